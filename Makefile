@@ -1,0 +1,62 @@
+# Each target is a line or two that calls run.py or a tool; `make help` lists them.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+INSTALL := $(UV) pip install --quiet --compile-bytecode --require-hashes --python $(BIN)/python
+# No index address in a lock: whoever installs uses the registry of their own machine.
+COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links
+
+.DEFAULT_GOAL := help
+.PHONY: help train test unit check format bench dashboard lock notebook clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
+
+$(BIN)/uv: requirements/uv.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(VENV)/train: $(BIN)/uv requirements/train.txt
+	@echo "Installing the training environment into $(VENV) ..."
+	$(INSTALL) -r requirements/train.txt
+	@touch $@
+
+$(VENV)/dev: $(VENV)/train requirements/dev.txt
+	@echo "Installing the test tools into $(VENV) ..."
+	$(INSTALL) -r requirements/dev.txt
+	@touch $@
+
+train: $(VENV)/train  ## install, make the sample data, train, register, report
+	$(BIN)/python run.py --pipeline train
+
+test: $(VENV)/dev  ## every test
+	$(BIN)/python -m pytest
+
+unit: $(VENV)/dev  ## only the tests that need no ZenML store, under a minute
+	$(BIN)/python -m pytest tests/accidents -m "not slow"
+
+check: $(VENV)/dev  ## linters, types, import rules, workflows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
+
+format: $(VENV)/dev  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: $(VENV)/dev  ## measure everything in docs/benchmarks.md again
+	$(BIN)/python -m benchmarks
+
+dashboard: $(VENV)/train  ## ZenML's dashboard of this project's runs, on this machine only
+	$(BIN)/python run.py --dashboard
+
+lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
+	cd requirements && for role in uv train; do ../$(COMPILE) $$role.in -o $$role.txt; done
+	cd requirements && ../$(COMPILE) -c train.txt dev.in -o dev.txt
+
+clean:  ## remove what runs made; the data and DVC's cache stay
+	rm -rf .zenml reports/*.png reports/*.html .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,156 @@
+"""The bundle: a trained model as plain files, no pickle, with a SHA-256 manifest that loading checks.
+
+    bundle.json        what it is: name, stage, features, budget and its threshold, where it came from
+    features.json      the declaration of every feature
+    model/             LightGBM trees as text, what the encoder learnt, the calibration
+    reference.parquet  the sample of training rows that drift is measured against
+    model_card.md      the model card
+    manifest.json      the SHA-256 of every other file
+
+Loading and predicting need neither pandas nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from accidents.errors import BundleError
+from accidents.features.declared import Feature, features_of
+from accidents.model import Model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle.
+
+    Attributes
+    ----------
+    folder : where its files are.
+    model : predicts P(severe) from a float32 matrix whose columns are `features`.
+    facts : the content of bundle.json.
+    digest : SHA-256 of the manifest: two bundles with one digest are the same, byte for byte.
+    """
+
+    folder: Path
+    model: Model
+    facts: dict[str, Any]
+    digest: str
+
+    @property
+    def stage(self) -> str:
+        return str(self.facts["stage"])
+
+    @property
+    def features(self) -> list[str]:
+        return list(self.facts["features"])
+
+    @property
+    def threshold(self) -> float:
+        """Probability from which an accident falls in the alert budget."""
+        return float(self.facts["threshold"])
+
+    def predict(self, matrix: np.ndarray) -> np.ndarray:
+        """P(severe) of each row of a float32 matrix [n, len(features)]; missing is NaN."""
+        return self.model.predict_matrix(matrix)
+
+
+def write_bundle(
+    folder: Path, model: Model, facts: Mapping[str, Any], reference: pd.DataFrame, card: str
+) -> Bundle:
+    """Write a bundle, whole or not at all, and load it back.
+
+    Parameters
+    ----------
+    folder : the new bundle's folder; one that is there is replaced.
+    facts : JSON-ready; `name`, `stage` and `threshold` are required.
+    reference : the sample of training rows, as `build_features` gives them.
+    card : the model card in Markdown.
+    """
+    missing = {"name", "stage", "threshold"} - set(facts)
+    if missing:
+        raise BundleError(f"A bundle needs {sorted(missing)} among its facts.")
+    part = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(part, ignore_errors=True)
+    (part / "model").mkdir(parents=True)
+    model.save(part / "model")
+    features = features_of(str(facts["stage"]))
+    names = [feature.name for feature in features]
+    _write_json(part / "bundle.json", {"format": FORMAT, **facts, "features": names})
+    _write_json(part / "features.json", [_declaration(feature) for feature in features])
+    reference.to_parquet(part / "reference.parquet", index=False)
+    (part / "model_card.md").write_text(card, encoding="utf-8")
+    _write_json(part / MANIFEST, {"format": FORMAT, "files": _hashes(part)})
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(part, folder)
+    return load_bundle(folder)
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Check every file against the manifest, then load.
+
+    Raises
+    ------
+    BundleError
+        Naming the file that is missing, altered, or not in the manifest.
+    """
+    verify(folder)
+    facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    digest = _sha256(folder / MANIFEST)
+    return Bundle(folder, Model.load(folder / "model"), facts, digest)
+
+
+def verify(folder: Path) -> None:
+    """Raise BundleError unless the folder holds exactly what its manifest says."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        listed = dict(manifest["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise BundleError(
+            f"{folder} is no bundle: {MANIFEST} is missing or unreadable. Train again."
+        ) from None
+    if manifest.get("format") != FORMAT:
+        raise BundleError(
+            f"{folder} has bundle format {manifest.get('format')}, this code reads {FORMAT}. Train again."
+        )
+    found = _hashes(folder)
+    for name in sorted(listed.keys() | found.keys()):
+        if found.get(name) != listed.get(name):
+            what = "missing" if name not in found else "unknown" if name not in listed else "altered"
+            raise BundleError(
+                f"{folder / name} is {what}: do not use this bundle; fetch it again or train again."
+            )
+
+
+def _declaration(feature: Feature) -> dict[str, Any]:
+    kept = ("name", "kind", "known_at", "description", "codes")
+    return {key: getattr(feature, key) for key in kept}
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    return {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(files)}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(
+        json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+    )

@@ -1,0 +1,80 @@
+"""Calibration: turning the trees' score into a probability that means what it says.
+
+Learnt on the calibration part only (later than training, earlier than the test year), and monotone, so it
+never changes the order of two accidents.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class BetaCalibration:
+    """p -> 1 / (1 + exp(-(a ln p - b ln(1 - p) + c))), with a, b >= 0: Kull et al., AISTATS 2017.
+
+    Three numbers, so a few months of accidents are enough; it bends where Platt scaling cannot and, unlike
+    isotonic regression, it neither makes ties nor fits the noise of one season.
+    """
+
+    a: float = 1.0
+    b: float = 1.0
+    c: float = 0.0
+
+    @classmethod
+    def fit(cls, probability: Array, label: Array) -> BetaCalibration:
+        """Fit on the calibration part: two float arrays [n]. With one class only it is the identity."""
+        if len(label) == 0 or label.min() == label.max():
+            return cls()
+        p = np.clip(probability.astype(np.float64), _TINY, 1 - _TINY)
+        columns = [np.log(p), -np.log1p(-p)]
+        kept = [0, 1]
+        while True:
+            weights = _logistic(np.column_stack([*(columns[k] for k in kept), np.ones_like(p)]), label)
+            negative = [k for k, w in zip(kept, weights, strict=False) if w < 0]
+            if not negative:
+                break
+            kept = [k for k in kept if k not in negative]  # a falling term would break monotony
+        slopes = dict(zip(kept, weights, strict=False))
+        return cls(float(slopes.get(0, 0.0)), float(slopes.get(1, 0.0)), float(weights[-1]))
+
+    def apply(self, probability: Array) -> Array:
+        """Calibrated probabilities, float64 [n]."""
+        p = np.clip(np.asarray(probability, dtype=np.float64), _TINY, 1 - _TINY)
+        return 1 / (1 + np.exp(-(self.a * np.log(p) - self.b * np.log1p(-p) + self.c)))
+
+    def apply_one(self, probability: float) -> float:
+        """The same for a single probability, in pure Python."""
+        p = min(max(probability, _TINY), 1 - _TINY)
+        return 1 / (1 + math.exp(-(self.a * math.log(p) - self.b * math.log1p(-p) + self.c)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"method": "beta", "a": self.a, "b": self.b, "c": self.c}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> BetaCalibration:
+        """The inverse of `to_dict`. Raises KeyError for missing keys."""
+        return cls(float(values["a"]), float(values["b"]), float(values["c"]))
+
+
+def _logistic(x: Array, y: Array, steps: int = 50) -> Array:
+    """Maximum-likelihood weights of a logistic regression by Newton's method, float64 [columns of x]."""
+    weights = np.zeros(x.shape[1])
+    for _ in range(steps):
+        p = 1 / (1 + np.exp(-np.clip(x @ weights, -35, 35)))
+        hessian = (x * (p * (1 - p))[:, None]).T @ x + 1e-9 * np.eye(x.shape[1])
+        step = np.linalg.solve(hessian, x.T @ (y - p))
+        weights = weights + step
+        if np.abs(step).max() < 1e-10:
+            break
+    return weights

@@ -1,0 +1,154 @@
+"""The candidate against the champion on the same test accidents, and the rules that come before any figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from accidents.bundle import Bundle
+from accidents.evaluation import Comparison, Evaluation, compare, evaluate
+from accidents.gates import BASELINES, EVERY, GateReport
+from accidents.promotion import ChampionComparison, Decision, Freshness, decide
+from accidents.settings import Params
+from accidents.slices import compare_slices
+
+ENOUGH_UNSEEN = 1_000  # accidents the champion has not learnt from; with fewer, all are compared
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was decided, and everything it was decided on."""
+
+    decision: Decision
+    gates: GateReport
+    comparison: ChampionComparison | None = None
+    champion: Evaluation | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            **self.decision.to_dict(),
+            **self.gates.to_dict(),
+            "comparison": self.comparison.to_dict() if self.comparison else None,
+            "champion": self.champion.to_dict() if self.champion else None,
+            "notes": list(self.notes),
+        }
+
+
+def judge(
+    gates: GateReport,
+    candidate: Bundle,
+    champion: Bundle | None,
+    champion_version: str,
+    test_rows: pd.DataFrame,
+    predicted: np.ndarray,
+    params: Params,
+) -> Judgement:
+    """Decide about a candidate.
+
+    Parameters
+    ----------
+    champion : the champion's bundle, None if there is none yet.
+    test_rows : as `build_features` gives them, with labels.
+    predicted : the candidate's P(severe) of those rows, float64 [n].
+    """
+    if champion is None:
+        return Judgement(decide(gates, None, freshness(candidate, None), params.promotion), gates)
+    if champion.digest == candidate.digest:
+        same = Decision(
+            False, "same", f"This is the champion already: version {champion_version}, byte for byte."
+        )
+        return Judgement(same, gates)
+    if is_synthetic(candidate) and not is_synthetic(champion):
+        refused = Decision(
+            False,
+            "synthetic",
+            "The champion stays: it learnt from real accidents, the candidate from synthetic ones.",
+        )
+        return Judgement(refused, gates)
+    unknown = set(champion.features) - set(test_rows.columns)
+    if unknown:
+        note = f"Not compared: champion {champion_version} uses features that are no more ({', '.join(sorted(unknown))})."
+        return Judgement(
+            decide(gates, None, freshness(candidate, champion), params.promotion), gates, notes=(note,)
+        )
+    rows, notes = _unseen(champion, test_rows)
+    kept, reigning = (
+        test_rows[rows],
+        champion.predict(test_rows.loc[rows, champion.features].to_numpy(np.float32)),
+    )
+    compared = _compare(champion_version, kept, reigning, predicted[rows], params)
+    evaluation = params.evaluation
+    measured = evaluate(kept["severe"], reigning, evaluation.budget, evaluation.n_bootstrap, params.seed)
+    decision = decide(gates, compared, freshness(candidate, champion), params.promotion)
+    return Judgement(decision, gates, compared, measured, notes)
+
+
+def compare_with_baselines(params: Params, predictions: pd.DataFrame) -> dict[str, dict[str, Comparison]]:
+    """What the baseline gates ask for: {baseline: {metric: comparison}}, the baseline standing as champion.
+
+    `predictions` has columns severe, model, and one for each baseline.
+    """
+    found: dict[str, dict[str, Comparison]] = {}
+    for gate in params.gates:
+        names = BASELINES if gate.baseline == EVERY else (gate.baseline,)
+        for name in filter(None, names):
+            metric = str(gate.metric)  # a baseline gate names one: GateSettings sees to it
+            severe, champion, challenger = (predictions[column] for column in ("severe", name, "model"))
+            found.setdefault(name, {})[metric] = compare(
+                severe, champion, challenger, metric, budget=params.evaluation.budget,
+                n_bootstrap=params.evaluation.n_bootstrap, seed=params.seed,
+            )  # fmt: skip
+    return found
+
+
+def is_synthetic(bundle: Bundle) -> bool:
+    """Whether a bundle learnt from the sample rather than from published files."""
+    return bool(bundle.facts["synthetic"])
+
+
+def freshness(candidate: Bundle, champion: Bundle | None) -> Freshness:
+    """The last month each learnt from."""
+    return Freshness(
+        candidate.facts["learnt_from"][-1], champion.facts["learnt_from"][-1] if champion else None
+    )
+
+
+def learnt_from(*parts: pd.DataFrame) -> list[str]:
+    """The months that rows are of, in order, as "2018-03"."""
+    months = (
+        pd.concat([part[["year", "month"]] for part in parts])
+        .drop_duplicates()
+        .sort_values(["year", "month"])
+    )
+    return [f"{year}-{month:02d}" for year, month in months.itertuples(index=False)]
+
+
+def _unseen(champion: Bundle, rows: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Which test rows the champion has not learnt from: it would look too good on the others."""
+    month = rows["year"].astype(str) + "-" + rows["month"].astype(str).str.zfill(2)
+    seen = month.isin(champion.facts["learnt_from"]).to_numpy()
+    if is_synthetic(champion) or not seen.any():
+        return np.ones(len(rows), dtype=bool), ()
+    if (~seen).sum() >= ENOUGH_UNSEEN:
+        return ~seen, (
+            f"{seen.sum():,} test accidents that the champion learnt from are left out of the comparison.",
+        )
+    return np.ones(len(rows), dtype=bool), (
+        "The champion learnt from these test accidents, which favours it.",
+    )
+
+
+def _compare(
+    version: str, rows: pd.DataFrame, reigning: np.ndarray, predicted: np.ndarray, params: Params
+) -> ChampionComparison:
+    severe, metric = rows["severe"].to_numpy(float), params.promotion.metric
+    draws, budget = params.evaluation.n_bootstrap, params.evaluation.budget
+    overall = compare(severe, reigning, predicted, metric, budget, draws, params.seed)
+    # Bonferroni over some thirty groups looks far into the tails: 1,000 draws at least.
+    slices = compare_slices(rows, severe, reigning, predicted, metric, max(draws, 1_000), params.seed)
+    return ChampionComparison(f"version {version}", overall, slices)

@@ -1,0 +1,109 @@
+"""Test-year accidents on the map: predicted and actual severity side by side, on the same colours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from accidents.reports.figures import DPI, FAINT, INK, PALE, WIDTH
+
+Array = npt.NDArray[Any]
+
+Box = tuple[float, float, float, float]
+
+# What a picture shows: south, north, west, east in degrees.
+MAINLAND: Box = (41.3, 51.2, -5.2, 9.7)
+OVERSEAS: Mapping[str, Box] = {
+    "Guadeloupe": (15.8, 16.6, -61.9, -60.9),
+    "Martinique": (14.35, 14.95, -61.3, -60.7),
+    "Guyane": (2.0, 6.0, -54.7, -51.5),
+    "La Réunion": (-21.45, -20.8, 55.15, 55.9),
+    "Mayotte": (-13.05, -12.6, 44.95, 45.35),
+}
+FEWEST = 5  # accidents in a hexagon; with fewer its share says nothing
+FEWEST_OVERSEAS = 50  # accidents for an inset
+COLOURS, TOO_FEW = "viridis_r", "#EBEBEB"
+
+
+def severity_map(latitude: Array, longitude: Array, y: Array, p: Array) -> Figure:
+    """Mean predicted P(severe) beside the share that was severe, per hexagon.
+
+    Parameters
+    ----------
+    latitude, longitude : degrees WGS84, NaN where not known, shape (n,); y : 0 or 1; p : P(severe).
+    """
+    insets = [
+        name for name, box in OVERSEAS.items() if _within(latitude, longitude, box).sum() >= FEWEST_OVERSEAS
+    ]
+    figure = Figure(figsize=(WIDTH, 7.4 + (1.5 if insets else 0)), dpi=DPI, layout="constrained")
+    figure.suptitle(
+        "Where accidents are severe", x=0.012, ha="left", fontsize=18, fontweight="bold", color=INK
+    )
+    top = float(np.clip(np.ceil(np.quantile(p, 0.98) * 10) / 10, 0.2, 1))
+    layout = figure.subplot_mosaic(_mosaic(insets), height_ratios=[5.2, 1] if insets else [1])
+    for side, (title, values) in {
+        "p": ("Predicted: mean P(severe)", p),
+        "y": ("Actual: share severe", y),
+    }.items():
+        for name in insets:
+            _draw(layout[side + name], latitude, longitude, values, OVERSEAS[name], top)
+            _frame(layout[side + name], name)
+        drawn = _draw(layout[side], latitude, longitude, values, MAINLAND, top)
+        layout[side].set_title(title, loc="left", fontsize=14, color=INK)
+    bar = figure.colorbar(drawn, ax=list(layout.values()), orientation="horizontal", aspect=60, shrink=0.6,
+                          extend="max", format=PercentFormatter(1, decimals=0))  # fmt: skip
+    placed = int(np.isfinite(latitude).sum())
+    label = f"severe accidents (pale: fewer than {FEWEST}); {placed:,} of {len(p):,} accidents have a place"
+    bar.set_label(label, fontsize=12, color=INK)
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _mosaic(insets: list[str]) -> list[Any]:
+    """Two maps side by side, each above its row of overseas insets."""
+    wide = max(len(insets), 1)
+    maps = [["p"] * wide + ["y"] * wide]
+    return [*maps, [side + name for side in "py" for name in insets]] if insets else maps
+
+
+def _frame(axes: Axes, name: str) -> None:
+    axes.spines[:].set_visible(True)
+    axes.spines[:].set_color(PALE)
+    axes.set_title(name, loc="left", fontsize=11, color=FAINT)
+
+
+def _draw(
+    axes: Axes, latitude: Array, longitude: Array, values: Array, box: Box, top: float
+) -> PolyCollection:
+    """Hexagons as small as the accidents in the box allow; pale where there are too few to tell."""
+    south, north, west, east = box
+    inside = _within(latitude, longitude, box)
+    x, y, shown = longitude[inside], latitude[inside], values[inside]
+    stretch = 1 / np.cos(
+        np.radians((south + north) / 2)
+    )  # a degree of longitude is shorter than one of latitude
+    columns = int(np.clip(np.sqrt(len(x)) / 3, 8, 60))
+    rows = max(1, round(columns * (north - south) * stretch / (east - west) / np.sqrt(3)))
+    grid: dict[str, Any] = {
+        "gridsize": (columns, rows),
+        "extent": (west, east, south, north),
+        "linewidths": 0.2,
+    }
+    axes.hexbin(x, y, mincnt=1, cmap=ListedColormap([TOO_FEW]), **grid)
+    drawn = axes.hexbin(x, y, C=shown, mincnt=FEWEST, cmap=COLOURS, vmin=0, vmax=top, **grid)
+    axes.set(xlim=(west, east), ylim=(south, north), aspect=stretch, xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    return drawn
+
+
+def _within(latitude: Array, longitude: Array, box: Box) -> npt.NDArray[np.bool_]:
+    south, north, west, east = box
+    return np.asarray((latitude >= south) & (latitude <= north) & (longitude >= west) & (longitude <= east))

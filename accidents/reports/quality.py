@@ -1,0 +1,25 @@
+"""The quality report as a page and as CSV: how often each rule repaired, blanked, dropped or noted, by year."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from accidents.quality import QualityReport
+
+
+def write_quality(folder: Path, quality: QualityReport, accidents: int) -> None:
+    """Write quality_report.html and quality_report.csv into an existing folder."""
+    found = quality.to_frame()
+    found.to_csv(folder / "quality_report.csv", index=False)
+    page = Environment(loader=PackageLoader("accidents.reports"), autoescape=select_autoescape())
+    html = page.get_template("quality.html").render(
+        accidents=accidents, by_action=_by_action(found), findings=found.to_dict("records")
+    )
+    (folder / "quality_report.html").write_text(html, encoding="utf-8")
+
+
+def _by_action(found: pd.DataFrame) -> dict[str, int]:
+    return {str(action): int(count) for action, count in found.groupby("action")["count"].sum().items()}

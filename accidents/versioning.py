@@ -1,0 +1,130 @@
+"""Which data, code and parameters a result came from.
+
+A data version is the hash DVC gives a folder laid out as `<year>/<published file>`: the same hash stands
+in `dvc.lock` for `data/raw`, on every MLflow run and on every model version. The files go into DVC's
+cache, so that any version seen once can be trained on again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accidents.errors import SourceError
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _repo(root: Path) -> Repo:
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    try:
+        return Repo(os.fspath(root))
+    except NotDvcRepoError:
+        raise SourceError(
+            f"{root} is not a DVC repository: run `dvc init` there, or work in a clone."
+        ) from None
+
+
+def snapshot(files: Mapping[str, Path], root: Path = ROOT) -> str:
+    """Put files into DVC's cache as one folder and return the folder's DVC hash.
+
+    Parameters
+    ----------
+    files : mapping from the path inside the folder (`2018/lieux-2018.csv.gz`) to the file on disk.
+    root : the DVC repository.
+
+    Returns
+    -------
+    The hash with its `.dir` ending, as `dvc.lock` writes it.
+    """
+    from dvc.fs import LocalFileSystem
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.transfer import transfer
+    from dvc_data.hashfile.tree import Tree
+
+    cache = _repo(root).cache.local
+    tree = Tree()
+    for inside, path in sorted(files.items()):
+        staging, meta, built = build(cache, os.fspath(path), LocalFileSystem(), "md5")
+        transfer(staging, cache, {built.hash_info}, shallow=False)
+        tree.add(tuple(inside.split("/")), meta, built.hash_info)
+    tree.digest()
+    cache.add(tree.path, tree.fs, tree.oid, hardlink=False)
+    return str(tree.oid)
+
+
+def restore(version: str, folder: Path, root: Path = ROOT) -> Path:
+    """Lay the files of a data version out below `folder`, from DVC's cache or its default remote.
+
+    Raises
+    ------
+    SourceError
+        If neither holds that version.
+    """
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    repo = _repo(root)
+    cache, wanted = repo.cache.local, HashInfo("md5", version)
+    if not cache.exists(version):
+        _pull(repo, wanted)
+    tree = Tree.load(cache, wanted)
+    part = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(part, ignore_errors=True)
+    for key, (_, hash_info) in tree.iteritems():
+        target = part.joinpath(*key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(cache.oid_to_path(hash_info.value), target)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(part, folder)
+    return folder
+
+
+def _pull(repo: Repo, wanted: Any) -> None:
+    from dvc_data.hashfile.transfer import transfer
+
+    remote = repo.cloud.get_remote_odb()
+    if not remote.exists(wanted.value):
+        raise SourceError(
+            f"Data version {wanted.value} is neither in DVC's cache nor in its remote {remote.path}. "
+            "Check the hash (MLflow tag `data_version`), or `dvc pull` from the remote that has it."
+        )
+    transfer(remote, repo.cache.local, {wanted}, shallow=False)
+
+
+def git_commit(root: Path = ROOT) -> str:
+    """The commit checked out, with `-dirty` behind it if tracked files differ; `unknown` outside git."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", os.fspath(root), *words], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """Hash of the domain's own code and tables: cached steps run again when any of it changes."""
+    digest = hashlib.sha256()
+    package = Path(__file__).resolve().parent
+    for path in sorted(p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        digest.update(path.relative_to(package).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""ZenML pipelines: each reads top to bottom like its description."""

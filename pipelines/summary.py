@@ -1,0 +1,102 @@
+"""What a train run leaves behind: files in reports/ and a short table on the terminal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from zenml.client import Client
+from zenml.enums import StackComponentType
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse
+
+SHOWN = {
+    "roc_auc": "ROC-AUC",
+    "pr_auc": "PR-AUC",
+    "brier": "Brier",
+    "ece": "ECE",
+    "recall_at_budget": "recall",
+}
+FOLDERS = {
+    "load_data": "quality_report",
+    "draw_reports": "reports",
+    "validate_data": "data_reports",
+    "summarise": "summary",
+}
+
+
+OPTIONAL = (
+    StackComponentType.EXPERIMENT_TRACKER,
+    StackComponentType.MODEL_REGISTRY,
+    StackComponentType.DATA_VALIDATOR,
+)
+
+
+def export(run: PipelineRunResponse, folder: Path) -> None:
+    """Copy the run's reports, cached or not, into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for step, output in FOLDERS.items():
+        if step in run.steps:
+            made = run.steps[step].outputs[output][0].load()
+            shutil.copytree(made.path, folder, dirs_exist_ok=True)
+            shutil.rmtree(made.path)
+
+
+def show(run: PipelineRunResponse, folder: Path, stack: str, seconds: float, console: Console) -> None:
+    """Print data, test part, metrics beside the baselines and the champion, the decision, and what to do next."""
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    what = "the synthetic sample" if summary["synthetic"] else summary["source"]
+    decision = summary["decision"]
+    verdict = "[green]Promoted.[/]" if decision["promote"] else "[yellow]Not promoted.[/]"
+    champion = f"version {summary['champion_version']}" if summary["champion_version"] else "nobody yet"
+    cached = sum(step.status == "cached" for step in run.steps.values())
+    lines = [
+        f"\n[bold]{summary['name']}[/], learnt from {what}, {', '.join(map(str, summary['years']))}",
+        summary["split"]["description"],
+        _metrics(summary),
+        f"[bold]{verdict}[/] {escape(decision['reason'])}",
+        *map(escape, decision["notes"]),
+        f"This is version {summary['model_version']}; champion: {champion}. Stack {stack}{_left_out()}.",
+        f"Reports: {folder.name}/model_card.html, and the pictures beside it. Dashboard: make dashboard",
+        f"{seconds:.0f} s, {cached} of {len(run.steps)} steps cached. Next: {_next(decision)}",
+    ]
+    for line in lines:
+        console.print(line, highlight=False)
+
+
+def _left_out() -> str:
+    """What the active stack has no component for, in words."""
+    components = Client().active_stack_model.components
+    missing = [kind.value.replace("_", " ") for kind in OPTIONAL if kind not in components]
+    return f", which has no {', no '.join(missing)}: left out" if missing else ""
+
+
+def _next(decision: dict[str, Any]) -> str:
+    if decision["promote"] or decision["rule"] == "same":
+        return "[bold]python run.py --pipeline train --source data.gouv --years 2019-2023[/]"
+    return "[bold]python run.py --promote VERSION[/] to promote it all the same"
+
+
+def _metrics(summary: dict[str, Any]) -> Table:
+    table = Table()
+    table.add_column("on the test part")
+    for title in SHOWN.values():
+        table.add_column(title)
+    rows = {**summary["evaluations"], "champion": summary["decision"]["champion"]}
+    for name, evaluation in rows.items():
+        if evaluation:
+            cells = (_cell(evaluation["metrics"][metric]) for metric in SHOWN)
+            table.add_row(name.replace("_", " "), *cells)
+    return table
+
+
+def _cell(estimate: dict[str, float | None]) -> str:
+    if estimate["value"] is None:
+        return "-"
+    return f"{estimate['value']:.3f} [dim]{estimate['low']:.3f}-{estimate['high']:.3f}[/]"

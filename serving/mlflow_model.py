@@ -1,0 +1,31 @@
+"""The bundle as an MLflow model (models from code, so nothing is pickled): `mlflow models serve` serves it.
+
+One request row is one accident's features, named as in the signature; null is missing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import numpy as np
+
+from accidents.bundle import load_bundle
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class BundleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow is untyped
+    """Loads the bundle once, checked against its manifest, and predicts P(severe)."""
+
+    def load_context(self, context: Any) -> None:
+        self.bundle = load_bundle(Path(context.artifacts["bundle"]))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
+        """P(severe) of each row; columns may come in any order."""
+        return self.bundle.predict(model_input[self.bundle.features].to_numpy(np.float32))
+
+
+mlflow.models.set_model(BundleModel())

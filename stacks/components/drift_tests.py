@@ -1,0 +1,108 @@
+"""Which drift test a column gets, and the one that Evidently lacks.
+
+Many values: a distance (Evidently's Wasserstein and Jensen-Shannon), because with 50,000 rows a p-value calls
+the least difference significant. Few: a p-value, because a distance of two small samples is mostly noise.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from stacks.components.declared_columns import Column
+from stacks.components.evidently_flavor import EvidentlyModernConfig
+
+CHI2 = "chi2_two_sample"
+P_VALUE_METHODS = ("ks", CHI2)
+
+# Below this, the chi-squared distribution is no good approximation (Cochran's rule).
+_LEAST_EXPECTED = 5
+
+
+@dataclass(frozen=True)
+class DriftTest:
+    """An Evidently drift method by name, and the threshold that makes it an alarm."""
+
+    method: str
+    threshold: float
+
+    def alarms(self, statistic: float) -> bool:
+        """Whether this statistic means drift: a small p-value, or a large distance."""
+        by_p_value = self.method in P_VALUE_METHODS
+        return statistic < self.threshold if by_p_value else statistic >= self.threshold
+
+
+def choose_tests(
+    reference: pd.DataFrame, current: pd.DataFrame, columns: list[Column], config: EvidentlyModernConfig
+) -> dict[str, DriftTest]:
+    """A test for each column, by its kind and by how many values are known of it."""
+    small = {
+        column.name
+        for column in columns
+        if _is_small(reference[column.name], current[column.name], column, config)
+    }
+    # Bonferroni: with 40 columns and 5 % each, two alarms would be the rule.
+    p_value = config.significance / max(len(small), 1)
+    tests = {}
+    for column in columns:
+        if column.kind == "number":
+            by_distance = DriftTest("wasserstein", config.number_threshold)
+            tests[column.name] = DriftTest("ks", p_value) if column.name in small else by_distance
+        else:
+            by_distance = DriftTest("jensenshannon", config.category_threshold)
+            tests[column.name] = DriftTest(CHI2, p_value) if column.name in small else by_distance
+    return tests
+
+
+def chi2_p_value(reference: pd.Series, current: pd.Series) -> float:
+    """P-value of the chi-squared test that two samples of categories come from one distribution.
+
+    Unlike Evidently's `chisquare` it allows for chance in the reference too, and a category that is not in
+    it does not make the p-value 0. Categories with fewer than 5 expected in the smaller sample are joined.
+    """
+    counts = pd.concat([reference.value_counts(), current.value_counts()], axis=1).fillna(0).to_numpy()
+    expected = counts.sum(axis=1) * counts.sum(axis=0).min() / counts.sum()
+    rare = expected < _LEAST_EXPECTED
+    table = counts[~rare]
+    if rare.any():
+        table = np.vstack([table, counts[rare].sum(axis=0)])
+    return float(stats.chi2_contingency(table, correction=False).pvalue) if len(table) > 1 else 1.0
+
+
+def register_chi2() -> None:
+    """Make `chi2_p_value` known to Evidently by name; twice does no harm."""
+    from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
+    from evidently.legacy.core import ColumnType
+
+    test = StatTest(
+        name=CHI2,
+        display_name="chi-squared p-value, two samples",
+        allowed_feature_types=[ColumnType.Categorical],
+    )
+    register_stattest(test, _evidently_chi2)
+
+
+def _evidently_chi2(
+    reference: pd.Series, current: pd.Series, feature_type: object, threshold: float
+) -> tuple[float, bool]:
+    p_value = chi2_p_value(reference, current)
+    return p_value, p_value < threshold
+
+
+def _is_small(
+    reference: pd.Series, current: pd.Series, column: Column, config: EvidentlyModernConfig
+) -> bool:
+    """Few values in all, or few for so many categories that chance alone comes near the threshold."""
+    known = int(reference.count()), int(current.count())
+    if min(known) <= config.small_values:
+        return True
+    if column.kind == "number":
+        return False
+    categories = pd.concat([reference, current]).nunique()
+    # Jensen-Shannon distance to be expected of two samples of one distribution, to second order.
+    by_chance = math.sqrt((categories - 1) / 8 * (1 / known[0] + 1 / known[1]))
+    return by_chance > config.category_threshold / 2

@@ -1,0 +1,117 @@
+"""What a stack file may say, read strictly: an unknown key is an error that names the nearest valid one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stacks.environment import project_root, store_folder
+from stacks.errors import StackError
+
+STACKS_FOLDER = Path(__file__).parent
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+class ComponentDefinition(BaseModel):
+    """One component of a stack. Its name in ZenML is `<stack>_<flavor>` unless given here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    flavor: str
+    name: str | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class StackDefinition(BaseModel):
+    """A stack file: a name, a line on what it is for, and its components by type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    description: str = Field(min_length=1)
+    components: dict[str, ComponentDefinition]
+
+    def component_name(self, kind: str) -> str:
+        """The name the component of this type has in ZenML."""
+        component = self.components[kind]
+        return component.name or f"{self.name}_{component.flavor}"
+
+
+def stack_names(folder: Path = STACKS_FOLDER) -> list[str]:
+    """The stacks there are a file for, in order."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def read_stack(name: str, folder: Path = STACKS_FOLDER) -> StackDefinition:
+    """Read `<folder>/<name>.yaml`, with `{root}`, `{store}` and `${VARIABLE}` filled in.
+
+    Raises:
+        StackError: there is no such stack, or its file is not what a stack file may be.
+    """
+    path = folder / f"{name}.yaml"
+    if name not in stack_names(folder):
+        raise StackError(
+            f"There is no stack {name!r}.{nearest(name, stack_names(folder))} "
+            f"There are: {', '.join(stack_names(folder)) or 'none'} (in {folder})."
+        )
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise StackError(f"{path} is not YAML: {error}") from error
+    definition = _validate(_fill(raw, path), path)
+    if definition.name != name:
+        raise StackError(f"{path} calls its stack {definition.name!r}; the file name and `name:` must agree.")
+    return definition
+
+
+def nearest(wrong: str, valid: Iterable[str]) -> str:
+    """` Did you mean 'x'?`, or nothing when nothing is near."""
+    close = get_close_matches(wrong, list(valid), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _validate(raw: Any, path: Path) -> StackDefinition:
+    if not isinstance(raw, dict):
+        raise StackError(f"{path} must hold `name:`, `description:` and `components:`.")
+    try:
+        return StackDefinition.model_validate(raw)
+    except ValidationError as error:
+        raise StackError(f"{path} is not a stack definition:\n{_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """One line a fault: where it is, what it is, and the key that was likely meant."""
+    lines = []
+    for fault in error.errors(include_url=False):
+        *parents, key = (str(part) for part in fault["loc"])
+        hint = ""
+        if fault["type"] == "extra_forbidden":
+            model = ComponentDefinition if parents else StackDefinition
+            hint = nearest(key, model.model_fields) or f" Valid keys: {', '.join(model.model_fields)}."
+        lines.append(f"  {'.'.join([*parents, key])}: {fault['msg']}.{hint}")
+    return "\n".join(lines)
+
+
+def _fill(value: Any, path: Path) -> Any:
+    """`value` with the placeholders in its strings replaced, at any depth."""
+    if isinstance(value, dict):
+        return {key: _fill(item, path) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, path) for item in value]
+    if not isinstance(value, str):
+        return value
+    filled = value.replace("{root}", str(project_root())).replace("{store}", str(store_folder()))
+    return _VARIABLE.sub(lambda match: _variable(match[1], path), filled)
+
+
+def _variable(name: str, path: Path) -> str:
+    if name not in os.environ:
+        raise StackError(f"{path} needs the environment variable {name}, which is not set.")
+    return os.environ[name]

@@ -1,0 +1,102 @@
+"""Where ZenML and MLflow keep their things, and what they must not do: set before either is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from stacks.errors import StackError
+
+STORE_FOLDER = ".zenml"
+
+# Nothing leaves the machine, and nothing is asked of the person at the keyboard.
+_NO_TELEMETRY = {
+    "ZENML_ANALYTICS_OPT_IN": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Evidently stops at any value, MLflow only at this one.
+    "DO_NOT_TRACK": "true",
+    "ZENML_AUTO_OPEN_DASHBOARD": "false",
+}
+
+# ZenML and MLflow say a dozen things a run that only they need to know.
+_QUIET = {
+    "ZENML_LOGGING_VERBOSITY": "WARNING",
+    "ZENML_ENABLE_RICH_TRACEBACK": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def prepare_environment(root: Path) -> Path:
+    """Set the environment ZenML, MLflow and Evidently read at import; return ZenML's store folder.
+
+    Call it first, with the project's root. Values already in the environment win, so `ZENML_CONFIG_PATH`
+    moves the store and `ZENML_LOGGING_VERBOSITY=INFO` brings ZenML's own messages back.
+    Writes nothing.
+
+    Raises:
+        StackError: ZenML was imported before, too late for these values to be read.
+    """
+    root = root.resolve()
+    _refuse_if_too_late(root)
+    places = {
+        "ZENML_CONFIG_PATH": str(root / STORE_FOLDER),
+        # Our flavors and steps are found from here, whatever the working directory ...
+        "ZENML_CUSTOM_SOURCE_ROOT": str(root),
+        # ... and a `.zen` folder of somebody else's above the working directory is not taken for ours.
+        "ZENML_REPOSITORY_PATH": str(root),
+    }
+    for name, value in {**places, **_NO_TELEMETRY, **_QUIET}.items():
+        os.environ.setdefault(name, value)
+    _keep_to_own_store(store_folder())
+    return store_folder()
+
+
+def _is_own_dashboard(url: str, folder: Path) -> bool:
+    """Whether this is the dashboard on this machine: unlike a forwarded server it needs no credentials."""
+    credentials = folder / "credentials.yaml"
+    known = credentials.is_file() and url in credentials.read_text(encoding="utf-8")
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1") and not known
+
+
+def store_folder() -> Path:
+    """The folder of ZenML's store, as `prepare_environment` or the user set it."""
+    return Path(os.environ["ZENML_CONFIG_PATH"]).resolve()
+
+
+def project_root() -> Path:
+    """The project's root, as `prepare_environment` or the user set it."""
+    return Path(os.environ["ZENML_CUSTOM_SOURCE_ROOT"]).resolve()
+
+
+def _keep_to_own_store(folder: Path) -> None:
+    """Undo two things ZenML's configuration remembers and should not.
+
+    After `zenml login --local` every run goes through the dashboard, and fails, after half a minute, once
+    that is gone. And a project folder that was moved or copied would use the database at its old place.
+    """
+    config = folder / "config.yaml"
+    if any(name.startswith("ZENML_STORE_") for name in os.environ) or not config.is_file():
+        return
+    try:
+        store = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("store") or {}
+    except (yaml.YAMLError, AttributeError) as error:
+        raise StackError(
+            f"{config} is not ZenML's configuration any more. Delete it; ZenML makes it anew."
+        ) from error
+    own = f"sqlite:///{folder}/local_stores/default_zen_store/zenml.db"
+    url = str(store.get("url", own))
+    if (url.startswith("sqlite:") and url != own) or _is_own_dashboard(url, folder):
+        os.environ["ZENML_STORE_URL"] = own
+
+
+def _refuse_if_too_late(root: Path) -> None:
+    if "zenml" in sys.modules and "ZENML_CUSTOM_SOURCE_ROOT" not in os.environ:
+        raise StackError(
+            f"prepare_environment({str(root)!r}) was called after `import zenml`, which has read its "
+            "environment already. Call it before anything that imports zenml."
+        )

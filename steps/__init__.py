@@ -1,0 +1,1 @@
+"""ZenML steps, one a file: a few lines that call `accidents/`."""

@@ -1,0 +1,42 @@
+"""The candidate and the baselines on the later part: figures with intervals, slices, behaviour."""
+
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+
+from accidents.behaviour import behaviour_checks
+from accidents.evaluation import alerts_for_budget, evaluate
+from accidents.model import Model
+from accidents.results import Results
+from accidents.settings import EvaluationSettings
+from accidents.slices import evaluate_slices
+from steps.folder import Folder
+
+
+@step
+def evaluate_model(
+    model: Folder,
+    calibration_rows: pd.DataFrame,
+    test_rows: pd.DataFrame,
+    baseline_predictions: pd.DataFrame,
+    settings: EvaluationSettings,
+    seed: int,
+) -> tuple[Annotated[pd.DataFrame, "test_predictions"], Annotated[dict[str, Any], "results"]]:
+    """Judge on the test rows; the alert threshold is chosen on the calibration rows."""
+    trained = Model.load(model.path)
+    budget, draws = settings.budget, settings.n_bootstrap
+    alerts = alerts_for_budget(trained.predict_proba(calibration_rows), budget)
+    severe, predicted = test_rows["severe"], trained.predict_proba(test_rows)
+    results = Results(
+        alerts=alerts,
+        model=evaluate(severe, predicted, budget, draws, seed),
+        baselines={
+            name: evaluate(severe, column, budget, draws, seed)
+            for name, column in baseline_predictions.items()
+        },
+        slices=evaluate_slices(test_rows, severe, predicted, budget, draws, seed, alerts),
+        behaviour=behaviour_checks(trained.predict_proba, test_rows, alerts.threshold, seed),
+    )
+    predictions = test_rows[["accident_id", "severe"]].assign(model=predicted)
+    return pd.concat([predictions, baseline_predictions], axis=1), results.to_dict()

@@ -1,0 +1,155 @@
+"""Model versions: ZenML keeps them on every stack, the stack's model registry (MLflow) mirrors them if it has one.
+
+ZenML's stage `production` is the truth about who is champion; MLflow's alias `champion` follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from accidents.errors import AccidentsError
+from steps.folder import Folder
+
+if TYPE_CHECKING:
+    from zenml.model_registries.base_model_registry import BaseModelRegistry
+    from zenml.models import ModelVersionResponse
+
+BUNDLE = "bundle"
+REGISTRY_VERSION = "registry_version"  # the metadata key that holds MLflow's number of the same version
+
+
+class RegistryError(AccidentsError):
+    """A version, champion or predecessor that is asked for is not there."""
+
+
+def model_name(stage: str) -> str:
+    """The registered name of the model of a knowledge stage: champions are per stage."""
+    return f"accident-severity-{stage.replace('_', '-')}"
+
+
+def champion(name: str) -> ModelVersionResponse | None:
+    """The version in production, or None."""
+    from zenml.client import Client
+    from zenml.enums import ModelStages
+
+    try:
+        return Client().get_model_version(name, ModelStages.PRODUCTION)
+    except KeyError:
+        return None
+
+
+def version(name: str, number: str) -> ModelVersionResponse:
+    """A version by its number. Raises RegistryError that names those there are."""
+    from zenml.client import Client
+
+    try:
+        # As a number: ZenML takes a bare "1" for a name, and names may change.
+        return Client().get_model_version(name, int(number))
+    except (KeyError, ValueError):
+        there = ", ".join(str(one.number) for one in versions(name)) or "none yet (run --pipeline train)"
+        raise RegistryError(f"{name} has no version {number!r}. There are: {there}.") from None
+
+
+def versions(name: str) -> list[ModelVersionResponse]:
+    """Every version, oldest first."""
+    from zenml.client import Client
+
+    try:
+        return sorted(Client().list_model_versions(model=name, size=1000).items, key=lambda one: one.number)
+    except KeyError:
+        return []
+
+
+def with_bundle(name: str, digest: str) -> ModelVersionResponse | None:
+    """The version whose bundle has this digest, or None."""
+    return next((one for one in versions(name) if _metadata(one).get("bundle") == digest), None)
+
+
+def bundle_of(one: ModelVersionResponse) -> Folder:
+    """The bundle of a version, copied to this machine."""
+    artifact = one.get_artifact(BUNDLE)
+    if artifact is None:
+        raise RegistryError(f"Version {one.number} of {one.model.name} has no bundle. Train again.")
+    folder: Folder = artifact.load()
+    return folder
+
+
+def note(one: ModelVersionResponse, reason: str) -> None:
+    """Write on a version why it was promoted or not."""
+    from zenml.client import Client
+
+    Client().update_model_version(one.model.id, one.id, description=reason)
+    _mirror(one, reason, promoted=False)
+
+
+def promote(one: ModelVersionResponse, reason: str) -> None:
+    """Make a version champion, in ZenML and in the stack's model registry; the old one is archived."""
+    from zenml import log_metadata
+    from zenml.enums import ModelStages
+
+    before = champion(one.model.name)
+    one.set_stage(ModelStages.PRODUCTION, force=True)
+    replaced = str(before.number) if before and before.id != one.id else ""
+    log_metadata(
+        {"promotion": {"reason": reason, "replaced": replaced}},
+        model_name=one.model.name,
+        model_version=one.id,
+    )
+    _mirror(one, reason, promoted=True)
+
+
+def rollback(name: str) -> tuple[ModelVersionResponse, ModelVersionResponse]:
+    """Put the version back that the champion replaced; return (new champion, old champion)."""
+    now = champion(name)
+    if now is None:
+        raise RegistryError(f"{name} has no champion to roll back from. Run --pipeline train.")
+    replaced = _metadata(now).get("promotion", {}).get("replaced")
+    if not replaced:
+        raise RegistryError(f"Version {now.number} of {name} replaced no other: nothing to roll back to.")
+    before = version(name, replaced)
+    kept = _metadata(before).get("promotion", {})
+    promote(before, f"rolled back from version {now.number}")
+    _keep_chain(before, str(kept.get("replaced", "")), f"rolled back from version {now.number}")
+    return before, now
+
+
+def registry_version(one: ModelVersionResponse) -> str | None:
+    """The number the stack's model registry gave the same version, or None."""
+    number = _metadata(one).get(REGISTRY_VERSION)
+    return str(number) if number else None
+
+
+def active_registry() -> BaseModelRegistry | None:
+    """The active stack's model registry, or None."""
+    from zenml.client import Client
+
+    return Client().active_stack.model_registry
+
+
+def _metadata(one: ModelVersionResponse) -> Mapping[str, Any]:
+    return one.run_metadata
+
+
+def _keep_chain(one: ModelVersionResponse, replaced: str, reason: str) -> None:
+    """A second rollback goes one further back, not forward again."""
+    from zenml import log_metadata
+
+    log_metadata(
+        {"promotion": {"reason": reason, "replaced": replaced}},
+        model_name=one.model.name,
+        model_version=one.id,
+    )
+
+
+def _mirror(one: ModelVersionResponse, reason: str, promoted: bool) -> None:
+    from zenml.model_registries.base_model_registry import ModelRegistryModelMetadata, ModelVersionStage
+
+    registry, number = active_registry(), registry_version(one)
+    if registry is not None and number is not None:
+        registry.update_model_version(
+            one.model.name,
+            number,
+            metadata=ModelRegistryModelMetadata(decision=reason),
+            stage=ModelVersionStage.PRODUCTION if promoted else None,
+        )

@@ -1,0 +1,34 @@
+"""Data quality of the test part, and its drift against the training part, by the stack's data validator."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+from zenml import step
+from zenml.client import Client
+
+from accidents.features import features_of
+from steps.folder import Folder
+
+
+@step
+def validate_data(
+    train_rows: pd.DataFrame, test_rows: pd.DataFrame, stage: str
+) -> Annotated[Folder, "data_reports"]:
+    """Two pages and drift.json. Drift is told, not acted on: a later year differs, and that is what is tested."""
+    validator = Client().active_stack.data_validator
+    features = features_of(stage)
+    columns = {
+        "numerical_columns": [feature.name for feature in features if feature.kind == "number"],
+        "categorical_columns": [feature.name for feature in features if feature.kind != "number"],
+        "target_columns": ["severe"],
+    }
+    quality = validator.data_profiling(test_rows, **columns)
+    drift = validator.data_validation(test_rows, train_rows, **columns)
+    folder = Path(tempfile.mkdtemp(prefix="data-reports-"))
+    (folder / "data_quality.html").write_text(quality.html, encoding="utf-8")
+    (folder / "data_drift.html").write_text(drift.html, encoding="utf-8")
+    (folder / "drift.json").write_text(json.dumps(drift.to_dict(), indent=1), encoding="utf-8")
+    return Folder(folder)

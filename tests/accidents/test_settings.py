@@ -1,0 +1,77 @@
+"""params.yaml is read strictly: a mistake stops before anything runs, and names the nearest valid key."""
+
+from pathlib import Path
+
+import pytest
+
+from accidents.errors import SettingsError
+from accidents.settings import load_params
+from accidents.versioning import ROOT
+
+
+def params(folder: Path, text: str) -> Path:
+    path = folder / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_projects_own_params_are_valid() -> None:
+    read = load_params(ROOT / "params.yaml")
+    assert read.data.source == "sample"
+    assert read.gates, "a project without gates promotes nothing"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("seeds: 3", "unknown key `seeds`, did you mean `seed`?"),
+        ("data: {yeers: [2018]}", "unknown key `data.yeers`, did you mean `years`?"),
+        ("data: {sample: {accidents_year: 3}}", "did you mean `accidents_per_year`?"),
+        ("model: {learning_rat: 0.1}", "did you mean `learning_rate`?"),
+        ("zzz: 1", "valid keys here: data, evaluation,"),
+        ("stage: dispach", "`stage` input should be 'dispatch' or 'on_scene' (got 'dispach')"),
+        ("data: {years: []}", "name at least one year"),
+        (
+            "split: {test_year: 2019}",
+            "split.test_year 2019 is not among data.years 2021, 2022; nearest: 2021",
+        ),
+        ("evaluation: {budget: 2}", "`evaluation.budget` input should be less than 1 (got 2)"),
+        ("gates: [{metric: roc_ac, min: 0.5}]", "roc_auc"),
+        ("gates: [{metrik: roc_auc, min: 0.5}]", "unknown key `gates.0.metrik`, did you mean `metric`?"),
+        ("gates: [{metric: roc_auc}]", "would refuse nothing"),
+        ("data: {version: main}", "`data.version`"),
+        ("- a list", "must hold keys and values, not a list"),
+        ("a: [1", "cannot be read as YAML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_params(params(tmp_path, text))
+    assert told in str(raised.value)
+    assert "params.yaml" in str(raised.value)
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"seeds.*evaluation\.budget|evaluation\.budget.*seeds"):
+        load_params(params(tmp_path, "seeds: 1\nevaluation: {budget: 9}"))
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="does not exist"):
+        load_params(tmp_path / "nowhere.yaml")
+
+
+def test_on_is_a_key_not_a_boolean(tmp_path: Path) -> None:
+    read = load_params(params(tmp_path, "gates: [{metric: roc_auc, min: 0.5, on: low}]"))
+    assert read.gates[0].on == "low"
+
+
+def test_the_command_line_lies_over_the_file(tmp_path: Path) -> None:
+    path = params(tmp_path, "seed: 1\ndata: {years: [2018]}")
+    read = load_params(path, {"seed": 2, "data.years": [2024, 2018, 2024], "split.test_year": 2024})
+    assert (read.seed, read.data.years, read.split.test_year) == (2, (2018, 2024), 2024)
+
+
+def test_params_are_frozen(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_params(params(tmp_path, "")).seed = 3  # type: ignore[misc]

@@ -1,0 +1,91 @@
+"""A copy of the project in a temporary folder, run from the command line as a person would: nothing is shared."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from accidents.versioning import ROOT
+
+COPIED = (
+    "run.py",
+    "params.yaml",
+    "dvc.yaml",
+    ".dvcignore",
+    "accidents",
+    "steps",
+    "pipelines",
+    "stacks",
+    "serving",
+    "configs",
+)
+SMALL = {"accidents_per_year: 20000": "accidents_per_year: 4000", "n_bootstrap: 500": "n_bootstrap: 100",
+         "model: {}": "model: {n_estimators: 60}"}  # fmt: skip
+BIN = Path(sys.executable).parent
+
+
+class Project:
+    """A project folder and the commands that people type there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ours = {"ZENML_CONFIG_PATH", "ZENML_CUSTOM_SOURCE_ROOT", "ZENML_REPOSITORY_PATH"}
+        environment = {key: value for key, value in os.environ.items() if key not in ours}
+        # Bytecode, or every start costs twice the time; no colours, and lines as long as they want to be.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self.environment = environment | {"COLUMNS": "200", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+
+    def __call__(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`python run.py WORDS`."""
+        return self.shell(sys.executable, "run.py", *words, check=check)
+
+    def shell(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Any command in the project's folder."""
+        done = subprocess.run(
+            words, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=280
+        )
+        if check and done.returncode:
+            pytest.fail(
+                f"{' '.join(words)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}", pytrace=False
+            )
+        return done
+
+    def python(self, code: str) -> str:
+        """What `code` prints with the project's store active."""
+        start = "from pathlib import Path; from stacks.environment import prepare_environment; prepare_environment(Path('.'))\n"
+        return self.shell(sys.executable, "-c", start + code).stdout
+
+
+def make_project(folder: Path) -> Project:
+    """A copy of the project's own files with a small experiment in params.yaml."""
+    folder.mkdir()
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, folder / name)
+    params = folder / "params.yaml"
+    text = params.read_text(encoding="utf-8")
+    for usual, small in SMALL.items():
+        assert usual in text, f"{usual!r} is no longer in params.yaml"
+        text = text.replace(usual, small)
+    # The gates of the full sample are too strict for a small one; what they refuse is tested in accidents/.
+    params.write_text(
+        re.sub(
+            r"^gates:.*?(?=^promotion:)", "gates: [{metric: roc_auc, min: 0.6}]\n\n", text, flags=re.M | re.S
+        )
+    )
+    (folder / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
+    subprocess.run(["git", "init", "-q", folder], check=True)
+    return Project(folder)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """One copy for the tests of a module, which run in order."""
+    return make_project(tmp_path_factory.mktemp("project") / "a project")

@@ -1,0 +1,181 @@
+"""The train pipeline as people run it: the tests of this file run in order, on one project."""
+
+import json
+import re
+
+import pytest
+
+from tests.pipelines.conftest import Project
+
+pytestmark = pytest.mark.slow
+
+PICTURES = ("roc_and_pr", "calibration", "lift", "slices", "map", "importance", "shap_summary")
+PAGES = ("model_card", "quality_report", "data_quality", "data_drift")
+MLFLOW = """
+from zenml.client import Client
+tracker = Client().active_stack.experiment_tracker
+tracker.configure_mlflow()
+from mlflow import MlflowClient
+client = MlflowClient()
+name = "accident-severity-dispatch"
+"""
+
+
+def summary(project: Project) -> dict:
+    return json.loads((project.folder / "reports" / "summary.json").read_text())
+
+
+def steps_cached(output: str) -> tuple[int, int]:
+    cached, steps = re.search(r"(\d+) of (\d+) steps cached", output).groups()
+    return int(cached), int(steps)
+
+
+def test_the_first_run_trains_registers_promotes_and_reports(project: Project) -> None:
+    done = project("--pipeline", "train")
+    assert "Promoted" in done.stdout
+    assert "synthetic sample" in done.stdout
+    for row in ("model", "prevalence", "logistic regression", "random forest"):
+        assert re.search(rf"^\W*{row}\W", done.stdout, re.M), row
+    assert "Traceback" not in done.stdout + done.stderr
+    for name in PICTURES:
+        assert (project.folder / "reports" / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
+    for name in PAGES:
+        assert "<html" in (project.folder / "reports" / f"{name}.html").read_text().lower(), name
+    assert summary(project)["champion_version"] == "1"
+
+
+def test_the_tracked_run_and_the_version_carry_data_code_and_params(project: Project) -> None:
+    printed = project.python(
+        MLFLOW
+        + """
+import json
+version = client.get_model_version_by_alias(name, "champion")
+run = client.get_run(version.run_id)
+files = [f.path for f in client.list_artifacts(run.info.run_id, "reports")]
+print(json.dumps({"version": version.tags, "tags": run.data.tags, "params": run.data.params, "metrics": run.data.metrics, "files": files}))
+"""
+    )
+    found = json.loads(printed.strip().splitlines()[-1])
+    version = summary(project)["data_version"]
+    assert re.fullmatch(r"[0-9a-f]{32}\.dir", version)
+    for tags in (found["version"], found["tags"]):
+        assert tags["data_version"] == version
+        assert tags["git_commit"] == "unknown" or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", tags["git_commit"])
+    assert found["params"]["data.sample.accidents_per_year"] == "4000"
+    assert found["metrics"]["roc_auc"] == pytest.approx(
+        summary(project)["evaluations"]["model"]["metrics"]["roc_auc"]["value"]
+    )
+    assert {"reports/roc_and_pr.png", "reports/data_drift.html"} <= set(found["files"])
+
+
+def test_the_registered_model_gives_the_bundles_probabilities(project: Project) -> None:
+    printed = project.python(
+        MLFLOW
+        + """
+import mlflow, numpy as np
+from steps import registry
+from accidents.bundle import load_bundle
+bundle = load_bundle(registry.bundle_of(registry.champion(name)).path)
+import pandas as pd
+rows = pd.read_parquet(bundle.folder / "reference.parquet")[bundle.features]
+loaded = mlflow.pyfunc.load_model(f"models:/{name}@champion")
+print(np.abs(loaded.predict(rows.astype(float)) - bundle.predict(rows.to_numpy("float32"))).max())
+"""
+    )
+    assert float(printed.strip().splitlines()[-1]) < 1e-9
+
+
+def test_the_dashboard_has_the_pictures(project: Project) -> None:
+    printed = project.python("""
+from zenml.client import Client
+run = Client().get_pipeline("train").last_run
+for step, output in {"draw_reports": "reports", "validate_data": "data_reports", "load_data": "quality_report", "summarise": "summary"}.items():
+    for one in run.steps[step].outputs[output][0].visualizations:
+        print(one.type, one.uri.rsplit("/", 1)[-1])
+""")
+    for name in PICTURES:
+        assert f"image {name}.png" in printed
+    for name in PAGES:
+        assert f"html {name}.html" in printed
+
+
+def test_a_second_run_is_cached_and_keeps_the_champion(project: Project) -> None:
+    done = project("--pipeline", "train")
+    cached, steps = steps_cached(done.stdout)
+    assert cached >= steps - 3, (
+        "only judging, promoting and the summary may run again: there is a champion now"
+    )
+    assert "Not promoted" in done.stdout
+    assert "champion already" in done.stdout
+    assert steps_cached(project("--pipeline", "train").stdout) == (steps, steps)
+
+
+def test_training_again_gives_the_same_bundle_byte_for_byte(project: Project) -> None:
+    done = project("--pipeline", "train", "--no-cache")
+    assert steps_cached(done.stdout)[0] == 0
+    assert "byte for byte" in done.stdout
+    assert summary(project)["model_version"] == "1", "the same bundle is not registered twice"
+
+
+def test_other_data_is_another_version_and_the_old_hash_gives_the_old_metrics(project: Project) -> None:
+    before = summary(project)
+    params = project.folder / "params.yaml"
+    usual = params.read_text()
+    params.write_text(usual.replace("    seed: 7", "    seed: 8"))
+    project("--pipeline", "train")
+    after = summary(project)
+    assert after["data_version"] != before["data_version"]
+    assert after["model_version"] == "2"
+    project("--pipeline", "train", "--data-version", before["data_version"])
+    again = summary(project)
+    params.write_text(usual)
+    assert again["evaluations"] == before["evaluations"]
+    assert again["synthetic"] is True
+
+
+def test_promote_and_rollback_move_both_registries(project: Project) -> None:
+    champion = (
+        MLFLOW
+        + """
+from steps import registry
+now = registry.champion(name)
+print(now.number, registry.registry_version(now), client.get_model_version_by_alias(name, "champion").version)
+"""
+    )
+    project("--promote", "2")
+    assert project.python(champion).split()[-3:] == ["2", "2", "2"]
+    project("--promote", "1")
+    assert "version 2 is champion again" in project("--rollback").stdout
+    assert project.python(champion).split()[-3:] == ["2", "2", "2"]
+    wrong = project("--promote", "99", check=False)
+    assert wrong.returncode == 1
+    assert "has no version '99'" in wrong.stderr
+
+
+def test_on_a_bare_stack_it_runs_and_says_what_it_left_out(project: Project) -> None:
+    done = project("--pipeline", "train", "--stack", "bare", "--stage", "on_scene")
+    assert "Promoted" in done.stdout
+    for part in ("experiment tracker", "model registry", "data validator"):
+        assert part in done.stdout
+    assert summary(project)["name"] == "accident-severity-on-scene"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--stack", "lokal"], "Did you mean 'local'"),
+        (["--years", "1999", "--source", "data.gouv"], "1999"),
+        (["--source", "sampel"], "sample"),
+        (["--test-year", "2030"], "nearest: 2022"),
+        (["--years", "x"], "--years 'x' is not a list of years"),
+        (["--params", "nowhere.yaml"], "does not exist"),
+        (["--config", "params.yaml"], "unknown key"),
+        (["--data-version", "0" * 32 + ".dir"], "neither in DVC's cache"),
+    ],
+)
+def test_a_wrong_setting_stops_before_anything_runs(project: Project, words: list[str], told: str) -> None:
+    done = project("--pipeline", "train", *words, check=False)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Initiating" not in done.stdout

@@ -1,0 +1,29 @@
+"""Fixtures of the stacks' tests: an isolated store, and stack files of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.zenml_store import zenml_store
+
+__all__ = ["zenml_store"]
+
+StackWriter = Callable[..., Path]
+
+
+@pytest.fixture
+def stack_file(tmp_path: Path) -> StackWriter:
+    """Write a stack file with these components (and the two every stack has); return its folder."""
+
+    def write(name: str, extra: dict[str, Any] | None = None, **components: dict[str, Any]) -> Path:
+        needed = {"orchestrator": {"flavor": "local"}, "artifact_store": {"flavor": "local"}}
+        content = {"name": name, "description": "A test.", "components": needed | components} | (extra or {})
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        return tmp_path
+
+    return write

@@ -1,0 +1,237 @@
+"""Stacks are applied to a real ZenML store: created, put right, left alone, refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stacks.apply import apply_stack
+from stacks.definition import read_stack, stack_names
+from stacks.errors import StackError
+from tests.stacks.conftest import StackWriter
+from tests.zenml_store import ROOT, isolated_environment
+
+VALIDATOR = "evidently_modern"
+
+
+@pytest.fixture(scope="module")
+def local(zenml_store: Path) -> Path:
+    """The store with stack `local` applied."""
+    apply_stack("local")
+    return zenml_store
+
+
+def test_local_has_what_a_run_needs(local: Path) -> None:
+    from zenml.client import Client
+
+    stack = Client().active_stack
+    assert stack.name == "local"
+    assert stack.artifact_store.path == str(local / "artifacts")
+    assert stack.experiment_tracker.get_tracking_uri() == f"sqlite:///{local}/artifacts/mlflow.db"
+    assert stack.model_registry.flavor == "mlflow"
+    assert stack.data_validator.flavor == VALIDATOR
+    stack.validate()
+
+
+def test_second_time_changes_nothing_and_is_quick(local: Path) -> None:
+    started = time.monotonic()
+    summary = apply_stack("local")
+    assert summary.changes == ()
+    assert summary.active
+    assert time.monotonic() - started < 2
+    assert summary.to_dict()["components"]["data_validator"] == f"local_{VALIDATOR} ({VALIDATOR})"
+
+
+def test_telemetry_is_off_in_the_store_too(local: Path) -> None:
+    assert "analytics_opt_in: false" in (local / "config.yaml").read_text(encoding="utf-8")
+
+
+def test_component_changed_by_hand_is_put_back(local: Path) -> None:
+    from zenml.client import Client
+    from zenml.enums import StackComponentType
+
+    name, kind = f"local_{VALIDATOR}", StackComponentType.DATA_VALIDATOR
+    Client().update_stack_component(name, kind, configuration={"drift_share": 0.9, "seed": 1})
+    assert apply_stack("local").changes == (f"updated data_validator {name}: drift_share, seed",)
+    assert Client().get_stack_component(kind, name).configuration == {"drift_share": 0.3}
+    assert apply_stack("local").changes == ()
+
+
+def test_bare_without_activating_it(local: Path) -> None:
+    from zenml.client import Client
+
+    summary = apply_stack("bare", activate=False)
+    assert not summary.active
+    assert set(summary.components) == {"orchestrator", "artifact_store"}
+    assert Client().active_stack_model.name == "local"
+
+
+def test_named_stack_wins_over_the_one_in_the_environment(
+    local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zenml.client import Client
+
+    apply_stack("bare", activate=False)
+    monkeypatch.setenv("ZENML_ACTIVE_STACK_ID", str(Client().get_stack("bare").id))
+    apply_stack("local")
+    assert Client().active_stack_model.name == "local"
+
+
+def test_stack_follows_its_file(local: Path, stack_file: StackWriter) -> None:
+    from zenml.client import Client
+
+    folder = stack_file("follower", data_validator={"flavor": VALIDATOR, "config": {"seed": 3}})
+    assert "created stack follower" in apply_stack("follower", folder=folder).changes
+    assert Client().active_stack.data_validator.config.seed == 3
+    stack_file("follower", {"description": "Another."}, data_validator={"flavor": VALIDATOR})
+    assert apply_stack("follower", folder=folder).changes == (
+        f"updated data_validator follower_{VALIDATOR}: seed",
+        "updated stack follower",
+    )
+    assert Client().active_stack.data_validator.config.seed == 7, "the run that follows has the new settings"
+    stack_file("follower", {"description": "Another."})
+    assert apply_stack("follower", folder=folder).changes == ("updated stack follower",)
+    assert Client().active_stack.data_validator is None
+    apply_stack("local")
+
+
+@pytest.mark.parametrize(
+    ("components", "words"),
+    [
+        ({"data_validater": {"flavor": VALIDATOR}}, ["data_validater", "Did you mean 'data_validator'"]),
+        (
+            {"data_validator": {"flavor": "evidently_modem"}},
+            ["evidently_modem", f"Did you mean '{VALIDATOR}'"],
+        ),
+        (
+            {"data_validator": {"flavor": VALIDATOR, "config": {"drift_shares": 0.2}}},
+            ["drift_shares", "Did you mean 'drift_share'"],
+        ),
+        (
+            {"data_validator": {"flavor": VALIDATOR, "config": {"drift_share": 2}}},
+            ["drift_share", "less than"],
+        ),
+        ({"data_validator": {"flavor": VALIDATOR, "confg": {}}}, ["confg", "Did you mean 'config'"]),
+        ({"data_validator": {"config": {}}}, ["data_validator.flavor", "required"]),
+        (
+            {"experiment_tracker": {"flavor": "mlflow", "config": {"tracking_uri": "http://server"}}},
+            ["experiment_tracker", "authentication"],
+        ),
+        (
+            {"artifact_store": {"flavor": "local", "config": {"path": "${ACCIDENTS_NOT_SET}"}}},
+            ["ACCIDENTS_NOT_SET", "not set"],
+        ),
+    ],
+)
+def test_fault_in_a_stack_file_is_named(
+    local: Path, stack_file: StackWriter, components: dict[str, dict[str, object]], words: list[str]
+) -> None:
+    with pytest.raises(StackError) as caught:
+        apply_stack("faulty", folder=stack_file("faulty", **components))
+    for word in [*words, "faulty"]:
+        assert word in str(caught.value)
+
+
+def test_unknown_top_level_key_is_named(zenml_store: Path, stack_file: StackWriter) -> None:
+    with pytest.raises(StackError, match="Did you mean 'components'"):
+        read_stack("odd", stack_file("odd", {"component": {}}))
+
+
+def test_unknown_stack_names_those_there_are(zenml_store: Path) -> None:
+    with pytest.raises(StackError, match=r"'locale'.*Did you mean 'local'.*bare.*local"):
+        read_stack("locale")
+
+
+def test_file_that_is_not_a_stack(zenml_store: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.yaml").write_text("just words", encoding="utf-8")
+    (tmp_path / "broken.yaml").write_text("a: [1", encoding="utf-8")
+    (tmp_path / "one.yaml").write_text("name: two\ndescription: x\ncomponents: {}\n", encoding="utf-8")
+    for name, words in {"text": "must hold", "broken": "is not YAML", "one": "must agree"}.items():
+        with pytest.raises(StackError, match=words):
+            read_stack(name, tmp_path)
+
+
+def test_name_taken_by_another_flavor(local: Path, stack_file: StackWriter) -> None:
+    taken = {"flavor": "evidently", "name": f"local_{VALIDATOR}"}
+    with pytest.raises(StackError, match="another `name:`"):
+        apply_stack("taker", folder=stack_file("taker", data_validator=taken))
+
+
+def test_placeholders(zenml_store: Path, stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOMEWHERE", "there")
+    config = {"path": "{root}/a/${SOMEWHERE}", "list": ["{store}", 3]}
+    folder = stack_file("filled", artifact_store={"flavor": "local", "config": config})
+    filled = read_stack("filled", folder).components["artifact_store"].config
+    assert filled == {"path": f"{ROOT}/a/there", "list": [str(zenml_store), 3]}
+
+
+@pytest.mark.parametrize("name", stack_names())
+def test_every_stack_file_says_what_it_is_for(
+    name: str, zenml_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "stacks" / f"{name}.yaml").read_text(encoding="utf-8")
+    for variable in [part.split("}")[0] for part in text.split("${")[1:]]:
+        monkeypatch.setenv(variable, "value")
+    assert read_stack(name).description
+
+
+def test_store_that_cannot_be_written(
+    zenml_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setenv("ZENML_CONFIG_PATH", str(tmp_path / "file" / "store"))
+    with pytest.raises(StackError, match="cannot be written"):
+        apply_stack("bare")
+
+
+APPLY = """
+import sys
+from pathlib import Path
+from stacks.environment import prepare_environment
+prepare_environment(Path(sys.argv[1]))
+from stacks.apply import apply_stack
+print(*apply_stack("local").changes, sep="\\n")
+from zenml.client import Client
+print("validator", type(Client().active_stack.data_validator).__name__)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_at_once_on_no_store_yet_from_elsewhere(tmp_path: Path) -> None:
+    """Also: a space in the path, another working directory, and no main module to find the flavor by."""
+    store, elsewhere = tmp_path / "a store", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", APPLY, str(ROOT)],
+            cwd=elsewhere,
+            env=isolated_environment(store),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=240) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert sum("created stack local" in out for out, _ in outputs) == 1
+    assert all("validator EvidentlyModernValidator" in out for out, _ in outputs)
+    assert not any(err.strip() for _, err in outputs), "applying a stack is quiet"
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_importing_stacks_does_not_import_zenml() -> None:
+    code = "import sys, stacks.apply, stacks.definition, stacks.environment; print('zenml' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"

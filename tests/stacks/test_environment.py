@@ -1,0 +1,96 @@
+"""What is set before ZenML is imported, and which store a run keeps to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stacks.environment import prepare_environment
+from stacks.errors import StackError
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that says nothing yet, put back afterwards, in a process where zenml is not imported."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith(("ZENML_", "MLFLOW_")) or name == "DO_NOT_TRACK":
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(
+        sys, "modules", {name: module for name, module in sys.modules.items() if name != "zenml"}
+    )
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+
+
+def configure(folder: Path, url: str, kind: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text(
+        yaml.safe_dump({"store": {"url": url, "type": kind}}), encoding="utf-8"
+    )
+
+
+@pytest.mark.usefixtures("fresh")
+def test_everything_stays_in_the_project(tmp_path: Path) -> None:
+    assert prepare_environment(tmp_path) == tmp_path / ".zenml"
+    assert os.environ["ZENML_CUSTOM_SOURCE_ROOT"] == str(tmp_path)
+    assert os.environ["ZENML_ANALYTICS_OPT_IN"] == "false"
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == os.environ["DO_NOT_TRACK"] == "true"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("fresh")
+def test_what_is_set_already_wins(tmp_path: Path) -> None:
+    os.environ["ZENML_CONFIG_PATH"] = str(tmp_path / "mine")
+    os.environ["ZENML_LOGGING_VERBOSITY"] = "INFO"
+    assert prepare_environment(tmp_path) == tmp_path / "mine"
+    assert os.environ["ZENML_LOGGING_VERBOSITY"] == "INFO"
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [("http://127.0.0.1:8237", "rest"), ("sqlite:////somewhere/else/zenml.db", "sql")],
+    ids=["a dashboard that may be gone", "a folder that was moved"],
+)
+def test_store_is_the_projects_own(tmp_path: Path, url: str, kind: str) -> None:
+    configure(tmp_path / ".zenml", url, kind)
+    prepare_environment(tmp_path)
+    own = tmp_path / ".zenml" / "local_stores" / "default_zen_store" / "zenml.db"
+    assert os.environ["ZENML_STORE_URL"] == f"sqlite:///{own}"
+
+
+@pytest.mark.usefixtures("fresh")
+def test_server_one_is_logged_in_to_is_kept(tmp_path: Path) -> None:
+    for url in ("https://zenml.example.org", "http://localhost:8080"):
+        configure(tmp_path / ".zenml", url, "rest")
+        (tmp_path / ".zenml" / "credentials.yaml").write_text(f"{url}: {{}}\n", encoding="utf-8")
+        prepare_environment(tmp_path)
+        assert "ZENML_STORE_URL" not in os.environ
+
+
+@pytest.mark.usefixtures("fresh")
+def test_store_in_the_environment_is_kept(tmp_path: Path) -> None:
+    configure(tmp_path / ".zenml", "http://127.0.0.1:8237", "rest")
+    os.environ["ZENML_STORE_URL"] = "https://zenml.example.org"
+    prepare_environment(tmp_path)
+    assert os.environ["ZENML_STORE_URL"] == "https://zenml.example.org"
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("text", ["store: [", "only words"])
+def test_spoilt_configuration(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".zenml").mkdir()
+    (tmp_path / ".zenml" / "config.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(StackError, match="Delete it"):
+        prepare_environment(tmp_path)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zenml", sys)
+    with pytest.raises(StackError, match="after `import zenml`"):
+        prepare_environment(tmp_path)

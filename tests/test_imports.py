@@ -1,0 +1,36 @@
+"""Who may import whom, and that importing does nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = Path(sys.executable).with_name("lint-imports")
+    return subprocess.run([command, "--no-cache"], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_rooms_import_only_what_they_may() -> None:
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    assert f"Contracts: {len(rules)} kept, 0 broken" in done.stdout
+
+
+def test_a_forbidden_import_is_found(tmp_path: Path) -> None:
+    """The rules bite: the same settings over a domain that imports ZenML do not pass."""
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    rules = tomllib.loads((tmp_path / "pyproject.toml").read_text())["tool"]["importlinter"]
+    for package in [*rules["root_packages"], "stacks/components"]:
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    assert lint_imports(tmp_path).returncode == 0
+    (tmp_path / "accidents" / "model.py").write_text("def train():\n    import zenml\n")
+    done = lint_imports(tmp_path)
+    assert done.returncode == 1
+    assert "accidents.model -> zenml" in done.stdout
