@@ -8,7 +8,7 @@ INSTALL := $(UV) pip install --quiet --compile-bytecode --require-hashes --pytho
 COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help train test unit check format bench dashboard lock notebook clean
+.PHONY: help train test unit check format bench dashboard mlflow lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -52,7 +52,10 @@ bench: $(VENV)/dev  ## measure everything in docs/benchmarks.md again
 	$(BIN)/python -m benchmarks
 
 dashboard: $(VENV)/train  ## ZenML's dashboard of this project's runs, on this machine only
-	$(BIN)/python run.py --dashboard
+	$(BIN)/python -m stacks.dashboard
+
+mlflow: $(VENV)/train  ## MLflow's pages of this project's runs, on this machine only
+	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///.zenml/artifacts/mlflow.db
 
 lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
 	cd requirements && for role in uv train; do ../$(COMPILE) $$role.in -o $$role.txt; done

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 import time
 from enum import StrEnum
@@ -72,15 +71,10 @@ def main(
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Put back the champion before this one.")
     ] = False,
-    dashboard: Annotated[
-        bool, typer.Option("--dashboard", help="Open ZenML's dashboard on this machine.")
-    ] = False,
 ) -> None:
-    chosen = [pipeline is not None, promote is not None, rollback, dashboard]
+    chosen = [pipeline is not None, promote is not None, rollback]
     if sum(chosen) != 1:
-        raise SettingsError(
-            "give one of --pipeline, --promote, --rollback and --dashboard; --help explains them"
-        )
+        raise SettingsError("give one of --pipeline, --promote and --rollback; --help explains them")
     given = {
         "data.source": source,
         "data.years": None if years is None else parse_years(years),
@@ -92,10 +86,6 @@ def main(
     }
     settings = load_params(params, {key: value for key, value in given.items() if value is not None})
     read_stack(stack)
-    if dashboard:
-        raise typer.Exit(
-            subprocess.run([Path(sys.executable).with_name("zenml"), "login", "--local"]).returncode
-        )
     if pipeline is not None:
         train(settings, stack, config, cache)
     else:
@@ -127,8 +117,10 @@ def train(params: Params, stack: str, config: Path | None, cache: bool) -> None:
     from pipelines.train import train as pipeline
 
     champion = registry.champion(registry.model_name(params.stage))
+    if not cache:
+        options["enable_cache"] = False
     with console.status("Running the pipeline ..."):
-        run = pipeline.with_options(**options, **({} if cache else {"enable_cache": False}))(
+        run: Any = pipeline.with_options(**options)(
             params=params,
             raw_version=raw_version,
             champion=str(champion.number) if champion else None,

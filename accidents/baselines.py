@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Predict = Callable[["pd.DataFrame"], npt.NDArray[np.float64]]
-# Thousands of communes and road numbers would each be a column of their own: a usual project has neither.
-_TOO_MANY_CODES = ("commune", "road_number")
+# Thousands of communes would each be a column of their own: a usual project leaves them out.
+_TOO_MANY_CODES = ("commune",)
 
 
 def fit_baselines(train: pd.DataFrame, calibration: pd.DataFrame, stage: str, seed: int) -> dict[str, Predict]:

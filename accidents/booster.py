@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import threading
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from accidents.errors import BundleError
 
 _RAW, _CONTRIBUTIONS = 1, 3  # C_API_PREDICT_RAW_SCORE, C_API_PREDICT_CONTRIB
 _FLOAT32 = 0
-_PARAMETERS = b"num_threads=1"
+_ONE_THREAD = b"num_threads=1"
+_ALL_THREADS = b"num_threads=0"  # what OMP_NUM_THREADS says
+_MANY_ROWS = 256  # fewer are faster on one thread
 
 
 @cache
@@ -63,7 +66,7 @@ class Booster:
         _check(
             library.LGBM_BoosterPredictForMatSingleRowFastInit(
                 self._handle, _RAW, 0, -1, _FLOAT32, ctypes.c_int32(self.features),
-                ctypes.c_char_p(_PARAMETERS), ctypes.byref(self._fast),
+                ctypes.c_char_p(_ONE_THREAD), ctypes.byref(self._fast),
             )
         )  # fmt: skip
         self._row = np.empty(self.features, dtype=np.float32)
@@ -84,6 +87,27 @@ class Booster:
         """SHAP values in log-odds, float64 [n, features + 1]; the last column is the expected score."""
         return self._predict(matrix, _CONTRIBUTIONS, self.features + 1)
 
+    def merged(self, others: Sequence[Booster]) -> Booster:
+        """One booster with the trees of all: its score is the sum of theirs."""
+        library, joined = _library(), Booster(self.text)
+        for other in others:
+            _check(library.LGBM_BoosterMerge(joined._handle, other._handle))
+        return Booster(joined._to_text())
+
+    def _to_text(self) -> str:
+        size = ctypes.c_int64(2 * len(self.text) + 1024)
+        while True:  # a second time if the buffer was too short
+            buffer = ctypes.create_string_buffer(size.value)
+            needed = ctypes.c_int64()
+            _check(
+                _library().LGBM_BoosterSaveModelToString(
+                    self._handle, 0, -1, 0, ctypes.c_int64(size.value), ctypes.byref(needed), buffer
+                )
+            )
+            if needed.value <= size.value:
+                return buffer.value.decode()
+            size = needed
+
     def __del__(self) -> None:
         if getattr(self, "_fast", None):
             _library().LGBM_FastConfigFree(self._fast)
@@ -101,13 +125,14 @@ class Booster:
         if rows.ndim != 2 or rows.shape[1] != self.features:
             raise BundleError(f"The trees need {self.features} columns, not a matrix of shape {rows.shape}.")
         out = np.empty((len(rows), width), dtype=np.float64)
+        threads = _ALL_THREADS if len(rows) >= _MANY_ROWS else _ONE_THREAD
         if len(rows):
             length = ctypes.c_int64()
             _check(
                 _library().LGBM_BoosterPredictForMat(
                     self._handle, ctypes.c_void_p(rows.ctypes.data), _FLOAT32,
                     ctypes.c_int32(len(rows)), ctypes.c_int32(rows.shape[1]), 1, kind, 0, -1,
-                    ctypes.c_char_p(_PARAMETERS), ctypes.byref(length), ctypes.c_void_p(out.ctypes.data),
+                    ctypes.c_char_p(threads), ctypes.byref(length), ctypes.c_void_p(out.ctypes.data),
                 )
             )  # fmt: skip
         return out

@@ -66,7 +66,8 @@ def prepare(raw: RawData) -> tuple[Tables, QualityReport]:
     stamp = DATA / "prepared" / "made_from.json"
     if stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == _made_from(raw.version):
         return load_tables(stamp.parent)
-    return read_years(raw.years)
+    tables, quality = read_years(raw.years)
+    return tables.validate(), quality
 
 
 def save_tables(folder: Path, tables: Tables, quality: QualityReport) -> None:
@@ -108,7 +109,7 @@ def _prepared_stage() -> None:
     raw = _versioned(find_years(DATA / "raw"))
     tables, quality = read_years(raw.years)
     with _Whole(DATA / "prepared") as part:
-        save_tables(part, tables, quality)
+        save_tables(part, tables.validate(), quality)
         (part / "made_from.json").write_text(json.dumps(_made_from(raw.version)), encoding="utf-8")
     print(f"{len(tables.accidents):,} accidents prepared.")
 

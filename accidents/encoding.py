@@ -1,34 +1,41 @@
-"""What the training years tell about a place: how dense accidents are around it and how severe.
+"""What the training years tell about a place: how many accidents happened around it and how severe they were.
 
-Accidents are counted on a grid of 1 km cells; Gaussian blurs of those counts at several bandwidths give the
-density and the severity of the neighbourhood, each scale shrunk towards the next coarser one, so that a lone
-accident in the country says little and a thousand in a city say much. Only the counts are kept: the grids
-are rebuilt on loading with numpy alone.
+Accidents are counted on a fine grid; Gaussian blurs of the counts at several bandwidths give the density and
+the severity of a neighbourhood. Each scale is shrunk towards the next coarser one, so that a lone accident in
+the country says little and a thousand in a city say much. Département and commune, where they are published,
+are counted by name in the same way. Only counts are kept: the blurs are rebuilt on loading, with numpy alone.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from accidents.errors import BundleError
+
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
-# Kilometres between two cells; the blur of a scale is given in cells of a grid coarsened to about a third of it.
-_CELL_KM = 1.0
+_CELL_KM = 0.5
 _KM_PER_DEGREE = 111.2
-_BANDWIDTHS_KM = (1.0, 3.0, 10.0, 30.0)
+# (bandwidth in km, side of a cell in fine cells): a cell is half the bandwidth, except the finest.
+_LEVELS = ((1.0, 2), (3.0, 3), (10.0, 10), (30.0, 30))
+_COARSEST = 30
 _PRIOR = 20.0  # accidents of the coarser scale that a scale's own count is weighed against
+NAMED = ("department", "commune")  # from coarse to fine; the trees see their rates, never their numbers
+PLACE = ("latitude", "longitude", *NAMED)
 
 
 @dataclass(frozen=True)
 class Area:
     """A box of the Earth with a grid of its own (degrees WGS84)."""
 
-    name: str
     south: float
     north: float
     west: float
@@ -36,124 +43,215 @@ class Area:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows (south to north) and columns (west to east) of 1 km cells."""
-        return int(np.ceil((self.north - self.south) * self.km_y)), int(np.ceil((self.east - self.west) * self.km_x))
+        """Rows (south to north) and columns (west to east) of fine cells, multiples of the coarsest cell."""
+        height, width = (self.north - self.south) * self.rows_a_degree, (self.east - self.west) * self.columns_a_degree
+        return math.ceil(height / _COARSEST) * _COARSEST, math.ceil(width / _COARSEST) * _COARSEST
 
     @property
-    def km_y(self) -> float:
-        """Kilometres per degree of latitude."""
+    def rows_a_degree(self) -> float:
         return _KM_PER_DEGREE / _CELL_KM
 
     @property
-    def km_x(self) -> float:
-        """Kilometres per degree of longitude, halfway up the box."""
-        return self.km_y * float(np.cos(np.radians((self.south + self.north) / 2)))
+    def columns_a_degree(self) -> float:
+        """On the parallel halfway up the box."""
+        return self.rows_a_degree * math.cos(math.radians((self.south + self.north) / 2))
 
 
 AREAS = (
-    Area("mainland", 41.0, 51.6, -5.5, 10.0),
-    Area("antilles", 14.2, 18.3, -63.3, -60.6),
-    Area("guiana", 2.0, 6.0, -54.8, -51.4),
-    Area("reunion", -21.5, -20.7, 55.1, 56.0),
-    Area("mayotte", -13.1, -12.5, 44.9, 45.4),
-    Area("new_caledonia", -22.9, -19.4, 163.4, 168.3),
-    Area("polynesia", -18.0, -16.2, -152.0, -149.0),
+    Area(41.0, 51.6, -5.5, 10.0),  # mainland and Corsica
+    Area(14.2, 18.3, -63.3, -60.6),  # Antilles
+    Area(2.0, 6.2, -54.8, -51.4),  # French Guiana
+    Area(-21.6, -20.7, 55.0, 56.0),  # Réunion
+    Area(-13.2, -12.4, 44.9, 45.5),  # Mayotte
+    Area(46.6, 47.3, -56.7, -56.0),  # St-Pierre-et-Miquelon
+    Area(-22.9, -19.4, 163.4, 168.3),  # New Caledonia
+    Area(-18.0, -16.2, -152.0, -149.0),  # Society Islands
 )
-_OFFSETS = np.cumsum([0, *(rows * columns for rows, columns in (area.shape for area in AREAS))])
+_SHAPES = tuple(area.shape for area in AREAS)
+_STARTS = tuple(int(n) for n in np.cumsum([0, *(rows * columns for rows, columns in _SHAPES)]))
 
 
-def cells(latitude: Floats, longitude: Floats) -> npt.NDArray[np.int64]:
-    """The 1 km cell of each place, int64 [n]; -1 where it is not known or in no area."""
+def fine_cells(latitude: Floats, longitude: Floats) -> Integers:
+    """The fine cell of each place, int64 [n]; -1 where it is not known or in no area."""
     cell = np.full(len(latitude), -1, dtype=np.int64)
-    for area, offset in zip(AREAS, _OFFSETS, strict=False):
-        inside = (latitude >= area.south) & (latitude < area.north)
-        inside &= (longitude >= area.west) & (longitude < area.east)
-        row = ((latitude[inside].astype(np.float64) - area.south) * area.km_y).astype(np.int64)
-        column = ((longitude[inside].astype(np.float64) - area.west) * area.km_x).astype(np.int64)
-        cell[inside] = offset + row * area.shape[1] + column
+    north, east = latitude.astype(np.float64), longitude.astype(np.float64)
+    for area, (_, columns), start in zip(AREAS, _SHAPES, _STARTS, strict=False):
+        at = (north >= area.south) & (north < area.north) & (east >= area.west) & (east < area.east)
+        row = ((north[at] - area.south) * area.rows_a_degree).astype(np.int64)
+        column = ((east[at] - area.west) * area.columns_a_degree).astype(np.int64)
+        cell[at] = start + row * columns + column
     return cell
 
 
+def fine_cell(latitude: float, longitude: float) -> int:
+    """`fine_cells` for one place, without arrays."""
+    for area, (_, columns), start in zip(AREAS, _SHAPES, _STARTS, strict=False):
+        if area.south <= latitude < area.north and area.west <= longitude < area.east:
+            row = int((latitude - area.south) * area.rows_a_degree)
+            return start + row * columns + int((longitude - area.west) * area.columns_a_degree)
+    return -1
+
+
 def blur(grid: Floats, sigma: float) -> Floats:
-    """Sum of the neighbouring cells weighted by a Gaussian of peak 1, float32, same shape."""
+    """Sum of the neighbouring cells weighted by a Gaussian of peak 1; `sigma` in cells; same shape."""
     radius = int(3 * sigma + 0.5)
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2).astype(np.float32)
     for axis in (0, 1):
         padded = np.pad(grid, [(radius, radius) if a == axis else (0, 0) for a in (0, 1)])
         total = np.zeros_like(grid)
-        for k, weight in enumerate(weights):
-            total += weight * np.take(padded, range(k, k + grid.shape[axis]), axis=axis)
+        for k in range(2 * radius + 1):
+            shifted = padded[k : k + grid.shape[0]] if axis == 0 else padded[:, k : k + grid.shape[1]]
+            total += np.float32(math.exp(-0.5 * ((k - radius) / sigma) ** 2)) * shifted
         grid = total
     return grid
 
 
+class _Level:
+    """Blurred counts of one bandwidth over all areas, and where a fine cell lies in them."""
+
+    def __init__(self, km: float, factor: int, cell: Integers, accidents: Doubles, severe: Doubles, scale: float):
+        self._factor = factor
+        self._starts = [0]
+        counts, severes = [], []
+        for (rows, columns), start in zip(_SHAPES, _STARTS, strict=False):
+            shape = (rows // factor, columns // factor)
+            here = slice(*np.searchsorted(cell, [start, start + rows * columns]))
+            row, column = np.divmod(cell[here] - start, columns)
+            at = row // factor * shape[1] + column // factor
+            for weights, into in ((accidents[here], counts), (severe[here], severes)):
+                grid = np.bincount(at, weights=weights, minlength=shape[0] * shape[1]).astype(np.float32)
+                into.append(blur(grid.reshape(shape), km / (factor * _CELL_KM)).ravel() if len(at) else grid)
+            self._starts.append(self._starts[-1] + shape[0] * shape[1])
+        self.accidents, self.severe = np.concatenate(counts), np.concatenate(severes)
+        self.density = np.log1p(self.accidents * np.float32(scale))
+
+    def of_cells(self, cell: Integers) -> Integers:
+        """Index of each fine cell in this level's arrays, int64 [n]."""
+        area = np.searchsorted(_STARTS, cell, side="right") - 1
+        columns = np.array([shape[1] for shape in _SHAPES])[area]
+        row, column = np.divmod(cell - np.array(_STARTS)[area], columns)
+        coarse: Integers = row // self._factor * (columns // self._factor) + column // self._factor
+        return np.array(self._starts)[area] + coarse
+
+    def of_cell(self, cell: int, area: int) -> int:
+        """The same for one fine cell of an area."""
+        columns = _SHAPES[area][1]
+        row, column = divmod(cell - _STARTS[area], columns)
+        return self._starts[area] + row // self._factor * (columns // self._factor) + column // self._factor
+
+
 class PlaceEncoder:
-    """Learns counts per cell and gives `columns` for any place.
+    """Counts of training accidents by place, and what they say of any place.
 
     Parameters
     ----------
-    cell : occupied cells, int64 [k], ascending.
-    accidents, severe : counts per occupied cell, float64 [k]; `severe` counts may be shares.
+    counts : by key ("cell", "department", "commune"): float64 [k, 3] of key, accidents, severe ones;
+        keys ascending.
+    rate : share of severe accidents over all.
+    scale : densities are told as if there were this many times the accidents counted.
     """
 
-    columns: tuple[str, ...] = tuple(
-        name for km in _BANDWIDTHS_KM for name in (f"density_{km:g}km", f"severity_{km:g}km")
+    columns: tuple[str, ...] = (
+        *(f"{what}_{km:g}km" for km, _ in reversed(_LEVELS) for what in ("density", "severity")),
+        *(f"severity_{name}" for name in NAMED),
     )
 
-    def __init__(self, cell: npt.NDArray[np.int64], accidents: Doubles, severe: Doubles) -> None:
-        self.cell, self.accidents, self.severe = cell, accidents, severe
-        self.rate = float(severe.sum() / accidents.sum()) if len(cell) else 0.0
-        self._grids = [self._area_grids(*pair) for pair in zip(AREAS, _OFFSETS, strict=False)]
-        self._table = np.concatenate(self._grids, axis=0)
+    def __init__(self, counts: dict[str, Doubles], rate: float, scale: float = 1.0) -> None:
+        self.counts, self.rate = counts, rate
+        cell, accidents, severe = counts["cell"].T
+        self._levels = [
+            _Level(km, factor, cell.astype(np.int64), accidents, severe, scale) for km, factor in reversed(_LEVELS)
+        ]
+        self._named = [{int(k): (n, s) for k, n, s in counts[name].tolist()} for name in NAMED]
 
     @classmethod
-    def fit(cls, latitude: Floats, longitude: Floats, severe: Floats) -> PlaceEncoder:
-        """Count the training accidents: three float32 arrays [n]; rows without a place take no part."""
-        cell = cells(latitude, longitude)
-        known = cell >= 0
-        occupied, inverse = np.unique(cell[known], return_inverse=True)
-        count = np.bincount(inverse, minlength=len(occupied)).astype(np.float64)
-        bad = np.bincount(inverse, weights=severe[known], minlength=len(occupied))
-        return cls(occupied, count, bad)
+    def fit(cls, place: Floats, severe: Floats, scale: float = 1.0) -> PlaceEncoder:
+        """Count the training accidents: float32 [n, 4] with the columns `PLACE`, and labels float32 [n]."""
+        keys = {"cell": fine_cells(place[:, 0], place[:, 1]).astype(np.float64)}
+        keys["cell"][keys["cell"] < 0] = np.nan
+        keys.update({name: place[:, 2 + k].astype(np.float64) for k, name in enumerate(NAMED)})
+        return cls({name: _count(key, severe) for name, key in keys.items()}, float(severe.mean()), scale)
 
-    def transform(self, latitude: Floats, longitude: Floats) -> Floats:
+    def transform(self, place: Floats) -> Floats:
         """The columns of each place, float32 [n, len(columns)]; NaN where the place is not known."""
-        cell = cells(latitude, longitude)
-        found = self._table[cell]
-        found[cell < 0] = np.nan
-        return found
+        if len(place) == 1:
+            return np.array([self.transform_one(place[0].tolist())], dtype=np.float32)
+        out = np.full((len(place), len(self.columns)), np.nan, dtype=np.float32)
+        cell = fine_cells(place[:, 0], place[:, 1])
+        known = cell >= 0
+        rate: Doubles = np.full(int(known.sum()), self.rate)
+        for k, level in enumerate(self._levels):
+            at = level.of_cells(cell[known])
+            rate = _shrunk(level.accidents[at].astype(np.float64), level.severe[at].astype(np.float64), rate)
+            out[known, 2 * k], out[known, 2 * k + 1] = level.density[at], rate
+        self._name_rates(place, out)
+        return out
+
+    def transform_one(self, place: Sequence[float]) -> list[float]:
+        """`transform` for one place, in pure Python: a few look-ups."""
+        out = [math.nan] * len(self.columns)
+        cell = fine_cell(place[0], place[1])
+        if cell >= 0:
+            area, rate = next(k for k, end in enumerate(_STARTS[1:]) if cell < end), self.rate
+            for k, level in enumerate(self._levels):
+                at = level.of_cell(cell, area)
+                rate = _shrunk_one(level.accidents.item(at), level.severe.item(at), rate)
+                out[2 * k], out[2 * k + 1] = level.density.item(at), rate
+        rate = self.rate
+        for k, (table, key) in enumerate(zip(self._named, place[2:], strict=True), start=2 * len(_LEVELS)):
+            if table and key == key:
+                out[k] = rate = _shrunk_one(*table.get(int(key), (0.0, 0.0)), rate)
+        return out
 
     def save(self, folder: Path) -> None:
-        """Write the counts as one .npy file (deterministic bytes)."""
-        np.save(folder / "places.npy", np.column_stack([self.cell, self.accidents, self.severe]))
+        """Write the counts as .npy files (no timestamps: same counts, same bytes)."""
+        for name, counts in self.counts.items():
+            np.save(folder / f"count_{name}.npy", counts)
+        np.save(folder / "rate.npy", np.float64(self.rate))
 
     @classmethod
     def load(cls, folder: Path) -> PlaceEncoder:
-        """The inverse of `save`."""
-        cell, accidents, severe = np.load(folder / "places.npy", allow_pickle=False).T
-        return cls(cell.astype(np.int64), accidents, severe)
+        """The inverse of `save`. Raises BundleError if a file is not what `save` wrote."""
+        counts = {n: np.load(folder / f"count_{n}.npy", allow_pickle=False) for n in ("cell", *NAMED)}
+        if any(table.ndim != 2 or table.shape[1] != 3 for table in counts.values()):
+            raise BundleError(f"{folder}: the counts of places are not tables of three columns. Train again.")
+        return cls(counts, float(np.load(folder / "rate.npy", allow_pickle=False)))
 
-    def _area_grids(self, area: Area, offset: int) -> Floats:
-        rows, columns = area.shape
-        here = (self.cell >= offset) & (self.cell < offset + rows * columns)
-        count, bad = (np.zeros(rows * columns, dtype=np.float32) for _ in range(2))
-        count[self.cell[here] - offset] = self.accidents[here]
-        bad[self.cell[here] - offset] = self.severe[here]
-        out = np.empty((rows, columns, len(self.columns)), dtype=np.float32)
-        rate = np.full((rows, columns), self.rate, dtype=np.float32)
-        for k in reversed(range(len(_BANDWIDTHS_KM))):  # from the coarsest to the finest
-            n = blur(count.reshape(rows, columns), _BANDWIDTHS_KM[k] / _CELL_KM)
-            s = blur(bad.reshape(rows, columns), _BANDWIDTHS_KM[k] / _CELL_KM)
-            rate = (s + np.float32(_PRIOR) * rate) / (n + np.float32(_PRIOR))
-            out[..., 2 * k], out[..., 2 * k + 1] = np.log1p(n), rate
-        return out.reshape(rows * columns, -1)
+    def _name_rates(self, place: Floats, out: Floats) -> None:
+        rate: Doubles = np.full(len(place), self.rate)
+        for k, name in enumerate(NAMED):
+            keys, accidents, severe = self.counts[name].T
+            known = np.flatnonzero(~np.isnan(place[:, 2 + k])) if len(keys) else np.zeros(0, dtype=np.int64)
+            key = place[known, 2 + k].astype(np.float64)
+            at = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
+            found = keys[at] == key if len(known) else np.zeros(0, dtype=bool)
+            rate[known] = _shrunk(np.where(found, accidents[at], 0), np.where(found, severe[at], 0), rate[known])
+            out[known, 2 * len(_LEVELS) + k] = rate[known]
 
 
-def cross_fit(latitude: Floats, longitude: Floats, severe: Floats, seed: int, folds: int = 5) -> Floats:
-    """Columns for the training rows themselves, each from the other folds: no row sees its own label."""
+def cross_fit(place: Floats, severe: Floats, seed: int, folds: int = 5) -> Floats:
+    """Columns for the training rows themselves, each from the other folds: no row sees its own label.
+
+    float32 [n, len(PlaceEncoder.columns)]. Densities are scaled up to what all folds together would give.
+    """
     fold = np.random.default_rng(seed).integers(folds, size=len(severe))
     out = np.empty((len(severe), len(PlaceEncoder.columns)), dtype=np.float32)
     for k in range(folds):
-        encoder = PlaceEncoder.fit(latitude[fold != k], longitude[fold != k], severe[fold != k])
-        out[fold == k] = encoder.transform(latitude[fold == k], longitude[fold == k])
+        rest, held = fold != k, fold == k
+        if held.any():
+            out[held] = PlaceEncoder.fit(place[rest], severe[rest], folds / (folds - 1)).transform(place[held])
     return out
+
+
+def _count(key: Doubles, severe: Floats) -> Doubles:
+    known = ~np.isnan(key)
+    keys, inverse = np.unique(key[known], return_inverse=True)
+    accidents = np.bincount(inverse, minlength=len(keys)).astype(np.float64)
+    return np.column_stack([keys, accidents, np.bincount(inverse, weights=severe[known], minlength=len(keys))])
+
+
+def _shrunk(accidents: Doubles, severe: Doubles, coarser: Doubles) -> Doubles:
+    return (severe + _PRIOR * coarser) / (accidents + _PRIOR)
+
+
+def _shrunk_one(accidents: float, severe: float, coarser: float) -> float:
+    return (severe + _PRIOR * coarser) / (accidents + _PRIOR)

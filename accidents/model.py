@@ -16,32 +16,37 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from accidents.booster import Booster
 from accidents.calibration import BetaCalibration
-from accidents.encoding import PlaceEncoder, cross_fit
+from accidents.encoding import NAMED, PLACE, PlaceEncoder, cross_fit
 from accidents.errors import BundleError, DataError
 from accidents.features import feature_names, features_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_FORMAT = 1
+_FORMAT = 2
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 
 class ModelSettings(BaseModel):
-    """Hyper-parameters; the defaults are what docs/features.md settles on."""
+    """Hyper-parameters; docs/features.md tells how the defaults were found.
+
+    `bags` boosters of `n_estimators` trees each, grown with different seeds and different cross-fitting
+    folds, are averaged. `monotone` holds the trees to what declared features say of the direction of risk.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    n_estimators: int = Field(default=600, ge=1, le=5000)
-    learning_rate: float = Field(default=0.03, gt=0, le=1)
+    bags: int = Field(default=4, ge=1, le=20)
+    n_estimators: int = Field(default=300, ge=1, le=5000)
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
     num_leaves: int = Field(default=31, ge=2, le=1024)
     min_child_samples: int = Field(default=40, ge=1)
     colsample_bytree: float = Field(default=0.5, gt=0, le=1)
     subsample: float = Field(default=0.8, gt=0, le=1)
     reg_lambda: float = Field(default=5.0, ge=0)
     monotone: bool = True
-    n_jobs: int = Field(default=2, ge=1)
+    n_jobs: int = Field(default=2, ge=1, le=64)
 
 
 class Model:
@@ -51,40 +56,53 @@ class Model:
     ----------
     stage : "dispatch" or "on_scene".
     features : names of the columns that `predict_matrix` takes, in order.
-    columns : what the trees see: `features` followed by what the encoder adds.
+    columns : what the trees see: the features but for names of places, and what the encoder says of those.
     """
 
     def __init__(
-        self, stage: str, features: tuple[str, ...], encoder: PlaceEncoder, booster: Booster, calibration: BetaCalibration
+        self,
+        stage: str,
+        features: tuple[str, ...],
+        encoder: PlaceEncoder,
+        booster: Booster,
+        calibration: BetaCalibration,
+        bags: int,
     ) -> None:
-        self.stage, self.features = stage, features
+        self.stage, self.features, self.bags = stage, features, bags
         self.encoder, self.booster, self.calibration = encoder, booster, calibration
-        self.columns = (*features, *encoder.columns)
-        self._place = (features.index("latitude"), features.index("longitude"))
+        self.columns = tree_columns(features)
+        self._layout = _Layout(features)
 
     def predict_proba(self, frame: pd.DataFrame) -> Doubles:
         """Calibrated P(severe) of the rows of a `build_features` frame, float64 [n]."""
         return self.predict_matrix(_matrix(frame, self.features))
 
     def predict_matrix(self, matrix: Floats) -> Doubles:
-        """Calibrated P(severe) of a float32 matrix [n, len(features)]; missing is NaN; float64 [n]."""
-        return self.calibration.apply(_sigmoid(self.booster.score(self._encode(matrix))))
+        """Calibrated P(severe) of a float32 matrix [n, len(features)]; missing is NaN; float64 [n].
+
+        Raises DataError for another number of columns.
+        """
+        score = self.booster.score(self.inputs(matrix)) / self.bags
+        return self.calibration.apply(1 / (1 + np.exp(-score)))
 
     def contributions(self, matrix: Floats) -> Doubles:
         """SHAP values in log-odds before calibration, float64 [n, len(columns) + 1]; last: expected score."""
-        return self.booster.contributions(self._encode(matrix))
+        contributions: Doubles = self.booster.contributions(self.inputs(matrix)) / self.bags
+        return contributions
 
     def inputs(self, matrix: Floats) -> Floats:
-        """What the trees see of a matrix as `predict_matrix` takes it: float32 [n, len(columns)]."""
-        return self._encode(matrix)
+        """What the trees see of a matrix [n, len(features)], float32 [n, len(columns)]."""
+        matrix = np.asarray(matrix, dtype=np.float32)
+        if matrix.ndim != 2 or matrix.shape[1] != len(self.features):
+            raise DataError(f"The model takes {len(self.features)} features, not a matrix of shape {matrix.shape}.")
+        return self._layout.join(matrix, self.encoder.transform(self._layout.place(matrix)))
 
     def save(self, folder: Path) -> None:
         """Write the model as plain files into an existing folder: same training, same bytes."""
-        facts = {"format": _FORMAT, "stage": self.stage, "features": self.features}
-        (folder / "model.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        (folder / "trees.txt").write_text(self.booster.text, encoding="utf-8")
-        calibration = json.dumps(self.calibration.to_dict(), indent=1)
-        (folder / "calibration.json").write_text(calibration + "\n", encoding="utf-8")
+        facts = {"format": _FORMAT, "stage": self.stage, "bags": self.bags, "features": self.features}
+        _write_json(folder / "model.json", facts)
+        _write_json(folder / "calibration.json", self.calibration.to_dict())
+        (folder / "trees.txt").write_text(self.booster.text, encoding="utf-8", newline="\n")
         self.encoder.save(folder)
 
     @classmethod
@@ -95,58 +113,76 @@ class Model:
             if facts["format"] != _FORMAT:
                 raise BundleError(f"{folder}: model format {facts['format']}, this version reads {_FORMAT}.")
             booster = Booster((folder / "trees.txt").read_text(encoding="utf-8"))
-            calibration = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
+            calibration = BetaCalibration.from_dict(json.loads((folder / "calibration.json").read_text("utf-8")))
             encoder = PlaceEncoder.load(folder)
-        except (OSError, ValueError, KeyError) as error:
+            features, stage, bags = tuple(facts["features"]), str(facts["stage"]), int(facts["bags"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise BundleError(f"{folder} is no complete model: {error}. Train it again.") from error
-        return cls(facts["stage"], tuple(facts["features"]), encoder, booster, BetaCalibration.from_dict(calibration))
+        if booster.features != len(tree_columns(features)):
+            raise BundleError(f"{folder}: the trees and the list of features do not fit. Train it again.")
+        return cls(stage, features, encoder, booster, calibration, bags)
 
-    def _encode(self, matrix: Floats) -> Floats:
-        matrix = np.asarray(matrix, dtype=np.float32)
-        if matrix.ndim != 2 or matrix.shape[1] != len(self.features):
-            raise DataError(f"The model takes {len(self.features)} features, not a matrix of shape {matrix.shape}.")
-        latitude, longitude = self._place
-        return np.hstack([matrix, self.encoder.transform(matrix[:, latitude], matrix[:, longitude])])
+
+class _Layout:
+    """Where in a feature matrix the place is, and what goes to the trees as it stands."""
+
+    def __init__(self, features: tuple[str, ...]) -> None:
+        self._place = [features.index(name) for name in PLACE]
+        self._kept = [k for k, name in enumerate(features) if name not in NAMED]
+
+    def place(self, matrix: Floats) -> Floats:
+        return matrix[:, self._place]
+
+    def join(self, matrix: Floats, encoded: Floats) -> Floats:
+        return np.concatenate([matrix[:, self._kept], encoded], axis=1)
+
+
+def tree_columns(features: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the columns the trees see for a matrix of `features`."""
+    return (*(name for name in features if name not in NAMED), *PlaceEncoder.columns)
 
 
 def train(
     train: pd.DataFrame, calibration: pd.DataFrame, settings: ModelSettings, stage: str, seed: int
 ) -> Model:
-    """Train on one part, calibrate on another (both as `build_features` gives them; unlabelled rows are left out).
+    """Train on one part and calibrate on another, both as `build_features` gives them.
 
-    Raises
-    ------
-    DataError
-        If the training part has no labelled rows or only one class.
+    Unlabelled rows take no part. Raises DataError if training has no labelled rows, or only one class.
     """
     names = feature_names(stage)
-    labelled = train[train["severe"].notna()]
-    label = labelled["severe"].to_numpy(dtype=np.float32)
-    if len(label) == 0 or label.min() == label.max():
-        raise DataError("The training years hold no label, or only one class: choose years with a usagers file.")
-    matrix = _matrix(labelled, names)
-    place = matrix[:, names.index("latitude")], matrix[:, names.index("longitude")]
-    encoder = PlaceEncoder.fit(*place, label)
-    booster = _boost(np.hstack([matrix, cross_fit(*place, label, seed)]), label, settings, stage, seed)
-    model = Model(stage, names, encoder, booster, BetaCalibration())
-    held_out = calibration[calibration["severe"].notna()]
-    if len(held_out):
-        model.calibration = BetaCalibration.fit(
-            model.predict_matrix(_matrix(held_out, names)), held_out["severe"].to_numpy(dtype=np.float64)
-        )
+    x, y = _labelled(train, names)
+    if len(y) == 0 or y.min() == y.max():
+        raise DataError("The training years hold no label, or one class only: choose years with a usagers file.")
+    first, *others = (_boost(x, y, settings, stage, seed + bag) for bag in range(settings.bags))
+    booster = first.merged(others) if others else first
+    encoder = PlaceEncoder.fit(_Layout(names).place(x), y)
+    model = Model(stage, names, encoder, booster, BetaCalibration(), settings.bags)
+    later, label = _labelled(calibration, names)
+    model.calibration = BetaCalibration.fit(model.predict_matrix(later), label.astype(np.float64))
     return model
 
 
 def _boost(x: Floats, y: Floats, settings: ModelSettings, stage: str, seed: int) -> Booster:
     from lightgbm import LGBMClassifier
 
-    options = settings.model_dump(exclude={"monotone"})
-    rises = [feature.rises for feature in features_of(stage)] + [0] * len(PlaceEncoder.columns)
+    layout = _Layout(feature_names(stage))
+    rises = {feature.name: feature.rises for feature in features_of(stage)}
     classifier = LGBMClassifier(
-        **options, subsample_freq=1, random_state=seed, deterministic=True, force_row_wise=True, verbose=-1,
-        monotone_constraints=rises if settings.monotone else None,
-    )  # fmt: skip
-    return Booster(classifier.fit(x, y).booster_.model_to_string())
+        **settings.model_dump(exclude={"monotone", "bags"}),
+        subsample_freq=1,
+        random_state=seed,
+        deterministic=True,
+        force_row_wise=True,
+        verbose=-1,
+        monotone_constraints=[rises.get(n, 0) if settings.monotone else 0 for n in tree_columns(feature_names(stage))],
+    )
+    classifier.fit(layout.join(x, cross_fit(layout.place(x), y, seed)), y)
+    return Booster(classifier.booster_.model_to_string())
+
+
+def _labelled(frame: pd.DataFrame, names: tuple[str, ...]) -> tuple[Floats, Floats]:
+    frame = frame[frame["severe"].notna()]
+    return _matrix(frame, names), frame["severe"].to_numpy(dtype=np.float32)
 
 
 def _matrix(frame: pd.DataFrame, names: tuple[str, ...]) -> Floats:
@@ -156,7 +192,5 @@ def _matrix(frame: pd.DataFrame, names: tuple[str, ...]) -> Floats:
     return frame[list(names)].to_numpy(dtype=np.float32)
 
 
-def _sigmoid(score: Doubles) -> Doubles:
-    result: Doubles = 1 / (1 + np.exp(-score))
-    return result
-
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", newline="\n")

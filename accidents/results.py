@@ -18,11 +18,13 @@ from accidents.slices import SliceResult
 class Results:
     """The candidate's evaluation, the baselines' on the same accidents, slices and behavioural checks.
 
-    `alerts` is the threshold for the budget, chosen on the calibration part.
+    `alerts` is the threshold for the budget, chosen on the calibration part. All figures are for exactly the budget's
+    share of the test accidents, so that models can be compared, but `at_threshold`: what that threshold gives there.
     """
 
     alerts: Alerts
     model: Evaluation
+    at_threshold: Evaluation
     baselines: Mapping[str, Evaluation]
     slices: tuple[SliceResult, ...]
     behaviour: tuple[BehaviourResult, ...]

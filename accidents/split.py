@@ -81,7 +81,7 @@ def split_by_time(
     Parameters
     ----------
     rows : accident_id, year, month and, if there, severe; rows whose `severe` is missing have no label and
-        are left out. An accident with rows in several months counts as of its first.
+        are left out. An accident with labelled rows in several months counts as of the first.
     test_year : the year to test on; later years are left out. Default: the last year with labels.
     calibration_share : share of the accidents that come before the test, taken from their last whole months,
         with two years; share of all accidents with one year.
@@ -143,7 +143,7 @@ def _periods(rows: pd.DataFrame) -> tuple[npt.NDArray[np.int64], list[str]]:
     labelled = _labelled(rows)
     dated = rows["year"].notna() & rows["month"].notna()
     months = (rows["year"].astype("Int64") * 12 + rows["month"].astype("Int64") - 1).astype("Int64")
-    first = months.groupby(rows["accident_id"]).transform("min").fillna(-1).to_numpy(np.int64)
+    first = months.where(labelled).groupby(rows["accident_id"]).transform("min").fillna(-1).to_numpy(np.int64)
     period = np.where(labelled & dated.to_numpy(bool), first, -1)
     notes = []
     if unlabelled := int((~labelled).sum()):

@@ -54,7 +54,7 @@ def snapshot(files: Mapping[str, Path], root: Path = ROOT) -> str:
     from dvc_data.hashfile.tree import Tree
 
     cache = _repo(root).cache.local
-    tree = Tree()
+    tree: Any = Tree()
     for inside, path in sorted(files.items()):
         staging, meta, built = build(cache, os.fspath(path), LocalFileSystem(), "md5")
         transfer(staging, cache, {built.hash_info}, shallow=False)
@@ -79,7 +79,7 @@ def restore(version: str, folder: Path, root: Path = ROOT) -> Path:
     cache, wanted = repo.cache.local, HashInfo("md5", version)
     if not cache.exists(version):
         _pull(repo, wanted)
-    tree = Tree.load(cache, wanted)
+    tree: Any = Tree.load(cache, wanted)
     part = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(part, ignore_errors=True)
     for key, (_, hash_info) in tree.iteritems():

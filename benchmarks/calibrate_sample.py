@@ -1,6 +1,6 @@
 """Derive the aggregates the sample is drawn from, out of real published years.
 
-    python benchmarks/calibrate_sample.py --baac ../shared/baac
+    python -m benchmarks.calibrate_sample --baac ../shared/baac
 
 writes accidents/sources/sample/calibration.json. Only shares per context, fitted coefficients and accident
 counts per place (five accidents or more) are written: nothing of a single accident.
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from scipy.optimize import brentq
 from scipy.spatial import cKDTree
 from scipy.special import expit
@@ -22,314 +23,23 @@ from sklearn.linear_model import LogisticRegression
 
 from accidents.sources.sample import severity, world
 from accidents.sources.sample import tables as keys
+from benchmarks.sample_aggregates import (
+    SPEED_LIMITS,
+    accident_tables,
+    accident_year,
+    codes,
+    places,
+    processed,
+    read,
+    user_tables,
+    vehicle_tables,
+)
 
 LATEST = 2021  # the year whose processed copy has places, speed limits and collisions
 SPREAD = 1.28  # by trial: see tests/accidents/test_sample.py for the ROC-AUC it must give
-PASSENGERS_2018 = 0.74  # by trial: real 2018 has 130,169 users for 57,783 accidents
-SPEED_LIMITS = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 130)
 
 
-def read(path: Path) -> pd.DataFrame:
-    """A raw or processed file as text; numbers such as 07 or 1.0 are left for `codes`."""
-    return pd.read_csv(path, encoding="latin-1", dtype=str)
-
-
-def codes(column: pd.Series) -> np.ndarray:
-    """Codes as integers, missing as 0."""
-    return pd.to_numeric(column, errors="coerce").fillna(0).astype(int).to_numpy()
-
-
-def table(
-    values: np.ndarray, code_list: Any, parents: list[tuple[np.ndarray, int]], pseudo: float = 20
-) -> dict:
-    """Shares per 10,000 of `code_list` in each context, drawn towards the overall shares by `pseudo` accidents."""
-    code_list = np.asarray(code_list)
-    shape = [size for _, size in parents]
-    order = np.argsort(code_list)
-    at = order[np.clip(np.searchsorted(code_list[order], values), 0, len(code_list) - 1)]
-    known = code_list[at] == values
-    row = (
-        np.ravel_multi_index([p for p, _ in parents], shape) if parents else np.zeros(len(values), dtype=int)
-    )
-    counts = np.zeros((int(np.prod(shape, dtype=int)), len(code_list)))
-    np.add.at(counts, (row[known], at[known]), 1)
-    overall = counts.sum(axis=0) / counts.sum()
-    smooth = (counts + pseudo * overall) / np.maximum(counts.sum(axis=1, keepdims=True) + pseudo, 1)
-    return {
-        "codes": code_list.tolist(),
-        "shape": shape,
-        "shares": np.rint(smooth * 10_000).astype(int).ravel().tolist(),
-    }
-
-
-# ---------------------------------------------------------------- real years in the sample's own terms
-
-
-def schemes_of(vehicles: pd.DataFrame) -> pd.Series:
-    """Vehicle scheme of each accident, such as "cm" or "cP"."""
-    group = pd.Series(codes(vehicles.catv)).map(keys.GROUP_OF_CATEGORY).fillna("o")
-    frame = pd.DataFrame(
-        {"id": vehicles.Num_Acc.to_numpy(), "group": group, "ped": codes(vehicles.obsm) == 1}
-    )
-    by = frame.sort_values("group").groupby("id")
-    names = by.group.agg(lambda groups: "".join(groups)[: keys.MAX_VEHICLES])
-    return names + by.ped.any().map({True: "P", False: ""})
-
-
-def simplify(schemes: pd.Series, known: list[str]) -> np.ndarray:
-    """Number of each scheme among the `known`; a rare one loses its last vehicles until it is known."""
-
-    def nearest(scheme: str) -> str:
-        while scheme not in known:
-            vehicles = scheme.rstrip("P")
-            pedestrian = "P" if scheme != vehicles else ""
-            scheme = "c" + pedestrian if len(vehicles) == 1 else vehicles[:-1] + pedestrian
-        return scheme
-
-    lookup = {scheme: known.index(nearest(scheme)) for scheme in schemes.unique()}
-    return schemes.map(lookup).to_numpy()
-
-
-def repair_overseas(lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give back the signs that overseas coordinates lost up to 2018."""
-    indian = (np.abs(lat) < 25) & (lon > 40) & (lon < 57) & ~((lat < 7) & (lon > 50))
-    west = (np.abs(lat) < 25) & (lon > 50) & ~indian
-    return np.where(indian, -np.abs(lat), lat), np.where(west, -np.abs(lon), lon)
-
-
-def accident_year(folder: Path, year: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(accidents with place columns, vehicles) of a year, English names, missing codes as 0."""
-    joint = "_" if year < 2017 else "-"
-    c, p, v = (read(folder / f"{t}{joint}{year}.csv.gz") for t in ("caracteristiques", "lieux", "vehicules"))
-    a = c.merge(p, on="Num_Acc")
-    time = codes(a.hrmn)
-    out = pd.DataFrame(
-        {"id": a.Num_Acc, "month": codes(a.mois), "hour": np.clip(time // 100, 0, 23), "minute": time % 100}
-    )
-    for english, raw in severity.RAW_CODES.items():
-        out[english] = codes(a[raw]) if raw in a else 0
-    scale = 1.0 if year == 2018 else 1e5
-    out["lat"], out["lon"] = repair_overseas(
-        *(pd.to_numeric(a[k], errors="coerce") / scale for k in ("lat", "long"))
-    )
-    if "jour" in a:
-        date = pd.to_datetime({"year": year, "month": codes(a.mois), "day": codes(a.jour)}, errors="coerce")
-        out["weekday"] = date.dt.weekday.fillna(0).astype(int)
-        dep = a.dep.str.zfill(3)
-        out["department"] = np.where(
-            dep.isin(["201", "202"]),
-            dep.map({"201": "2A", "202": "2B"}),
-            np.where(dep.str.startswith("97"), dep, dep.str[:2]),
-        )
-    out["scheme"] = out.id.map(schemes_of(v)).fillna("c")
-    return out[out.road_class.isin(keys.ROAD_CLASSES)].reset_index(drop=True), v
-
-
-def processed(folder: Path) -> pd.DataFrame:
-    """The 2021 copy: one row per accident with place, speed limit, collision and label."""
-    d = pd.read_csv(folder / "2021_worst_user_per_accident.csv.gz")
-    d["department"] = d.dep.map(lambda n: {201: "2A", 202: "2B"}.get(n, f"{n:02d}"))
-    commune = d.com.map(lambda n: f"2{'AB'[n // 1000 - 201]}{n % 1000:03d}" if n > 200_000 else f"{n:05d}")
-    d["commune"] = np.where(d.department.str.startswith(("97", "98")), commune.str[3:], commune.str[2:])
-    d["weekday"] = pd.to_datetime({"year": 2021, "month": d.mois, "day": d.jour}, errors="coerce").dt.weekday
-    return d
-
-
-# ---------------------------------------------------------------- places
-
-
-def places(d: pd.DataFrame, departments: list[str]) -> dict[str, list]:
-    """Communes with eight accidents or more; the others together per department and 0.25 degree cell."""
-    d = d[(d.lat != 0) & (d.long != 0)].copy()
-    d["many"] = d.groupby(["department", "commune"]).lat.transform("size") >= 8
-    cell = (d.lat * 4).round().astype(int).astype(str) + "," + (d.long * 4).round().astype(int).astype(str)
-    d["place"] = np.where(d.many, d.commune, cell)
-    out: dict[str, list] = {
-        k: [] for k in ("department", "commune", "lat", "lon", "spread", "inside", "outside")
-    }
-    for (department, _), rows in d.groupby(["department", "place"]):
-        if len(rows) < 5:
-            continue
-        lat, lon = rows.lat.median(), rows.long.median()
-        # Robust to mistyped coordinates: 1.48 median absolute deviations are a standard deviation.
-        spread = 1.48 * max(float((rows.lat - lat).abs().median()), 0.004)
-        inside = int((rows["agg_"] == 2).sum())
-        values = (
-            departments.index(department),
-            rows.commune.mode()[0],
-            round(lat, 2),
-            round(lon, 2),
-            round(spread, 3),
-            inside,
-            len(rows) - inside,
-        )
-        for name, value in zip(out, values, strict=True):
-            out[name].append(value)
-    return out
-
-
-# ---------------------------------------------------------------- tables of accidents and vehicles
-
-
-def accident_tables(
-    a18: pd.DataFrame, a13: pd.DataFrame, d21: pd.DataFrame, schemes: list[str], deps: list[str]
-) -> dict:
-    """Shares of each accident and place column given what the sample draws before it."""
-    for a in (a18, a13):
-        a["s"] = simplify(a.scheme, schemes)
-        a["cls"] = np.array([keys.scheme_class(s) for s in schemes])[a.s]
-        a["shp"] = np.array([keys.scheme_shape(s) for s in schemes])[a.s]
-        a["out"] = (a.built_up == 2).astype(int)
-        a["grp"] = keys.road_group(a.road_class.to_numpy())
-        a["jct"] = (a.junction > 1).astype(int)
-        a["dep_i"] = a.department.map({x: i for i, x in enumerate(deps)}).fillna(0).astype(int)
-        a["area"] = a.department.map(keys.area)
-    e, t = a18, a13
-    x = {k: e[k].to_numpy() for k in e}
-    y = {k: t[k].to_numpy() for k in t}
-    inside, junction, group = (x["out"], 2), (x["jct"], 2), (x["grp"], 5)
-    road = np.searchsorted(keys.ROAD_CLASSES, x["road_class"])
-    single = ((x["shp"] == 2).astype(int), 2)
-    weekhour = y["weekday"] * 24 + y["hour"]
-    located = e.lat.notna().to_numpy()
-    separate = (d21.circ == 3).astype(int).to_numpy()
-    road21 = np.searchsorted(keys.ROAD_CLASSES, d21.catr)
-    r = range
-    return {
-        "road_class": table(
-            x["road_class"][located],
-            keys.ROAD_CLASSES,
-            [(x["dep_i"][located], len(deps)), (x["out"][located], 2)],
-        ),
-        "road_class_2021": table(
-            d21.catr.to_numpy(),
-            keys.ROAD_CLASSES,
-            [
-                (d21.department.map(deps.index).to_numpy(), len(deps)),
-                ((d21.agg_ == 2).astype(int).to_numpy(), 2),
-            ],
-        ),
-        "scheme": table(x["s"], r(len(schemes)), [inside, group, (x["area"], keys.AREAS)], 50),
-        "month": table(x["month"], r(1, 13), [(x["cls"], keys.CLASSES)]),
-        "weekhour": table(weekhour, r(168), [(y["cls"], keys.CLASSES), (y["out"], 2)], 200),
-        "light": table(x["light"], r(1, 6), [(x["month"] - 1, 12), (x["hour"], 24), inside], 2),
-        "weather": table(x["weather"], r(1, 10), [(x["month"] - 1, 12)]),
-        "surface": table(
-            x["surface"], r(10), [(x["weather"], 10), (np.isin(x["month"], (12, 1, 2)).astype(int), 2)], 5
-        ),
-        "junction": table(x["junction"], r(1, 10), [inside, group]),
-        "layout": table(x["layout"], r(5), [(road, 8), inside]),
-        "lanes": table(x["lanes"], r(13), [(x["layout"], 5), group]),
-        "gradient": table(x["gradient"], r(5), [inside, (x["area"], keys.AREAS)]),
-        "alignment": table(x["alignment"], r(5), [inside, single, junction]),
-        "infrastructure": table(x["infrastructure"], r(8), [group, junction]),
-        "reserved_lane": table(x["reserved_lane"], r(4), [inside, group]),
-        "position": table(y["position"], r(6), [(y["out"], 2), (y["shp"], keys.SHAPES)]),
-        "position_2018": table(x["position"], r(6), [inside, (x["shp"], keys.SHAPES)]),
-        "near_school_2018": table(x["near_school"], (0, 3, 99), [inside]),
-        "near_school": table(y["near_school"], (0, 3, 99), [(y["out"], 2)]),
-        "road_width": table(y["road_width"], (0, *r(25, 155, 5), 180, 210), [(y["grp"], 5)]),
-        "collision": table(
-            y["collision"], r(1, 8), [(y["shp"], keys.SHAPES), (y["out"], 2), (y["jct"], 2), (y["grp"], 5)]
-        ),
-        "speed_limit": table(
-            d21.vma.to_numpy().astype(int),
-            SPEED_LIMITS,
-            [(road21, 8), ((d21.agg_ == 2).astype(int).to_numpy(), 2), (separate, 2)],
-        ),
-        "minute": table(x["minute"], r(60), []),
-    }
-
-
-def vehicle_tables(v18: pd.DataFrame, a18: pd.DataFrame, v13: pd.DataFrame, a13: pd.DataFrame) -> dict:
-    """Shares of each vehicle column given the vehicle's group and the accident's shape."""
-    out: dict[str, dict] = {}
-    for year, v, a in ((2018, v18, a18), (2013, v13, a13)):
-        v = v.merge(a[["id", "shp", "out", "jct", "collision"]], left_on="Num_Acc", right_on="id")
-        names = pd.Series(codes(v.catv)).map(keys.GROUP_OF_CATEGORY).fillna("o")
-        group = (names.map(keys.GROUPS.index).to_numpy(), len(keys.GROUPS))
-        shape, inside, junction = (
-            (v.shp.to_numpy(), keys.SHAPES),
-            (v.out.to_numpy(), 2),
-            (v.jct.to_numpy(), 2),
-        )
-        categories = sorted(set(keys.GROUP_OF_CATEGORY) - {41, 42, 43, 50, 60, 80}) + [20, 21, 35, 36, 99]
-        out[f"category_{year}"] = table(codes(v.catv), sorted(categories), [group], 0)
-        if year == 2013:
-            collision = (v.collision.to_numpy(), 8)
-            out["impact"] = table(codes(v.choc), range(10), [shape, collision], 5)
-            continue
-        out["fixed_obstacle"] = table(codes(v.obs), range(17), [shape, inside, group])
-        out["moving_obstacle"] = table(codes(v.obsm), (0, 1, 2, 4, 5, 6, 9), [shape, group])
-        out["manoeuvre"] = table(codes(v.manv), range(25), [shape, junction, group])
-    return out
-
-
-# ---------------------------------------------------------------- users
-
-
-def user_tables(folder: Path) -> tuple[dict, dict]:
-    """Tables of users' columns, and who is hurt: from 50,000 users of 2005-2019 and the first accidents of 2016."""
-    u = pd.read_csv(folder / "processed" / "2005-2019_users_sample_50k.csv.gz")
-    u = u[u.catu.isin([1, 2, 3]) & u.sexe.isin([1, 2])]
-    u["group"] = u.catv.map(keys.GROUP_OF_CATEGORY).fillna("o").map(keys.GROUPS.index)
-    u["age"] = np.clip(u.annee - u.an_nais, 0, 99)
-    u["band"] = (u.age // 5).fillna(7).astype(int)
-    role = (u.catu.to_numpy() - 1, 3)
-    group = (u.group.to_numpy(), len(keys.GROUPS))
-    h = {
-        t: read(folder / "2016-head" / f"{t}_2016.csv.gz")
-        for t in ("usagers", "vehicules", "caracteristiques")
-    }
-    w = h["usagers"].merge(h["vehicules"][["Num_Acc", "num_veh", "catv"]], on=["Num_Acc", "num_veh"])
-    w = w.merge(h["caracteristiques"][["Num_Acc", "hrmn"]], on="Num_Acc")
-    w = w[codes(w.catu) <= 3]
-    role16 = (codes(w.catu) - 1, 3)
-    group16 = (
-        pd.Series(codes(w.catv)).map(keys.GROUP_OF_CATEGORY).fillna("o").map(keys.GROUPS.index).to_numpy(),
-        9,
-    )
-    period = (keys.period(codes(w.hrmn) // 100), 4)
-    passengers = w[codes(w.catu) == 2].groupby(["Num_Acc", "num_veh"]).size().rename("n")
-    v = h["vehicules"].merge(passengers, on=["Num_Acc", "num_veh"], how="left")
-    vgroup = (
-        pd.Series(codes(v.catv)).map(keys.GROUP_OF_CATEGORY).fillna("o").map(keys.GROUPS.index).to_numpy(),
-        9,
-    )
-    walkers = w[codes(w.catu) == 3].groupby("Num_Acc").size()
-    foot = w[codes(w.catu) == 3]
-    seated = codes(w.catu) == 2
-    tables = {
-        "passengers": fewer_passengers(table(np.minimum(codes(v.n), 6), range(7), [vgroup], 5)),
-        "pedestrians": table(np.minimum(walkers.to_numpy(), 4), (1, 2, 3, 4), []),
-        "sex": table(u.sexe.to_numpy(), (1, 2), [role, group]),
-        "age_band": table(u.band.to_numpy(), range(20), [role, group]),
-        "trip": table(codes(w.trajet), (0, 1, 2, 3, 4, 5, 9), [role16, period]),
-        "equipment": table(
-            codes(w.secu),
-            (0, 1, 2, 3, 11, 12, 13, 21, 22, 23, 31, 32, 33, 41, 43, 91, 93),
-            [role16, group16],
-            3,
-        ),
-        "seat": table(codes(w.place)[seated], range(2, 10), [(group16[0][seated], 9)], 3),
-        "pedestrian_location": table(codes(foot.locp), range(9), []),
-        "pedestrian_action": table(codes(foot.actp), (0, 1, 2, 3, 4, 5, 6, 9), []),
-        "pedestrian_company": table(codes(foot.etatp), (0, 1, 2, 3), []),
-    }
-    hurt = codes(w.grav)
-    slight = [severity.log_odds(hurt[(role16[0] == r) & np.isin(hurt, (1, 4))] == 4) for r in range(3)]
-    return tables, {"slight": slight, **user_risk(u)}
-
-
-def fewer_passengers(passengers: dict) -> dict:
-    """The first accidents of 2016 had more passengers than 2018: bring them to its 2.25 users an accident."""
-    shares = np.array(passengers["shares"]).reshape(-1, len(passengers["codes"]))
-    shares[:, 1:] = np.rint(shares[:, 1:] * PASSENGERS_2018)
-    shares[:, 0] = 10_000 - shares[:, 1:].sum(axis=1)
-    return passengers | {"shares": shares.ravel().tolist()}
-
-
-def user_risk(u: pd.DataFrame) -> dict:
+def user_risk(u: pd.DataFrame) -> dict[str, Any]:
     """Log-odds of being killed or hospitalised by role, vehicle group and age band, and the yearly level."""
     severe = u.grav.isin([2, 3]).to_numpy()
     who = u.catu.to_numpy() - 1
@@ -348,8 +58,6 @@ def user_risk(u: pd.DataFrame) -> dict:
 
 def one_hot(index: dict[str, np.ndarray], sizes: dict[str, int]) -> Any:
     """Sparse 0/1 matrix, one block of columns a term; a term may be an (n, size) matrix of counts already."""
-    from scipy import sparse
-
     blocks = []
     for name, size in sizes.items():
         values = index[name]
@@ -361,7 +69,9 @@ def one_hot(index: dict[str, np.ndarray], sizes: dict[str, int]) -> Any:
     return sparse.hstack(blocks).tocsr()
 
 
-def fit(index: dict, sizes: dict[str, int], target: np.ndarray, penalty: float = 1.0) -> tuple[dict, float]:
+def fit(
+    index: dict[str, Any], sizes: dict[str, int], target: np.ndarray, penalty: float = 1.0
+) -> tuple[dict[str, Any], float]:
     """Ridge logistic regression on one-hot terms: (coefficients per term, intercept)."""
     model = LogisticRegression(C=penalty, max_iter=2000, tol=1e-5).fit(one_hot(index, sizes), target)
     ends = np.cumsum(list(sizes.values()))[:-1]
@@ -374,7 +84,7 @@ def round_all(values: np.ndarray) -> list[float]:
 
 def fit_severity(
     a: pd.DataFrame, v: pd.DataFrame, y: np.ndarray, n_schemes: int, n_deps: int, schemes: list[str]
-) -> dict:
+) -> dict[str, Any]:
     """Coefficients of the accident's logit, with vehicles' obstacle and impact, fitted on 2018 together."""
     columns = {k: a[k].to_numpy() for k in a}
     columns["scheme"], columns["department_index"] = columns["s"], columns["dep_i"]
@@ -391,7 +101,7 @@ def fit_severity(
     return {"intercept": intercept, "terms": {k: round_all(c) for k, c in found.items()}}
 
 
-def fit_2021(d: pd.DataFrame, deps: list[str]) -> dict:
+def fit_2021(d: pd.DataFrame, deps: list[str]) -> dict[str, Any]:
     """What 2018 cannot tell: weekend, speed limit (centred within road and area) and manner of collision."""
     inside = (d.agg_ == 2).astype(int).to_numpy()
     road = np.searchsorted(keys.ROAD_CLASSES, d.catr) * 2 + inside
@@ -415,7 +125,7 @@ def fit_2021(d: pd.DataFrame, deps: list[str]) -> dict:
         "collision": 8,
     }
     found, _ = fit(index, sizes, d.grav_binary.to_numpy(), 0.5)
-    # A higher limit never lowers the risk in the sample's truth, as physics says and the few odd limits do not.
+    # A higher limit never lowers the risk in the sample's truth: physics says so, the few odd limits do not.
     rising = np.maximum.accumulate(found["speed_limit"])
     return {
         "weekday": round_all(found["weekday"] - found["weekday"].mean()),
@@ -447,7 +157,7 @@ def main() -> None:
     counts = a18.scheme.value_counts()
     schemes = sorted(counts[counts >= 20].index)
     tables = accident_tables(a18, a13, d21, schemes, departments) | vehicle_tables(v18, a18, v13, a13)
-    users_of, users = user_tables(baac)
+    users_of, slight, users = user_tables(baac)
     grav = read(baac / "2018" / "usagers-2018.csv.gz")
     severe = a18.id.map(grav.grav.isin(["2", "3"]).groupby(grav.Num_Acc).any()).to_numpy().astype(int)
     killed = a18.id.map((grav.grav == "2").groupby(grav.Num_Acc).any()).to_numpy()
@@ -459,7 +169,7 @@ def main() -> None:
         for year, d in ((2013, a13.department), (LATEST, d21.department))
     }
     content = {
-        "about": "Aggregates of real BAAC years 2013-2021 (Licence Ouverte 2.0); made by benchmarks/calibrate_sample.py",
+        "about": "Aggregates of BAAC 2013-2021 (Licence Ouverte 2.0), by benchmarks/calibrate_sample.py",
         "schemes": schemes,
         "departments": departments,
         "department_share": {year: [round(float(s), 5) for s in values] for year, values in share.items()},
@@ -467,7 +177,7 @@ def main() -> None:
         | {"centre": 0.0, "level": 0.0, "spread": 1.0}
         | fit_2021(d21, departments)
         | {"killed": shares},
-        "users": users,
+        "users": {"slight": slight} | user_risk(users),
         "tables": tables | users_of,
         "places": places(d21, departments),
     }

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -84,11 +85,20 @@ def _next(decision: dict[str, Any]) -> str:
 
 
 def _metrics(summary: dict[str, Any]) -> Table:
-    table = Table()
+    """One row a model; a 95 % interval under each figure."""
+    budget = f"* of severe accidents, among the {summary['budget']:.0%} of accidents given priority"
+    table = Table(
+        box=SIMPLE_HEAD,
+        caption=f"{budget}; below: 95 % intervals",
+        caption_justify="left",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("on the test part")
     for title in SHOWN.values():
         table.add_column(title)
-    rows = {**summary["evaluations"], "champion": summary["decision"]["champion"]}
+    measured = summary["evaluations"]
+    rows = {"model": measured["model"], "champion": summary["decision"]["champion"], **measured}
     for name, evaluation in rows.items():
         if evaluation:
             cells = (_cell(evaluation["metrics"][metric]) for metric in SHOWN)
@@ -99,4 +109,5 @@ def _metrics(summary: dict[str, Any]) -> Table:
 def _cell(estimate: dict[str, float | None]) -> str:
     if estimate["value"] is None:
         return "-"
-    return f"{estimate['value']:.3f} [dim]{estimate['low']:.3f}-{estimate['high']:.3f}[/]"
+    value, low, high = (f"{estimate[end]:.3f}" for end in ("value", "low", "high"))
+    return f"{value}\n[dim]{low.removeprefix('0')}-{high.removeprefix('0')}[/]"

@@ -27,7 +27,7 @@ from steps.validate_data import validate_data
 from zenml.config.cache_policy import CachePolicy
 
 # A cached step runs again when the domain's own code has changed, not only the step's few lines.
-CACHE = CachePolicy(cache_func=code_version)
+CACHE = CachePolicy.model_validate({"cache_func": code_version})
 
 
 @pipeline(name="train", cache_policy=CACHE)

@@ -3,21 +3,17 @@
 One request row is one accident's features, named as in the signature; null is missing.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 
 from accidents.bundle import load_bundle
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-class BundleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow is untyped
+class BundleModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]  # a lazy module
     """Loads the bundle once, checked against its manifest, and predicts P(severe)."""
 
     def load_context(self, context: Any) -> None:

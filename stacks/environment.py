@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,7 +29,16 @@ _QUIET = {
     "ZENML_LOGGING_VERBOSITY": "WARNING",
     "ZENML_ENABLE_RICH_TRACEBACK": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
+}
+
+# Warnings of things that are as they should be: each by its logger, and how it begins.
+_NOISE = {
+    "zenml.zen_stores.base_zen_store": "Setting the",  # ... global active stack to default (a new store)
+    "zenml.integrations.mlflow.experiment_trackers.mlflow_experiment_tracker": (
+        "Failed to disable MLflow autologging"  # ... of frameworks that are not installed
+    ),
 }
 
 
@@ -52,8 +63,20 @@ def prepare_environment(root: Path) -> Path:
     }
     for name, value in {**places, **_NO_TELEMETRY, **_QUIET}.items():
         os.environ.setdefault(name, value)
+    for logger, beginning in _NOISE.items():
+        logging.getLogger(logger).addFilter(_Noise(beginning))
     _keep_to_own_store(store_folder())
     return store_folder()
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """A logging filter; equal ones are added to a logger once."""
+
+    beginning: str
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith(self.beginning)
 
 
 def _is_own_dashboard(url: str, folder: Path) -> bool:

@@ -26,7 +26,7 @@ def draw_reports(
     loaded, judged = load_bundle(bundle.path), Results.from_dict(results)
     severe, predicted = test_predictions["severe"].to_numpy(), test_predictions["model"].to_numpy()
     scores = {
-        name: column.to_numpy()
+        str(name): column.to_numpy()
         for name, column in test_predictions.drop(columns=["accident_id", "severe"]).items()
     }
     place = test_rows["latitude"].to_numpy(), test_rows["longitude"].to_numpy()

@@ -32,10 +32,11 @@ def evaluate_model(
         alerts=alerts,
         model=evaluate(severe, predicted, budget, draws, seed),
         baselines={
-            name: evaluate(severe, column, budget, draws, seed)
-            for name, column in baseline_predictions.items()
+            name: evaluate(severe, baseline_predictions[name], budget, draws, seed)
+            for name in map(str, baseline_predictions.columns)
         },
-        slices=evaluate_slices(test_rows, severe, predicted, budget, draws, seed, alerts),
+        at_threshold=evaluate(severe, predicted, budget, draws, seed, alerts),
+        slices=evaluate_slices(test_rows, severe, predicted, budget, draws, seed),
         behaviour=behaviour_checks(trained.predict_proba, test_rows, alerts.threshold, seed),
     )
     predictions = test_rows[["accident_id", "severe"]].assign(model=predicted)

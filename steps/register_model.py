@@ -55,7 +55,7 @@ def register_model(
         facts[registry.REGISTRY_VERSION] = registered
     made = _version(name)
     figures = {metric: estimate.value for metric, estimate in judged.model.metrics.items()}
-    log_metadata({**facts, "metrics": figures}, model_name=name, model_version=made.id)
+    log_metadata(metadata={**facts, "metrics": figures}, model_version_id=made.id)
     return str(made.number)
 
 
@@ -105,7 +105,7 @@ def _track(
         # Named, because finding them out takes MLflow six seconds.
         pip_requirements=[f"{package}=={installed(package)}" for package in SERVED_WITH],
     )
-    return mlflow.active_run().info.run_id, model.model_uri
+    return str(model.run_id), str(model.model_uri)
 
 
 def _register(name: str, tracked: tuple[str, str] | None, facts: dict[str, str]) -> str | None:
@@ -116,7 +116,7 @@ def _register(name: str, tracked: tuple[str, str] | None, facts: dict[str, str])
     from zenml.model_registries.base_model_registry import ModelRegistryModelMetadata
 
     run_id, address = tracked
-    metadata = ModelRegistryModelMetadata(mlflow_run_id=run_id, **facts)
+    metadata = ModelRegistryModelMetadata.model_validate({"mlflow_run_id": run_id, **facts})
     return str(
         stack_registry.register_model_version(name, model_source_uri=address, metadata=metadata).version
     )

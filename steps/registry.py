@@ -91,11 +91,7 @@ def promote(one: ModelVersionResponse, reason: str) -> None:
     before = champion(one.model.name)
     one.set_stage(ModelStages.PRODUCTION, force=True)
     replaced = str(before.number) if before and before.id != one.id else ""
-    log_metadata(
-        {"promotion": {"reason": reason, "replaced": replaced}},
-        model_name=one.model.name,
-        model_version=one.id,
-    )
+    log_metadata(metadata={"promotion": {"reason": reason, "replaced": replaced}}, model_version_id=one.id)
     _mirror(one, reason, promoted=True)
 
 
@@ -135,11 +131,7 @@ def _keep_chain(one: ModelVersionResponse, replaced: str, reason: str) -> None:
     """A second rollback goes one further back, not forward again."""
     from zenml import log_metadata
 
-    log_metadata(
-        {"promotion": {"reason": reason, "replaced": replaced}},
-        model_name=one.model.name,
-        model_version=one.id,
-    )
+    log_metadata(metadata={"promotion": {"reason": reason, "replaced": replaced}}, model_version_id=one.id)
 
 
 def _mirror(one: ModelVersionResponse, reason: str, promoted: bool) -> None:
@@ -150,6 +142,6 @@ def _mirror(one: ModelVersionResponse, reason: str, promoted: bool) -> None:
         registry.update_model_version(
             one.model.name,
             number,
-            metadata=ModelRegistryModelMetadata(decision=reason),
+            metadata=ModelRegistryModelMetadata.model_validate({"decision": reason}),
             stage=ModelVersionStage.PRODUCTION if promoted else None,
         )

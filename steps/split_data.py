@@ -5,8 +5,7 @@ from typing import Annotated, Any
 import pandas as pd
 from zenml import step
 
-from accidents.settings import SplitSettings
-from accidents.split import CALIBRATION, TEST, TRAIN, split
+from accidents.split import CALIBRATION, TEST, TRAIN, SplitSettings, split
 
 
 @step

@@ -21,7 +21,7 @@ def isolated_environment(store: Path, root: Path = ROOT) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def zenml_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of an empty store, which `zenml.client.Client()` of this process uses until the session ends.
+    """The folder of an empty store that `zenml.client.Client()` of this process uses until the session ends.
 
     Works whether or not zenml was imported before.
     """

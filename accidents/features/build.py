@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from accidents.features.computations import Accident, Count, YearView
+from accidents.features.computations import Accident, Count
 from accidents.features.declared import features_of
+from accidents.features.year_view import YearView
 
 if TYPE_CHECKING:
     import pandas as pd

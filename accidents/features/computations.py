@@ -11,18 +11,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    import pandas as pd
+from accidents.features.year_view import Floats, YearView
 
-    from accidents.tables import Tables
-
-Floats = npt.NDArray[np.float32]
 Accident = Mapping[str, Any]
 NAN = math.nan
 # Codes are small and non-negative; a look-up table this long turns a set of codes into one array access.
@@ -41,118 +36,6 @@ class Computation(Protocol):
 
     def of_one(self, accident: Accident) -> float:
         """The value for one accident given as a plain mapping."""
-
-
-class GroupedRows:
-    """Rows of `vehicles` or `users`, brought into the order of the accidents and cut into one run each."""
-
-    def __init__(self, frame: pd.DataFrame, accident_ids: npt.NDArray[np.int64]) -> None:
-        self._frame, self._accidents = frame, len(accident_ids)
-        place, self._kept = _positions(frame["accident_id"].to_numpy(dtype=np.int64), accident_ids)
-        self._order = None if (place[1:] >= place[:-1]).all() else np.argsort(place, kind="stable")
-        place = place if self._order is None else place[self._order]
-        first = np.concatenate(([True], place[1:] != place[:-1])) if len(place) else np.zeros(0, dtype=bool)
-        self.starts = np.flatnonzero(first)
-        self.accident = place[self.starts]
-        self._columns: dict[str, Floats] = {}
-
-    def column(self, name: str) -> Floats:
-        """A column as float32 with NaN, in grouped order, float32 [rows]."""
-        if name not in self._columns:
-            values = as_floats(self._frame[name])
-            values = values if self._kept is None else values[self._kept]
-            self._columns[name] = values if self._order is None else values[self._order]
-        return self._columns[name]
-
-    def sum(self, values: npt.NDArray[Any]) -> Floats:
-        """Sum per accident; NaN for an accident without rows, float32 [accidents]."""
-        return self._spread(np.add, values)
-
-    def extreme(self, values: Floats, largest: bool) -> Floats:
-        """Largest (or smallest) known value per accident, NaN where none is known, float32 [accidents]."""
-        return self._spread(np.fmax if largest else np.fmin, values)
-
-    def repeat(self, per_accident: Floats) -> Floats:
-        """A value per accident repeated for each of its rows, float32 [rows]."""
-        lengths = np.diff(np.append(self.starts, self._rows))
-        return np.repeat(per_accident[self.accident], lengths)
-
-    @property
-    def _rows(self) -> int:
-        return len(self._frame) if self._kept is None else int(self._kept.sum())
-
-    def _spread(self, function: np.ufunc, values: npt.NDArray[Any]) -> Floats:
-        result = np.full(self._accidents, np.nan, dtype=np.float32)
-        if len(self.starts):
-            result[self.accident] = function.reduceat(values, self.starts)
-        return result
-
-
-class YearView:
-    """The four tables as float32 arrays, converted once and shared by all features."""
-
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
-        self.accident_ids = tables.accidents["accident_id"].to_numpy(dtype=np.int64)
-        self._columns: dict[tuple[str, str], Floats] = {}
-
-    def __len__(self) -> int:
-        return len(self.accident_ids)
-
-    def column(self, table: str, name: str) -> Floats:
-        """A column of `accidents` or `places`, one value per accident, float32 [accidents]."""
-        if (table, name) not in self._columns:
-            self._columns[table, name] = as_floats(self.raw(table, name))
-        return self._columns[table, name]
-
-    def raw(self, table: str, name: str) -> pd.Series[Any]:
-        """A column as it stands in the table, in the order of the accidents."""
-        series = getattr(self._tables, table)[name]
-        if table == "accidents" or self._places_aligned:
-            return series
-        return series.reindex(self._place_rows)  # -1 is no index label: an accident without a place is missing
-
-    def rows(self, table: str) -> GroupedRows:
-        """The rows of `vehicles` or `users`, grouped by accident."""
-        return self._vehicles if table == "vehicles" else self._users
-
-    @cached_property
-    def _vehicles(self) -> GroupedRows:
-        return GroupedRows(self._tables.vehicles, self.accident_ids)
-
-    @cached_property
-    def _users(self) -> GroupedRows:
-        return GroupedRows(self._tables.users, self.accident_ids)
-
-    @cached_property
-    def _places_aligned(self) -> bool:
-        return np.array_equal(self._tables.places["accident_id"].to_numpy(dtype=np.int64), self.accident_ids)
-
-    @cached_property
-    def _place_rows(self) -> npt.NDArray[np.intp]:
-        import pandas as pd
-
-        index = pd.Index(self._tables.places["accident_id"].to_numpy(dtype=np.int64))
-        return index.get_indexer(pd.Index(self.accident_ids))
-
-
-def as_floats(series: pd.Series[Any]) -> Floats:
-    """A numeric column, nullable or not, as float32 with NaN for missing."""
-    return series.to_numpy(dtype=np.float32, na_value=np.nan)
-
-
-def _positions(
-    ids: npt.NDArray[np.int64], accident_ids: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_] | None]:
-    """Row number in `accident_ids` of each id, and which ids were found (None when all)."""
-    if len(accident_ids) == 0:
-        return np.zeros(0, dtype=np.intp), np.zeros(len(ids), dtype=bool)
-    order = None if (accident_ids[1:] > accident_ids[:-1]).all() else np.argsort(accident_ids, kind="stable")
-    by_id = accident_ids if order is None else accident_ids[order]
-    place = np.minimum(np.searchsorted(by_id, ids), len(by_id) - 1)
-    found = by_id[place] == ids
-    place = place if order is None else order[place]
-    return (place, None) if found.all() else (place[found], found)
 
 
 def _number(value: Any) -> float:
@@ -174,8 +57,21 @@ def _lookup(codes: frozenset[int]) -> npt.NDArray[np.bool_]:
     return table
 
 
+def _ranks(ranks: Mapping[int, float]) -> Floats:
+    table = np.full(_CODES + 1, np.nan, dtype=np.float32)
+    table[list(ranks)] = list(ranks.values())
+    return table
+
+
+def _code(value: Any) -> int:
+    """A value of a plain mapping as a code; -1 when not known."""
+    number = _number(value)
+    return int(number) if number == number else -1
+
+
 def _as_codes(values: Floats) -> npt.NDArray[np.intp]:
-    return np.where(np.isnan(values), _CODES, values).astype(np.intp)
+    known = (values >= 0) & (values < _CODES)  # false for NaN
+    return np.where(known, values, _CODES).astype(np.intp)
 
 
 @dataclass(frozen=True)
@@ -326,13 +222,41 @@ class Extreme:
 
     def of_year(self, year: YearView) -> Floats:
         rows = year.rows(self.table)
-        table = np.full(_CODES + 1, np.nan, dtype=np.float32)
-        table[list(self.ranks)] = list(self.ranks.values())
-        return rows.extreme(table[_as_codes(rows.column(self.column))], self.largest)
+        return rows.extreme(_ranks(self.ranks)[_as_codes(rows.column(self.column))], self.largest)
 
     def of_one(self, accident: Accident) -> float:
-        known = [self.ranks[int(v)] for v in _known(accident.get(self.table) or (), self.column) if v in self.ranks]
+        codes = _known(accident.get(self.table) or (), self.column)
+        known = [self.ranks[int(code)] for code in codes if code in self.ranks]
         return (max(known) if self.largest else min(known)) if known else NAN
+
+
+@dataclass(frozen=True)
+class OfExtreme:
+    """Highest known code of `column` among the vehicles of largest (or smallest) rank."""
+
+    table: str
+    column: str
+    ranked: str
+    ranks: Mapping[int, float]
+    largest: bool
+
+    @property
+    def sources(self) -> tuple[tuple[str, str], ...]:
+        return ((self.table, self.column), (self.table, self.ranked))
+
+    def of_year(self, year: YearView) -> Floats:
+        rows = year.rows(self.table)
+        rank = _ranks(self.ranks)[_as_codes(rows.column(self.ranked))]
+        chosen = rank == rows.repeat(rows.extreme(rank, self.largest))
+        return rows.extreme(np.where(chosen, rows.column(self.column), np.float32(np.nan)), largest=True)
+
+    def of_one(self, accident: Accident) -> float:
+        ranked = [(self.ranks.get(_code(row.get(self.ranked))), row) for row in accident.get(self.table) or ()]
+        known = [(rank, row) for rank, row in ranked if rank is not None]
+        if not known:
+            return NAN
+        extreme = (max if self.largest else min)(rank for rank, _ in known)
+        return max(_known((row for rank, row in known if rank == extreme), self.column), default=NAN)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,22 @@ What was tried and left out, and why, is told in docs/features.md.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
 from accidents.errors import SettingsError
-from accidents.features.computations import Age, AnyOf, Computation, Count, Extreme, Parsed, Rows, Value, Weekday
+from accidents.features.computations import (
+    Age,
+    AnyOf,
+    Computation,
+    Count,
+    Extreme,
+    OfExtreme,
+    Parsed,
+    Rows,
+    Value,
+    Weekday,
+)
 
 Stage = Literal["dispatch", "on_scene"]
 STAGES: tuple[str, ...] = ("dispatch", "on_scene")
@@ -59,24 +69,15 @@ _PEDESTRIAN = (
     Count("vehicles", "moving_obstacle", frozenset({1})),
     Count("users", "role", frozenset({3})),
 )
-_ROAD_NUMBER = re.compile(r"^(?:[ADNM]|RD|RN|RM)?\s*0*(\d{1,4})$")
 
 
-def department_number(text: str) -> float:
-    """INSEE département as a number: "59" -> 59, "2A" -> 201, "2B" -> 202; NaN if it is none."""
+def insee_number(text: str) -> float:
+    """INSEE code of a département or commune as a number; NaN if it is none.
+
+    "59" -> 59, "2A" -> 201, "2B" -> 202; "59350" -> 59350, "2A004" -> 201004.
+    """
     text = text.strip().upper().replace("2A", "201").replace("2B", "202")
-    return float(text) if text.isdecimal() else float("nan")
-
-
-def commune_number(text: str) -> float:
-    """INSEE commune as a number: "59350" -> 59350, "2A004" -> 201004; NaN if it is none."""
-    return department_number(text)
-
-
-def road_number(text: str) -> float:
-    """Number of a numbered road ("41", "D41", "RN 7"); NaN for a street name."""
-    match = _ROAD_NUMBER.match(text.strip().upper())
-    return float(match[1]) if match else float("nan")
+    return float(text) if text.isascii() and text.isdecimal() else float("nan")
 
 
 def _codes(last: int, first: int = 1) -> tuple[int, ...]:
@@ -91,6 +92,11 @@ def _obstacle(name: str, column: str, codes: set[int], description: str) -> Feat
     return Feature(name, "number", "on_scene", description, Count("vehicles", column, frozenset(codes)))
 
 
+def _of_extreme(name: str, column: str, heaviest: bool, description: str, codes: tuple[int, ...]) -> Feature:
+    compute = OfExtreme("vehicles", column, "category", _MASS, heaviest)
+    return Feature(name, "category", "on_scene", description, compute, codes)
+
+
 _TIME_AND_PLACE = (
     Feature("hour", "number", "dispatch", "hour of the day, 0-23", Value("accidents", "hour")),
     Feature("weekday", "category", "dispatch", "0 Monday to 6 Sunday", Weekday(), _codes(6, 0)),
@@ -99,17 +105,15 @@ _TIME_AND_PLACE = (
     Feature("built_up", "category", "dispatch", "1 outside, 2 inside", Value("accidents", "built_up"), _codes(2)),
     Feature("junction", "category", "dispatch", "junction type", Value("accidents", "junction"), _codes(9)),
     Feature("department", "category", "dispatch", "département, 2A is 201 and 2B 202",
-            Parsed("accidents", "department", department_number)),
+            Parsed("accidents", "department", insee_number)),
     Feature("commune", "category", "dispatch", "commune, 2Axxx is 201xxx and 2Bxxx 202xxx",
-            Parsed("accidents", "commune", commune_number)),
+            Parsed("accidents", "commune", insee_number)),
     Feature("latitude", "number", "dispatch", "degrees north, WGS84", Value("accidents", "latitude")),
     Feature("longitude", "number", "dispatch", "degrees east, WGS84", Value("accidents", "longitude")),
 )  # fmt: skip
 
 _ROAD = (
     Feature("road_class", "category", "dispatch", "motorway to car park", Value("places", "road_class"), _codes(9)),
-    Feature("road_number", "category", "dispatch", "number of a numbered road",
-            Parsed("places", "road_number", road_number)),
     Feature("layout", "category", "dispatch", "one-way, two-way, separate", Value("places", "layout"), _codes(4)),
     Feature("lanes", "number", "dispatch", "lanes, all directions together", Value("places", "lanes")),
     Feature("reserved_lane", "category", "dispatch", "cycle or reserved lane", Value("places", "reserved_lane"),
@@ -159,6 +163,11 @@ _ON_SCENE = (
     _obstacle("side_impacts", "impact", {7, 8}, "vehicles first hit at the side"),
     _obstacle("rollovers", "impact", {9}, "vehicles hit several times (rollover)"),
     _obstacle("no_impacts", "impact", {0}, "vehicles without impact"),
+    _of_extreme("impact_of_lightest", "impact", False, "first impact on the lightest vehicle", _codes(9, 0)),
+    _of_extreme("impact_of_heaviest", "impact", True, "first impact on the heaviest vehicle", _codes(9, 0)),
+    _of_extreme("obstacle_of_lightest", "fixed_obstacle", False, "fixed obstacle the lightest hit", _codes(17, 0)),
+    _of_extreme("obstacle_of_heaviest", "fixed_obstacle", True, "fixed obstacle the heaviest hit", _codes(17, 0)),
+    Feature("people", "number", "on_scene", "people involved, unharmed ones too", Rows("users")),
     Feature("pedestrians", "number", "on_scene", "pedestrians involved",
             Count("users", "role", frozenset({3}))),
     Feature("passengers", "number", "on_scene", "passengers", Count("users", "role", frozenset({2}))),

@@ -2,6 +2,7 @@
 
 Evidently's JavaScript is 3.5 MB of every page it makes. The page travels compressed, the browser unpacks it:
 one file still, which needs no network. Nothing is left out; rows were never in it, only distributions.
+What we say on top is plain HTML: ZenML's dashboard shows pages without running their scripts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ _SHELL = """<!DOCTYPE html>
 <body>%(notes)s%(charts)s</body></html>
 """
 
-_CHARTS = """<noscript><p>The charts need JavaScript.</p></noscript>
+_CHARTS = """<noscript><p>Evidently's charts need JavaScript, which ZenML's dashboard does not allow here.
+Open the page by itself.</p></noscript>
 <script>
 (async () => {
   const bytes = Uint8Array.from(atob("%s"), (letter) => letter.charCodeAt(0));
@@ -32,18 +34,24 @@ _CHARTS = """<noscript><p>The charts need JavaScript.</p></noscript>
 _NOTES = """<section style="font: 15px/1.45 system-ui, sans-serif; max-width: 72em; margin: 1.5em auto">
 <h1 style="font-size: 1.4em">%(title)s</h1>
 %(paragraphs)s
-%(table)s</section>
+<table>
+%(table)s
+</table></section>
 """
 
 
 def render(
-    evidently_html: str, title: str, paragraphs: Sequence[str], rows: Sequence[tuple[str, str]]
+    evidently_html: str,
+    title: str,
+    paragraphs: Sequence[str],
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
 ) -> str:
-    """A page of `title`, `paragraphs`, a table of (column, remark), and Evidently's page (may be empty)."""
+    """A page of `title`, `paragraphs` and a table, all without JavaScript, and Evidently's (may be empty)."""
     notes = _NOTES % {
         "title": escape(title),
         "paragraphs": "\n".join(f"<p>{escape(text)}</p>" for text in paragraphs),
-        "table": _table(rows),
+        "table": "\n".join([_row(header, "th"), *(_row(row, "td") for row in rows)]),
     }
     head, body, rest = evidently_html.partition("<body>")
     page = f"{head}{body}{notes}{rest}"
@@ -52,11 +60,6 @@ def render(
     return _SHELL % {"title": escape(title), "notes": notes, "charts": charts}
 
 
-def _table(rows: Sequence[tuple[str, str]]) -> str:
-    if not rows:
-        return ""
-    cells = "\n".join(
-        f"<tr><td style='padding-right: 2em'>{escape(column)}</td><td>{escape(remark)}</td></tr>"
-        for column, remark in rows
-    )
-    return f"<table><tr><th align='left'>Column</th><th align='left'>Remark</th></tr>\n{cells}</table>"
+def _row(cells: Sequence[str], tag: str) -> str:
+    style = "text-align: left; padding: 0 1.5em 0 0"
+    return "<tr>" + "".join(f'<{tag} style="{style}">{escape(cell)}</{tag}>' for cell in cells) + "</tr>"

@@ -221,9 +221,20 @@ def _profile_page(profile: DataProfile, evidently_html: str) -> str:
         f"{profile.rows:,} rows, {profile.missing:.1%} of all values missing, {profile.duplicated_rows:,} "
         "rows that repeat another. Below: Evidently's summary, of a sample if there are many rows."
     ]
-    remarks = [(name, "no known value") for name in profile.empty_columns]
-    remarks += [(name, "one value only") for name in profile.constant_columns]
-    return render(evidently_html, "Data quality", paragraphs, remarks)
+    header = ("Column", "Kind", "Missing", "Values", "Smallest", "Mean", "Largest", "Most common", "Remark")
+    rows = [
+        (
+            column.column,
+            column.kind,
+            f"{column.missing:.1%}",
+            f"{column.distinct:,}",
+            *(_number(value) for value in (column.minimum, column.mean, column.maximum)),
+            column.most_common or "",
+            "no known value" if column.empty else "one value only" if column.constant else "",
+        )
+        for column in profile.columns
+    ]
+    return render(evidently_html, "Data quality", paragraphs, header, rows)
 
 
 def _drift_page(result: DriftResult, evidently_html: str) -> str:
@@ -234,16 +245,25 @@ def _drift_page(result: DriftResult, evidently_html: str) -> str:
         f"{result.current_rows:,} rows against a reference of {result.reference_rows:,}; "
         "Evidently's charts below are of a sample if there are many, and do not count missing values.",
     ]
-    remarks = list(result.not_comparable.items())
-    remarks += [
+    header = ("Column", "Role", "Drift", "Test", "Statistic", "Threshold", "Missing before", "Missing now")
+    rows = [
         (
             column.column,
-            f"missing: {column.missing_reference:.1%} in the reference, {column.missing_current:.1%} now",
+            column.role,
+            "drifted" if column.drifted else "stable" if column.status == "compared" else column.status,
+            column.method or "",
+            _number(column.statistic),
+            _number(column.threshold),
+            f"{column.missing_reference:.1%}",
+            f"{column.missing_current:.1%}",
         )
-        for column in result.columns
-        if column.missing_drifted
+        for column in sorted(result.columns, key=lambda column: not column.drifted)
     ]
-    return render(evidently_html, "Data drift", paragraphs, remarks)
+    return render(evidently_html, "Data drift", paragraphs, header, rows)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
 
 
 def _dataset(data: pd.DataFrame, columns: Sequence[Column]) -> Any:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from accidents.behaviour import CHECKS, _swap_communes, behaviour_checks
-from tests.accidents.frames import feature_frame, risk
+from tests.accidents.frames import feature_frame, risk, risk_without_speed
 
 FRAME = feature_frame()
 
@@ -58,10 +58,6 @@ def test_what_the_data_does_not_state_is_not_run_and_not_passed():
     assert (speed.passed, speed.accidents) == (None, 0)
     assert "not run" in speed.found
     json.dumps([result.to_dict() for result in results], allow_nan=False)
-
-
-def risk_without_speed(frame: pd.DataFrame) -> np.ndarray:
-    return risk(frame.assign(speed_limit=50))
 
 
 def test_swapped_accidents_stay_in_department_and_change_commune():

@@ -44,7 +44,9 @@ def test_a_bundle_predicts_what_its_model_does(bundle: Bundle, model: Model, row
     np.testing.assert_array_equal(bundle.predict(matrix), model.predict_proba(rows))
 
 
-def test_the_same_inputs_give_the_same_bytes(bundle: Bundle, tmp_path: Path, model: Model, rows: pd.DataFrame) -> None:
+def test_the_same_inputs_give_the_same_bytes(
+    bundle: Bundle, tmp_path: Path, model: Model, rows: pd.DataFrame
+) -> None:
     again = write_bundle(tmp_path / "again", model, FACTS, rows[:50], "# Card")
     assert again.digest == bundle.digest
     other = write_bundle(tmp_path / "other", model, FACTS | {"threshold": 0.6}, rows[:50], "# Card")

@@ -264,6 +264,8 @@ def test_coordinates(
     found = tables.accidents[["latitude", "longitude"]].to_numpy()[0]
     np.testing.assert_allclose(found, expected or (np.nan, np.nan), atol=1e-6)
     assert not rule or report.count(rule=rule) == 1
+    outside = "outside its department or France"
+    assert report.count(rule=outside) == (rule == outside)
 
 
 def test_lost_sign_is_found_without_department(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -121,15 +123,10 @@ def test_settings_choose_the_method():
 
 @st.composite
 def tables(draw: st.DrawFn) -> pd.DataFrame:
-    """Rows with repeated accidents, some over two months, some unlabelled, and three labelled years at least."""
-    row = st.tuples(
-        st.integers(0, 40), st.sampled_from([2018, 2019, 2021]), st.integers(1, 12), st.booleans()
-    )
-    rows = draw(st.lists(row, max_size=60)) + [
-        (100, 2018, 1, True),
-        (101, 2019, 6, True),
-        (102, 2021, 3, True),
-    ]
+    """Rows with repeated accidents, some over two months, some unlabelled; three labelled years at least."""
+    years, months = st.sampled_from([2018, 2019, 2021]), st.integers(1, 12)
+    some = draw(st.lists(st.tuples(st.integers(0, 40), years, months, st.booleans()), max_size=60))
+    rows = [*some, (100, 2018, 1, True), (101, 2019, 6, True), (102, 2021, 3, True)]
     frame = pd.DataFrame(rows, columns=["accident_id", "year", "month", "labelled"])
     return frame.assign(severe=np.where(frame["labelled"], 1.0, np.nan))
 
@@ -144,5 +141,5 @@ def test_no_accident_is_on_two_sides_and_time_only_goes_forward(frame: pd.DataFr
     if not at_random:
         first = (used["year"] * 12 + used["month"]).groupby(used["accident_id"]).transform("min")
         spans = [first[used["part"] == part] for part in PARTS]
-        for earlier, later in zip(spans, spans[1:], strict=False):
+        for earlier, later in pairwise(spans):
             assert earlier.empty or later.empty or earlier.max() < later.min()

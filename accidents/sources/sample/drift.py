@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from accidents.sources.sample.tables import GROUPS, Calibration, Columns, Floats, period
+from accidents.sources.sample.tables import GROUPS, Calibration, Columns, Flags, Floats, period
 
 LOCKDOWN_MONTHS = (3, 4, 5)
 LOCKDOWN_KEPT = 0.5
@@ -44,9 +44,10 @@ def _mix_in_devices(rng: np.random.Generator, calibration: Calibration, a: Colum
         a["scheme"] = np.where(chosen, calibration.schemes.index(device), a["scheme"])
 
 
-def _changed_limit(a: Columns) -> np.ndarray:
+def _changed_limit(a: Columns) -> Flags:
     """Accidents on departmental roads outside built-up areas."""
-    return (a["road_class"] == 3) & (a["built_up"] == 1)
+    changed: Flags = (a["road_class"] == 3) & (a["built_up"] == 1)
+    return changed
 
 
 def change_vehicles(rng: np.random.Generator, v: Columns, a: Columns, drift: str) -> None:

@@ -13,7 +13,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
-from accidents.sources.sample.tables import CLASSES, GROUPS, Calibration, Columns, Floats, Ints, road_group
+from accidents.sources.sample.tables import (
+    CLASSES,
+    GROUPS,
+    Calibration,
+    Columns,
+    Flags,
+    Floats,
+    Ints,
+    road_group,
+)
 
 RAW_CODES = {
     "light": "lum",
@@ -105,7 +114,12 @@ def neighbourhood(calibration: Calibration, seed: int) -> Floats:
     position = np.column_stack((lat * 111.0, lon * 111.0 * np.cos(np.radians(lat))))
     waves = rng.normal(scale=1.0 / FIELD_KM, size=(2, 100))
     smooth = np.sqrt(2 / 100) * np.cos(position @ waves + rng.uniform(0, 2 * np.pi, 100)).sum(axis=1)
-    return FIELD_SD * smooth + PLACE_SD * rng.standard_normal(len(lat))
+    effect = FIELD_SD * smooth + PLACE_SD * rng.standard_normal(len(lat))
+    # By accidents its mean is 0 and its size as documented, so that every seed has as many severe accidents.
+    weight = calibration.places["inside"] + calibration.places["outside"]
+    effect = effect - np.average(effect, weights=weight)
+    scaled: Floats = effect * np.hypot(FIELD_SD, PLACE_SD) / np.sqrt(np.average(effect**2, weights=weight))
+    return scaled
 
 
 def year_level(calibration: Calibration, year: int) -> float:
@@ -136,18 +150,20 @@ def accident_logit(
     score += neighbourhood(calibration, seed)[a["place"]]
     # The sample's columns are less tied to each other than real ones, which shrinks the spread of the logit:
     # `spread` widens it until a model scores on the sample what it scores on real 2018.
-    return fitted["spread"] * (score - fitted["centre"]) + fitted["level"] + year_level(calibration, year)
+    wide: Floats = fitted["spread"] * (score - fitted["centre"])
+    return wide + float(fitted["level"]) + year_level(calibration, year)
 
 
 def speed_effect(calibration: Calibration, a: Columns) -> Floats:
     """Effect of the speed limit beyond what road class and built-up area tell."""
     limits, effects = (np.asarray(calibration.severity[k]) for k in ("speed_limits", "speed_limit"))
-    effect = effects[np.searchsorted(limits, a["speed_limit"])]
+    effect: Floats = effects[np.searchsorted(limits, a["speed_limit"])]
     context = a["road_class"] * 2 + (a["built_up"] == 2)
     mean = np.bincount(context, weights=effect, minlength=20) / np.maximum(
         np.bincount(context, minlength=20), 1
     )
-    return effect - mean[context]
+    beyond: Floats = effect - mean[context]
+    return beyond
 
 
 def age_effect(u: Columns, accidents: int) -> Floats:
@@ -157,13 +173,14 @@ def age_effect(u: Columns, accidents: int) -> Floats:
     return np.where(oldest > 0, 0.02 * np.maximum(oldest - 55, 0) - 0.12, 0.0)
 
 
-def draw_severe(rng: np.random.Generator, score: Floats) -> npt.NDArray[np.bool_]:
+def draw_severe(rng: np.random.Generator, score: Floats) -> Flags:
     """Whether each accident is severe."""
-    return rng.random(len(score)) < expit(score)
+    severe: Flags = rng.random(len(score)) < expit(score)
+    return severe
 
 
 def user_severity(
-    rng: np.random.Generator, calibration: Calibration, a: Columns, u: Columns, severe: npt.NDArray[np.bool_]
+    rng: np.random.Generator, calibration: Calibration, a: Columns, u: Columns, severe: Flags
 ) -> Ints:
     """Severity code of each user: 1 unharmed, 2 killed, 3 hospitalised, 4 slightly injured."""
     of, risk = u["accident"], calibration.users
@@ -187,9 +204,10 @@ def risk_killed(calibration: Calibration) -> Floats:
     return np.asarray(calibration.severity["killed"], dtype=float) - 0.15
 
 
-def _one_each(rng: np.random.Generator, of: Ints, score: Floats, n: int) -> npt.NDArray[np.bool_]:
+def _one_each(rng: np.random.Generator, of: Ints, score: Floats, n: int) -> Flags:
     """Mark one user of each accident, by odds exp(score): the largest of Gumbel-perturbed scores."""
     noisy = score + rng.gumbel(size=len(of))
     best = np.full(n, -np.inf)
     np.maximum.at(best, of, noisy)
-    return noisy == best[of]
+    first: Flags = noisy == best[of]
+    return first

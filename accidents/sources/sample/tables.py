@@ -18,14 +18,15 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 Columns = dict[str, npt.NDArray[Any]]
 """One table in the making: column name to values, all of one length."""
 
 CALIBRATION = Path(__file__).with_name("calibration.json")
 
 GROUPS = "blmcvhtoe"
-"""Vehicle groups: bicycle, light two-wheeler, motorcycle, car, van, heavy goods, transit, other, e-scooter, by
-their letter; a group's number is its place here."""
+"""Vehicle groups: bicycle, light two-wheeler, motorcycle, car, van, heavy, transit, other, e-scooter;
+a group's number is its place here."""
 GROUP_OF_CATEGORY = {
     1: "b",
     80: "b",
@@ -79,10 +80,11 @@ class Table:
         return cls(np.asarray(content["codes"]), tuple(content["shape"]), steps.ravel())
 
     def draw(self, uniform: Floats, *parents: npt.NDArray[Any]) -> Ints:
-        """Return a code (n,) for each of `uniform` (n,) in [0, 1), in the context its `parents` (each (n,)) give."""
+        """Return a code for each of `uniform` (n,) in [0, 1); `parents` (each (n,)) give its context."""
         row = np.ravel_multi_index(parents, self.shape) if parents else np.zeros(len(uniform), dtype=np.int64)
         found = np.searchsorted(self.steps, row + uniform, side="right") - row * len(self.codes)
-        return self.codes[np.minimum(found, len(self.codes) - 1)]
+        drawn: Ints = self.codes[np.minimum(found, len(self.codes) - 1)]
+        return drawn
 
 
 @dataclass(frozen=True)
@@ -130,12 +132,14 @@ def road_group(road_class: npt.NDArray[Any]) -> Ints:
     """0 motorway, 1 national, 2 departmental, 3 local or metropolitan, 4 other."""
     lookup = np.full(10, 4)
     lookup[[1, 2, 3, 4, 7]] = [0, 1, 2, 3, 3]
-    return lookup[road_class]
+    group: Ints = lookup[road_class]
+    return group
 
 
 def period(hour: npt.NDArray[Any]) -> Ints:
     """0 morning rush (6-9), 1 day (10-15), 2 evening rush (16-19), 3 night (20-5)."""
-    return np.digitize((hour - 6) % 24, (4, 10, 14))
+    number: Ints = np.digitize((hour - 6) % 24, (4, 10, 14))
+    return number
 
 
 def area(department: str) -> int:

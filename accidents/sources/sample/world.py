@@ -81,7 +81,9 @@ def _place_weights(calibration: Calibration, year: int) -> Floats:
     count = (places["inside"] + places["outside"]).astype(float)
     have = np.bincount(places["department"], weights=count, minlength=len(wanted))
     covered = [year >= OVERSEAS_SINCE.get(name, 2005) for name in calibration.departments]
-    return count * (wanted / np.maximum(have, 1) * covered)[places["department"]]
+    factor = wanted / np.maximum(have, 1) * covered
+    weight: Floats = count * factor[places["department"]]
+    return weight
 
 
 def _what_and_when(rng: np.random.Generator, calibration: Calibration, a: Columns, year: int) -> None:
@@ -111,7 +113,8 @@ def _day(uniform: Floats, year: int, month: Ints, weekday: Ints) -> Ints:
     first = np.array([calendar.monthrange(year, m)[0] for m in range(1, 13)])[month - 1]
     length = np.array([calendar.monthrange(year, m)[1] for m in range(1, 13)])[month - 1]
     start = (weekday - first) % 7 + 1
-    return start + 7 * (uniform * ((length - start) // 7 + 1)).astype(np.int64)
+    day: Ints = start + 7 * (uniform * ((length - start) // 7 + 1)).astype(np.int64)
+    return day
 
 
 def _weather_uniform(rng: np.random.Generator, a: Columns) -> Floats:
@@ -120,7 +123,8 @@ def _weather_uniform(rng: np.random.Generator, a: Columns) -> Floats:
         a["month"], a["day"], a["department_index"] // 9 % 12
     ]
     own = rng.standard_normal(len(common))
-    return ndtr(np.sqrt(WEATHER_TOGETHER) * common + np.sqrt(1 - WEATHER_TOGETHER) * own)
+    uniform: Floats = ndtr(np.sqrt(WEATHER_TOGETHER) * common + np.sqrt(1 - WEATHER_TOGETHER) * own)
+    return uniform
 
 
 def _road(rng: np.random.Generator, calibration: Calibration, a: Columns) -> None:

@@ -1,0 +1,123 @@
+"""Run benchmarks and write docs/benchmarks.md: `python -m benchmarks --help`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from accidents.errors import AccidentsError
+from accidents.versioning import ROOT
+from benchmarks import printed
+from benchmarks.document import Outcome, Section, assemble, keep, markdown, this_machine
+from benchmarks.options import Options, SkippedError
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A section of the document, and how to get its content."""
+
+    title: str
+    run: Callable[[Options], Outcome]
+
+
+def _own(module: str) -> Benchmark:
+    found = importlib.import_module(module)
+    return Benchmark(found.TITLE, found.run)
+
+
+def _printed(module: str, title: str, about: str) -> Benchmark:
+    return Benchmark(title, lambda options: printed.run(module, about, options))
+
+
+# In the order of the document. A new one: a module with TITLE and run(options) -> Outcome, and a line here.
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "prepare": _own("benchmarks.prepare"),
+    "scale": _own("benchmarks.scale"),
+    "zenml_overhead": _own("benchmarks.zenml_overhead"),
+    "signal": _own("benchmarks.sample_signal"),
+    "real_2018": _printed(
+        "benchmarks.real_2018", "On real 2018", "How well the model does on the one whole labelled real year."
+    ),
+    "others_protocol": _printed(
+        "benchmarks.others_protocol",
+        "In others' protocol",
+        "The figures that others published on this data, reproduced in their way of splitting and "
+        "choosing rows, which is not ours: see docs/evaluation.md for why it flatters.",
+    ),
+}
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the benchmarks named, or all; 1 if one of them could not be measured."""
+    arguments = _parser().parse_args(words)
+    unknown = [name for name in arguments.names if name not in BENCHMARKS]
+    if unknown:
+        near = get_close_matches(unknown[0], BENCHMARKS, n=1, cutoff=0.4) or [", ".join(BENCHMARKS)]
+        print(f"Error: there is no benchmark {unknown[0]!r}. Did you mean: {near[0]}?", file=sys.stderr)
+        return 1
+    chosen = {name: BENCHMARKS[name] for name in arguments.names or BENCHMARKS}
+    options = Options(arguments.baac, arguments.quick)
+    ran = [_measure(name, benchmark, options, arguments.results) for name, benchmark in chosen.items()]
+    if not options.quick:
+        titles = {name: benchmark.title for name, benchmark in BENCHMARKS.items()}
+        assemble(titles, arguments.results, arguments.document)
+        print(f"Written: {arguments.document.name}", file=sys.stderr)
+    return 0 if all(ran) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"all, or some of: {', '.join(BENCHMARKS)}")
+    parser.add_argument(
+        "--baac", type=Path, default=ROOT.parent / "shared" / "baac", help="folder of the real files"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small versions, to see that they work; nothing is kept"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / "benchmarks" / "results", help="where figures are kept"
+    )
+    parser.add_argument(
+        "--document", type=Path, default=ROOT / "docs" / "benchmarks.md", help="what is written"
+    )
+    return parser
+
+
+def _measure(name: str, benchmark: Benchmark, options: Options, results: Path) -> bool:
+    """Run one, print its section, keep it unless it is a small version. False if it failed."""
+    machine, started = this_machine(), time.perf_counter()
+    print(f"{name}: {benchmark.title} ...", file=sys.stderr, flush=True)
+    try:
+        outcome = benchmark.run(options)
+    except SkippedError as reason:
+        print(f"{name}: skipped, {reason}.", file=sys.stderr)
+        return True
+    except AccidentsError as error:
+        print(f"{name}: Error: {error}", file=sys.stderr)
+        return False
+    section = Section(
+        title=benchmark.title, command=f"python -m benchmarks {name}", outcome=outcome, machine=machine
+    )
+    if not options.quick:
+        section = keep(results, name, section)
+        missed = [figure for figure in section.outcome.figures if figure.met is False and not figure.why]
+        for figure in missed:
+            print(
+                f"{name}: not met and not explained: {figure.what}. Say why in results/{name}.json.",
+                file=sys.stderr,
+            )
+    else:
+        print(f"{name}: a small version, so the targets do not apply", file=sys.stderr)
+    print(markdown(section), flush=True)
+    print(f"{name}: took {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+    return True
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

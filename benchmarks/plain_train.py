@@ -1,0 +1,168 @@
+"""The work of `python run.py --pipeline train` as plain function calls: no pipeline, no ZenML store.
+
+    python -m benchmarks.plain_train OUTPUT.json
+
+Run in a copy of the project (benchmarks/zenml_overhead.py makes one): it writes data/, reports/ and plain/
+there. The bodies of the steps are called as they are, so the work is the same by construction. Only what asks
+ZenML for a component is called on the component itself: Evidently's validator, MLflow. The steps' files import
+ZenML; how long that takes is told apart, for it is not plain work.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accidents.settings import Params, load_params
+from accidents.versioning import ROOT, git_commit
+from stacks.environment import prepare_environment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What both ways load, before ZenML is imported: or its import would be charged with them.
+SHARED = (
+    "pandas", "sklearn.ensemble", "lightgbm", "scipy.stats", "matplotlib.figure", "pyarrow", "evidently.presets",
+    "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "dvc.repo", "accidents.data", "accidents.bundle",
+    "accidents.comparison", "accidents.behaviour", "accidents.baselines", "accidents.reports.figures",
+    "accidents.reports.maps", "accidents.reports.card",
+)  # fmt: skip
+STEPS = ("build_bundle", "build_features", "draw_reports", "evaluate_model", "judge_candidate", "load_data",
+         "register_model", "score_baselines", "split_data", "summarise", "train_model")  # fmt: skip
+
+
+def main(output: str) -> None:
+    """Train in this project's folder; write the seconds that importing ZenML took."""
+    prepare_environment(ROOT)
+    for name in SHARED:
+        importlib.import_module(name)
+    started = time.perf_counter()
+    bodies = {name: getattr(importlib.import_module(f"steps.{name}"), name).entrypoint for name in STEPS}
+    importlib.import_module("stacks.components.evidently_validator")
+    importing = time.perf_counter() - started
+    train(load_params(ROOT / "params.yaml"), bodies, ROOT / "plain")
+    Path(output).write_text(json.dumps({"importing_zenml": importing}), encoding="utf-8")
+
+
+def train(params: Params, step: Mapping[str, Any], store: Path) -> None:
+    """What pipelines/train.py wires, one call after another; reports go to reports/ as run.py puts them."""
+    stage, seed, provenance = params.stage, params.seed, {"git_commit": git_commit(ROOT)}
+    tables, quality, facts = step["load_data"](params.data, "")
+    rows = step["build_features"](tables, stage)
+    training, calibration, test, split = step["split_data"](rows, params.split)
+    data_reports = validate(training, test, stage, store / "data_reports")
+    model = step["train_model"](training, calibration, params.model, stage, seed)
+    baselines = step["score_baselines"](training, calibration, test, stage, seed)
+    predictions, results = step["evaluate_model"](
+        model, calibration, test, baselines, params.evaluation, seed
+    )
+    bundle = step["build_bundle"](model, training, calibration, split, results, params, facts)
+    reports = step["draw_reports"](bundle, test, predictions, results)
+    number = track(bundle.path, [reports.path, data_reports], test, results, params, provenance, store)
+    decision = step["judge_candidate"](bundle, test, predictions, results, params, None)
+    champion = promote(bundle.path, number, decision)
+    summary = step["summarise"](bundle, reports, predictions, results, decision, number, champion, provenance)
+    for folder in (quality.path, reports.path, data_reports, summary.path):
+        shutil.copytree(folder, ROOT / "reports", dirs_exist_ok=True)
+
+
+def validate(training: pd.DataFrame, test: pd.DataFrame, stage: str, folder: Path) -> Path:
+    """What steps/validate_data.py does, on the validator itself."""
+    from datetime import datetime
+    from uuid import uuid4
+
+    from zenml.enums import StackComponentType
+
+    from accidents.features import features_of
+    from stacks.components.evidently_flavor import EvidentlyModernConfig
+    from stacks.components.evidently_validator import EvidentlyModernValidator
+
+    validator = EvidentlyModernValidator(
+        name="plain", id=uuid4(), config=EvidentlyModernConfig(), flavor="evidently_modern",
+        type=StackComponentType.DATA_VALIDATOR, user=None, created=datetime.now(), updated=datetime.now(),
+    )  # fmt: skip
+    features = features_of(stage)
+    columns = {
+        "numerical_columns": [feature.name for feature in features if feature.kind == "number"],
+        "categorical_columns": [feature.name for feature in features if feature.kind != "number"],
+        "target_columns": ["severe"],
+    }
+    quality = validator.data_profiling(test, **columns)
+    drift = validator.data_validation(test, training, **columns)
+    folder.mkdir(parents=True)
+    (folder / "data_quality.html").write_text(quality.html, encoding="utf-8")
+    (folder / "data_drift.html").write_text(drift.html, encoding="utf-8")
+    (folder / "drift.json").write_text(json.dumps(drift.to_dict(), indent=1), encoding="utf-8")
+    return folder
+
+
+def track(
+    folder: Path,
+    reports: list[Path],
+    test: pd.DataFrame,
+    results: dict[str, Any],
+    params: Params,
+    provenance: dict[str, str],
+    store: Path,
+) -> str:
+    """What steps/register_model.py logs and registers, in an MLflow of our own; the version's number."""
+    import mlflow
+
+    from accidents.bundle import load_bundle
+    from accidents.results import Results
+    from steps import register_model as registering
+
+    bundle = load_bundle(folder)
+    facts = {
+        **provenance,
+        "bundle": bundle.digest,
+        "data_version": bundle.facts["data_version"],
+        "code_version": bundle.facts["code_version"],
+        "source": bundle.facts["source"],
+        "synthetic": str(bundle.facts["synthetic"]).lower(),
+    }
+    mlflow.set_tracking_uri(f"sqlite:///{store}/mlflow.db")
+    mlflow.create_experiment("train", artifact_location=(store / "artifacts").as_uri())
+    mlflow.set_experiment("train")
+    # The module's private helpers, and not copies of them: the work shall stay the same when they change.
+    with mlflow.start_run():
+        mlflow.log_params(registering._flat(params.model_dump(mode="json")))
+        mlflow.set_tags(facts)
+        mlflow.log_metrics(registering._metrics(Results.from_dict(results)))
+        for report in reports:
+            mlflow.log_artifacts(str(report), "reports")
+        example = test[bundle.features].head(3).astype(float)
+        model = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(ROOT / "serving" / "mlflow_model.py"),
+            artifacts={"bundle": str(bundle.folder)},
+            code_paths=[str(ROOT / "accidents")],
+            signature=mlflow.models.infer_signature(example, bundle.predict(example.to_numpy("float32"))),
+            input_example=example,
+            pip_requirements=[f"{name}=={registering.installed(name)}" for name in registering.SERVED_WITH],
+        )
+        return str(mlflow.register_model(model.model_uri, bundle.facts["name"], tags=facts).version)
+
+
+def promote(folder: Path, number: str, decision: dict[str, Any]) -> str:
+    """What steps/promote_model.py does, in MLflow: who is champion then, "" for nobody."""
+    from mlflow import MlflowClient
+
+    from accidents.bundle import load_bundle
+
+    client, name = MlflowClient(), load_bundle(folder).facts["name"]
+    client.set_model_version_tag(name, number, "decision", decision["reason"])
+    if not decision["promote"]:
+        return ""
+    client.set_registered_model_alias(name, "champion", number)
+    return number
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

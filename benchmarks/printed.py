@@ -1,0 +1,25 @@
+"""Benchmarks that are commands of their own and print their result as Markdown."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from accidents.errors import AccidentsError
+from accidents.versioning import ROOT
+from benchmarks.child import clean_environment
+from benchmarks.document import Outcome
+from benchmarks.options import Options, SkippedError
+
+
+def run(module: str, about: str, options: Options) -> Outcome:
+    """What `python -m MODULE --baac FOLDER` prints; its progress, on standard error, is seen meanwhile."""
+    if options.quick:
+        raise SkippedError("it has no small version")
+    if not options.baac.is_dir():
+        raise SkippedError("it needs the real files, and there are none: give their folder with --baac")
+    words = [sys.executable, "-m", module, "--baac", str(options.baac.resolve())]
+    done = subprocess.run(words, cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise AccidentsError(f"{module} ended with {done.returncode}; its own message stands above.")
+    return Outcome(about=about, body=done.stdout)

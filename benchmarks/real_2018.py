@@ -1,0 +1,92 @@
+"""Scores on the real accidents of 2018: cross-validation, unseen regions, later months.
+
+    python -m benchmarks.real_2018 --baac ../shared/baac
+
+Prints a Markdown table. Every accident is predicted by a model that has not seen it; of the accidents a model
+may see, one in twenty calibrates it and the others train it. Intervals: 95 %, bootstrapped over accidents.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from accidents.evaluation import evaluate
+from accidents.features import STAGES, build_features
+from accidents.model import Model, ModelSettings, train
+from accidents.progress import track
+from accidents.reading import read_year
+from accidents.sources.files import find_years
+
+SEED, FOLDS, BUDGET = 7, 5, 0.2
+METRICS = ("roc_auc", "pr_auc", "ece", "brier", "recall_at_budget")
+Numbers = npt.NDArray[np.int64]
+
+
+def random_folds(frame: pd.DataFrame) -> Numbers:
+    """Five folds; a row is an accident, so no accident is on both sides."""
+    return np.random.default_rng(SEED).permutation(len(frame)) % FOLDS
+
+
+def region_folds(frame: pd.DataFrame) -> Numbers:
+    """Five folds of whole squares of about 100 km; accidents without a place form one of the squares."""
+    square = np.floor(frame["latitude"] / 0.9) * 1000 + np.floor(frame["longitude"] / 1.3)
+    codes, squares = pd.factorize(square.fillna(-1e6), sort=True)
+    return (np.random.default_rng(SEED).permutation(len(squares)) % FOLDS)[codes]
+
+
+def predict_folds(frame: pd.DataFrame, fold: Numbers, stage: str) -> npt.NDArray[np.float64]:
+    """Out-of-fold P(severe), float64 [n]."""
+    predicted = np.empty(len(frame))
+    for k in track(range(FOLDS), f"{stage} folds"):
+        seen, held = frame[fold != k], frame[fold == k]
+        predicted[fold == k] = _fit(seen, stage).predict_proba(held)
+    return predicted
+
+
+def predict_months(frame: pd.DataFrame, stage: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Train on January to September, predict October to December: which rows those are, and P(severe)."""
+    late = (frame["month"] >= 10).to_numpy()
+    return late, _fit(frame[~late], stage).predict_proba(frame[late])
+
+
+def _fit(seen: pd.DataFrame, stage: str) -> Model:
+    calibrates = np.random.default_rng(SEED).random(len(seen)) < 0.05
+    return train(seen[~calibrates], seen[calibrates], ModelSettings(), stage, SEED)
+
+
+def _rows(baac: Path) -> Iterator[str]:
+    tables, _ = read_year(find_years(baac / "2018")[2018])
+    for stage in STAGES:
+        frame = build_features(tables, stage)
+        label = frame["severe"].to_numpy()
+        for name, fold in (("random", random_folds(frame)), ("unseen regions", region_folds(frame))):
+            if name == "random" or stage == "dispatch":
+                yield _row(stage, f"5 folds, {name}", label, predict_folds(frame, fold, stage))
+        late, predicted = predict_months(frame, stage)
+        yield _row(stage, "October to December", label[late], predicted)
+
+
+def _row(stage: str, protocol: str, label: npt.NDArray[np.float32], predicted: npt.NDArray[np.float64]) -> str:
+    found = evaluate(label, predicted, BUDGET, n_bootstrap=200, seed=SEED)
+    cells = (f"{found[m].value:.4f} ({found[m].low:.4f}-{found[m].high:.4f})" for m in METRICS)
+    return f"| {stage} | {protocol} | " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--baac", type=Path, default=Path("../shared/baac"), help="folder of real files")
+    print("| stage | protocol | " + " | ".join(METRICS) + " |")
+    print("|---" * (len(METRICS) + 2) + "|")
+    for row in _rows(parser.parse_args().baac):
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""What ZenML adds to `make train`: the command on a fresh store, less the same work as plain calls."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from accidents.errors import AccidentsError
+from accidents.progress import track
+from accidents.versioning import ROOT
+from benchmarks.child import clean_environment
+from benchmarks.document import Figure, Outcome, table
+from benchmarks.options import Options
+
+TITLE = "What ZenML adds to a training run"
+MOST_SECONDS = 15.0
+COPIED = ("run.py", "params.yaml", "dvc.yaml", ".dvcignore", "accidents", "steps", "pipelines", "stacks",
+          "serving", "configs", "benchmarks")  # fmt: skip
+SMALL = {
+    "accidents_per_year: 20000": "accidents_per_year: 2000",
+    "n_bootstrap: 500": "n_bootstrap: 100",
+    "model: {}": "model: {n_estimators: 40}",
+}
+
+
+def run(options: Options) -> Outcome:
+    """Run both ways in turn, each time in a new copy of the project."""
+    repeats = 1 if options.quick else 3
+    runs = [_pair(options.quick) for _ in track(range(repeats), "cold runs with ZenML and without")]
+    cold, cached, plain, importing = (statistics.median(column) for column in zip(*runs, strict=True))
+    added = cold - plain
+    about = (
+        "`python run.py --pipeline train` with the sample and the settings of params.yaml, in a new copy "
+        "of the project: no ZenML store, no bytecode, no data yet. Less the same work in a fresh process "
+        "in another new copy: the bodies of the same steps, called one after another, with Evidently, "
+        "MLflow and DVC used directly; importing ZenML is taken off there, for the steps' files do. Both "
+        f"must end with the same metrics. In turn, {repeats} time{'s' if repeats > 1 else ''} each, "
+        "medians of wall time."
+    )
+    figures = (
+        Figure(
+            what="What ZenML adds to `make train`, cold",
+            target=f"at most {MOST_SECONDS:g} s",
+            figure=f"{added:.1f} s",
+            met=added <= MOST_SECONDS,
+        ),
+        Figure(what="The same command again, every step cached", target="", figure=f"{cached:.1f} s"),
+    )
+    rows = [
+        ("with ZenML, fresh store", f"{cold:.1f}"),
+        ("plain function calls", f"{plain:.1f}"),
+        ("importing ZenML, taken off the plain figure", f"{importing:.1f}"),
+        ("with ZenML, every step cached", f"{cached:.1f}"),
+    ]
+    return Outcome(about=about, figures=figures, body=table(("wall time", "seconds"), rows))
+
+
+def _pair(quick: bool) -> tuple[float, float, float, float]:
+    """Seconds: with ZenML cold, cached, plain without importing ZenML, and that import."""
+    with tempfile.TemporaryDirectory() as folder:
+        zenml, plain = (copy_project(Path(folder) / name, quick) for name in ("zenml", "plain"))
+        train = ["run.py", "--pipeline", "train"]
+        cold = _seconds(zenml, train)
+        metrics = _metrics(zenml)
+        _seconds(zenml, train)  # judges again, for now there is a champion: only the next is cached whole
+        cached = _seconds(zenml, train, all_cached=True)
+        whole = _seconds(plain, ["-m", "benchmarks.plain_train", "seconds.json"])
+        importing = json.loads((plain / "seconds.json").read_text(encoding="utf-8"))["importing_zenml"]
+        if _metrics(plain) != metrics:
+            raise AccidentsError(
+                "the two ways ended with different metrics: benchmarks/plain_train.py does not do the "
+                "work of pipelines/train.py any more. Bring it up to date."
+            )
+    return cold, cached, whole - importing, importing
+
+
+def copy_project(folder: Path, quick: bool) -> Path:
+    """The project's own files in a new folder, with a DVC cache of its own."""
+    folder.mkdir()
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, folder / name)
+    (folder / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
+    subprocess.run(["git", "init", "-q", folder], check=True)
+    if quick:
+        _make_small(folder / "params.yaml")
+    return folder
+
+
+def _make_small(params: Path) -> None:
+    text = params.read_text(encoding="utf-8")
+    for usual, small in SMALL.items():
+        if usual not in text:
+            raise AccidentsError(
+                f"{usual!r} is no longer in params.yaml: change SMALL in {Path(__file__).name}."
+            )
+        text = text.replace(usual, small)
+    params.write_text(text, encoding="utf-8")
+
+
+def _seconds(folder: Path, words: list[str], all_cached: bool = False) -> float:
+    """Wall time of python with these words in a copy; with `all_cached` it must say that every step was."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *words], cwd=folder, env=clean_environment(), capture_output=True, text=True
+    )
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        raise AccidentsError(f"python {' '.join(words)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    if all_cached:
+        cached = re.search(r"(\d+) of (\d+) steps cached", done.stdout)
+        if cached is None or cached[1] != cached[2]:
+            raise AccidentsError(f"not every step was cached in the third run:\n{done.stdout[-3000:]}")
+    return seconds
+
+
+def _metrics(folder: Path) -> dict[str, float]:
+    found: dict[str, float] = json.loads((folder / "reports" / "metrics.json").read_text(encoding="utf-8"))
+    return found
