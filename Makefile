@@ -7,6 +7,9 @@ INSTALL := $(UV) pip install --quiet --compile-bytecode --require-hashes --pytho
 # No index address in a lock: whoever installs uses the registry of their own machine.
 COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links
 
+# See stacks/environment.py.
+export OMP_WAIT_POLICY := PASSIVE
+
 .DEFAULT_GOAL := help
 .PHONY: help train test unit check format bench dashboard mlflow lock clean
 

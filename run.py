@@ -21,7 +21,7 @@ from stacks.environment import prepare_environment
 from stacks.errors import StackError
 
 ROOT = Path(__file__).resolve().parent
-HELP = """Learn from road-accident files how likely someone is killed or hospitalised, and put the model to work.
+HELP = """Learn from road-accident files how likely someone is killed or hospitalised.
 
 [bold]Examples[/]
 

@@ -19,7 +19,9 @@ Predict = Callable[["pd.DataFrame"], npt.NDArray[np.float64]]
 _TOO_MANY_CODES = ("commune",)
 
 
-def fit_baselines(train: pd.DataFrame, calibration: pd.DataFrame, stage: str, seed: int) -> dict[str, Predict]:
+def fit_baselines(
+    train: pd.DataFrame, calibration: pd.DataFrame, stage: str, seed: int
+) -> dict[str, Predict]:
     """Fit all baselines on `build_features` frames; each predicts P(severe), float64 [n], for such a frame.
 
     The two learnt ones are calibrated like the model, so that the comparison is of knowledge, not of scale.
@@ -28,7 +30,10 @@ def fit_baselines(train: pd.DataFrame, calibration: pd.DataFrame, stage: str, se
     calibration = calibration[calibration["severe"].notna()]
     prevalence = float(train["severe"].mean())
     fitted: dict[str, Predict] = {"prevalence": lambda frame: np.full(len(frame), prevalence)}
-    for name, pipeline in (("logistic_regression", _logistic(stage)), ("random_forest", _forest(stage, seed))):
+    for name, pipeline in (
+        ("logistic_regression", _logistic(stage)),
+        ("random_forest", _forest(stage, seed)),
+    ):
         pipeline.fit(train[_usable(stage)], train["severe"].astype(int))
         fitted[name] = _calibrated(pipeline, _usable(stage), calibration)
     return fitted

@@ -41,7 +41,9 @@ def _library() -> ctypes.CDLL:
 
 def _check(code: int) -> None:
     if code != 0:
-        raise BundleError(f"LightGBM refused the model or the data: {_library().LGBM_GetLastError().decode()}")
+        raise BundleError(
+            f"LightGBM refused the model or the data: {_library().LGBM_GetLastError().decode()}"
+        )
 
 
 class Booster:
@@ -73,7 +75,8 @@ class Booster:
         self._out = ctypes.c_double()
         self._length = ctypes.c_int64()
         self._arguments = (
-            self._fast, ctypes.c_void_p(self._row.ctypes.data), ctypes.byref(self._length), ctypes.byref(self._out),
+            self._fast, ctypes.c_void_p(self._row.ctypes.data),
+            ctypes.byref(self._length), ctypes.byref(self._out),
         )  # fmt: skip
         self._lock = threading.Lock()  # the single-row buffers are shared
 

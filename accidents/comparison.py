@@ -1,4 +1,4 @@
-"""The candidate against the champion on the same test accidents, and the rules that come before any figure."""
+"""The candidate against the champion on the same test accidents, and the rules before any figure."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def judge(
         return Judgement(refused, gates)
     unknown = set(champion.features) - set(test_rows.columns)
     if unknown:
-        note = f"Not compared: champion {champion_version} uses features that are no more ({', '.join(sorted(unknown))})."
+        gone = ", ".join(sorted(unknown))
+        note = f"Not compared: champion {champion_version} uses features that are no more ({gone})."
         return Judgement(
             decide(gates, None, freshness(candidate, champion), params.promotion), gates, notes=(note,)
         )

@@ -44,7 +44,10 @@ class Area:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows (south to north) and columns (west to east) of fine cells, multiples of the coarsest cell."""
-        height, width = (self.north - self.south) * self.rows_a_degree, (self.east - self.west) * self.columns_a_degree
+        height, width = (
+            (self.north - self.south) * self.rows_a_degree,
+            (self.east - self.west) * self.columns_a_degree,
+        )
         return math.ceil(height / _COARSEST) * _COARSEST, math.ceil(width / _COARSEST) * _COARSEST
 
     @property
@@ -108,10 +111,13 @@ def blur(grid: Floats, sigma: float) -> Floats:
 class _Level:
     """Blurred counts of one bandwidth over all areas, and where a fine cell lies in them."""
 
-    def __init__(self, km: float, factor: int, cell: Integers, accidents: Doubles, severe: Doubles, scale: float):
+    def __init__(
+        self, km: float, factor: int, cell: Integers, accidents: Doubles, severe: Doubles, scale: float
+    ):
         self._factor = factor
         self._starts = [0]
-        counts, severes = [], []
+        counts: list[Floats] = []
+        severes: list[Floats] = []
         for (rows, columns), start in zip(_SHAPES, _STARTS, strict=False):
             shape = (rows // factor, columns // factor)
             here = slice(*np.searchsorted(cell, [start, start + rows * columns]))
@@ -159,7 +165,8 @@ class PlaceEncoder:
         self.counts, self.rate = counts, rate
         cell, accidents, severe = counts["cell"].T
         self._levels = [
-            _Level(km, factor, cell.astype(np.int64), accidents, severe, scale) for km, factor in reversed(_LEVELS)
+            _Level(km, factor, cell.astype(np.int64), accidents, severe, scale)
+            for km, factor in reversed(_LEVELS)
         ]
         self._named = [{int(k): (n, s) for k, n, s in counts[name].tolist()} for name in NAMED]
 
@@ -224,7 +231,9 @@ class PlaceEncoder:
             key = place[known, 2 + k].astype(np.float64)
             at = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
             found = keys[at] == key if len(known) else np.zeros(0, dtype=bool)
-            rate[known] = _shrunk(np.where(found, accidents[at], 0), np.where(found, severe[at], 0), rate[known])
+            rate[known] = _shrunk(
+                np.where(found, accidents[at], 0), np.where(found, severe[at], 0), rate[known]
+            )
             out[known, 2 * len(_LEVELS) + k] = rate[known]
 
 
@@ -238,7 +247,9 @@ def cross_fit(place: Floats, severe: Floats, seed: int, folds: int = 5) -> Float
     for k in range(folds):
         rest, held = fold != k, fold == k
         if held.any():
-            out[held] = PlaceEncoder.fit(place[rest], severe[rest], folds / (folds - 1)).transform(place[held])
+            out[held] = PlaceEncoder.fit(place[rest], severe[rest], folds / (folds - 1)).transform(
+                place[held]
+            )
     return out
 
 
@@ -246,7 +257,9 @@ def _count(key: Doubles, severe: Floats) -> Doubles:
     known = ~np.isnan(key)
     keys, inverse = np.unique(key[known], return_inverse=True)
     accidents = np.bincount(inverse, minlength=len(keys)).astype(np.float64)
-    return np.column_stack([keys, accidents, np.bincount(inverse, weights=severe[known], minlength=len(keys))])
+    return np.column_stack(
+        [keys, accidents, np.bincount(inverse, weights=severe[known], minlength=len(keys))]
+    )
 
 
 def _shrunk(accidents: Doubles, severe: Doubles, coarser: Doubles) -> Doubles:

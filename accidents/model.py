@@ -94,7 +94,9 @@ class Model:
         """What the trees see of a matrix [n, len(features)], float32 [n, len(columns)]."""
         matrix = np.asarray(matrix, dtype=np.float32)
         if matrix.ndim != 2 or matrix.shape[1] != len(self.features):
-            raise DataError(f"The model takes {len(self.features)} features, not a matrix of shape {matrix.shape}.")
+            raise DataError(
+                f"The model takes {len(self.features)} features, not a matrix of shape {matrix.shape}."
+            )
         return self._layout.join(matrix, self.encoder.transform(self._layout.place(matrix)))
 
     def save(self, folder: Path) -> None:
@@ -113,10 +115,12 @@ class Model:
             if facts["format"] != _FORMAT:
                 raise BundleError(f"{folder}: model format {facts['format']}, this version reads {_FORMAT}.")
             booster = Booster((folder / "trees.txt").read_text(encoding="utf-8"))
-            calibration = BetaCalibration.from_dict(json.loads((folder / "calibration.json").read_text("utf-8")))
+            calibration = BetaCalibration.from_dict(
+                json.loads((folder / "calibration.json").read_text("utf-8"))
+            )
             encoder = PlaceEncoder.load(folder)
             features, stage, bags = tuple(facts["features"]), str(facts["stage"]), int(facts["bags"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             raise BundleError(f"{folder} is no complete model: {error}. Train it again.") from error
         if booster.features != len(tree_columns(features)):
             raise BundleError(f"{folder}: the trees and the list of features do not fit. Train it again.")
@@ -152,7 +156,9 @@ def train(
     names = feature_names(stage)
     x, y = _labelled(train, names)
     if len(y) == 0 or y.min() == y.max():
-        raise DataError("The training years hold no label, or one class only: choose years with a usagers file.")
+        raise DataError(
+            "The training years hold no label, or one class only: choose years with a usagers file."
+        )
     first, *others = (_boost(x, y, settings, stage, seed + bag) for bag in range(settings.bags))
     booster = first.merged(others) if others else first
     encoder = PlaceEncoder.fit(_Layout(names).place(x), y)
@@ -174,7 +180,9 @@ def _boost(x: Floats, y: Floats, settings: ModelSettings, stage: str, seed: int)
         deterministic=True,
         force_row_wise=True,
         verbose=-1,
-        monotone_constraints=[rises.get(n, 0) if settings.monotone else 0 for n in tree_columns(feature_names(stage))],
+        monotone_constraints=[
+            rises.get(n, 0) if settings.monotone else 0 for n in tree_columns(feature_names(stage))
+        ],
     )
     classifier.fit(layout.join(x, cross_fit(layout.place(x), y, seed)), y)
     return Booster(classifier.booster_.model_to_string())

@@ -18,8 +18,9 @@ from accidents.slices import SliceResult
 class Results:
     """The candidate's evaluation, the baselines' on the same accidents, slices and behavioural checks.
 
-    `alerts` is the threshold for the budget, chosen on the calibration part. All figures are for exactly the budget's
-    share of the test accidents, so that models can be compared, but `at_threshold`: what that threshold gives there.
+    `alerts` is the threshold for the budget, chosen on the calibration part. All figures are for exactly
+    the budget's share of the test accidents, so that models can be compared, but `at_threshold`: what that
+    threshold gives there.
     """
 
     alerts: Alerts

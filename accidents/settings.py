@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -87,7 +86,8 @@ class Params(Strict):
         if year is not None and year not in years:
             nearest = min(years, key=lambda one: abs(one - year))
             raise ValueError(
-                f"split.test_year {year} is not among data.years {', '.join(map(str, years))}; nearest: {nearest}"
+                f"split.test_year {year} is not among data.years {', '.join(map(str, years))}; "
+                f"nearest: {nearest}"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""Search for better hyper-parameters on the training rows alone. Off by default: see `tuning.trials` in params.yaml.
+"""Search for better hyper-parameters on the training rows alone. Off unless params.yaml gives it trials.
 
 A trial is judged on accidents later than those it learnt from, because what is wanted is what carries to
 another year, not to a shuffled copy of this one.
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _SHARE = 0.25  # of the training rows, the latest, judge the trials
 
 
-def tune(train_rows: pd.DataFrame, settings: ModelSettings, stage: str, trials: int, seed: int) -> ModelSettings:
+def tune(
+    train_rows: pd.DataFrame, settings: ModelSettings, stage: str, trials: int, seed: int
+) -> ModelSettings:
     """The best of `trials` settings around `settings`, by log loss on the latest quarter of `train_rows`.
 
     `settings` itself is the first trial, so the result is never worse there. With 0 trials it is returned.
@@ -50,7 +52,14 @@ def tune(train_rows: pd.DataFrame, settings: ModelSettings, stage: str, trials: 
     return settings.model_copy(update=study.best_params)
 
 
-_SEARCHED = ("n_estimators", "learning_rate", "num_leaves", "min_child_samples", "colsample_bytree", "reg_lambda")
+_SEARCHED = (
+    "n_estimators",
+    "learning_rate",
+    "num_leaves",
+    "min_child_samples",
+    "colsample_bytree",
+    "reg_lambda",
+)
 
 
 def _suggest(trial: optuna.Trial, settings: ModelSettings) -> ModelSettings:
@@ -70,7 +79,9 @@ def _latest(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
     month = rows["year"].to_numpy(dtype=np.int64) * 12 + rows["month"].to_numpy(dtype=np.int64)
     months, counts = np.unique(month, return_counts=True)
     if len(months) < 2:
-        raise DataError("Tuning needs labelled training rows of two months at least, to judge on the later ones.")
+        raise DataError(
+            "Tuning needs labelled training rows of two months at least, to judge on the later ones."
+        )
     share = np.cumsum(counts[::-1]) / len(month)
     first = months[::-1][min(int(np.searchsorted(share, _SHARE)), len(months) - 2)]
     latest: npt.NDArray[np.bool_] = month >= first

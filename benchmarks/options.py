@@ -19,7 +19,7 @@ class SkippedError(AccidentsError):
 
 @dataclass(frozen=True)
 class Options:
-    """`baac`: folder of the real files, which may not be there; `quick`: small versions, to see that they work."""
+    """`baac`: folder of the real files, which may not be there; `quick`: a small version, to see it work."""
 
     baac: Path
     quick: bool = False

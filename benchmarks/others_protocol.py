@@ -71,7 +71,8 @@ def main() -> None:
     train, test = rows[rows["split"] == "train"], rows[rows["split"] == "test"]
     thresholds = best_threshold(train)
     label, predicted = test["grav_binary"].to_numpy(), fit_predict(train, test)
-    print(f"ROC-AUC {roc_auc_score(label, predicted):.4f}, PR-AUC {average_precision_score(label, predicted):.4f}")
+    auc, pr_auc = roc_auc_score(label, predicted), average_precision_score(label, predicted)
+    print(f"ROC-AUC {auc:.4f}, PR-AUC {pr_auc:.4f}")
     print("\n| threshold chosen on training rows for | threshold | accuracy | F1 |\n|---|---|---|---|")
     for aim, t in zip(("accuracy", "F1"), thresholds, strict=True):
         accuracy, f1 = accuracy_score(label, predicted >= t), f1_score(label, predicted >= t)

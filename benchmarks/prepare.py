@@ -55,7 +55,7 @@ def _beside_pandas(options: Options, repeats: int) -> tuple[Figure, str, list[tu
         figure=f"{ours / plain:.2f} times",
         met=ours / plain <= TIMES_PANDAS,
     )
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("pandas.read_csv", f"{plain:.2f}", ""),
         ("read, check, features", f"{ours:.2f}", f"{found.peak_gib:.2f}"),
     ]
@@ -86,7 +86,7 @@ def _years(years: tuple[int, ...], accidents: int) -> tuple[list[Figure], list[t
             met=peak <= MOST_GIB,
         ),
     ]
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (f"sample {year}", f"{alone[year].result['seconds']:.2f}", f"{alone[year].peak_gib:.2f}")
         for year in ERAS
     ]

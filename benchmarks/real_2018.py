@@ -72,7 +72,9 @@ def _rows(baac: Path) -> Iterator[str]:
         yield _row(stage, "October to December", label[late], predicted)
 
 
-def _row(stage: str, protocol: str, label: npt.NDArray[np.float32], predicted: npt.NDArray[np.float64]) -> str:
+def _row(
+    stage: str, protocol: str, label: npt.NDArray[np.float32], predicted: npt.NDArray[np.float64]
+) -> str:
     found = evaluate(label, predicted, BUDGET, n_bootstrap=200, seed=SEED)
     cells = (f"{found[m].value:.4f} ({found[m].low:.4f}-{found[m].high:.4f})" for m in METRICS)
     return f"| {stage} | {protocol} | " + " | ".join(cells) + " |"

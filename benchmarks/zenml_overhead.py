@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import statistics
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from accidents.errors import AccidentsError
@@ -30,12 +32,28 @@ SMALL = {
 }
 
 
+WAYS = {
+    "cold": "with ZenML, fresh store",
+    "plain": "plain function calls",
+    "importing": "importing ZenML, taken off the line above",
+    "cached": "with ZenML, every step cached",
+}
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Wall time, and processor time of the process and what it started."""
+
+    wall: float
+    cpu: float
+
+
 def run(options: Options) -> Outcome:
     """Run both ways in turn, each time in a new copy of the project."""
     repeats = 1 if options.quick else 3
     runs = [_pair(options.quick) for _ in track(range(repeats), "cold runs with ZenML and without")]
-    cold, cached, plain, importing = (statistics.median(column) for column in zip(*runs, strict=True))
-    added = cold - plain
+    wall, cpu = ({way: _median(runs, way, kind) for way in WAYS} for kind in ("wall", "cpu"))
+    added = wall["cold"] - wall["plain"]
     about = (
         "`python run.py --pipeline train` with the sample and the settings of params.yaml, in a new copy "
         "of the project: no ZenML store, no bytecode, no data yet. Less the same work in a fresh process "
@@ -51,19 +69,20 @@ def run(options: Options) -> Outcome:
             figure=f"{added:.1f} s",
             met=added <= MOST_SECONDS,
         ),
-        Figure(what="The same command again, every step cached", target="", figure=f"{cached:.1f} s"),
+        Figure(what="The same command again, every step cached", target="", figure=f"{wall['cached']:.1f} s"),
     )
-    rows = [
-        ("with ZenML, fresh store", f"{cold:.1f}"),
-        ("plain function calls", f"{plain:.1f}"),
-        ("importing ZenML, taken off the plain figure", f"{importing:.1f}"),
-        ("with ZenML, every step cached", f"{cached:.1f}"),
-    ]
-    return Outcome(about=about, figures=figures, body=table(("wall time", "seconds"), rows))
+    rows = [(told, f"{wall[way]:.1f}", f"{cpu[way]:.1f}") for way, told in WAYS.items()]
+    rows.append(("what ZenML adds", f"{added:.1f}", f"{cpu['cold'] - cpu['plain']:.1f}"))
+    body = table(("", "wall time, s", "processor time, s"), rows)
+    return Outcome(about=about, figures=figures, body=body)
 
 
-def _pair(quick: bool) -> tuple[float, float, float, float]:
-    """Seconds: with ZenML cold, cached, plain without importing ZenML, and that import."""
+def _median(runs: list[dict[str, Seconds]], way: str, kind: str) -> float:
+    return float(statistics.median(getattr(one[way], kind) for one in runs))
+
+
+def _pair(quick: bool) -> dict[str, Seconds]:
+    """Seconds of each of `WAYS`."""
     with tempfile.TemporaryDirectory() as folder:
         zenml, plain = (copy_project(Path(folder) / name, quick) for name in ("zenml", "plain"))
         train = ["run.py", "--pipeline", "train"]
@@ -72,13 +91,14 @@ def _pair(quick: bool) -> tuple[float, float, float, float]:
         _seconds(zenml, train)  # judges again, for now there is a champion: only the next is cached whole
         cached = _seconds(zenml, train, all_cached=True)
         whole = _seconds(plain, ["-m", "benchmarks.plain_train", "seconds.json"])
-        importing = json.loads((plain / "seconds.json").read_text(encoding="utf-8"))["importing_zenml"]
+        importing = Seconds(**json.loads((plain / "seconds.json").read_text(encoding="utf-8")))
         if _metrics(plain) != metrics:
             raise AccidentsError(
-                "the two ways ended with different metrics: benchmarks/plain_train.py does not do the "
-                "work of pipelines/train.py any more. Bring it up to date."
+                "the two ways ended with different metrics: benchmarks/plain_train.py does not do the work "
+                "of pipelines/train.py any more. Bring it up to date."
             )
-    return cold, cached, whole - importing, importing
+    without = Seconds(whole.wall - importing.wall, whole.cpu - importing.cpu)
+    return {"cold": cold, "plain": without, "importing": importing, "cached": cached}
 
 
 def copy_project(folder: Path, quick: bool) -> Path:
@@ -108,20 +128,21 @@ def _make_small(params: Path) -> None:
     params.write_text(text, encoding="utf-8")
 
 
-def _seconds(folder: Path, words: list[str], all_cached: bool = False) -> float:
-    """Wall time of python with these words in a copy; with `all_cached` it must say that every step was."""
-    started = time.perf_counter()
+def _seconds(folder: Path, words: list[str], all_cached: bool = False) -> Seconds:
+    """How long python with these words takes in a copy; with `all_cached` it must say that every step was."""
+    started, before = time.perf_counter(), os.times()
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, env=clean_environment(), capture_output=True, text=True
     )
-    seconds = time.perf_counter() - started
+    wall, after = time.perf_counter() - started, os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
     if done.returncode:
         raise AccidentsError(f"python {' '.join(words)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
     if all_cached:
         cached = re.search(r"(\d+) of (\d+) steps cached", done.stdout)
         if cached is None or cached[1] != cached[2]:
             raise AccidentsError(f"not every step was cached in the third run:\n{done.stdout[-3000:]}")
-    return seconds
+    return Seconds(wall, cpu)
 
 
 def _metrics(folder: Path) -> dict[str, float]:

@@ -50,7 +50,7 @@ def export(run: PipelineRunResponse, folder: Path) -> None:
 
 
 def show(run: PipelineRunResponse, folder: Path, stack: str, seconds: float, console: Console) -> None:
-    """Print data, test part, metrics beside the baselines and the champion, the decision, and what to do next."""
+    """Print data, metrics beside the baselines and the champion, the decision, and what to do next."""
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     what = "the synthetic sample" if summary["synthetic"] else summary["source"]
     decision = summary["decision"]

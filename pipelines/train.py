@@ -6,6 +6,7 @@ from typing import Any
 
 from zenml import pipeline
 from zenml.client import Client
+from zenml.config.cache_policy import CachePolicy
 from zenml.enums import StackComponentType
 
 from accidents.settings import Params
@@ -24,7 +25,6 @@ from steps.summarise import summarise
 from steps.train_model import train_model
 from steps.tune_model import tune_model
 from steps.validate_data import validate_data
-from zenml.config.cache_policy import CachePolicy
 
 # A cached step runs again when the domain's own code has changed, not only the step's few lines.
 CACHE = CachePolicy.model_validate({"cache_func": code_version})

@@ -33,6 +33,10 @@ _QUIET = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
+# LightGBM enters an OpenMP region per tree and, by default, spins at its end: beside another busy process,
+# training took four times as long.
+_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+
 # Warnings of things that are as they should be: each by its logger, and how it begins.
 _NOISE = {
     "zenml.zen_stores.base_zen_store": "Setting the",  # ... global active stack to default (a new store)
@@ -61,7 +65,7 @@ def prepare_environment(root: Path) -> Path:
         # ... and a `.zen` folder of somebody else's above the working directory is not taken for ours.
         "ZENML_REPOSITORY_PATH": str(root),
     }
-    for name, value in {**places, **_NO_TELEMETRY, **_QUIET}.items():
+    for name, value in {**places, **_NO_TELEMETRY, **_QUIET, **_THREADS}.items():
         os.environ.setdefault(name, value)
     for logger, beginning in _NOISE.items():
         logging.getLogger(logger).addFilter(_Noise(beginning))

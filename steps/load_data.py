@@ -22,7 +22,7 @@ def load_data(
 ]:
     """Have the raw files, version them with DVC, read and check them.
 
-    `raw_version` is the DVC hash of the files as they are now: the cached tables are used only if it is the same.
+    `raw_version` is the DVC hash of the files as they are now: cached tables are used only if it is the same.
     """
     raw = have_raw(data)
     tables, quality = prepare(raw)

@@ -11,7 +11,7 @@ from steps import registry
 def promote_model(
     model_version: str, decision: dict[str, Any], stage: str
 ) -> Annotated[str, "champion_version"]:
-    """Promote the candidate or leave the champion; return the number of who is champion now, "" for nobody."""
+    """Promote the candidate or leave the champion; return who is champion now, "" for nobody."""
     name = registry.model_name(stage)
     candidate = registry.version(name, model_version)
     if decision["promote"]:

@@ -1,4 +1,4 @@
-"""Everything about a candidate into the stack's tracker and registry, and a ZenML model version of its own."""
+"""Everything about a candidate into the stack's tracker and registry, and a ZenML model version."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _track(
     params: Params,
     facts: dict[str, str],
 ) -> tuple[str, str] | None:
-    """Log parameters, metrics, reports and the model to MLflow; (run id, model address), or None with no tracker."""
+    """Log parameters, metrics, reports and model; (run id, model address), or None with no tracker."""
     if Client().active_stack.experiment_tracker is None:
         return None
     import mlflow
@@ -109,7 +109,7 @@ def _track(
 
 
 def _register(name: str, tracked: tuple[str, str] | None, facts: dict[str, str]) -> str | None:
-    """Register what was tracked in the stack's model registry; its version there, or None with no registry."""
+    """Register what was tracked in the stack's registry; its version there, or None with no registry."""
     stack_registry = registry.active_registry()
     if stack_registry is None or tracked is None:
         return None
@@ -123,7 +123,7 @@ def _register(name: str, tracked: tuple[str, str] | None, facts: dict[str, str])
 
 
 def _metrics(results: Results) -> dict[str, float]:
-    """Metrics with both ends of their intervals; the baselines' behind their name. Undefined ones are left out."""
+    """Metrics with both ends of their intervals, the baselines' behind their name; only defined ones."""
     flat = {}
     for prefix, one in [
         ("", results.model),

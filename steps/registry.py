@@ -1,4 +1,4 @@
-"""Model versions: ZenML keeps them on every stack, the stack's model registry (MLflow) mirrors them if it has one.
+"""Model versions: ZenML keeps them on every stack, the stack's registry (MLflow), if any, mirrors them.
 
 ZenML's stage `production` is the truth about who is champion; MLflow's alias `champion` follows it.
 """

@@ -1,6 +1,6 @@
 """Hyper-parameter search on the training rows alone."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import pandas as pd
 from zenml import step

@@ -17,7 +17,7 @@ from steps.folder import Folder
 def validate_data(
     train_rows: pd.DataFrame, test_rows: pd.DataFrame, stage: str
 ) -> Annotated[Folder, "data_reports"]:
-    """Two pages and drift.json. Drift is told, not acted on: a later year differs, and that is what is tested."""
+    """Two pages and drift.json. Drift is told, not acted on: that later years differ is what is tested."""
     # The pipeline has this step only where the stack has a validator; which one, the step need not know.
     validator: Any = Client().active_stack.data_validator
     features = features_of(stage)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as stacks/environment.py sets it, before LightGBM loads
 
 ROOT = Path(__file__).resolve().parent.parent
 BAAC = ROOT.parent / "shared" / "baac"

@@ -16,12 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from accidents.features.year_view import Floats, YearView
+from accidents.features.year_view import NO_CODE, Floats, YearView
 
 Accident = Mapping[str, Any]
 NAN = math.nan
-# Codes are small and non-negative; a look-up table this long turns a set of codes into one array access.
-_CODES = 256
 
 
 class Computation(Protocol):
@@ -52,13 +50,13 @@ def _known(rows: Iterable[Mapping[str, Any]], column: str) -> list[float]:
 
 
 def _lookup(codes: frozenset[int]) -> npt.NDArray[np.bool_]:
-    table = np.zeros(_CODES + 1, dtype=bool)  # the last entry stands for "missing"
+    table = np.zeros(NO_CODE + 1, dtype=bool)  # the last entry stands for "missing"
     table[list(codes)] = True
     return table
 
 
 def _ranks(ranks: Mapping[int, float]) -> Floats:
-    table = np.full(_CODES + 1, np.nan, dtype=np.float32)
+    table = np.full(NO_CODE + 1, np.nan, dtype=np.float32)
     table[list(ranks)] = list(ranks.values())
     return table
 
@@ -67,11 +65,6 @@ def _code(value: Any) -> int:
     """A value of a plain mapping as a code; -1 when not known."""
     number = _number(value)
     return int(number) if number == number else -1
-
-
-def _as_codes(values: Floats) -> npt.NDArray[np.intp]:
-    known = (values >= 0) & (values < _CODES)  # false for NaN
-    return np.where(known, values, _CODES).astype(np.intp)
 
 
 @dataclass(frozen=True)
@@ -177,9 +170,9 @@ class Count:
 
     def of_year(self, year: YearView) -> Floats:
         rows = year.rows(self.table)
-        values = rows.column(self.column)
-        count = rows.sum(self._table[_as_codes(values)].astype(np.float32))
-        return np.where(np.isnan(rows.extreme(values, largest=True)), np.float32(np.nan), count)
+        count = rows.sum(self._table[rows.codes(self.column)].astype(np.float32))
+        count[rows.unknown(self.column)] = np.nan
+        return count
 
     def of_one(self, accident: Accident) -> float:
         known = _known(accident.get(self.table) or (), self.column)
@@ -222,7 +215,7 @@ class Extreme:
 
     def of_year(self, year: YearView) -> Floats:
         rows = year.rows(self.table)
-        return rows.extreme(_ranks(self.ranks)[_as_codes(rows.column(self.column))], self.largest)
+        return rows.extreme(_ranks(self.ranks)[rows.codes(self.column)], self.largest)
 
     def of_one(self, accident: Accident) -> float:
         codes = _known(accident.get(self.table) or (), self.column)
@@ -246,12 +239,14 @@ class OfExtreme:
 
     def of_year(self, year: YearView) -> Floats:
         rows = year.rows(self.table)
-        rank = _ranks(self.ranks)[_as_codes(rows.column(self.ranked))]
+        rank = _ranks(self.ranks)[rows.codes(self.ranked)]
         chosen = rank == rows.repeat(rows.extreme(rank, self.largest))
         return rows.extreme(np.where(chosen, rows.column(self.column), np.float32(np.nan)), largest=True)
 
     def of_one(self, accident: Accident) -> float:
-        ranked = [(self.ranks.get(_code(row.get(self.ranked))), row) for row in accident.get(self.table) or ()]
+        ranked = [
+            (self.ranks.get(_code(row.get(self.ranked))), row) for row in accident.get(self.table) or ()
+        ]
         known = [(rank, row) for rank, row in ranked if rank is not None]
         if not known:
             return NAN
@@ -276,7 +271,7 @@ class Age:
         age = rows.repeat(year.column("accidents", "year")) - rows.column("birth_year")
         age = np.where((age >= 0) & (age <= 110), age, np.float32(np.nan))
         if self.roles is not None:
-            age = np.where(_lookup(self.roles)[_as_codes(rows.column("role"))], age, np.float32(np.nan))
+            age = np.where(_lookup(self.roles)[rows.codes("role")], age, np.float32(np.nan))
         return rows.extreme(age, self.largest)
 
     def of_one(self, accident: Accident) -> float:

@@ -102,7 +102,8 @@ _TIME_AND_PLACE = (
     Feature("weekday", "category", "dispatch", "0 Monday to 6 Sunday", Weekday(), _codes(6, 0)),
     Feature("light", "category", "dispatch", "daylight, dusk, night", Value("accidents", "light"), _codes(5)),
     Feature("weather", "category", "dispatch", "weather", Value("accidents", "weather"), _codes(9)),
-    Feature("built_up", "category", "dispatch", "1 outside, 2 inside", Value("accidents", "built_up"), _codes(2)),
+    Feature("built_up", "category", "dispatch", "1 outside, 2 inside",
+            Value("accidents", "built_up"), _codes(2)),
     Feature("junction", "category", "dispatch", "junction type", Value("accidents", "junction"), _codes(9)),
     Feature("department", "category", "dispatch", "département, 2A is 201 and 2B 202",
             Parsed("accidents", "department", insee_number)),
@@ -113,12 +114,16 @@ _TIME_AND_PLACE = (
 )  # fmt: skip
 
 _ROAD = (
-    Feature("road_class", "category", "dispatch", "motorway to car park", Value("places", "road_class"), _codes(9)),
-    Feature("layout", "category", "dispatch", "one-way, two-way, separate", Value("places", "layout"), _codes(4)),
+    Feature("road_class", "category", "dispatch", "motorway to car park",
+            Value("places", "road_class"), _codes(9)),
+    Feature("layout", "category", "dispatch", "one-way, two-way, separate",
+            Value("places", "layout"), _codes(4)),
     Feature("lanes", "number", "dispatch", "lanes, all directions together", Value("places", "lanes")),
-    Feature("reserved_lane", "category", "dispatch", "cycle or reserved lane", Value("places", "reserved_lane"),
+    Feature("reserved_lane", "category", "dispatch", "cycle or reserved lane",
+            Value("places", "reserved_lane"),
             _codes(3, 0)),
-    Feature("gradient", "category", "dispatch", "flat, slope, hilltop, foot", Value("places", "gradient"), _codes(4)),
+    Feature("gradient", "category", "dispatch", "flat, slope, hilltop, foot",
+            Value("places", "gradient"), _codes(4)),
     Feature("alignment", "category", "dispatch", "straight or bend", Value("places", "alignment"), _codes(4)),
     Feature("surface", "category", "dispatch", "state of the surface", Value("places", "surface"), _codes(9)),
     Feature("infrastructure", "category", "dispatch", "tunnel, bridge, slip road…",
@@ -144,7 +149,8 @@ _VEHICLES = (
 )  # fmt: skip
 
 _ON_SCENE = (
-    Feature("collision", "category", "on_scene", "manner of collision", Value("accidents", "collision"), _codes(7)),
+    Feature("collision", "category", "on_scene", "manner of collision",
+            Value("accidents", "collision"), _codes(7)),
     _obstacle("hit_parked", "fixed_obstacle", {1}, "vehicles that hit a parked one"),
     _obstacle("hit_tree", "fixed_obstacle", {2}, "vehicles that hit a tree"),
     _obstacle("hit_barrier", "fixed_obstacle", {3, 4, 5}, "vehicles that hit a barrier"),
@@ -165,8 +171,10 @@ _ON_SCENE = (
     _obstacle("no_impacts", "impact", {0}, "vehicles without impact"),
     _of_extreme("impact_of_lightest", "impact", False, "first impact on the lightest vehicle", _codes(9, 0)),
     _of_extreme("impact_of_heaviest", "impact", True, "first impact on the heaviest vehicle", _codes(9, 0)),
-    _of_extreme("obstacle_of_lightest", "fixed_obstacle", False, "fixed obstacle the lightest hit", _codes(17, 0)),
-    _of_extreme("obstacle_of_heaviest", "fixed_obstacle", True, "fixed obstacle the heaviest hit", _codes(17, 0)),
+    _of_extreme("obstacle_of_lightest", "fixed_obstacle", False, "fixed obstacle the lightest hit",
+                _codes(17, 0)),
+    _of_extreme("obstacle_of_heaviest", "fixed_obstacle", True, "fixed obstacle the heaviest hit",
+                _codes(17, 0)),
     Feature("people", "number", "on_scene", "people involved, unharmed ones too", Rows("users")),
     Feature("pedestrians", "number", "on_scene", "pedestrians involved",
             Count("users", "role", frozenset({3}))),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from accidents.tables import Tables
 
 Floats = npt.NDArray[np.float32]
+# Codes are small and not negative: a look-up table this long, and one entry for "missing", serves them all.
+NO_CODE = 256
 
 
 class GroupedRows:
@@ -28,6 +30,8 @@ class GroupedRows:
         self.starts = np.flatnonzero(first)
         self.accident = place[self.starts]
         self._columns: dict[str, Floats] = {}
+        self._codes: dict[str, npt.NDArray[np.intp]] = {}
+        self._unknown: dict[str, npt.NDArray[np.bool_]] = {}
 
     def column(self, name: str) -> Floats:
         """A column as float32 with NaN, in grouped order, float32 [rows]."""
@@ -36,6 +40,20 @@ class GroupedRows:
             values = values if self._kept is None else values[self._kept]
             self._columns[name] = values if self._order is None else values[self._order]
         return self._columns[name]
+
+    def codes(self, name: str) -> npt.NDArray[np.intp]:
+        """A column of codes as indices of a look-up table, NO_CODE where there is none, intp [rows]."""
+        if name not in self._codes:
+            values = self.column(name)
+            known = (values >= 0) & (values < NO_CODE)  # false for NaN
+            self._codes[name] = np.where(known, values, NO_CODE).astype(np.intp)
+        return self._codes[name]
+
+    def unknown(self, name: str) -> npt.NDArray[np.bool_]:
+        """Accidents for which no row has a value in a column, bool [accidents]."""
+        if name not in self._unknown:
+            self._unknown[name] = np.isnan(self.extreme(self.column(name), largest=True))
+        return self._unknown[name]
 
     def sum(self, values: npt.NDArray[Any]) -> Floats:
         """Sum per accident; NaN for an accident without rows, float32 [accidents]."""
@@ -80,10 +98,12 @@ class YearView:
 
     def raw(self, table: str, name: str) -> pd.Series[Any]:
         """A column as it stands in the table, in the order of the accidents."""
-        series = getattr(self._tables, table)[name]
+        series: pd.Series[Any] = getattr(self._tables, table)[name]
         if table == "accidents" or self._places_aligned:
             return series
-        return series.reindex(self._place_rows)  # -1 is no index label: an accident without a place is missing
+        return series.reindex(
+            self._place_rows
+        )  # -1 is no index label: an accident without a place is missing
 
     def rows(self, table: str) -> GroupedRows:
         """The rows of `vehicles` or `users`, grouped by accident."""

@@ -1,4 +1,4 @@
-"""The quality report as a page and as CSV: how often each rule repaired, blanked, dropped or noted, by year."""
+"""The quality report as a page and as CSV: how often each rule changed or noted something, by year."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def bundle(digest: str, months: list[str], synthetic: bool = False, feature: str
 
 
 def rows(n: int = 3_000, noise: float = 0.3) -> tuple[pd.DataFrame, np.ndarray]:
-    """Test rows of 2019, half of them in January; the champion's `old` score is noisier than the good one returned."""
+    """Test rows of 2019, half in January; the champion's `old` score is noisier than the one returned."""
     rng = np.random.default_rng(7)
     severe = rng.integers(0, 2, n).astype(float)
 

@@ -45,8 +45,9 @@ def accidents(n: int, seed: int = 0) -> list[dict]:
     rng = np.random.default_rng(seed)
     return [
         {
-            "year": 2021, "month": int(rng.integers(1, 13)), "hour": int(rng.integers(24)), "commune": "59350",
-            "department": "59", "latitude": float(rng.uniform(48, 50)), "longitude": float(rng.uniform(2, 4)),
+            "year": 2021, "month": int(rng.integers(1, 13)), "hour": int(rng.integers(24)),
+            "commune": "59350", "department": "59", "latitude": float(rng.uniform(48, 50)),
+            "longitude": float(rng.uniform(2, 4)),
             "vehicles": [{"category": int(rng.choice([1, 7, 33])), "manoeuvre": int(rng.integers(1, 27)),
                           "impact": int(rng.integers(10)), "fixed_obstacle": int(rng.integers(18)),
                           "moving_obstacle": int(rng.choice([0, 2]))}],
@@ -71,7 +72,9 @@ def shuffled(tables, keep: set[str], rng: np.random.Generator):
 
 def test_investigation_and_outcome_change_no_feature():
     content, rng = accidents(300), np.random.default_rng(1)
-    on_scene = {f.compute.sources[-1][1] for f in FEATURES} | {c for f in FEATURES for _, c in f.compute.sources}
+    on_scene = {f.compute.sources[-1][1] for f in FEATURES} | {
+        c for f in FEATURES for _, c in f.compute.sources
+    }
     before = build_features(as_tables(content), "on_scene")
     after = build_features(shuffled(as_tables(content), on_scene, rng), "on_scene")
     assert not before["severe"].equals(after["severe"])  # the outcome was permuted indeed

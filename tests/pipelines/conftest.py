@@ -1,4 +1,4 @@
-"""A copy of the project in a temporary folder, run from the command line as a person would: nothing is shared."""
+"""A copy of the project in a temporary folder, run from the command line as a person would."""
 
 import os
 import re
@@ -26,6 +26,13 @@ COPIED = (
 SMALL = {"accidents_per_year: 20000": "accidents_per_year: 4000", "n_bootstrap: 500": "n_bootstrap: 100",
          "model: {}": "model: {n_estimators: 60}"}  # fmt: skip
 BIN = Path(sys.executable).parent
+
+
+START = """
+from pathlib import Path
+from stacks.environment import prepare_environment
+prepare_environment(Path("."))
+"""
 
 
 class Project:
@@ -56,8 +63,7 @@ class Project:
 
     def python(self, code: str) -> str:
         """What `code` prints with the project's store active."""
-        start = "from pathlib import Path; from stacks.environment import prepare_environment; prepare_environment(Path('.'))\n"
-        return self.shell(sys.executable, "-c", start + code).stdout
+        return self.shell(sys.executable, "-c", START + code).stdout
 
 
 def make_project(folder: Path) -> Project:

@@ -52,7 +52,10 @@ import json
 version = client.get_model_version_by_alias(name, "champion")
 run = client.get_run(version.run_id)
 files = [f.path for f in client.list_artifacts(run.info.run_id, "reports")]
-print(json.dumps({"version": version.tags, "tags": run.data.tags, "params": run.data.params, "metrics": run.data.metrics, "files": files}))
+data = run.data
+found = {"version": version.tags, "tags": data.tags, "files": files}
+found |= {"params": data.params, "metrics": data.metrics}
+print(json.dumps(found))
 """
     )
     found = json.loads(printed.strip().splitlines()[-1])
@@ -89,7 +92,9 @@ def test_the_dashboard_has_the_pictures(project: Project) -> None:
     printed = project.python("""
 from zenml.client import Client
 run = Client().get_pipeline("train").last_run
-for step, output in {"draw_reports": "reports", "validate_data": "data_reports", "load_data": "quality_report", "summarise": "summary"}.items():
+outputs = {"draw_reports": "reports", "validate_data": "data_reports",
+           "load_data": "quality_report", "summarise": "summary"}
+for step, output in outputs.items():
     for one in run.steps[step].outputs[output][0].visualizations:
         print(one.type, one.uri.rsplit("/", 1)[-1])
 """)

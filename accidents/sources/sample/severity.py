@@ -47,6 +47,7 @@ RAW_CODES = {
 FIELD_SD = 0.35  # smooth neighbourhood effect, log-odds
 FIELD_KM = 12.0
 PLACE_SD = 0.35  # what is left per commune
+MONTHS_OF, OTHER_YEARS = 2018, 0.15  # severity fell through 2018 (recording break); 2021 shows hardly any of it
 ON_SCENE = 0.7  # obstacle and impact: less than fitted, for they are told by place and collision in part
 COLLISION = 0.5  # the same for the manner of collision, which was fitted on another year
 MORE_SEVERE = 1.5  # log-odds that a further user is severe in a severe accident are lower by this: 1.14 are
@@ -138,7 +139,8 @@ def accident_logit(
     schemes = calibration.class_of_scheme
     score = np.zeros(len(a["hour"]))
     for name, level in accident_terms(a, schemes).items():
-        score += np.asarray(fitted["terms"][name])[level]
+        weight = OTHER_YEARS if name == "month" and year != MONTHS_OF else 1.0
+        score += weight * np.asarray(fitted["terms"][name])[level]
     for name in ("fixed_obstacle", "impact"):
         effect = np.asarray(fitted["terms"][name])[v[name]]
         score += ON_SCENE * np.bincount(v["accident"], weights=effect, minlength=len(score))

@@ -1,0 +1,180 @@
+"""How results are kept and put together, and that the small versions run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from accidents.errors import AccidentsError
+from benchmarks.__main__ import BENCHMARKS, main
+from benchmarks.child import measure, peak_gib
+from benchmarks.document import (
+    Figure,
+    Outcome,
+    Section,
+    assemble,
+    keep,
+    lower_headings,
+    markdown,
+    read,
+    table,
+    this_machine,
+)
+from benchmarks.options import Options, SkippedError
+from benchmarks.zenml_overhead import SMALL, copy_project
+from tests.conftest import ROOT
+
+SLOW = Figure(what="Speed", target="at most 3 times", figure="4.1 times", met=False)
+
+
+def section(*figures: Figure, about: str = "What is measured.") -> Section:
+    return Section(
+        title="Preparing data",
+        command="python -m benchmarks prepare",
+        outcome=Outcome(about=about, figures=figures, body="# Its own heading\n\nMore."),
+        machine=this_machine(),
+    )
+
+
+def grow(mib: int) -> int:
+    """For `measure`: hold that much for a moment."""
+    return len(bytearray(mib * 2**20).replace(b"\0", b"\1"))
+
+
+def fail() -> None:
+    """For `measure`."""
+    raise ValueError("on purpose")
+
+
+def test_a_section_has_the_table_the_command_and_the_machine() -> None:
+    met = Figure(what="Memory", target="at most 3 GiB", figure="1.2 GiB", met=True)
+    told = Figure(what="For the record", target="", figure="12 s")
+    text = markdown(section(met, SLOW.model_copy(update={"why": "A reason."}), told))
+    assert text.startswith("## Preparing data\n\nWhat is measured.")
+    assert "`python -m benchmarks prepare`" in text
+    assert "| Memory | at most 3 GiB | 1.2 GiB | yes |" in text
+    assert "| Speed | at most 3 times | 4.1 times | **no** |" in text
+    assert "| For the record |  | 12 s |  |" in text
+    assert "**Not met: Speed.** A reason." in text
+    assert "\n### Its own heading\n" in text
+    assert re.search(r"Measured on \d+ cores, \d+ GiB, .*Python 3\.\d+.*pandas 3\.", text)
+
+
+def test_a_machine_says_neither_its_name_nor_where_things_are() -> None:
+    import platform
+
+    line = this_machine().line()
+    assert platform.node() not in line
+    assert str(ROOT) not in line
+    assert "/" not in line
+
+
+def test_the_explanation_of_a_miss_outlives_a_new_run_and_goes_when_it_is_met(tmp_path: Path) -> None:
+    explained = SLOW.model_copy(update={"why": "A reason."})
+    keep(tmp_path, "prepare", section(explained))
+    again = keep(tmp_path, "prepare", section(SLOW.model_copy(update={"figure": "4.0 times"})))
+    assert again.outcome.figures[0].why == "A reason."
+    assert read(tmp_path, "prepare") == again
+    keep(tmp_path, "prepare", section(SLOW.model_copy(update={"figure": "2 times", "met": True})))
+    better = read(tmp_path, "prepare")
+    assert better is not None
+    assert better.outcome.figures[0].why == ""
+
+
+def test_a_document_has_every_benchmark_and_renewing_one_leaves_the_others(tmp_path: Path) -> None:
+    titles = {"prepare": "Preparing data", "scale": "Training at full size", "signal": "Signal"}
+    document = tmp_path / "docs" / "benchmarks.md"
+    keep(tmp_path, "prepare", section(about="First."))
+    keep(tmp_path, "signal", section(about="Second."))
+    assemble(titles, tmp_path, document)
+    first = document.read_text(encoding="utf-8")
+    assert first.index("First.") < first.index("## Training at full size") < first.index("Second.")
+    assert "Not measured yet: `python -m benchmarks scale`" in first
+    keep(tmp_path, "signal", section(about="Third."))
+    assemble(titles, tmp_path, document)
+    second = document.read_text(encoding="utf-8")
+    assert second.split("Third.")[0] == first.split("Second.")[0]
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_broken_result_is_named(tmp_path: Path) -> None:
+    (tmp_path / "prepare.json").write_text('{"title": 1}', encoding="utf-8")
+    with pytest.raises(AccidentsError, match=r"(?s)prepare\.json.*python -m benchmarks prepare"):
+        read(tmp_path, "prepare")
+
+
+def test_headings_in_code_stay() -> None:
+    text = "# One\n```\n# a comment\n```\n## Two\n"
+    assert lower_headings(text) == "### One\n```\n# a comment\n```\n### Two\n"
+
+
+def test_a_table_escapes_its_bars() -> None:
+    assert table(("a", "b"), [("1|2", "3")]).splitlines()[-1] == "| 1\\|2 | 3 |"
+
+
+def test_kept_results_are_those_of_benchmarks_there_are() -> None:
+    """What is committed can be read, and nothing of a benchmark that is gone is left."""
+    kept = sorted(path.stem for path in (ROOT / "benchmarks" / "results").glob("*.json"))
+    assert set(kept) <= set(BENCHMARKS)
+    assert all(read(ROOT / "benchmarks" / "results", name) for name in kept)
+
+
+def test_an_unknown_name_suggests_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prepair"]) == 1
+    assert "Did you mean: prepare?" in capsys.readouterr().err
+
+
+def test_without_real_files_what_needs_them_is_skipped_and_keeps_its_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SkippedError, match="real files of 2018"):
+        Options(tmp_path / "none").must_have(2018)
+    before = keep(tmp_path, "signal", section(about="As it was."))
+    words = ["signal", "real_2018", "--baac", str(tmp_path / "none")]
+    assert main([*words, "--results", str(tmp_path), "--document", str(tmp_path / "b.md")]) == 0
+    assert capsys.readouterr().err.count("skipped, it needs the real files") == 2
+    assert read(tmp_path, "signal") == before
+    assert "As it was." in (tmp_path / "b.md").read_text(encoding="utf-8")
+
+
+def test_a_child_has_a_peak_of_its_own() -> None:
+    held = bytearray(600 * 2**20).replace(b"\0", b"\1")  # what we hold must not count
+    assert len(held) / 2**30 < peak_gib()
+    small = measure("tests.benchmarks.test_benchmarks:grow", mib=1)
+    large = measure("tests.benchmarks.test_benchmarks:grow", mib=400)
+    assert small.result == 2**20
+    assert small.peak_gib < 0.5
+    assert 0.35 < large.peak_gib - small.peak_gib < 1
+
+
+def test_a_child_that_fails_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(AccidentsError, match=r"test_benchmarks:fail ended with 1"):
+        measure("tests.benchmarks.test_benchmarks:fail")
+    assert "on purpose" in capfd.readouterr().err
+
+
+def test_a_copy_of_the_project_is_small_and_whole(tmp_path: Path) -> None:
+    folder = copy_project(tmp_path / "copy", quick=True)
+    params = (folder / "params.yaml").read_text(encoding="utf-8")
+    assert all(small in params for small in SMALL.values())
+    assert not list(folder.rglob("__pycache__"))
+    assert not (folder / "data").exists()
+    assert (folder / ".dvc" / "config").exists()
+
+
+@pytest.mark.slow
+def test_the_small_version_of_prepare_runs_and_keeps_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the sample alone, as on a machine without the real files."""
+    words = ["prepare", "--quick", "--baac", str(tmp_path / "none"), "--results", str(tmp_path / "results")]
+    assert main([*words, "--document", str(tmp_path / "benchmarks.md")]) == 0
+    printed = capsys.readouterr().out
+    assert "Preparing the sample's 2018, against plain `pandas.read_csv`" in printed
+    ratios = [float(number) for number in re.findall(r"\| ([\d.]+) times \|", printed)]
+    assert len(ratios) == 2
+    assert all(0 < ratio < 100 for ratio in ratios)
+    assert "3 sample years, 6,000 accidents" in printed
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,60 @@
+"""DVC: only what changed is rebuilt, runs can be compared, and the data travels to a remote and back."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+
+from tests.pipelines.conftest import Project
+
+pytestmark = pytest.mark.slow
+
+
+def repro(project: Project) -> list[str]:
+    """Run `dvc repro`; return the stages that ran."""
+    printed = project.shell("dvc", "repro").stdout
+    return [line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage")]
+
+
+def edit(project: Project, before: str, after: str) -> None:
+    params = project.folder / "params.yaml"
+    text = params.read_text()
+    assert before in text
+    params.write_text(text.replace(before, after))
+
+
+def test_the_first_time_everything_is_built_and_then_nothing(project: Project) -> None:
+    assert repro(project) == ["raw", "prepared", "train"]
+    assert repro(project) == []
+
+
+def test_the_data_version_of_the_run_is_the_hash_in_dvc_lock(project: Project) -> None:
+    lock = yaml.safe_load((project.folder / "dvc.lock").read_text())
+    summary = json.loads((project.folder / "reports" / "summary.json").read_text())
+    assert summary["data_version"] == lock["stages"]["raw"]["outs"][0]["md5"]
+
+
+def test_a_changed_model_trains_again_and_metrics_and_plots_compare(project: Project) -> None:
+    commit = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qam", "before"]
+    project.shell("git", "add", ".")
+    project.shell(*commit)
+    edit(project, "n_estimators: 60", "n_estimators: 5")
+    assert repro(project) == ["train"]
+    shown = json.loads(project.shell("dvc", "metrics", "show", "--json").stdout)
+    now = shown[""]["data"]["reports/metrics.json"]["data"]["roc_auc"]
+    difference = json.loads(project.shell("dvc", "metrics", "diff", "--json").stdout)
+    change = difference["diff"]["reports/metrics.json"]["roc_auc"]
+    assert change["new"] == now
+    assert change["old"] > now, "5 trees cannot beat 60"
+    page = project.shell("dvc", "plots", "diff", "HEAD").stdout.strip().removeprefix("file://")
+    assert "roc.csv" in open(page, encoding="utf-8").read()
+
+
+def test_data_travels_to_the_remote_and_back(project: Project) -> None:
+    project.shell("dvc", "push")
+    shutil.rmtree(project.folder / "data" / "raw")
+    shutil.rmtree(project.folder / ".dvc" / "cache")
+    project.shell("dvc", "pull")
+    assert list((project.folder / "data" / "raw").rglob("usagers-2022.csv"))
+    assert repro(project) == []
