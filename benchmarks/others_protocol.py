@@ -40,7 +40,7 @@ def fit_predict(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[np.float
         x = np.hstack([train[columns].to_numpy(np.float32), cross_fit(_place(train), label, seed)])
         model = LGBMClassifier(
             n_estimators=300, learning_rate=0.05, num_leaves=31, min_child_samples=40, colsample_bytree=0.5,
-            subsample=0.8, subsample_freq=1, reg_lambda=5.0, random_state=seed, n_jobs=2, verbose=-1,
+            subsample=0.8, subsample_freq=1, reg_lambda=5.0, random_state=seed, n_jobs=1, verbose=-1,
             deterministic=True, force_row_wise=True,
         )  # fmt: skip
         predicted += model.fit(x, label).predict_proba(later)[:, 1] / 4

@@ -9,7 +9,7 @@ may see, one in twenty calibrates it and the others train it. Intervals: 95 %, b
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,35 +40,37 @@ def region_folds(frame: pd.DataFrame) -> Numbers:
     return (np.random.default_rng(SEED).permutation(len(squares)) % FOLDS)[codes]
 
 
-def predict_folds(frame: pd.DataFrame, fold: Numbers, stage: str) -> npt.NDArray[np.float64]:
+def predict_folds(frame: pd.DataFrame, fold: Numbers, stage: str, jobs: int) -> npt.NDArray[np.float64]:
     """Out-of-fold P(severe), float64 [n]."""
     predicted = np.empty(len(frame))
     for k in track(range(FOLDS), f"{stage} folds"):
         seen, held = frame[fold != k], frame[fold == k]
-        predicted[fold == k] = _fit(seen, stage).predict_proba(held)
+        predicted[fold == k] = _fit(seen, stage, jobs).predict_proba(held)
     return predicted
 
 
-def predict_months(frame: pd.DataFrame, stage: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+def predict_months(
+    frame: pd.DataFrame, stage: str, jobs: int
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
     """Train on January to September, predict October to December: which rows those are, and P(severe)."""
     late = (frame["month"] >= 10).to_numpy()
-    return late, _fit(frame[~late], stage).predict_proba(frame[late])
+    return late, _fit(frame[~late], stage, jobs).predict_proba(frame[late])
 
 
-def _fit(seen: pd.DataFrame, stage: str) -> Model:
+def _fit(seen: pd.DataFrame, stage: str, jobs: int) -> Model:
     calibrates = np.random.default_rng(SEED).random(len(seen)) < 0.05
-    return train(seen[~calibrates], seen[calibrates], ModelSettings(), stage, SEED)
+    return train(seen[~calibrates], seen[calibrates], ModelSettings(n_jobs=jobs), stage, SEED)
 
 
-def _rows(baac: Path) -> Iterator[str]:
+def _rows(baac: Path, stages: Sequence[str], jobs: int) -> Iterator[str]:
     tables, _ = read_year(find_years(baac / "2018")[2018])
-    for stage in STAGES:
+    for stage in stages:
         frame = build_features(tables, stage)
         label = frame["severe"].to_numpy()
         for name, fold in (("random", random_folds(frame)), ("unseen regions", region_folds(frame))):
             if name == "random" or stage == "dispatch":
-                yield _row(stage, f"5 folds, {name}", label, predict_folds(frame, fold, stage))
-        late, predicted = predict_months(frame, stage)
+                yield _row(stage, f"5 folds, {name}", label, predict_folds(frame, fold, stage, jobs))
+        late, predicted = predict_months(frame, stage, jobs)
         yield _row(stage, "October to December", label[late], predicted)
 
 
@@ -84,9 +86,12 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--baac", type=Path, default=Path("../shared/baac"), help="folder of real files")
+    parser.add_argument("--stage", choices=STAGES, action="append", help="one stage only")
+    parser.add_argument("--jobs", type=int, default=2, help="threads: one where other work runs beside")
+    asked = parser.parse_args()
     print("| stage | protocol | " + " | ".join(METRICS) + " |")
-    print("|---" * (len(METRICS) + 2) + "|")
-    for row in _rows(parser.parse_args().baac):
+    print("|---" * (len(METRICS) + 2) + "|", flush=True)
+    for row in _rows(asked.baac, asked.stage or STAGES, asked.jobs):
         print(row, flush=True)
 
 

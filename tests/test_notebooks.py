@@ -23,7 +23,7 @@ def test_there_are_notebooks() -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_notebook_is_committed_clean(path: Path) -> None:
-    notebook = nbformat.read(path, as_version=4)
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     nbformat.validate(notebook)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs or cell.execution_count for cell in cells), (
@@ -40,7 +40,7 @@ def test_notebook_runs(path: Path, tmp_path: Path) -> None:
         copy(ROOT / name, tmp_path / name)
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    notebook = nbformat.read(path, as_version=4)
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     started = time.monotonic()
     NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(folder)}}).execute()
     assert time.monotonic() - started < 3 * LONGEST

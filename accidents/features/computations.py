@@ -100,7 +100,8 @@ class Parsed:
     def of_year(self, year: YearView) -> Floats:
         codes, texts = year.raw(self.table, self.column).factorize()
         numbers = np.array([*(self.parse(str(t)) for t in texts), np.nan], dtype=np.float32)
-        return numbers[codes]  # a missing text has code -1: the NaN at the end
+        parsed: Floats = numbers[codes]  # a missing text has code -1: the NaN at the end
+        return parsed
 
     def of_one(self, accident: Accident) -> float:
         text = accident.get(self.column)

@@ -101,9 +101,9 @@ class YearView:
         series: pd.Series[Any] = getattr(self._tables, table)[name]
         if table == "accidents" or self._places_aligned:
             return series
-        return series.reindex(
-            self._place_rows
-        )  # -1 is no index label: an accident without a place is missing
+        # -1 is no index label: an accident without a place comes out missing
+        placed: pd.Series[Any] = series.reset_index(drop=True).reindex(self._place_rows)
+        return placed
 
     def rows(self, table: str) -> GroupedRows:
         """The rows of `vehicles` or `users`, grouped by accident."""
@@ -126,7 +126,8 @@ class YearView:
         import pandas as pd
 
         index = pd.Index(self._tables.places["accident_id"].to_numpy(dtype=np.int64))
-        return index.get_indexer(pd.Index(self.accident_ids))
+        rows: npt.NDArray[np.intp] = index.get_indexer(pd.Index(self.accident_ids))
+        return rows
 
 
 def as_floats(series: pd.Series[Any]) -> Floats:

@@ -9,10 +9,15 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from accidents.quality import QualityReport
 
+ORDER = ["dropped", "blanked", "repaired", "noted"]
+
 
 def write_quality(folder: Path, quality: QualityReport, accidents: int) -> None:
     """Write quality_report.html and quality_report.csv into an existing folder."""
-    found = quality.to_frame()
+    # What was changed comes before what was only noted.
+    found = quality.to_frame().sort_values(
+        "action", key=lambda actions: actions.map(ORDER.index), kind="stable"
+    )
     found.to_csv(folder / "quality_report.csv", index=False)
     page = Environment(loader=PackageLoader("accidents.reports"), autoescape=select_autoescape())
     html = page.get_template("quality.html").render(
@@ -22,4 +27,5 @@ def write_quality(folder: Path, quality: QualityReport, accidents: int) -> None:
 
 
 def _by_action(found: pd.DataFrame) -> dict[str, int]:
-    return {str(action): int(count) for action, count in found.groupby("action")["count"].sum().items()}
+    counts = found.groupby("action", sort=False)["count"].sum()
+    return {str(action): int(count) for action, count in counts.items()}

@@ -119,7 +119,8 @@ def test_what_a_known_accident_gives():
     expected = {
         "weekday": 2, "hour": 23, "department": 202, "commune": 202033, "vehicles": 2, "motorcycles": 1,
         "lorries": 1, "cars": 0, "lightest": 3, "heaviest": 7, "pedestrian": 1, "pedestrians": 1,
-        "people": 2, "women": 1, "oldest": 70, "youngest": 7, "oldest_pedestrian": 7, "youngest_driver": 70, "front_impacts": 1,
+        "people": 2, "women": 1, "oldest": 70, "youngest": 7, "oldest_pedestrian": 7,
+        "youngest_driver": 70, "front_impacts": 1,
         "rear_impacts": 1, "impact_of_lightest": 1, "impact_of_heaviest": 4,
     }  # fmt: skip
     assert {name: built[name] for name in expected} == expected

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -184,3 +185,35 @@ def test_a_wrong_setting_stops_before_anything_runs(project: Project, words: lis
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert "Initiating" not in done.stdout
+
+
+@pytest.mark.realdata
+def test_real_2018_trains_and_is_promoted_over_a_synthetic_champion(project: Project, baac: Path) -> None:
+    project("--promote", "1")
+    done = project("--pipeline", "train", "--source", str(baac), "--years", "2018")
+    found = summary(project)
+    assert found["synthetic"] is False
+    assert found["decision"]["promote"], found["decision"]["reason"]
+    assert found["evaluations"]["model"]["metrics"]["roc_auc"]["value"] > 0.8
+    assert "situ" not in done.stderr
+    quality = (project.folder / "reports" / "quality_report.csv").read_text()
+    assert re.search(r"2018,places,position,.*blanked", quality), (
+        "2018's situ is unusable: blanked by rule, and counted"
+    )
+    back = project("--pipeline", "train")
+    assert "it learnt from real accidents" in re.sub(r"\s+", " ", back.stdout)
+
+
+@pytest.mark.realdata
+def test_a_year_without_labels_beside_one_with_them_is_left_out_and_said(
+    project: Project, baac: Path
+) -> None:
+    done = project("--pipeline", "train", "--source", str(baac), "--years", "2013,2018")
+    assert "58,397 rows without a label left out" in re.sub(r"\s+", " ", done.stdout)
+
+
+@pytest.mark.realdata
+def test_a_year_that_the_folder_lacks_is_told(project: Project, baac: Path) -> None:
+    done = project("--pipeline", "train", "--source", str(baac), "--years", "2017", check=False)
+    assert done.returncode == 1
+    assert "2018" in done.stderr
