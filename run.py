@@ -119,13 +119,12 @@ def train(params: Params, stack: str, config: Path | None, cache: bool) -> None:
     champion = registry.champion(registry.model_name(params.stage))
     if not cache:
         options["enable_cache"] = False
-    with console.status("Running the pipeline ..."):
-        run: Any = pipeline.with_options(**options)(
-            params=params,
-            raw_version=raw_version,
-            champion=str(champion.number) if champion else None,
-            provenance={"git_commit": git_commit(ROOT)},
-        )
+    run: Any = pipeline.with_options(**options)(
+        params=params,
+        raw_version=raw_version,
+        champion=str(champion.number) if champion else None,
+        provenance={"git_commit": git_commit(ROOT)},
+    )
     summary.export(run, ROOT / "reports")
     summary.show(run, ROOT / "reports", stack, time.monotonic() - started, console)
 

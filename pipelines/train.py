@@ -11,6 +11,7 @@ from zenml.enums import StackComponentType
 
 from accidents.settings import Params
 from accidents.versioning import code_version
+from pipelines.progress import step_started
 from steps.build_bundle import build_bundle
 from steps.build_features import build_features
 from steps.draw_reports import draw_reports
@@ -30,7 +31,7 @@ from steps.validate_data import validate_data
 CACHE = CachePolicy.model_validate({"cache_func": code_version})
 
 
-@pipeline(name="train", cache_policy=CACHE)
+@pipeline(name="train", cache_policy=CACHE, on_start=step_started)
 def train(params: Params, raw_version: str, champion: str | None, provenance: dict[str, str]) -> None:
     """Train one candidate and decide about it.
 

@@ -15,7 +15,7 @@ from accidents.reports.maps import severity_map
 from accidents.results import Results
 from steps.folder import Folder
 
-EXPLAINED = 2_000  # accidents in the SHAP pictures: more look the same and take a minute
+EXPLAINED = 1_000  # accidents in the SHAP pictures: more look the same and take long
 
 
 @step
