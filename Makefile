@@ -35,10 +35,10 @@ train: $(VENV)/train  ## install, make the sample data, train, register, report
 	$(BIN)/python run.py --pipeline train
 
 test: $(VENV)/dev  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 unit: $(VENV)/dev  ## only the tests that need no ZenML store, under a minute
-	$(BIN)/python -m pytest tests/accidents -m "not slow"
+	$(BIN)/python -m pytest tests/accidents -m "not slow" -n 2
 
 check: $(VENV)/dev  ## linters, types, import rules, workflows
 	$(BIN)/ruff check .

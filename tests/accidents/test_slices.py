@@ -10,7 +10,7 @@ import pytest
 from accidents.codes import column
 from accidents.evaluation import Alerts, evaluate
 from accidents.features import feature_names
-from accidents.features.declared import department_number
+from accidents.features.declared import insee_number
 from accidents.slices import NOT_STATED, REGIONS, SLICES, compare_slices, evaluate_slices
 from tests.accidents.frames import feature_frame, risk
 
@@ -31,7 +31,7 @@ def test_every_accident_is_in_exactly_one_group(definition):
 
 def test_every_department_has_one_region():
     departments = [code for codes in REGIONS.values() for code in codes]
-    assert sorted(departments) == sorted(department_number(code) for code in column("department").codes)
+    assert sorted(departments) == sorted(insee_number(code) for code in column("department").codes)
 
 
 def test_a_group_is_evaluated_on_its_own_accidents():
