@@ -138,6 +138,8 @@ def raw_data(params: Params) -> str:
 
 def change_champion(params: Params, stack: str, wanted: str | None) -> None:
     """Promote version `wanted` by hand, or roll back to the champion before this one if it is None."""
+    from accidents.bundle import load_bundle
+
     registry = on_stack(stack)
     name = registry.model_name(params.stage)
     if wanted is None:
@@ -146,7 +148,9 @@ def change_champion(params: Params, stack: str, wanted: str | None) -> None:
             f"{name}: version {now.number} is champion again; version {before.number} is not any more."
         )
         return
-    registry.promote(registry.version(name, wanted), "promoted by hand")
+    version = registry.version(name, wanted)
+    load_bundle(registry.bundle_of(version).path)  # an altered bundle is refused before it is champion
+    registry.promote(version, "promoted by hand")
     console.print(f"{name}: version {wanted} is champion.")
 
 

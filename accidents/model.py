@@ -19,6 +19,7 @@ from accidents.calibration import BetaCalibration
 from accidents.encoding import NAMED, PLACE, PlaceEncoder, cross_fit
 from accidents.errors import BundleError, DataError
 from accidents.features import feature_names, features_of
+from accidents.progress import track
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,7 +160,8 @@ def train(
         raise DataError(
             "The training years hold no label, or one class only: choose years with a usagers file."
         )
-    first, *others = (_boost(x, y, settings, stage, seed + bag) for bag in range(settings.bags))
+    bags = track(range(settings.bags), "Training bags of trees")
+    first, *others = (_boost(x, y, settings, stage, seed + bag) for bag in bags)
     booster = first.merged(others) if others else first
     encoder = PlaceEncoder.fit(_Layout(names).place(x), y)
     model = Model(stage, names, encoder, booster, BetaCalibration(), settings.bags)

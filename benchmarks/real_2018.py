@@ -4,11 +4,11 @@
 
 Prints a Markdown table. Every accident is predicted by a model that has not seen it.
 
-- "mean of 5 folds" is the usual cross-validation: the four other folds train, and each fold is ranked by itself
-  (in brackets: lowest and highest fold). Ranking needs no calibration, and is not changed by it.
-- In the other rows one in twenty of the accidents that a model may see calibrates it and the others train it; all
-  predictions are judged together, which also shows the calibration error (in brackets: 95 %, bootstrapped over
-  accidents).
+- "mean of 5 folds" is the usual cross-validation: the four other folds train, and each fold is ranked by
+  itself (in brackets: lowest and highest fold). Ranking needs no calibration and is not changed by it.
+- In the other rows one in twenty of the accidents that a model may see calibrates it and the others train
+  it. All predictions are judged together, which also shows the calibration error (in brackets: 95 %,
+  bootstrapped over accidents).
 """
 
 from __future__ import annotations

@@ -18,5 +18,5 @@ def promote_model(
         registry.promote(candidate, decision["reason"])
     if decision["rule"] != "same":  # who is champion already keeps the reason it was promoted for
         registry.note(candidate, decision["reason"])
-    now = registry.champion(name)
+    now = registry.agree(name)
     return str(now.number) if now else ""

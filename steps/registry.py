@@ -80,19 +80,15 @@ def note(one: ModelVersionResponse, reason: str) -> None:
     from zenml.client import Client
 
     Client().update_model_version(one.model.id, one.id, description=reason)
-    _mirror(one, reason, promoted=False)
+    _tell_registry(one, decision=reason)
 
 
 def promote(one: ModelVersionResponse, reason: str) -> None:
     """Make a version champion, in ZenML and in the stack's model registry; the old one is archived."""
-    from zenml import log_metadata
-    from zenml.enums import ModelStages
-
     before = champion(one.model.name)
-    one.set_stage(ModelStages.PRODUCTION, force=True)
-    replaced = str(before.number) if before and before.id != one.id else ""
-    log_metadata(metadata={"promotion": {"reason": reason, "replaced": replaced}}, model_version_id=one.id)
-    _mirror(one, reason, promoted=True)
+    if before is None or before.id != one.id:
+        _enthrone(one, reason, replaced=str(before.number) if before else "")
+    _tell_registry(one, champion=True)
 
 
 def rollback(name: str) -> tuple[ModelVersionResponse, ModelVersionResponse]:
@@ -100,14 +96,22 @@ def rollback(name: str) -> tuple[ModelVersionResponse, ModelVersionResponse]:
     now = champion(name)
     if now is None:
         raise RegistryError(f"{name} has no champion to roll back from. Run --pipeline train.")
-    replaced = _metadata(now).get("promotion", {}).get("replaced")
+    replaced = _promotion(now).get("replaced")
     if not replaced:
         raise RegistryError(f"Version {now.number} of {name} replaced no other: nothing to roll back to.")
     before = version(name, replaced)
-    kept = _metadata(before).get("promotion", {})
-    promote(before, f"rolled back from version {now.number}")
-    _keep_chain(before, str(kept.get("replaced", "")), f"rolled back from version {now.number}")
+    # What it had replaced itself stays: a second rollback goes one further back, not forward again.
+    _enthrone(before, f"rolled back from version {now.number}", _promotion(before).get("replaced", ""))
+    _tell_registry(before, champion=True)
     return before, now
+
+
+def agree(name: str) -> ModelVersionResponse | None:
+    """Set the registry's alias on ZenML's champion, should they differ (a crash in between); return it."""
+    now = champion(name)
+    if now is not None:
+        _tell_registry(now, champion=True)
+    return now
 
 
 def registry_version(one: ModelVersionResponse) -> str | None:
@@ -127,14 +131,21 @@ def _metadata(one: ModelVersionResponse) -> Mapping[str, Any]:
     return one.run_metadata
 
 
-def _keep_chain(one: ModelVersionResponse, replaced: str, reason: str) -> None:
-    """A second rollback goes one further back, not forward again."""
+def _promotion(one: ModelVersionResponse) -> Mapping[str, str]:
+    found: Mapping[str, str] = _metadata(one).get("promotion", {})
+    return found
+
+
+def _enthrone(one: ModelVersionResponse, reason: str, replaced: str) -> None:
     from zenml import log_metadata
+    from zenml.enums import ModelStages
 
+    # The way back is written before the step is taken.
     log_metadata(metadata={"promotion": {"reason": reason, "replaced": replaced}}, model_version_id=one.id)
+    one.set_stage(ModelStages.PRODUCTION, force=True)
 
 
-def _mirror(one: ModelVersionResponse, reason: str, promoted: bool) -> None:
+def _tell_registry(one: ModelVersionResponse, champion: bool = False, **tags: str) -> None:
     from zenml.model_registries.base_model_registry import ModelRegistryModelMetadata, ModelVersionStage
 
     registry, number = active_registry(), registry_version(one)
@@ -142,6 +153,6 @@ def _mirror(one: ModelVersionResponse, reason: str, promoted: bool) -> None:
         registry.update_model_version(
             one.model.name,
             number,
-            metadata=ModelRegistryModelMetadata.model_validate({"decision": reason}),
-            stage=ModelVersionStage.PRODUCTION if promoted else None,
+            metadata=ModelRegistryModelMetadata.model_validate(tags) if tags else None,
+            stage=ModelVersionStage.PRODUCTION if champion else None,
         )

@@ -158,6 +158,13 @@ print(now.number, registry.registry_version(now), client.get_model_version_by_al
     assert "has no version '99'" in wrong.stderr
 
 
+def test_an_alias_moved_by_hand_is_put_back(project: Project) -> None:
+    project.python(MLFLOW + 'client.set_registered_model_alias(name, "champion", "1")')
+    project("--pipeline", "train")
+    alias = MLFLOW + 'print(client.get_model_version_by_alias(name, "champion").version)'
+    assert project.python(alias).split()[-1] == "2"
+
+
 def test_on_a_bare_stack_it_runs_and_says_what_it_left_out(project: Project) -> None:
     done = project("--pipeline", "train", "--stack", "bare", "--stage", "on_scene")
     assert "Promoted" in done.stdout
