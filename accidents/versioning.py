@@ -54,7 +54,7 @@ def snapshot(files: Mapping[str, Path], root: Path = ROOT) -> str:
     from dvc_data.hashfile.tree import Tree
 
     cache = _repo(root).cache.local
-    tree: Any = Tree()
+    tree: Any = Tree()  # type: ignore[no-untyped-call]
     for inside, path in sorted(files.items()):
         staging, meta, built = build(cache, os.fspath(path), LocalFileSystem(), "md5")
         transfer(staging, cache, {built.hash_info}, shallow=False)
