@@ -18,8 +18,21 @@ def main() -> None:
     every later run needs it alive.
     """
     prepare_environment(ROOT)
+    skip_survey()
     zenml = str(Path(sys.executable).with_name("zenml"))
     os.execv(zenml, [zenml, "login", "--local", "--blocking", *sys.argv[1:]])
+
+
+def skip_survey() -> None:
+    """Answer no to ZenML's newsletter and survey: it would stand before every page of a local dashboard."""
+    from zenml.client import Client
+
+    client = Client()
+    client.update_user(
+        client.active_user.id,
+        updated_email_opt_in=False,
+        updated_metadata={"finished_onboarding_survey": True},
+    )
 
 
 if __name__ == "__main__":
