@@ -11,7 +11,7 @@ COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 --n
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help train test unit check format bench dashboard mlflow lock clean
+.PHONY: help train repro test unit check format bench dashboard mlflow lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -33,6 +33,9 @@ $(VENV)/dev: $(VENV)/train requirements/dev.txt
 
 train: $(VENV)/train  ## install, make the sample data, train, register, report
 	$(BIN)/python run.py --pipeline train
+
+repro: $(VENV)/train  ## `dvc repro`: rebuild raw data, prepared data and model, only what changed
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
 test: $(VENV)/dev  ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -32,8 +32,8 @@ def run(options: Options) -> Outcome:
         f"Reading, checking and computing features (dispatch) of {which}, against `pandas.read_csv` of the "
         f"same four gzipped files with nothing else done: in turn, in one process, {repeats} times each "
         f"after one unmeasured; medians. Then {len(years)} sample years of {accidents:,} accidents in a "
-        "fresh process, against one: the mean of each of them alone in a fresh process. Peak memory is "
-        "the whole process's."
+        "fresh process, against one: the mean of each of them alone in a fresh process; several years are "
+        "read two at a time, on both cores. Peak memory is the whole process's."
     )
     body = table(("step", "seconds", "peak GiB"), beside_rows + many_rows)
     return Outcome(about=about, figures=(beside, *many), body=body)
