@@ -7,7 +7,7 @@ from typing import Any
 from zenml import pipeline
 from zenml.client import Client
 from zenml.config.cache_policy import CachePolicy
-from zenml.enums import StackComponentType
+from zenml.enums import ExecutionMode, StackComponentType
 
 from accidents.settings import Params
 from accidents.versioning import code_version
@@ -31,7 +31,8 @@ from steps.validate_data import validate_data
 CACHE = CachePolicy.model_validate({"cache_func": code_version})
 
 
-@pipeline(name="train", cache_policy=CACHE, on_start=step_started)
+# Fail fast, or ZenML replaces a step's own error by one that names the step only.
+@pipeline(name="train", cache_policy=CACHE, on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
 def train(params: Params, raw_version: str, champion: str | None, provenance: dict[str, str]) -> None:
     """Train one candidate and decide about it.
 

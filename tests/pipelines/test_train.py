@@ -220,6 +220,14 @@ def test_a_year_without_labels_beside_one_with_them_is_left_out_and_said(
 
 
 @pytest.mark.realdata
+def test_an_error_in_a_step_is_told_plainly(project: Project, baac: Path) -> None:
+    done = project("--pipeline", "train", "--source", str(baac), "--years", "2013", check=False)
+    assert done.returncode == 1
+    assert "Error: no accident has both a label and a date" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.realdata
 def test_a_year_that_the_folder_lacks_is_told(project: Project, baac: Path) -> None:
     done = project("--pipeline", "train", "--source", str(baac), "--years", "2017", check=False)
     assert done.returncode == 1
