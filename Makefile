@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --compile-bytecode --require-hashes --python $(BIN)/python
-# No index address in a lock: whoever installs uses the registry of their own machine.
-COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links
+# uv writes no registry address into a lock: whoever installs uses the registry of their own machine.
+COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
 
 # See stacks/environment.py.
 export OMP_WAIT_POLICY := PASSIVE
