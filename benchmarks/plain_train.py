@@ -16,7 +16,6 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,38 +116,16 @@ def track(
 
     from accidents.bundle import load_bundle
     from accidents.results import Results
-    from steps import register_model as registering
+    from steps.tracking import log_candidate, tags_of
 
     bundle = load_bundle(folder)
-    facts = {
-        **provenance,
-        "bundle": bundle.digest,
-        "data_version": bundle.facts["data_version"],
-        "code_version": bundle.facts["code_version"],
-        "source": bundle.facts["source"],
-        "synthetic": str(bundle.facts["synthetic"]).lower(),
-    }
+    facts = tags_of(bundle, provenance)
     mlflow.set_tracking_uri(f"sqlite:///{store}/mlflow.db")
     mlflow.create_experiment("train", artifact_location=(store / "artifacts").as_uri())
     mlflow.set_experiment("train")
-    # The module's private helpers, and not copies of them: the work shall stay the same when they change.
     with mlflow.start_run():
-        mlflow.log_params(registering._flat(params.model_dump(mode="json")))
-        mlflow.set_tags(facts)
-        mlflow.log_metrics(registering._metrics(Results.from_dict(results)))
-        for report in reports:
-            mlflow.log_artifacts(str(report), "reports")
-        example = test[bundle.features].head(3).astype(float)
-        model = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(ROOT / "serving" / "mlflow_model.py"),
-            artifacts={"bundle": str(bundle.folder)},
-            code_paths=[str(ROOT / "accidents")],
-            signature=mlflow.models.infer_signature(example, bundle.predict(example.to_numpy("float32"))),
-            input_example=example,
-            pip_requirements=[f"{name}=={version(name)}" for name in registering.SERVED_WITH],
-        )
-        return str(mlflow.register_model(model.model_uri, bundle.facts["name"], tags=facts).version)
+        _, address = log_candidate(bundle, reports, test, Results.from_dict(results), params, facts)
+        return str(mlflow.register_model(address, bundle.facts["name"], tags=facts).version)
 
 
 def promote(folder: Path, number: str, decision: dict[str, Any]) -> str:

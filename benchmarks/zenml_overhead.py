@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -16,15 +15,13 @@ from pathlib import Path
 
 from accidents.errors import AccidentsError
 from accidents.progress import track
-from accidents.versioning import ROOT
 from benchmarks.child import clean_environment
 from benchmarks.document import Figure, Outcome, table
 from benchmarks.options import Options
+from benchmarks.project_copy import copy_project
 
 TITLE = "What ZenML adds to a training run"
 MOST_SECONDS = 15.0
-COPIED = ("run.py", "params.yaml", "dvc.yaml", ".dvcignore", "accidents", "steps", "pipelines", "stacks",
-          "serving", "configs", "benchmarks")  # fmt: skip
 SMALL = {
     "accidents_per_year: 20000": "accidents_per_year: 2000",
     "n_bootstrap: 500": "n_bootstrap: 100",
@@ -84,7 +81,9 @@ def _median(runs: list[dict[str, Seconds]], way: str, kind: str) -> float:
 def _pair(quick: bool) -> dict[str, Seconds]:
     """Seconds of each of `WAYS`."""
     with tempfile.TemporaryDirectory() as folder:
-        zenml, plain = (copy_project(Path(folder) / name, quick) for name in ("zenml", "plain"))
+        zenml, plain = (
+            copy_project(Path(folder) / name, SMALL if quick else None) for name in ("zenml", "plain")
+        )
         train = ["run.py", "--pipeline", "train"]
         cold = _seconds(zenml, train)
         metrics = _metrics(zenml)
@@ -99,33 +98,6 @@ def _pair(quick: bool) -> dict[str, Seconds]:
             )
     without = Seconds(whole.wall - importing.wall, whole.cpu - importing.cpu)
     return {"cold": cold, "plain": without, "importing": importing, "cached": cached}
-
-
-def copy_project(folder: Path, quick: bool) -> Path:
-    """The project's own files in a new folder, with a DVC cache of its own."""
-    folder.mkdir()
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / name, folder / name)
-    (folder / ".dvc").mkdir()
-    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
-    subprocess.run(["git", "init", "-q", folder], check=True)
-    if quick:
-        _make_small(folder / "params.yaml")
-    return folder
-
-
-def _make_small(params: Path) -> None:
-    text = params.read_text(encoding="utf-8")
-    for usual, small in SMALL.items():
-        if usual not in text:
-            raise AccidentsError(
-                f"{usual!r} is no longer in params.yaml: change SMALL in {Path(__file__).name}."
-            )
-        text = text.replace(usual, small)
-    params.write_text(text, encoding="utf-8")
 
 
 def _seconds(folder: Path, words: list[str], all_cached: bool = False) -> Seconds:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from importlib.metadata import version as installed
 from typing import Annotated, Any
 
 import pandas as pd
@@ -11,14 +9,12 @@ from zenml import get_step_context, log_metadata, step
 from zenml.client import Client
 from zenml.model.utils import link_artifact_version_to_model_version
 
-from accidents.bundle import Bundle, load_bundle
+from accidents.bundle import load_bundle
 from accidents.results import Results
 from accidents.settings import Params
-from accidents.versioning import ROOT
 from steps import registry
 from steps.folder import Folder
-
-SERVED_WITH = ("mlflow", "lightgbm", "numpy", "pandas", "pyyaml", "pydantic", "scipy")
+from steps.tracking import log_candidate, tags_of
 
 
 @step
@@ -40,16 +36,11 @@ def register_model(
     known = registry.with_bundle(name, loaded.digest)
     if known is not None:
         return str(known.number)
-    facts = {
-        **provenance,
-        "bundle": loaded.digest,
-        "data_version": loaded.facts["data_version"],
-        "code_version": loaded.facts["code_version"],
-        "source": loaded.facts["source"],
-        "synthetic": str(loaded.facts["synthetic"]).lower(),
-    }
+    facts = tags_of(loaded, provenance)
     folders = [reports, data_reports] if data_reports else [reports]
-    tracked = _track(loaded, folders, test_rows, judged, params, facts)
+    tracked = None
+    if Client().active_stack.experiment_tracker is not None:
+        tracked = log_candidate(loaded, [one.path for one in folders], test_rows, judged, params, facts)
     registered = _register(name, tracked, facts)
     if registered:
         facts[registry.REGISTRY_VERSION] = registered
@@ -76,38 +67,6 @@ def _version(name: str) -> Any:
     return made
 
 
-def _track(
-    bundle: Bundle,
-    folders: list[Folder],
-    test_rows: pd.DataFrame,
-    results: Results,
-    params: Params,
-    facts: dict[str, str],
-) -> tuple[str, str] | None:
-    """Log parameters, metrics, reports and model; (run id, model address), or None with no tracker."""
-    if Client().active_stack.experiment_tracker is None:
-        return None
-    import mlflow
-
-    mlflow.log_params(_flat(params.model_dump(mode="json")))
-    mlflow.set_tags(facts)
-    mlflow.log_metrics(_metrics(results))
-    for folder in folders:
-        mlflow.log_artifacts(str(folder.path), "reports")
-    example = test_rows[bundle.features].head(3).astype(float)
-    model = mlflow.pyfunc.log_model(
-        name="model",
-        python_model=str(ROOT / "serving" / "mlflow_model.py"),
-        artifacts={"bundle": str(bundle.folder)},
-        code_paths=[str(ROOT / "accidents")],
-        signature=mlflow.models.infer_signature(example, bundle.predict(example.to_numpy("float32"))),
-        input_example=example,
-        # Named, because finding them out takes MLflow six seconds.
-        pip_requirements=[f"{package}=={installed(package)}" for package in SERVED_WITH],
-    )
-    return str(model.run_id), str(model.model_uri)
-
-
 def _register(name: str, tracked: tuple[str, str] | None, facts: dict[str, str]) -> str | None:
     """Register what was tracked in the stack's registry; its version there, or None with no registry."""
     stack_registry = registry.active_registry()
@@ -120,27 +79,3 @@ def _register(name: str, tracked: tuple[str, str] | None, facts: dict[str, str])
     return str(
         stack_registry.register_model_version(name, model_source_uri=address, metadata=metadata).version
     )
-
-
-def _metrics(results: Results) -> dict[str, float]:
-    """Metrics with both ends of their intervals, the baselines' behind their name; only defined ones."""
-    flat = {}
-    for prefix, one in [
-        ("", results.model),
-        *((f"{name}.", each) for name, each in results.baselines.items()),
-    ]:
-        for metric, estimate in one.metrics.items():
-            flat[f"{prefix}{metric}"] = estimate.value
-            flat[f"{prefix}{metric}_low"] = estimate.low
-            flat[f"{prefix}{metric}_high"] = estimate.high
-    return {name: number for name, number in flat.items() if math.isfinite(number)}
-
-
-def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = str(value)[:500]
-    return flat

@@ -23,7 +23,8 @@ from benchmarks.document import (
     this_machine,
 )
 from benchmarks.options import Options, SkippedError
-from benchmarks.zenml_overhead import SMALL, copy_project
+from benchmarks.project_copy import copy_project
+from benchmarks.zenml_overhead import SMALL
 from tests.conftest import ROOT
 
 SLOW = Figure(what="Speed", target="at most 3 times", figure="4.1 times", met=False)
@@ -156,12 +157,17 @@ def test_a_child_that_fails_is_an_error(capfd: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_copy_of_the_project_is_small_and_whole(tmp_path: Path) -> None:
-    folder = copy_project(tmp_path / "copy", quick=True)
+    folder = copy_project(tmp_path / "copy", SMALL)
     params = (folder / "params.yaml").read_text(encoding="utf-8")
     assert all(small in params for small in SMALL.values())
     assert not list(folder.rglob("__pycache__"))
     assert not (folder / "data").exists()
     assert (folder / ".dvc" / "config").exists()
+
+
+def test_a_copy_that_cannot_be_made_smaller_says_so(tmp_path: Path) -> None:
+    with pytest.raises(AccidentsError, match="'no such text' is no longer in"):
+        copy_project(tmp_path / "copy", {"no such text": ""})
 
 
 @pytest.mark.slow

@@ -2,27 +2,14 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from accidents.versioning import ROOT
+from benchmarks.project_copy import copy_project
 
-COPIED = (
-    "run.py",
-    "params.yaml",
-    "dvc.yaml",
-    ".dvcignore",
-    "accidents",
-    "steps",
-    "pipelines",
-    "stacks",
-    "serving",
-    "configs",
-)
 SMALL = {"accidents_per_year: 20000": "accidents_per_year: 4000", "n_bootstrap: 500": "n_bootstrap: 100",
          "model: {}": "model: {n_estimators: 60}"}  # fmt: skip
 BIN = Path(sys.executable).parent
@@ -68,26 +55,14 @@ class Project:
 
 def make_project(folder: Path) -> Project:
     """A copy of the project's own files with a small experiment in params.yaml."""
-    folder.mkdir()
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / name, folder / name)
-    params = folder / "params.yaml"
+    params = copy_project(folder, SMALL) / "params.yaml"
     text = params.read_text(encoding="utf-8")
-    for usual, small in SMALL.items():
-        assert usual in text, f"{usual!r} is no longer in params.yaml"
-        text = text.replace(usual, small)
     # The gates of the full sample are too strict for a small one; what they refuse is tested in accidents/.
     params.write_text(
         re.sub(
             r"^gates:.*?(?=^promotion:)", "gates: [{metric: roc_auc, min: 0.6}]\n\n", text, flags=re.M | re.S
         )
     )
-    (folder / ".dvc").mkdir()
-    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
-    subprocess.run(["git", "init", "-q", folder], check=True)
     return Project(folder)
 
 

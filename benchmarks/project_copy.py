@@ -1,0 +1,44 @@
+"""The project's own files in another folder, where it can be run without touching this one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from accidents.errors import AccidentsError
+from accidents.versioning import ROOT
+
+COPIED = ("run.py", "params.yaml", "dvc.yaml", ".dvcignore", "accidents", "steps", "pipelines", "stacks",
+          "serving", "configs", "benchmarks")  # fmt: skip
+
+
+def copy_project(folder: Path, params: Mapping[str, str] | None = None) -> Path:
+    """Copy into a new folder, with a git repository and a DVC cache of its own.
+
+    Parameters
+    ----------
+    params : texts of params.yaml and what stands for them in the copy, to make the experiment smaller.
+
+    Raises
+    ------
+    AccidentsError
+        If params.yaml has no such text any more.
+    """
+    folder.mkdir()
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, folder / name)
+    (folder / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
+    subprocess.run(["git", "init", "-q", folder], check=True)
+    text = (folder / "params.yaml").read_text(encoding="utf-8")
+    for usual, small in (params or {}).items():
+        if usual not in text:
+            raise AccidentsError(f"{usual!r} is no longer in params.yaml: change what asks for it.")
+        text = text.replace(usual, small)
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    return folder
