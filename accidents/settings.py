@@ -105,7 +105,11 @@ def load_params(path: Path, overrides: Mapping[str, Any] | None = None) -> Param
         inner = content
         *parents, last = dotted.split(".")
         for key in parents:
-            inner = inner.setdefault(key, {})
+            if inner.get(key) is None:  # absent, or `data:` with nothing behind it
+                inner[key] = {}
+            inner = inner[key]
+            if not isinstance(inner, dict):
+                raise SettingsError(f"{path.name}: `{key}` must hold keys and values, not {inner!r}.")
         inner[last] = value
     return parse(Params, content, path.name)
 

@@ -22,7 +22,7 @@ SHOWN = {
     "pr_auc": "PR-AUC",
     "brier": "Brier",
     "ece": "ECE",
-    "recall_at_budget": "recall",
+    "recall_at_budget": "recall*",
 }
 FOLDERS = {
     "load_data": "quality_report",

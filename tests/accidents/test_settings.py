@@ -72,6 +72,16 @@ def test_the_command_line_lies_over_the_file(tmp_path: Path) -> None:
     assert (read.seed, read.data.years, read.split.test_year) == (2, (2018, 2024), 2024)
 
 
+@pytest.mark.parametrize("text", ["", "data:", "data: {}"])
+def test_the_command_line_fills_a_section_that_is_empty(tmp_path: Path, text: str) -> None:
+    assert load_params(params(tmp_path, text), {"data.years": [2018]}).data.years == (2018,)
+
+
+def test_the_command_line_over_a_section_that_is_none_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="`data` must hold keys and values, not 3"):
+        load_params(params(tmp_path, "data: 3"), {"data.years": [2018]})
+
+
 def test_params_are_frozen(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_params(params(tmp_path, "")).seed = 3  # type: ignore[misc]
