@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from accidents.bands import DEFAULT_BANDS, check_bands
 from accidents.errors import SettingsError
 from accidents.gates import GateSettings
 from accidents.model import ModelSettings
@@ -59,6 +60,12 @@ class EvaluationSettings(Strict):
 
     budget: float = Field(default=0.2, gt=0, lt=1)
     n_bootstrap: int = Field(default=500, ge=100)
+    bands: Mapping[str, float] = DEFAULT_BANDS
+
+    @field_validator("bands")
+    @classmethod
+    def _bands_cover(cls, bands: Mapping[str, float]) -> Mapping[str, float]:
+        return check_bands(bands)
 
 
 class TuningSettings(Strict):

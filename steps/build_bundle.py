@@ -38,6 +38,7 @@ def build_bundle(
         "stage": params.stage,
         "threshold": judged.alerts.threshold,
         "budget": params.evaluation.budget,
+        "bands": dict(params.evaluation.bands),
         "source": data_facts["source"],
         "synthetic": data_facts["synthetic"],
         "years": data_facts["years"],
