@@ -11,7 +11,7 @@ COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 --c
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help train repro test unit check format bench dashboard mlflow lock clean
+.PHONY: help train deploy serve demo status stop repro test unit check audit format bench dashboard mlflow lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -34,6 +34,28 @@ $(VENV)/dev: $(VENV)/train requirements/dev.txt
 train: $(VENV)/train  ## install, make the sample data, train, register, report
 	$(BIN)/python run.py --pipeline train
 
+deploy: $(VENV)/train  ## serve the champion through the stack's model deployer
+	$(BIN)/python run.py --pipeline deploy
+
+serve: $(VENV)/train  ## the API and the control room's page, on top of the deployed model
+	$(BIN)/python run.py --serve
+
+demo: $(VENV)/train  ## from nothing to a model that is trained, deployed, called and monitored
+	$(BIN)/python run.py --stop
+	$(BIN)/python run.py --pipeline train
+	$(BIN)/python run.py --pipeline deploy
+	$(BIN)/python run.py --pipeline inference --input 2022
+	$(BIN)/python run.py --serve --detach
+	$(BIN)/python -m commands.call
+	$(BIN)/python run.py --status
+	$(BIN)/python -m commands.call --how
+
+status: $(VENV)/train  ## what is deployed, healthy or not, how many predictions, drift
+	$(BIN)/python run.py --status
+
+stop: $(VENV)/train  ## stop the API and the model servers
+	$(BIN)/python run.py --stop
+
 repro: $(VENV)/train  ## `dvc repro`: rebuild raw data, prepared data and model, only what changed
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
@@ -51,6 +73,9 @@ check: $(VENV)/dev  ## linters, types, import rules, workflows
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
 
+audit: $(VENV)/dev  ## known vulnerabilities in every lock, where an advisory database can be reached
+	$(BIN)/python .ci/audit.py
+
 format: $(VENV)/dev  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
@@ -64,8 +89,9 @@ mlflow: $(VENV)/train  ## MLflow's pages of this project's runs, on this machine
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///.zenml/artifacts/mlflow.db
 
 lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
-	cd requirements && for role in uv train; do ../$(COMPILE) $$role.in -o $$role.txt; done
-	cd requirements && ../$(COMPILE) -c train.txt dev.in -o dev.txt
+	cd requirements && for role in uv train serve; do ../$(COMPILE) $$role.in -o $$role.txt; done
+	cd requirements && ../$(COMPILE) -c train.txt api.in -o api.txt
+	cd requirements && ../$(COMPILE) -c train.txt -c api.txt dev.in -o dev.txt
 
 clean:  ## remove what runs made; the data and DVC's cache stay
 	rm -rf .zenml reports/*.png reports/*.html .pytest_cache .mypy_cache .ruff_cache

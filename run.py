@@ -4,40 +4,43 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from accidents.errors import AccidentsError, SettingsError
-from accidents.settings import Params, load_params
-from accidents.versioning import git_commit
+from accidents.settings import load_params
+from commands.project import ROOT
 from stacks.definition import read_stack
 from stacks.environment import prepare_environment
 from stacks.errors import StackError
 
-ROOT = Path(__file__).resolve().parent
-HELP = """Learn from road-accident files how likely someone is killed or hospitalised.
+HELP = """Learn from road-accident files how likely someone is killed or hospitalised, and serve it.
 
 [bold]Examples[/]
 
   python run.py --pipeline train
   python run.py --pipeline train --source data.gouv --years 2019-2023
   python run.py --pipeline train --source ../files --years 2018,2024 --stage on_scene
-  python run.py --promote 3
+  python run.py --pipeline deploy
+  python run.py --pipeline inference --input 2022
+  python run.py --serve
+  python run.py --status
   python run.py --rollback
 """
-console = Console()
+TRAINING, SERVING, CHAMPION = "Training", "Serving", "Champion"
 
 
 class Pipeline(StrEnum):
     """The pipelines there are."""
 
     train = "train"
+    deploy = "deploy"
+    inference = "inference"
 
 
 class Stage(StrEnum):
@@ -45,6 +48,14 @@ class Stage(StrEnum):
 
     dispatch = "dispatch"
     on_scene = "on_scene"
+
+
+class Reasons(StrEnum):
+    """Which accidents of a batch are explained."""
+
+    all = "all"
+    alerts = "alerts"
+    none = "none"
 
 
 def main(
@@ -55,26 +66,97 @@ def main(
     config: Annotated[
         Path | None, typer.Option(help="HOW to run; default: configs/PIPELINE[.STACK].yaml.")
     ] = None,
+    stage: Annotated[Stage | None, typer.Option(help="What is known when the model is asked.")] = None,
     source: Annotated[
         str | None, typer.Option(help="sample, data.gouv, or a folder of published files.")
     ] = None,
-    years: Annotated[str | None, typer.Option(help="Such as 2018, 2018,2024 or 2019-2023.")] = None,
-    test_year: Annotated[int | None, typer.Option(help="Test on this year instead of the last.")] = None,
-    stage: Annotated[Stage | None, typer.Option(help="What is known when the model is asked.")] = None,
-    tune: Annotated[int | None, typer.Option(min=0, help="Optuna trials on the training years.")] = None,
-    data_version: Annotated[str | None, typer.Option(help="Train on these files again: a DVC hash.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask data.gouv.fr for newer files.")] = False,
-    cache: Annotated[bool, typer.Option(help="Take steps that have not changed from the last run.")] = True,
+    years: Annotated[
+        str | None, typer.Option(help="Such as 2018, 2018,2024 or 2019-2023.", rich_help_panel=TRAINING)
+    ] = None,
+    test_year: Annotated[
+        int | None, typer.Option(help="Test on this year instead of the last.", rich_help_panel=TRAINING)
+    ] = None,
+    tune: Annotated[
+        int | None, typer.Option(min=0, help="Optuna trials on the training years.", rich_help_panel=TRAINING)
+    ] = None,
+    data_version: Annotated[
+        str | None,
+        typer.Option(help="Train on these files again: a DVC hash.", rich_help_panel=TRAINING),
+    ] = None,
+    cache: Annotated[
+        bool,
+        typer.Option(help="Take steps that have not changed from the last run.", rich_help_panel=TRAINING),
+    ] = True,
+    version: Annotated[
+        str | None,
+        typer.Option(help="Deploy or score with this version, not the champion.", rich_help_panel=SERVING),
+    ] = None,
+    input: Annotated[
+        str | None,
+        typer.Option(
+            help="What --pipeline inference scores: a year, or a CSV or Parquet file of accidents.",
+            metavar="FILE|YEAR",
+            rich_help_panel=SERVING,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where its predictions go.", show_default="reports/inference/INPUT", rich_help_panel=SERVING
+        ),
+    ] = None,
+    reasons: Annotated[
+        Reasons, typer.Option(help="Accidents it gives reasons for.", rich_help_panel=SERVING)
+    ] = Reasons.all,
+    serve: Annotated[
+        bool,
+        typer.Option(
+            "--serve", help="The API on top of the deployed model (settings: configs/api.yaml).",
+            rich_help_panel=SERVING,
+        ),
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="With --serve: in the background.", rich_help_panel=SERVING)
+    ] = False,
+    stop: Annotated[
+        bool,
+        typer.Option("--stop", help="Stop the API and the model servers.", rich_help_panel=SERVING),
+    ] = False,
+    status: Annotated[
+        bool,
+        typer.Option("--status", help="What is deployed, healthy or not, predictions, drift.",
+                     rich_help_panel=SERVING),
+    ] = False,
+    new_key: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Make an API key; it is shown once.", rich_help_panel=SERVING),
+    ] = None,
+    revoke_key: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Make an API key useless.", rich_help_panel=SERVING)
+    ] = None,
     promote: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="Make a version champion by hand.")
+        str | None,
+        typer.Option(
+            metavar="VERSION", help="Make a version champion by hand; the endpoint follows.",
+            rich_help_panel=CHAMPION,
+        ),
     ] = None,
     rollback: Annotated[
-        bool, typer.Option("--rollback", help="Put back the champion before this one.")
+        bool,
+        typer.Option("--rollback", help="Put back the champion before this one; the endpoint follows.",
+                     rich_help_panel=CHAMPION),
     ] = False,
-) -> None:
-    chosen = [pipeline is not None, promote is not None, rollback]
-    if sum(chosen) != 1:
-        raise SettingsError("give one of --pipeline, --promote and --rollback; --help explains them")
+) -> None:  # fmt: skip
+    actions = {
+        "--pipeline": pipeline is not None, "--promote": promote is not None, "--rollback": rollback,
+        "--serve": serve, "--stop": stop, "--status": status,
+        "--new-key": new_key is not None, "--revoke-key": revoke_key is not None,
+    }  # fmt: skip
+    if sum(actions.values()) != 1:
+        raise SettingsError(f"give one of {', '.join(actions)}; --help explains them")
+    if (input is None) == (pipeline is Pipeline.inference):
+        raise SettingsError("--pipeline inference and --input go together: --input 2022, or a file")
     given = {
         "data.source": source,
         "data.years": None if years is None else parse_years(years),
@@ -86,9 +168,37 @@ def main(
     }
     settings = load_params(params, {key: value for key, value in given.items() if value is not None})
     read_stack(stack)
-    if pipeline is not None:
+    if pipeline is Pipeline.train:
+        from commands.train import train
+
         train(settings, stack, config, cache)
+    elif pipeline is Pipeline.deploy:
+        from commands.deploy import deploy
+
+        deploy(settings, stack, config, version)
+    elif pipeline is Pipeline.inference:
+        from commands.inference import inference
+
+        inference(settings, stack, config, str(input), output, version, reasons.value)
+    elif serve:
+        from commands.api import serve_api
+
+        serve_api(settings, stack, detach)
+    elif stop:
+        from commands.api import stop_serving
+
+        stop_serving(stack)
+    elif status:
+        from commands.status import show_status
+
+        show_status(stack)
+    elif new_key is not None or revoke_key is not None:
+        from commands import keys
+
+        keys.new(new_key) if new_key is not None else keys.revoke(str(revoke_key))
     else:
+        from commands.champion import change_champion
+
         change_champion(settings, stack, promote)
 
 
@@ -103,65 +213,6 @@ def parse_years(text: str) -> list[int]:
             )
         years.update(range(int(match[1]), int(match[2] or match[1]) + 1))
     return sorted(years)
-
-
-def train(params: Params, stack: str, config: Path | None, cache: bool) -> None:
-    """Check everything, have the data, run the pipeline on the stack, show what came out."""
-    from pipelines.config import load_config
-
-    started = time.monotonic()
-    options = load_config("train", stack, ROOT / "configs", config).options()
-    raw_version = raw_data(params)
-    registry = on_stack(stack)
-    from pipelines import summary
-    from pipelines.train import train as pipeline
-
-    champion = registry.champion(registry.model_name(params.stage))
-    if not cache:
-        options["enable_cache"] = False
-    run: Any = pipeline.with_options(**options)(
-        params=params,
-        raw_version=raw_version,
-        champion=str(champion.number) if champion else None,
-        provenance={"git_commit": git_commit(ROOT)},
-    )
-    summary.export(run, ROOT / "reports")
-    summary.show(run, ROOT / "reports", stack, time.monotonic() - started, console)
-
-
-def raw_data(params: Params) -> str:
-    """Have the raw data, before ZenML starts; return its version."""
-    from accidents.data import have_raw
-
-    return have_raw(params.data).version
-
-
-def change_champion(params: Params, stack: str, wanted: str | None) -> None:
-    """Promote version `wanted` by hand, or roll back to the champion before this one if it is None."""
-    from accidents.bundle import load_bundle
-
-    registry = on_stack(stack)
-    name = registry.model_name(params.stage)
-    if wanted is None:
-        now, before = registry.rollback(name)
-        console.print(
-            f"{name}: version {now.number} is champion again; version {before.number} is not any more."
-        )
-        return
-    version = registry.version(name, wanted)
-    load_bundle(registry.bundle_of(version).path)  # an altered bundle is refused before it is champion
-    registry.promote(version, "promoted by hand")
-    console.print(f"{name}: version {wanted} is champion.")
-
-
-def on_stack(stack: str) -> Any:
-    """Apply and activate the stack; return the registry of model versions that works on it."""
-    with console.status(f"Preparing stack {stack} ..."):
-        from stacks.apply import apply_stack
-
-        apply_stack(stack)
-        from steps import registry
-    return registry
 
 
 def cli(words: list[str]) -> int:

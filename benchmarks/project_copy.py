@@ -10,8 +10,8 @@ from pathlib import Path
 from accidents.errors import AccidentsError
 from accidents.versioning import ROOT
 
-COPIED = ("run.py", "params.yaml", "dvc.yaml", ".dvcignore", "accidents", "steps", "pipelines", "stacks",
-          "serving", "configs", "benchmarks")  # fmt: skip
+COPIED = ("run.py", "params.yaml", "dvc.yaml", ".dvcignore", "accidents", "commands", "steps", "pipelines",
+          "stacks", "serving", "configs", "requirements", "benchmarks")  # fmt: skip
 
 
 def copy_project(folder: Path, params: Mapping[str, str] | None = None) -> Path:

@@ -1,0 +1,109 @@
+"""`--serve` and `--stop`: the API in front of what the stack's model deployer serves."""
+
+from __future__ import annotations
+
+import os
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from accidents.errors import AccidentsError
+from accidents.settings import Params
+from commands.background import Background
+from commands.project import ROOT, console, on_stack
+
+SERVING = ROOT / ".serving"
+API = Background(SERVING, "api")
+EXAMPLE = Path("references/accident.json")
+READY_SECONDS = 30
+
+
+def serve_api(params: Params, stack: str, detach: bool) -> None:
+    """Run the API in its own environment: in this terminal until Ctrl-C, or in the background."""
+    from serving.api.settings import load_settings
+    from stacks.components.environments import environment
+
+    running = API.url
+    if running:
+        raise AccidentsError(f"The API runs already, at {running}. Stop it first: python run.py --stop.")
+    name, model_server = _deployed(params, stack)
+    settings = load_settings()
+    url = f"http://{settings.host}:{settings.port}"
+    python = environment(ROOT / "requirements" / "api.txt", SERVING / "environments")
+    told = {"ACCIDENTS_MODEL_SERVER": model_server, "ACCIDENTS_MODEL_NAME": name}
+    words = [str(python), "-m", "serving.api"]
+    if not detach:
+        console.print(_how_to_call(url), highlight=False)
+        os.chdir(ROOT)
+        os.execve(words[0], words, {**_environment(), **told})
+    API.start(words, ROOT, {**_environment(), **told}, url)
+    _wait(url)
+    console.print(_how_to_call(url), highlight=False)
+    console.print("Stop it: [bold]python run.py --stop[/]")
+
+
+def stop_serving(stack: str) -> None:
+    """Stop the API and every model server of the stack; what was deployed stays known."""
+    console.print("API stopped." if API.stop() else "The API did not run.")
+    on_stack(stack)
+    from zenml.client import Client
+
+    from steps.deployment import active_deployer, services
+
+    if Client().active_stack.model_deployer is None:
+        return
+    deployer = active_deployer()
+    for service in services(deployer):
+        if service.is_running:
+            deployer.stop_model_server(service.uuid)
+            console.print(f"{service.config.model_name} version {service.config.model_version} stopped.")
+    console.print("Back again: [bold]python run.py --pipeline deploy[/]")
+
+
+def _deployed(params: Params, stack: str) -> tuple[str, str]:
+    """Name of the served model, and address of its server. Raises AccidentsError if it does not run."""
+    registry = on_stack(stack)
+    from steps.deployment import active_deployer, services
+
+    name = registry.model_name(params.stage)
+    deployer = active_deployer()
+    found: list[Any] = [service for service in services(deployer, name) if service.is_running]
+    if not found:
+        raise AccidentsError(
+            f"{name} is not being served on stack {stack}. Run: python run.py --pipeline deploy."
+        )
+    address, protocol, _ = str(found[0].prediction_url).partition("/v2/")
+    if not protocol:
+        raise AccidentsError(
+            f"{name} is served at {address} by a {deployer.flavor} deployer, which does not speak the Open "
+            "Inference Protocol that the API needs. Use a stack with an mlserver deployer: --stack local."
+        )
+    return name, address
+
+
+def _wait(url: str) -> None:
+    """Until the API is ready. Raises AccidentsError with its last words if it ends or takes too long."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and API.process():
+        try:
+            with urllib.request.urlopen(f"{url}/health/ready", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    said = API.log.read_text(encoding="utf-8", errors="replace").strip()[-1500:]
+    API.stop()
+    raise AccidentsError(f"The API did not become ready at {url}. Its log, {API.log.name}, says:\n{said}")
+
+
+def _how_to_call(url: str) -> str:
+    return (
+        f"The API: {url}   the control room's page: {url}/   what it can do: {url}/docs\n\n"
+        f"  curl -s {url}/predict -H 'Content-Type: application/json' -d @{EXAMPLE}\n"
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Ours without what is meant for ZenML or for the building of environments."""
+    ours = ("ZENML_", "MLFLOW_", "ACCIDENTS_ENVIRONMENTS", "PYTHONPATH", "VIRTUAL_ENV")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}

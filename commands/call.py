@@ -1,0 +1,61 @@
+"""Ask the API in the background about the example accident, as anybody could: `python -m commands.call`.
+
+`--how` only prints the command to copy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from typing import Any
+
+from accidents.errors import AccidentsError
+from commands.api import API, EXAMPLE
+from commands.project import ROOT, console
+
+VARIANTS: tuple[dict[str, Any], ...] = ({}, {"pedestrian": False}, {"speed_limit": 80})
+
+
+def ask(url: str, accident: dict[str, Any]) -> dict[str, Any]:
+    """POST one accident; the API's answer. Raises AccidentsError with what the API said."""
+    headers = {"Content-Type": "application/json", "X-API-Key": os.environ.get("ACCIDENTS_API_KEY", "")}
+    request = urllib.request.Request(f"{url}/predict", json.dumps(accident).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+    except urllib.error.HTTPError as error:
+        raise AccidentsError(f"The API answered {error.code}: {error.read().decode()}") from None
+    except OSError as error:
+        raise AccidentsError(f"The API at {url} does not answer: {error}") from None
+
+
+def main(words: list[str]) -> int:
+    """Ask about the example and its variants, or say how."""
+    url = API.url
+    if url is None:
+        console.print("The API does not run in the background: python run.py --serve --detach")
+        return 1
+    if words == ["--how"]:
+        console.print(
+            f"\n  curl -s {url}/predict -H 'Content-Type: application/json' -d @{EXAMPLE}\n", highlight=False
+        )
+        return 0
+    accident = json.loads((ROOT / EXAMPLE).read_text(encoding="utf-8"))
+    for change in VARIANTS:
+        try:
+            answer = ask(url, accident | change)
+        except AccidentsError as error:
+            console.print(str(error), markup=False)
+            return 1
+        told = ", ".join(f"{key} {value}" for key, value in change.items()) or "the example"
+        why = "; ".join(reason["text"] for reason in answer["reasons"][:3])
+        console.print(f"{told}: {answer['probability']:.1%}, {answer['band']}. {why}", markup=False)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,55 @@
+"""`--pipeline deploy`, and how the endpoint follows a champion that was changed by hand."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from accidents.settings import Params
+from commands.project import ROOT, console, on_stack
+
+
+def deploy(params: Params, stack: str, config: Path | None, version: str | None) -> None:
+    """Serve the champion, or `version`, through the stack's model deployer; say what serves now."""
+    from pipelines.config import load_config
+
+    started = time.monotonic()
+    options = load_config("deploy", stack, ROOT / "configs", config).options()
+    on_stack(stack)
+    from pipelines.deploy import deploy as pipeline
+    from steps.deployment import active_deployer
+
+    active_deployer()  # a stack without one is told before a run is begun
+    run: Any = pipeline.with_options(**options)(stage=params.stage, version=version)
+    facts = run.steps["deploy_model"].outputs["deployment"][0].load()
+    _show(facts, time.monotonic() - started)
+
+
+def follow(params: Params, stack: str) -> None:
+    """Deploy the new champion if its model is being served on this stack; nothing otherwise."""
+    from zenml.client import Client
+
+    from steps import registry
+    from steps.deployment import active_deployer, services
+
+    if Client().active_stack.model_deployer is None:
+        return
+    if services(active_deployer(), registry.model_name(params.stage)):
+        console.print("The endpoint follows:")
+        deploy(params, stack, None, None)
+
+
+def _show(facts: dict[str, Any], seconds: float) -> None:
+    before = facts["before"]
+    was = "" if before is None else " as before" if before == facts["version"] else f" (before: {before})"
+    synthetic = ", learnt from the synthetic sample" if facts["synthetic"] else ""
+    for line in [
+        f"\n[bold]{facts['name']}[/] version {facts['version']}{was} serves at {facts['url']}{synthetic}.",
+        f"{facts['golden_rows']:,} golden rows: at most {facts['difference']:.0e} from what training gave.",
+        f"{seconds:.0f} s. Next: [bold]make serve[/], the API in front of it; "
+        "[bold]python run.py --status[/] tells what runs.",
+    ]:
+        console.print(line if "[" in line else escape(line), highlight=False)

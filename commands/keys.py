@@ -1,0 +1,29 @@
+"""`--new-key NAME` and `--revoke-key NAME`: who may call the API."""
+
+from __future__ import annotations
+
+from commands.project import ROOT, console
+
+
+def new(name: str) -> None:
+    """Make a key and show it, this once: only its hash is kept."""
+    from serving.api.keys import Keys
+    from serving.api.settings import load_settings
+
+    keys = Keys(ROOT / load_settings().keys_file)
+    first = not keys.any()
+    console.print(
+        f"Key for {name}, shown once; only its hash is kept:\n\n  {keys.new(name)}\n", highlight=False
+    )
+    console.print("Send it as the header [bold]X-API-Key[/]. A running API takes it within seconds.")
+    if first:
+        console.print("From now on the API asks everybody for a key, and may listen beyond this machine.")
+
+
+def revoke(name: str) -> None:
+    """Make a key useless; a running API follows within seconds."""
+    from serving.api.keys import Keys
+    from serving.api.settings import load_settings
+
+    Keys(ROOT / load_settings().keys_file).revoke(name)
+    console.print(f"The key of {name} opens nothing any more.")

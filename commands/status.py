@@ -1,0 +1,103 @@
+"""`--status`: what is deployed where, whether it is well, how many predictions, and the last drift verdict."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from accidents.features.declared import STAGES
+from accidents.prediction_log import PredictionLog, PredictionLogError
+from commands.api import API
+from commands.project import ROOT, console, on_stack
+
+
+def show_status(stack: str) -> None:
+    """Print everything; what cannot be told says why."""
+    registry = on_stack(stack)
+    champions = {name: registry.champion(name) for name in map(registry.model_name, STAGES)}
+    reigning = {name: str(one.number) for name, one in champions.items() if one is not None}
+    console.print(_models(stack, reigning))
+    for what, told in {"API": _api(), "Predictions": _predictions(), "Drift": _drift()}.items():
+        console.print(f"[bold]{what:12}[/] {escape(told)}", highlight=False)
+
+
+def _models(stack: str, reigning: dict[str, str]) -> Table:
+    from zenml.client import Client
+
+    from steps.deployment import active_deployer, services
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"Stack {stack}", title_justify="left")
+    for head in ("model", "champion", "deployed", "state", "at"):
+        table.add_column(head, overflow="fold")
+    deployed: dict[str, Any] = {}
+    if Client().active_stack.model_deployer is not None:
+        deployed = {one.config.model_name: one for one in services(active_deployer())}
+    for name in sorted({*reigning, *deployed}):
+        service = deployed.get(name)
+        table.add_row(name, reigning.get(name, "none"), *_served(service, reigning.get(name)))
+    if not table.rows:
+        table.add_row("none yet", "", "", "", "python run.py --pipeline train")
+    return table
+
+
+def _served(service: Any, champion: str | None) -> tuple[str, str, str]:
+    """Version, state and address of a service, with what to do about it."""
+    if service is None:
+        return "no", "", "python run.py --pipeline deploy"
+    version = str(service.config.model_version)
+    if not service.is_running:
+        said = service.status.last_error or "it was stopped"
+        return version, f"[red]not running[/]: {escape(said)}", "back: python run.py --pipeline deploy"
+    behind = "" if version == champion else " [yellow](not the champion)[/]"
+    return version + behind, "[green]healthy[/]", str(service.prediction_url)
+
+
+def _api() -> str:
+    url = API.url
+    if url is None:
+        return "not in the background (make serve runs it in a terminal)"
+    try:
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=3):
+            return f"ready at {url}"
+    except urllib.error.HTTPError as error:
+        return f"not ready at {url}: {error.read().decode(errors='replace')[:300]}"
+    except OSError as error:
+        return f"does not answer at {url}: {error}"
+
+
+def _predictions() -> str:
+    from serving.api.settings import load_settings
+
+    url = load_settings().database_url
+    if url.startswith("sqlite:///") and not (ROOT / url.removeprefix("sqlite:///")).exists():
+        return "none yet"
+    try:
+        log = PredictionLog(url)
+        try:
+            return f"{log.count():,} in the log"
+        finally:
+            log.close()
+    except PredictionLogError as error:
+        return f"cannot be counted: {error}"
+
+
+def _drift() -> str:
+    """The verdict of the batch that was scored last."""
+    summaries = sorted((ROOT / "reports" / "inference").glob("*/summary.json"), key=_changed)
+    if not summaries:
+        return "no batch checked yet: python run.py --pipeline inference --input 2022"
+    summary = json.loads(summaries[-1].read_text(encoding="utf-8"))
+    when = datetime.fromtimestamp(_changed(summaries[-1])).isoformat(sep=" ", timespec="minutes")
+    return f"{summary['drift']['verdict']} ({summaries[-1].parent.name}, {when})"
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime
