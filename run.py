@@ -129,8 +129,10 @@ def main(
                      rich_help_panel=SERVING),
     ] = False,
     new_key: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Make an API key; it is shown once.", rich_help_panel=SERVING),
+        bool, typer.Option("--new-key", help="Make an API key; it is shown once.", rich_help_panel=SERVING)
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option(help="With --new-key: whose key it is.", rich_help_panel=SERVING)
     ] = None,
     revoke_key: Annotated[
         str | None, typer.Option(metavar="NAME", help="Make an API key useless.", rich_help_panel=SERVING)
@@ -151,7 +153,7 @@ def main(
     actions = {
         "--pipeline": pipeline is not None, "--promote": promote is not None, "--rollback": rollback,
         "--serve": serve, "--stop": stop, "--status": status,
-        "--new-key": new_key is not None, "--revoke-key": revoke_key is not None,
+        "--new-key": new_key, "--revoke-key": revoke_key is not None,
     }  # fmt: skip
     if sum(actions.values()) != 1:
         raise SettingsError(f"give one of {', '.join(actions)}; --help explains them")
@@ -192,10 +194,14 @@ def main(
         from commands.status import show_status
 
         show_status(stack)
-    elif new_key is not None or revoke_key is not None:
+    elif new_key:
         from commands import keys
 
-        keys.new(new_key) if new_key is not None else keys.revoke(str(revoke_key))
+        keys.new(name)
+    elif revoke_key is not None:
+        from commands import keys
+
+        keys.revoke(revoke_key)
     else:
         from commands.champion import change_champion
 

@@ -1,4 +1,4 @@
-"""Audit every lock for known vulnerabilities (`make audit`); without an advisory database it says so and passes."""
+"""Audit every lock for known vulnerabilities (`make audit`); without an advisory database it says so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROLES = ("train", "serve", "api", "dev")
 # Looked into and found not to apply, each with the reason. Remove one when the package moves on.
 IGNORED = {
-    # MLServer pins Starlette under 0.47. It parses no forms and serves no files, and listens on loopback only.
+    # MLServer pins Starlette under 0.47. It parses no forms, serves no files, and listens on loopback only.
     "serve": ("CVE-2025-54121", "CVE-2025-62727"),
 }
 

@@ -40,6 +40,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "prepare": _own("benchmarks.prepare"),
     "scale": _own("benchmarks.scale"),
     "zenml_overhead": _own("benchmarks.zenml_overhead"),
+    "serving": _own("benchmarks.serving"),
     "signal": _own("benchmarks.sample_signal"),
     "real_2018": _printed(
         "benchmarks.real_2018",

@@ -1,4 +1,4 @@
-"""Load on a server of this machine, by wrk: it takes little of the processor that the server is measured on."""
+"""Load on a server of this machine, by wrk: it takes little of the processor that is measured."""
 
 from __future__ import annotations
 

@@ -34,12 +34,12 @@ def serve_api(params: Params, stack: str, detach: bool) -> None:
     told = {"ACCIDENTS_MODEL_SERVER": model_server, "ACCIDENTS_MODEL_NAME": name}
     words = [str(python), "-m", "serving.api"]
     if not detach:
-        console.print(_how_to_call(url), highlight=False)
+        console.print(how_to_call(url), highlight=False, soft_wrap=True)
         os.chdir(ROOT)
         os.execve(words[0], words, {**_environment(), **told})
     API.start(words, ROOT, {**_environment(), **told}, url)
     _wait(url)
-    console.print(_how_to_call(url), highlight=False)
+    console.print(how_to_call(url), highlight=False, soft_wrap=True)
     console.print("Stop it: [bold]python run.py --stop[/]")
 
 
@@ -96,14 +96,15 @@ def _wait(url: str) -> None:
     raise AccidentsError(f"The API did not become ready at {url}. Its log, {API.log.name}, says:\n{said}")
 
 
-def _how_to_call(url: str) -> str:
+def how_to_call(url: str) -> str:
+    """Where the API is, and a command to copy."""
     return (
-        f"The API: {url}   the control room's page: {url}/   what it can do: {url}/docs\n\n"
+        f"API and the control room's page: {url}/   what it can do: {url}/docs\n\n"
         f"  curl -s {url}/predict -H 'Content-Type: application/json' -d @{EXAMPLE}\n"
     )
 
 
 def _environment() -> dict[str, str]:
     """Ours without what is meant for ZenML or for the building of environments."""
-    ours = ("ZENML_", "MLFLOW_", "ACCIDENTS_ENVIRONMENTS", "PYTHONPATH", "VIRTUAL_ENV")
+    ours = ("ZENML_", "MLFLOW_", "ACCIDENTS_ENVIRONMENTS", "ACCIDENTS_API_KEY", "PYTHONPATH", "VIRTUAL_ENV")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}

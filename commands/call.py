@@ -13,7 +13,7 @@ import urllib.request
 from typing import Any
 
 from accidents.errors import AccidentsError
-from commands.api import API, EXAMPLE
+from commands.api import API, EXAMPLE, how_to_call
 from commands.project import ROOT, console
 
 VARIANTS: tuple[dict[str, Any], ...] = ({}, {"pedestrian": False}, {"speed_limit": 80})
@@ -40,9 +40,7 @@ def main(words: list[str]) -> int:
         console.print("The API does not run in the background: python run.py --serve --detach")
         return 1
     if words == ["--how"]:
-        console.print(
-            f"\n  curl -s {url}/predict -H 'Content-Type: application/json' -d @{EXAMPLE}\n", highlight=False
-        )
+        console.print(how_to_call(url), highlight=False, soft_wrap=True)
         return 0
     accident = json.loads((ROOT / EXAMPLE).read_text(encoding="utf-8"))
     for change in VARIANTS:

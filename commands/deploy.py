@@ -48,8 +48,12 @@ def _show(facts: dict[str, Any], seconds: float) -> None:
     synthetic = ", learnt from the synthetic sample" if facts["synthetic"] else ""
     for line in [
         f"\n[bold]{facts['name']}[/] version {facts['version']}{was} serves at {facts['url']}{synthetic}.",
-        f"{facts['golden_rows']:,} golden rows: at most {facts['difference']:.0e} from what training gave.",
+        f"{facts['golden_rows']:,} golden rows, asked of the endpoint: {_difference(facts['difference'])}.",
         f"{seconds:.0f} s. Next: [bold]make serve[/], the API in front of it; "
         "[bold]python run.py --status[/] tells what runs.",
     ]:
         console.print(line if "[" in line else escape(line), highlight=False)
+
+
+def _difference(largest: float) -> str:
+    return f"at most {largest:.0e} from what training gave" if largest else "exactly what training gave"

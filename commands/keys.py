@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from commands.project import ROOT, console
 
 
-def new(name: str) -> None:
-    """Make a key and show it, this once: only its hash is kept."""
+def new(name: str | None) -> None:
+    """Make a key, for `name` or with the next free number as its name, and show it, this once."""
     from serving.api.keys import Keys
     from serving.api.settings import load_settings
 
     keys = Keys(ROOT / load_settings().keys_file)
     first = not keys.any()
+    name = name or next(f"key-{n}" for n in count(1) if f"key-{n}" not in keys.names())
     console.print(
         f"Key for {name}, shown once; only its hash is kept:\n\n  {keys.new(name)}\n", highlight=False
     )

@@ -1,4 +1,4 @@
-"""`--status`: what is deployed where, whether it is well, how many predictions, and the last drift verdict."""
+"""`--status`: what is deployed where, whether it is well, how many predictions, the last drift verdict."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def show_status(stack: str) -> None:
     reigning = {name: str(one.number) for name, one in champions.items() if one is not None}
     console.print(_models(stack, reigning))
     for what, told in {"API": _api(), "Predictions": _predictions(), "Drift": _drift()}.items():
-        console.print(f"[bold]{what:12}[/] {escape(told)}", highlight=False)
+        console.print(f"[bold]{what:12}[/] {escape(told)}", highlight=False, soft_wrap=True)
 
 
 def _models(stack: str, reigning: dict[str, str]) -> Table:
@@ -36,7 +36,7 @@ def _models(stack: str, reigning: dict[str, str]) -> Table:
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"Stack {stack}", title_justify="left")
     for head in ("model", "champion", "deployed", "state", "at"):
-        table.add_column(head, overflow="fold")
+        table.add_column(head, no_wrap=head == "model", overflow="fold")
     deployed: dict[str, Any] = {}
     if Client().active_stack.model_deployer is not None:
         deployed = {one.config.model_name: one for one in services(active_deployer())}
@@ -57,7 +57,7 @@ def _served(service: Any, champion: str | None) -> tuple[str, str, str]:
         said = service.status.last_error or "it was stopped"
         return version, f"[red]not running[/]: {escape(said)}", "back: python run.py --pipeline deploy"
     behind = "" if version == champion else " [yellow](not the champion)[/]"
-    return version + behind, "[green]healthy[/]", str(service.prediction_url)
+    return version + behind, "[green]healthy[/]", str(service.prediction_url).partition("/v2/")[0]
 
 
 def _api() -> str:

@@ -43,8 +43,8 @@ def active_deployer() -> BaseModelDeployer:
 
 def services(deployer: BaseModelDeployer, name: str | None = None) -> list[Any]:
     """What the deployer serves or should serve, newest first; only the model `name` if it is given."""
-    # By type: without one ZenML returns other deployers' servers too.
-    found = deployer.find_model_server(service_type=_service_type(deployer))
+    # ZenML's own deployers return others' servers too, unless they are told a type; ours know their own.
+    found = deployer.find_model_server(service_type=_mlflow_type() if deployer.flavor == "mlflow" else None)
     return [one for one in found if name is None or one.config.model_name == name]
 
 
@@ -78,7 +78,7 @@ def _with_mlserver(deployer: Any, one: ModelVersionResponse, bundle: Path, golde
     config = deployer.deployment(
         model_name=one.model.name, model_version=str(one.number), bundle=bundle, golden=golden
     )
-    return deployer.deploy_model(config, _service_type(deployer), timeout=START_SECONDS)
+    return deployer.deploy_model(config)
 
 
 def _with_mlflow(deployer: Any, one: ModelVersionResponse, bundle: Path, golden: Path) -> Any:
@@ -103,7 +103,7 @@ def _with_mlflow(deployer: Any, one: ModelVersionResponse, bundle: Path, golden:
     )
     before = services(deployer, one.model.name)
     new = deployer.deploy_model(
-        config, _service_type(deployer), continuous_deployment_mode=True, timeout=START_SECONDS
+        config, _mlflow_type(), continuous_deployment_mode=True, timeout=START_SECONDS
     )
     try:
         check_golden(new, golden_of(load_bundle(bundle)))
@@ -121,12 +121,10 @@ _WAYS: Mapping[str, Callable[[Any, Any, Path, Path], Any]] = {
 }
 
 
-def _service_type(deployer: BaseModelDeployer) -> Any:
-    if deployer.flavor == "mlflow":
-        from zenml.integrations.mlflow.services.mlflow_deployment import MLFlowDeploymentService
+def _mlflow_type() -> Any:
+    from zenml.integrations.mlflow.services.mlflow_deployment import MLFlowDeploymentService
 
-        return MLFlowDeploymentService.SERVICE_TYPE
-    return deployer.SERVICE_TYPE  # type: ignore[attr-defined]  # our own flavors declare it
+    return MLFlowDeploymentService.SERVICE_TYPE
 
 
 def facts_of(service: Any) -> dict[str, Any]:

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from accidents.versioning import ROOT
 from benchmarks.project_copy import copy_project
 
 SMALL = {"accidents_per_year: 20000": "accidents_per_year: 4000", "n_bootstrap: 500": "n_bootstrap: 100",
          "model: {}": "model: {n_estimators: 60}"}  # fmt: skip
+# Model servers of several projects run at once.
+ANY_PORT = """code: "{root}"
+      http_port: 0
+      grpc_port: 0
+      metrics_port: 0"""
 BIN = Path(sys.executable).parent
 
 
@@ -31,7 +37,12 @@ class Project:
         environment = {key: value for key, value in os.environ.items() if key not in ours}
         # Bytecode, or every start costs twice the time; no colours, and lines as long as they want to be.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        self.environment = environment | {"COLUMNS": "200", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        self.environment = environment | {
+            "COLUMNS": "200",
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            # Built once for all tests of this machine.
+            "ACCIDENTS_ENVIRONMENTS": str(ROOT / ".serving" / "environments"),
+        }
 
     def __call__(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`python run.py WORDS`."""
@@ -63,6 +74,8 @@ def make_project(folder: Path) -> Project:
             r"^gates:.*?(?=^promotion:)", "gates: [{metric: roc_auc, min: 0.6}]\n\n", text, flags=re.M | re.S
         )
     )
+    stack = folder / "stacks" / "local.yaml"
+    stack.write_text(stack.read_text(encoding="utf-8").replace('code: "{root}"', ANY_PORT))
     return Project(folder)
 
 

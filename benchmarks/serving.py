@@ -1,0 +1,216 @@
+"""How fast one accident is answered: by the model server, by MLflow's own, by the API, by code alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from accidents.bundle import load_bundle
+from accidents.features import build_one
+from accidents.golden import Golden, golden_of
+from benchmarks.document import Figure, Outcome, table
+from benchmarks.load import Load, load
+from benchmarks.options import Options
+from benchmarks.served import Served, served
+
+TITLE = "Serving one accident"
+ROWS = 300  # different accidents, asked for in turn
+CLIENTS = (1, 8)
+WAYS = {
+    "model server": "model server (MLServer, our runtime), features in",
+    "mlflow": "`mlflow models serve`, the same model, features in",
+    "api": "API, an accident in: key, features, log; no reasons",
+    "api with reasons": "API, the same with reasons",
+}
+
+
+def run(options: Options) -> Outcome:
+    """Everything in one run, in turn, three times; medians."""
+    seconds, rounds = (2, 1) if options.quick else (8, 3)
+    with served(options.quick) as place:
+        asked = {way: _way(place, way) for way in WAYS}
+        for url, bodies, headers in asked.values():
+            load(url, bodies, 8, 2, headers)  # warm
+        loads: dict[tuple[str, int], list[Load]] = {}
+        spent = []
+        for _ in range(rounds):
+            for way, (url, bodies, headers) in asked.items():
+                before = _metrics(place)
+                for clients in CLIENTS:
+                    loads.setdefault((way, clients), []).append(load(url, bodies, clients, seconds, headers))
+                    if (way, clients) == ("api", 1):
+                        spent.append(_spent(before, _metrics(place)))
+        floor = _floor(place.bundle, _accidents(place.bundle))
+    return _outcome({key: _median(found) for key, found in loads.items()}, floor, spent, rounds, seconds)
+
+
+def _way(place: Served, way: str) -> tuple[str, list[Any], dict[str, str]]:
+    """Address, request bodies and headers of a way of asking."""
+    golden = golden_of(load_bundle(place.bundle), ROWS)
+    rows = [Golden(golden.features.iloc[k : k + 1], golden.p_severe[k : k + 1]) for k in range(ROWS)]
+    if way == "model server":
+        return place.model_server, [row.request() for row in rows], {}
+    if way == "mlflow":
+        return place.mlflow, [{"dataframe_split": _split(row.features)} for row in rows], {}
+    reasons = "true" if way == "api with reasons" else "false"
+    key = {"X-API-Key": place.key}
+    return f"{place.api}/predict?reasons={reasons}", _accidents(place.bundle), key
+
+
+def _split(features: pd.DataFrame) -> dict[str, Any]:
+    rows = features.astype(object).where(features.notna(), None)
+    return {"columns": list(rows.columns), "data": rows.to_numpy().tolist()}
+
+
+def _accidents(bundle: Path) -> list[dict[str, Any]]:
+    """Accidents as a person would tell them, like those of the bundle's reference."""
+    reference = pd.read_parquet(bundle / "reference.parquet").head(ROWS)
+    return [_accident(row) for row in reference.to_dict("records")]
+
+
+def _accident(row: dict[str, Any]) -> dict[str, Any]:
+    def known(name: str) -> int | None:
+        return None if np.isnan(row[name]) else int(row[name])
+
+    kinds = {"cars": 7, "vans": 10, "lorries": 14, "motorcycles": 33, "mopeds": 30, "bicycles": 1}
+    vehicles = [{"category": code} for name, code in kinds.items() for _ in range(known(name) or 0)]
+    fields = ("light", "weather", "built_up", "junction", "road_class", "layout", "lanes", "reserved_lane",
+              "gradient", "alignment", "surface", "infrastructure", "speed_limit")  # fmt: skip
+    return {
+        "time": f"2022-03-{1 + int(known('weekday') or 0):02d}T{known('hour') or 0:02d}:00",
+        "place": {"latitude": row["latitude"], "longitude": row["longitude"]},
+        "pedestrian": bool(known("pedestrian")),
+        "vehicles": vehicles or [{"category": 7}],
+        **{name: known(name) for name in fields},
+    }
+
+
+def _floor(bundle: Path, accidents: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Milliseconds an accident takes in this process: JSON, features, model; the least any server can do."""
+    loaded = load_bundle(bundle)
+    texts = [json.dumps(accident) for accident in accidents]
+    told = [accident | accident["place"] | {"year": 2022, "month": 3, "day": 1} for accident in accidents]
+    rows = [np.array([list(build_one(one, loaded.stage).values())], dtype=np.float32) for one in told]
+    return {
+        "JSON": _milliseconds(json.loads, texts),
+        "features": _milliseconds(lambda one: build_one(one, loaded.stage), told),
+        "model": _milliseconds(loaded.predict, rows),
+        "reasons (SHAP)": _milliseconds(loaded.model.contributions, rows),
+    }
+
+
+def _milliseconds(function: Any, arguments: Sequence[Any]) -> float:
+    """Median of several passes over the arguments, per argument."""
+    passes = []
+    for _ in range(5):
+        started = time.perf_counter()
+        for one in arguments:
+            function(one)
+        passes.append((time.perf_counter() - started) / len(arguments) * 1e3)
+    return statistics.median(passes)
+
+
+def _metrics(place: Served) -> dict[str, float]:
+    """Sums and counts that the API counts itself."""
+    request = urllib.request.Request(f"{place.api}/metrics", headers={"X-API-Key": place.key})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        text = answer.read().decode()
+    line = r"^(accidents_\w+_seconds_(?:sum|count))(?:\{[^}]*/predict\"[^}]*\})? (\S+)$"
+    found = re.findall(line, text, re.M)
+    return {name: float(value) for name, value in found}
+
+
+def _spent(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """Mean milliseconds of each part of a request between two looks at the metrics."""
+    parts = {"whole request": "http_request", "model server call": "model_call", "log commit": "log_commit"}
+    mean = {}
+    for told, name in parts.items():
+        total, count = (
+            after[f"accidents_{name}_seconds_{end}"] - before.get(f"accidents_{name}_seconds_{end}", 0.0)
+            for end in ("sum", "count")
+        )
+        mean[told] = total / count * 1e3
+    return mean
+
+
+def _median(found: Sequence[Load]) -> dict[str, float]:
+    names = ("p50_ms", "p99_ms", "per_second", "failed")
+    return {name: statistics.median(getattr(one, name) for one in found) for name in names}
+
+
+def _outcome(
+    loads: dict[tuple[str, int], dict[str, float]],
+    floor: dict[str, float],
+    spent: list[dict[str, float]],
+    rounds: int,
+    seconds: int,
+) -> Outcome:
+    least = floor["JSON"] + floor["features"] + floor["model"]
+    server, mlflow = loads["model server", 1], loads["mlflow", 8]
+    api, api8, reasons = loads["api", 1], loads["api", 8], loads["api with reasons", 1]
+    ratio = loads["model server", 8]["per_second"] / mlflow["per_second"]
+    failed = sum(one["failed"] for one in loads.values())
+    figures = (
+        _at_most("Model server, one row, one client, p50", server["p50_ms"], 1.5, "ms"),
+        _at_least("Model server against `mlflow models serve`, 8 clients", ratio, 15, "times the requests/s"),
+        _at_most("API, one client, p50", api["p50_ms"], 3, "ms"),
+        _at_most("API, one client, p99", api["p99_ms"], 15, "ms"),
+        _at_least("API, 8 clients", api8["per_second"], 600, "requests/s"),
+        _at_most("Requests that failed, in all", failed, 0, ""),
+        _at_most("API with reasons against without, p50", reasons["p50_ms"] / api["p50_ms"], 2, "times"),
+    )
+    rows = [
+        (
+            told,
+            f"{loads[way, 1]['p50_ms']:.2f}",
+            f"{loads[way, 1]['p99_ms']:.2f}",
+            f"{loads[way, 1]['p50_ms'] / least:.0f}",
+            f"{loads[way, 8]['p50_ms']:.1f}",
+            f"{loads[way, 8]['per_second']:.0f}",
+        )
+        for way, told in WAYS.items()
+    ]
+    head = ("", "1 client: p50 ms", "p99 ms", "p50 / floor", "8 clients: p50 ms", "requests/s")
+    means = {name: statistics.median(one[name] for one in spent) for name in spent[0]}
+    means["all else (HTTP, checks, features)"] = 2 * means["whole request"] - sum(means.values())
+    parts = [(name, f"{value:.2f}") for name, value in means.items()]
+    floors = [(name, f"{value:.3f}") for name, value in floor.items()]
+    about = (
+        f"{ROWS} different accidents in turn, wrk beside the servers on the same two cores, {rounds} rounds "
+        f"of {seconds} s each, in turn; medians. The model is that of params.yaml on the sample."
+    )
+    body = "\n\n".join(
+        [
+            table(head, rows),
+            "Where the time of a request to the API goes (one client, as the API itself measures):",
+            table(("", "mean ms"), parts),
+            f"In one process, without a server, an accident takes {least:.3f} ms, the floor:",
+            table(("", "ms"), floors),
+        ]
+    )
+    return Outcome(about=about, figures=figures, body=body)
+
+
+def _at_most(what: str, value: float, target: float, unit: str) -> Figure:
+    return Figure(
+        what=what, target=f"at most {target:g} {unit}".strip(), figure=_told(value, unit), met=value <= target
+    )
+
+
+def _at_least(what: str, value: float, target: float, unit: str) -> Figure:
+    return Figure(
+        what=what, target=f"at least {target:g} {unit}", figure=_told(value, unit), met=value >= target
+    )
+
+
+def _told(value: float, unit: str) -> str:
+    return f"{value:.0f} {unit}".strip() if value >= 100 or value == int(value) else f"{value:.2f} {unit}"

@@ -1,0 +1,56 @@
+"""`--pipeline inference`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from accidents.errors import SettingsError
+from accidents.settings import Params
+from commands.project import ROOT, console, on_stack
+
+
+def inference(
+    params: Params, stack: str, config: Path | None, given: str, output: Path | None, version: str | None,
+    reasons: str,
+) -> None:  # fmt: skip
+    """Check the input, run the pipeline on the stack, put the files where they belong, show what came out.
+
+    Parameters
+    ----------
+    given : what `--input` says.
+    output : the folder for the files; None for reports/inference/INPUT.
+    version : of the model; None for the champion.
+    reasons : all, alerts or none.
+    """
+    from accidents.batch import check_input, name_of
+    from pipelines.config import load_config
+
+    started = time.monotonic()
+    options = load_config("inference", stack, ROOT / "configs", config).options()
+    check_input(given, params.data)
+    folder = output or ROOT / "reports" / "inference" / name_of(given)
+    _check_output(folder)
+    on_stack(stack)
+    from pipelines import inference_summary
+    from pipelines.inference import inference as pipeline
+
+    run: Any = pipeline.with_options(**options)(
+        given=given,
+        data=params.data,
+        stage=params.stage,
+        version=version,
+        reasons=reasons,
+        n_bootstrap=params.evaluation.n_bootstrap,
+    )
+    inference_summary.export(run, folder)
+    inference_summary.show(run, folder, stack, time.monotonic() - started, console)
+
+
+def _check_output(folder: Path) -> None:
+    """Refuse to replace what is not the output of an earlier run."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "summary.json").exists():
+        raise SettingsError(f"--output {folder} holds other files, which would be lost: name a new folder.")
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"--output {folder} is a file: name a folder.")

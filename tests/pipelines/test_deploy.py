@@ -1,0 +1,123 @@
+"""Deploying as a person does it, and what may go wrong; the tests run in order."""
+
+import json
+import os
+import re
+import signal
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from accidents.bundle import load_bundle
+from accidents.golden import golden_of
+from tests.pipelines.conftest import Project, make_project
+
+pytestmark = [pytest.mark.slow, pytest.mark.server]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Two trained versions, the first one champion, nothing deployed."""
+    project = make_project(tmp_path_factory.mktemp("deploy") / "a project")
+    project("--pipeline", "train")
+    params = project.folder / "params.yaml"
+    params.write_text(params.read_text().replace("n_estimators: 60", "n_estimators: 50"))
+    project("--pipeline", "train")
+    project("--promote", "1")
+    yield project
+    project("--stop", check=False)
+    for daemon in daemons(project):
+        daemon.kill()
+
+
+def daemons(project: Project) -> list[psutil.Process]:
+    """Processes that were started from the project's folder of servers."""
+    folder = str(project.folder / ".serving")
+    return [one for one in psutil.process_iter() if folder in " ".join(command(one))]
+
+
+def command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def asked(url: str, project: Project) -> tuple[str, list[float]]:
+    """Version and probabilities that the endpoint gives for the golden rows of version 1."""
+    request = json.dumps(golden_of(load_bundle(bundle(project, 1)), rows=5).request()).encode()
+    sent = urllib.request.Request(url, request, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(sent, timeout=10) as answer:
+        body: dict[str, Any] = json.load(answer)
+    return body["model_version"], body["outputs"][0]["data"]
+
+
+def bundle(project: Project, version: int) -> Path:
+    """The stored bundle of a version: versions were trained in order."""
+    bundles = (project.folder / ".zenml" / "artifacts" / "build_bundle" / "bundle").glob("*/*/files")
+    return sorted(bundles, key=lambda path: path.stat().st_mtime)[version - 1]
+
+
+def url_in(said: str) -> str:
+    found = re.search(r"http://127\.0\.0\.1:\d+", said)
+    assert found, said
+    return f"{found[0]}/v2/models/accident-severity-dispatch/infer"
+
+
+def test_nothing_is_deployed_yet_and_status_says_what_to_do(project: Project) -> None:
+    assert "run.py --pipeline deploy" in project("--status").stdout
+
+
+def test_an_unknown_version_is_refused_by_name(project: Project) -> None:
+    done = project("--pipeline", "deploy", "--version", "9", check=False)
+    assert done.returncode == 1
+    assert "has no version '9'. There are: 1, 2" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_champion_serves_what_training_gave(project: Project) -> None:
+    said = project("--pipeline", "deploy").stdout
+    assert "1,000 golden rows" in said
+    version, probabilities = asked(url_in(said), project)
+    expected = golden_of(load_bundle(bundle(project, 1)), rows=5).p_severe
+    assert version == "1"
+    assert probabilities == pytest.approx(expected.tolist(), abs=1e-6)
+    assert "healthy" in project("--status").stdout
+
+
+def test_a_killed_server_is_told_and_deploy_brings_it_back(project: Project) -> None:
+    for daemon in daemons(project):
+        os.kill(daemon.pid, signal.SIGKILL)
+    assert "not running" in project("--status").stdout
+    said = project("--pipeline", "deploy").stdout
+    assert asked(url_in(said), project)[0] == "1"
+
+
+def test_the_endpoint_follows_a_champion_made_by_hand_and_back(project: Project) -> None:
+    said = project("--promote", "2").stdout
+    assert asked(url_in(said), project)[0] == "2"
+    said = project("--rollback").stdout
+    assert asked(url_in(said), project)[0] == "1"
+
+
+def test_an_altered_bundle_never_replaces_a_good_one(project: Project) -> None:
+    trees = bundle(project, 2) / "model" / "trees.txt"
+    good = trees.read_text()
+    trees.write_text(good.replace("leaf_value=", "leaf_value=9 ", 1))
+    done = project("--pipeline", "deploy", "--version", "2", check=False)
+    trees.write_text(good)
+    assert done.returncode == 1
+    assert "trees.txt is altered" in done.stderr
+    assert asked(url_in(project("--status").stdout), project)[0] == "1"
+
+
+def test_stop_leaves_nothing_behind_and_deploy_brings_it_back(project: Project) -> None:
+    assert daemons(project)
+    project("--stop")
+    assert daemons(project) == []
+    assert "not running" in project("--status").stdout
+    assert asked(url_in(project("--pipeline", "deploy").stdout), project)[0] == "1"
