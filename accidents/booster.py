@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from accidents.errors import BundleError
 
-_RAW, _CONTRIBUTIONS = 1, 3  # C_API_PREDICT_RAW_SCORE, C_API_PREDICT_CONTRIB
+_RAW = 1  # C_API_PREDICT_RAW_SCORE
 _FLOAT32 = 0
 _ONE_THREAD = b"num_threads=1"
 _ALL_THREADS = b"num_threads=0"  # what OMP_NUM_THREADS says
@@ -84,11 +84,7 @@ class Booster:
         """Raw scores (log-odds) of float32 [n, features], float64 [n]."""
         if len(matrix) == 1:
             return np.array([self._score_row(matrix[0])])
-        return self._predict(matrix, _RAW, 1)[:, 0]
-
-    def contributions(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """SHAP values in log-odds, float64 [n, features + 1]; the last column is the expected score."""
-        return self._predict(matrix, _CONTRIBUTIONS, self.features + 1)
+        return self._predict(matrix)
 
     def merged(self, others: Sequence[Booster]) -> Booster:
         """One booster with the trees of all: its score is the sum of theirs."""
@@ -123,18 +119,18 @@ class Booster:
             _check(_library().LGBM_BoosterPredictForMatSingleRowFast(*self._arguments))
             return float(self._out.value)
 
-    def _predict(self, matrix: npt.NDArray[np.float32], kind: int, width: int) -> npt.NDArray[np.float64]:
+    def _predict(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         rows = np.ascontiguousarray(matrix, dtype=np.float32)
         if rows.ndim != 2 or rows.shape[1] != self.features:
             raise BundleError(f"The trees need {self.features} columns, not a matrix of shape {rows.shape}.")
-        out = np.empty((len(rows), width), dtype=np.float64)
+        out = np.empty(len(rows), dtype=np.float64)
         threads = _ALL_THREADS if len(rows) >= _MANY_ROWS else _ONE_THREAD
         if len(rows):
             length = ctypes.c_int64()
             _check(
                 _library().LGBM_BoosterPredictForMat(
                     self._handle, ctypes.c_void_p(rows.ctypes.data), _FLOAT32,
-                    ctypes.c_int32(len(rows)), ctypes.c_int32(rows.shape[1]), 1, kind, 0, -1,
+                    ctypes.c_int32(len(rows)), ctypes.c_int32(rows.shape[1]), 1, _RAW, 0, -1,
                     ctypes.c_char_p(threads), ctypes.byref(length), ctypes.c_void_p(out.ctypes.data),
                 )
             )  # fmt: skip

@@ -1,12 +1,13 @@
 """The model: learnt neighbourhoods, LightGBM trees, calibration. Plain files, no pickle.
 
 Training uses LightGBM through scikit-learn's API. Loading and predicting need numpy and LightGBM's shared
-library only.
+library only, explaining needs numba too.
 """
 
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from accidents.booster import Booster
 from accidents.calibration import BetaCalibration
 from accidents.encoding import NAMED, PLACE, PlaceEncoder, cross_fit
 from accidents.errors import BundleError, DataError
+from accidents.explanation import Explainer
 from accidents.features import feature_names, features_of
 from accidents.progress import track
 
@@ -83,13 +85,21 @@ class Model:
 
         Raises DataError for another number of columns.
         """
-        score = self.booster.score(self.inputs(matrix)) / self.bags
-        return self.calibration.apply(1 / (1 + np.exp(-score)))
+        return self.probabilities(self.booster.score(self.inputs(matrix)))
+
+    def probabilities(self, scores: Doubles) -> Doubles:
+        """Calibrated P(severe) of the trees' raw scores, float64 [n]."""
+        return self.calibration.apply(1 / (1 + np.exp(-scores / self.bags)))
 
     def contributions(self, matrix: Floats) -> Doubles:
         """SHAP values in log-odds before calibration, float64 [n, len(columns) + 1]; last: expected score."""
-        contributions: Doubles = self.booster.contributions(self.inputs(matrix)) / self.bags
+        contributions: Doubles = self.explainer.contributions(self.inputs(matrix)) / self.bags
         return contributions
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """Explains the trees; made on first use, which takes a second, so a server asks for it at start."""
+        return Explainer(self.booster.text)
 
     def inputs(self, matrix: Floats) -> Floats:
         """What the trees see of a matrix [n, len(features)], float32 [n, len(columns)]."""
