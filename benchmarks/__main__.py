@@ -41,6 +41,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "scale": _own("benchmarks.scale"),
     "zenml_overhead": _own("benchmarks.zenml_overhead"),
     "serving": _own("benchmarks.serving"),
+    "soak": _own("benchmarks.soak"),
     "signal": _own("benchmarks.sample_signal"),
     "real_2018": _printed(
         "benchmarks.real_2018",

@@ -49,7 +49,7 @@ def run(options: Options) -> Outcome:
                     loads.setdefault((way, clients), []).append(load(url, bodies, clients, seconds, headers))
                     if (way, clients) == ("api", 1):
                         spent.append(_spent(before, _metrics(place)))
-        floor = _floor(place.bundle, _accidents(place.bundle))
+        floor = _floor(place.bundle, accidents_of(place.bundle))
     return _outcome({key: _median(found) for key, found in loads.items()}, floor, spent, rounds, seconds)
 
 
@@ -63,7 +63,7 @@ def _way(place: Served, way: str) -> tuple[str, list[Any], dict[str, str]]:
         return place.mlflow, [{"dataframe_split": _split(row.features)} for row in rows], {}
     reasons = "true" if way == "api with reasons" else "false"
     key = {"X-API-Key": place.key}
-    return f"{place.api}/predict?reasons={reasons}", _accidents(place.bundle), key
+    return f"{place.api}/predict?reasons={reasons}", accidents_of(place.bundle), key
 
 
 def _split(features: pd.DataFrame) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _split(features: pd.DataFrame) -> dict[str, Any]:
     return {"columns": list(rows.columns), "data": rows.to_numpy().tolist()}
 
 
-def _accidents(bundle: Path) -> list[dict[str, Any]]:
+def accidents_of(bundle: Path) -> list[dict[str, Any]]:
     """Accidents as a person would tell them, like those of the bundle's reference."""
     reference = pd.read_parquet(bundle / "reference.parquet").head(ROWS)
     return [_accident(row) for row in reference.to_dict("records")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -105,4 +107,11 @@ def test_codes_agree_with_the_shared_code_list(baac: Path) -> None:
         theirs = shared[raw_table(table)]["columns"]
         assert {each.raw for each in columns(table)} == set(theirs)
         for each in columns(table):
-            assert dict(each.codes) == theirs[each.raw].get("codes", {}), each.raw
+            their_codes = theirs[each.raw].get("codes", {})
+            assert without_accents(each.codes) == without_accents(their_codes), each.raw
+
+
+def without_accents(codes: Mapping[str, str]) -> dict[str, str]:
+    """Departments have their accents here."""
+    plain = {code: unicodedata.normalize("NFD", word) for code, word in codes.items()}
+    return {code: word.encode("ascii", "ignore").decode() for code, word in plain.items()}

@@ -54,7 +54,7 @@ def test_the_heaviest_come_first_and_the_weightless_not_at_all():
     [
         ({"department": "2A"}, "accident history of this place (Corse-du-Sud)",
          "historique des accidents en ce lieu (Corse-du-Sud)"),
-        ({"department": "07"}, "accident history of this place (Ardeche)",
+        ({"department": "07"}, "accident history of this place (Ardèche)",
          "historique des accidents en ce lieu (Ardèche)"),
         ({"latitude": 48.0, "longitude": 2.0}, "accident history of this place",
          "historique des accidents en ce lieu"),
