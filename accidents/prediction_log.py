@@ -1,0 +1,207 @@
+"""Every prediction that was answered, and what became of the accidents.
+
+    log = PredictionLog("sqlite:///.serving/predictions.db")
+    log.create()
+    log.write([Prediction(...)])
+    log.add_labels([Label(accident_id="2026-000123", severe=True)])
+    for row in log.read(last=10_000): ...
+
+All times are aware and in UTC. Tables: accidents/prediction_tables.py; what survives a crash:
+accidents/prediction_database.py.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Select, bindparam, func, select, text
+
+from accidents.prediction_database import PredictionDatabase
+from accidents.prediction_labels import Label, NewestLabels, add_labels
+from accidents.prediction_tables import (
+    PREDICTIONS,
+    PredictionLogError,
+    check_aware,
+    check_text,
+    unfit,
+)
+
+__all__ = ["Label", "Prediction", "PredictionLog", "PredictionLogError", "Row", "to_row"]
+
+Row = dict[str, Any]  # a row of the table `predictions`, its mappings as JSON text
+REQUEST_ID = re.compile(r"[0-9a-f]{32}")
+PAGE = 1000  # rows fetched, or labels looked up, at a time
+# As text, for SQLAlchemy compiles its own ON CONFLICT anew at every commit, which costs three times as much.
+INSERT = text(
+    f"INSERT INTO predictions ({', '.join(PREDICTIONS.c.keys())}) "
+    f"VALUES (:{', :'.join(PREDICTIONS.c.keys())}) ON CONFLICT DO NOTHING"
+).bindparams(*(bindparam(column.name, type_=column.type) for column in PREDICTIONS.c))
+TEXTS = ("accident_id", "stage", "model_name", "model_version", "model_digest", "band", "key_name")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answered prediction.
+
+    request_id: uuid4 as 32 hexadecimal digits; created: aware; probability: 0 to 1; accident: as given to
+    `build_one`; features: as `build_one` returns them, where NaN and None are not known; key_name: whose key.
+    """
+
+    request_id: str
+    accident_id: str | None
+    created: datetime
+    stage: str
+    model_name: str
+    model_version: str
+    model_digest: str
+    probability: float
+    band: str
+    alert: bool
+    accident: Mapping[str, Any]
+    features: Mapping[str, float | None]
+    key_name: str | None = None
+
+
+class PredictionLog:
+    """Predictions and their labels in SQLite or PostgreSQL. Safe to share among threads.
+
+    Every method raises PredictionLogError when the database is gone, full, locked, or of another version.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Opens nothing yet. `url`: sqlite:///FILE, relative to the project's folder, or postgresql://..."""
+        self._database = PredictionDatabase(url)
+        self.place = self._database.place
+
+    def create(self) -> None:
+        """Make the log where there is none yet; what is there stays."""
+        self._database.create()
+
+    def check(self) -> None:
+        """Raise PredictionLogError unless the log is there, answers, and is of our version."""
+        self._database.check()
+
+    def write(self, records: Sequence[Prediction]) -> None:
+        """Commit all of them or none. A request_id that is there already is left as it is."""
+        self.write_rows([to_row(record) for record in records])
+
+    def write_rows(self, rows: Sequence[Row]) -> None:
+        """As `write`, of rows made by `to_row`."""
+        if rows:
+            self._database.run(lambda connection: connection.execute(INSERT, rows), write=True)
+
+    def add_labels(self, labels: Sequence[Label]) -> list[str]:
+        """Commit labels, and say of each what it was.
+
+        Returns
+        -------
+        for each label: "recorded" (the first), "unchanged" (nothing new, not stored again), "corrected"
+        (another was there; its row stays, the new one counts) or "unknown" (no such prediction; not stored).
+        """
+        parts = [labels[start : start + PAGE] for start in range(0, len(labels), PAGE)]
+        return self._database.run(
+            lambda connection: [status for part in parts for status in add_labels(connection, part)],
+            write=True,
+        )
+
+    def count(self) -> int:
+        """How many predictions there are."""
+        query = select(func.count()).select_from(PREDICTIONS)
+        return self._database.run(lambda connection: connection.execute(query).scalar_one(), write=False)
+
+    def read(
+        self, since: datetime | None = None, until: datetime | None = None, last: int | None = None
+    ) -> Iterator[Mapping[str, Any]]:
+        """Predictions in the order of time, streamed from one snapshot.
+
+        Parameters
+        ----------
+        since, until : aware; created at or after `since` and before `until`.
+        last : only the newest so many of these.
+
+        Yields
+        ------
+        the fields of `Prediction`, and `severe` (None: no label yet) and `labelled` (when the label came).
+        """
+        for name, moment in (("since", since), ("until", until)):
+            if moment is not None:
+                check_aware(name, moment)
+        query = _query(since, until, last)
+        with self._database.reading() as connection:
+            found = connection.execute(query, execution_options={"yield_per": PAGE})
+            for page in found.mappings().partitions():
+                # A page's labels at a time: as a join, PostgreSQL plans it for hours.
+                labels = NewestLabels(connection, page)
+                for row in page:
+                    yield _from_row(row) | labels.of(row)
+
+    def close(self) -> None:
+        """Give back all connections; a later call opens new ones."""
+        self._database.close()
+
+
+def to_row(prediction: Prediction) -> Row:
+    """The row of a prediction, checked, so that the database has no reason of its own to refuse it.
+
+    Raises
+    ------
+    PredictionLogError : a field is not what `Prediction` says; names the field.
+    """
+    if not REQUEST_ID.fullmatch(prediction.request_id):
+        raise unfit("request_id", prediction.request_id, "32 hexadecimal digits, as uuid4().hex gives")
+    if not 0 <= prediction.probability <= 1:
+        raise unfit("probability", prediction.probability, "0 to 1")
+    if any(value is not None and math.isinf(value) for value in prediction.features.values()):
+        raise unfit("features", "an infinity", "finite numbers, or None")
+    check_aware("created", prediction.created)
+    for name in TEXTS:
+        check_text(name, getattr(prediction, name))
+    return {
+        "request_id": prediction.request_id,
+        "accident_id": prediction.accident_id,
+        "created": prediction.created,
+        "stage": prediction.stage,
+        "model_name": prediction.model_name,
+        "model_version": prediction.model_version,
+        "model_digest": prediction.model_digest,
+        "probability": float(prediction.probability),
+        "band": prediction.band,
+        "alert": bool(prediction.alert),
+        "accident": _json("accident", prediction.accident),
+        "features": _json("features", prediction.features),
+        "key_name": prediction.key_name,
+    }
+
+
+def _from_row(row: Mapping[Any, Any]) -> dict[str, Any]:
+    values = dict(row)
+    values["accident"] = orjson.loads(values["accident"])
+    values["features"] = orjson.loads(values["features"])
+    return values
+
+
+def _json(name: str, value: Mapping[str, Any]) -> str:
+    """JSON text; the shortest that gives back each double, so float32 too. NaN becomes null."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError as error:
+        raise unfit(name, str(error), "what JSON can say") from None
+
+
+def _query(since: datetime | None, until: datetime | None, last: int | None) -> Select[Any]:
+    time = (PREDICTIONS.c.created, PREDICTIONS.c.request_id)
+    chosen = select(PREDICTIONS)
+    if since is not None:
+        chosen = chosen.where(PREDICTIONS.c.created >= since)
+    if until is not None:
+        chosen = chosen.where(PREDICTIONS.c.created < until)
+    if last is None:
+        return chosen.order_by(*time)
+    newest = chosen.order_by(*(column.desc() for column in time)).limit(max(last, 0)).subquery()
+    return select(newest).order_by(newest.c.created, newest.c.request_id)

@@ -1,0 +1,1 @@
+"""The HTTP API that people and programs call: `python -m serving.api`, with requirements/api.txt."""

@@ -1,0 +1,197 @@
+"""The keys callers present: made, hashed, checked and revoked. The file holds no key, only hashes."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from accidents.errors import AccidentsError
+
+PREFIX = "acc_"  # so that a key that leaked into a file or a log is recognised
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+VERSION = 1
+TOO_OPEN = 0o037  # what others may do, and the group beyond reading
+
+
+class KeysError(AccidentsError):
+    """The file of keys cannot be trusted or changed, or a name in it is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    name: str
+    # SHA-256 alone is enough: a key is 256 random bits, so there is nothing to guess and no word list to try.
+    # A slow, salted hash protects passwords that people choose, and would cost every request its time.
+    sha256: str
+    created: str
+
+
+class Keys:
+    """The keys in a file, read again whenever the file changes."""
+
+    def __init__(self, path: Path) -> None:
+        """A missing file is no error: no key was made yet.
+
+        Raises
+        ------
+        KeysError : the file is there, but damaged or open to others.
+        """
+        self._path = path
+        self._seen: tuple[int, ...] | None = None  # of the file as last read
+        self._known: dict[str, bytes] = {}
+        self._refresh()
+
+    def any(self) -> bool:
+        """Whether callers must present a key. True from the first key on, also when all were revoked or the
+        file vanishes under a running process: that must not open the API."""
+        self._refresh()
+        return self._seen is not None
+
+    def names(self) -> list[str]:
+        """The names of the keys that are valid, in the order they were made."""
+        self._refresh()
+        return list(self._known)
+
+    def check(self, presented: str) -> str | None:
+        """The name of the key, or None if there is no such key. The time it takes tells nothing of the keys.
+
+        Raises
+        ------
+        KeysError : the file is damaged or open to others, so that no key can be trusted.
+        """
+        self._refresh()
+        digest = _digest(presented)
+        found = None
+        for name, known in self._known.items():  # to the end, also when found
+            if hmac.compare_digest(digest, known):
+                found = name
+        return found
+
+    def new(self, name: str) -> str:
+        """Make a key of this name and return it: it is shown this once.
+
+        Raises
+        ------
+        KeysError : the name is taken or not a name; the file cannot be read or written.
+        """
+        if not NAME.fullmatch(name):
+            raise KeysError(f"{name!r:.100} cannot name a key: use up to 64 of A-Z a-z 0-9 . _ -")
+        key = PREFIX + secrets.token_urlsafe(32)
+        with self._changing() as keys:
+            if any(known.name == name for known in keys):
+                raise KeysError(
+                    f"There is a key named {name!r} in {self._path}: revoke it, or take another name."
+                )
+            keys.append(_Key(name, _digest(key).hex(), datetime.now(UTC).isoformat(timespec="seconds")))
+        return key
+
+    def revoke(self, name: str) -> None:
+        """Make the key of this name invalid, here and in every running API that reads this file.
+
+        Raises
+        ------
+        KeysError : there is no such key; the file cannot be read or written.
+        """
+        with self._changing() as keys:
+            left = [key for key in keys if key.name != name]
+            if len(left) == len(keys):
+                names = ", ".join(key.name for key in keys) or "none"
+                raise KeysError(f"There is no key named {name!r:.100} in {self._path}. There are: {names}.")
+            keys[:] = left
+
+    def _refresh(self) -> None:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return  # what was known stays known
+        except OSError as error:
+            raise KeysError(
+                f"The keys {self._path} cannot be read: {error.strerror}. Correct its rights."
+            ) from None
+        signature = (found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns)
+        if signature != self._seen:
+            self._known = {key.name: bytes.fromhex(key.sha256) for key in _read(self._path)}
+            self._seen = signature
+
+    @contextmanager
+    def _changing(self) -> Iterator[list[_Key]]:
+        """The keys as they are, to be changed in place and written; one process at a time."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX)  # of the folder: the file itself is replaced
+                keys = _read(self._path) if self._path.exists() else []
+                yield keys
+                _write(self._path, keys)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise KeysError(
+                f"The keys {self._path} cannot be changed: {error.strerror}. "
+                "Correct the rights of the file and its folder."
+            ) from None
+        self._refresh()
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
+
+
+def _read(path: Path) -> list[_Key]:
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read()
+    except OSError as error:
+        raise KeysError(f"The keys {path} cannot be read: {error.strerror}. Correct its rights.") from None
+    if mode & TOO_OPEN:
+        raise KeysError(f"Others may read or change the keys {path} (mode {mode:03o}). Run: chmod 600 {path}")
+    try:
+        return _parse(content)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise KeysError(
+            f"The keys {path} are damaged ({type(error).__name__}: {error}). "
+            "Restore the file, or delete it and make new keys with: python run.py --new-key NAME"
+        ) from None
+
+
+def _parse(content: bytes) -> list[_Key]:
+    document = json.loads(content)
+    if document["version"] != VERSION:
+        raise ValueError(f"version {document['version']!r}, not {VERSION}")
+    keys = [_Key(**entry) for entry in document["keys"]]
+    for key in keys:
+        if not NAME.fullmatch(key.name) or len(bytes.fromhex(key.sha256)) != hashlib.sha256().digest_size:
+            raise ValueError(f"the entry {key.name!r:.100}")
+    if len({key.name for key in keys}) < len(keys):
+        raise ValueError("a name occurs twice")
+    return keys
+
+
+def _write(path: Path, keys: list[_Key]) -> None:
+    """Whole or not at all, and on the disk before this returns."""
+    document = json.dumps({"version": VERSION, "keys": [asdict(key) for key in keys]}, indent=2)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(
+            os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+        ) as file:
+            file.write(document + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        with suppress(FileNotFoundError):
+            beside.unlink()
