@@ -1,4 +1,4 @@
-"""Test-year accidents on the map: predicted and actual severity side by side, on the same colours."""
+"""Accidents on the map: predicted severity, beside the actual one where it is known, on the same colours."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ OVERSEAS: Mapping[str, Box] = {
 }
 FEWEST = 5  # accidents in a hexagon; with fewer its share says nothing
 FEWEST_OVERSEAS = 50  # accidents for an inset
+ENOUGH = 1_000  # accidents on a map; of fewer each is shown
 COLOURS, TOO_FEW = "viridis_r", "#EBEBEB"
 
 
@@ -40,38 +41,55 @@ def severity_map(latitude: Array, longitude: Array, y: Array, p: Array) -> Figur
     ----------
     latitude, longitude : degrees WGS84, NaN where not known, shape (n,); y : 0 or 1; p : P(severe).
     """
+    return _draw_maps(
+        latitude, longitude, p, {"Predicted: mean P(severe)": p, "Actual: share severe": y}, FEWEST
+    )
+
+
+def predicted_map(latitude: Array, longitude: Array, p: Array) -> Figure:
+    """Mean predicted P(severe) per hexagon; of few accidents each hexagon is coloured, however few it has.
+
+    The arguments are those of `severity_map`.
+    """
+    fewest = FEWEST if len(p) >= ENOUGH else 1
+    return _draw_maps(latitude, longitude, p, {"Mean predicted P(severe)": p}, fewest)
+
+
+def _draw_maps(
+    latitude: Array, longitude: Array, p: Array, sides: Mapping[str, Array], fewest: int
+) -> Figure:
+    """One map a side, by its title; `p` decides on the colours."""
     insets = [
         name for name, box in OVERSEAS.items() if _within(latitude, longitude, box).sum() >= FEWEST_OVERSEAS
     ]
-    figure = Figure(figsize=(WIDTH, 7.4 + (1.5 if insets else 0)), dpi=DPI, layout="constrained")
+    width = WIDTH if len(sides) > 1 else WIDTH * 0.65
+    figure = Figure(figsize=(width, 7.4 + (1.5 if insets else 0)), dpi=DPI, layout="constrained")
     figure.suptitle(
         "Where accidents are severe", x=0.012, ha="left", fontsize=18, fontweight="bold", color=INK
     )
     top = float(np.clip(np.ceil(np.quantile(p, 0.98) * 10) / 10, 0.2, 1))
-    layout = figure.subplot_mosaic(_mosaic(insets), height_ratios=[5.2, 1] if insets else [1])
-    for side, (title, values) in {
-        "p": ("Predicted: mean P(severe)", p),
-        "y": ("Actual: share severe", y),
-    }.items():
+    layout = figure.subplot_mosaic(_mosaic(insets, len(sides)), height_ratios=[5.2, 1] if insets else [1])
+    for side, (title, values) in enumerate(sides.items()):
         for name in insets:
-            _draw(layout[side + name], latitude, longitude, values, OVERSEAS[name], top)
-            _frame(layout[side + name], name)
-        drawn = _draw(layout[side], latitude, longitude, values, MAINLAND, top)
-        layout[side].set_title(title, loc="left", fontsize=14, color=INK)
+            _draw(layout[f"{side}{name}"], latitude, longitude, values, OVERSEAS[name], top, fewest)
+            _frame(layout[f"{side}{name}"], name)
+        drawn = _draw(layout[str(side)], latitude, longitude, values, MAINLAND, top, fewest)
+        layout[str(side)].set_title(title, loc="left", fontsize=14, color=INK)
     bar = figure.colorbar(drawn, ax=list(layout.values()), orientation="horizontal", aspect=60, shrink=0.6,
                           extend="max", format=PercentFormatter(1, decimals=0))  # fmt: skip
     placed = int(np.isfinite(latitude).sum())
-    label = f"severe accidents (pale: fewer than {FEWEST}); {placed:,} of {len(p):,} accidents have a place"
+    pale = f" (pale: fewer than {fewest})" if fewest > 1 else ""
+    label = f"severe accidents{pale}; {placed:,} of {len(p):,} accidents have a place"
     bar.set_label(label, fontsize=12, color=INK)
     bar.outline.set_visible(False)
     return figure
 
 
-def _mosaic(insets: list[str]) -> list[Any]:
-    """Two maps side by side, each above its row of overseas insets."""
+def _mosaic(insets: list[str], sides: int) -> list[Any]:
+    """The maps side by side, each above its row of overseas insets."""
     wide = max(len(insets), 1)
-    maps = [["p"] * wide + ["y"] * wide]
-    return [*maps, [side + name for side in "py" for name in insets]] if insets else maps
+    maps = [[str(side) for side in range(sides) for _ in range(wide)]]
+    return [*maps, [f"{side}{name}" for side in range(sides) for name in insets]] if insets else maps
 
 
 def _frame(axes: Axes, name: str) -> None:
@@ -81,7 +99,7 @@ def _frame(axes: Axes, name: str) -> None:
 
 
 def _draw(
-    axes: Axes, latitude: Array, longitude: Array, values: Array, box: Box, top: float
+    axes: Axes, latitude: Array, longitude: Array, values: Array, box: Box, top: float, fewest: int
 ) -> PolyCollection:
     """Hexagons as small as the accidents in the box allow; pale where there are too few to tell."""
     south, north, west, east = box
@@ -98,7 +116,7 @@ def _draw(
         "linewidths": 0.2,
     }
     axes.hexbin(x, y, mincnt=1, cmap=ListedColormap([TOO_FEW]), **grid)
-    drawn = axes.hexbin(x, y, C=shown, mincnt=FEWEST, cmap=COLOURS, vmin=0, vmax=top, **grid)
+    drawn = axes.hexbin(x, y, C=shown, mincnt=fewest, cmap=COLOURS, vmin=0, vmax=top, **grid)
     axes.set(xlim=(west, east), ylim=(south, north), aspect=stretch, xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     return drawn

@@ -1,0 +1,38 @@
+"""Inference: score a raw year, or a file of accidents, with the champion or a version asked for."""
+
+from __future__ import annotations
+
+from zenml import pipeline
+from zenml.enums import ExecutionMode, StackComponentType
+
+from accidents.settings import DataSettings
+from pipelines.progress import step_started
+from pipelines.train import has
+from steps.build_input_features import build_input_features
+from steps.check_drift import check_drift
+from steps.load_input import load_input
+from steps.load_version import load_version
+from steps.report_predictions import report_predictions
+from steps.score_accidents import score_accidents
+
+
+@pipeline(name="inference", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
+def inference(
+    given: str, data: DataSettings, stage: str, version: str | None, reasons: str, n_bootstrap: int
+) -> None:
+    """Score every row that can be scored and set the others aside.
+
+    Parameters
+    ----------
+    given : a year such as "2022" (from the source in `data`), a folder of published files of one year, or a
+        CSV or Parquet file with one row an accident.
+    version : of the model; None for the champion.
+    reasons : which accidents are explained: all, alerts or none.
+    n_bootstrap : draws for the intervals, where the input tells how the accidents ended.
+    """
+    bundle, version_facts = load_version(stage, version)
+    intake = load_input(given, data)
+    features = build_input_features(intake, stage)
+    drift = check_drift(features, bundle, stage) if has(StackComponentType.DATA_VALIDATOR) else None
+    predictions, _ = score_accidents(features, intake, bundle, version_facts, reasons)
+    report_predictions(predictions, features, intake, bundle, version_facts, n_bootstrap, drift)

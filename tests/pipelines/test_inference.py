@@ -1,0 +1,108 @@
+"""The inference pipeline as people run it: the tests of this file run in order, on one project."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.pipelines.conftest import Project
+
+pytestmark = pytest.mark.slow
+
+FILES = {"predictions.parquet", "predictions.csv", "set_aside.csv", "drift.json", "drift.html",
+         "summary.json", "report.html", "map.png"}  # fmt: skip
+CALLS = """accident_id;time;latitude;longitude;department;light;speed_limit;pedestrian;cars;colour
+a1;2024-03-02T18:30;48,85;2,35;75;daylight;50;1;1;red
+a2;2024-02-30T18:30;;;2A;purple;80;0;2;blue
+a3;;;;59;1;50;0;1;green
+a1;2024-03-02T05:30;;;59;nuit sans éclairage public;80;;;
+"""
+
+
+def summary(folder: Path) -> dict:
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def test_without_a_champion_nothing_is_scored_and_the_remedy_is_named(project: Project) -> None:
+    done = project("--pipeline", "inference", "--input", "2022", check=False)
+    assert done.returncode == 1
+    assert "no champion yet" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (project.folder / "reports" / "inference").exists()
+
+
+def test_a_raw_year_is_scored_whole_and_compared_with_how_it_turned_out(project: Project) -> None:
+    project("--pipeline", "train")
+    done = project("--pipeline", "inference", "--input", "2022", "--reasons", "alerts")
+    folder = project.folder / "reports" / "inference" / "2022"
+    assert {path.name for path in folder.iterdir()} >= FILES
+    found = summary(folder)
+    assert (found["rows"], found["scored"], found["set_aside"]) == (4_000, 4_000, 0)
+    assert found["drift"]["verdict"] == "stable"
+    # The year that the champion was tested on: the very accidents, so the very figures.
+    tested = json.loads((project.folder / "reports" / "metrics.json").read_text())
+    assert found["outcome"]["metrics"]["roc_auc"]["value"] == pytest.approx(tested["roc_auc"], abs=1e-12)
+    predictions = pd.read_parquet(folder / "predictions.parquet")
+    assert predictions["row"].tolist() == list(range(1, 4_001))
+    assert (predictions["reasons"] != "").tolist() == predictions["alert"].tolist()
+    assert "As it turned out" in done.stdout
+    assert f"{found['alerts']:,} alerts" in done.stdout
+
+
+def test_a_year_that_the_model_learnt_from_is_said_to_be_one(project: Project) -> None:
+    done = project("--pipeline", "inference", "--input", "2021", "--reasons", "none")
+    assert "learnt from 12 of these 12 months" in done.stdout
+
+
+def test_a_file_is_scored_as_far_as_it_can_be(project: Project) -> None:
+    (project.folder / "calls.csv").write_text(CALLS, encoding="latin-1")
+    done = project(
+        "--pipeline", "inference", "--input", "calls.csv", "--version", "1", "--output", "out/calls"
+    )
+    folder = project.folder / "out" / "calls"
+    predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
+    assert predictions["row"].tolist() == [1, 2, 4]
+    assert predictions["accident_id"].tolist() == ["a1", "a2", "a1"]
+    assert predictions["colour"].tolist() == ["red", "blue", ""]
+    assert "light 'purple'" in predictions["notes"][1]
+    assert "row 1 has the same accident_id" in predictions["notes"][2]
+    assert predictions["reasons"].str.contains(r"\([+-]").all()
+    assert pd.read_csv(folder / "set_aside.csv")["accident_id"].tolist() == ["a3"]
+    assert summary(folder)["drift"]["verdict"] == "not comparable"
+    assert "1 set aside" in done.stdout
+    assert "colour" in done.stdout
+
+
+def test_what_cannot_be_scored_leaves_what_was_there_alone(project: Project) -> None:
+    (project.folder / "empty.csv").write_text("")
+    (project.folder / "mine").mkdir()
+    (project.folder / "mine" / "thesis.txt").write_text("years of work")
+    refused = [
+        (("--input", "empty.csv", "--output", "out/calls"), "is empty"),
+        (("--input", "calls.csv", "--output", "mine"), "holds other files"),
+        (("--input", "run.py"), ".csv"),
+        (("--input", "calls.csv", "--version", "99"), "has no version '99'"),
+    ]
+    for words, message in refused:
+        done = project("--pipeline", "inference", *words, check=False)
+        assert done.returncode == 1, words
+        assert message in done.stderr.replace("\n", " "), words
+        assert "Traceback" not in done.stderr
+    assert (project.folder / "out" / "calls" / "predictions.csv").exists()
+    assert (project.folder / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_the_run_shows_its_report_in_the_dashboard(project: Project) -> None:
+    printed = project.python(
+        """
+from zenml.client import Client
+runs = Client().list_pipeline_runs(pipeline="inference", status="completed", sort_by="desc:created")
+run = runs.items[0]
+report = run.steps["report_predictions"].outputs["inference_report"][0]
+print(*(one.uri.rsplit("/", 1)[-1] for one in report.visualizations))
+print(run.steps["score_accidents"].outputs["predictions"][0].load().shape[0])
+"""
+    )
+    assert {"report.html", "map.png", "drift.html"} <= set(printed.split())
+    assert printed.split()[-1] == "3"
