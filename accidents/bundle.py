@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from accidents.bands import DEFAULT_BANDS
+from accidents.bands import DEFAULT_BANDS, check_bands
 from accidents.errors import BundleError
 from accidents.features.declared import Feature, features_of
 from accidents.model import Model
@@ -68,7 +68,7 @@ class Bundle:
     @property
     def bands(self) -> Mapping[str, float]:
         """Lower edge of P(severe) of each band; bundles of before 0.2 have none of their own."""
-        return dict(self.facts.get("bands", DEFAULT_BANDS))
+        return check_bands(self.facts.get("bands", DEFAULT_BANDS))
 
     def predict(self, matrix: np.ndarray) -> np.ndarray:
         """P(severe) of each row of a float32 matrix [n, len(features)]; missing is NaN."""

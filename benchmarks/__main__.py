@@ -42,6 +42,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "zenml_overhead": _own("benchmarks.zenml_overhead"),
     "serving": _own("benchmarks.serving"),
     "soak": _own("benchmarks.soak"),
+    "batch": _own("benchmarks.batch"),
     "signal": _own("benchmarks.sample_signal"),
     "real_2018": _printed(
         "benchmarks.real_2018",

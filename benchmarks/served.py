@@ -47,7 +47,7 @@ def served(quick: bool) -> Iterator[Served]:
     with tempfile.TemporaryDirectory(prefix="served-") as place:
         folder = copy_project(Path(place) / "project", SMALL if quick else None)
         _any_ports(folder / "stacks" / "local.yaml")
-        project = _Project(folder)
+        project = Project(folder)
         project.run("--pipeline", "train")
         project.run("--promote", "1")  # whatever the gates say of it
         project.run("--pipeline", "deploy")
@@ -69,7 +69,9 @@ def served(quick: bool) -> Iterator[Served]:
             project.run("--stop")
 
 
-class _Project:
+class Project:
+    """A copy of the project and its command line."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.api_port, self.mlflow_port = _free_port(), _free_port()

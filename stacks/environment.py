@@ -70,10 +70,18 @@ def prepare_environment(root: Path) -> Path:
     }
     for name, value in {**places, **_NO_TELEMETRY, **_QUIET, **_THREADS}.items():
         os.environ.setdefault(name, value)
+    _put_own_programs_on_path()
     for logger, beginning in _NOISE.items():
         logging.getLogger(logger).addFilter(_Noise(beginning))
     _keep_to_own_store(store_folder())
     return store_folder()
+
+
+def _put_own_programs_on_path() -> None:
+    """MLflow's server starts `uvicorn` by name, which is not found unless the environment is activated."""
+    own, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
+    if own not in path.split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([own, path])
 
 
 @dataclass(frozen=True)

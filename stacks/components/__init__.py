@@ -17,4 +17,9 @@ FLAVORS = (
         name="evidently_modern",
         source="stacks.components.evidently_flavor.EvidentlyModernFlavor",
     ),
+    OwnFlavor(
+        type="model_deployer",
+        name="mlserver",
+        source="stacks.components.mlserver_flavor.MLServerDeployerFlavor",
+    ),
 )

@@ -21,9 +21,16 @@ def stack_file(tmp_path: Path) -> StackWriter:
     """Write a stack file with these components (and the two every stack has); return its folder."""
 
     def write(name: str, extra: dict[str, Any] | None = None, **components: dict[str, Any]) -> Path:
-        needed = {"orchestrator": {"flavor": "local"}, "artifact_store": {"flavor": "local"}}
-        content = {"name": name, "description": "A test.", "components": needed | components} | (extra or {})
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-        return tmp_path
+        return write_stack(tmp_path, name, extra, **components)
 
     return write
+
+
+def write_stack(
+    folder: Path, name: str, extra: dict[str, Any] | None = None, **components: dict[str, Any]
+) -> Path:
+    """The same into a folder."""
+    needed = {"orchestrator": {"flavor": "local"}, "artifact_store": {"flavor": "local"}}
+    content = {"name": name, "description": "A test.", "components": needed | components} | (extra or {})
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    return folder

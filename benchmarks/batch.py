@@ -1,0 +1,102 @@
+"""How fast a year of accidents is scored in bulk: the whole command, and scoring alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.child import measure
+from benchmarks.document import Figure, Outcome, table
+from benchmarks.options import FULL_YEAR, Options
+from benchmarks.project_copy import copy_project
+from benchmarks.served import SMALL, Project
+
+TITLE = "Scoring a year in bulk"
+MOST_SECONDS = 30.0
+LEAST_ROWS = 100_000.0
+YEAR = "2023"
+
+
+def run(options: Options) -> Outcome:
+    """Train once, then score a full-size year it has not seen; the year's files are there beforehand."""
+    accidents, rounds = (3_000, 1) if options.quick else (FULL_YEAR, 3)
+    with tempfile.TemporaryDirectory(prefix="batch-") as place:
+        folder = copy_project(Path(place) / "project", SMALL if options.quick else None)
+        project = Project(folder)
+        project.run("--pipeline", "train")
+        project.run("--promote", "1")
+        text = (folder / "params.yaml").read_text(encoding="utf-8")
+        big = re.sub(r"accidents_per_year: \d+", f"accidents_per_year: {accidents}", text)
+        (folder / "big.yaml").write_text(big, encoding="utf-8")
+        _seconds(project, "none")  # makes the year, and compiles
+        seconds = statistics.median(_seconds(project, "none") for _ in range(rounds))
+        explained = _seconds(project, "all")
+        bundle = next((folder / ".zenml/artifacts/build_bundle/bundle").glob("*/*/files"))
+        alone = measure("benchmarks.batch:score_alone", bundle=str(bundle), rows=accidents).result
+    figures = (
+        Figure(
+            what=f"A year of {accidents:,} accidents read, validated, drift-checked and scored",
+            target=f"at most {MOST_SECONDS:g} s",
+            figure=f"{seconds:.1f} s",
+            met=seconds <= MOST_SECONDS,
+        ),
+        Figure(what="The same with reasons for every accident", target="", figure=f"{explained:.1f} s"),
+        Figure(
+            what="Scoring alone, one core",
+            target=f"at least {LEAST_ROWS:,.0f} rows/s",
+            figure=f"{alone['fast']:,.0f} rows/s",
+            met=alone["fast"] >= LEAST_ROWS,
+        ),
+    )
+    about = (
+        f"`python run.py --pipeline inference --input {YEAR} --reasons none` on a sample year, from "
+        f"the start of Python to the written report, median of {rounds}; the raw files are there. Scoring alone: a "
+        "matrix of features in, calibrated probabilities out, place encoding and the reading of the trees "
+        "included, on one core."
+    )
+    rows = [
+        ("bit masks in numba (ours)", f"{alone['fast']:,.0f}", f"{alone['fast'] / alone['lightgbm']:.1f}"),
+        ("LightGBM's library", f"{alone['lightgbm']:,.0f}", "1"),
+    ]
+    body = table(("scoring alone", "rows/s", "ratio"), rows)
+    body += f"\n\nLargest difference between the two: {alone['difference']:g}."
+    return Outcome(about=about, figures=figures, body=body)
+
+
+def _seconds(project: Project, reasons: str) -> float:
+    started = time.perf_counter()
+    project.run("--pipeline", "inference", "--input", YEAR, "--params", "big.yaml", "--reasons", reasons)
+    return time.perf_counter() - started
+
+
+def score_alone(bundle: str, rows: int) -> dict[str, Any]:
+    """Rows per second of both ways, on one core, on rows of the bundle's reference repeated."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import numpy as np
+    import pandas as pd
+
+    from accidents.bundle import load_bundle
+    from accidents.scoring import probabilities
+
+    loaded = load_bundle(Path(bundle))
+    reference = pd.read_parquet(loaded.folder / "reference.parquet")[loaded.features].to_numpy(np.float32)
+    matrix = np.resize(reference, (max(rows, 20_000), reference.shape[1]))
+    fast = probabilities(loaded.model, matrix)  # compiles
+    speeds = {}
+    for name, way in {
+        "fast": lambda: probabilities(loaded.model, matrix),
+        "lightgbm": lambda: loaded.predict(matrix),
+    }.items():
+        passes = []
+        for _ in range(3):
+            started = time.perf_counter()
+            way()
+            passes.append(len(matrix) / (time.perf_counter() - started))
+        speeds[name] = statistics.median(passes)
+    return {**speeds, "difference": float(np.abs(fast - loaded.predict(matrix)).max())}

@@ -1,0 +1,123 @@
+"""Real model servers for tests: tiny bundles, a project whose code may be changed, a server that is ended."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from accidents.bundle import Bundle, write_bundle
+from accidents.golden import Golden
+from accidents.model import ModelSettings, train
+from stacks.components.environments import SHARED
+from stacks.components.mlserver_client import ModelServerClient
+from stacks.components.mlserver_flavor import MLServerDeployerConfig
+from stacks.components.mlserver_server import ModelServer
+from tests.accidents.frames import feature_frame
+from tests.conftest import ROOT
+
+NAME = "accident-severity-dispatch"
+LOCK = ROOT / "requirements" / "serve.txt"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A tiny bundle with what a deployer needs of it, and rows to ask it for."""
+
+    bundle: Bundle
+    golden: Path
+    rows: pd.DataFrame
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The rows as the bundle takes them, float32."""
+        return self.rows[self.bundle.features].to_numpy(np.float32)
+
+
+def make_version(folder: Path, seed: int) -> Version:
+    """Train a few trees; other seeds give other probabilities."""
+    frame = feature_frame(2_000, seed)
+    model = train(
+        frame[:1_500], frame[1_500:], ModelSettings(bags=2, n_estimators=20, n_jobs=1), "dispatch", seed
+    )
+    facts = {"name": NAME, "stage": "dispatch", "threshold": 0.5, "budget": 0.2, "synthetic": True}
+    rows = frame[1_500:]
+    bundle = write_bundle(folder / "bundle", model, facts, rows.assign(p_severe=0.5), "# Card")
+    golden = folder / "golden.json"
+    features = rows[bundle.features].head(20)
+    Golden(features, bundle.predict(features.to_numpy(np.float32))).write(golden)
+    return Version(bundle, golden, rows)
+
+
+def broken(version: Version, folder: Path) -> Version:
+    """The same with one byte of its trees changed."""
+    shutil.copytree(version.bundle.folder, folder)
+    trees = folder / "model" / "trees.txt"
+    trees.write_text(
+        trees.read_text(encoding="utf-8").replace("leaf_value=0", "leaf_value=1", 1), encoding="utf-8"
+    )
+    return Version(
+        Bundle(folder, version.bundle.model, version.bundle.facts, "none"), version.golden, version.rows
+    )
+
+
+def copy_code(folder: Path) -> Path:
+    """A project whose serving code a test may change; returns its root."""
+    ignored = shutil.ignore_patterns("__pycache__", "web", "api")
+    for room in ("accidents", "serving"):
+        shutil.copytree(ROOT / room, folder / room, ignore=ignored)
+    return folder
+
+
+def share_environments() -> None:
+    """Build the server's environment once a machine, not once a test."""
+    os.environ.setdefault(SHARED, str(ROOT / ".serving" / "environments"))
+
+
+def settings(folder: Path, code: Path, **changes: object) -> MLServerDeployerConfig:
+    """Settings of a server in this folder, on free ports."""
+    share_environments()
+    ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
+    return MLServerDeployerConfig(
+        **{"folder": str(folder), "lock": str(LOCK), "code": str(code), **ports, **changes}
+    )
+
+
+@contextmanager
+def model_server(folder: Path, code: Path, **changes: object) -> Iterator[ModelServer]:
+    """A model server that is ended with the test, however that ends."""
+    server = ModelServer(settings(folder, code, **changes))
+    try:
+        yield server
+    finally:
+        end(server)
+
+
+def end(server: ModelServer) -> None:
+    """Stop everything a server serves."""
+    for name in server.folder.served():
+        server.stop(name)
+    assert server.daemon() is None
+
+
+def client_of(server: ModelServer) -> ModelServerClient:
+    """A client of a server that is running."""
+    daemon = server.daemon()
+    assert daemon is not None
+    return ModelServerClient(daemon.http_port)
+
+
+def deploy(server: ModelServer, number: str, version: Version) -> None:
+    """Serve `version` as version `number`."""
+    server.deploy(NAME, number, version.bundle.folder, version.golden)
+
+
+def request(rows: pd.DataFrame) -> dict[str, object]:
+    """A V2 request with one tensor."""
+    return Golden(rows, np.zeros(0)).request()

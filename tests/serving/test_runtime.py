@@ -1,0 +1,246 @@
+"""The runtime in a real MLServer: parity with the bundle, answers that say who gave them, no 5xx."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stacks.components.mlserver_server import ModelServer
+from tests.model_servers import NAME, Version, request
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+INFER = f"/v2/models/{NAME}/infer"
+
+
+def columns_request(rows: pd.DataFrame, features: list[str]) -> dict[str, Any]:
+    """A V2 request with one tensor a feature."""
+    return {
+        "inputs": [
+            {
+                "name": name,
+                "datatype": "FP32",
+                "shape": [len(rows)],
+                "data": [None if v != v else v for v in rows[name].tolist()],
+            }
+            for name in features
+        ]
+    }
+
+
+def answered(http: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
+    answer = http.post(INFER, json=body)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+@pytest.mark.parametrize("count", [1, 2, 32, 33, 500])
+def test_both_forms_give_the_bundles_probabilities(http: httpx.Client, version: Version, count: int) -> None:
+    rows, expected = version.rows.head(count), version.bundle.predict(version.matrix[:count])
+    for body in (request(rows[version.bundle.features]), columns_request(rows, version.bundle.features)):
+        (output,) = answered(http, body)["outputs"]
+        assert (output["name"], output["shape"], output["datatype"]) == ("p_severe", [count], "FP64")
+        np.testing.assert_allclose(output["data"], expected, rtol=0, atol=1e-12)
+
+
+def test_an_answer_says_who_gave_it(http: httpx.Client, version: Version) -> None:
+    answer = answered(http, request(version.rows[version.bundle.features].head(1)) | {"id": "mine"})
+    assert (answer["model_name"], answer["model_version"], answer["id"]) == (NAME, "7", "mine")
+    bundle = version.bundle
+    assert answer["parameters"] == {
+        "stage": "dispatch",
+        "threshold": bundle.threshold,
+        "bands": json.dumps(dict(bundle.bands)),
+        "budget": 0.2,
+        "digest": bundle.digest,
+        "synthetic": True,
+    }
+
+
+def test_contributions_are_the_bundles_and_name_their_columns(http: httpx.Client, version: Version) -> None:
+    for count in (1, 100):
+        body = request(version.rows[version.bundle.features].head(count))
+        body["outputs"] = [{"name": "contributions"}, {"name": "p_severe"}]
+        shap, probability = answered(http, body)["outputs"]
+        model = version.bundle.model
+        assert probability["shape"] == [count]
+        assert shap["shape"] == [count, len(model.columns) + 1]
+        assert shap["parameters"]["columns"] == list(model.columns)
+        expected = model.contributions(version.matrix[:count])
+        np.testing.assert_allclose(np.reshape(shap["data"], shap["shape"]), expected, atol=1e-9)
+
+
+def test_metadata_tells_what_to_send(http: httpx.Client, version: Version) -> None:
+    said = http.get(f"/v2/models/{NAME}").json()
+    assert [tensor["name"] for tensor in said["inputs"]] == version.bundle.features
+    assert {(t["datatype"], tuple(t["shape"])) for t in said["inputs"]} == {("FP32", (-1,))}
+    assert [tensor["name"] for tensor in said["outputs"]] == ["p_severe", "contributions"]
+    assert said["versions"] == ["7"]
+    assert said["parameters"]["digest"] == version.bundle.digest
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "said"),
+    [
+        ({"outputs": [{"name": "label"}]}, 400, "Output 'label' is unknown"),
+        ({"outputs": [{"name": "p_severe"}] * 2}, 400, "asked for twice"),
+        ({"inputs": []}, 400, "Missing: "),
+        ({"id": "Ā"}, 400, "printable ASCII"),
+        ({"id": "a\r\nSet-Cookie: b"}, 400, "printable ASCII"),
+        ({"inputs": None}, 422, "inputs"),
+        ({"inputs": [{"name": "hour"}]}, 422, "shape"),
+    ],
+)
+def test_a_wrong_request_is_told_what_is_wrong(
+    http: httpx.Client, version: Version, change: dict[str, Any], status: int, said: str
+) -> None:
+    body = request(version.rows[version.bundle.features].head(1)) | change
+    answer = http.post(INFER, json=body)
+    assert answer.status_code == status
+    assert said in answer.text
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'"x"', b'{"inputs": [NaN]}', b"\xff\xfe", b"[" * 500]
+)
+def test_a_body_that_is_no_request_is_a_4xx(http: httpx.Client, body: bytes) -> None:
+    answer = http.post(INFER, content=body, headers={"content-type": "application/json"})
+    assert 400 <= answer.status_code < 500
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_mutilated_request_is_a_5xx(http: httpx.Client, version: Version, data: st.DataObject) -> None:
+    """A right request of either form in which some part is replaced by anything."""
+    rows = version.rows.head(2)
+    right = data.draw(
+        st.sampled_from(
+            [request(rows[version.bundle.features]), columns_request(rows, version.bundle.features)]
+        )
+    )
+    body = json.loads(json.dumps(right))
+    tensor = body["inputs"][data.draw(st.integers(0, len(body["inputs"]) - 1))]
+    part, key = data.draw(
+        st.sampled_from(
+            [(body, "outputs"), (body, "parameters"), (body, "id"), *((tensor, key) for key in tensor)]
+        )
+    )
+    part[key] = data.draw(JSON | st.lists(JSON, max_size=70))
+    answer = http.post(INFER, content=json.dumps(body), headers={"content-type": "application/json"})
+    assert answer.status_code in (200, 400, 422), answer.text
+
+
+def test_many_rows_do_not_hold_up_single_ones(http: httpx.Client, version: Version) -> None:
+    features = version.bundle.features
+    many = pd.concat([version.rows[features]] * 20)
+    body = request(many) | {"outputs": [{"name": "p_severe"}, {"name": "contributions"}]}
+    with ThreadPoolExecutor(1) as pool:
+        big = pool.submit(answered, http, body)
+        singles = 0
+        while not big.done():
+            answered(http, request(version.rows[features].head(1)))
+            singles += 1
+        assert big.result()["outputs"][0]["shape"] == [len(many)]
+    assert singles > 3
+
+
+GRPC = """
+import json, struct, sys
+import grpc
+from mlserver.grpc import dataplane_pb2 as pb, dataplane_pb2_grpc as stubs
+
+port, name, features, rows, outputs, missing, raw = json.loads(sys.argv[1])
+channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+ask = stubs.GRPCInferenceServiceStub(channel)
+meta = ask.ModelMetadata(pb.ModelMetadataRequest(name=name))
+request = pb.ModelInferRequest(model_name=name)
+tensor = request.inputs.add(name="features", datatype="FP32", shape=[len(rows), len(features)])
+values = [float("nan") if v is None else v for row in rows for v in row]
+if raw:
+    request.raw_input_contents.append(struct.pack(f"<{len(values)}f", *values))
+else:
+    tensor.contents.fp32_contents.extend(values)
+tensor.parameters["columns"].string_param = json.dumps(features)
+if missing:
+    request.parameters["missing"].string_param = "nan"
+for output in outputs:
+    request.outputs.add(name=output)
+try:
+    answer = ask.ModelInfer(request)
+except grpc.RpcError as error:
+    print(json.dumps({"code": error.code().name, "said": error.details()}))
+else:
+    data = [list(one.contents.fp64_contents) for one in answer.outputs]
+    if raw:
+        data = [struct.unpack(f"<{len(one) // 8}d", one) for one in answer.raw_output_contents]
+    print(json.dumps({
+        "version": answer.model_version, "digest": answer.parameters["digest"].string_param,
+        "metadata": {"versions": list(meta.versions), "inputs": [one.name for one in meta.inputs]},
+        "outputs": {one.name: some for one, some in zip(answer.outputs, data)},
+    }))
+"""
+
+
+def over_grpc(
+    server: ModelServer, version: Version, outputs: list[str], missing: bool, raw: bool = False
+) -> dict[str, Any]:
+    """Ask in the server's environment, which has the stubs."""
+    daemon = server.daemon()
+    assert daemon is not None
+    rows = [[None if v != v else v for v in row] for row in version.matrix[:3].tolist()]
+    argument = json.dumps([daemon.grpc_port, NAME, version.bundle.features, rows, outputs, missing, raw])
+    done = subprocess.run([daemon.python, "-c", GRPC, argument], capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_grpc_gives_the_same(server: ModelServer, version: Version, raw: bool) -> None:
+    answer = over_grpc(server, version, ["p_severe", "contributions"], missing=True, raw=raw)
+    assert (answer["version"], answer["digest"]) == ("7", version.bundle.digest)
+    assert answer["metadata"] == {"versions": ["7"], "inputs": version.bundle.features}
+    matrix = version.matrix[:3]
+    np.testing.assert_allclose(answer["outputs"]["p_severe"], version.bundle.predict(matrix), atol=1e-12)
+    shap = np.reshape(answer["outputs"]["contributions"], (3, -1))
+    np.testing.assert_allclose(shap, version.bundle.model.contributions(matrix), atol=1e-9)
+
+
+def test_grpc_refuses_nan_unless_it_is_said_to_be_missing(server: ModelServer, version: Version) -> None:
+    answer = over_grpc(server, version, [], missing=False)
+    assert answer["code"] == "INVALID_ARGUMENT"
+    assert "row 0" in answer["said"]
+    assert "nan is out of the range of FP32" in answer["said"]
+
+
+def test_the_log_has_no_line_a_request(server: ModelServer, http: httpx.Client, version: Version) -> None:
+    before = server.folder.log.stat().st_size, server.folder.output.stat().st_size
+    for _ in range(20):
+        answered(http, request(version.rows[version.bundle.features].head(1)))
+        assert http.post(INFER, json={"inputs": []}).status_code == 400
+    assert (server.folder.log.stat().st_size, server.folder.output.stat().st_size) == before
+
+
+def test_metrics_are_counted(server: ModelServer, http: httpx.Client, version: Version) -> None:
+    answered(http, request(version.rows[version.bundle.features].head(1)))
+    daemon = server.daemon()
+    assert daemon is not None
+    said = httpx.get(f"http://127.0.0.1:{daemon.metrics_port}/metrics", trust_env=False).text
+    assert f'model_infer_request_success_total{{model="{NAME}"' in said
