@@ -1,0 +1,77 @@
+"""`python -m serving.api`: serve until told to stop. Run it in the project's folder."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+
+from accidents.errors import AccidentsError, SettingsError
+from accidents.prediction_log import PredictionLog
+from serving.api.app import create_app
+from serving.api.keys import Keys
+from serving.api.protocol import impatient
+from serving.api.settings import Settings, load_settings
+
+_STOP_PATIENCE = 10  # seconds for requests on their way when told to stop
+_BACKLOG = 2048
+
+
+def main() -> int:
+    """Serve; 1 where the settings, the keys or the log do not allow it."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = load_settings()
+        _require_key_or_loopback(settings)
+        _make_log(settings)
+        server = uvicorn.Server(config_of(settings, create_app(settings)))
+    except AccidentsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    server.run()
+    return 0 if server.started else 1
+
+
+def _require_key_or_loopback(settings: Settings) -> None:
+    if not settings.loopback and not Keys(settings.keys_file).any():
+        raise SettingsError(
+            f"`host` is {settings.host}, which others can reach, and {settings.keys_file} holds no key. "
+            "Make one with `python run.py --new-key NAME`, or serve on 127.0.0.1."
+        )
+
+
+def _make_log(settings: Settings) -> None:
+    """Now, so that a log that cannot be made is one plain line. Raises PredictionLogError."""
+    log = PredictionLog(settings.database_url)
+    try:
+        log.create()
+    finally:
+        log.close()
+
+
+def config_of(settings: Settings, app: FastAPI) -> uvicorn.Config:
+    """How uvicorn serves the app."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=impatient(settings.request_timeout + 5),  # after the app's own 408
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_keep_alive=settings.keep_alive,
+        timeout_graceful_shutdown=_STOP_PATIENCE,
+        backlog=_BACKLOG,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

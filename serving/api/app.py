@@ -1,0 +1,112 @@
+"""The application: routes, page, errors, and the gate in front of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse
+from starlette.staticfiles import StaticFiles
+
+from serving.api.docs import add_docs
+from serving.api.document import document_of
+from serving.api.errors import ApiError, where
+from serving.api.keys import Keys
+from serving.api.limits import Rates
+from serving.api.metrics import BUILD
+from serving.api.parts import running
+from serving.api.routes import router
+from serving.api.security import Gate
+from serving.api.settings import Settings
+from serving.api.warming import warm_up
+
+VERSION = "1.0"  # of what callers see
+_WEB = Path(__file__).resolve().parent.parent / "web"
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_MESSAGES = {404: "There is nothing here.", 405: "This method is not for this address."}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API as an ASGI application. Raises KeysError for a file of keys that cannot be trusted."""
+    keys = Keys(settings.keys_file)
+    rates = Rates(settings.accidents_per_minute, settings.wrong_keys_per_minute)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running(settings, rates) as parts:
+            app.state.parts = parts
+            await warm_up()
+            yield
+
+    app = FastAPI(
+        title="Accident severity",
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
+    app.include_router(router)
+    add_docs(app)
+    _add_page(app)
+    _add_errors(app)
+    app.add_middleware(Gate, settings=settings, keys=keys, rates=rates)
+    BUILD.info({"version": VERSION})
+    return app
+
+
+def _add_page(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(_WEB / "index.html", headers=_REVALIDATED)
+
+    app.mount("/static", _Revalidated(directory=_WEB))
+
+
+_REVALIDATED = {"Cache-Control": "no-cache"}  # keep it, but ask whether it is still right
+
+
+class _Revalidated(StaticFiles):
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers.update(_REVALIDATED)
+        return response
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Every error in the one shape, also those of FastAPI and Starlette; defects are the gate's."""
+    handlers: dict[type[Exception], Callable[[Any], ApiError]] = {
+        ApiError: lambda error: error,
+        HTTPException: _http_error,
+        RequestValidationError: _query_error,
+    }
+    for kind, translate in handlers.items():
+        app.add_exception_handler(kind, _handler(translate))
+
+
+def _handler(translate: Callable[[Any], ApiError]) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def handle(request: Request, error: Exception) -> Response:
+        answer = translate(error)
+        body = answer.body(request.state.request_id)
+        return Response(body, answer.status, answer.headers, media_type="application/json")
+
+    return handle
+
+
+def _http_error(error: HTTPException) -> ApiError:
+    code = _CODES.get(error.status_code, "bad_request")
+    message = _MESSAGES.get(error.status_code, "The request cannot be answered.")
+    return ApiError(code, message, headers=error.headers)
+
+
+def _query_error(error: RequestValidationError) -> ApiError:
+    details = [{"where": where(one["loc"]), "message": str(one["msg"])} for one in error.errors()]
+    return ApiError("invalid", f"{details[0]['where']}: {details[0]['message']}", details)

@@ -1,0 +1,85 @@
+"""How much a caller may send, how long it may take, and how often."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from starlette.requests import ClientDisconnect, Request
+
+from serving.api.errors import ApiError
+
+_JSON = b"application/json"
+
+
+class Rates:
+    """Accidents per minute of each caller, and wrong keys per minute of each address; kept in memory."""
+
+    def __init__(self, accidents_per_minute: int, wrong_keys_per_minute: int) -> None:
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._accidents = RateLimitItemPerMinute(accidents_per_minute, namespace="accidents")
+        self._wrong_keys = RateLimitItemPerMinute(wrong_keys_per_minute, namespace="wrong keys")
+
+    def charge(self, caller: str, accidents: int = 1) -> None:
+        """Count accidents of a caller. Raises ApiError (429) if they are too many; those are not counted."""
+        self._hit(self._accidents, caller, accidents, "Too many accidents in a minute. Wait, then go on.")
+
+    def wrong_key(self, address: str) -> None:
+        """Count a wrong key of an address. Raises ApiError (429) if they are too many."""
+        self._hit(self._wrong_keys, address, 1, "Too many wrong keys from this address. Wait.")
+
+    def _hit(self, limit: RateLimitItemPerMinute, who: str, cost: int, message: str) -> None:
+        if self._limiter.hit(limit, who, cost=cost):
+            return
+        reset = self._limiter.get_window_stats(limit, who).reset_time
+        wait = max(1, math.ceil(reset - time.time()))
+        raise ApiError("too_many_requests", message, headers={"Retry-After": str(wait)})
+
+
+async def read_json(request: Request, limit: int, timeout: float) -> bytes:
+    """The body of a request that must be JSON.
+
+    Raises
+    ------
+    ApiError
+        content_type, too_large (over `limit` bytes, chunked or not) or body_timeout (after `timeout` s).
+    """
+    announced = 0
+    kind = b""
+    for name, value in request.scope["headers"]:
+        if name == b"content-type":
+            kind = value
+        elif name == b"content-length":
+            announced = int(value) if value.isdigit() else 0
+    if kind.partition(b";")[0].strip().lower() != _JSON:
+        raise ApiError("content_type", "Send JSON, with the header Content-Type: application/json.")
+    if announced > limit:
+        raise _too_large(limit)
+    try:
+        async with asyncio.timeout(timeout):
+            return await _read(request, limit)
+    except TimeoutError:
+        raise ApiError(
+            "body_timeout", f"The body was not here within {timeout:g} s.", headers={"Connection": "close"}
+        ) from None
+    except ClientDisconnect:
+        raise ApiError("bad_request", "The connection ended before the body did.") from None
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError("too_large", f"The body is larger than {limit} bytes.")

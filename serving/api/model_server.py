@@ -1,0 +1,208 @@
+"""Asks the model server, which speaks the Open Inference Protocol (V2)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from accidents.features import STAGES, feature_names
+from serving.api.errors import ApiError
+from serving.api.metrics import MODEL_ERRORS, MODEL_SECONDS
+
+_LOG = logging.getLogger(__name__)
+_NOT_READY = b"is not ready"  # MLServer answers 400 with this while a model loads
+_SHOWN = 500  # characters of a refusal that go to our log
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the model server says of the model that gave an answer."""
+
+    name: str
+    version: str
+    stage: str
+    threshold: float
+    bands: Mapping[str, float]
+    synthetic: bool
+    digest: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The answer for some rows: P(severe) of each and, if asked, its contributions by `columns`."""
+
+    facts: ModelFacts
+    probabilities: list[float]
+    columns: Sequence[str] = ()
+    contributions: Sequence[Sequence[float]] = ()
+
+
+class ModelServer:
+    """One model on one model server; connections are kept.
+
+    Parameters
+    ----------
+    url : of the server, without /v2.
+    name : of the model.
+    timeout : seconds for a call, connecting included.
+    """
+
+    def __init__(self, url: str, name: str, timeout: float) -> None:
+        self._model = f"{url.rstrip('/')}/v2/models/{name}"
+        self._name, self._timeout = name, aiohttp.ClientTimeout(total=timeout)
+        self._facts: ModelFacts | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._first = asyncio.Lock()
+        self.mismatch: str | None = None  # why the server refused a request of ours, until one succeeds
+
+    async def start(self) -> None:
+        """Open the session; the model server need not be there yet."""
+        self._session = aiohttp.ClientSession(
+            timeout=self._timeout,
+            headers={"Content-Type": "application/json"},
+            connector=aiohttp.TCPConnector(limit=16, keepalive_timeout=60),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def facts(self) -> ModelFacts:
+        """The model that is served, as far as known. Raises ApiError if it must be asked and cannot."""
+        async with self._first:  # one asks for all who wait
+            return self._facts or await self.refresh()
+
+    async def refresh(self) -> ModelFacts:
+        """Read the model's metadata. Raises ApiError for a server that is gone or a model we cannot ask."""
+        facts = self._checked(self._parsed(await self._ask("GET", "")))
+        self._facts = facts
+        return facts
+
+    async def check(self) -> ModelFacts:
+        """The model as it is now. Raises ApiError unless it is loaded and one that we can ask."""
+        await self._ask("GET", "/ready")
+        return await self.refresh()
+
+    async def score(self, stage: str, rows: Sequence[Sequence[float]], contributions: bool) -> Scores:
+        """Ask for `rows`, each the features of `stage` in order, NaN for not known.
+
+        Raises
+        ------
+        ApiError
+            model_unavailable where the server is gone or slow, model_mismatch where it refuses the request.
+        """
+        body = _request(feature_names(stage), rows, contributions)
+        started = time.perf_counter()
+        answer = self._parsed(await self._ask("POST", "/infer", body))
+        MODEL_SECONDS.observe(time.perf_counter() - started)
+        return await self._scores(answer, stage, len(rows))
+
+    async def _scores(self, answer: Mapping[str, Any], stage: str, rows: int) -> Scores:
+        try:
+            if self._facts is None or answer["parameters"]["digest"] != self._facts.digest:
+                await self.refresh()  # another model answers: is it one that we can ask?
+            facts = _facts(answer, str(answer["model_version"]))
+            outputs = {output["name"]: output for output in answer["outputs"]}
+            probabilities = outputs["p_severe"]["data"]
+            if facts.stage != stage or len(probabilities) != rows:
+                raise self._mismatched(f"asked {rows} rows of {stage}, answered for {facts.stage}")
+            self.mismatch = None
+            if "contributions" not in outputs:
+                return Scores(facts, probabilities)
+            table = outputs["contributions"]
+            return Scores(facts, probabilities, _columns(table), _nested(table))
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._mismatched(f"an answer without {error}") from None
+
+    async def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        assert self._session is not None
+        try:
+            async with self._session.request(method, self._model + path, data=body) as response:
+                content = await response.read()
+        except TimeoutError:
+            MODEL_ERRORS.labels("timeout").inc()
+            raise _unavailable() from None
+        except (aiohttp.ClientError, OSError):
+            MODEL_ERRORS.labels("connection").inc()
+            self._facts = None  # what comes back may be another model
+            raise _unavailable() from None
+        if response.status < 400:
+            return content
+        if response.status >= 500 or response.status == 404 or _NOT_READY in content:
+            MODEL_ERRORS.labels("unavailable").inc()
+            raise _unavailable()
+        raise self._mismatched(content[:_SHOWN].decode("utf-8", "replace"))
+
+    def _parsed(self, content: bytes) -> Any:
+        try:
+            return orjson.loads(content)
+        except ValueError:
+            raise self._mismatched(f"an answer that is no JSON: {content[:_SHOWN]!r}") from None
+
+    def _mismatched(self, why: str) -> ApiError:
+        """Our request and the model do not fit: told to the operator, not to the caller."""
+        MODEL_ERRORS.labels("mismatch").inc()
+        _LOG.error("The model server refuses what the API asks of %s: %s", self._name, why)
+        self.mismatch, self._facts = why, None  # whatever we believed of the model: ask again
+        return ApiError("model_mismatch", "The API and the model do not fit together. Tell the operator.")
+
+    def _checked(self, metadata: Mapping[str, Any]) -> ModelFacts:
+        try:
+            facts = _facts(metadata, str(next(iter(metadata["versions"]), "")))
+            inputs = {one["name"] for one in metadata["inputs"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._mismatched(f"metadata without {error}") from None
+        if facts.stage not in STAGES or inputs != set(feature_names(facts.stage)):
+            raise self._mismatched(f"stage {facts.stage} with features {', '.join(sorted(inputs))}")
+        return facts
+
+
+def _facts(answer: Mapping[str, Any], version: str) -> ModelFacts:
+    """From the parameters of an answer or of the metadata."""
+    said = answer["parameters"]
+    return ModelFacts(
+        name=str(answer.get("model_name") or answer["name"]),
+        version=version,
+        stage=str(said["stage"]),
+        threshold=float(said["threshold"]),
+        bands=json.loads(said["bands"]),
+        synthetic=bool(said["synthetic"]),
+        digest=str(said["digest"]),
+    )
+
+
+def _request(columns: Sequence[str], rows: Sequence[Sequence[float]], contributions: bool) -> bytes:
+    """A V2 request of one tensor; NaN becomes null."""
+    outputs = [{"name": "p_severe"}, *([{"name": "contributions"}] if contributions else [])]
+    tensor = {
+        "name": "features",
+        "datatype": "FP32",
+        "shape": [len(rows), len(columns)],
+        "parameters": {"columns": columns},
+        "data": [value for row in rows for value in row],
+    }
+    return orjson.dumps({"inputs": [tensor], "outputs": outputs})
+
+
+def _columns(table: Mapping[str, Any]) -> Sequence[str]:
+    columns: Sequence[str] = table["parameters"]["columns"]
+    return columns
+
+
+def _nested(table: Mapping[str, Any]) -> list[Sequence[float]]:
+    width, data = int(table["shape"][1]), table["data"]
+    return [data[start : start + width] for start in range(0, len(data), width)]
+
+
+def _unavailable() -> ApiError:
+    return ApiError("model_unavailable", "The model cannot be asked at the moment. Try again.")

@@ -1,0 +1,57 @@
+"""What the running API consists of, made from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from accidents.prediction_log import PredictionLog
+from serving.api.batching import Batcher
+from serving.api.limits import Rates
+from serving.api.log_writer import LogWriter
+from serving.api.metrics import LOG_ROWS, LOG_SECONDS
+from serving.api.model_server import ModelServer
+from serving.api.predicting import Predictor
+from serving.api.readiness import Readiness
+from serving.api.settings import Settings
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Found by the routes at `request.app.state.parts`."""
+
+    settings: Settings
+    rates: Rates
+    predictor: Predictor
+    readiness: Readiness
+
+    def charge(self, request: Request, accidents: int) -> None:
+        """Count accidents of who asks beyond the first. Raises ApiError (429)."""
+        if accidents:
+            self.rates.charge(request.state.charged, accidents)
+
+
+@asynccontextmanager
+async def running(settings: Settings, rates: Rates) -> AsyncIterator[Parts]:
+    """Start what runs beside the routes, and stop it at the end. Raises PredictionLogError."""
+    server = ModelServer(str(settings.model_server), settings.model_name, settings.model_timeout)
+    log = PredictionLog(settings.database_url)
+    writer = LogWriter(log, on_commit=_count_commit)
+    batcher = Batcher(server, settings.rows_per_call, settings.waiting)
+    predictor = Predictor(server, batcher, writer, log, settings.reasons_count)
+    await writer.start()
+    try:
+        await server.start()
+        yield Parts(settings, rates, predictor, Readiness(server, log))
+    finally:
+        await server.stop()
+        await writer.stop()
+        log.close()
+
+
+def _count_commit(records: int, seconds: float) -> None:
+    LOG_ROWS.observe(records)
+    LOG_SECONDS.observe(seconds)

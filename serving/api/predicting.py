@@ -1,0 +1,181 @@
+"""From accidents to answers: features, the model's score, reasons in words, the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from pydantic import ValidationError
+
+from accidents.bands import band_of
+from accidents.errors import AccidentsError
+from accidents.prediction_log import Label, Prediction, PredictionLog, PredictionLogError
+from accidents.reasons import top_reasons
+from serving.api.accident import Accident, Outcome
+from serving.api.batching import Batcher, Score
+from serving.api.description import Described, describe
+from serving.api.errors import ApiError, invalid
+from serving.api.log_writer import LogUnavailable, LogWriter
+from serving.api.metrics import LABELS, LOG_ERRORS, PREDICTIONS, PROBABILITIES
+from serving.api.model_server import ModelFacts, ModelServer
+from serving.place import department_at
+
+_LOG = logging.getLogger(__name__)
+_TOGETHER = 50  # accidents of a batch that are scored together: single ones get their turn in between
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How an answer is wanted, and by whom."""
+
+    request_id: str
+    caller: str | None
+    reasons: bool
+    language: str
+
+
+class Predictor:
+    """Predicts, and has it in the log before it answers."""
+
+    def __init__(
+        self, server: ModelServer, batcher: Batcher, writer: LogWriter, log: PredictionLog, reasons_count: int
+    ) -> None:
+        self._server, self._batcher, self._writer, self._log = server, batcher, writer, log
+        self._reasons_count = reasons_count
+
+    async def predict(self, accident: Accident, asked: Asked) -> dict[str, Any]:
+        """The answer for one accident (PredictionAnswer). Raises ApiError."""
+        facts = await self._server.facts()
+        described = describe(accident, facts.stage, department_at)
+        prediction, answer = await self._scored(accident, described, facts.stage, asked, asked.request_id)
+        await self._write([prediction])
+        _count([prediction])
+        return answer
+
+    async def predict_batch(self, given: Sequence[Any], asked: Asked) -> list[dict[str, Any]]:
+        """An answer for each accident, or in its place what is wrong with it. Raises ApiError.
+
+        All predictions go to the log in one transaction, so either all are answered or none is.
+        """
+        facts = await self._server.facts()
+        answers: list[dict[str, Any]] = []
+        predictions: list[Prediction] = []
+        for start in range(0, len(given), _TOGETHER):
+            part = given[start : start + _TOGETHER]
+            for outcome in await asyncio.gather(*(self._one_of(one, facts.stage, asked) for one in part)):
+                if isinstance(outcome, ApiError):
+                    answers.append(outcome.content(asked.request_id))
+                else:
+                    predictions.append(outcome[0])
+                    answers.append(outcome[1])
+        await self._write(predictions)
+        _count(predictions)
+        return answers
+
+    async def label(self, outcomes: Sequence[Outcome], caller: str | None) -> list[str]:
+        """What became of each outcome. Raises ApiError."""
+        labels = [
+            Label(severe=one.severe, request_id=one.request_id, accident_id=one.accident_id, key_name=caller)
+            for one in outcomes
+        ]
+        try:
+            statuses = await asyncio.to_thread(self._log.add_labels, labels)
+        except PredictionLogError as error:
+            raise _log_unavailable(error) from None
+        for status in statuses:
+            LABELS.labels(status).inc()
+        return statuses
+
+    async def _one_of(
+        self, given: Any, stage: str, asked: Asked
+    ) -> tuple[Prediction, dict[str, Any]] | ApiError:
+        try:
+            accident = Accident.model_validate(given)
+            described = describe(accident, stage, department_at)
+        except ValidationError as error:
+            return invalid(Accident, error)
+        except ApiError as error:
+            return error
+        return await self._scored(accident, described, stage, asked, uuid4().hex)
+
+    async def _scored(
+        self, accident: Accident, described: Described, stage: str, asked: Asked, request_id: str
+    ) -> tuple[Prediction, dict[str, Any]]:
+        row = list(described.features.values())
+        score = await self._batcher.score(row, stage, asked.reasons)
+        prediction = _prediction(request_id, accident.accident_id, described, score, asked.caller)
+        reasons = self._reasons(described, score, asked.language) if asked.reasons else []
+        return prediction, _answer(prediction, score.facts, reasons, described.notes)
+
+    def _reasons(self, described: Described, score: Score, language: str) -> list[dict[str, Any]]:
+        reasons = top_reasons(
+            described.features, score.columns, score.contributions, self._reasons_count, language
+        )
+        return [reason.to_dict() for reason in reasons]
+
+    async def _write(self, predictions: Sequence[Prediction]) -> None:
+        try:
+            await self._writer.add_many(predictions)
+        except (LogUnavailable, PredictionLogError) as error:
+            raise _log_unavailable(error) from None
+
+
+def _prediction(
+    request_id: str, accident_id: str | None, described: Described, score: Score, caller: str | None
+) -> Prediction:
+    facts, probability = score.facts, score.probability
+    return Prediction(
+        request_id=request_id,
+        accident_id=accident_id,
+        created=datetime.now(UTC),
+        stage=facts.stage,
+        model_name=facts.name,
+        model_version=facts.version,
+        model_digest=facts.digest,
+        probability=probability,
+        band=band_of(probability, facts.bands),
+        alert=probability >= facts.threshold,
+        accident=described.accident,
+        features={name: None if math.isnan(v) else v for name, v in described.features.items()},
+        key_name=caller,
+    )
+
+
+def _answer(
+    prediction: Prediction, facts: ModelFacts, reasons: list[dict[str, Any]], notes: list[str]
+) -> dict[str, Any]:
+    return {
+        "request_id": prediction.request_id,
+        "accident_id": prediction.accident_id,
+        "probability": prediction.probability,
+        "band": prediction.band,
+        "alert": prediction.alert,
+        "threshold": facts.threshold,
+        "reasons": reasons,
+        "model": model_of(facts),
+        "notes": notes,
+    }
+
+
+def model_of(facts: ModelFacts) -> dict[str, Any]:
+    """Which model it is (ModelAnswer)."""
+    return {"name": facts.name, "version": facts.version, "stage": facts.stage, "synthetic": facts.synthetic}
+
+
+def _count(predictions: Sequence[Prediction]) -> None:
+    for one in predictions:
+        alert = "yes" if one.alert else "no"
+        PREDICTIONS.labels(one.model_name, one.model_version, one.stage, one.band, alert).inc()
+        PROBABILITIES.observe(one.probability)
+
+
+def _log_unavailable(error: AccidentsError) -> ApiError:
+    LOG_ERRORS.inc()
+    _LOG.error("%s", error)
+    return ApiError("log_unavailable", "The prediction cannot be logged at the moment. Try again.")

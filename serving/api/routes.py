@@ -1,0 +1,164 @@
+"""The routes; what they do is in predicting.py."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from accidents.words import words
+from serving.api import answers
+from serving.api.accident import MAX_BATCH, Accident, Batch, Outcomes
+from serving.api.document import body_of, errors, query_of
+from serving.api.errors import ApiError, invalid
+from serving.api.limits import read_json
+from serving.api.metrics import exposition
+from serving.api.options import Options, options_of
+from serving.api.parts import Parts
+from serving.api.predicting import Asked
+
+router = APIRouter()
+Language = Annotated[Literal["en", "fr"], Query(description="Language of the words.")]
+B = TypeVar("B", bound=BaseModel)
+
+
+@router.post(
+    "/predict",
+    tags=["predictions"],
+    summary="Predict one accident",
+    response_model=answers.PredictionAnswer,
+    responses=errors(400, 401, 403, 408, 413, 415, 422, 429, 500, 503),
+    openapi_extra=body_of(Accident) | query_of(Options),
+)
+async def predict(request: Request) -> Response:
+    """How likely it is that someone is killed or hospitalised in an accident with injuries.
+
+    Only `time` and `place` are needed. What is left out, or `null`, is "not known". The prediction is in the
+    log before this answers. Fields a model of the served stage cannot use are named in `notes`.
+    """
+    parts = _parts(request)
+    accident = parsed(Accident, await _body(request))
+    return _json(await parts.predictor.predict(accident, _asked(request)))
+
+
+@router.post(
+    "/predict/batch",
+    tags=["predictions"],
+    summary="Predict up to 1,000 accidents",
+    response_model=answers.BatchAnswer,
+    responses=errors(400, 401, 403, 408, 413, 415, 422, 429, 500, 503),
+    openapi_extra=body_of(Batch) | query_of(Options),
+)
+async def predict_batch(request: Request) -> Response:
+    """An entry for each accident, in order: its prediction, or `error` with what is wrong with it.
+
+    A wrong accident does not keep the others from being predicted: the status is 200 then too. The whole
+    request is refused (422) if it is no list of 1 to 1,000 accidents. Each prediction has a `request_id` of
+    its own.
+    """
+    parts = _parts(request)
+    accidents = _accidents(await _body(request))
+    parts.charge(request, len(accidents) - 1)
+    entries = await parts.predictor.predict_batch(accidents, _asked(request))
+    return _json({"predictions": entries})
+
+
+@router.post(
+    "/labels",
+    tags=["outcomes"],
+    summary="Tell what became of accidents",
+    response_model=answers.LabelsAnswer,
+    responses=errors(400, 401, 403, 408, 413, 415, 422, 429, 500, 503),
+    openapi_extra=body_of(Outcomes),
+)
+async def labels(request: Request) -> Response:
+    """Outcomes, often months later, by the `request_id` of a prediction or by your `accident_id`.
+
+    Sending an outcome again changes nothing (`unchanged`); a different one counts instead (`corrected`).
+    """
+    parts = _parts(request)
+    outcomes = parsed(Outcomes, await _body(request)).labels
+    parts.charge(request, len(outcomes) - 1)
+    statuses = await parts.predictor.label(outcomes, request.state.caller)
+    return _json({"results": [{"status": status} for status in statuses]})
+
+
+@router.get("/health/live", tags=["operation"], summary="Does the process answer?")
+async def live() -> answers.LiveAnswer:
+    """200 as long as the process answers: restart it if not."""
+    return answers.LiveAnswer(status="live")
+
+
+@router.get(
+    "/health/ready",
+    tags=["operation"],
+    summary="Can predictions be made?",
+    response_model=answers.ReadyAnswer,
+    responses={503: {"model": answers.ReadyAnswer, "description": "Not ready; says what is missing."}},
+)
+async def ready(request: Request) -> Response:
+    """200 if the model server has the model and the log is there, else 503. Looked up once a second."""
+    answer = await _parts(request).readiness.answer()
+    return _json(answer, 200 if answer["ready"] else 503)
+
+
+@router.get("/words", tags=["words"], summary="Words of the code list", response_model=answers.WordsAnswer)
+async def code_words(language: Language = "en") -> Response:
+    """The label of each field and the word of each code, as `POST /predict` understands them."""
+    return _json(words(language))
+
+
+@router.get(
+    "/metrics",
+    tags=["operation"],
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **errors(401, 403, 404)},
+)
+async def metrics() -> Response:
+    """Requests, predictions by band and version, probabilities, model server and log: all `accidents_*`."""
+    return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def parsed(model: type[B], body: bytes) -> B:
+    """A body as what it should be. Raises ApiError naming each wrong field."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid(model, error) from None
+
+
+def _accidents(body: bytes) -> list[Any]:
+    """The accidents of a batch, each to be checked by itself. Raises ApiError for anything else."""
+    try:
+        document = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise ApiError("invalid", f"body: invalid JSON: {error}") from None
+    accidents = document.get("accidents") if isinstance(document, dict) and len(document) == 1 else None
+    if not isinstance(accidents, list) or not 1 <= len(accidents) <= MAX_BATCH:
+        message = f'the body must be {{"accidents": [...]}} with 1 to {MAX_BATCH} accidents, and nothing else'
+        raise ApiError("invalid", message, [{"where": "accidents", "message": message}])
+    return accidents
+
+
+async def _body(request: Request) -> bytes:
+    settings = _parts(request).settings
+    return await read_json(request, settings.body_limit, settings.request_timeout)
+
+
+def _asked(request: Request) -> Asked:
+    state, options = request.state, options_of(request.scope["query_string"])
+    wanted = _parts(request).settings.reasons if options.reasons is None else options.reasons
+    return Asked(state.request_id, state.caller, wanted, options.language)
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")

@@ -1,0 +1,206 @@
+"""The gate every request passes: request id, key, rate, security headers, and the count of its answer.
+
+Pure ASGI: Starlette's BaseHTTPMiddleware would cost as much as the rest of a prediction.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from accidents.errors import AccidentsError
+from serving.api.errors import ApiError
+from serving.api.keys import Keys
+from serving.api.limits import Rates
+from serving.api.metrics import REFUSED_KEYS, REQUESTS, SECONDS
+from serving.api.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+_OPEN = ("/", "/words", "/health/live", "/health/ready")
+_OPEN_UNDER = "/static/"
+_DOCS = ("/docs", "/openapi.json")
+_DOCS_UNDER = "/docs/"
+_CSP = b"default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+# Swagger UI draws its icons from data: addresses and styles its elements one by one.
+_CSP_OF_DOCS = _CSP + b"; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+]
+_PAGE = [*_HEADERS, (b"content-security-policy", _CSP)]
+_DOCS_PAGE = [*_HEADERS, (b"content-security-policy", _CSP_OF_DOCS)]
+
+
+@dataclass(frozen=True)
+class Presented:
+    """What the headers of a request say of who asks."""
+
+    key: str | None
+    host: str
+
+
+class Gate:
+    """Lets a request through to `app`, or answers it itself.
+
+    What comes after finds in the scope's state `request_id`, `caller` (the name of the key, None if none is
+    asked) and `charged` (whose rate a request counts for).
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, keys: Keys, rates: Rates) -> None:
+        self._app, self._settings, self._keys, self._rates = app, settings, keys, rates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(scope, send)
+        try:
+            scope["state"]["caller"] = self._admit(scope)
+            await self._app(scope, receive, answer.send)
+        except ApiError as error:
+            await answer.refuse(error)
+        except Exception:
+            if answer.started:
+                raise
+            _LOG.exception("Request %s failed", scope["state"]["request_id"])
+            await answer.refuse(ApiError("defect", "Something failed on our side. It is in our log."))
+        finally:
+            answer.count()
+
+    def _admit(self, scope: Scope) -> str | None:
+        """The name of the caller's key. Raises ApiError for who may not ask."""
+        path = scope["path"]
+        access = self._access(path)
+        if access == "closed":
+            raise ApiError("not_found", "There is nothing here.")
+        presented = _presented(scope["headers"])
+        if self._settings.loopback and not self._any_key():
+            _require_loopback(presented.host)
+            name, caller = None, _address(scope)
+        elif access == "open":
+            return None
+        else:
+            caller = name = self._require_key(presented.key, _address(scope))
+        if access == "charged":
+            scope["state"]["charged"] = caller
+            self._rates.charge(caller)
+        return name
+
+    def _access(self, path: str) -> str:
+        """open, key, closed, or charged: needs a key and counts as an accident."""
+        if path in _OPEN or path.startswith(_OPEN_UNDER):
+            return "open"
+        if path in _DOCS or path.startswith(_DOCS_UNDER):
+            return self._settings.docs
+        return self._settings.metrics if path == "/metrics" else "charged"
+
+    def _any_key(self) -> bool:
+        try:
+            return self._keys.any()
+        except AccidentsError as error:
+            raise _untrusted(error) from None
+
+    def _require_key(self, presented: str | None, address: str) -> str:
+        if presented is None:
+            raise _unauthorised("key_missing", "Send your key in the header X-API-Key, or as a Bearer token.")
+        try:
+            name = self._keys.check(presented)
+        except AccidentsError as error:
+            raise _untrusted(error) from None
+        if name is None:
+            REFUSED_KEYS.inc()
+            self._rates.wrong_key(address)
+            raise _unauthorised("key_wrong", "This key is not known, or was revoked.")
+        return name
+
+
+class _Answer:
+    """Watches the answer of one request: adds the headers, remembers the status."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope, self._send, self._begun = scope, send, time.perf_counter()
+        self.started, self._status = False, 500
+        self._request_id = uuid4().hex
+        scope.setdefault("state", {})["request_id"] = self._request_id
+
+    async def send(self, message: Message) -> None:
+        """Pass a message of the app on, with our headers."""
+        if message["type"] == "http.response.start":
+            self.started, self._status = True, message["status"]
+            path = self._scope["path"]
+            common = _DOCS_PAGE if path in _DOCS or path.startswith(_DOCS_UNDER) else _PAGE
+            headers = [
+                *message.get("headers", ()), *common, (b"x-request-id", self._request_id.encode())
+            ]  # fmt: skip
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-store"))
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+    async def refuse(self, error: ApiError) -> None:
+        """Answer an error without asking the app."""
+        body = error.body(self._request_id)
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+        await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def count(self) -> None:
+        """Into the metrics; what no route took is one label, however many paths are tried."""
+        route = getattr(self._scope.get("route"), "path", "none")
+        REQUESTS.labels(route, _METHODS.get(self._scope["method"], "other"), self._status).inc()
+        SECONDS.labels(route).observe(time.perf_counter() - self._begun)
+
+
+_METHODS = {name: name for name in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")}
+
+
+def _presented(headers: list[tuple[bytes, bytes]]) -> Presented:
+    key, host = None, ""
+    for name, value in headers:
+        if name == b"x-api-key":
+            key = value.decode("latin-1")
+        elif name == b"authorization" and key is None and value[:7].lower() == b"bearer ":
+            key = value[7:].strip().decode("latin-1")
+        elif name == b"host":
+            host = value.decode("latin-1")
+    return Presented(key, host)
+
+
+def _require_loopback(host: str) -> None:
+    """Without a key, a page of another site could reach us under its own name (DNS rebinding)."""
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    try:
+        good = name == "localhost" or ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        good = False
+    if not good:
+        raise ApiError("host_refused", "Without a key, ask as localhost or 127.0.0.1.")
+
+
+def _address(scope: Mapping[str, Any]) -> str:
+    """Who asks; of IPv6 the network, which is one household's or machine's."""
+    client = scope.get("client")
+    address = str(client[0]) if client else "unknown"
+    return str(ipaddress.ip_network(f"{address}/64", strict=False)) if ":" in address else address
+
+
+def _untrusted(error: AccidentsError) -> ApiError:
+    _LOG.error("%s", error)
+    return ApiError("keys_unavailable", "Keys cannot be checked at the moment. Try again.")
+
+
+def _unauthorised(code: str, message: str) -> ApiError:
+    return ApiError(code, message, headers={"WWW-Authenticate": "Bearer"})

@@ -1,0 +1,117 @@
+"""Settings of the API: configs/api.yaml, and over it the environment (ACCIDENTS_PORT=8001, ...)."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import AnyHttpUrl, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from accidents.errors import SettingsError
+
+PREFIX = "ACCIDENTS_"
+OTHERS = {"ACCIDENTS_ENVIRONMENTS", "ACCIDENTS_API_KEY"}  # variables that others of us read
+FILE = Path("configs/api.yaml")  # relative to the project's folder, where the API is started
+Access = Literal["open", "key", "closed"]
+Rate = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class Settings(BaseSettings):
+    """What configs/api.yaml may say; each key is told there. Times are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, yaml_file=FILE)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+
+    model_server: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8080")
+    model_name: str = Field(default="accident-severity-dispatch", pattern=r"^[\w.-]+$")
+    model_timeout: float = Field(default=0.8, gt=0, le=60)
+    rows_per_call: int = Field(default=64, ge=1, le=10_000)
+    waiting: int = Field(default=2_000, ge=1)
+
+    database_url: str = "sqlite:///.serving/predictions.db"
+    keys_file: Path = Path(".serving/keys.json")
+
+    accidents_per_minute: Rate = 120_000
+    wrong_keys_per_minute: Rate = 20
+    body_limit: int = Field(default=1_000_000, ge=1_000)
+    request_timeout: float = Field(default=10, gt=0, le=600)
+    keep_alive: int = Field(default=30, ge=1, le=3600)
+
+    reasons: bool = True
+    reasons_count: int = Field(default=5, ge=1, le=50)
+    docs: Access = "open"
+    metrics: Access = "open"
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _commas(cls, value: object) -> object:
+        """Take `a,b` from the environment as two addresses."""
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
+
+    @property
+    def loopback(self) -> bool:
+        """Whether `host` can be reached from this machine only."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments over the environment over the file."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+
+
+def load_settings() -> Settings:
+    """Read configs/api.yaml under the current folder and the environment.
+
+    Raises SettingsError naming the key, what is right, and the nearest key where it looks like a typo.
+    """
+    try:
+        _refuse_unknown_variables()
+        return Settings()
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{FILE} cannot be read as YAML: {error}") from None
+    except ValidationError as error:
+        lines = [_explain(str(one["loc"][0]), one["type"], one["msg"]) for one in error.errors()]
+        raise SettingsError(f"{FILE} and {PREFIX}*: " + "; ".join(lines) + ".") from None
+
+
+def _refuse_unknown_variables() -> None:
+    """An ACCIDENTS_* variable that is no setting would be ignored in silence."""
+    for name in os.environ.keys() - OTHERS:
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in Settings.model_fields:
+            raise SettingsError(f"Environment: {_explain(name, 'extra_forbidden', '')}.")
+
+
+def _explain(key: str, kind: str, message: str) -> str:
+    if kind != "extra_forbidden":
+        return f"`{key}`: {message[:1].lower()}{message[1:]}"
+    plain = key.removeprefix(PREFIX).lower()
+    near = difflib.get_close_matches(plain, Settings.model_fields, n=1, cutoff=0.4)
+    return f"unknown key `{key}`, " + (
+        f"did you mean `{near[0]}`?" if near else f"valid keys: {', '.join(Settings.model_fields)}"
+    )

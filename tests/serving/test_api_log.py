@@ -1,0 +1,58 @@
+"""What the API does while the prediction log cannot be written."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.serving.api_client import ACCIDENT, api, error_of
+from tests.serving.v2_stand_in import stand_in
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    with stand_in() as model, api(tmp_path, model.address) as client:
+        yield client
+
+
+@pytest.mark.parametrize("body", ["one", "batch", "labels"])
+def test_a_log_that_cannot_be_written_is_503_until_it_can(
+    client: TestClient, tmp_path: Path, body: str
+) -> None:
+    path, content = {
+        "one": ("/predict", ACCIDENT),
+        "batch": ("/predict/batch", {"accidents": [ACCIDENT] * 3}),
+        "labels": ("/labels", {"labels": [{"accident_id": "x", "severe": True}]}),
+    }[body]
+    assert client.post(path, json=content).status_code == 200
+    other = sqlite3.connect(tmp_path / "predictions.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # another process that does not let go of it
+    begun = time.perf_counter()
+    answer = client.post(path, json=content)
+    assert time.perf_counter() - begun < 7
+    error = error_of(answer, 503, "log_unavailable")
+    assert answer.headers["retry-after"] == "1"
+    assert str(tmp_path) not in error["message"]
+    other.execute("ROLLBACK")
+    other.close()
+    for _ in range(50):
+        answer = client.post(path, json=content)
+        if answer.status_code == 200:
+            return
+        time.sleep(0.1)
+    raise AssertionError(answer.text)
+
+
+def test_a_log_that_vanished_is_told_by_ready(client: TestClient, tmp_path: Path) -> None:
+    assert client.get("/health/ready").json()["prediction_log"] == "ready"
+    for file in tmp_path.glob("predictions.db*"):
+        file.unlink()
+    time.sleep(1.1)
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["prediction_log"] == "unavailable"
