@@ -54,7 +54,7 @@ def run(options: Options) -> Outcome:
         ),
     )
     about = (
-        f"`python run.py --pipeline inference --input {YEAR} --reasons none` on a sample year, from the start "
+        f"`python run.py --pipeline inference --input {YEAR} --reasons none` on a sample year, from start "
         f"of Python to the written report; the raw files are there. Median of {rounds}. Scoring alone: a "
         "matrix of features in, calibrated probabilities out, place encoding and the reading of the trees "
         "included, on one core."

@@ -79,6 +79,8 @@ class Project:
             "ACCIDENTS_PORT": str(self.api_port),
             "ACCIDENTS_ENVIRONMENTS": str(ROOT / ".serving" / "environments"),
             "COLUMNS": "200",
+            # `mlflow models serve` starts uvicorn by name.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
 
     def run(self, *words: str) -> str:

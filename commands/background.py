@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -72,7 +73,7 @@ class Background:
         self._state.unlink(missing_ok=True)
         return process is not None
 
-    def _read(self) -> dict[str, object]:
+    def _read(self) -> dict[str, Any]:
         try:
             state = json.loads(self._state.read_text(encoding="utf-8"))
         except (OSError, ValueError):
