@@ -16,12 +16,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from accidents.features import build_one
+from accidents.features.declared import FEATURES
 
 Predict = Callable[[pd.DataFrame], npt.NDArray[Any]]
 Change = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
 
 NOISE = 0.01  # a change of risk smaller than this is none
 CLEARLY = 0.1  # a change of risk that is more than a toss-up
+LITTLE = 0.05  # a change of the mean risk that does no harm
 ROWS = 20_000  # enough for shares to within half a per cent
 _MOTORCYCLE, _BICYCLE = 33, 1  # vehicle categories: over 125 cc; bicycle
 
@@ -34,11 +36,12 @@ class Check:
     rises: the mean risk may not fall, and may fall for `largest_share` of the accidents.
     keeps: the decision (alert or not) may flip, the risk moving by 0.1 or more, for `largest_share` of them;
     an accident nearer to the threshold than that is a toss-up anyway.
+    holds: the mean risk may move by 0.05 at most: saying less must not raise or lower the risk of them all.
     """
 
     name: str
     title: str
-    expects: Literal["rises", "keeps"]
+    expects: Literal["rises", "keeps", "holds"]
     change: Change
     largest_share: float
 
@@ -47,6 +50,8 @@ class Check:
         """The expectation in words."""
         if self.expects == "keeps":
             return f"the decision flips, by {CLEARLY} or more, for at most {self.largest_share:.0%}"
+        if self.expects == "holds":
+            return f"the mean risk moves by at most {LITTLE}"
         return f"the mean risk does not fall, and it falls for at most {self.largest_share:.0%}"
 
 
@@ -114,10 +119,11 @@ def _run(
         return BehaviourResult(check.name, check.title, check.wanted, 0, nan, nan, None)
     old, new = before[changed.index], np.asarray(predict(changed.reset_index(drop=True)), dtype=float)
     flipped = ((old >= threshold) != (new >= threshold)) & (np.abs(new - old) >= CLEARLY)
-    wrong = flipped if check.expects == "keeps" else new < old - NOISE
+    wrong = new < old - NOISE if check.expects == "rises" else flipped
     mean, against = float((new - old).mean()), float(wrong.mean())
     # An undefined mean (a model that answers NaN) compares as False, and so fails.
-    passed = against <= check.largest_share and (abs(mean) <= 1 if check.expects == "keeps" else mean >= 0)
+    moved_well = {"rises": mean >= 0, "keeps": abs(mean) <= 1, "holds": abs(mean) <= LITTLE}[check.expects]
+    passed = against <= check.largest_share and moved_well
     return BehaviourResult(check.name, check.title, check.wanted, len(changed), mean, against, bool(passed))
 
 
@@ -188,6 +194,24 @@ def _department(accidents: pd.DataFrame) -> pd.Series[float]:
     return accidents["department"].fillna(-square)
 
 
+def _hide(kept: Callable[[str], bool]) -> Change:
+    """Accidents of which only the features that `kept` says are known."""
+
+    def change(accidents: pd.DataFrame, _: np.random.Generator) -> pd.DataFrame:
+        hidden = [name for name in accidents if name in _FEATURES and not kept(str(name))]
+        changed = accidents[accidents["latitude"].notna()].copy()
+        changed[hidden] = np.float32(np.nan)
+        return changed
+
+    return change
+
+
+_FEATURES = frozenset(feature.name for feature in FEATURES)
+_SAID_AT_ONCE = frozenset({"hour", "weekday", "department", "commune", "latitude", "longitude", "light",
+                           "built_up", "pedestrian", "vehicles", "bicycles", "mopeds", "motorcycles", "cars",
+                           "vans", "lorries", "public_transport", "machines", "lightest",
+                           "heaviest"})  # fmt: skip
+
 CHECKS: tuple[Check, ...] = (
     Check("higher_speed_limit", "The speed limit is 20 km/h higher", "rises", _faster, 0.05),
     Check("pedestrian_involved", "A pedestrian is hit too", "rises", _pedestrian, 0.05),
@@ -197,4 +221,8 @@ CHECKS: tuple[Check, ...] = (
           _instead_of_a_car("bicycles", _BICYCLE), 0.05),
     Check("lookalike_commune", "The same in a look-alike commune", "keeps",
           _swap_communes, 0.10),
+    Check("no_coordinates", "The place is known by name alone", "holds",
+          _hide(lambda name: name not in ("latitude", "longitude")), 1.0),
+    Check("little_said", "Only time, place, light, vehicles and pedestrians are known", "holds",
+          _hide(_SAID_AT_ONCE.__contains__), 1.0),
 )  # fmt: skip

@@ -21,6 +21,7 @@ from accidents.encoding import NAMED, PLACE, PlaceEncoder, cross_fit
 from accidents.errors import BundleError, DataError
 from accidents.explanation import Explainer
 from accidents.features import feature_names, features_of
+from accidents.masking import hide
 from accidents.progress import track
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class ModelSettings(BaseModel):
 
     `bags` boosters of `n_estimators` trees each, grown with different seeds and different cross-fitting
     folds, are averaged. `monotone` holds the trees to what declared features say of the direction of risk.
+    `masked` is the share of training rows that are learnt from again with some of what is known hidden.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +51,7 @@ class ModelSettings(BaseModel):
     subsample: float = Field(default=0.8, gt=0, le=1)
     reg_lambda: float = Field(default=5.0, ge=0)
     monotone: bool = True
+    masked: float = Field(default=0.5, ge=0, le=1)
     n_jobs: int = Field(default=2, ge=1, le=64)
 
 
@@ -183,20 +186,22 @@ def train(
 def _boost(x: Floats, y: Floats, settings: ModelSettings, stage: str, seed: int) -> Booster:
     from lightgbm import LGBMClassifier
 
-    layout = _Layout(feature_names(stage))
+    layout, columns = _Layout(feature_names(stage)), tree_columns(feature_names(stage))
     rises = {feature.name: feature.rises for feature in features_of(stage)}
     classifier = LGBMClassifier(
-        **settings.model_dump(exclude={"monotone", "bags"}),
+        **settings.model_dump(exclude={"monotone", "bags", "masked"}),
         subsample_freq=1,
         random_state=seed,
         deterministic=True,
         force_row_wise=True,
         verbose=-1,
-        monotone_constraints=[
-            rises.get(n, 0) if settings.monotone else 0 for n in tree_columns(feature_names(stage))
-        ],
+        monotone_constraints=[rises.get(name, 0) if settings.monotone else 0 for name in columns],
     )
-    classifier.fit(layout.join(x, cross_fit(layout.place(x), y, seed)), y)
+    inputs = layout.join(x, cross_fit(layout.place(x), y, seed))
+    # After cross-fitting, so that no copy of a row tells another its label.
+    again = np.random.default_rng(seed).random(len(y)) < settings.masked
+    partial = hide(inputs[again], columns, seed)
+    classifier.fit(np.concatenate([inputs, partial]), np.concatenate([y, y[again]]))
     return Booster(classifier.booster_.model_to_string())
 
 

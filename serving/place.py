@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from accidents.geography import OVERSEAS
+
 SHAPES = Path(__file__).parent / "web" / "departments.json"
 NEAR_KM = 10.0
 _KM_A_DEGREE = 111.2
@@ -56,7 +58,16 @@ def department_at(latitude: float, longitude: float) -> str | None:
             return shape.code
     distances = [(shape.distance(latitude, longitude), shape.code) for shape in nearby]
     nearest, code = min(distances, default=(math.inf, None))
-    return code if nearest <= NEAR_KM else None
+    return code if nearest <= NEAR_KM else _without_shape(latitude, longitude)
+
+
+def _without_shape(latitude: float, longitude: float) -> str | None:
+    """Overseas territories that the shapes leave out, such as St-Pierre-et-Miquelon, by their boxes."""
+    drawn = {shape.code for shape in _shapes()}
+    for code, (south, north, west, east) in OVERSEAS.items():
+        if code not in drawn and south <= latitude <= north and west <= longitude <= east:
+            return code
+    return None
 
 
 def _around(latitude: float, longitude: float) -> Iterator[Shape]:

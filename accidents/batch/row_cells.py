@@ -10,6 +10,7 @@ from typing import Any
 
 from accidents import words
 from accidents.codes import Column, column
+from accidents.common_words import common_words
 from accidents.reading.cells import Cell, parser, plain
 
 FIRST_YEAR = 2005  # of the BAAC files
@@ -27,7 +28,8 @@ def code(declared: Column) -> Parser:
     by_code = parser(declared, date.today().year)
     languages = [words.words(language)["codes"].get(declared.name, {}) for language in ("fr", "en")]
     spoken = [*languages, declared.codes]
-    codes = {word.casefold(): number for each in spoken for number, word in each.items()}
+    codes = {said.casefold(): str(number) for said, number in common_words(str(declared.name)).items()}
+    codes |= {word.casefold(): number for each in spoken for number, word in each.items()}
 
     def parse(text: str) -> Cell:
         cell = by_code(text)

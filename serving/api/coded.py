@@ -11,8 +11,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
 from accidents.codes import column
+from accidents.common_words import common_words
 from accidents.words import word
-from serving.api.common_words import common_words
 
 NOT_STATED = -1  # what the published files say for it in every column
 _SHOWN = 60  # characters of a wrong value that are echoed

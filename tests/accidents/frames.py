@@ -7,6 +7,8 @@ import pandas as pd
 
 from accidents.features import feature_names
 
+USUAL_SPEED = 72  # km/h
+
 
 def feature_frame(n: int = 2_000, seed: int = 0) -> pd.DataFrame:
     """n accidents of 2022 with labels that depend on pedestrian, motorcycle and speed limit."""
@@ -29,10 +31,9 @@ def feature_frame(n: int = 2_000, seed: int = 0) -> pd.DataFrame:
 
 
 def risk(frame: pd.DataFrame) -> np.ndarray:
-    """The true P(severe) of those accidents."""
-    score = (
-        frame["pedestrian"] + frame["motorcycles"] + 0.5 * frame["bicycles"] + frame["speed_limit"] / 50 - 3
-    )
+    """The true P(severe) of those accidents; a speed limit that is not known is taken for a usual one."""
+    speed = frame["speed_limit"].fillna(USUAL_SPEED)
+    score = frame["pedestrian"] + frame["motorcycles"] + 0.5 * frame["bicycles"] + speed / 50 - 3
     return np.asarray(1 / (1 + np.exp(-score.to_numpy(float))))
 
 

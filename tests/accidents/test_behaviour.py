@@ -31,6 +31,8 @@ QUIRKS = {
     "pedestrian_involved": lambda frame: 0.6 - 0.3 * frame["pedestrian"],
     "motorcycle_for_car": lambda frame: 0.6 - 0.3 * (frame["motorcycles"] > 0),
     "bicycle_for_car": lambda frame: 0.2 + 0.1 * frame["lightest"],
+    "no_coordinates": lambda frame: 0.3 + 0.4 * frame["latitude"].isna(),
+    "little_said": lambda frame: 0.3 + 0.1 * frame["speed_limit"].isna(),
     "lookalike_commune": lambda frame: (frame["commune"] * 7919 % 101) / 101,
 }
 

@@ -119,3 +119,14 @@ def _seconds(points: list[tuple[float, float]]) -> float:
     for point in points:
         department_at(*point)
     return time.perf_counter() - start
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "code"),
+    [(46.78, -56.18, "975"), (17.90, -62.83, "977"), (18.07, -63.08, "978"), (-17.55, -149.56, "987"),
+     (-22.27, 166.45, "988"), (-13.28, -176.18, "986")],
+)  # fmt: skip
+def test_territories_without_a_shape_are_known_by_their_boxes(
+    latitude: float, longitude: float, code: str
+) -> None:
+    assert department_at(latitude, longitude) == code
