@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -25,6 +25,13 @@ from tests.postgres import PostgresServer
 from tests.predictions import prediction
 
 pytest_plugins = ("tests.log_fixtures",)  # `address`, `log`, `postgres`
+
+
+PATIENT = {"patience": 60.0}  # where time is not what is tested: a busy machine may stall a disk for a second
+
+
+def seen_by(seen: list[tuple[int, float]]) -> Callable[[int, float], None]:
+    return lambda records, seconds: seen.append((records, seconds))
 
 
 @contextlib.asynccontextmanager
@@ -47,14 +54,14 @@ async def unavailable(writer: LogWriter, count: int = 1) -> str:
     """Add, fail within about a second, and return what was told."""
     begun = time.perf_counter()
     results = await asyncio.gather(*(writer.add(prediction()) for _ in range(count)), return_exceptions=True)
-    assert time.perf_counter() - begun < 2
+    assert time.perf_counter() - begun < 3
     assert {type(result) for result in results} == {LogUnavailable}
     return str(results[0])
 
 
 def test_what_is_added_is_there_when_add_returns(address: str) -> None:
     async def scenario() -> None:
-        async with started(PredictionLog(address)) as writer:
+        async with started(PredictionLog(address), **PATIENT) as writer:
             one, many = prediction(0), [prediction(minute) for minute in range(1, 1001)]
             await writer.add(one)
             assert ids(address) == [one.request_id]
@@ -69,7 +76,7 @@ def test_what_waits_goes_in_one_commit(log: PredictionLog) -> None:
     seen: list[tuple[int, float]] = []
 
     async def scenario() -> None:
-        async with started(log, on_commit=lambda records, seconds: seen.append((records, seconds))) as writer:
+        async with started(log, on_commit=seen_by(seen), **PATIENT) as writer:
             await asyncio.gather(*(writer.add(prediction()) for _ in range(500)))
             assert (writer.records, writer.waiting, writer.failures, writer.last_error) == (500, 0, 0, None)
             assert writer.commits == len(seen) < 50
@@ -82,7 +89,7 @@ def test_what_waits_goes_in_one_commit(log: PredictionLog) -> None:
 
 def test_stop_writes_what_waits_and_refuses_what_comes_later(log: PredictionLog) -> None:
     async def scenario() -> None:
-        writer = LogWriter(log)
+        writer = LogWriter(log, **PATIENT)
         with pytest.raises(LogUnavailable, match="not open"):
             await writer.add(prediction())
         await writer.start()
@@ -100,7 +107,7 @@ def test_stop_writes_what_waits_and_refuses_what_comes_later(log: PredictionLog)
 
 def test_what_the_log_cannot_hold_harms_no_other(log: PredictionLog) -> None:
     async def scenario() -> None:
-        async with started(log) as writer:
+        async with started(log, **PATIENT) as writer:
             good = [writer.add(prediction()) for _ in range(10)]
             results = await asyncio.gather(
                 *good, writer.add(prediction(accident_id="\0")), return_exceptions=True
@@ -115,7 +122,7 @@ def test_what_the_log_cannot_hold_harms_no_other(log: PredictionLog) -> None:
 
 def test_a_caller_that_leaves_disturbs_no_other(log: PredictionLog) -> None:
     async def scenario() -> None:
-        async with started(log) as writer:
+        async with started(log, **PATIENT) as writer:
             adding = [asyncio.ensure_future(writer.add(prediction())) for _ in range(100)]
             await asyncio.sleep(0)
             for each in adding[::2]:

@@ -27,7 +27,7 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
 
 
 @pytest.fixture(scope="module")
-def registered(zenml_store: Path, version: Version) -> str:
+def registered(zenml_store: Path, version: Version, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where the stack's registry has the model: logged as steps/tracking.py logs it."""
     import mlflow
     from zenml.client import Client
@@ -35,7 +35,9 @@ def registered(zenml_store: Path, version: Version) -> str:
     apply_stack("local-mlflow")
     Client().active_stack.experiment_tracker.configure_mlflow()  # type: ignore[union-attr]
     example = version.rows[version.bundle.features].head(3).astype(float)
-    with mlflow.start_run():
+    # Without an experiment of its own MLflow would keep the files in ./mlruns.
+    files = tmp_path_factory.mktemp("mlflow").as_uri()
+    with mlflow.start_run(experiment_id=mlflow.create_experiment("contract", artifact_location=files)):
         model = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(ROOT / "serving" / "mlflow_model.py"),
