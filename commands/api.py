@@ -54,11 +54,13 @@ def stop_serving(stack: str) -> None:
     if Client().active_stack.model_deployer is None:
         return
     deployer = active_deployer()
-    for service in services(deployer):
-        if service.is_running:
-            deployer.stop_model_server(service.uuid)
-            console.print(f"{service.config.model_name} version {service.config.model_version} stopped.")
-    console.print("Back again: [bold]python run.py --pipeline deploy[/]")
+    running = [service for service in services(deployer) if service.is_running]
+    for service in running:
+        deployer.stop_model_server(service.uuid)
+        console.print(f"{service.config.model_name} version {service.config.model_version} stopped.")
+    console.print(
+        "Back again: [bold]python run.py --pipeline deploy[/]" if running else "No model was served."
+    )
 
 
 def _deployed(params: Params, stack: str) -> tuple[str, str]:

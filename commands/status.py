@@ -8,6 +8,7 @@ import urllib.request
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
@@ -57,7 +58,7 @@ def _served(service: Any, champion: str | None) -> tuple[str, str, str]:
         said = service.status.last_error or "it was stopped"
         return version, f"[red]not running[/]: {escape(said)}", "back: python run.py --pipeline deploy"
     behind = "" if version == champion else " [yellow](not the champion)[/]"
-    return version + behind, "[green]healthy[/]", str(service.prediction_url).partition("/v2/")[0]
+    return version + behind, "[green]healthy[/]", urlsplit(service.prediction_url).netloc
 
 
 def _api() -> str:

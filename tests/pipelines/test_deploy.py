@@ -63,9 +63,9 @@ def bundle(project: Project, version: int) -> Path:
 
 
 def url_in(said: str) -> str:
-    found = re.search(r"http://127\.0\.0\.1:\d+", said)
+    found = re.search(r"127\.0\.0\.1:\d+", said)
     assert found, said
-    return f"{found[0]}/v2/models/accident-severity-dispatch/infer"
+    return f"http://{found[0]}/v2/models/accident-severity-dispatch/infer"
 
 
 def test_nothing_is_deployed_yet_and_status_says_what_to_do(project: Project) -> None:
