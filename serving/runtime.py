@@ -72,10 +72,10 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
         except RequestError as error:
             raise InferenceError(str(error)) from None
         if len(matrix) <= _INLINE_ROWS:
-            outputs = [self._output(name, matrix) for name in wanted]
+            outputs = self._outputs(wanted, matrix)
         else:
             outputs = await asyncio.get_running_loop().run_in_executor(
-                self._many, lambda: [self._output(name, matrix) for name in wanted]
+                self._many, self._outputs, wanted, matrix
             )
         return InferenceResponse(
             model_name=self.name,
@@ -100,18 +100,23 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
             parameters=Parameters(**self._facts),
         )
 
-    def _output(self, name: str, matrix: np.ndarray[Any, Any]) -> ResponseOutput:
-        if name == PROBABILITY:
-            values, parameters = self._bundle.predict(matrix), None
-        else:
-            values, parameters = self._bundle.model.contributions(matrix), self._columns
-        return ResponseOutput(
-            name=name,
-            shape=list(values.shape),
-            datatype="FP64",
-            data=values.ravel().tolist(),
-            parameters=parameters,
-        )
+    def _outputs(self, wanted: list[str], matrix: np.ndarray[Any, Any]) -> list[ResponseOutput]:
+        if CONTRIBUTIONS not in wanted:
+            return [_output(PROBABILITY, self._bundle.predict(matrix))]
+        # One walk through the trees gives both.
+        probabilities, contributions = self._bundle.model.explain(matrix)
+        values = {PROBABILITY: (probabilities, None), CONTRIBUTIONS: (contributions, self._columns)}
+        return [_output(name, *values[name]) for name in wanted]
+
+
+def _output(name: str, values: np.ndarray[Any, Any], parameters: Parameters | None = None) -> ResponseOutput:
+    return ResponseOutput(
+        name=name,
+        shape=list(values.shape),
+        datatype="FP64",
+        data=values.ravel().tolist(),
+        parameters=parameters,
+    )
 
 
 def _load(folder: Path) -> tuple[Bundle, list[dict[str, Any]], dict[str, Any]]:

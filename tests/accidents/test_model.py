@@ -65,6 +65,13 @@ def test_one_row_and_many_rows_agree_to_the_last_bit(model: Model, rows: pd.Data
     np.testing.assert_array_equal(one, model.predict_matrix(x))
 
 
+def test_explaining_gives_the_probability_too(model: Model, rows: pd.DataFrame):
+    x = matrix(rows[:50])
+    probabilities, contributions = model.explain(x)
+    np.testing.assert_allclose(probabilities, model.predict_matrix(x), rtol=1e-12)
+    np.testing.assert_array_equal(contributions, model.contributions(x))
+
+
 def test_contributions_add_up_to_the_score(model: Model, rows: pd.DataFrame):
     x = matrix(rows[:50])
     contributions = model.contributions(x)
