@@ -1,4 +1,4 @@
-"""`--new-key NAME` and `--revoke-key NAME`: who may call the API."""
+"""`--new-key` and `--revoke-key NAME`: who may call the API."""
 
 from __future__ import annotations
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from stacks.components import environments
 from tests.conftest import ROOT
 from tests.serving.v2_stand_in import NAME
 
@@ -47,7 +47,7 @@ def api_process(folder: Path, model_server: str, **changes: str) -> Iterator[Api
     log = folder / "api.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "serving.api"],
+            [str(_python()), "-m", "serving.api"],
             cwd=ROOT,
             env=environment(folder, model_server, **changes),
             stdout=output,
@@ -58,6 +58,11 @@ def api_process(folder: Path, model_server: str, **changes: str) -> Iterator[Api
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+def _python() -> Path:
+    """Of the API's own environment: what is not in its lock is not there."""
+    return environments.environment(ROOT / "requirements" / "api.txt", ROOT / ".serving" / "environments")
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
