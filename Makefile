@@ -93,5 +93,7 @@ lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
 	cd requirements && ../$(COMPILE) -c train.txt api.in -o api.txt
 	cd requirements && ../$(COMPILE) -c train.txt -c api.txt dev.in -o dev.txt
 
-clean:  ## remove what runs made; the data and DVC's cache stay
-	rm -rf .zenml reports/*.png reports/*.html .pytest_cache .mypy_cache .ruff_cache
+clean:  ## stop and remove what runs made; the data, DVC's cache, keys and the prediction log stay
+	-$(BIN)/python run.py --stop
+	rm -rf .zenml .serving/model-server reports/*.png reports/*.html reports/inference
+	rm -rf .pytest_cache .mypy_cache .ruff_cache

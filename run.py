@@ -157,6 +157,14 @@ def main(
     }  # fmt: skip
     if sum(actions.values()) != 1:
         raise SettingsError(f"give one of {', '.join(actions)}; --help explains them")
+    misplaced = {
+        "--version": version is not None and pipeline not in (Pipeline.deploy, Pipeline.inference),
+        "--output": output is not None and pipeline is not Pipeline.inference,
+        "--detach": detach and not serve,
+        "--name": name is not None and not new_key,
+    }
+    for option in (option for option, wrong in misplaced.items() if wrong):
+        raise SettingsError(f"{option} does not go with this command; --help tells where it belongs")
     if (input is None) == (pipeline is Pipeline.inference):
         raise SettingsError("--pipeline inference and --input go together: --input 2022, or a file")
     given = {

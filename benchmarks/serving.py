@@ -50,7 +50,9 @@ def run(options: Options) -> Outcome:
                     if (way, clients) == ("api", 1):
                         spent.append(_spent(before, _metrics(place)))
         floor = _floor(place.bundle, accidents_of(place.bundle))
-    return _outcome({key: _median(found) for key, found in loads.items()}, floor, spent, rounds, seconds)
+    failed = sum(one.failed for found in loads.values() for one in found)
+    medians = {key: _median(found) for key, found in loads.items()}
+    return _outcome(medians, failed, floor, spent, rounds, seconds)
 
 
 def _way(place: Served, way: str) -> tuple[str, list[Any], dict[str, str]]:
@@ -143,12 +145,13 @@ def _spent(before: dict[str, float], after: dict[str, float]) -> dict[str, float
 
 
 def _median(found: Sequence[Load]) -> dict[str, float]:
-    names = ("p50_ms", "p99_ms", "per_second", "failed")
+    names = ("p50_ms", "p99_ms", "per_second")
     return {name: statistics.median(getattr(one, name) for one in found) for name in names}
 
 
 def _outcome(
     loads: dict[tuple[str, int], dict[str, float]],
+    failed: int,
     floor: dict[str, float],
     spent: list[dict[str, float]],
     rounds: int,
@@ -158,7 +161,6 @@ def _outcome(
     server, mlflow = loads["model server", 1], loads["mlflow", 8]
     api, api8, reasons = loads["api", 1], loads["api", 8], loads["api with reasons", 1]
     ratio = loads["model server", 8]["per_second"] / mlflow["per_second"]
-    failed = sum(one["failed"] for one in loads.values())
     figures = (
         _at_most("Model server, one row, one client, p50", server["p50_ms"], 1.5, "ms"),
         _at_least("Model server against `mlflow models serve`, 8 clients", ratio, 15, "times the requests/s"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 import urllib.request
 from pathlib import Path
@@ -11,26 +12,28 @@ from typing import Any
 from accidents.errors import AccidentsError
 from accidents.settings import Params
 from commands.background import Background
-from commands.project import ROOT, console, on_stack
+from commands.project import ROOT, api_settings, console, on_stack
 
 SERVING = ROOT / ".serving"
 API = Background(SERVING, "api")
 EXAMPLE = Path("references/accident.json")
+KEY = "ACCIDENTS_API_KEY"  # the environment variable that holds a caller's key
 READY_SECONDS = 30
 
 
 def serve_api(params: Params, stack: str, detach: bool) -> None:
     """Run the API in its own environment: in this terminal until Ctrl-C, or in the background."""
-    from serving.api.settings import load_settings
-    from stacks.components.environments import environment
+    from stacks.components.environments import environment, environments_folder
 
     running = API.url
     if running:
         raise AccidentsError(f"The API runs already, at {running}. Stop it first: python run.py --stop.")
     name, model_server = _deployed(params, stack)
-    settings = load_settings()
+    settings = api_settings()
     url = f"http://{settings.host}:{settings.port}"
-    python = environment(ROOT / "requirements" / "api.txt", SERVING / "environments")
+    _require_free(settings.host, settings.port)
+    environments = environments_folder(SERVING / "environments")
+    python = environment(ROOT / "requirements" / "api.txt", environments)
     told = {"ACCIDENTS_MODEL_SERVER": model_server, "ACCIDENTS_MODEL_NAME": name}
     words = [str(python), "-m", "serving.api"]
     if not detach:
@@ -84,6 +87,17 @@ def _deployed(params: Params, stack: str) -> tuple[str, str]:
     return name, address
 
 
+def _require_free(host: str, port: int) -> None:
+    """Raise AccidentsError where something listens already: ours would die while that one answers for it."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        if probe.connect_ex((host, port)) == 0:
+            raise AccidentsError(
+                f"Something listens on {host}:{port} already. Stop it, or set another `port` in "
+                "configs/api.yaml (or ACCIDENTS_PORT)."
+            )
+
+
 def _wait(url: str) -> None:
     """Until the API is ready. Raises AccidentsError with its last words if it ends or takes too long."""
     deadline = time.monotonic() + READY_SECONDS
@@ -100,13 +114,18 @@ def _wait(url: str) -> None:
 
 def how_to_call(url: str) -> str:
     """Where the API is, and a command to copy."""
+    from serving.api.keys import Keys
+
+    asked = Keys(ROOT / api_settings().keys_file).any()
+    key = f' -H "X-API-Key: ${KEY}"' if asked else ""
+    hint = f"\nA key is asked for: put yours into {KEY}, or make one: run.py --new-key.\n" if asked else ""
     return (
-        f"API and the control room's page: {url}/   what it can do: {url}/docs\n\n"
-        f"  curl -s {url}/predict -H 'Content-Type: application/json' -d @{EXAMPLE}\n"
+        f"API and the control room's page: {url}/   what it can do: {url}/docs\n{hint}\n"
+        f"  curl -s {url}/predict -H 'Content-Type: application/json'{key} -d @{EXAMPLE}\n"
     )
 
 
 def _environment() -> dict[str, str]:
     """Ours without what is meant for ZenML or for the building of environments."""
-    ours = ("ZENML_", "MLFLOW_", "ACCIDENTS_ENVIRONMENTS", "ACCIDENTS_API_KEY", "PYTHONPATH", "VIRTUAL_ENV")
+    ours = ("ZENML_", "MLFLOW_", "ACCIDENTS_ENVIRONMENTS", KEY, "PYTHONPATH", "VIRTUAL_ENV")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}

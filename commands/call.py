@@ -13,7 +13,7 @@ import urllib.request
 from typing import Any
 
 from accidents.errors import AccidentsError
-from commands.api import API, EXAMPLE, how_to_call
+from commands.api import API, EXAMPLE, KEY, how_to_call
 from commands.project import ROOT, console
 
 VARIANTS: tuple[dict[str, Any], ...] = ({}, {"pedestrian": False}, {"speed_limit": 80})
@@ -21,14 +21,15 @@ VARIANTS: tuple[dict[str, Any], ...] = ({}, {"pedestrian": False}, {"speed_limit
 
 def ask(url: str, accident: dict[str, Any]) -> dict[str, Any]:
     """POST one accident; the API's answer. Raises AccidentsError with what the API said."""
-    headers = {"Content-Type": "application/json", "X-API-Key": os.environ.get("ACCIDENTS_API_KEY", "")}
+    headers = {"Content-Type": "application/json", "X-API-Key": os.environ.get(KEY, "")}
     request = urllib.request.Request(f"{url}/predict", json.dumps(accident).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
     except urllib.error.HTTPError as error:
-        raise AccidentsError(f"The API answered {error.code}: {error.read().decode()}") from None
+        hint = f" Put your key into {KEY}." if error.code == 401 else ""
+        raise AccidentsError(f"The API answered {error.code}: {error.read().decode()}{hint}") from None
     except OSError as error:
         raise AccidentsError(f"The API at {url} does not answer: {error}") from None
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from itertools import count
 
-from commands.project import ROOT, console
+from commands.project import ROOT, api_settings, console
 
 
 def new(name: str | None) -> None:
     """Make a key, for `name` or with the next free number as its name, and show it, this once."""
     from serving.api.keys import Keys
-    from serving.api.settings import load_settings
 
-    keys = Keys(ROOT / load_settings().keys_file)
+    keys = Keys(ROOT / api_settings().keys_file)
     first = not keys.any()
     name = name or next(f"key-{n}" for n in count(1) if f"key-{n}" not in keys.names())
     console.print(
@@ -26,7 +25,6 @@ def new(name: str | None) -> None:
 def revoke(name: str) -> None:
     """Make a key useless; a running API follows within seconds."""
     from serving.api.keys import Keys
-    from serving.api.settings import load_settings
 
-    Keys(ROOT / load_settings().keys_file).revoke(name)
+    Keys(ROOT / api_settings().keys_file).revoke(name)
     console.print(f"The key of {name} opens nothing any more.")

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+if TYPE_CHECKING:
+    from serving.api.settings import Settings
+
 ROOT = Path(__file__).resolve().parent.parent
 console = Console()
+
+
+def api_settings() -> Settings:
+    """The API's settings, from wherever we were called. Raises SettingsError."""
+    from serving.api.settings import load_settings
+
+    with contextlib.chdir(ROOT):  # the API runs there, and so do its paths
+        return load_settings()
 
 
 def on_stack(stack: str) -> Any:

@@ -17,7 +17,7 @@ from rich.table import Table
 from accidents.features.declared import STAGES
 from accidents.prediction_log import PredictionLog, PredictionLogError
 from commands.api import API
-from commands.project import ROOT, console, on_stack
+from commands.project import ROOT, api_settings, console, on_stack
 
 
 def show_status(stack: str) -> None:
@@ -40,7 +40,8 @@ def _models(stack: str, reigning: dict[str, str]) -> Table:
         table.add_column(head, no_wrap=head == "model", overflow="fold")
     deployed: dict[str, Any] = {}
     if Client().active_stack.model_deployer is not None:
-        deployed = {one.config.model_name: one for one in services(active_deployer())}
+        # Newest first: the last one that is put in stays.
+        deployed = {one.config.model_name: one for one in reversed(services(active_deployer()))}
     for name in sorted({*reigning, *deployed}):
         service = deployed.get(name)
         table.add_row(name, reigning.get(name, "none"), *_served(service, reigning.get(name)))
@@ -75,9 +76,7 @@ def _api() -> str:
 
 
 def _predictions() -> str:
-    from serving.api.settings import load_settings
-
-    url = load_settings().database_url
+    url = api_settings().database_url
     if url.startswith("sqlite:///") and not (ROOT / url.removeprefix("sqlite:///")).exists():
         return "none yet"
     try:

@@ -1,1 +1,1 @@
-"""What runs next to a model. Imports `accidents.bundle` and `accidents.features` only."""
+"""What runs next to a model: the model server's runtime, the API, the page. No training framework."""

@@ -9,8 +9,8 @@ import pandas as pd
 from zenml import step
 from zenml.client import Client
 
-from accidents.features import features_of
 from steps.folder import Folder
+from steps.validate_data import kinds_of_columns
 
 
 @step
@@ -23,16 +23,8 @@ def check_drift(features: pd.DataFrame, bundle: Folder, stage: str) -> Annotated
         # The pipeline has this step only where the stack has a validator; which one, the step need not know.
         validator: Any = Client().active_stack.data_validator
         reference = pd.read_parquet(bundle / "reference.parquet")
-        drift = validator.data_validation(features, reference, **_columns(stage))
+        drift = validator.data_validation(features, reference, **kinds_of_columns(stage))
         found = drift.to_dict()
         (folder / "drift.html").write_text(drift.html, encoding="utf-8")
     (folder / "drift.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return Folder(folder)
-
-
-def _columns(stage: str) -> dict[str, list[str]]:
-    features = features_of(stage)
-    return {
-        "numerical_columns": [feature.name for feature in features if feature.kind == "number"],
-        "categorical_columns": [feature.name for feature in features if feature.kind != "number"],
-    }

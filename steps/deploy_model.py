@@ -1,10 +1,14 @@
 """Serve the version, through the active stack's model deployer."""
 
+import tempfile
+from pathlib import Path
 from typing import Annotated, Any
 
 from zenml import log_metadata, step
+from zenml.models import ModelVersionResponse
 
 from accidents.bundle import load_bundle
+from accidents.errors import AccidentsError
 from accidents.golden import golden_of
 from steps import registry
 from steps.deployment import active_deployer, check_golden, deploy, facts_of, services
@@ -22,12 +26,26 @@ def deploy_model(
     before = [one.config.model_version for one in services(deployer, name)]
     service = deploy(deployer, chosen, bundle.path, golden / "golden.json")
     checked = golden_of(load_bundle(bundle.path))
+    try:
+        difference = check_golden(service, checked)
+    except AccidentsError:
+        if before and before[0] != number:
+            _put_back(registry.version(name, before[0]))
+        raise
     facts = {
         **facts_of(service),
         "before": before[0] if before else None,
         "golden_rows": len(checked.p_severe),
-        "difference": check_golden(service, checked),
+        "difference": difference,
         "synthetic": version_facts["synthetic"],
     }
     log_metadata(metadata={"deployment": facts}, model_version_id=chosen.id)
     return facts
+
+
+def _put_back(version: ModelVersionResponse) -> None:
+    """Deploy the version that served before."""
+    folder = registry.bundle_of(version).path
+    golden = Path(tempfile.mkdtemp(prefix="golden-")) / "golden.json"
+    golden_of(load_bundle(folder)).write(golden)
+    deploy(active_deployer(), version, folder, golden)

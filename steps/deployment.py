@@ -69,8 +69,17 @@ def deploy(deployer: BaseModelDeployer, one: ModelVersionResponse, bundle: Path,
 
 
 def check_golden(service: Any, golden: Golden) -> float:
-    """Ask a service for the golden rows; return the largest difference. Raises BundleError if too large."""
-    served = np.asarray(service.predict(golden.features), dtype=np.float64).reshape(-1)
+    """Ask a service for the golden rows; return the largest difference.
+
+    Raises BundleError if it is too large, DeploymentError if the service does not answer.
+    """
+    features = golden.features
+    try:
+        # ZenML's MLflow service writes JSON, which has no NaN.
+        answer = service.predict(features.astype(object).where(features.notna(), None))
+    except Exception as error:  # each deployer has its own
+        raise DeploymentError(f"The server at {service.prediction_url} does not answer: {error}") from error
+    served = np.asarray(answer, dtype=np.float64).reshape(-1)
     return golden.check(served, f"The server at {service.prediction_url}")
 
 

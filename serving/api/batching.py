@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from serving.api.errors import ApiError
 from serving.api.metrics import MODEL_ROWS
-from serving.api.model_server import ModelFacts, ModelServer, Scores
+from serving.api.model_server import ModelFacts, ModelServer, Scores, unavailable
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,12 @@ class Batcher:
     server : asked with one call at a time: it computes on one core.
     rows_per_call : accidents in one call, at most.
     waiting : accidents that may wait; more are refused with ApiError ("busy").
+    patience : seconds an accident may take; then ApiError ("model_unavailable").
     """
 
-    def __init__(self, server: ModelServer, rows_per_call: int, waiting: int) -> None:
+    def __init__(self, server: ModelServer, rows_per_call: int, waiting: int, patience: float) -> None:
         self._server, self._rows_per_call, self._limit = server, rows_per_call, waiting
+        self._patience = patience
         self._queue: deque[_Waiting] = deque()
         self._worker: asyncio.Task[None] | None = None
 
@@ -52,7 +54,11 @@ class Batcher:
         self._queue.append(_Waiting(row, (stage, contributions), answer))
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
-        return await answer
+        try:
+            async with asyncio.timeout(self._patience):  # waiting for others' calls included
+                return await answer
+        except TimeoutError:
+            raise unavailable() from None
 
     async def _work(self) -> None:
         try:

@@ -60,7 +60,7 @@ class ModelServer:
         self._name, self._timeout = name, aiohttp.ClientTimeout(total=timeout)
         self._facts: ModelFacts | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._first = asyncio.Lock()
+        self._asking: asyncio.Task[ModelFacts] | None = None
         self.mismatch: str | None = None  # why the server refused a request of ours, until one succeeds
 
     async def start(self) -> None:
@@ -79,8 +79,17 @@ class ModelServer:
 
     async def facts(self) -> ModelFacts:
         """The model that is served, as far as known. Raises ApiError if it must be asked and cannot."""
-        async with self._first:  # one asks for all who wait
-            return self._facts or await self.refresh()
+        if self._facts is not None:
+            return self._facts
+        if self._asking is None:  # one asks for all who wait
+            self._asking = asyncio.create_task(self.refresh())
+            self._asking.add_done_callback(self._asked)
+        return await asyncio.shield(self._asking)
+
+    def _asked(self, asking: asyncio.Task[ModelFacts]) -> None:
+        self._asking = None
+        if not asking.cancelled():
+            asking.exception()  # told to who waited; nobody may have
 
     async def refresh(self) -> ModelFacts:
         """Read the model's metadata. Raises ApiError for a server that is gone or a model we cannot ask."""
@@ -131,16 +140,16 @@ class ModelServer:
                 content = await response.read()
         except TimeoutError:
             MODEL_ERRORS.labels("timeout").inc()
-            raise _unavailable() from None
+            raise unavailable() from None
         except (aiohttp.ClientError, OSError):
             MODEL_ERRORS.labels("connection").inc()
             self._facts = None  # what comes back may be another model
-            raise _unavailable() from None
+            raise unavailable() from None
         if response.status < 400:
             return content
         if response.status >= 500 or response.status == 404 or _NOT_READY in content:
             MODEL_ERRORS.labels("unavailable").inc()
-            raise _unavailable()
+            raise unavailable()
         raise self._mismatched(content[:_SHOWN].decode("utf-8", "replace"))
 
     def _parsed(self, content: bytes) -> Any:
@@ -204,5 +213,6 @@ def _nested(table: Mapping[str, Any]) -> list[Sequence[float]]:
     return [data[start : start + width] for start in range(0, len(data), width)]
 
 
-def _unavailable() -> ApiError:
+def unavailable() -> ApiError:
+    """The model server is gone or slow."""
     return ApiError("model_unavailable", "The model cannot be asked at the moment. Try again.")

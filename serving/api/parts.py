@@ -40,7 +40,7 @@ async def running(settings: Settings, rates: Rates) -> AsyncIterator[Parts]:
     server = ModelServer(str(settings.model_server), settings.model_name, settings.model_timeout)
     log = PredictionLog(settings.database_url)
     writer = LogWriter(log, on_commit=_count_commit)
-    batcher = Batcher(server, settings.rows_per_call, settings.waiting)
+    batcher = Batcher(server, settings.rows_per_call, settings.waiting, settings.model_timeout)
     predictor = Predictor(server, batcher, writer, log, settings.reasons_count)
     await writer.start()
     try:

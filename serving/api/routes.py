@@ -118,8 +118,9 @@ async def code_words(language: Language = "en") -> Response:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **errors(401, 403, 404)},
 )
-async def metrics() -> Response:
+async def metrics(request: Request) -> Response:
     """Requests, predictions by band and version, probabilities, model server and log: all `accidents_*`."""
+    await _parts(request).readiness.answer()  # `accidents_ready` is as of now, not of when somebody asked
     return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

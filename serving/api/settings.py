@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
 
-    model_server: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8080")
+    model_server: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8085")
     model_name: str = Field(default="accident-severity-dispatch", pattern=r"^[\w.-]+$")
     model_timeout: float = Field(default=0.8, gt=0, le=60)
     rows_per_call: int = Field(default=64, ge=1, le=10_000)
@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     reasons: bool = True
     reasons_count: int = Field(default=5, ge=1, le=50)
     docs: Access = "open"
-    metrics: Access = "open"
+    metrics: Access = "key"
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

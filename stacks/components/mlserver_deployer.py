@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
+from filelock import FileLock
 from zenml.client import Client
 from zenml.enums import ServiceState
 from zenml.model_deployers import BaseModelDeployer, BaseModelDeployerFlavor
@@ -86,14 +87,20 @@ class MLServerDeployer(BaseModelDeployer):
         """
         if not isinstance(config, MLServerDeploymentConfig):
             raise StackError("The mlserver deployer takes what its method `deployment` makes.")
-        before = self._services(config.model_name)
-        self.server.deploy(config.model_name, config.model_version, Path(config.bundle), Path(config.golden))
-        same = [one for one in before if one.model == _model(config) and one.config.server == config.server]
-        service = same[0] if same else self._register(config)
-        self._record(service, ServiceState.ACTIVE)
-        for old in before:
-            if old.uuid != service.uuid:
-                Client().delete_service(old.uuid)
+        # Server and store together: of two deployments at once, the later one is in both.
+        self.server.folder.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.server.folder.root / "record.lock"):
+            bundle, golden = Path(config.bundle), Path(config.golden)
+            self.server.deploy(config.model_name, config.model_version, bundle, golden)
+            before = self._services(config.model_name)
+            same = [
+                one for one in before if one.model == _model(config) and one.config.server == config.server
+            ]
+            service = same[0] if same else self._register(config)
+            self._record(service, ServiceState.ACTIVE)
+            for old in before:
+                if old.uuid != service.uuid:
+                    Client().delete_service(old.uuid)
         return service
 
     def find_model_server(

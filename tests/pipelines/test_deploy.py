@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import socket
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,9 +117,70 @@ def test_an_altered_bundle_never_replaces_a_good_one(project: Project) -> None:
     assert asked(url_in(project("--status").stdout), project)[0] == "1"
 
 
+def test_the_api_in_the_background_is_asked_keyed_and_stopped(project: Project) -> None:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    project.environment["ACCIDENTS_PORT"] = str(port)
+    said = project("--serve", "--detach").stdout
+    assert f"curl -s http://127.0.0.1:{port}/predict" in said
+    assert "runs already" in project("--serve", "--detach", check=False).stderr
+    called = project.shell(sys.executable, "-m", "commands.call").stdout
+    assert re.search(r"the example: \d+\.\d%, (low|moderate|high|very high)", called)
+    status = project("--status").stdout
+    assert f"ready at http://127.0.0.1:{port}" in status
+    assert "3 in the log" in status
+
+    made = project("--new-key", "--name", "control-room").stdout
+    key = re.search(r"acc_\S+", made)
+    assert key is not None
+    refused = project.shell(sys.executable, "-m", "commands.call", check=False)
+    assert refused.returncode == 1
+    assert "401" in refused.stdout
+    project.environment["ACCIDENTS_API_KEY"] = key[0]
+    project.shell(sys.executable, "-m", "commands.call")
+    assert (
+        '-H "X-API-Key: $ACCIDENTS_API_KEY"'
+        in project.shell(sys.executable, "-m", "commands.call", "--how").stdout
+    )
+    project("--revoke-key", "control-room")
+    assert project.shell(sys.executable, "-m", "commands.call", check=False).returncode == 1
+
+
+def test_an_option_that_does_nothing_here_is_refused(project: Project) -> None:
+    done = project("--status", "--detach", check=False)
+    assert done.returncode == 1
+    assert "--detach does not go with this command" in done.stderr
+
+
 def test_stop_leaves_nothing_behind_and_deploy_brings_it_back(project: Project) -> None:
     assert daemons(project)
     project("--stop")
     assert daemons(project) == []
     assert "not running" in project("--status").stdout
     assert asked(url_in(project("--pipeline", "deploy").stdout), project)[0] == "1"
+
+
+def test_zenmls_own_deployer_serves_the_same_version(project: Project) -> None:
+    said = project("--pipeline", "deploy", "--stack", "local-mlflow").stdout
+    assert "1,000 golden rows" in said
+    again = project("--pipeline", "deploy", "--version", "2", "--stack", "local-mlflow").stdout
+    assert "version 2 (before: 1)" in again
+    served = [one for one in psutil.process_iter() if "invocations" in again and serves_mlflow(project, one)]
+    refused = project("--serve", "--stack", "local-mlflow", check=False)
+    assert "Open Inference Protocol" in refused.stderr
+    project("--stop", "--stack", "local-mlflow")
+    gone, _ = psutil.wait_procs(served, timeout=10)
+    assert len(gone) == len(served) > 0
+
+
+def serves_mlflow(project: Project, process: psutil.Process) -> bool:
+    """Whether it is a server of MLflow's that was started from this project's store."""
+    return "mlflow" in " ".join(command(process)) and str(project.folder) in str(environ(process))
+
+
+def environ(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except psutil.Error:
+        return {}
