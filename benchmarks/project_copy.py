@@ -11,7 +11,7 @@ from accidents.errors import AccidentsError
 from accidents.versioning import ROOT
 
 COPIED = ("run.py", "params.yaml", "dvc.yaml", ".dvcignore", "accidents", "commands", "steps", "pipelines",
-          "stacks", "serving", "configs", "requirements", "benchmarks")  # fmt: skip
+          "stacks", "serving", "configs", "references", "requirements", "benchmarks")  # fmt: skip
 
 
 def copy_project(folder: Path, params: Mapping[str, str] | None = None) -> Path:
