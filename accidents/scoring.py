@@ -28,11 +28,11 @@ _BLOCK = 2_000  # accidents explained at once: their contributions fit into memo
 
 
 def input_features(intake: Intake, stage: str) -> pd.DataFrame:
-    """`build_features` of the accidents; a `pedestrian` cell counts where no list of users says otherwise."""
+    """`build_features` of the accidents; a pedestrian is hit if the cell or the lists say so."""
     built = build_features(intake.tables, stage)
     given = intake.rows[PEDESTRIAN].to_numpy(dtype=np.float32)
     computed = built["pedestrian"].to_numpy()
-    return built.assign(pedestrian=np.where(np.isnan(computed), given, computed))
+    return built.assign(pedestrian=np.fmax(given, computed))
 
 
 def probabilities(model: Model, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from accidents.errors import AccidentsError
 from accidents.settings import Params
 from commands.background import Background
-from commands.project import ROOT, api_settings, console, on_stack
+from commands.project import ROOT, api_settings, console, on_stack, open_own
 
 SERVING = ROOT / ".serving"
 API = Background(SERVING, "api")
@@ -30,7 +29,8 @@ def serve_api(params: Params, stack: str, detach: bool) -> None:
         raise AccidentsError(f"The API runs already, at {running}. Stop it first: python run.py --stop.")
     name, model_server = _deployed(params, stack)
     settings = api_settings()
-    url = f"http://{settings.host}:{settings.port}"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{settings.port}"
     _require_free(settings.host, settings.port)
     environments = environments_folder(SERVING / "environments")
     python = environment(ROOT / "requirements" / "api.txt", environments)
@@ -89,13 +89,14 @@ def _deployed(params: Params, stack: str) -> tuple[str, str]:
 
 def _require_free(host: str, port: int) -> None:
     """Raise AccidentsError where something listens already: ours would die while that one answers for it."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        if probe.connect_ex((host, port)) == 0:
-            raise AccidentsError(
-                f"Something listens on {host}:{port} already. Stop it, or set another `port` in "
-                "configs/api.yaml (or ACCIDENTS_PORT)."
-            )
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return
+    raise AccidentsError(
+        f"Something listens on {host}:{port} already. Stop it, or set another `port` in configs/api.yaml "
+        "(or ACCIDENTS_PORT)."
+    )
 
 
 def _wait(url: str) -> None:
@@ -103,7 +104,7 @@ def _wait(url: str) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and API.process():
         try:
-            with urllib.request.urlopen(f"{url}/health/ready", timeout=2):
+            with open_own(f"{url}/health/ready", timeout=2):
                 return
         except OSError:
             time.sleep(0.2)

@@ -54,9 +54,11 @@ class Background:
         state = self._read()
         try:
             process = psutil.Process(int(state["pid"]))
-            same = abs(process.create_time() - float(state["started"])) < 1
+            # The process of a project that this one is a copy of is not ours: it works elsewhere.
+            ours = Path(process.cwd()) == self.folder.parent
+            same = ours and abs(process.create_time() - float(state["started"])) < 1
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except (KeyError, ValueError, TypeError, psutil.NoSuchProcess):
+        except (KeyError, ValueError, TypeError, psutil.Error, OSError):
             return None
 
     def stop(self) -> bool:

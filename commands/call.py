@@ -14,7 +14,7 @@ from typing import Any
 
 from accidents.errors import AccidentsError
 from commands.api import API, EXAMPLE, KEY, how_to_call
-from commands.project import ROOT, console
+from commands.project import ROOT, console, open_own
 
 VARIANTS: tuple[dict[str, Any], ...] = ({}, {"pedestrian": False}, {"speed_limit": 80})
 
@@ -24,7 +24,7 @@ def ask(url: str, accident: dict[str, Any]) -> dict[str, Any]:
     headers = {"Content-Type": "application/json", "X-API-Key": os.environ.get(KEY, "")}
     request = urllib.request.Request(f"{url}/predict", json.dumps(accident).encode(), headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with open_own(request, timeout=10) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
     except urllib.error.HTTPError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import urllib.error
-import urllib.request
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from rich.table import Table
 from accidents.features.declared import STAGES
 from accidents.prediction_log import PredictionLog, PredictionLogError
 from commands.api import API
-from commands.project import ROOT, api_settings, console, on_stack
+from commands.project import ROOT, api_settings, console, on_stack, open_own
 
 
 def show_status(stack: str) -> None:
@@ -67,7 +66,7 @@ def _api() -> str:
     if url is None:
         return "not in the background (make serve runs it in a terminal)"
     try:
-        with urllib.request.urlopen(f"{url}/health/ready", timeout=3):
+        with open_own(f"{url}/health/ready", timeout=3):
             return f"ready at {url}"
     except urllib.error.HTTPError as error:
         return f"not ready at {url}: {error.read().decode(errors='replace')[:300]}"

@@ -1,17 +1,14 @@
 """Serve the version, through the active stack's model deployer."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 from zenml import log_metadata, step
-from zenml.models import ModelVersionResponse
 
 from accidents.bundle import load_bundle
 from accidents.errors import AccidentsError
 from accidents.golden import golden_of
 from steps import registry
-from steps.deployment import active_deployer, check_golden, deploy, facts_of, services
+from steps.deployment import DeploymentError, active_deployer, check_golden, deploy, facts_of, services
 from steps.folder import Folder
 
 
@@ -28,10 +25,10 @@ def deploy_model(
     checked = golden_of(load_bundle(bundle.path))
     try:
         difference = check_golden(service, checked)
-    except AccidentsError:
-        if before and before[0] != number:
-            _put_back(registry.version(name, before[0]))
-        raise
+    except AccidentsError as error:
+        raise DeploymentError(
+            f"{error} Or was another version deployed meanwhile? --status tells."
+        ) from error
     facts = {
         **facts_of(service),
         "before": before[0] if before else None,
@@ -41,11 +38,3 @@ def deploy_model(
     }
     log_metadata(metadata={"deployment": facts}, model_version_id=chosen.id)
     return facts
-
-
-def _put_back(version: ModelVersionResponse) -> None:
-    """Deploy the version that served before."""
-    folder = registry.bundle_of(version).path
-    golden = Path(tempfile.mkdtemp(prefix="golden-")) / "golden.json"
-    golden_of(load_bundle(folder)).write(golden)
-    deploy(active_deployer(), version, folder, golden)

@@ -16,7 +16,10 @@ from accidents.reading.cells import Cell, parser, plain
 FIRST_YEAR = 2005  # of the BAAC files
 Parser = Callable[[str], Cell]
 
-_DATE_AND_TIME = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ]+(\d{1,2}):(\d{1,2})(?::\d.*)?)?")
+# Local, as on the caller's clock: what has an offset, as UTC has, does not match.
+_DATE_AND_TIME = re.compile(
+    r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ]+(\d{1,2}):(\d{1,2})(?::\d{1,2}(?:\.\d+)?)?)?"
+)
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _YES_OR_NO = {"1": 1, "0": 0, "true": 1, "false": 0, "yes": 1, "no": 0, "oui": 1, "non": 0}
 _PARTS = {"year": (FIRST_YEAR, 2100), "hour": (0, 23), "minute": (0, 59)}

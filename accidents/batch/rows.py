@@ -15,6 +15,7 @@ from accidents.batch import row_cells
 from accidents.batch.row_cells import Parser, shortened
 from accidents.batch.row_files import RowFile
 from accidents.features.declared import FEATURES
+from accidents.place import department_at
 from accidents.reading.cells import Cell, plain
 from accidents.reading.insee import department_of, parse_commune, parse_department
 from accidents.tables import DTYPES
@@ -118,6 +119,9 @@ def _places(rows: Rows) -> dict[str, Values]:
         for department, commune in zip(departments, communes, strict=True)
     ]
     latitude, longitude = _coordinates(rows, known)
+    for row, (department, north, east) in enumerate(zip(known, latitude, longitude, strict=True)):
+        if department is None and north is not None and east is not None:
+            known[row] = department_at(north, east)  # as the API does
     return dict(zip(_PLACE, (known, communes, latitude, longitude), strict=True))
 
 

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
+from accidents.place import SHAPES
 from serving.api.docs import add_docs
 from serving.api.document import document_of
 from serving.api.errors import ApiError, where
@@ -67,6 +68,10 @@ def _add_page(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(_WEB / "index.html", headers=_REVALIDATED)
+
+    @app.get("/static/departments.json", include_in_schema=False)
+    async def shapes() -> FileResponse:
+        return FileResponse(SHAPES, headers=_REVALIDATED)
 
     app.mount("/static", _Revalidated(directory=_WEB))
 

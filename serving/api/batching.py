@@ -46,8 +46,13 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._worker: asyncio.Task[None] | None = None
 
-    async def score(self, row: Sequence[float], stage: str, contributions: bool) -> Score:
-        """The model's answer for the features of one accident. Raises ApiError."""
+    async def score(
+        self, row: Sequence[float], stage: str, contributions: bool, patient: bool = False
+    ) -> Score:
+        """The model's answer for the features of one accident. Raises ApiError.
+
+        A `patient` one waits as long as the model server answers others.
+        """
         if len(self._queue) >= self._limit:
             raise ApiError("busy", "Too many accidents are waiting for the model. Try again.")
         answer: asyncio.Future[Score] = asyncio.get_running_loop().create_future()
@@ -55,7 +60,9 @@ class Batcher:
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         try:
-            async with asyncio.timeout(self._patience):  # waiting for others' calls included
+            async with asyncio.timeout(
+                None if patient else self._patience
+            ):  # waiting for others' calls included
                 return await answer
         except TimeoutError:
             raise unavailable() from None
@@ -89,7 +96,9 @@ class Batcher:
         try:
             scores = await self._server.score(stage, [one.row for one in taken], contributions)
         except Exception as error:  # every one that waits is told, and the next may try again
-            for one in taken:
+            gone = isinstance(error, ApiError) and error.code == "model_unavailable"
+            waiting = self._queue if gone else ()
+            for one in (*taken, *waiting):
                 if not one.answer.done():
                     one.answer.set_exception(error)
             return

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from accidents.features import build_one, features_of
+from accidents.geography import OVERSEAS
 from serving.api.accident import Accident, Place, department_of
 from serving.api.errors import ApiError
 
@@ -65,7 +66,16 @@ def _place(place: Place, department_at: DepartmentAt, notes: list[str]) -> dict[
         found = department_at(place.latitude, place.longitude)
         if found is None:
             raise _contradiction("place", "these coordinates are at sea or outside France")
-        if result.get("department", found) != found:
+        if (
+            "department" in result
+            and (found in OVERSEAS or result["department"] in OVERSEAS)
+            and (found != result["department"])
+        ):
+            del result["latitude"], result["longitude"]
+            notes.append(
+                f"the coordinates lie in department {found}, not {result['department']}: they are not used"
+            )
+        elif result.get("department", found) != found:
             notes.append(
                 f"the coordinates seem to lie in department {found}, not {result['department']}: both used"
             )

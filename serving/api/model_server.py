@@ -61,6 +61,7 @@ class ModelServer:
         self._facts: ModelFacts | None = None
         self._session: aiohttp.ClientSession | None = None
         self._asking: asyncio.Task[ModelFacts] | None = None
+        self._refused: str | None = None  # digest of the model that did not fit, where it was known
         self.mismatch: str | None = None  # why the server refused a request of ours, until one succeeds
 
     async def start(self) -> None:
@@ -94,6 +95,8 @@ class ModelServer:
     async def refresh(self) -> ModelFacts:
         """Read the model's metadata. Raises ApiError for a server that is gone or a model we cannot ask."""
         facts = self._checked(self._parsed(await self._ask("GET", "")))
+        if facts.digest != self._refused:
+            self.mismatch = None  # another model than the one that did not fit
         self._facts = facts
         return facts
 
@@ -119,7 +122,7 @@ class ModelServer:
     async def _scores(self, answer: Mapping[str, Any], stage: str, rows: int) -> Scores:
         try:
             if self._facts is None or answer["parameters"]["digest"] != self._facts.digest:
-                await self.refresh()  # another model answers: is it one that we can ask?
+                await self._look_again()  # another model answers: is it one that we can ask?
             facts = _facts(answer, str(answer["model_version"]))
             outputs = {output["name"]: output for output in answer["outputs"]}
             probabilities = outputs["p_severe"]["data"]
@@ -132,6 +135,14 @@ class ModelServer:
             return Scores(facts, probabilities, _columns(table), _nested(table))
         except (KeyError, TypeError, ValueError) as error:
             raise self._mismatched(f"an answer without {error}") from None
+
+    async def _look_again(self) -> None:
+        try:
+            await self.refresh()
+        except ApiError as error:
+            if error.code != "model_unavailable":
+                raise
+            self._facts = None  # busy with the switch: the answer at hand is good, the next one looks again
 
     async def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         assert self._session is not None
@@ -162,6 +173,7 @@ class ModelServer:
         """Our request and the model do not fit: told to the operator, not to the caller."""
         MODEL_ERRORS.labels("mismatch").inc()
         _LOG.error("The model server refuses what the API asks of %s: %s", self._name, why)
+        self._refused = self._facts.digest if self._facts else None
         self.mismatch, self._facts = why, None  # whatever we believed of the model: ask again
         return ApiError("model_mismatch", "The API and the model do not fit together. Tell the operator.")
 

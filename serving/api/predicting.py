@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from accidents.bands import band_of
 from accidents.errors import AccidentsError
+from accidents.place import department_at
 from accidents.prediction_log import Label, Prediction, PredictionLog, PredictionLogError
 from accidents.reasons import top_reasons
 from serving.api.accident import Accident, Outcome
@@ -24,7 +25,6 @@ from serving.api.errors import ApiError, invalid
 from serving.api.log_writer import LogUnavailable, LogWriter
 from serving.api.metrics import LABELS, LOG_ERRORS, PREDICTIONS, PROBABILITIES
 from serving.api.model_server import ModelFacts, ModelServer
-from serving.place import department_at
 
 _LOG = logging.getLogger(__name__)
 _TOGETHER = 50  # accidents of a batch that are scored together: single ones get their turn in between
@@ -102,13 +102,19 @@ class Predictor:
             return invalid(Accident, error)
         except ApiError as error:
             return error
-        return await self._scored(accident, described, stage, asked, uuid4().hex)
+        return await self._scored(accident, described, stage, asked, uuid4().hex, patient=True)
 
     async def _scored(
-        self, accident: Accident, described: Described, stage: str, asked: Asked, request_id: str
+        self,
+        accident: Accident,
+        described: Described,
+        stage: str,
+        asked: Asked,
+        request_id: str,
+        patient: bool = False,
     ) -> tuple[Prediction, dict[str, Any]]:
         row = list(described.features.values())
-        score = await self._batcher.score(row, stage, asked.reasons)
+        score = await self._batcher.score(row, stage, asked.reasons, patient)
         prediction = _prediction(request_id, accident.accident_id, described, score, asked.caller)
         reasons = self._reasons(described, score, asked.language) if asked.reasons else []
         return prediction, _answer(prediction, score.facts, reasons, described.notes)

@@ -48,6 +48,7 @@ class Presented:
 
     key: str | None
     host: str
+    forwarded: bool  # a proxy says so
 
 
 class Gate:
@@ -85,12 +86,12 @@ class Gate:
         access = self._access(path)
         if access == "closed":
             raise ApiError("not_found", "There is nothing here.")
+        if access == "open":
+            return None
         presented = _presented(scope["headers"])
         if self._settings.loopback and not self._any_key():
-            _require_loopback(presented.host)
+            _require_own_machine(presented)
             name, caller = None, _address(scope)
-        elif access == "open":
-            return None
         else:
             caller = name = self._require_key(presented.key, _address(scope))
         if access == "charged":
@@ -168,7 +169,7 @@ _METHODS = {name: name for name in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPT
 
 
 def _presented(headers: list[tuple[bytes, bytes]]) -> Presented:
-    key, host = None, ""
+    key, host, forwarded = None, "", False
     for name, value in headers:
         if name == b"x-api-key":
             key = value.decode("latin-1")
@@ -176,11 +177,19 @@ def _presented(headers: list[tuple[bytes, bytes]]) -> Presented:
             key = value[7:].strip().decode("latin-1")
         elif name == b"host":
             host = value.decode("latin-1")
-    return Presented(key, host)
+        elif name in _PROXYS:
+            forwarded = True
+    return Presented(key, host, forwarded)
 
 
-def _require_loopback(host: str) -> None:
-    """Without a key, a page of another site could reach us under its own name (DNS rebinding)."""
+_PROXYS = (b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via")
+
+
+def _require_own_machine(presented: Presented) -> None:
+    """Without a key, others could reach us through a proxy, or a page under its own name (DNS rebinding)."""
+    host = presented.host
+    if presented.forwarded:
+        raise ApiError("host_refused", "Behind a proxy a key is needed: python run.py --new-key.")
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     try:
         good = name == "localhost" or ipaddress.ip_address(name.strip("[]")).is_loopback

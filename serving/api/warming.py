@@ -6,10 +6,10 @@ import asyncio
 
 import orjson
 
+from accidents.place import department_at
 from accidents.words import LANGUAGES, words
 from serving.api.accident import Accident
 from serving.api.description import describe
-from serving.place import department_at
 
 
 async def warm_up() -> None:

@@ -63,8 +63,11 @@ class Daemon:
 def read_daemon(folder: ServerFolder) -> Daemon | None:
     """The daemon that was last started in a folder, alive or not; None if it was stopped."""
     try:
-        return Daemon(**json.loads(folder.state.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        daemon = Daemon(**json.loads(folder.state.read_text(encoding="utf-8")))
+        process = daemon.process()
+        # Of a copied project's folder the file names the original's server: that one works elsewhere.
+        return daemon if process is None or Path(process.cwd()) == folder.root else None
+    except (OSError, ValueError, TypeError, psutil.Error):
         return None
 
 

@@ -170,6 +170,19 @@ def test_rows_without_time_or_place_and_broken_rows_are_set_aside_with_their_cel
     assert "colour" in intake.facts["warnings"][0]
 
 
+@pytest.mark.parametrize("offset", ["Z", "+00:00", "-04:00"])
+def test_a_time_with_an_offset_is_not_taken_for_local(tmp_path: Path, offset: str) -> None:
+    intake = read(tmp_path, GOOD | {"time": f"2024-03-02T18:30:00{offset}"}, GOOD)
+    assert intake.rows["row"].tolist() == [2]
+    assert offset in intake.set_aside["reason"][0]
+
+
+def test_coordinates_alone_tell_the_department_as_in_the_api(tmp_path: Path) -> None:
+    place = {"latitude": "50.63", "longitude": "3.06", "department": "", "commune": ""}
+    intake = read(tmp_path, GOOD | place)
+    assert intake.tables.accidents["department"].tolist() == ["59"]
+
+
 def test_a_repeated_id_is_scored_and_noted(tmp_path: Path) -> None:
     intake = read(tmp_path, *(GOOD | {"accident_id": name} for name in ("a", "b", "a", "", "")))
     assert intake.rows["notes"].tolist() == ["", "", "row 1 has the same accident_id", "", ""]

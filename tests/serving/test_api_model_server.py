@@ -149,6 +149,35 @@ def test_accidents_that_wait_go_together_and_each_gets_its_own_answer(
     assert len(model.rows) <= 6
 
 
+def test_a_hanging_model_server_keeps_nobody_for_more_than_a_second(
+    client: TestClient, model: StandIn
+) -> None:
+    predict(client)
+    model.delay = 5
+
+    def ask(_: int) -> tuple[int, float]:
+        begun = time.perf_counter()
+        return predict(client).status_code, time.perf_counter() - begun
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(ask, range(20)))
+    model.delay = 0
+    assert {status for status, _ in answers} == {503}
+    assert max(seconds for _, seconds in answers) < 1.5
+    assert predict(client).status_code == 200
+
+
+def test_ready_comes_back_by_itself_when_another_model_is_deployed(
+    client: TestClient, model: StandIn
+) -> None:
+    predict(client)
+    model.status = 400
+    error_of(predict(client), 500, "model_mismatch")
+    assert ready(client, 503)["model_server"] == "mismatch"
+    model.status, model.version, model.digest = 200, "2", "d" * 64
+    assert ready(client, 200)["model_server"] == "ready"  # nobody had to predict first
+
+
 def row(speed_limit: float) -> list[float]:
     return [speed_limit if name == "speed_limit" else float("nan") for name in feature_names("dispatch")]
 
@@ -158,7 +187,7 @@ def test_who_waits_is_counted_and_who_left_is_not_asked_for(model: StandIn) -> N
         server = ModelServer(model.address, NAME, timeout=5)
         await server.start()
         try:
-            batcher = Batcher(server, rows_per_call=4, waiting=6)
+            batcher = Batcher(server, rows_per_call=4, waiting=6, patience=5)
             await batcher.score(row(50), "dispatch", False)
             model.delay, model.rows = 0.2, []
             first = asyncio.create_task(batcher.score(row(50), "dispatch", False))

@@ -62,6 +62,9 @@ def test_without_a_key_only_this_machines_names_are_answered(model: StandIn, tmp
             assert client.post("/predict", json=ACCIDENT, headers={"Host": host}).status_code == 200
         for host in ("evil.example", "localhost.evil.example", "10.0.0.1", ""):
             error_of(client.post("/predict", json=ACCIDENT, headers={"Host": host}), 403, "host_refused")
+        for header in ("X-Forwarded-For", "X-Real-IP", "Forwarded"):  # a proxy on this machine
+            answer = client.post("/predict", json=ACCIDENT, headers={"Host": "127.0.0.1", header: "9.9.9.9"})
+            error_of(answer, 403, "host_refused")
 
 
 def test_another_host_than_loopback_always_needs_a_key(model: StandIn, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from accidents.codes import column
-from serving.place import SHAPES, department_at
+from accidents.place import SHAPES, department_at
 
 PLACES = {
     "Paris, Notre-Dame": (48.853, 2.349, "75"),

@@ -1,4 +1,4 @@
-"""Which département a point is in, from the shapes the page draws (serving/web/departments.json)."""
+"""Which département a point is in, from the shapes the page draws (departments.json)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from accidents.geography import OVERSEAS
 
-SHAPES = Path(__file__).parent / "web" / "departments.json"
+SHAPES = Path(__file__).parent / "departments.json"
 NEAR_KM = 10.0
 _KM_A_DEGREE = 111.2
 _NEAR = NEAR_KM / _KM_A_DEGREE
