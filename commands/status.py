@@ -62,16 +62,16 @@ def _served(service: Any, champion: str | None) -> tuple[str, str, str]:
 
 
 def _api() -> str:
-    url = API.url
-    if url is None:
-        return "not in the background (make serve runs it in a terminal)"
+    """The API in the background, or one that runs in a terminal on the port of the settings."""
+    settings = api_settings()
+    url = API.url or f"http://{settings.host}:{settings.port}"
     try:
         with open_own(f"{url}/health/ready", timeout=3):
             return f"ready at {url}"
     except urllib.error.HTTPError as error:
         return f"not ready at {url}: {error.read().decode(errors='replace')[:300]}"
     except OSError as error:
-        return f"does not answer at {url}: {error}"
+        return f"does not answer at {url}: {error}" if API.url else "does not run: make serve"
 
 
 def _predictions() -> str:
