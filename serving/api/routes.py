@@ -23,6 +23,7 @@ from serving.api.predicting import Asked
 router = APIRouter()
 Language = Annotated[Literal["en", "fr"], Query(description="Language of the words.")]
 B = TypeVar("B", bound=BaseModel)
+_REFUSED = errors(400, 401, 403, 408, 413, 415, 422, 429, 500, 503)  # what a POST may be answered instead
 
 
 @router.post(
@@ -30,7 +31,7 @@ B = TypeVar("B", bound=BaseModel)
     tags=["predictions"],
     summary="Predict one accident",
     response_model=answers.PredictionAnswer,
-    responses=errors(400, 401, 403, 408, 413, 415, 422, 429, 500, 503),
+    responses=_REFUSED,
     openapi_extra=body_of(Accident) | query_of(Options),
 )
 async def predict(request: Request) -> Response:
@@ -49,7 +50,7 @@ async def predict(request: Request) -> Response:
     tags=["predictions"],
     summary="Predict up to 1,000 accidents",
     response_model=answers.BatchAnswer,
-    responses=errors(400, 401, 403, 408, 413, 415, 422, 429, 500, 503),
+    responses=_REFUSED,
     openapi_extra=body_of(Batch) | query_of(Options),
 )
 async def predict_batch(request: Request) -> Response:
@@ -71,7 +72,7 @@ async def predict_batch(request: Request) -> Response:
     tags=["outcomes"],
     summary="Tell what became of accidents",
     response_model=answers.LabelsAnswer,
-    responses=errors(400, 401, 403, 408, 413, 415, 422, 429, 500, 503),
+    responses=_REFUSED,
     openapi_extra=body_of(Outcomes),
 )
 async def labels(request: Request) -> Response:

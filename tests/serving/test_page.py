@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +15,7 @@ from serving.api.keys import Keys
 from stacks.components.mlserver_server import ModelServer
 from tests.conftest import ROOT
 from tests.model_servers import NAME, client_of
+from tests.serving.api_process import api_process
 from tests.serving.browser import CHROMIUM, Page, browser, new_page
 
 WEB = ROOT / "serving" / "web"
@@ -33,34 +31,8 @@ pytestmark = [
 def api(folder: Path, model_server: str) -> Iterator[str]:
     """A real API whose keys and log are in `folder`; gives its address."""
     folder.mkdir(exist_ok=True)
-    log = folder / "api.log"
-    environment = {
-        **os.environ,
-        "ACCIDENTS_PORT": "0",
-        "ACCIDENTS_MODEL_SERVER": model_server,
-        "ACCIDENTS_MODEL_NAME": NAME,
-        "ACCIDENTS_DATABASE_URL": f"sqlite:///{folder / 'predictions.db'}",
-        "ACCIDENTS_KEYS_FILE": str(folder / "keys.json"),
-    }
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serving.api"], cwd=ROOT, env=environment, stdout=output, stderr=output
-        )
-    try:
-        yield _address(log, process)
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
-    for _ in range(600):
-        found = re.search(r"running on (http://\S+)", log.read_text(encoding="utf-8"))
-        if found:
-            return found[1] + "/"
-        assert process.poll() is None, log.read_text(encoding="utf-8")
-        time.sleep(0.05)
-    raise AssertionError(log.read_text(encoding="utf-8"))
+    with api_process(folder, model_server, model_name=NAME) as running:
+        yield running.address + "/"
 
 
 @pytest.fixture(scope="module")
