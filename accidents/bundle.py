@@ -4,6 +4,7 @@
     features.json      the declaration of every feature
     model/             LightGBM trees as text, what the encoder learnt, the calibration
     reference.parquet  the sample of training rows that drift is measured against
+    holdout.parquet    labels and probabilities of test rows: what the model promised (none before 0.3)
     model_card.md      the model card
     manifest.json      the SHA-256 of every other file
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+HOLDOUT = "holdout.parquet"
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,12 @@ class Bundle:
 
 
 def write_bundle(
-    folder: Path, model: Model, facts: Mapping[str, Any], reference: pd.DataFrame, card: str
+    folder: Path,
+    model: Model,
+    facts: Mapping[str, Any],
+    reference: pd.DataFrame,
+    card: str,
+    holdout: pd.DataFrame | None = None,
 ) -> Bundle:
     """Write a bundle, whole or not at all, and load it back.
 
@@ -86,6 +93,7 @@ def write_bundle(
     facts : JSON-ready; `name`, `stage` and `threshold` are required.
     reference : the sample of training rows, as `build_features` gives them.
     card : the model card in Markdown.
+    holdout : test rows, columns year, month, severe, p_severe.
     """
     missing = {"name", "stage", "threshold"} - set(facts)
     if missing:
@@ -99,6 +107,8 @@ def write_bundle(
     _write_json(part / "bundle.json", {"format": FORMAT, **facts, "features": names})
     _write_json(part / "features.json", [_declaration(feature) for feature in features])
     reference.to_parquet(part / "reference.parquet", index=False)
+    if holdout is not None:
+        holdout.to_parquet(part / HOLDOUT, index=False)
     (part / "model_card.md").write_text(card, encoding="utf-8")
     _write_json(part / MANIFEST, {"format": FORMAT, "files": _hashes(part)})
     shutil.rmtree(folder, ignore_errors=True)

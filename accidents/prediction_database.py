@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
-from accidents.prediction_tables import TABLES, VERSION, VERSIONS, PredictionLogError
+from accidents.prediction_tables import PREDICTION_LOG, PredictionLogError, Schema
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 0.9  # seconds to wait for another program's lock
@@ -62,8 +62,9 @@ POSTGRES = {
 class PredictionDatabase:
     """Transactions on the tables. Opens nothing until the first one. Safe to share among threads."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, schema: Schema = PREDICTION_LOG) -> None:
         """`address` is sqlite:///FILE (relative: to the project's folder) or postgresql://USER:PASSWORD@HOST/DB."""
+        self._schema = schema
         url = _parsed(address)
         self._file = _file_of(url) if url.get_backend_name() == "sqlite" else None
         self.place = str(self._file) if self._file else _without_secrets(url)
@@ -92,7 +93,7 @@ class PredictionDatabase:
         return self._run(lambda connection: self._checked(connection, work), write=write)
 
     def check(self) -> None:
-        """Raise PredictionLogError unless the log answers, and is of our version."""
+        """Raise PredictionLogError unless the database answers, and is of our version."""
         self._run(self._check_version, write=False)
 
     @contextmanager
@@ -120,7 +121,9 @@ class PredictionDatabase:
             opened = connection.info.get("file")
             result = work(connection)
         if opened != _identity(self._file):  # deleted meanwhile: the commit went into a file without a name
-            raise PredictionLogError(f"The prediction log {self.place} is gone. {REMEDIES['unable to open']}")
+            raise PredictionLogError(
+                f"The {self._schema.what} {self.place} is gone. {REMEDIES['unable to open']}"
+            )
         return result
 
     @contextmanager
@@ -133,37 +136,41 @@ class PredictionDatabase:
     def _checked(self, connection: Connection, work: Callable[[Connection], Result]) -> Result:
         if not connection.info.get("version"):
             self._check_version(connection)
-            connection.info["version"] = VERSION
+            connection.info["version"] = self._schema.version
         return work(connection)
 
     def _check_version(self, connection: Connection) -> None:
         names = set(inspect(connection).get_table_names())
-        missing = {table.name for table in TABLES.sorted_tables} - names
+        schema = self._schema
+        missing = {table.name for table in schema.tables.sorted_tables} - names
         if missing:
             raise PredictionLogError(
-                f"{self.place} is not a prediction log: it has no table {', '.join(sorted(missing))}. "
-                "Correct the address, or start the API once, which makes the tables."
+                f"{self.place} is not a {schema.what}: it has no table {', '.join(sorted(missing))}. "
+                f"Correct the address, or {schema.made_by}, which makes the tables."
             )
-        found = connection.scalar(select(VERSIONS.c.version))
-        if found != VERSION:
+        found = connection.scalar(select(schema.versions.c.version))
+        if found != schema.version:
             raise PredictionLogError(
-                f"The prediction log {self.place} is of version {found}, "
-                f"this program writes version {VERSION}. "
+                f"The {schema.what} {self.place} is of version {found}, "
+                f"this program writes version {schema.version}. "
                 "Use the program that made it, or another file or database for this one."
             )
 
     def _create_tables(self, connection: Connection) -> None:
         if connection.dialect.name == "postgresql":  # two that start at once: one after the other
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('accidents.prediction_log'))"))
-        if not inspect(connection).has_table(VERSIONS.name):
-            for table in TABLES.sorted_tables:
+        schema = self._schema
+        if not inspect(connection).has_table(schema.versions.name):
+            for table in schema.tables.sorted_tables:
                 if inspect(connection).has_table(table.name):
                     raise PredictionLogError(
-                        f"{self.place} holds a table {table.name!r} that is not the prediction log's. "
-                        "Give the log a file or database of its own."
+                        f"{self.place} holds a table {table.name!r} that is not the {schema.what}'s. "
+                        f"Give the {schema.what} a file or database of its own."
                     )
-            TABLES.create_all(connection, checkfirst=False)
-            connection.execute(VERSIONS.insert().values(version=VERSION))
+            schema.tables.create_all(connection, checkfirst=False)
+            connection.execute(schema.versions.insert().values(version=schema.version))
+        elif schema.mended:
+            schema.tables.create_all(connection, checkfirst=True)
         self._check_version(connection)
 
     def _create_file(self, file: Path) -> None:
@@ -172,7 +179,7 @@ class PredictionDatabase:
             os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise PredictionLogError(
-                f"The prediction log {file} cannot be made: {error.strerror}. "
+                f"The {self._schema.what} {file} cannot be made: {error.strerror}. "
                 "Correct the address, or the rights of its folder."
             ) from None
         with self._explained(), self._engine.connect() as connection:
@@ -191,7 +198,7 @@ class PredictionDatabase:
         if self._password:
             said = said.replace(self._password, "***")
         remedy = next((cure for sign, cure in REMEDIES.items() if sign in said.lower()), "See its own log.")
-        return f"The prediction log {self.place} cannot be used: {said.rstrip('.')}. {remedy}"
+        return f"The {self._schema.what} {self.place} cannot be used: {said.rstrip('.')}. {remedy}"
 
 
 def _parsed(address: str) -> URL:
@@ -213,7 +220,7 @@ def _parsed(address: str) -> URL:
 def _file_of(url: URL) -> Path:
     if not url.database or url.database.startswith((":", "file:")) or url.query:
         raise PredictionLogError(
-            f"The prediction log needs a plain file, not {url}: it must outlive the process. "
+            f"The log needs a plain file, not {url}: it must outlive the process. "
             "Write sqlite:///FILE, or sqlite:////FILE for a path from the root."
         )
     return ROOT / url.database

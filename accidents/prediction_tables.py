@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Boolean, Column, Dialect, Double, Index, Integer, MetaData, Table, Text
@@ -73,6 +74,24 @@ LABELS = Table(
 )
 Index("labels_request", LABELS.c.request_id)
 Index("labels_accident", LABELS.c.accident_id)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Tables that belong together, in a database that may hold others too.
+
+    `versions` is a table of one row, the version; `mended`: tables that are gone are made anew, empty.
+    """
+
+    what: str
+    tables: MetaData
+    versions: Table
+    version: int
+    made_by: str
+    mended: bool = False
+
+
+PREDICTION_LOG = Schema("prediction log", TABLES, VERSIONS, VERSION, "start the API once")
 
 
 def check_text(name: str, value: str | None) -> None:

@@ -15,6 +15,7 @@ from accidents.bands import DEFAULT_BANDS, check_bands
 from accidents.errors import SettingsError
 from accidents.gates import GateSettings
 from accidents.model import ModelSettings
+from accidents.monitoring.policy import MonitorSettings
 from accidents.promotion import PromotionSettings
 from accidents.split import SplitSettings
 
@@ -86,6 +87,7 @@ class Params(Strict):
     evaluation: EvaluationSettings = EvaluationSettings()
     gates: tuple[GateSettings, ...] = ()
     promotion: PromotionSettings = PromotionSettings()
+    monitor: MonitorSettings = MonitorSettings()
 
     @model_validator(mode="after")
     def _test_year_is_there(self) -> Params:

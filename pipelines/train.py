@@ -59,7 +59,9 @@ def train(params: Params, raw_version: str, champion: str | None, provenance: di
     predictions, results = evaluate_model(
         model, calibration_rows, test_rows, baselines, params.evaluation, params.seed
     )
-    bundle = build_bundle(model, train_rows, calibration_rows, split, results, params, data_facts)
+    bundle = build_bundle(
+        model, train_rows, calibration_rows, test_rows, predictions, split, results, params, data_facts
+    )
     reports = draw_reports(bundle, test_rows, predictions, results)
 
     registered = register_model.with_options(experiment_tracker=tracker())(

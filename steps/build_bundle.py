@@ -17,7 +17,8 @@ from accidents.versioning import code_version
 from steps import registry
 from steps.folder import Folder
 
-REFERENCE_ROWS = 5_000  # enough for drift tests by feature, small enough to carry along
+REFERENCE_ROWS = 20_000  # enough for drift tests by feature within a month, small enough to carry along
+HOLDOUT_ROWS = 10_000
 
 
 @step
@@ -25,6 +26,8 @@ def build_bundle(
     model: Folder,
     train_rows: pd.DataFrame,
     calibration_rows: pd.DataFrame,
+    test_rows: pd.DataFrame,
+    test_predictions: pd.DataFrame,
     split: dict[str, Any],
     results: dict[str, Any],
     params: Params,
@@ -50,5 +53,7 @@ def build_bundle(
     }
     folder = Path(tempfile.mkdtemp(prefix="bundle-")) / "bundle"
     reference = sample.assign(p_severe=trained.predict_proba(sample))
-    write_bundle(folder, trained, facts, reference, model_card(facts, judged))
+    promised = test_rows[["year", "month", "severe"]].assign(p_severe=test_predictions["model"].to_numpy())
+    holdout = promised.sample(min(HOLDOUT_ROWS, len(promised)), random_state=params.seed).sort_index()
+    write_bundle(folder, trained, facts, reference, model_card(facts, judged), holdout)
     return Folder(folder)

@@ -1,0 +1,187 @@
+"""From measurements and history to a decision: `keep`, `alert` or `retrain`. A pure function.
+
+- A window too small, or older than what the champion has learnt, decides nothing and clears nothing.
+- Drift alone alerts. Drift together with a performance loss retrains: two signs that do not depend on each
+  other. A performance loss without drift must be found in `confirm` windows in a row. A whole new year of
+  labels retrains.
+- Hysteresis: what was found stays active until `clear_after` windows in a row are quiet.
+- After a retraining, none for `cooldown_days`. Broken fields are to be mended, not learnt: no retraining.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from accidents.monitoring.measurements import (
+    KINDS,
+    Action,
+    Decision,
+    DriftMeasures,
+    Kind,
+    Measurements,
+    Past,
+    PerformanceMeasures,
+)
+from accidents.monitoring.policy import MonitorSettings
+
+_SHOWN = 8  # names in a sentence
+
+
+def decide(now: Measurements, history: Sequence[Past], policy: MonitorSettings, moment: datetime) -> Decision:
+    """What follows from a window.
+
+    Parameters
+    ----------
+    history : earlier runs of the same stage, in the order they were written, the newest last.
+    moment : aware; the time of the decision, for the cooldown.
+    """
+    mine = [past for past in history if past.champion == now.champion.digest]
+    unable = why_not_judged(now, policy)
+    if unable:
+        held = _held((), mine, policy, judged=False)
+        return Decision(action="alert" if held else "keep", firing=(), active=held,
+                        reasons=(unable, *_still(held)))  # fmt: skip
+    firing = _firing(now, policy)
+    active = _held(firing, mine, policy, judged=True)
+    reasons = [*_found(now, firing), *_still(tuple(kind for kind in active if kind not in firing))]
+    action, why = _action(now, firing, active, mine, history, policy, moment)
+    return Decision(action=action, firing=firing, active=active, reasons=(*reasons, *why))
+
+
+def why_not_judged(now: Measurements, policy: MonitorSettings) -> str:
+    """Why a window says nothing of the champion; an empty text if it does."""
+    window = now.window
+    if not window.rows:
+        return "The window is empty: nothing was looked at."
+    if window.rows < policy.min_rows:
+        return f"{window.rows:,} accidents are too few to say anything (min_rows: {policy.min_rows:,})."
+    if window.last_month is not None and window.last_month < now.champion.learnt_until:
+        return (
+            f"The window ends in {window.last_month}, before what the champion has learnt from (up to "
+            f"{now.champion.learnt_until}): it tells of the past, so nothing follows from it."
+        )
+    return ""
+
+
+def _firing(now: Measurements, policy: MonitorSettings) -> tuple[Kind, ...]:
+    drift, performance = now.drift, now.performance
+    found: dict[Kind, bool] = {
+        "missing": drift is not None and bool(drift.missing),
+        "features": drift is not None and len(drift.drifted) >= policy.drift.features,
+        "predictions": drift is not None and drift.predictions_drifted,
+        "performance": performance is not None and bool(performance.losses),
+        "new_year": bool(now.new_years),
+    }
+    return tuple(kind for kind in KINDS if found[kind])
+
+
+def _held(
+    firing: Sequence[Kind], mine: Sequence[Past], policy: MonitorSettings, judged: bool
+) -> tuple[Kind, ...]:
+    """What is found now, and what was and has not been quiet for long enough. A new year is done with."""
+    looked_at = policy.clear_after - 1 if judged else policy.clear_after
+    lasting = {kind for past in _last(mine, looked_at) for kind in past.decision.firing if kind != "new_year"}
+    return tuple(kind for kind in KINDS if kind in firing or kind in lasting)
+
+
+def _last(history: Sequence[Past], count: int) -> list[Past]:
+    """The newest `count` runs whose windows said something."""
+    judged = [past for past in history if past.judged]
+    return judged[max(len(judged) - count, 0) :]
+
+
+def _action(
+    now: Measurements,
+    firing: Sequence[Kind],
+    active: Sequence[Kind],
+    mine: Sequence[Past],
+    history: Sequence[Past],
+    policy: MonitorSettings,
+    moment: datetime,
+) -> tuple[Action, list[str]]:
+    if not active:
+        return "keep", ["Nothing has changed that matters."]
+    wanted = _why_retrain(now, firing, mine, policy)
+    if not wanted:
+        return "alert", []
+    broken = now.drift.broken if now.drift else ()
+    if broken:
+        return "alert", [f"{wanted} But {_names(broken)} must be mended first: a broken field is not learnt."]
+    if waiting := _cooling(history, policy, moment):
+        return "alert", [f"{wanted} But {waiting}"]
+    return "retrain", [wanted]
+
+
+def _why_retrain(
+    now: Measurements, firing: Sequence[Kind], mine: Sequence[Past], policy: MonitorSettings
+) -> str:
+    if "new_year" in firing:
+        return f"Labels of {', '.join(map(str, now.new_years))} have come in: train on them too."
+    if "performance" not in firing:
+        return ""
+    if {"features", "predictions"} & set(firing):
+        return "Drift and a performance loss together: train again."
+    before = _last(mine, policy.confirm - 1)
+    if len(before) == policy.confirm - 1 and all("performance" in one.decision.firing for one in before):
+        return f"A performance loss in {policy.confirm} windows in a row: train again."
+    return ""
+
+
+def _cooling(history: Sequence[Past], policy: MonitorSettings, moment: datetime) -> str:
+    """Whether a retraining was decided lately; one in the future (a clock moved back) counts as just now."""
+    last = next((past.created for past in reversed(history) if past.decision.action == "retrain"), None)
+    if last is None:
+        return ""
+    until = min(last, moment) + timedelta(days=policy.cooldown_days)
+    if moment >= until:
+        return ""
+    return (
+        f"the last retraining was decided on {last:%Y-%m-%d}: none before {until:%Y-%m-%d} (cooldown_days)."
+    )
+
+
+def _found(now: Measurements, firing: Sequence[Kind]) -> list[str]:
+    """A sentence for each kind that was found."""
+    drift, performance = now.drift, now.performance
+    sentences = []
+    if drift is not None:
+        sentences += _drift_words(drift, firing)
+    if performance is not None and "performance" in firing:
+        sentences.append(_loss_words(performance))
+    return sentences
+
+
+def _drift_words(drift: DriftMeasures, firing: Sequence[Kind]) -> list[str]:
+    words = []
+    if "missing" in firing:
+        gone = f" Nothing is left of {_names(drift.broken)}." if drift.broken else ""
+        words.append(f"Known less or more often than before: {_names(drift.missing)}.{gone}")
+    if "features" in firing:
+        words.append(
+            f"{len(drift.drifted)} of {drift.compared} features have drifted: {_names(drift.drifted)}."
+        )
+    if "predictions" in firing:
+        words.append(
+            f"The predictions have drifted: mean P(severe) {drift.mean_window:.1%}, "
+            f"before {drift.mean_reference:.1%}."
+        )
+    return words
+
+
+def _loss_words(performance: PerformanceMeasures) -> str:
+    parts = [
+        f"{figure.metric} {figure.value:.3f}, expected {figure.expected:.3f}" for figure in performance.losses
+    ]
+    return f"Performance is lost on {performance.accidents:,} labelled accidents: {'; '.join(parts)}."
+
+
+def _still(held: Sequence[Kind]) -> list[str]:
+    return (
+        [f"Found in an earlier window and not yet quiet for long enough: {', '.join(held)}."] if held else []
+    )
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

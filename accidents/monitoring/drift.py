@@ -1,0 +1,98 @@
+"""Drift of a window, from what the stack's data validator found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from accidents.monitoring.measurements import DriftMeasures, FeatureDrift, Past
+from accidents.monitoring.policy import DriftPolicy
+
+ENOUGH_OF_A_SEASON = 1_000  # reference accidents of the window's months; with fewer, all months are taken
+
+
+def of_same_months(reference: pd.DataFrame, window: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
+    """The reference's accidents of the window's months of the year, and whether there are enough of them.
+
+    Nights are longer and roads wetter in winter, every winter: that is no drift. All rows if they are few.
+    """
+    months = window["month"].dropna().unique()
+    same = reference[reference["month"].isin(months)]
+    if len(same) == len(reference):
+        return reference, True
+    return (same, True) if len(same) >= ENOUGH_OF_A_SEASON else (reference, False)
+
+
+def missing_before(history: Sequence[Past]) -> Mapping[str, float] | None:
+    """Which shares of the log's last window before it broke were missing; None if there is none yet.
+
+    Callers tell less than the published files do, so a window of the log is compared with an earlier one.
+    """
+    sound = [past for past in history if past.from_log and past.judged and past.missing_window]
+    usual = [past for past in sound if "missing" not in past.decision.firing]
+    return usual[-1].missing_window if usual else None
+
+
+def drift_measures(
+    found: Mapping[str, Any],
+    policy: DriftPolicy,
+    before: Mapping[str, float] | None,
+    judge_missing: bool,
+    same_months: bool,
+    means: tuple[float, float],
+) -> DriftMeasures:
+    """What a decision needs of a drift result.
+
+    Parameters
+    ----------
+    found : `DriftResult.to_dict()`: features, and p_severe as the prediction.
+    before : missing shares to compare with; None for those of the reference.
+    judge_missing : False where there is nothing to compare missing values with.
+    means : mean P(severe) of reference and window.
+    """
+    columns = {column["column"]: column for column in found["columns"]}
+    names = [name for name, one in columns.items() if one["role"] == "feature" and name not in policy.ignore]
+    features = tuple(
+        _feature(columns[name], policy, (before or {}).get(name), judge_missing) for name in names
+    )
+    predictions = [one for one in columns.values() if one["role"] == "prediction"]
+    moved = [one for one in features if one.missing_moved]
+    return DriftMeasures(
+        reference_rows=found["reference_rows"],
+        same_months=same_months,
+        compared=sum(not one.status.startswith("not comparable") for one in features),
+        features=features,
+        drifted=tuple(one.feature for one in features if one.drifted),
+        missing=tuple(one.feature for one in moved),
+        broken=tuple(one.feature for one in moved if one.missing_window == 1),
+        predictions_drifted=any(one["value_drifted"] for one in predictions),
+        predictions_statistic=next((one["statistic"] for one in predictions), None),
+        mean_reference=means[0],
+        mean_window=means[1],
+    )
+
+
+def _feature(
+    column: Mapping[str, Any], policy: DriftPolicy, before: float | None, judge_missing: bool
+) -> FeatureDrift:
+    usual = column["missing_reference"] if before is None else before
+    change = abs(column["missing_current"] - usual)
+    return FeatureDrift(
+        feature=column["column"],
+        status=column["status"],
+        drifted=column["value_drifted"],
+        method=column["method"],
+        statistic=column["statistic"],
+        threshold=column["threshold"],
+        missing_reference=usual,
+        missing_window=column["missing_current"],
+        missing_moved=bool(judge_missing and change >= policy.missing),
+    )
+
+
+def means(reference: pd.DataFrame, window: pd.DataFrame) -> tuple[float, float]:
+    """Mean P(severe) of reference and window."""
+    return float(np.mean(reference["p_severe"])), float(np.mean(window["p_severe"]))

@@ -1,0 +1,153 @@
+"""What was measured on a window, and what was decided: the values that go through JSON, with a stable schema.
+
+`references/monitor_report.schema.json` is the JSON schema of `MonitorReport`; a change that breaks readers
+raises `SCHEMA`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = 1
+Action = Literal["keep", "alert", "retrain"]
+Kind = Literal["missing", "features", "predictions", "performance", "new_year"]
+KINDS: tuple[Kind, ...] = ("missing", "features", "predictions", "performance", "new_year")
+ACTIONS: tuple[Action, ...] = ("keep", "alert", "retrain")
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Champion(_Value):
+    """Who is watched. `learnt_until`: the last month of its training and calibration, "2022-12"."""
+
+    name: str
+    version: str
+    digest: str
+    stage: str
+    synthetic: bool
+    learnt_until: str
+    years: tuple[int, ...]
+
+
+class WindowFacts(_Value):
+    """Which accidents were looked at. `source`: "prediction log", or what `--input` said."""
+
+    source: str
+    from_log: bool
+    since: datetime | None = None
+    until: datetime | None = None
+    rows: int
+    labelled: int
+    set_aside: int = 0
+    first_month: str | None = None
+    last_month: str | None = None
+    complete_years: tuple[int, ...] = ()
+    synthetic: bool | None = None
+
+
+class FeatureDrift(_Value):
+    """One feature of the window against the reference; shares are 0 to 1."""
+
+    feature: str
+    status: str
+    drifted: bool
+    method: str | None = None
+    statistic: float | None = None
+    threshold: float | None = None
+    missing_reference: float
+    missing_window: float
+    missing_moved: bool
+
+
+class DriftMeasures(_Value):
+    """Drift of the features and of the probabilities.
+
+    `missing`: features that lost (or gained) values; `broken`: those of which nothing is left.
+    """
+
+    reference_rows: int
+    same_months: bool
+    compared: int
+    features: tuple[FeatureDrift, ...]
+    drifted: tuple[str, ...]
+    missing: tuple[str, ...]
+    broken: tuple[str, ...]
+    predictions_drifted: bool
+    predictions_statistic: float | None = None
+    mean_reference: float
+    mean_window: float
+
+    @property
+    def share(self) -> float:
+        """Drifted features among those that could be compared."""
+        return len(self.drifted) / max(self.compared, 1)
+
+
+class Figure(_Value):
+    """A metric with its 95 % interval, beside what training promised; None where undefined."""
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    expected: float | None = None
+    loss: float | None = None
+    counts: bool = False
+
+
+class PerformanceMeasures(_Value):
+    """Performance on the labelled accidents that the champion has not learnt from."""
+
+    accidents: int
+    severe: int
+    figures: tuple[Figure, ...]
+
+    @property
+    def losses(self) -> tuple[Figure, ...]:
+        """The metrics whose loss counts."""
+        return tuple(figure for figure in self.figures if figure.counts)
+
+
+class Measurements(_Value):
+    """Everything a decision is taken on. `new_years`: labelled, whole, and later than the champion knows."""
+
+    champion: Champion
+    window: WindowFacts
+    drift: DriftMeasures | None = None
+    performance: PerformanceMeasures | None = None
+    new_years: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Decision(_Value):
+    """What follows. `firing`: what was found now; `active`: what is held up from before too."""
+
+    action: Action
+    firing: tuple[Kind, ...]
+    active: tuple[Kind, ...]
+    reasons: tuple[str, ...]
+
+
+class Past(_Value):
+    """An earlier run as a decision needs it; `judged`: whether its window said anything."""
+
+    created: datetime
+    champion: str
+    judged: bool
+    decision: Decision
+    missing_window: dict[str, float] = Field(default_factory=dict)
+    from_log: bool = False
+
+
+class MonitorReport(_Value):
+    """What a monitor run leaves behind as JSON."""
+
+    schema_version: int = SCHEMA
+    created: datetime
+    measurements: Measurements
+    decision: Decision

@@ -1,0 +1,105 @@
+"""Performance of a champion on labelled accidents, against what its test part promised."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from accidents.evaluation import HIGHER_IS_BETTER, Estimate, evaluate
+from accidents.monitoring.measurements import Figure, PerformanceMeasures
+from accidents.monitoring.policy import PerformancePolicy
+
+MEASURED = ("roc_auc", "pr_auc", "brier", "ece", "recall_at_budget", "calibration_gap")
+_Z = NormalDist().inv_cdf(0.975)
+
+
+def measure_performance(
+    window: pd.DataFrame,
+    holdout: pd.DataFrame | None,
+    policy: PerformancePolicy,
+    budget: float,
+    n_bootstrap: int,
+    seed: int,
+) -> PerformanceMeasures:
+    """Metrics of labelled accidents with 95 % intervals, and which of them are worse than promised.
+
+    Parameters
+    ----------
+    window, holdout : columns `severe` (0 or 1) and `p_severe`; the holdout is the test part of training, None
+        for bundles without one: then nothing is judged.
+    """
+    now = figures(window, budget, n_bootstrap, seed)
+    promised = {} if holdout is None else figures(holdout, budget, n_bootstrap, seed)
+    judged = {name: limit for name, limit in policy.judged.items() if name in promised}
+    chance = policy.significance / max(len(judged), 1)
+    return PerformanceMeasures(
+        accidents=len(window),
+        severe=int(window["severe"].sum()),
+        figures=tuple(
+            _figure(name, now[name], promised.get(name), judged.get(name), chance) for name in MEASURED
+        ),
+    )
+
+
+def figures(rows: pd.DataFrame, budget: float, n_bootstrap: int, seed: int) -> Mapping[str, Estimate]:
+    """Every metric measured, with intervals bootstrapped over accidents; calibration gap as a mean."""
+    severe, predicted = (rows[name].to_numpy(np.float64) for name in ("severe", "p_severe"))
+    measured = evaluate(severe, predicted, budget, n_bootstrap, seed).metrics
+    return {**measured, "calibration_gap": calibration_gap(severe, predicted)}
+
+
+def calibration_gap(severe: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64]) -> Estimate:
+    """Observed share of severe accidents less the mean prediction: above 0, the model says too little."""
+    difference = severe - predicted
+    value = float(difference.mean())
+    half = _Z * float(difference.std()) / math.sqrt(len(difference))
+    return Estimate(value, value - half, value + half)
+
+
+def _figure(
+    name: str, now: Estimate, promised: Estimate | None, limit: float | None, chance: float
+) -> Figure:
+    loss = None if promised is None else _loss(name, now.value, promised.value)
+    counts = (
+        limit is not None
+        and promised is not None
+        and loss is not None
+        and math.isfinite(loss)
+        and loss >= limit
+        and loss > _by_chance(now, promised, chance)
+    )
+    return Figure(
+        metric=name,
+        value=_known(now.value),
+        low=_known(now.low),
+        high=_known(now.high),
+        expected=_known(promised.value) if promised else None,
+        loss=None if loss is None else _known(loss),
+        counts=counts,
+    )
+
+
+def _loss(name: str, now: float, promised: float) -> float:
+    """How much worse than promised; a calibration gap is worse on either side."""
+    if name == "calibration_gap":
+        return abs(now - promised)
+    return promised - now if HIGHER_IS_BETTER[name] else now - promised
+
+
+def _by_chance(now: Estimate, promised: Estimate, chance: float) -> float:
+    """The loss that two samples of one distribution exceed with this probability."""
+    error = math.hypot(_standard_error(now), _standard_error(promised))
+    return NormalDist().inv_cdf(1 - chance / 2) * error
+
+
+def _standard_error(estimate: Estimate) -> float:
+    return (estimate.high - estimate.low) / (2 * _Z)
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

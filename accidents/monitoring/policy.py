@@ -1,0 +1,89 @@
+"""The `monitor` section of params.yaml: when a window means something, and what then; docs/monitoring.md."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from accidents.features import FEATURES
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WindowSettings(_Strict):
+    """Which predictions of the log are looked at: those of the last days, or the last so many."""
+
+    days: int = Field(default=30, ge=1, le=3650)
+    last: int | None = Field(default=None, ge=1)
+
+
+class DriftPolicy(_Strict):
+    """When drift counts. How far a feature must move is a setting of the stack's data validator.
+
+    `features`: so many drifted ones. `missing`: change of the share of accidents that do not state a feature.
+    """
+
+    features: int = Field(default=1, ge=1)
+    missing: float = Field(default=0.1, gt=0, le=1)
+    ignore: tuple[str, ...] = ()
+
+    @field_validator("ignore")
+    @classmethod
+    def _are_features(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(names) - {feature.name for feature in FEATURES})
+        if unknown:
+            raise ValueError(f"no such feature: {', '.join(unknown)}; docs/features.md lists them")
+        return names
+
+
+class PerformancePolicy(_Strict):
+    """What may be lost against the test part of training before it counts; null: measured, not judged.
+
+    A loss counts if it is that large and, beyond that, larger than chance would give: `significance` is the
+    chance of one false loss or more among the metrics judged.
+    """
+
+    significance: float = Field(default=0.01, gt=0, lt=0.5)
+    roc_auc: float | None = Field(default=0.02, gt=0)
+    pr_auc: float | None = Field(default=None, gt=0)
+    brier: float | None = Field(default=None, gt=0)
+    recall_at_budget: float | None = Field(default=None, gt=0)
+    calibration_gap: float | None = Field(default=0.03, gt=0)
+
+    @property
+    def judged(self) -> dict[str, float]:
+        """Metric to the loss that counts."""
+        return {name: value for name in METRICS if (value := getattr(self, name)) is not None}
+
+
+METRICS = tuple(name for name in PerformancePolicy.model_fields if name != "significance")
+
+
+class ProbationPolicy(_Strict):
+    """When a version that the loop has deployed is taken back.
+
+    `difference`: of the mean P(severe) of its predictions from the version before, on the same accidents.
+    """
+
+    minutes: float = Field(default=60, ge=0, le=24 * 60)
+    every_seconds: float = Field(default=10, gt=0, le=600)
+    error_rate: float = Field(default=0.02, gt=0, le=1)
+    latency: float = Field(default=0.25, gt=0)
+    difference: float = Field(default=0.1, gt=0, le=1)
+    min_probes: int = Field(default=5, ge=1)
+    min_predictions: int = Field(default=50, ge=1)
+
+
+class MonitorSettings(_Strict):
+    """All of it."""
+
+    window: WindowSettings = WindowSettings()
+    min_rows: int = Field(default=300, ge=30)
+    min_labels: int = Field(default=500, ge=50)
+    drift: DriftPolicy = DriftPolicy()
+    performance: PerformancePolicy = PerformancePolicy()
+    confirm: int = Field(default=2, ge=1)
+    clear_after: int = Field(default=2, ge=1)
+    cooldown_days: float = Field(default=30, ge=0)
+    probation: ProbationPolicy = ProbationPolicy()

@@ -1,0 +1,194 @@
+"""A window of accidents: of the prediction log, or of a year's files, in one form.
+
+A window's frame has the features of the stage (float32, NaN: not known), `year`, `month`, `severe` (1, 0, or
+NaN while there is no label), `p_severe` as the champion gives it, and `accident_id`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from accidents.bundle import Bundle
+from accidents.monitoring.measurements import WindowFacts
+from accidents.scoring import probabilities
+
+LOG = "prediction log"
+MONTHS = 12
+
+
+@dataclass(frozen=True)
+class Window:
+    """Its accidents, what they are, and what was noted while they were read."""
+
+    frame: pd.DataFrame
+    facts: WindowFacts
+    notes: tuple[str, ...] = ()
+
+
+def log_window(
+    rows: Iterable[Mapping[str, Any]], bundle: Bundle, since: datetime | None, until: datetime
+) -> Window:
+    """The predictions of the bundle's stage, as `PredictionLog.read` gives them.
+
+    Of several predictions of one accident the last counts: the call goes on, and more is known. An accident
+    whose predictions were labelled differently has no label here. The champion's probability is computed
+    anew, since another version may have given the answer.
+    """
+    names = bundle.features
+    kept: dict[str, dict[str, Any]] = {}
+    values: dict[str, list[float]] = {}
+    labels: dict[str, set[bool]] = {}
+    strange, absent, read, other = set[str](), set[str](), 0, 0
+    for row in rows:
+        if row["stage"] != bundle.stage:
+            other += 1
+            continue
+        read += 1
+        accident = row["accident_id"] or row["request_id"]
+        given = row["features"]
+        strange |= given.keys() - set(names)
+        absent |= set(names) - given.keys()
+        values[accident] = [np.nan if (value := given.get(name)) is None else value for name in names]
+        kept[accident] = _facts_of(row)
+        if row["severe"] is not None:
+            labels.setdefault(accident, set()).add(bool(row["severe"]))
+    frame = _frame(kept, values, labels, names)
+    frame["p_severe"] = _scores(bundle, frame)
+    contradicting = sum(len(found) > 1 for found in labels.values())
+    notes = [
+        f"{read - len(kept):,} earlier predictions of the same accidents do not count." * (read > len(kept)),
+        f"{other:,} predictions of another stage are left out." * bool(other),
+        f"{contradicting:,} accidents have labels that contradict each other: none of them counts."
+        * bool(contradicting),
+        f"Features that the champion does not know: {_listed(strange)}." * bool(strange),
+        f"Features of the champion that were not logged: {_listed(absent)}." * bool(absent and read),
+        *_served_otherwise(frame, bundle),
+    ]
+    first, last = _months(frame)
+    facts = WindowFacts(
+        source=LOG,
+        from_log=True,
+        since=since if since is not None else _edge(frame, "min"),
+        until=until,
+        rows=len(frame),
+        labelled=int(frame["severe"].notna().sum()),
+        first_month=first,
+        last_month=last,
+    )
+    return Window(frame, facts, tuple(filter(None, notes)))
+
+
+def file_window(
+    features: pd.DataFrame, bundle: Bundle, source: str, set_aside: int, synthetic: bool
+) -> Window:
+    """The accidents of a year's files, as `build_features` gives them."""
+    frame = features.copy()
+    frame["p_severe"] = _scores(bundle, frame)
+    first, last = _months(frame)
+    facts = WindowFacts(
+        source=source,
+        from_log=False,
+        rows=len(frame),
+        labelled=int(frame["severe"].notna().sum()),
+        set_aside=set_aside,
+        first_month=first,
+        last_month=last,
+        complete_years=_complete_years(frame),
+        synthetic=synthetic,
+    )
+    return Window(frame, facts)
+
+
+def new_years(facts: WindowFacts, known: Sequence[int]) -> tuple[int, ...]:
+    """Whole years of labels that are later than any the champion was made with."""
+    return tuple(year for year in facts.complete_years if year > max(known, default=0))
+
+
+def unlearnt(window: Window, bundle: Bundle) -> pd.DataFrame:
+    """The labelled accidents of months that the champion has not learnt from: it looks too good on others."""
+    labelled = window.frame[window.frame["severe"].notna()]
+    if bundle.facts["synthetic"] and window.facts.synthetic is not True:
+        return labelled
+    return labelled[~_month_of(labelled).isin(bundle.facts["learnt_from"])]
+
+
+def _facts_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    accident = row["accident"]
+    created = row["created"]
+    return {
+        "year": accident.get("year") or created.year,
+        "month": accident.get("month") or created.month,
+        "created": created,
+        "digest": row["model_digest"],
+        "served": row["probability"],
+    }
+
+
+def _frame(
+    kept: Mapping[str, Mapping[str, Any]],
+    values: Mapping[str, Sequence[float]],
+    labels: Mapping[str, set[bool]],
+    names: Sequence[str],
+) -> pd.DataFrame:
+    matrix = np.array([values[key] for key in kept], dtype=np.float32).reshape(len(kept), len(names))
+    severe = [float(min(found)) if len(found := labels.get(key, set())) == 1 else np.nan for key in kept]
+    facts = pd.DataFrame(
+        list(kept.values()), columns=["year", "month", "created", "digest", "served"], index=range(len(kept))
+    )
+    frame = pd.DataFrame(matrix, columns=list(names))
+    frame["accident_id"] = pd.Series(list(kept), dtype="str")
+    frame["severe"] = np.array(severe, dtype=np.float32)
+    return pd.concat([frame, facts], axis=1)
+
+
+def _scores(bundle: Bundle, frame: pd.DataFrame) -> np.ndarray:
+    if frame.empty:
+        return np.empty(0)
+    return probabilities(bundle.model, frame[bundle.features].to_numpy(dtype=np.float32))
+
+
+def _served_otherwise(frame: pd.DataFrame, bundle: Bundle) -> list[str]:
+    """Answers of the champion itself that its bundle does not give: the serving path would be broken."""
+    own = frame[frame["digest"] == bundle.digest] if len(frame) else frame
+    wrong = int((np.abs(own["served"] - own["p_severe"]) > 1e-5).sum()) if len(own) else 0
+    return [f"{wrong:,} answers of the champion are not what its bundle gives: look at serving."] * bool(
+        wrong
+    )
+
+
+def _month_of(frame: pd.DataFrame) -> pd.Series:
+    return (
+        frame["year"].astype("Int64").astype("str")
+        + "-"
+        + frame["month"].astype("Int64").astype("str").str.zfill(2)
+    )
+
+
+def _months(frame: pd.DataFrame) -> tuple[str | None, str | None]:
+    known = frame[frame["year"].notna() & frame["month"].notna()]
+    months = _month_of(known)
+    return (str(months.min()), str(months.max())) if len(known) else (None, None)
+
+
+def _complete_years(frame: pd.DataFrame) -> tuple[int, ...]:
+    """Years with labelled accidents in each of their months."""
+    labelled = frame[frame["severe"].notna() & frame["month"].notna()]
+    months = labelled.groupby("year")["month"].nunique()
+    return tuple(int(year) for year in months[months == MONTHS].index)
+
+
+def _edge(frame: pd.DataFrame, which: str) -> datetime | None:
+    if frame.empty:
+        return None
+    edge: datetime = getattr(frame["created"], which)().to_pydatetime()
+    return edge
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)[:10])
