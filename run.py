@@ -28,11 +28,13 @@ HELP = """Learn from road-accident files how likely someone is killed or hospita
   python run.py --pipeline train --source ../files --years 2018,2024 --stage on_scene
   python run.py --pipeline deploy
   python run.py --pipeline inference --input 2022
+  python run.py --pipeline monitor --every 1d
+  python run.py --pipeline monitor --input 2023
   python run.py --serve
   python run.py --status
   python run.py --rollback
 """
-TRAINING, SERVING, CHAMPION = "Training", "Serving", "Champion"
+TRAINING, SERVING, WATCHING, CHAMPION = "Training", "Serving", "Watching", "Champion"
 
 
 class Pipeline(StrEnum):
@@ -41,6 +43,7 @@ class Pipeline(StrEnum):
     train = "train"
     deploy = "deploy"
     inference = "inference"
+    monitor = "monitor"
 
 
 class Stage(StrEnum):
@@ -95,7 +98,8 @@ def main(
     input: Annotated[
         str | None,
         typer.Option(
-            help="What --pipeline inference scores: a year, or a CSV or Parquet file of accidents.",
+            help="What --pipeline inference scores, or monitor looks at instead of the prediction log: a "
+            "year, or a CSV or Parquet file of accidents.",
             metavar="FILE|YEAR",
             rich_help_panel=SERVING,
         ),
@@ -137,6 +141,38 @@ def main(
     revoke_key: Annotated[
         str | None, typer.Option(metavar="NAME", help="Make an API key useless.", rich_help_panel=SERVING)
     ] = None,
+    every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PERIOD", help="With monitor: again and again, such as 30m, 6h or 1d.",
+            rich_help_panel=WATCHING,
+        ),
+    ] = None,
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, help="With monitor: of the log, the last days.", rich_help_panel=WATCHING),
+    ] = None,
+    last: Annotated[
+        int | None,
+        typer.Option(min=1, help="With monitor: of the log, the last predictions.", rich_help_panel=WATCHING),
+    ] = None,
+    decide_only: Annotated[
+        bool,
+        typer.Option(
+            "--decide-only", help="With monitor: decide, and leave it at that.", rich_help_panel=WATCHING
+        ),
+    ] = False,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            metavar="YEARS",
+            help="With monitor: what would have been decided, month by month, such as 2005-2024.",
+            rich_help_panel=WATCHING,
+        ),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(help="With monitor: who starts it, for the history.", rich_help_panel=WATCHING)
+    ] = "by hand",
     promote: Annotated[
         str | None,
         typer.Option(
@@ -157,7 +193,14 @@ def main(
     }  # fmt: skip
     if sum(actions.values()) != 1:
         raise SettingsError(f"give one of {', '.join(actions)}; --help explains them")
+    watching = pipeline is Pipeline.monitor
     misplaced = {
+        "--every": every is not None and not watching,
+        "--days": days is not None and not watching,
+        "--last": last is not None and not watching,
+        "--decide-only": decide_only and not watching,
+        "--replay": replay is not None and not watching,
+        "--input": input is not None and pipeline not in (Pipeline.inference, Pipeline.monitor),
         "--version": version is not None and pipeline not in (Pipeline.deploy, Pipeline.inference),
         "--output": output is not None and pipeline is not Pipeline.inference,
         "--detach": detach and not serve,
@@ -165,8 +208,10 @@ def main(
     }
     for option in (option for option, wrong in misplaced.items() if wrong):
         raise SettingsError(f"{option} does not go with this command; --help tells where it belongs")
-    if (input is None) == (pipeline is Pipeline.inference):
-        raise SettingsError("--pipeline inference and --input go together: --input 2022, or a file")
+    if pipeline is Pipeline.inference and input is None:
+        raise SettingsError("--pipeline inference needs --input: --input 2022, or a file")
+    if sum(one is not None for one in (input, replay, every)) > 1 and watching:
+        raise SettingsError("--input, --replay and --every do not go together: give one of them")
     given = {
         "data.source": source,
         "data.years": None if years is None else parse_years(years),
@@ -175,7 +220,11 @@ def main(
         "split.test_year": test_year,
         "stage": stage and stage.value,
         "tuning.trials": tune,
+        "monitor.window.days": days,
+        "monitor.window.last": last,
     }
+    if replay is not None:
+        given["data.years"] = parse_years(replay, "--replay")
     settings = load_params(params, {key: value for key, value in given.items() if value is not None})
     read_stack(stack)
     if pipeline is Pipeline.train:
@@ -190,6 +239,18 @@ def main(
         from commands.inference import inference
 
         inference(settings, stack, config, str(input), output, version, reasons.value)
+    elif watching and replay is not None:
+        from commands.replay import replay as replay_years
+
+        replay_years(settings, stack, config, list(settings.data.years))
+    elif watching and every is not None:
+        from commands.monitor import monitor_every
+
+        monitor_every(settings, stack, config, source, not decide_only, every)
+    elif watching:
+        from commands.monitor import monitor
+
+        monitor(settings, stack, config, input, source, not decide_only, reason)
     elif serve:
         from commands.api import serve_api
 
@@ -216,14 +277,14 @@ def main(
         change_champion(settings, stack, promote)
 
 
-def parse_years(text: str) -> list[int]:
+def parse_years(text: str, option: str = "--years") -> list[int]:
     """`2018`, `2018,2024`, `2019-2023`, or any of these joined by commas, as years in order."""
     years: set[int] = set()
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{4})(?:\s*-\s*(\d{4}))?\s*", part)
         if not match or (match[2] and match[2] < match[1]):
             raise SettingsError(
-                f"--years {text!r} is not a list of years; write 2018, 2018,2024 or 2019-2023"
+                f"{option} {text!r} is not a list of years; write 2018, 2018,2024 or 2019-2023"
             )
         years.update(range(int(match[1]), int(match[2] or match[1]) + 1))
     return sorted(years)

@@ -12,8 +12,8 @@ from accidents.settings import Params
 from commands.project import ROOT, console, on_stack
 
 
-def deploy(params: Params, stack: str, config: Path | None, version: str | None) -> None:
-    """Serve the champion, or `version`, through the stack's model deployer; say what serves now."""
+def deploy(params: Params, stack: str, config: Path | None, version: str | None) -> dict[str, Any]:
+    """Serve the champion, or `version`, through the stack's model deployer; say and return what serves."""
     from pipelines.config import load_config
 
     started = time.monotonic()
@@ -24,22 +24,29 @@ def deploy(params: Params, stack: str, config: Path | None, version: str | None)
 
     active_deployer()  # a stack without one is told before a run is begun
     run: Any = pipeline.with_options(**options)(stage=params.stage, version=version)
-    facts = run.steps["deploy_model"].outputs["deployment"][0].load()
+    facts: dict[str, Any] = run.steps["deploy_model"].outputs["deployment"][0].load()
     _show(facts, time.monotonic() - started)
+    return facts
 
 
 def follow(params: Params, stack: str) -> None:
     """Deploy the new champion if its model is being served on this stack; nothing otherwise."""
+    from steps import registry
+
+    if served(registry.model_name(params.stage)):
+        console.print("The endpoint follows:")
+        deploy(params, stack, None, None)
+
+
+def served(name: str) -> list[Any]:
+    """The services of a model on the active stack, newest first; none if it has no deployer."""
     from zenml.client import Client
 
-    from steps import registry
     from steps.deployment import active_deployer, services
 
     if Client().active_stack.model_deployer is None:
-        return
-    if services(active_deployer(), registry.model_name(params.stage)):
-        console.print("The endpoint follows:")
-        deploy(params, stack, None, None)
+        return []
+    return services(active_deployer(), name)
 
 
 def _show(facts: dict[str, Any], seconds: float) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,18 @@ from accidents.versioning import git_commit
 from commands.project import ROOT, console, on_stack
 
 
-def train(params: Params, stack: str, config: Path | None, cache: bool) -> None:
-    """Check everything, have the data, run the pipeline on the stack, show what came out."""
+def train(
+    params: Params,
+    stack: str,
+    config: Path | None,
+    cache: bool,
+    provenance: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Check everything, have the data, run the pipeline on the stack, show what came out.
+
+    `provenance` are further tags for the run and the version. Returns what summary.json holds: decision,
+    model_version, champion_version and more.
+    """
     from pipelines.config import load_config
 
     started = time.monotonic()
@@ -29,10 +41,12 @@ def train(params: Params, stack: str, config: Path | None, cache: bool) -> None:
         params=params,
         raw_version=raw_version,
         champion=str(champion.number) if champion else None,
-        provenance={"git_commit": git_commit(ROOT)},
+        provenance={"git_commit": git_commit(ROOT), **(provenance or {})},
     )
     summary.export(run, ROOT / "reports")
     summary.show(run, ROOT / "reports", stack, time.monotonic() - started, console)
+    made: dict[str, Any] = json.loads((ROOT / "reports" / "summary.json").read_text(encoding="utf-8"))
+    return made
 
 
 def raw_data(params: Params) -> str:

@@ -6,6 +6,7 @@ ZenML's stage `production` is the truth about who is champion; MLflow's alias `c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from accidents.errors import AccidentsError
@@ -80,7 +81,20 @@ def note(one: ModelVersionResponse, reason: str) -> None:
     from zenml.client import Client
 
     Client().update_model_version(one.model.id, one.id, description=reason)
-    _tell_registry(one, decision=reason)
+    _tell_registry(one, tags={"decision": reason})
+
+
+def remark(one: ModelVersionResponse, **tags: str) -> None:
+    """Write on a version what the loop did with it, where ZenML's dashboard and the registry show it."""
+    from zenml import log_metadata
+
+    log_metadata(metadata={"loop": dict(tags)}, model_version_id=one.id)
+    _tell_registry(one, tags={f"loop_{name}": value for name, value in tags.items()})
+
+
+def promoted_at(one: ModelVersionResponse) -> str | None:
+    """When a version became champion, ISO 8601; None for those promoted before 0.3."""
+    return _promotion(one).get("at")
 
 
 def promote(one: ModelVersionResponse, reason: str) -> None:
@@ -141,11 +155,15 @@ def _enthrone(one: ModelVersionResponse, reason: str, replaced: str) -> None:
     from zenml.enums import ModelStages
 
     # The way back is written before the step is taken.
-    log_metadata(metadata={"promotion": {"reason": reason, "replaced": replaced}}, model_version_id=one.id)
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    promotion = {"reason": reason, "replaced": replaced, "at": at}
+    log_metadata(metadata={"promotion": promotion}, model_version_id=one.id)
     one.set_stage(ModelStages.PRODUCTION, force=True)
 
 
-def _tell_registry(one: ModelVersionResponse, champion: bool = False, **tags: str) -> None:
+def _tell_registry(
+    one: ModelVersionResponse, champion: bool = False, tags: Mapping[str, str] | None = None
+) -> None:
     from zenml.model_registries.base_model_registry import ModelRegistryModelMetadata, ModelVersionStage
 
     registry, number = active_registry(), registry_version(one)
@@ -153,6 +171,6 @@ def _tell_registry(one: ModelVersionResponse, champion: bool = False, **tags: st
         registry.update_model_version(
             one.model.name,
             number,
-            metadata=ModelRegistryModelMetadata.model_validate(tags) if tags else None,
+            metadata=ModelRegistryModelMetadata.model_validate(dict(tags)) if tags else None,
             stage=ModelVersionStage.PRODUCTION if champion else None,
         )

@@ -130,7 +130,8 @@ def _why_retrain(
 
 def _cooling(history: Sequence[Past], policy: MonitorSettings, moment: datetime) -> str:
     """Whether a retraining was decided lately; one in the future (a clock moved back) counts as just now."""
-    last = next((past.created for past in reversed(history) if past.decision.action == "retrain"), None)
+    done = (past for past in reversed(history) if past.decision.action == "retrain" and past.completed)
+    last = next((past.created for past in done), None)
     if last is None:
         return ""
     until = min(last, moment) + timedelta(days=policy.cooldown_days)

@@ -134,11 +134,15 @@ class Decision(_Value):
 
 
 class Past(_Value):
-    """An earlier run as a decision needs it; `judged`: whether its window said anything."""
+    """An earlier run as a decision needs it.
+
+    `judged`: whether its window said anything. `completed`: False if the training it asked for failed.
+    """
 
     created: datetime
     champion: str
     judged: bool
+    completed: bool = True
     decision: Decision
     missing_window: dict[str, float] = Field(default_factory=dict)
     from_log: bool = False

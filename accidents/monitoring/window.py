@@ -6,9 +6,11 @@ NaN while there is no label), `p_severe` as the champion gives it, and `accident
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,19 @@ class Window:
     frame: pd.DataFrame
     facts: WindowFacts
     notes: tuple[str, ...] = ()
+
+    def save(self, folder: Path) -> None:
+        """Write it into an existing folder."""
+        self.frame.to_parquet(folder / "window.parquet", index=False)
+        (folder / "facts.json").write_text(self.facts.model_dump_json(), encoding="utf-8")
+        (folder / "notes.json").write_text(json.dumps(self.notes), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Window:
+        """Read what `save` wrote."""
+        facts = WindowFacts.model_validate_json((folder / "facts.json").read_text(encoding="utf-8"))
+        notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
+        return cls(pd.read_parquet(folder / "window.parquet"), facts, tuple(notes))
 
 
 def log_window(

@@ -1,0 +1,156 @@
+"""What a monitor run leaves behind for people and programs: report.html with its pictures, monitor.json."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.dates as dates
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from accidents.monitoring.measurements import FeatureDrift, MonitorReport
+from accidents.monitoring.measurements import Figure as Measured
+from accidents.reports.figures import BLUE, FAINT, INK, ORANGE, PALE, READABLE, RED, WIDTH, png
+
+COLOURS: Mapping[str, str] = {"keep": BLUE, "alert": ORANGE, "retrain": RED}
+MARKERS: Mapping[str, str] = {"keep": "o", "alert": "^", "retrain": "s"}
+_SHOWN = 16  # features in the picture
+_P_VALUE_METHODS = ("ks", "chi2_two_sample")
+
+
+def write_monitor(folder: Path, report: MonitorReport, history: Sequence[MonitorReport]) -> None:
+    """Write everything but Evidently's pages into an existing folder.
+
+    `history` holds this run as its last entry and the earlier ones before it.
+    """
+    (folder / "monitor.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    pictures = {"history": png(history_figure(history))}
+    if report.measurements.drift is not None:
+        pictures["features"] = png(features_figure(report.measurements.drift.features))
+    for name, content in pictures.items():
+        (folder / f"{name}.png").write_bytes(content)
+    page = Environment(loader=PackageLoader("accidents.reports"), autoescape=True, undefined=StrictUndefined)
+    html = page.get_template("monitor.html").render(
+        report=report,
+        decision=report.decision,
+        measured=report.measurements,
+        window=report.measurements.window,
+        figures=figure_rows(report),
+        pages=[path.name for path in sorted(folder.glob("*.html")) if path.name != "report.html"],
+        pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
+    )
+    (folder / "report.html").write_text(html, encoding="utf-8")
+
+
+def figure_rows(report: MonitorReport) -> list[tuple[str, str, str, str]]:
+    """Metric, figure with interval, what was promised, and whether that counts as a loss, for people."""
+    performance = report.measurements.performance
+    return [_figure_row(one) for one in performance.figures] if performance is not None else []
+
+
+def _figure_row(one: Measured) -> tuple[str, str, str, str]:
+    name = READABLE.get(one.metric, "calibration gap (observed less predicted)")
+    if one.value is None:
+        return name, "–", "–", ""
+    found = f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+    return name, found, "–" if one.expected is None else f"{one.expected:.3f}", "lost" if one.counts else ""
+
+
+def strength(feature: FeatureDrift) -> float:
+    """How near a feature is to its threshold: 1 at it, above 1 drifted; a p-value counts by its logarithm."""
+    import math
+
+    if feature.statistic is None or not feature.threshold:
+        return 0.0
+    if feature.method in _P_VALUE_METHODS:
+        return math.log(max(feature.statistic, 1e-300)) / math.log(feature.threshold)
+    return feature.statistic / feature.threshold
+
+
+def features_figure(features: Sequence[FeatureDrift]) -> Figure:
+    """Each feature's drift beside its threshold, and how often it is not stated, before and now."""
+    shown = sorted(features, key=lambda one: (strength(one), one.missing_moved))[-_SHOWN:]
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.36 * len(shown)), layout="constrained")
+    drift, missing = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    for height, one in enumerate(shown):
+        colour = RED if one.drifted else BLUE
+        drift.barh(height, min(strength(one), 5), color=colour, height=0.65)
+        missing.plot(
+            [one.missing_reference, one.missing_window], [height] * 2, color=PALE, linewidth=2, zorder=1
+        )
+        missing.plot(one.missing_reference, height, "o", color=FAINT, markersize=7, label="before")
+        missing.plot(
+            one.missing_window,
+            height,
+            "D",
+            color=RED if one.missing_moved else BLUE,
+            markersize=6,
+            label="now",
+        )
+    drift.axvline(1, color=INK, linewidth=1.2, linestyle="--")
+    drift.set_yticks(range(len(shown)), [one.feature.replace("_", " ") for one in shown])
+    drift.set_xlim(0, 5.1)
+    drift.set_title("Drift: 1 is the threshold, red is beyond it (cut at 5)", loc="left", fontsize=12)
+    missing.set_xlim(-0.03, 1.03)
+    missing.set_title("Share not stated: before (grey) and now", loc="left", fontsize=12)
+    for axes in (drift, missing):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="x", color=PALE, linewidth=0.6)
+        axes.set_axisbelow(True)
+    return figure
+
+
+def history_figure(history: Sequence[MonitorReport]) -> Figure:
+    """Decisions over time, with the number of drifted features and, where there are labels, the ROC-AUC."""
+    figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    _decisions(above, history)
+    _roc_auc(below, history)
+    below.xaxis.set_major_formatter(
+        dates.ConciseDateFormatter(below.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
+    )
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color=PALE, linewidth=0.6)
+        axes.margins(x=0.03)
+    return figure
+
+
+def _decisions(axes: Any, history: Sequence[MonitorReport]) -> None:
+    for action, colour in COLOURS.items():
+        chosen = [one for one in history if one.decision.action == action]
+        drifted = [len(one.measurements.drift.drifted) if one.measurements.drift else 0 for one in chosen]
+        axes.plot(
+            [one.created for one in chosen],
+            drifted,
+            MARKERS[action],
+            color=colour,
+            markersize=8,
+            label=action,
+        )
+    axes.set_ylim(bottom=-0.4)
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.set_title("Drifted features, and what was decided", loc="left", fontsize=12)
+    axes.legend(loc="upper left", ncols=3, frameon=True, edgecolor="none", framealpha=0.9)
+
+
+def _roc_auc(axes: Any, history: Sequence[MonitorReport]) -> None:
+    known = [(one.created, figure) for one in history if (figure := _figure_of(one, "roc_auc")) is not None]
+    for moment, one in known:
+        axes.plot([moment] * 2, [one.low, one.high], color=BLUE, linewidth=1.5)
+        axes.plot(moment, one.value, "o", color=RED if one.counts else BLUE, markersize=7)
+        if one.expected is not None:
+            axes.plot(moment, one.expected, "_", color=INK, markersize=16)
+    if not known:
+        axes.text(0.5, 0.5, "no labels yet", transform=axes.transAxes, ha="center", color=FAINT)
+    axes.set_title("ROC-AUC with its 95 % interval; bar: what was promised", loc="left", fontsize=12)
+
+
+def _figure_of(report: MonitorReport, metric: str) -> Measured | None:
+    performance = report.measurements.performance
+    if performance is None:
+        return None
+    return next((one for one in performance.figures if one.metric == metric and one.value is not None), None)

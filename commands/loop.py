@@ -1,0 +1,286 @@
+"""The loop: look, decide, and on `retrain` train, promote, deploy, watch, and take back what goes wrong.
+
+Each stage is written into the history as it begins and ends. A run that finds a loop left in the middle, by
+a crash or a power cut, goes on from there; the old champion serves until a new one has proved itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from rich.markup import escape
+
+from accidents.errors import AccidentsError
+from accidents.monitoring.database import VARIABLE, opened_history
+from accidents.monitoring.history import Event, new_loop
+from accidents.monitoring.measurements import MonitorReport
+from accidents.monitoring.years import years_to_learn
+from accidents.settings import Params
+from commands.api import API
+from commands.deploy import deploy, served
+from commands.project import ROOT, api_settings, console, on_stack
+from commands.push import push
+from commands.train import train
+
+LOCK = ROOT / ".serving" / "loop.lock"
+
+
+class Loop:
+    """One pass over the champion of a stage, on a stack."""
+
+    def __init__(self, params: Params, stack: str, source: str | None = None) -> None:
+        """`source`: of the accident files, None for that of the champion."""
+        os.environ.setdefault(VARIABLE, api_settings().database_url)
+        self.registry = on_stack(stack)
+        self.stack, self.name = stack, str(self.registry.model_name(params.stage))
+        self.params = self._with_data_of_champion(params, source)
+        self.loop_id = new_loop()
+
+    def run(self, config: Path | None, given: str | None, act: bool, reason: str) -> MonitorReport:
+        """Finish what was left in the middle, heal the endpoint, look and decide, and act on it."""
+        self._resume()
+        self._heal()
+        report = self._look(config, given, reason)
+        if report.decision.action == "retrain" and act:
+            self._retrain()
+        elif report.decision.action == "retrain":
+            console.print("Only decided, as asked: nothing was trained.")
+        push(report, self.name)
+        return report
+
+    def _look(self, config: Path | None, given: str | None, reason: str) -> MonitorReport:
+        from commands.monitor import look
+
+        try:
+            report = look(self.params, self.stack, config, given, self.loop_id)
+        except BaseException as error:
+            self._say("monitor", "failed", error=_words(error), reason=reason)
+            raise
+        years = self._years(report)
+        self._say("monitor", "ok", report.measurements.champion.version, action=report.decision.action,
+                  reasons=report.decision.reasons, years=years, reason=reason)  # fmt: skip
+        return report
+
+    def _resume(self) -> None:
+        """Go on with a loop that a crash left in the middle."""
+        with opened_history() as history:
+            events = history.unfinished(self.name)
+        if not events:
+            return
+        last = events[-1]
+        console.print(
+            f"A loop was left in the middle on {last.created:%Y-%m-%d %H:%M} UTC, at {last.stage} "
+            f"({last.outcome}): going on with it."
+        )
+        mine, self.loop_id = self.loop_id, last.loop_id
+        try:
+            self._go_on(events)
+        finally:
+            self.loop_id = mine
+
+    def _go_on(self, events: list[Event]) -> None:
+        last = events[-1]
+        if last.stage in ("monitor", "train") and last.outcome in ("ok", "started") and not _made(events):
+            self._retrain()
+        elif last.stage == "train":
+            self._promoted(_made(events), _before(events))
+        elif last.stage == "promote" or (last.stage, last.outcome) == ("deploy", "started"):
+            self._deploy(str(last.version), _before(events))
+        elif (last.stage, last.outcome) == ("deploy", "ok"):
+            self._verify(str(last.version), _before(events), last.created)
+        elif (last.stage, last.outcome) == ("verify", "started"):
+            since = datetime.fromisoformat(last.detail["since"])
+            self._verify(str(last.version), _before(events), since)
+        else:
+            self._roll_back(str(last.version), _before(events), "a crash came in between")
+
+    def _heal(self) -> None:
+        """Deploy a champion again whose server has died; one that somebody stopped stays stopped."""
+        from zenml.enums import ServiceState
+
+        dead = [
+            one for one in served(self.name)
+            if one.admin_state == ServiceState.ACTIVE and not one.is_running
+        ]  # fmt: skip
+        if dead:
+            console.print(f"{self.name} should be served and is not: {dead[0].status.last_error}")
+            deploy(self.params, self.stack, None, None)
+
+    def _retrain(self) -> None:
+        """Train on newer years too; the train pipeline holds it against the champion and promotes or not."""
+        with opened_history() as history:
+            decided = [one for one in history.events(self.name) if one.loop_id == self.loop_id]
+        years = next(one.detail["years"] for one in decided if one.stage == "monitor")
+        before = self.registry.champion(self.name)
+        known = set(self.params.data.years)
+        if not set(years) - known:
+            self._say("train", "refused", reason="nothing newer to learn from")
+            console.print(
+                f"[yellow]Nothing newer to learn from:[/] {self.params.data.source} has no labelled year "
+                f"later than {max(known)}. Give one: --pipeline monitor --input YEAR --source FOLDER."
+            )
+            return
+        started = next((_before(decided) for one in decided if one.stage == "train"), None)
+        number = started or (str(before.number) if before else None)
+        self._say("train", "started", before=number, years=years)
+        data = self.params.data.model_copy(update={"years": tuple(sorted(known | set(years)))})
+        params = self.params.model_copy(update={"data": data})
+        try:
+            made = train(params, self.stack, None, True, {"loop": self.loop_id})
+        except Exception as error:
+            self._say("train", "failed", error=_words(error))
+            raise AccidentsError(
+                f"The retraining failed: {_words(error)}. The champion stays; the next run tries again."
+            ) from error
+        kept = {key: made[key] for key in ("model_version", "champion_version")}
+        decision = {key: made["decision"][key] for key in ("promote", "rule", "reason")}
+        self._say("train", "ok", made["model_version"], before=number, **kept, decision=decision)
+        self._promoted({**kept, "decision": decision}, number)
+
+    def _promoted(self, made: Mapping[str, Any], before: str | None) -> None:
+        """Go on if the candidate has become champion; after a crash it may be champion already."""
+        version, decision = str(made["model_version"]), made["decision"]
+        became = made["champion_version"] == version and version != before
+        if not (decision["promote"] or became):
+            self._say("promote", "refused", version, reason=decision["reason"])
+            self._remark(version, promoted="no")
+            return
+        self._say("promote", "ok", version, before=before, reason=decision["reason"])
+        self._deploy(version, before)
+
+    def _deploy(self, version: str, before: str | None) -> None:
+        if not served(self.name):
+            self._say("verify", "ok", version, before=before, why="the model is not served on this stack")
+            console.print(f"{self.name} is not served on stack {self.stack}: nothing to deploy.")
+            return
+        self._say("deploy", "started", version, before=before)
+        try:
+            deploy(self.params, self.stack, None, version)
+        except Exception as error:
+            self._say("deploy", "failed", version, before=before, error=_words(error))
+            self._roll_back(version, before, f"it could not be deployed: {_words(error)}")
+            return
+        self._say("deploy", "ok", version, before=before)
+        self._verify(version, before, datetime.now(UTC))
+
+    def _verify(self, version: str, before: str | None, since: datetime) -> None:
+        """Watch the first hour; take the version back if it goes wrong."""
+        from pipelines.config import load_config
+        from pipelines.verify import verify
+
+        self._say("verify", "started", version, before=before, since=since.isoformat())
+        policy = self.params.monitor.probation
+        console.print(f"Version {version} is on probation for {policy.minutes:g} minutes.")
+        options = load_config("verify", self.stack, ROOT / "configs").options()
+        run: Any = verify.with_options(**options)(
+            stage=self.params.stage, version=version, before=before, since=since.isoformat(), policy=policy,
+            api=API.url,
+        )  # fmt: skip
+        found = run.steps["watch_version"].outputs["probation"][0].load()
+        if found["stays"]:
+            self._say("verify", "ok", version, before=before, **found)
+            self._remark(version, probation="passed")
+            console.print(f"[green]Version {version} stays.[/]")
+            return
+        self._say("verify", "failed", version, before=before, **found)
+        self._roll_back(version, before, "; ".join(found["reasons"]))
+
+    def _roll_back(self, version: str, before: str | None, why: str) -> None:
+        """Put the version before back, in the registry and at the endpoint; twice does no harm."""
+        self._say("rollback", "started", version, before=before, reason=why)
+        console.print(f"[red]Version {version} is taken back:[/] {escape(why)}")
+        try:
+            now = self.registry.champion(self.name)
+            if now is not None and str(now.number) == version:
+                self.registry.rollback(self.name)
+            deploy(self.params, self.stack, None, None)
+        except Exception as error:
+            self._say("rollback", "failed", version, before=before, error=_words(error))
+            raise AccidentsError(
+                f"Version {version} went wrong ({why}) and could not be taken back: {_words(error)}. "
+                "Look at `python run.py --status`, then `python run.py --pipeline deploy`."
+            ) from error
+        self._say("rollback", "ok", version, before=before, reason=why)
+        self._remark(version, probation="failed", taken_back=why[:200])
+
+    def _years(self, report: MonitorReport) -> list[int]:
+        """Years that a retraining would learn from beside the champion's."""
+        window, known = report.measurements.window, report.measurements.champion.years
+        if report.measurements.new_years:
+            return list(report.measurements.new_years)
+        last = int(window.last_month[:4]) if window.last_month else 0
+        return list(years_to_learn(self.params.data, known, last))
+
+    def _with_data_of_champion(self, params: Params, source: str | None) -> Params:
+        """The champion's own source and years: what it was trained on is what newer years are added to."""
+        from accidents.bundle import load_bundle
+
+        champion = self.registry.champion(self.name)
+        if champion is None:
+            raise AccidentsError(f"{self.name} has no champion yet to watch: python run.py --pipeline train.")
+        facts = load_bundle(self.registry.bundle_of(champion).path).facts
+        update = {"years": tuple(facts["years"]), "version": None}
+        if source is None:
+            update["source"] = facts["source"]
+        split = params.split.model_copy(update={"test_year": None})
+        return params.model_copy(
+            update={"data": params.data.model_copy(update=update), "split": split}
+        )  # fmt: skip
+
+    def _say(self, stage: str, outcome: str, version: str | None = None, **detail: Any) -> None:
+        with opened_history() as history:
+            history.add_event(
+                self.loop_id, datetime.now(UTC), self.name, stage, outcome, version, **detail
+            )  # fmt: skip
+
+    def _remark(self, version: str, **tags: str) -> None:
+        self.registry.remark(self.registry.version(self.name, version), **tags)
+
+
+@contextmanager
+def only_one() -> Iterator[None]:
+    """Hold the lock of this machine's loops. Raises AccidentsError, naming who holds it, where one runs.
+
+    The system lets the lock go with the process that holds it, however it ends.
+    """
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    holder = LOCK.with_suffix(".json")
+    try:
+        with FileLock(LOCK, timeout=0):
+            began = datetime.now(UTC).isoformat(timespec="seconds")
+            holder.write_text(json.dumps({"pid": os.getpid(), "since": began}), encoding="utf-8")
+            yield
+    except Timeout:
+        raise AccidentsError(
+            f"Another loop runs ({_holder(holder)}): one at a time. It will finish."
+        ) from None
+
+
+def _holder(path: Path) -> str:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {found['pid']}, since {found['since']}"
+    except (OSError, ValueError, KeyError):
+        return "it has only just begun"
+
+
+def _made(events: list[Event]) -> Mapping[str, Any]:
+    """What training made, as far as it got."""
+    return next((one.detail for one in events if (one.stage, one.outcome) == ("train", "ok")), {})
+
+
+def _before(events: list[Event]) -> str | None:
+    """The champion before the loop."""
+    return next((one.detail["before"] for one in events if "before" in one.detail), None)
+
+
+def _words(error: BaseException) -> str:
+    """The first line of what went wrong."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:500]

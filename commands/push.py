@@ -1,0 +1,43 @@
+"""What the monitor found, for Prometheus: a file always, a Pushgateway where one is configured."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+
+from prometheus_client import pushadd_to_gateway
+
+from accidents.monitoring.database import opened_history
+from accidents.monitoring.exposition import JOB, exposition
+from accidents.monitoring.measurements import MonitorReport
+from commands.loop_settings import loop_settings
+from commands.project import ROOT, console
+from steps import registry
+
+FILE = ROOT / "reports" / "monitor" / "metrics.prom"
+
+
+def push(report: MonitorReport, name: str) -> None:
+    """Write and push; a Pushgateway that does not answer is told, and nothing else."""
+    settings = loop_settings()
+    champion = registry.champion(name)
+    at = registry.promoted_at(champion) if champion is not None else None
+    with opened_history() as history:
+        outcomes = history.outcomes(name)
+    told = exposition(report, datetime.fromisoformat(at) if at else None, outcomes)
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    part = FILE.with_suffix(".tmp")
+    part.write_text(told.text(), encoding="utf-8")
+    os.replace(part, FILE)
+    if settings.pushgateway is None:
+        return
+    try:
+        pushadd_to_gateway(
+            str(settings.pushgateway).rstrip("/"), job=JOB, registry=told.registry,
+            grouping_key={"model": name}, timeout=settings.push_timeout,
+        )  # fmt: skip
+    except OSError as error:
+        console.print(
+            f"[yellow]The Pushgateway {settings.pushgateway} does not take the metrics:[/] {error}. They are "
+            f"in {FILE.relative_to(ROOT)}."
+        )

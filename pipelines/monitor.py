@@ -1,0 +1,44 @@
+"""Monitor: a window of predictions, or a year's files, against what the champion promised; a decision."""
+
+from __future__ import annotations
+
+from zenml import pipeline
+from zenml.enums import ExecutionMode, StackComponentType
+
+from accidents.settings import Params
+from pipelines.progress import step_started
+from pipelines.train import has, tracker
+from steps.build_input_features import build_input_features
+from steps.check_window import check_window
+from steps.decide_action import decide_action
+from steps.load_input import load_input
+from steps.load_version import load_version
+from steps.measure_window import measure_window
+from steps.read_log_window import read_log_window
+from steps.report_window import report_window
+from steps.take_file_window import take_file_window
+
+
+@pipeline(name="monitor", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
+def monitor(params: Params, given: str | None, loop_id: str) -> None:
+    """Measure and decide; nothing is changed but the history.
+
+    Parameters
+    ----------
+    given : a year such as "2023" (from the source in `params.data`), a folder of published files of one year,
+        or a file of accidents; None for the prediction log.
+    loop_id : the loop this run belongs to.
+    """
+    policy, stage = params.monitor, params.stage
+    bundle, version_facts = load_version(stage, None)
+    if given is None:
+        window = read_log_window(bundle, policy.window)
+    else:
+        intake = load_input(given, params.data)
+        window = take_file_window(build_input_features(intake, stage), intake, bundle)
+    reports = drift = None
+    if has(StackComponentType.DATA_VALIDATOR):
+        reports, drift = check_window(window, bundle, stage, policy)
+    performance = measure_window(window, bundle, policy, params.evaluation, params.seed)
+    report = decide_action(window, bundle, version_facts, performance, policy, loop_id, drift)
+    report_window.with_options(experiment_tracker=tracker())(report, reports)

@@ -1,0 +1,54 @@
+"""From what was measured, the history and the policy to a decision, which goes into the history."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from zenml import log_metadata, step
+
+from accidents.bundle import load_bundle
+from accidents.monitoring.database import opened_history
+from accidents.monitoring.decision import decide, why_not_judged
+from accidents.monitoring.measurements import Champion, Measurements, MonitorReport
+from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.window import Window, new_years
+from steps.folder import Folder
+
+
+@step
+def decide_action(
+    window: Folder,
+    bundle: Folder,
+    version_facts: dict[str, Any],
+    performance: dict[str, Any],
+    policy: MonitorSettings,
+    loop_id: str,
+    drift: dict[str, Any] | None = None,
+) -> Annotated[dict[str, Any], "monitor_report"]:
+    """A MonitorReport as JSON."""
+    looked_at, facts = Window.load(window.path), load_bundle(bundle.path).facts
+    champion = Champion(
+        name=version_facts["name"],
+        version=version_facts["version"],
+        digest=version_facts["digest"],
+        stage=facts["stage"],
+        synthetic=facts["synthetic"],
+        learnt_until=facts["learnt_from"][-1],
+        years=facts["years"],
+    )
+    now = Measurements.model_validate(
+        {
+            "champion": champion,
+            "window": looked_at.facts,
+            "drift": drift or None,
+            "performance": performance["performance"],
+            "new_years": new_years(looked_at.facts, champion.years),
+            "notes": (*looked_at.notes, *performance["notes"]),
+        }
+    )
+    moment = datetime.now(UTC)
+    with opened_history() as history:
+        decision = decide(now, history.past(champion.stage), policy, moment)
+        report = MonitorReport(created=moment, measurements=now, decision=decision)
+        history.add_run(report, judged=not why_not_judged(now, policy), loop_id=loop_id)
+    log_metadata({"decision": decision.action, "reasons": list(decision.reasons)})
+    return report.model_dump(mode="json")
