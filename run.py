@@ -141,6 +141,13 @@ def main(
     revoke_key: Annotated[
         str | None, typer.Option(metavar="NAME", help="Make an API key useless.", rich_help_panel=SERVING)
     ] = None,
+    hook: Annotated[
+        bool,
+        typer.Option(
+            "--hook", help="With --new-key, --revoke-key: of those that start the loop, nothing else.",
+            rich_help_panel=SERVING,
+        ),
+    ] = False,
     every: Annotated[
         str | None,
         typer.Option(
@@ -205,6 +212,7 @@ def main(
         "--output": output is not None and pipeline is not Pipeline.inference,
         "--detach": detach and not serve,
         "--name": name is not None and not new_key,
+        "--hook": hook and not new_key and revoke_key is None,
     }
     for option in (option for option, wrong in misplaced.items() if wrong):
         raise SettingsError(f"{option} does not go with this command; --help tells where it belongs")
@@ -266,11 +274,11 @@ def main(
     elif new_key:
         from commands import keys
 
-        keys.new(name)
+        keys.new(name, hook)
     elif revoke_key is not None:
         from commands import keys
 
-        keys.revoke(revoke_key)
+        keys.revoke(revoke_key, hook)
     else:
         from commands.champion import change_champion
 

@@ -7,9 +7,10 @@ from datetime import datetime
 
 from prometheus_client import pushadd_to_gateway
 
+from accidents.bundle import load_bundle
 from accidents.monitoring.database import opened_history
 from accidents.monitoring.exposition import JOB, exposition
-from accidents.monitoring.measurements import MonitorReport
+from accidents.monitoring.measurements import Champion, MonitorReport
 from commands.loop_settings import loop_settings
 from commands.project import ROOT, console
 from steps import registry
@@ -20,11 +21,10 @@ FILE = ROOT / "reports" / "monitor" / "metrics.prom"
 def push(report: MonitorReport, name: str) -> None:
     """Write and push; a Pushgateway that does not answer is told, and nothing else."""
     settings = loop_settings()
-    champion = registry.champion(name)
-    at = registry.promoted_at(champion) if champion is not None else None
+    champion, at = _champion_now(report, name)
     with opened_history() as history:
         outcomes = history.outcomes(name)
-    told = exposition(report, datetime.fromisoformat(at) if at else None, outcomes)
+    told = exposition(report, champion, at, outcomes)
     FILE.parent.mkdir(parents=True, exist_ok=True)
     part = FILE.with_suffix(".tmp")
     part.write_text(told.text(), encoding="utf-8")
@@ -41,3 +41,13 @@ def push(report: MonitorReport, name: str) -> None:
             f"[yellow]The Pushgateway {settings.pushgateway} does not take the metrics:[/] {error}. They are "
             f"in {FILE.relative_to(ROOT)}."
         )
+
+
+def _champion_now(report: MonitorReport, name: str) -> tuple[Champion, datetime | None]:
+    """Who is champion now, after what the report led to, and since when."""
+    one = registry.champion(name)
+    if one is None:
+        return report.measurements.champion, None
+    at = registry.promoted_at(one)
+    bundle = load_bundle(registry.bundle_of(one).path)
+    return Champion.of(bundle, name, str(one.number)), datetime.fromisoformat(at) if at else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.error
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from accidents.features.declared import STAGES
+from accidents.monitoring.history import History
 from accidents.prediction_log import PredictionLog, PredictionLogError
 from commands.api import API
 from commands.project import ROOT, api_settings, console, on_stack, open_own
@@ -25,7 +27,8 @@ def show_status(stack: str) -> None:
     champions = {name: registry.champion(name) for name in map(registry.model_name, STAGES)}
     reigning = {name: str(one.number) for name, one in champions.items() if one is not None}
     console.print(_models(stack, reigning))
-    for what, told in {"API": _api(), "Predictions": _predictions(), "Drift": _drift()}.items():
+    last = {"Monitor": _monitor(), "Loop": _loop(map(registry.model_name, STAGES))}
+    for what, told in {"API": _api(), "Predictions": _predictions(), "Drift": _drift(), **last}.items():
         console.print(f"[bold]{what:12}[/] {escape(told)}", highlight=False, soft_wrap=True)
 
 
@@ -76,7 +79,7 @@ def _api() -> str:
 
 def _predictions() -> str:
     url = api_settings().database_url
-    if url.startswith("sqlite:///") and not (ROOT / url.removeprefix("sqlite:///")).exists():
+    if _no_file(url):
         return "none yet"
     try:
         log = PredictionLog(url)
@@ -86,6 +89,48 @@ def _predictions() -> str:
             log.close()
     except PredictionLogError as error:
         return f"cannot be counted: {error}"
+
+
+def _monitor() -> str:
+    """What was decided last, and why."""
+    try:
+        history = _history()
+        found = [] if history is None else [one for stage in STAGES for one in history.reports(stage, 1)]
+    except PredictionLogError as error:
+        return f"cannot be read: {error}"
+    if not found:
+        return "has not looked yet: python run.py --pipeline monitor"
+    last = max(found, key=lambda one: one.created)
+    return f"{last.decision.action} ({last.created:%Y-%m-%d %H:%M} UTC): {last.decision.reasons[0]}"
+
+
+def _loop(names: Iterable[str]) -> str:
+    """The last stage of the last loop that did more than look."""
+    try:
+        history = _history()
+        events = [] if history is None else [one for name in names for one in history.events(name)]
+    except PredictionLogError as error:
+        return f"cannot be read: {error}"
+    acted = [one for one in events if one.stage != "monitor"]
+    if not acted:
+        return "has retrained nothing yet"
+    last = max(acted, key=lambda one: one.created)
+    version = f" of version {last.version}" if last.version else ""
+    return f"{last.stage}{version}: {last.outcome} ({last.created:%Y-%m-%d %H:%M} UTC)"
+
+
+def _history() -> History | None:
+    """None where nothing was written yet."""
+    url = api_settings().database_url
+    if _no_file(url):
+        return None
+    history = History(url)
+    history.create()
+    return history
+
+
+def _no_file(url: str) -> bool:
+    return url.startswith("sqlite:///") and not (ROOT / url.removeprefix("sqlite:///")).exists()
 
 
 def _drift() -> str:

@@ -25,16 +25,8 @@ def decide_action(
     drift: dict[str, Any] | None = None,
 ) -> Annotated[dict[str, Any], "monitor_report"]:
     """A MonitorReport as JSON."""
-    looked_at, facts = Window.load(window.path), load_bundle(bundle.path).facts
-    champion = Champion(
-        name=version_facts["name"],
-        version=version_facts["version"],
-        digest=version_facts["digest"],
-        stage=facts["stage"],
-        synthetic=facts["synthetic"],
-        learnt_until=facts["learnt_from"][-1],
-        years=facts["years"],
-    )
+    looked_at = Window.load(window.path)
+    champion = Champion.of(load_bundle(bundle.path), version_facts["name"], version_facts["version"])
     now = Measurements.model_validate(
         {
             "champion": champion,

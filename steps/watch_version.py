@@ -6,7 +6,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from steps import registry
 from steps.deployment import active_deployer, check_golden, services
 
 PROBED_ROWS = 20
+TOLD_EVERY = 60  # seconds
 _API_SECONDS = 3
 
 
@@ -43,11 +44,14 @@ def watch_version(
     earlier = _bundle(name, before)[0] if before else None
     begun = datetime.fromisoformat(since)
     probes: list[Probe] = []
+    told = float("inf")
     while True:
         probes.append(_probe(name, golden, api))
         verdict = judge_probation(probes, _first_predictions(watched, earlier, version, begun), policy)
         left = policy.minutes * 60 - (datetime.now(begun.tzinfo) - begun).total_seconds()
-        _progress(version, verdict, left)
+        if told - left >= TOLD_EVERY or not verdict.stays:
+            told = left
+            _progress(version, verdict, left)
         if not verdict.stays or (left <= 0 and len(probes) >= policy.min_probes):
             break
         time.sleep(policy.every_seconds)
@@ -109,7 +113,7 @@ def _values(features: Mapping[str, float | None], bundle: Bundle) -> list[float]
 def _progress(version: str, verdict: Verdict, left: float) -> None:
     print(
         f"  version {version} on probation: {verdict.probes} golden requests, {verdict.failed} failed, "
-        f"{verdict.predictions:,} predictions; {max(left, 0) / 60:.0f} min left",
+        f"{verdict.predictions:,} predictions; {timedelta(seconds=max(round(left), 0))} left",
         file=sys.stderr,
         flush=True,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from accidents.monitoring.measurements import DriftMeasures, FeatureDrift, Past
 from accidents.monitoring.policy import DriftPolicy
 
+SEED = 7
 ENOUGH_OF_A_SEASON = 1_000  # reference accidents of the window's months; with fewer, all months are taken
 
 
@@ -24,6 +25,47 @@ def of_same_months(reference: pd.DataFrame, window: pd.DataFrame) -> tuple[pd.Da
     if len(same) == len(reference):
         return reference, True
     return (same, True) if len(same) >= ENOUGH_OF_A_SEASON else (reference, False)
+
+
+class Validator(Protocol):
+    """What is asked of a stack's data validator: `DriftResult`, with `to_dict()` and `html`."""
+
+    def data_validation(
+        self, dataset: pd.DataFrame, comparison_dataset: pd.DataFrame | None = None, **columns: Any
+    ) -> Any:
+        """Drift of `dataset` against `comparison_dataset`."""
+
+
+def measure_drift(
+    validator: Validator,
+    window: pd.DataFrame,
+    reference: pd.DataFrame,
+    holdout: pd.DataFrame | None,
+    columns: Mapping[str, list[str]],
+    policy: DriftPolicy,
+    before: Mapping[str, float] | None,
+    judge_missing: bool,
+) -> tuple[DriftMeasures, Any]:
+    """Drift of a window, and the validator's own result with its page.
+
+    Features are compared with the accidents the champion was trained on; its probabilities with those of its
+    test part, because on training rows they are more extreme than they will ever be again.
+
+    Parameters
+    ----------
+    window, reference, holdout : with `month` and `p_severe`; the holdout is None for bundles without one.
+    columns : the features by kind, as the validator takes them.
+    before, judge_missing : see `drift_measures`.
+    """
+    compared, same_months = of_same_months(reference, window)
+    promised = reference if holdout is None else of_same_months(holdout, window)[0]
+    drawn = promised["p_severe"].sample(len(compared), replace=True, random_state=SEED)
+    compared = compared.assign(p_severe=drawn.to_numpy())
+    found = validator.data_validation(window, compared, **columns, prediction_columns=["p_severe"])
+    measured = drift_measures(
+        found.to_dict(), policy, before, judge_missing, same_months, means(promised, window)
+    )
+    return measured, found
 
 
 def missing_before(history: Sequence[Past]) -> Mapping[str, float] | None:

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from accidents.monitoring.measurements import (
     ACTIONS,
     KINDS,
+    Champion,
     DriftMeasures,
     MonitorReport,
     PerformanceMeasures,
@@ -47,6 +48,7 @@ class Exposition:
 
 def exposition(
     report: MonitorReport,
+    champion: Champion,
     promoted: datetime | None,
     outcomes: Mapping[tuple[str, str], tuple[int, datetime]],
 ) -> Exposition:
@@ -54,7 +56,8 @@ def exposition(
 
     Parameters
     ----------
-    promoted : when the champion became champion, None where it is not known.
+    champion : who is champion now; the report may have led to another.
+    promoted : since when, None where it is not known.
     outcomes : `History.outcomes`.
     """
     told = Exposition()
@@ -63,7 +66,7 @@ def exposition(
         _drift(told, report.measurements.drift)
     if report.measurements.performance is not None:
         _performance(told, report.measurements.performance)
-    _champion(told, report, promoted)
+    _champion(told, champion, promoted)
     _loop(told, outcomes)
     return told
 
@@ -124,8 +127,7 @@ def _performance(told: Exposition, performance: PerformanceMeasures) -> None:
     )  # fmt: skip
 
 
-def _champion(told: Exposition, report: MonitorReport, promoted: datetime | None) -> None:
-    champion = report.measurements.champion
+def _champion(told: Exposition, champion: Champion, promoted: datetime | None) -> None:
     told.set("accidents_champion_info", "Which version is champion", 1, version=champion.version)
     year, month = map(int, champion.learnt_until.split("-"))
     learnt = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC).timestamp()

@@ -7,9 +7,12 @@ raises `SCHEMA`.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from accidents.bundle import Bundle
 
 SCHEMA = 1
 Action = Literal["keep", "alert", "retrain"]
@@ -32,6 +35,20 @@ class Champion(_Value):
     synthetic: bool
     learnt_until: str
     years: tuple[int, ...]
+
+    @classmethod
+    def of(cls, bundle: Bundle, name: str, version: str) -> Champion:
+        """The champion whose bundle this is."""
+        facts = bundle.facts
+        return cls(
+            name=name,
+            version=version,
+            digest=bundle.digest,
+            stage=bundle.stage,
+            synthetic=bool(facts["synthetic"]),
+            learnt_until=facts["learnt_from"][-1],
+            years=tuple(facts["years"]),
+        )
 
 
 class WindowFacts(_Value):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.dates as dates
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from accidents.monitoring.measurements import FeatureDrift, MonitorReport
 from accidents.monitoring.measurements import Figure as Measured
@@ -18,6 +19,7 @@ from accidents.reports.figures import BLUE, FAINT, INK, ORANGE, PALE, READABLE, 
 COLOURS: Mapping[str, str] = {"keep": BLUE, "alert": ORANGE, "retrain": RED}
 MARKERS: Mapping[str, str] = {"keep": "o", "alert": "^", "retrain": "s"}
 _SHOWN = 16  # features in the picture
+_RUNS, _LABELS = 40, 8  # runs in the picture, and dates under them
 _P_VALUE_METHODS = ("ks", "chi2_two_sample")
 
 
@@ -61,8 +63,6 @@ def _figure_row(one: Measured) -> tuple[str, str, str, str]:
 
 def strength(feature: FeatureDrift) -> float:
     """How near a feature is to its threshold: 1 at it, above 1 drifted; a p-value counts by its logarithm."""
-    import math
-
     if feature.statistic is None or not feature.threshold:
         return 0.0
     if feature.method in _P_VALUE_METHODS:
@@ -104,49 +104,47 @@ def features_figure(features: Sequence[FeatureDrift]) -> Figure:
 
 
 def history_figure(history: Sequence[MonitorReport]) -> Figure:
-    """Decisions over time, with the number of drifted features and, where there are labels, the ROC-AUC."""
-    figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
+    """The last runs, one beside the other: what was decided, drifted features and, with labels, ROC-AUC."""
+    shown = history[-_RUNS:]
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
-    _decisions(above, history)
-    _roc_auc(below, history)
-    below.xaxis.set_major_formatter(
-        dates.ConciseDateFormatter(below.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
-    )
+    _decisions(above, shown)
+    _roc_auc(below, shown)
+    every = max(len(shown) // _LABELS, 1)
+    below.set_xticks(range(0, len(shown), every), [_day(one) for one in shown[::every]])
+    below.set_xlim(-0.5, max(len(shown), 8) - 0.5)
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color=PALE, linewidth=0.6)
-        axes.margins(x=0.03)
     return figure
 
 
-def _decisions(axes: Any, history: Sequence[MonitorReport]) -> None:
+def _day(report: MonitorReport) -> str:
+    return f"{report.created:%Y-%m-%d}\n{report.created:%H:%M}"
+
+
+def _decisions(axes: Any, shown: Sequence[MonitorReport]) -> None:
+    drifted = [len(one.measurements.drift.drifted) if one.measurements.drift else 0 for one in shown]
     for action, colour in COLOURS.items():
-        chosen = [one for one in history if one.decision.action == action]
-        drifted = [len(one.measurements.drift.drifted) if one.measurements.drift else 0 for one in chosen]
-        axes.plot(
-            [one.created for one in chosen],
-            drifted,
-            MARKERS[action],
-            color=colour,
-            markersize=8,
-            label=action,
-        )
-    axes.set_ylim(bottom=-0.4)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+        at = [place for place, one in enumerate(shown) if one.decision.action == action]
+        axes.plot(at, [drifted[k] for k in at], MARKERS[action], color=colour, markersize=9, label=action)
+    axes.set_ylim(-0.5, max([*drifted, 3]) * 1.35)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     axes.set_title("Drifted features, and what was decided", loc="left", fontsize=12)
-    axes.legend(loc="upper left", ncols=3, frameon=True, edgecolor="none", framealpha=0.9)
+    axes.legend(loc="upper left", ncols=3, frameon=False)
 
 
-def _roc_auc(axes: Any, history: Sequence[MonitorReport]) -> None:
-    known = [(one.created, figure) for one in history if (figure := _figure_of(one, "roc_auc")) is not None]
-    for moment, one in known:
-        axes.plot([moment] * 2, [one.low, one.high], color=BLUE, linewidth=1.5)
-        axes.plot(moment, one.value, "o", color=RED if one.counts else BLUE, markersize=7)
+def _roc_auc(axes: Any, shown: Sequence[MonitorReport]) -> None:
+    known = [(at, figure) for at, one in enumerate(shown) if (figure := _figure_of(one, "roc_auc"))]
+    for at, one in known:
+        axes.plot([at] * 2, [one.low, one.high], color=BLUE, linewidth=1.5)
+        axes.plot(at, one.value, "o", color=RED if one.counts else BLUE, markersize=7)
         if one.expected is not None:
-            axes.plot(moment, one.expected, "_", color=INK, markersize=16)
+            axes.plot(at, one.expected, "_", color=INK, markersize=22)
     if not known:
+        axes.set_yticks([])
         axes.text(0.5, 0.5, "no labels yet", transform=axes.transAxes, ha="center", color=FAINT)
-    axes.set_title("ROC-AUC with its 95 % interval; bar: what was promised", loc="left", fontsize=12)
+    axes.set_title("ROC-AUC with its 95 % interval; black: what was promised", loc="left", fontsize=12)
 
 
 def _figure_of(report: MonitorReport, metric: str) -> Measured | None:
