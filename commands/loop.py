@@ -51,6 +51,7 @@ class Loop:
         if report.decision.action == "retrain" and act:
             self._retrain()
         elif report.decision.action == "retrain":
+            self._say("train", "skipped")
             console.print("Only decided, as asked: nothing was trained.")
         push(report, self.name)
         return report

@@ -22,12 +22,12 @@ from accidents.prediction_tables import Schema, UtcDateTime
 VERSION = 1
 PASTS = 50  # earlier runs that a decision is given: more than any hysteresis or cooldown looks back
 STAGES = ("monitor", "train", "promote", "deploy", "verify", "rollback")
-OUTCOMES = ("ok", "failed", "refused")
+OUTCOMES = ("ok", "failed", "refused", "skipped")
 _ENDS = {
     "verify": {"ok"},
     "rollback": {"ok", "failed"},
     "promote": {"refused"},
-    "train": {"failed", "refused"},
+    "train": {"failed", "refused", "skipped"},
 }
 
 TABLES = MetaData()
@@ -123,8 +123,8 @@ class History:
     def past(self, stage: str, count: int = PASTS) -> list[Past]:
         """The newest decisions about a stage's champions, in the order they were written."""
         found = self._reports(stage, count)
-        failed = self._failed([loop_id for _, _, loop_id in found])
-        return [_past(report, judged, loop_id not in failed) for report, judged, loop_id in found]
+        undone = self._undone([loop_id for _, _, loop_id in found])
+        return [_past(report, judged, loop_id not in undone) for report, judged, loop_id in found]
 
     def reports(self, stage: str, count: int = PASTS) -> list[MonitorReport]:
         """The newest reports of a stage, in the order they were written."""
@@ -187,10 +187,12 @@ class History:
         """Give back all connections."""
         self._database.close()
 
-    def _failed(self, loop_ids: Sequence[str]) -> set[str]:
-        """The loops whose training failed: what they were asked for is still to be done."""
+    def _undone(self, loop_ids: Sequence[str]) -> set[str]:
+        """The loops whose training failed or was not wanted: what they were asked for is still to be done."""
         query = select(EVENTS.c.loop_id).where(
-            EVENTS.c.loop_id.in_(loop_ids), EVENTS.c.stage == "train", EVENTS.c.outcome == "failed"
+            EVENTS.c.loop_id.in_(loop_ids),
+            EVENTS.c.stage == "train",
+            EVENTS.c.outcome.in_(("failed", "skipped")),
         )
         return set(self._database.run(lambda connection: connection.scalars(query).all(), write=False))
 

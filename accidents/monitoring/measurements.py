@@ -153,7 +153,7 @@ class Decision(_Value):
 class Past(_Value):
     """An earlier run as a decision needs it.
 
-    `judged`: whether its window said anything. `completed`: False if the training it asked for failed.
+    `judged`: whether its window said anything. `completed`: False if the training it asked for failed, or was left.
     """
 
     created: datetime

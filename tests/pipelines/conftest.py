@@ -12,7 +12,8 @@ from accidents.versioning import ROOT
 from benchmarks.project_copy import copy_project
 
 SMALL = {"accidents_per_year: 20000": "accidents_per_year: 4000", "n_bootstrap: 500": "n_bootstrap: 100",
-         "model: {}": "model: {n_estimators: 60}"}  # fmt: skip
+         "model: {}": "model: {n_estimators: 60}",
+         "minutes: 60": "minutes: 0.1", "every_seconds: 10": "every_seconds: 1"}  # fmt: skip
 # Model servers of several projects run at once.
 ANY_PORT = """code: "{root}"
       http_port: 0
@@ -65,6 +66,13 @@ class Project:
                 f"{' '.join(words)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}", pytrace=False
             )
         return done
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """`python run.py WORDS`, not waited for, in a session of its own."""
+        return subprocess.Popen(
+            [sys.executable, "run.py", *words], cwd=self.folder, env=self.environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
 
     def python(self, code: str) -> str:
         """What `code` prints with the project's store active."""

@@ -1,0 +1,81 @@
+"""Performance against what was promised: losses are found, noise is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from accidents.monitoring.measurements import PerformanceMeasures
+from accidents.monitoring.performance import MEASURED, measure_performance
+from accidents.monitoring.policy import PerformancePolicy
+
+POLICY = PerformancePolicy()
+
+
+def rows(n: int, seed: int, shift: float = 0.0, signal: float = 1.0) -> pd.DataFrame:
+    """n predictions that are right, but for `shift` in log-odds and the share of the signal they have."""
+    rng = np.random.default_rng(seed)
+    score = rng.normal(-0.6, 1.2, n)
+    truth = signal * score + (1 - signal) * rng.normal(-0.6, 1.2, n) + shift
+    severe = rng.random(n) < 1 / (1 + np.exp(-truth))
+    return pd.DataFrame({"severe": severe.astype(float), "p_severe": 1 / (1 + np.exp(-score))})
+
+
+def measure(window: pd.DataFrame, policy: PerformancePolicy = POLICY) -> PerformanceMeasures:
+    return measure_performance(window, rows(10_000, 99), policy, budget=0.2, n_bootstrap=100, seed=7)
+
+
+def lost(measured: PerformanceMeasures) -> list[str]:
+    return [one.metric for one in measured.losses]
+
+
+def test_every_metric_has_an_interval_around_it_and_what_was_promised() -> None:
+    measured = measure(rows(2_000, 1))
+    assert tuple(one.metric for one in measured.figures) == MEASURED
+    for one in measured.figures:
+        assert one.low <= one.value <= one.high, one
+        assert one.expected is not None
+    assert (measured.accidents, lost(measured)) == (2_000, [])
+
+
+def test_chance_is_no_loss() -> None:
+    found = sum(bool(lost(measure(rows(2_000, seed)))) for seed in range(40))
+    assert found <= 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_more_severe_accidents_than_predicted_are_found_and_so_are_fewer(seed: int) -> None:
+    assert "calibration_gap" in lost(measure(rows(2_000, seed, shift=0.6)))
+    assert "calibration_gap" in lost(measure(rows(2_000, seed, shift=-0.6)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_ranking_that_is_lost_is_found(seed: int) -> None:
+    assert "roc_auc" in lost(measure(rows(2_000, seed, signal=0.3)))
+
+
+def test_a_large_loss_in_few_rows_is_not_taken_for_one() -> None:
+    few = measure(rows(60, 3, shift=0.25))
+    gap = next(one for one in few.figures if one.metric == "calibration_gap")
+    assert gap.high - gap.low > 0.2
+    assert not gap.counts
+
+
+def test_what_is_not_judged_is_measured_all_the_same() -> None:
+    measured = measure(rows(2_000, 1, shift=0.6), PerformancePolicy(calibration_gap=None))
+    gap = next(one for one in measured.figures if one.metric == "calibration_gap")
+    assert gap.loss > 0.05
+    assert not gap.counts
+
+
+def test_a_champion_that_promised_nothing_is_measured_and_not_judged() -> None:
+    measured = measure_performance(rows(2_000, 1, shift=1), None, POLICY, 0.2, 100, 7)
+    assert lost(measured) == []
+    assert all(one.expected is None for one in measured.figures)
+
+
+def test_shuffled_labels_are_a_loss() -> None:
+    window = rows(2_000, 5)
+    window["severe"] = window["severe"].sample(frac=1, random_state=1).to_numpy()
+    assert "roc_auc" in lost(measure(window))

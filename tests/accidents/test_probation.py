@@ -1,0 +1,48 @@
+"""The first hour of a new version."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from accidents.monitoring.policy import ProbationPolicy
+from accidents.monitoring.probation import Compared, Probe, judge_probation
+
+POLICY = ProbationPolicy()
+NONE = Compared(np.empty(0), np.empty(0))
+WELL = [Probe(0.01)] * 20
+
+
+def compared(n: int, difference: float) -> Compared:
+    before = np.linspace(0.1, 0.6, n)
+    return Compared(before + difference, before)
+
+
+def test_a_version_that_is_well_stays() -> None:
+    verdict = judge_probation(WELL, compared(200, 0.03), POLICY)
+    assert (verdict.stays, verdict.reasons) == (True, ())
+    assert verdict.difference == pytest.approx(0.03)
+
+
+def test_errors_take_it_back() -> None:
+    verdict = judge_probation([*WELL, Probe(1, "gone")], NONE, POLICY)
+    assert not verdict.stays
+    assert "1 of 21 golden requests failed, the last: gone" in verdict.reasons[0]
+
+
+def test_one_error_before_enough_is_known_does_not() -> None:
+    assert judge_probation([Probe(1, "gone")], NONE, POLICY).stays
+    assert judge_probation([Probe(0.01)] * 60 + [Probe(1, "gone")], NONE, POLICY).stays, "below error_rate"
+
+
+def test_latency_takes_it_back_but_one_slow_answer_does_not() -> None:
+    assert not judge_probation([Probe(0.5)] * 10, NONE, POLICY).stays
+    assert judge_probation([*WELL * 2, Probe(3.0)], NONE, POLICY).stays
+
+
+@pytest.mark.parametrize("difference", [0.15, -0.15])
+def test_other_predictions_for_the_same_accidents_take_it_back(difference: float) -> None:
+    verdict = judge_probation(WELL, compared(80, difference), POLICY)
+    assert not verdict.stays
+    assert "from those of the version before on the same accidents" in verdict.reasons[0]
+    assert judge_probation(WELL, compared(20, difference), POLICY).stays, "too few to say"

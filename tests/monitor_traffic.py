@@ -1,0 +1,70 @@
+"""Accidents of a sample year as predictions in a log, with the champion's answers; no server needed."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from accidents.bands import band_of
+from accidents.bundle import Bundle, load_bundle
+from accidents.features import build_features
+from accidents.prediction_log import Label, Prediction, PredictionLog
+from accidents.reading import read_years
+from accidents.sources.sample import write_sample
+
+
+def sample_features(folder: Path, year: int, accidents: int, drift: str = "none") -> pd.DataFrame:
+    """`build_features` of a sample year made in `folder`."""
+    tables, _ = read_years(write_sample(folder, [year], accidents, seed=7, drift=drift))
+    return build_features(tables.validate(), "dispatch")
+
+
+def log_predictions(
+    project: Path, log: PredictionLog, count: int, year: int, drift: str = "none", labels: bool = False
+) -> pd.DataFrame:
+    """Write `count` predictions, a second apart and the last one now; return their rows."""
+    bundle = newest_bundle(project)
+    rows = sample_features(project / "traffic" / f"{year}-{drift}", year, max(count, 4_000), drift)
+    rows = rows.sample(count, random_state=1).reset_index(drop=True)
+    p = bundle.predict(rows[bundle.features].to_numpy(np.float32))
+    log.create()
+    log.write([_prediction(place, row, p[place], bundle, count) for place, row in rows.iterrows()])
+    if labels:
+        log.add_labels(
+            [Label(bool(row["severe"]), accident_id=_id(place, year)) for place, row in rows.iterrows()]
+        )
+    return rows
+
+
+def newest_bundle(project: Path) -> Bundle:
+    """The bundle that the project trained last."""
+    manifests = sorted(
+        project.glob(".zenml/artifacts/**/manifest.json"), key=lambda path: path.stat().st_mtime
+    )
+    return load_bundle(manifests[-1].parent)
+
+
+def _id(place: int, year: int) -> str:
+    return f"{year}-{place:06}"
+
+
+def _prediction(place: int, row: pd.Series, p: float, bundle: Bundle, count: int) -> Prediction:
+    features = {name: None if np.isnan(row[name]) else float(row[name]) for name in bundle.features}
+    return Prediction(
+        request_id=f"{place:08x}{int(row['accident_id']) % 16**24:024x}",
+        accident_id=_id(place, int(row["year"])),
+        created=datetime.now(UTC) - timedelta(seconds=count - place),
+        stage="dispatch",
+        model_name="accident-severity-dispatch",
+        model_version="1",
+        model_digest=bundle.digest,
+        probability=float(p),
+        band=band_of(float(p), bundle.bands),
+        alert=bool(p >= bundle.threshold),
+        accident=json.loads(json.dumps({"year": int(row["year"]), "month": int(row["month"])})),
+        features=features,
+    )

@@ -1,0 +1,298 @@
+"""Monitoring and the loop as people run them, on one project; the tests run in order.
+
+The model server, MLflow's database, the processes and what is done to them are real.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from accidents.monitoring.history import Event, History
+from accidents.monitoring.measurements import MonitorReport
+from accidents.prediction_log import PredictionLog
+from tests.monitor_traffic import log_predictions
+from tests.pipelines.conftest import Project
+
+pytestmark = [pytest.mark.slow, pytest.mark.server]
+NAME = "accident-severity-dispatch"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stopped(project: Project) -> Iterator[None]:
+    yield
+    project("--stop", check=False)
+
+
+def database(project: Project) -> str:
+    return f"sqlite:///{project.folder / '.serving' / 'predictions.db'}"
+
+
+def events(project: Project) -> list[Event]:
+    history = History(database(project))
+    try:
+        return history.events(NAME, 100)
+    finally:
+        history.close()
+
+
+def stages(project: Project, since: int = 0) -> list[tuple[str, str]]:
+    return [(one.stage, one.outcome) for one in events(project)[since:]]
+
+
+def report(project: Project) -> MonitorReport:
+    path = project.folder / "reports" / "monitor" / "monitor.json"
+    return MonitorReport.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def daemon(project: Project) -> psutil.Process:
+    """The model server's process."""
+    found = [
+        one for one in psutil.process_iter(["cmdline"])
+        if any("mlserver" in word for word in one.info["cmdline"] or [])
+        and str(project.folder) in " ".join([*(one.info["cmdline"] or []), _cwd(one)])
+    ]  # fmt: skip
+    assert found, "no model server of this project runs"
+    return found[0]
+
+
+def _cwd(process: psutil.Process) -> str:
+    try:
+        return process.cwd()
+    except psutil.Error:
+        return ""
+
+
+def served_version(project: Project) -> str:
+    """Which version the endpoint itself says it is."""
+    url = project.python(
+        """
+from stacks.apply import apply_stack
+apply_stack("local")
+from steps.deployment import active_deployer, services
+print(services(active_deployer())[0].prediction_url)
+"""
+    ).strip()
+    with urllib.request.urlopen(url.removesuffix("/infer"), timeout=10) as answer:
+        return str(json.load(answer)["versions"][0])
+
+
+def wait_for(project: Project, stage: str, outcome: str, process: subprocess.Popen[str], after: int) -> None:
+    for _ in range(1_200):
+        if (stage, outcome) in stages(project, after):
+            return
+        if process.poll() is not None:
+            pytest.fail(f"ended before {stage} {outcome}:\n{process.stdout and process.stdout.read()}")
+        time.sleep(0.1)
+    pytest.fail(f"{stage} {outcome} never came: {stages(project)}")
+
+
+def test_without_a_champion_there_is_nothing_to_watch(project: Project) -> None:
+    done = project("--pipeline", "monitor", check=False)
+    assert done.returncode == 1
+    assert "no champion yet to watch: python run.py --pipeline train" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_empty_log_keeps(project: Project) -> None:
+    project("--pipeline", "train")
+    project("--pipeline", "deploy")
+    done = project("--pipeline", "monitor")
+    assert "The window is empty" in done.stdout
+    assert report(project).decision.action == "keep"
+    assert stages(project) == [("monitor", "ok")]
+    metrics = (project.folder / "reports" / "monitor" / "metrics.prom").read_text(encoding="utf-8")
+    assert 'accidents_monitor_decision{action="keep"} 1.0' in metrics
+    assert "accidents_monitor_rows 0.0" in metrics
+
+
+def test_one_prediction_and_a_year_before_the_reference_decide_nothing(project: Project) -> None:
+    log = PredictionLog(database(project))
+    log_predictions(project.folder, log, 1, year=2026)
+    log.close()
+    done = project("--pipeline", "monitor")
+    assert "1 accidents are too few to say anything" in done.stdout
+    done = project("--pipeline", "monitor", "--input", "2019")
+    assert "tells of the past" in done.stdout
+    assert report(project).decision.action == "keep"
+
+
+def test_a_gateway_that_is_down_stops_nothing_and_a_decision_can_be_left_at_that(project: Project) -> None:
+    project.environment["ACCIDENTS_PUSHGATEWAY"] = "http://127.0.0.1:9"
+    done = project("--pipeline", "monitor", "--input", "2023", "--decide-only")
+    del project.environment["ACCIDENTS_PUSHGATEWAY"]
+    assert "does not take the metrics" in done.stdout.replace("\n", " ")
+    assert "Labels of 2023 have come in" in done.stdout
+    assert report(project).decision.action == "retrain"
+    assert "train" not in {stage for stage, _ in stages(project)}
+    # That decision was never carried out: it must not hold the next one up.
+    with_history = History(database(project))
+    assert with_history.past("dispatch")[-1].completed is False
+    with_history.close()
+
+
+def test_killed_in_training_the_next_run_goes_on_and_the_old_champion_serves_throughout(
+    project: Project,
+) -> None:
+    begun = len(events(project))
+    first = project.start("--pipeline", "monitor", "--input", "2023")
+    wait_for(project, "train", "started", first, begun)
+    second = project("--pipeline", "monitor", check=False)
+    assert second.returncode == 1
+    assert f"Another loop runs (process {first.pid}" in second.stderr
+    time.sleep(3)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert served_version(project) == "1"
+    done = project("--pipeline", "monitor")
+    assert "A loop was left in the middle" in done.stdout
+    assert stages(project, begun) == [
+        ("monitor", "ok"), ("train", "started"), ("train", "started"), ("train", "ok"), ("promote", "ok"),
+        ("deploy", "started"), ("deploy", "ok"), ("verify", "started"), ("verify", "ok"), ("monitor", "ok"),
+    ]  # fmt: skip
+    assert served_version(project) == "2"
+    assert len({one.loop_id for one in events(project)[begun:-1]}) == 1
+
+
+def test_each_stage_is_in_zenml_and_mlflow(project: Project) -> None:
+    printed = project.python(
+        """
+from stacks.apply import apply_stack
+apply_stack("local")
+from zenml.client import Client
+from steps import registry
+client = Client()
+for name in ("monitor", "train", "deploy", "verify"):
+    runs = client.list_pipeline_runs(pipeline=name, status="completed", sort_by="desc:created").items
+    print(name, len(runs))
+version = registry.version("accident-severity-dispatch", "2")
+print("loop", version.run_metadata["loop"], version.run_metadata["probation"]["stays"])
+report = client.list_pipeline_runs(pipeline="monitor", status="completed", sort_by="desc:created").items[0]
+made = report.steps["report_window"].outputs["monitor_reports"][0]
+print(*(one.uri.rsplit("/", 1)[-1] for one in made.visualizations))
+import mlflow
+client.active_stack.experiment_tracker.configure_mlflow()
+runs = mlflow.search_runs(search_all_experiments=True, filter_string="tags.kind = 'monitor'")
+print("mlflow", sorted(set(runs["tags.decision"])))
+found = mlflow.MlflowClient().get_model_version_by_alias("accident-severity-dispatch", "champion")
+print("tags", found.tags["loop_probation"], found.tags["loop"])
+"""
+    )
+    lines = dict(line.split(" ", 1) for line in printed.splitlines())
+    assert lines["verify"] == "1"
+    assert lines["loop"] == "{'probation': 'passed'} True"
+    assert lines["mlflow"] == "['keep', 'retrain']"
+    assert lines["tags"].startswith("passed ")
+    assert "report.html" in printed
+
+
+def test_a_version_that_goes_wrong_in_its_first_hour_is_taken_back(project: Project) -> None:
+    text = (project.folder / "params.yaml").read_text(encoding="utf-8")
+    longer = text.replace("minutes: 0.1", "minutes: 5").replace("cooldown_days: 30", "cooldown_days: 0")
+    (project.folder / "params.yaml").write_text(longer, encoding="utf-8")
+    begun = len(events(project))
+    loop = project.start("--pipeline", "monitor", "--input", "2024")
+    wait_for(project, "verify", "started", loop, begun)
+    assert served_version(project) == "3"
+    daemon(project).kill()
+    said, _ = loop.communicate(timeout=240)
+    assert "Version 3 is taken back: " in said
+    assert stages(project, begun)[-3:] == [
+        ("verify", "failed"), ("rollback", "started"), ("rollback", "ok"),
+    ]  # fmt: skip
+    assert served_version(project) == "2"
+    status = project("--status").stdout
+    assert "rollback of version 3: ok" in status
+    (project.folder / "params.yaml").write_text(
+        text.replace("cooldown_days: 30", "cooldown_days: 0"), encoding="utf-8"
+    )
+
+
+def test_a_server_that_died_is_healed_and_one_that_was_stopped_stays_so(project: Project) -> None:
+    daemon(project).kill()
+    done = project("--pipeline", "monitor")
+    assert f"{NAME} should be served and is not" in done.stdout
+    assert served_version(project) == "2"
+    project("--stop")
+    done = project("--pipeline", "monitor")
+    assert "should be served" not in done.stdout
+    project("--pipeline", "deploy")
+
+
+def test_a_poisoned_year_is_not_promoted(project: Project) -> None:
+    source = poisoned(project, 2024)
+    begun = len(events(project))
+    done = project("--pipeline", "monitor", "--input", "2024", "--source", str(source))
+    assert stages(project, begun)[-1] == ("promote", "refused")
+    assert "Performance is lost" in done.stdout
+    assert served_version(project) == "2"
+
+
+def poisoned(project: Project, year: int) -> Path:
+    """The sample's years as a folder, with the outcomes of one of them shuffled."""
+    source = project.folder / "poisoned"
+    shutil.copytree(project.folder / "data" / "sources" / "sample", source)
+    (path,) = (source / str(year)).glob("usagers*")
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as lines:
+        users = pd.read_csv(lines, sep=";", dtype=str, keep_default_na=False)
+    users["grav"] = np.random.default_rng(1).permutation(users["grav"])
+    with opened(path, "wt", encoding="utf-8") as lines:
+        users.to_csv(lines, sep=";", index=False)
+    return source
+
+
+def test_mlflow_gone_in_the_middle_of_a_retraining(project: Project) -> None:
+    begun = len(events(project))
+    mlflow = project.folder / ".zenml" / "artifacts" / "mlflow.db"
+    loop = project.start("--pipeline", "monitor", "--input", "2025")
+    wait_for(project, "train", "started", loop, begun)
+    kept = mlflow.with_suffix(".kept")
+    mlflow.rename(kept)
+    mlflow.mkdir()  # nothing can be opened there
+    said, _ = loop.communicate(timeout=240)
+    assert loop.returncode == 1
+    assert "The retraining failed" in said.replace("\n", " ")
+    assert "Traceback" not in said
+    assert stages(project, begun)[-1] == ("train", "failed")
+    assert served_version(project) == "2"
+    mlflow.rmdir()
+    kept.rename(mlflow)
+    again = project("--pipeline", "monitor", "--input", "2025")
+    assert stages(project, begun)[-1] == ("verify", "ok"), again.stdout
+
+
+def test_drift_and_a_loss_in_the_log_close_the_loop(project: Project) -> None:
+    """Predictions of a world that has changed, with their outcomes, as they stand in the log."""
+    begun = len(events(project))
+    log = PredictionLog(database(project))
+    log_predictions(project.folder, log, 1_500, year=2026, drift="severity_shift", labels=True)
+    log.close()
+    params = project.folder / "params.yaml"
+    text = params.read_text(encoding="utf-8")
+    params.write_text(
+        text.replace("drift: none", "drift: severity_shift").replace("confirm: 2", "confirm: 1"),
+        encoding="utf-8",
+    )
+    done = project("--pipeline", "monitor", "--last", "1500")
+    found = report(project)
+    assert found.decision.firing == ("performance",), done.stdout
+    assert found.decision.action == "retrain"
+    assert ("promote", "ok") in stages(project, begun), done.stdout
+    assert stages(project, begun)[-1] == ("verify", "ok")
+    # The new champion knows the changed world: what was lost is found again, on the same accidents.
+    again = project("--pipeline", "monitor", "--last", "1500", "--decide-only")
+    assert report(project).decision.firing == (), again.stdout
