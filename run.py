@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -310,7 +311,19 @@ def cli(words: list[str]) -> int:
         return 1
     except SystemExit as stop:
         return int(stop.code or 0)
+    except Exception as error:
+        Console(stderr=True).print(f"[red]Error:[/] {escape(_unforeseen(error))}", highlight=False)
+        return 1
     return 0
+
+
+def _unforeseen(error: Exception) -> str:
+    """What a person needs of an error that nobody foresaw; where it came from goes into a file."""
+    file = ROOT / ".serving" / "error.log"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    first = (str(error).strip() or "no more is said").splitlines()[0]
+    return f"{type(error).__name__}: {first}\nWhere it came from is in {file.relative_to(ROOT)}."
 
 
 if __name__ == "__main__":

@@ -283,5 +283,6 @@ def _before(events: list[Event]) -> str | None:
 
 
 def _words(error: BaseException) -> str:
-    """The first line of what went wrong."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:500]
+    """The first line of what went wrong that says something."""
+    lines = [line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result")]
+    return (lines[0] if lines else type(error).__name__)[:500]

@@ -42,6 +42,7 @@ _NOISE = {
     # ... with its stack trace: the exception goes on to run.py, which tells what a person needs to know
     "zenml.orchestrators.local.local_orchestrator": "Step %s failed",
     "zenml.orchestrators.step_launcher": "Failed to run step",
+    "mlflow.store.db.utils": "SQLAlchemy database error",  # ... the same
     "zenml.zen_stores.base_zen_store": "Setting the",  # ... global active stack to default (a new store)
     "zenml.integrations.mlflow.experiment_trackers.mlflow_experiment_tracker": (
         "Failed to disable MLflow autologging"  # ... of frameworks that are not installed
