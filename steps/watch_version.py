@@ -24,6 +24,7 @@ from steps.deployment import active_deployer, check_golden, services
 
 PROBED_ROWS = 20
 TOLD_EVERY = 60  # seconds
+LOOKED_AT = 2_000  # predictions, the newest: at each probe they are read anew
 _API_SECONDS = 3
 
 
@@ -90,13 +91,13 @@ def _require_ready(api: str) -> None:
 
 
 def _first_predictions(watched: Bundle, earlier: Bundle | None, version: str, since: datetime) -> Compared:
-    """What the new version answered so far, and what the one before would have."""
+    """What the new version answered last, and what the one before would have."""
     if earlier is None:
         return Compared(np.empty(0), np.empty(0))
     with opened_log() as log:
         rows = [
             (row["probability"], _values(row["features"], earlier))
-            for row in log.read(since=since)
+            for row in log.read(since=since, last=LOOKED_AT)
             if row["model_version"] == version and row["model_digest"] == watched.digest
         ]
     if not rows:

@@ -61,7 +61,7 @@ def judge_probation(probes: Sequence[Probe], compared: Compared, policy: Probati
         reasons.append(f"golden requests take {slow:.2f} s (95th percentile), at most {policy.latency:g} s")
     if len(compared.new) >= policy.min_predictions and abs(difference or 0) > policy.difference:
         reasons.append(
-            f"its first {len(compared.new):,} predictions are {difference:+.3f} from those of the version "
+            f"{len(compared.new):,} of its predictions are {difference:+.3f} from those of the version "
             f"before on the same accidents, at most {policy.difference:g}"
         )
     return Verdict(

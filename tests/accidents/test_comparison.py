@@ -66,6 +66,20 @@ def test_a_better_candidate_is_promoted_and_a_worse_one_is_not() -> None:
     assert (worse.decision.promote, worse.decision.rule) == (False, "worse")
 
 
+def test_a_candidate_that_is_better_overall_and_worse_for_pedestrians_is_refused() -> None:
+    frame, good = rows(6_000)
+    hit = np.arange(len(frame)) % 5 == 0
+    # The champion knows pedestrians well; the candidate guesses there, and is better everywhere else.
+    frame = frame.assign(pedestrian=hit.astype(float), old=np.where(hit, good, frame["old"]))
+    guessed = np.random.default_rng(3).uniform(0.3, 0.7, len(frame))
+    judged = judge(PASSED, bundle("b", ["2018-02"]), bundle("a", ["2018-01"]), "1", frame,
+                   np.where(hit, guessed, good), PARAMS)  # fmt: skip
+    assert judged.comparison is not None
+    assert judged.comparison.overall.verdict == "better"
+    assert (judged.decision.promote, judged.decision.rule) == (False, "worse_slice")
+    assert "worse for Pedestrians: hit" in judged.decision.reason
+
+
 def test_a_better_candidate_does_not_pass_a_refusing_gate() -> None:
     frame, good = rows()
     judged = judge(REFUSED, bundle("b", ["2018-01"]), bundle("a", ["2018-01"]), "1", frame, good, PARAMS)

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ import pytest
 
 from accidents.monitoring.history import Event, History
 from accidents.monitoring.measurements import MonitorReport
-from accidents.prediction_log import PredictionLog
+from accidents.prediction_log import PredictionLog, PredictionLogError
 from tests.monitor_traffic import log_predictions
 from tests.pipelines.conftest import Project
 
@@ -137,11 +137,8 @@ def test_a_gateway_that_is_down_stops_nothing_and_a_decision_can_be_left_at_that
     assert "does not take the metrics" in done.stdout.replace("\n", " ")
     assert "Labels of 2023 have come in" in done.stdout
     assert report(project).decision.action == "retrain"
-    assert "train" not in {stage for stage, _ in stages(project)}
-    # That decision was never carried out: it must not hold the next one up.
-    with_history = History(database(project))
-    assert with_history.past("dispatch")[-1].completed is False
-    with_history.close()
+    assert stages(project)[-1] == ("train", "skipped")
+    assert ("train", "started") not in stages(project)
 
 
 def test_killed_in_training_the_next_run_goes_on_and_the_old_champion_serves_throughout(
@@ -296,3 +293,70 @@ def test_drift_and_a_loss_in_the_log_close_the_loop(project: Project) -> None:
     # The new champion knows the changed world: what was lost is found again, on the same accidents.
     again = project("--pipeline", "monitor", "--last", "1500", "--decide-only")
     assert report(project).decision.firing == (), again.stdout
+
+
+def test_again_and_again_through_errors_until_it_is_told_to_stop(project: Project) -> None:
+    file = project.folder / ".serving" / "predictions.db"
+    looks = len([one for one in stages(project) if one == ("monitor", "ok")])
+
+    def looked() -> int:
+        return len([one for one in stages(project) if one == ("monitor", "ok")]) - looks
+
+    watch = project.start("--pipeline", "monitor", "--every", "10s", "--decide-only")
+    try:
+        _until(lambda: looked() >= 1)
+        _break(file)
+        time.sleep(25)  # at least one look fails
+        _mend(file)
+        so_far = looked()
+        _until(lambda: looked() > so_far)
+        assert watch.poll() is None
+    finally:
+        os.killpg(watch.pid, signal.SIGINT)
+        said, _ = watch.communicate(timeout=60)
+    assert "cannot be used" in said.replace("\n", " ")
+    assert "Next look" in said
+    assert "Traceback" not in said
+
+
+def _break(file: Path) -> None:
+    for path in file.parent.glob("predictions.db*"):
+        path.rename(path.with_name(f"kept-{path.name}"))
+    file.write_bytes(b"no database at all, only some text that is long enough" * 100)
+
+
+def _mend(file: Path) -> None:
+    for path in file.parent.glob("predictions.db*"):
+        path.unlink()
+    for path in file.parent.glob("kept-predictions.db*"):
+        path.rename(path.with_name(path.name.removeprefix("kept-")))
+
+
+def _until(true: Callable[[], bool]) -> None:
+    for _ in range(1_200):
+        try:
+            if true():
+                return
+        except PredictionLogError:
+            pass
+        time.sleep(0.1)
+    pytest.fail("it never came to that")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--every", "1d"), "give one of"),
+        (("--pipeline", "deploy", "--every", "1d"), "--every does not go with this command"),
+        (("--pipeline", "monitor", "--every", "often"), "is no period: write 30m, 6h or 1d"),
+        (("--pipeline", "monitor", "--every", "1d", "--input", "2023"), "do not go together"),
+        (("--pipeline", "train", "--decide-only"), "--decide-only does not go with this command"),
+        (("--pipeline", "monitor", "--input", "no.csv"), "there is no such file"),
+        (("--pipeline", "monitor", "--input", "1066"), "1066"),
+    ],
+)
+def test_what_cannot_be_meant(project: Project, words: tuple[str, ...], message: str) -> None:
+    done = project(*words, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
