@@ -43,6 +43,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "serving": _own("benchmarks.serving"),
     "soak": _own("benchmarks.soak"),
     "batch": _own("benchmarks.batch"),
+    "drift": _own("benchmarks.drift"),
+    "monitor_scale": _own("benchmarks.monitor_scale"),
     "signal": _own("benchmarks.sample_signal"),
     "real_2018": _printed(
         "benchmarks.real_2018",

@@ -45,6 +45,7 @@ def measure_drift(
     policy: DriftPolicy,
     before: Mapping[str, float] | None,
     judge_missing: bool,
+    page: bool = True,
 ) -> tuple[DriftMeasures, Any]:
     """Drift of a window, and the validator's own result with its page.
 
@@ -56,12 +57,13 @@ def measure_drift(
     window, reference, holdout : with `month` and `p_severe`; the holdout is None for bundles without one.
     columns : the features by kind, as the validator takes them.
     before, judge_missing : see `drift_measures`.
+    page : whether the validator draws its charts too.
     """
     compared, same_months = of_same_months(reference, window)
     promised = reference if holdout is None else of_same_months(holdout, window)[0]
     drawn = promised["p_severe"].sample(len(compared), replace=True, random_state=SEED)
     compared = compared.assign(p_severe=drawn.to_numpy())
-    found = validator.data_validation(window, compared, **columns, prediction_columns=["p_severe"])
+    found = validator.data_validation(window, compared, **columns, prediction_columns=["p_severe"], page=page)
     measured = drift_measures(
         found.to_dict(), policy, before, judge_missing, same_months, means(promised, window)
     )

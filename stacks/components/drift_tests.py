@@ -1,7 +1,10 @@
 """Which drift test a column gets, and the one that Evidently lacks.
 
-Many values: a distance (Evidently's Wasserstein and Jensen-Shannon), because with 50,000 rows a p-value calls
-the least difference significant. Few: a p-value, because a distance of two small samples is mostly noise.
+Many values: a distance (Evidently's Wasserstein and Jensen-Shannon), because with 50,000 rows a p-value
+calls the least difference significant. Few: a p-value, because a distance of two small samples is mostly
+noise. They meet at some 5,000 values, where a p-value begins to see what the thresholds of the distances call
+drift. A quiet year differs from the one before by up to 0.025 in either distance; what matters, by 0.065 or
+more (docs/drift.md).
 """
 
 from __future__ import annotations
@@ -43,9 +46,9 @@ def choose_tests(
     small = {
         column.name
         for column in columns
-        if _is_small(reference[column.name], current[column.name], column, config)
+        if min(_known(reference[column.name], current[column.name])) <= config.small_values
     }
-    # Bonferroni: with 40 columns and 5 % each, two alarms would be the rule.
+    # Bonferroni: with 40 columns and 1 % each, an alarm in every third window would be the rule.
     p_value = config.significance / max(len(small), 1)
     tests = {}
     for column in columns:
@@ -53,7 +56,10 @@ def choose_tests(
             by_distance = DriftTest("wasserstein", config.number_threshold)
             tests[column.name] = DriftTest("ks", p_value) if column.name in small else by_distance
         else:
-            by_distance = DriftTest("jensenshannon", config.category_threshold)
+            limit = max(
+                config.category_threshold, 2 * _by_chance(reference[column.name], current[column.name])
+            )
+            by_distance = DriftTest("jensenshannon", limit)
             tests[column.name] = DriftTest(CHI2, p_value) if column.name in small else by_distance
     return tests
 
@@ -93,16 +99,12 @@ def _evidently_chi2(
     return p_value, p_value < threshold
 
 
-def _is_small(
-    reference: pd.Series, current: pd.Series, column: Column, config: EvidentlyModernConfig
-) -> bool:
-    """Few values in all, or few for so many categories that chance alone comes near the threshold."""
-    known = int(reference.count()), int(current.count())
-    if min(known) <= config.small_values:
-        return True
-    if column.kind == "number":
-        return False
+def _known(reference: pd.Series, current: pd.Series) -> tuple[int, int]:
+    return int(reference.count()), int(current.count())
+
+
+def _by_chance(reference: pd.Series, current: pd.Series) -> float:
+    """Jensen-Shannon distance to be expected of two samples of one distribution, to second order."""
+    before, now = _known(reference, current)
     categories = pd.concat([reference, current]).nunique()
-    # Jensen-Shannon distance to be expected of two samples of one distribution, to second order.
-    by_chance = math.sqrt((categories - 1) / 8 * (1 / known[0] + 1 / known[1]))
-    return by_chance > config.category_threshold / 2
+    return math.sqrt((categories - 1) / 8 * (1 / before + 1 / now))

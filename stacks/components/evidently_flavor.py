@@ -16,16 +16,23 @@ class EvidentlyModernConfig(BaseDataValidatorConfig):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     number_threshold: float = Field(
-        default=0.1, gt=0, le=10, description="Wasserstein distance, in standard deviations of the reference."
+        default=0.05,
+        gt=0,
+        le=10,
+        description="Wasserstein distance, in standard deviations of the reference.",
     )
     category_threshold: float = Field(
-        default=0.1, gt=0, le=0.8, description="Jensen-Shannon distance between the shares of the categories."
+        default=0.05,
+        gt=0,
+        le=0.8,
+        description="Jensen-Shannon distance between the shares of the categories; at least twice what "
+        "chance gives.",
     )
     missing_threshold: float = Field(
         default=0.1, gt=0, le=1, description="Change of the share of missing values, in absolute terms."
     )
     significance: float = Field(
-        default=0.05,
+        default=0.01,
         gt=0,
         lt=0.5,
         description="Chance of one false alarm or more among the columns that are tested by p-value.",
@@ -40,7 +47,7 @@ class EvidentlyModernConfig(BaseDataValidatorConfig):
         default=30, ge=2, description="With fewer known values on either side a column is not compared."
     )
     small_values: int = Field(
-        default=1000, ge=1, description="Up to so many known values, a p-value is used instead of a distance."
+        default=5000, ge=1, description="Up to so many known values, a p-value is used instead of a distance."
     )
     max_rows: int = Field(
         default=50_000, ge=100, description="Rows of each dataset that Evidently sees; from more, a sample."

@@ -1,0 +1,101 @@
+"""How sure is the verdict of a window: false alarms, and how often a change is found."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+from accidents.progress import track
+from benchmarks.document import Figure, Outcome, table
+from benchmarks.drift_real import real_sections
+from benchmarks.drift_windows import pool, validator, watched
+from benchmarks.options import Options
+
+TITLE = "Drift: false alarms and power"
+SIZE = 2_000  # accidents a window, what the targets are stated for
+DRAWS = 200
+SIZES: Mapping[int, int] = {500: 60, SIZE: DRAWS, 10_000: 60}  # accidents a window, and draws
+MOST_FALSE, LEAST_POWER = 0.05, 0.95
+CHANGES: Mapping[str, str] = {
+    "lockdown": "lockdown: half of March to May's accidents gone, commuters' most",
+    "new_vehicle": "new vehicle category: mobility devices surge in built-up areas",
+    "speed_limit": "speed limit: departmental roads from 80 to 90 km/h",
+    "broken_field": "broken field: light is missing everywhere",
+    "coordinate_units": "unit error: the decimal mark of coordinates slips by one place",
+    "severity_shift": "severity shift: the same accidents, 0.6 more in log-odds",
+}
+
+
+def run(options: Options) -> Outcome:
+    """Draws of a quiet year, then of the same year with each change; then real years."""
+    accidents = 6_000 if options.quick else 60_000
+    sizes = {SIZE: 4} if options.quick else SIZES
+    found = {
+        (change, size): draw(change, size, draws, accidents)
+        for change in track(["none", *CHANGES], "changes")
+        for size, draws in sizes.items()
+    }
+    rows = [
+        (title, *(_shown(found[change, size], sizes[size]) for size in sizes))
+        for change, title in {"none": "**nothing: false alarms**", **CHANGES}.items()
+    ]
+    head = ("what changed", *(f"{size:,} accidents" for size in sizes))
+    body = "\n\n".join([table(head, rows), *real_sections(options)])
+    about = (
+        f"A champion trained on the sample's 2021, with what it promised on half of 2022's "
+        f"{accidents:,} accidents; windows are drawn without replacement from the other half, "
+        f"{sizes[SIZE]} of {SIZE:,} accidents each, and judged by the policy of params.yaml as if each were "
+        "the first: found is any decision but `keep`. Then the same with a change planted in the year. "
+        "Beside the share that is found: what found it (missing, features, predictions, performance). "
+        "Labels are there for all; a severity shift must be found by them alone."
+    )
+    return Outcome(about=about, figures=_figures(found, sizes[SIZE]), body=body)
+
+
+def draw(change: str, size: int, draws: int, accidents: int) -> Counter[str]:
+    """How often each kind fired, and how often anything did ("found"), over so many windows."""
+    watched(accidents)  # once, before the processes part
+    pool(change, accidents)
+    seeds = [list(range(start, draws, 2)) for start in (0, 1)]
+    with ProcessPoolExecutor(2) as processes:
+        parts = processes.map(_draw_some, [change] * 2, [size] * 2, seeds, [accidents] * 2)
+        return sum(parts, Counter())
+
+
+def _draw_some(change: str, size: int, seeds: Sequence[int], accidents: int) -> Counter[str]:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    rows, champion, count = pool(change, accidents), watched(accidents), Counter[str]()
+    for seed in seeds:
+        window = rows.sample(min(size, len(rows)), random_state=seed).reset_index(drop=True)
+        decision = champion.verdict(window, validator())
+        count.update(decision.firing)
+        count["found"] += decision.action != "keep"
+    return count
+
+
+def _shown(count: Counter[str], draws: int) -> str:
+    kinds = ", ".join(f"{kind} {n / draws:.0%}" for kind, n in count.most_common() if kind != "found")
+    return f"{count['found'] / draws:.1%}" + (f" ({kinds})" if kinds else "")
+
+
+def _figures(found: Mapping[tuple[str, int], Counter[str]], draws: int) -> tuple[Figure, ...]:
+    quiet = found["none", SIZE]["found"] / draws
+    figures = [
+        Figure(what=f"False alarms, {draws} windows of {SIZE:,} accidents of a quiet year",
+               target=f"at most {MOST_FALSE:.0%}", figure=f"{quiet:.1%}", met=quiet <= MOST_FALSE)
+    ]  # fmt: skip
+    for change, title in CHANGES.items():
+        power = found[change, SIZE]["found"] / draws
+        figures.append(
+            Figure(what=f"Found: {title}", target=f"at least {LEAST_POWER:.0%}", figure=f"{power:.1%}",
+                   met=power >= LEAST_POWER)
+        )  # fmt: skip
+    shift = found["severity_shift", SIZE]
+    others = max(shift[kind] for kind in ("missing", "features", "predictions")) / draws
+    figures.append(
+        Figure(what="Severity shift found by anything but labels", target=f"at most {MOST_FALSE:.0%}",
+               figure=f"{others:.1%}", met=others <= MOST_FALSE)
+    )  # fmt: skip
+    return tuple(figures)

@@ -1,0 +1,109 @@
+"""A watched champion and windows of a year that is quiet or has changed, for measuring the verdict."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+
+from accidents.features import build_features, features_of
+from accidents.model import Model, ModelSettings, train
+from accidents.monitoring.decision import decide
+from accidents.monitoring.drift import measure_drift
+from accidents.monitoring.measurements import Champion, Decision, Measurements, WindowFacts
+from accidents.monitoring.performance import measure_performance
+from accidents.monitoring.policy import MonitorSettings
+from accidents.reading import read_years
+from accidents.sources.sample import write_sample
+from accidents.sources.sample.drift import LOCKDOWN_MONTHS
+
+POLICY = MonitorSettings()
+LEARNT, WATCHED = 2021, 2022
+CHAMPION = Champion(name="m", version="1", digest="d", stage="dispatch", synthetic=True,
+                    learnt_until=f"{LEARNT}-12", years=(LEARNT, WATCHED))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A champion of one sample year, what it learnt from, and what it promised on half the next."""
+
+    model: Model
+    reference: pd.DataFrame
+    holdout: pd.DataFrame
+
+    def scored(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with the champion's probabilities."""
+        return rows.assign(p_severe=self.model.predict_proba(rows))
+
+    def verdict(self, window: pd.DataFrame, validator: Any) -> Decision:
+        """The decision about a window of labelled accidents, on its own, without a history."""
+        drift, _ = measure_drift(
+            validator, window, self.reference, self.holdout, kinds(), POLICY.drift, None, True, page=False
+        )
+        performance = (
+            measure_performance(window, self.holdout, POLICY.performance, 0.2, 100, 7)
+            if len(window) >= POLICY.min_labels
+            else None
+        )
+        facts = WindowFacts(source="", from_log=False, rows=len(window), labelled=len(window))
+        now = Measurements(champion=CHAMPION, window=facts, drift=drift, performance=performance)
+        return decide(now, [], POLICY, datetime.now(UTC))
+
+
+def kinds() -> dict[str, list[str]]:
+    """The features of a call by kind, as the validator takes them."""
+    features = features_of("dispatch")
+    return {
+        "numerical_columns": [one.name for one in features if one.kind == "number"],
+        "categorical_columns": [one.name for one in features if one.kind != "number"],
+    }
+
+
+@cache
+def validator() -> Any:
+    """The stack's data validator with its default settings, without a store."""
+    from zenml.enums import StackComponentType
+
+    from stacks.components.evidently_flavor import EvidentlyModernFlavor
+
+    flavor, now = EvidentlyModernFlavor(), datetime.now(UTC)
+    return flavor.implementation_class(
+        name="drift", id=uuid4(), config=flavor.config_class(), flavor=flavor.name,
+        type=StackComponentType.DATA_VALIDATOR, user=None, created=now, updated=now,
+    )  # fmt: skip
+
+
+@cache
+def year(number: int, accidents: int, drift: str = "none") -> pd.DataFrame:
+    """Features and labels of a sample year, with a change planted in it."""
+    with tempfile.TemporaryDirectory(prefix="drift-") as folder:
+        tables, _ = read_years(write_sample(Path(folder), [number], accidents, seed=7, drift=drift))
+    return build_features(tables.validate(), "dispatch")
+
+
+@cache
+def watched(accidents: int) -> Watched:
+    """A champion of 2021; every second accident of 2022 is its holdout."""
+    learnt, promised = year(LEARNT, accidents), year(WATCHED, accidents).iloc[::2]
+    early = learnt["month"] <= 10
+    model = train(learnt[early], learnt[~early], ModelSettings(bags=2), "dispatch", 7)
+    one = Watched(model, learnt.sample(min(20_000, len(learnt)), random_state=7), promised)
+    return Watched(
+        model,
+        one.scored(one.reference),
+        one.scored(promised.sample(min(10_000, len(promised)), random_state=7)),
+    )
+
+
+def pool(drift: str, accidents: int) -> pd.DataFrame:
+    """Accidents of 2022 that windows are drawn from, none of them in the holdout; changed months alone."""
+    rows = year(WATCHED, accidents, drift).iloc[1::2]
+    if drift == "lockdown":
+        rows = rows[rows["month"].isin(LOCKDOWN_MONTHS)]
+    return watched(accidents).scored(rows).reset_index(drop=True)
