@@ -220,6 +220,27 @@ def test_result_depends_on_the_data_alone() -> None:
     assert (first.current_rows, first.reference_rows) == (900, 900)
 
 
+@pytest.mark.parametrize("rows", [900, 9_000])
+def test_without_a_page_the_figures_are_the_same(rows: int) -> None:
+    current, reference = accidents(rows, 1), accidents(8_000, 2)
+    current["age"] += 1
+    whole = validator().data_validation(current, reference, **COLUMNS)
+    bare = validator().data_validation(current, reference, **COLUMNS, page=False)
+    assert bare.html == ""
+    assert whole.html != ""
+    assert bare.to_dict() == whole.to_dict()
+
+
+def test_a_distance_must_be_twice_what_chance_gives() -> None:
+    settings = {"small_values": 100, "category_threshold": 0.05}
+    result = validator(**settings).data_validation(
+        accidents(600, 1), accidents(600, 2), **COLUMNS, page=False
+    )
+    assert result.column("department").threshold > 0.2, "a hundred of them, six rows each"
+    assert not result.column("department").drifted
+    assert result.column("light").threshold == pytest.approx(0.082, abs=0.005)
+
+
 def test_page_is_evidentlys_and_small() -> None:
     result = validator().data_validation(accidents(2000, 1), accidents(2000, 2), **COLUMNS)
     static = result.html.partition("<script>")[0]  # all that ZenML's dashboard shows
