@@ -65,7 +65,8 @@ def fill(folder: str, predictions: int) -> dict[str, Any]:
         log.write(
             [
                 Prediction(
-                    request_id=f"{k:032x}", accident_id=f"a{k}", created=now - timedelta(seconds=predictions - k),
+                    request_id=f"{k:032x}", accident_id=f"a{k}",
+                    created=now - timedelta(seconds=predictions - k),
                     stage="dispatch", model_name="m", model_version="1", model_digest=bundle.digest,
                     probability=float(p[k]), band="low", alert=False, accident={"year": 2023, "month": 5},
                     features=dict(zip(bundle.features, map(_known, matrix[k].tolist()), strict=True)),

@@ -153,7 +153,8 @@ class Decision(_Value):
 class Past(_Value):
     """An earlier run as a decision needs it.
 
-    `judged`: whether its window said anything. `completed`: False if the training it asked for failed, or was left.
+    `judged`: whether its window said anything. `completed`: False if the training it asked for failed or was
+    not wanted.
     """
 
     created: datetime
