@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -33,6 +34,7 @@ def run(options: Options) -> Outcome:
     accidents = 6_000 if options.quick else 60_000
     sizes = {SIZE: 4} if options.quick else SIZES
     asked = [(change, size) for change in ("none", *CHANGES) for size in sizes]
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # or two processes that train spin against each other
     # Not forked: LightGBM's threads do not survive that, and the child waits for them for ever.
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
         found = {

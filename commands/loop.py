@@ -28,6 +28,7 @@ from commands.deploy import deploy, served
 from commands.project import ROOT, api_settings, console, on_stack
 from commands.push import push
 from commands.train import train
+from stacks.errors import StackError
 
 LOCK = ROOT / ".serving" / "loop.lock"
 
@@ -66,7 +67,8 @@ class Loop:
             raise
         years = self._years(report)
         self._say("monitor", "ok", report.measurements.champion.version, action=report.decision.action,
-                  reasons=report.decision.reasons, years=years, reason=reason)  # fmt: skip
+                  reasons=report.decision.reasons, years=years, source=self.params.data.source,
+                  reason=reason)  # fmt: skip
         return report
 
     def _resume(self) -> None:
@@ -88,7 +90,12 @@ class Loop:
 
     def _go_on(self, events: list[Event]) -> None:
         last = events[-1]
-        if last.stage in ("monitor", "train") and last.outcome in ("ok", "started") and not _made(events):
+        now = self.registry.champion(self.name)
+        if (last.stage, last.outcome) == ("train", "started") and str(now.number) != _before(events):
+            # The candidate was promoted, and the crash came before that was written down.
+            self._say("promote", "ok", str(now.number), before=_before(events), reason="as it turned out")
+            self._deploy(str(now.number), _before(events))
+        elif last.stage in ("monitor", "train") and not _made(events):
             self._retrain()
         elif last.stage == "train":
             self._promoted(_made(events), _before(events))
@@ -110,28 +117,35 @@ class Loop:
             one for one in served(self.name)
             if one.admin_state == ServiceState.ACTIVE and not one.is_running
         ]  # fmt: skip
-        if dead:
-            console.print(f"{self.name} should be served and is not: {dead[0].status.last_error}")
+        if not dead:
+            return
+        console.print(f"{self.name} should be served and is not: {dead[0].status.last_error}")
+        try:
             deploy(self.params, self.stack, None, None)
+        except (AccidentsError, StackError) as error:
+            console.print(f"[red]It could not be deployed again:[/] {escape(_words(error))}")
 
     def _retrain(self) -> None:
         """Train on newer years too; the train pipeline holds it against the champion and promotes or not."""
         with opened_history() as history:
             decided = [one for one in history.events(self.name) if one.loop_id == self.loop_id]
-        years = next(one.detail["years"] for one in decided if one.stage == "monitor")
+        look = next(one.detail for one in decided if one.stage == "monitor")
+        years, source = look["years"], look["source"]
         before = self.registry.champion(self.name)
         known = set(self.params.data.years)
         if not set(years) - known:
             self._say("train", "refused", reason="nothing newer to learn from")
             console.print(
-                f"[yellow]Nothing newer to learn from:[/] {self.params.data.source} has no labelled year "
+                f"[yellow]Nothing newer to learn from:[/] {source} has no labelled year "
                 f"later than {max(known)}. Give one: --pipeline monitor --input YEAR --source FOLDER."
             )
             return
         started = next((_before(decided) for one in decided if one.stage == "train"), None)
         number = started or (str(before.number) if before else None)
         self._say("train", "started", before=number, years=years)
-        data = self.params.data.model_copy(update={"years": tuple(sorted(known | set(years)))})
+        data = self.params.data.model_copy(
+            update={"source": source, "years": tuple(sorted(known | set(years)))}
+        )  # fmt: skip
         params = self.params.model_copy(update={"data": data})
         try:
             made = train(params, self.stack, None, True, {"loop": self.loop_id})

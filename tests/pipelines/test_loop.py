@@ -8,12 +8,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +23,11 @@ import pandas as pd
 import psutil
 import pytest
 
-from accidents.monitoring.history import Event, History
+from accidents.monitoring.history import Event, History, new_loop
 from accidents.monitoring.measurements import MonitorReport
 from accidents.prediction_log import PredictionLog, PredictionLogError
 from tests.monitor_traffic import log_predictions
+from tests.monitoring.servers import free_addresses, needs_programs, until, watching
 from tests.pipelines.conftest import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
@@ -229,6 +232,22 @@ def test_a_server_that_died_is_healed_and_one_that_was_stopped_stays_so(project:
     project("--pipeline", "deploy")
 
 
+def test_killed_between_promotion_and_deployment_the_next_run_goes_on_there(project: Project) -> None:
+    history, loop = History(database(project)), new_loop()
+    now = datetime.now(UTC)
+    history.add_event(loop, now, NAME, "monitor", "ok", "1", action="retrain", years=[2023], source="sample")
+    history.add_event(loop, now, NAME, "train", "started", before="1", years=[2023])
+    history.close()
+    begun = len(events(project))
+    done = project("--pipeline", "monitor")
+    assert "A loop was left in the middle" in done.stdout
+    assert stages(project, begun) == [
+        ("promote", "ok"), ("deploy", "started"), ("deploy", "ok"), ("verify", "started"), ("verify", "ok"),
+        ("monitor", "ok"),
+    ]  # fmt: skip
+    assert served_version(project) == "2"
+
+
 def test_a_poisoned_year_is_not_promoted(project: Project) -> None:
     source = poisoned(project, 2024)
     begun = len(events(project))
@@ -341,6 +360,39 @@ def _until(true: Callable[[], bool]) -> None:
             pass
         time.sleep(0.1)
     pytest.fail("it never came to that")
+
+
+@needs_programs
+def test_an_alert_starts_the_loop_which_mends_the_endpoint(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The real Prometheus sees that the model server is gone, the real Alertmanager tells the API, the API
+    starts the loop, and this deploys the champion again: nobody does anything."""
+    key = re.search(r"acc_\S+", project("--new-key", "--hook", "--name", "alertmanager").stdout)
+    assert key
+    (api,) = free_addresses(1)
+    project.environment["ACCIDENTS_PORT"] = api.rpartition(":")[2]
+    project("--serve", "--detach")
+    begun = len(events(project))
+    metrics = project.python(METRICS_PORT).strip()
+    with watching(tmp_path_factory.mktemp("watch"), api, f"127.0.0.1:{metrics}", key[0]) as watch:
+        until(lambda: watch.query("accidents_ready == 1"), "the endpoint is seen to be ready", 60)
+        daemon(project).kill()
+        until(lambda: "EndpointNotReady" in watch.firing(), "the alert fires", 60)
+        until(lambda: ("monitor", "ok") in stages(project, begun), "the loop has run", 240)
+        until(lambda: watch.query("accidents_ready == 1"), "the endpoint is ready again", 60)
+    (looked,) = [one for one in events(project)[begun:] if one.stage == "monitor"]
+    assert looked.detail["reason"] == "alert"
+    assert "should be served and is not" in (project.folder / ".serving" / "loop.log").read_text()
+    project("--stop")
+
+
+METRICS_PORT = """
+from stacks.apply import apply_stack
+apply_stack("local")
+from steps.deployment import active_deployer, services
+print(services(active_deployer())[0].server.daemon().metrics_port)
+"""
 
 
 @pytest.mark.parametrize(
