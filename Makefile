@@ -11,7 +11,7 @@ COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 --c
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help train deploy serve demo monitor status stop repro test unit check audit format bench dashboard mlflow lock clean
+.PHONY: help train deploy serve demo monitor watch status stop repro test unit check audit format bench dashboard mlflow lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -53,6 +53,9 @@ demo: $(VENV)/train  ## from nothing to a model that is trained, deployed, calle
 
 monitor: $(VENV)/train  ## look at the champion: drift, performance, a decision, and what follows from it
 	$(BIN)/python run.py --pipeline monitor
+
+watch: $(VENV)/train  ## Prometheus, Alertmanager and the Pushgateway on this machine, until Ctrl-C
+	$(BIN)/python -m commands.watch
 
 status: $(VENV)/train  ## what is deployed, healthy or not, how many predictions, drift
 	$(BIN)/python run.py --status

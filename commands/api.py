@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,8 @@ def serve_api(params: Params, stack: str, detach: bool) -> None:
     environments = environments_folder(SERVING / "environments")
     python = environment(ROOT / "requirements" / "api.txt", environments)
     told = {"ACCIDENTS_MODEL_SERVER": model_server, "ACCIDENTS_MODEL_NAME": name}
+    if not settings.hook_command:
+        told["ACCIDENTS_HOOK_COMMAND"] = json.dumps(_loop(stack))
     words = [str(python), "-m", "serving.api"]
     if not detach:
         console.print(how_to_call(url), highlight=False, soft_wrap=True)
@@ -126,7 +130,16 @@ def how_to_call(url: str) -> str:
     )
 
 
+def _loop(stack: str) -> list[str]:
+    """What an alert starts: one look of the monitor, which may retrain."""
+    return [
+        sys.executable, str(ROOT / "run.py"), "--pipeline", "monitor", "--stack", stack, "--reason", "alert"
+    ]  # fmt: skip
+
+
 def _environment() -> dict[str, str]:
-    """Ours without what is meant for ZenML or for the building of environments."""
-    ours = ("ZENML_", "MLFLOW_", "ACCIDENTS_ENVIRONMENTS", KEY, "PYTHONPATH", "VIRTUAL_ENV")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    """Ours without what is meant for ZenML, but with where its store is: the loop that the API may start must
+    find the same one."""
+    ours = ("ZENML_", "MLFLOW_", KEY, "PYTHONPATH", "VIRTUAL_ENV")
+    store = "ZENML_CONFIG_PATH"
+    return {name: value for name, value in os.environ.items() if name == store or not name.startswith(ours)}

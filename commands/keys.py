@@ -1,30 +1,40 @@
-"""`--new-key` and `--revoke-key NAME`: who may call the API."""
+"""`--new-key` and `--revoke-key NAME`: who may call the API, or with `--hook` start its loop."""
 
 from __future__ import annotations
 
 from itertools import count
+from typing import TYPE_CHECKING
 
 from commands.project import ROOT, api_settings, console
 
-
-def new(name: str | None) -> None:
-    """Make a key, for `name` or with the next free number as its name, and show it, this once."""
+if TYPE_CHECKING:
     from serving.api.keys import Keys
 
-    keys = Keys(ROOT / api_settings().keys_file)
+
+def new(name: str | None, hook: bool = False) -> None:
+    """Make a key, for `name` or with the next free number as its name, and show it, this once."""
+    keys = keys_of(hook)
     first = not keys.any()
     name = name or next(f"key-{n}" for n in count(1) if f"key-{n}" not in keys.names())
     console.print(
         f"Key for {name}, shown once; only its hash is kept:\n\n  {keys.new(name)}\n", highlight=False
     )
     console.print("Send it as the header [bold]X-API-Key[/]. A running API takes it within seconds.")
-    if first:
+    if hook:
+        console.print("It opens POST /hooks/alert, and nothing else.")
+    elif first:
         console.print("From now on the API asks everybody for a key, and may listen beyond this machine.")
 
 
-def revoke(name: str) -> None:
+def revoke(name: str, hook: bool = False) -> None:
     """Make a key useless; a running API follows within seconds."""
+    keys_of(hook).revoke(name)
+    console.print(f"The key of {name} opens nothing any more.")
+
+
+def keys_of(hook: bool) -> Keys:
+    """The keys that open the API, or those that open its hook."""
     from serving.api.keys import Keys
 
-    Keys(ROOT / api_settings().keys_file).revoke(name)
-    console.print(f"The key of {name} opens nothing any more.")
+    settings = api_settings()
+    return Keys(ROOT / (settings.hook_keys_file if hook else settings.keys_file))

@@ -93,6 +93,14 @@ class LabelsAnswer(Answer):
     results: list[LabelAnswer]
 
 
+class HookAnswer(Answer):
+    """What became of a notification."""
+
+    loop: Literal["started", "running", "paused", "not needed"] = Field(
+        description="paused: the last one was started only just now."
+    )
+
+
 class LiveAnswer(Answer):
     """The process answers."""
 

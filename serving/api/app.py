@@ -34,7 +34,7 @@ _MESSAGES = {404: "There is nothing here.", 405: "This method is not for this ad
 
 def create_app(settings: Settings) -> FastAPI:
     """The API as an ASGI application. Raises KeysError for a file of keys that cannot be trusted."""
-    keys = Keys(settings.keys_file)
+    keys, hook_keys = Keys(settings.keys_file), Keys(settings.hook_keys_file)
     rates = Rates(settings.accidents_per_minute, settings.wrong_keys_per_minute)
 
     @asynccontextmanager
@@ -59,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_docs(app)
     _add_page(app)
     _add_errors(app)
-    app.add_middleware(Gate, settings=settings, keys=keys, rates=rates)
+    app.add_middleware(Gate, settings=settings, keys=keys, hook_keys=hook_keys, rates=rates)
     BUILD.info({"version": VERSION})
     return app
 

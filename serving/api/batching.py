@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from serving.api.errors import ApiError
-from serving.api.metrics import MODEL_ROWS
+from serving.api.metrics import MODEL_ROWS, WAITING
 from serving.api.model_server import ModelFacts, ModelServer, Scores, unavailable
 
 
@@ -44,6 +44,7 @@ class Batcher:
         self._server, self._rows_per_call, self._limit = server, rows_per_call, waiting
         self._patience = patience
         self._queue: deque[_Waiting] = deque()
+        WAITING.set_function(lambda: len(self._queue))
         self._worker: asyncio.Task[None] | None = None
 
     async def score(

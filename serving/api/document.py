@@ -14,10 +14,14 @@ from pydantic.json_schema import models_json_schema
 from serving.api import answers
 from serving.api.accident import Accident, Batch, Outcomes
 from serving.api.errors import STATUS
+from serving.api.hooks import Notification
 
-_BODIES: tuple[type[BaseModel], ...] = (Accident, Batch, Outcomes)
+_BODIES: tuple[type[BaseModel], ...] = (Accident, Batch, Outcomes, Notification)
 _REFERENCE = "#/components/schemas/{model}"
-_WITH_KEY = ("/predict", "/predict/batch", "/labels", "/metrics")
+_KEY: list[dict[str, list[str]]] = [{"ApiKey": []}, {"Bearer": []}, {}]
+_HOOK_KEY: list[dict[str, list[str]]] = [{"HookKey": []}, {"HookBearer": []}]
+_SECURITY = dict.fromkeys(("/predict", "/predict/batch", "/labels", "/metrics"), _KEY)
+_SECURITY["/hooks/alert"] = _HOOK_KEY
 _ABOUT = """
 How likely is it that someone is **killed or hospitalised** in a road accident with injuries, from what a
 control room knows when it hears of it. The probability is P(severe | an injury accident was recorded), not
@@ -31,11 +35,15 @@ _TAGS = [
     {"name": "predictions", "description": "Ask for one accident or many."},
     {"name": "outcomes", "description": "Say what happened, so that the model can be watched."},
     {"name": "words", "description": "The code list in English and French."},
+    {"name": "hooks", "description": "For Alertmanager."},
     {"name": "operation", "description": "Health and metrics, for those who run this."},
 ]
+_HOOK = "A key that opens the hook and nothing else."
 _SCHEMES = {
     "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "Bearer": {"type": "http", "scheme": "bearer"},
+    "HookKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": _HOOK},
+    "HookBearer": {"type": "http", "scheme": "bearer", "description": _HOOK},
 }
 _RETRY_AFTER = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}, "required": True}
@@ -78,7 +86,7 @@ def document_of(app: FastAPI) -> dict[str, Any]:
         whole["components"]["securitySchemes"] = _SCHEMES
         for path, operations in whole["paths"].items():
             for operation in operations.values():
-                _complete(operation, path in _WITH_KEY)
+                _complete(operation, _SECURITY.get(path))
         app.openapi_schema = {**_plain(whole), "openapi": "3.0.3"}
     return app.openapi_schema
 
@@ -90,10 +98,10 @@ def _error(status: int) -> dict[str, Any]:
     return declared | ({"headers": _RETRY_AFTER} if status in (429, 503) else {})
 
 
-def _complete(operation: dict[str, Any], with_key: bool) -> None:
+def _complete(operation: dict[str, Any], security: list[dict[str, list[str]]] | None) -> None:
     """Who may ask, and our own shape of the 422 that FastAPI declares for queries."""
-    if with_key:
-        operation["security"] = [{"ApiKey": []}, {"Bearer": []}, {}]
+    if security is not None:
+        operation["security"] = security
     if "422" in operation["responses"]:
         schema = {"$ref": _REFERENCE.format(model="ErrorAnswer")}
         operation["responses"]["422"]["content"] = {"application/json": {"schema": schema}}

@@ -29,6 +29,7 @@ STATUS: Mapping[str, int] = {
     "busy": 503,
     "keys_unavailable": 503,
     "log_unavailable": 503,
+    "loop_unavailable": 503,
     "model_unavailable": 503,
 }
 RETRY_AFTER = 1  # seconds, with every 503

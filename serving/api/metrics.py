@@ -14,7 +14,9 @@ PREDICTIONS = Counter(
     "accidents_predictions", "Accidents scored", ["model", "version", "stage", "band", "alert"]
 )
 PROBABILITIES = Histogram("accidents_probability", "P(severe) of accidents scored", buckets=_TENTHS)
+DEPARTMENTS = Counter("accidents_department_predictions", "Accidents scored, by département", ["department"])
 LABELS = Counter("accidents_labels", "Outcomes received", ["status"])
+WAITING = Gauge("accidents_waiting", "Accidents that wait for the model server")
 MODEL_SECONDS = Histogram("accidents_model_call_seconds", "Time of a model server call", buckets=_SECONDS)
 MODEL_ROWS = Histogram("accidents_model_call_rows", "Accidents in a model server call", buckets=_ROWS)
 MODEL_ERRORS = Counter("accidents_model_errors", "Model server calls that failed", ["kind"])
@@ -22,8 +24,27 @@ LOG_SECONDS = Histogram("accidents_log_commit_seconds", "Time of a commit of the
 LOG_ROWS = Histogram("accidents_log_commit_rows", "Predictions in a commit of the log", buckets=_ROWS)
 LOG_ERRORS = Counter("accidents_log_errors", "Writes of predictions or labels that failed")
 REFUSED_KEYS = Counter("accidents_refused_keys", "Requests with a wrong key")
+HOOKS = Counter("accidents_hooks", "Notifications of Alertmanager, by what became of them", ["outcome"])
+LOOPS = Counter("accidents_hook_loops", "Loops that a notification started and that have ended", ["exit"])
+LOOP_RUNNING = Gauge("accidents_hook_loop_running", "1 while a loop runs that this API started")
 READY = Gauge("accidents_ready", "1 while /health/ready says so, as of its last check")
 BUILD = Info("accidents_api", "What runs")
+
+
+def _begin_at_zero() -> None:
+    """A series that appears with its first error at 1 has, for Prometheus, not increased."""
+    for route in ("/predict", "/predict/batch", "/labels"):
+        for status in (200, 500, 503):
+            REQUESTS.labels(route, "POST", status)
+    for kind in ("timeout", "connection", "unavailable", "mismatch"):
+        MODEL_ERRORS.labels(kind)
+    for outcome in ("started", "running", "paused", "not_needed", "failed"):
+        HOOKS.labels(outcome)
+    for code in ("ok", "failed"):
+        LOOPS.labels(code)
+
+
+_begin_at_zero()
 
 
 def exposition() -> bytes:

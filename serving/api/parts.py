@@ -10,6 +10,7 @@ from fastapi import Request
 
 from accidents.prediction_log import PredictionLog
 from serving.api.batching import Batcher
+from serving.api.hooks import Hook
 from serving.api.limits import Rates
 from serving.api.log_writer import LogWriter
 from serving.api.metrics import LOG_ROWS, LOG_SECONDS
@@ -27,6 +28,7 @@ class Parts:
     rates: Rates
     predictor: Predictor
     readiness: Readiness
+    hook: Hook
 
     def charge(self, request: Request, accidents: int) -> None:
         """Count accidents of who asks beyond the first. Raises ApiError (429)."""
@@ -45,7 +47,8 @@ async def running(settings: Settings, rates: Rates) -> AsyncIterator[Parts]:
     await writer.start()
     try:
         await server.start()
-        yield Parts(settings, rates, predictor, Readiness(server, log))
+        hook = Hook(settings.hook_command, settings.hook_pause, settings.hook_log)
+        yield Parts(settings, rates, predictor, Readiness(server, log), hook)
     finally:
         await server.stop()
         await writer.stop()

@@ -23,7 +23,7 @@ from serving.api.batching import Batcher, Score
 from serving.api.description import Described, describe
 from serving.api.errors import ApiError, invalid
 from serving.api.log_writer import LogUnavailable, LogWriter
-from serving.api.metrics import LABELS, LOG_ERRORS, PREDICTIONS, PROBABILITIES
+from serving.api.metrics import DEPARTMENTS, LABELS, LOG_ERRORS, PREDICTIONS, PROBABILITIES
 from serving.api.model_server import ModelFacts, ModelServer
 
 _LOG = logging.getLogger(__name__)
@@ -179,6 +179,7 @@ def _count(predictions: Sequence[Prediction]) -> None:
         alert = "yes" if one.alert else "no"
         PREDICTIONS.labels(one.model_name, one.model_version, one.stage, one.band, alert).inc()
         PROBABILITIES.observe(one.probability)
+        DEPARTMENTS.labels(one.accident.get("department", "unknown")).inc()
 
 
 def _log_unavailable(error: AccidentsError) -> ApiError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
@@ -14,6 +15,7 @@ from serving.api import answers
 from serving.api.accident import MAX_BATCH, Accident, Batch, Outcomes
 from serving.api.document import body_of, errors, query_of
 from serving.api.errors import ApiError, invalid
+from serving.api.hooks import Notification
 from serving.api.limits import read_json
 from serving.api.metrics import exposition
 from serving.api.options import Options, options_of
@@ -85,6 +87,26 @@ async def labels(request: Request) -> Response:
     parts.charge(request, len(outcomes) - 1)
     statuses = await parts.predictor.label(outcomes, request.state.caller)
     return _json({"results": [{"status": status} for status in statuses]})
+
+
+@router.post(
+    "/hooks/alert",
+    status_code=202,
+    tags=["hooks"],
+    summary="Take alerts from Alertmanager",
+    response_model=answers.HookAnswer,
+    responses=_REFUSED | errors(404),
+    openapi_extra=body_of(Notification),
+)
+async def alert(request: Request) -> Response:
+    """Starts the loop (look, decide, retrain if need be) if an alert is firing and labelled `loop: start`.
+
+    It runs on its own: this answers at once. One at a time, and with a pause between two. Asks for a hook
+    key, also on this machine; as long as none was made, there is nothing here (404).
+    """
+    notification = parsed(Notification, await _body(request))
+    outcome = await asyncio.to_thread(_parts(request).hook.take, notification)
+    return _json({"loop": outcome}, 202)
 
 
 @router.get("/health/live", tags=["operation"], summary="Does the process answer?")

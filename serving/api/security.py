@@ -24,6 +24,7 @@ from serving.api.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 _OPEN = ("/", "/words", "/health/live", "/health/ready")
+_HOOK = "/hooks/alert"
 _OPEN_UNDER = "/static/"
 _DOCS = ("/docs", "/openapi.json")
 _DOCS_UNDER = "/docs/"
@@ -58,8 +59,9 @@ class Gate:
     asked) and `charged` (whose rate a request counts for).
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, keys: Keys, rates: Rates) -> None:
-        self._app, self._settings, self._keys, self._rates = app, settings, keys, rates
+    def __init__(self, app: ASGIApp, settings: Settings, keys: Keys, hook_keys: Keys, rates: Rates) -> None:
+        self._app, self._settings, self._rates = app, settings, rates
+        self._keys, self._hook_keys = keys, hook_keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -89,35 +91,41 @@ class Gate:
         if access == "open":
             return None
         presented = _presented(scope["headers"])
-        if self._settings.loopback and not self._any_key():
+        if access == "hook":
+            name = self._require_key(self._hook_keys, presented.key, _address(scope))
+            caller = f"hook {name}"  # a caller of its own, also where a prediction key has the same name
+        elif self._settings.loopback and not self._any(self._keys):
             _require_own_machine(presented)
             name, caller = None, _address(scope)
         else:
-            caller = name = self._require_key(presented.key, _address(scope))
-        if access == "charged":
+            caller = name = self._require_key(self._keys, presented.key, _address(scope))
+        if access in ("charged", "hook"):
             scope["state"]["charged"] = caller
             self._rates.charge(caller)
         return name
 
     def _access(self, path: str) -> str:
-        """open, key, closed, or charged: needs a key and counts as an accident."""
+        """open, key, closed, or charged: needs a key and counts as an accident. The hook has keys of its own,
+        also on this machine, and is closed while there is none or nothing to start."""
+        if path == _HOOK:
+            return "hook" if self._settings.hook_command and self._any(self._hook_keys) else "closed"
         if path in _OPEN or path.startswith(_OPEN_UNDER):
             return "open"
         if path in _DOCS or path.startswith(_DOCS_UNDER):
             return self._settings.docs
         return self._settings.metrics if path == "/metrics" else "charged"
 
-    def _any_key(self) -> bool:
+    def _any(self, keys: Keys) -> bool:
         try:
-            return self._keys.any()
+            return keys.any()
         except AccidentsError as error:
             raise _untrusted(error) from None
 
-    def _require_key(self, presented: str | None, address: str) -> str:
+    def _require_key(self, keys: Keys, presented: str | None, address: str) -> str:
         if presented is None:
             raise _unauthorised("key_missing", "Send your key in the header X-API-Key, or as a Bearer token.")
         try:
-            name = self._keys.check(presented)
+            name = keys.check(presented)
         except AccidentsError as error:
             raise _untrusted(error) from None
         if name is None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AnyHttpUrl, Field, ValidationError, field_validator
+from pydantic import AnyHttpUrl, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -21,7 +22,8 @@ from pydantic_settings import (
 from accidents.errors import SettingsError
 
 PREFIX = "ACCIDENTS_"
-OTHERS = {"ACCIDENTS_ENVIRONMENTS", "ACCIDENTS_API_KEY"}  # variables that others of us read
+# Variables that others of us read.
+OTHERS = {"ACCIDENTS_ENVIRONMENTS", "ACCIDENTS_API_KEY", "ACCIDENTS_PUSHGATEWAY"}
 FILE = Path("configs/api.yaml")  # relative to the project's folder, where the API is started
 Access = Literal["open", "key", "closed"]
 Rate = Annotated[int, Field(ge=1, le=10_000_000)]
@@ -45,6 +47,11 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///.serving/predictions.db"
     keys_file: Path = Path(".serving/keys.json")
 
+    hook_keys_file: Path = Field(default=Path(".serving/hook-keys.json"), validate_default=True)
+    hook_command: Annotated[tuple[str, ...], NoDecode] = ()
+    hook_pause: float = Field(default=300, ge=0, le=86_400)
+    hook_log: Path = Path(".serving/loop.log")
+
     accidents_per_minute: Rate = 120_000
     wrong_keys_per_minute: Rate = 20
     body_limit: int = Field(default=1_000_000, ge=1_000)
@@ -63,6 +70,23 @@ class Settings(BaseSettings):
         return (
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
+
+    @field_validator("hook_command", mode="before")
+    @classmethod
+    def _words(cls, value: object) -> object:
+        """Take a JSON list from the environment."""
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError('must be a list of words, such as ["/usr/bin/true"]') from None
+
+    @field_validator("hook_keys_file")
+    @classmethod
+    def _own_keys(cls, value: Path, info: ValidationInfo) -> Path:
+        """A key for predictions must not start loops, nor the other way."""
+        if value.absolute() == info.data.get("keys_file", Path()).absolute():
+            raise ValueError("must be another file than `keys_file`")
+        return value
 
     @property
     def loopback(self) -> bool:

@@ -1,0 +1,196 @@
+"""`make watch`: Prometheus, Alertmanager and the Pushgateway on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from accidents.errors import AccidentsError
+from accidents.settings import Strict, parse, read_yaml
+from commands.keys import keys_of
+from commands.project import ROOT, api_settings, console
+from monitoring.configs import HOOK_KEY, METRICS_KEY, Addresses, write_configs
+from monitoring.programs import commands, grafana, missing
+
+HOST = "127.0.0.1"
+DASHBOARDS = "monitoring/grafana/dashboards"
+_PROMETHEUS, _ALERTMANAGER = "prometheus", "alertmanager"  # names of the keys they present
+_TICK = 1.0  # seconds between looks at what runs
+_STOP_SECONDS = 15
+
+
+class WatchSettings(Strict):
+    """Each key is told in configs/watch.yaml."""
+
+    prometheus_port: int = Field(default=9090, ge=1, le=65535)
+    alertmanager_port: int = Field(default=9093, ge=1, le=65535)
+    pushgateway_port: int = Field(default=9091, ge=1, le=65535)
+    grafana_port: int = Field(default=3000, ge=1, le=65535)
+    model_server_metrics_port: int = Field(default=8087, ge=1, le=65535)
+    folder: Path = Path(".watch")
+
+
+def watch() -> None:
+    """Start them, say where they are, and end them all with Ctrl-C or when one of them ends.
+
+    Raises
+    ------
+    AccidentsError : a program is not installed, a port is taken, or one ended: with what it said.
+    """
+    settings = parse(WatchSettings, read_yaml(ROOT / "configs" / "watch.yaml"), "configs/watch.yaml")
+    if needed := missing():
+        raise AccidentsError(
+            f"Not installed: {', '.join(needed)}. On Debian: "
+            f"apt-get install --no-install-recommends {' '.join(needed)}. "
+            "Debian starts them as services, on the same ports: systemctl disable --now them, or take other "
+            "ports in configs/watch.yaml."
+        )
+    at, folder = addresses(settings), ROOT / settings.folder
+    programs = {name: (words, dict[str, str]()) for name, words in commands(folder, at).items()}
+    drawn = grafana(folder, at)
+    if drawn is not None:
+        programs["grafana"] = drawn
+    _require_free({name: str(getattr(at, name)) for name in programs})
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_configs(folder, at)
+    provide_keys(folder)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as Ctrl-C: the children end with us
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name, (words, variables) in programs.items():
+            running[name] = _start(name, words, variables, folder)
+        _say(at, drawn is not None)
+        while True:
+            _require_running(running, folder)
+            provide_keys(folder)  # the first key of the API may be made at any time
+            time.sleep(_TICK)
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+    finally:
+        _stop(running)
+
+
+def addresses(settings: WatchSettings) -> Addresses:
+    """Where each listens."""
+    api = api_settings()
+    host = f"[{api.host}]" if ":" in api.host else api.host
+    return Addresses(
+        api=f"{HOST if host == '0.0.0.0' else host}:{api.port}",
+        model_server=f"{HOST}:{settings.model_server_metrics_port}",
+        prometheus=f"{HOST}:{settings.prometheus_port}",
+        alertmanager=f"{HOST}:{settings.alertmanager_port}",
+        pushgateway=f"{HOST}:{settings.pushgateway_port}",
+        grafana=f"{HOST}:{settings.grafana_port}",
+    )
+
+
+def provide_keys(folder: Path) -> None:
+    """Files with the keys that Alertmanager and Prometheus present; both read them again each time.
+
+    Prometheus gets one only if the API asks for keys: the first key would make it ask everybody.
+    """
+    _provide(folder / HOOK_KEY, hook=True, name=_ALERTMANAGER)
+    if keys_of(hook=False).any():
+        _provide(folder / METRICS_KEY, hook=False, name=_PROMETHEUS)
+    elif not (folder / METRICS_KEY).exists():
+        _write(folder / METRICS_KEY, "")
+
+
+def _provide(path: Path, hook: bool, name: str) -> None:
+    """A key that is known stays; one that is lost is replaced."""
+    keys = keys_of(hook)
+    if path.exists() and keys.check(path.read_text(encoding="utf-8")):
+        return
+    if name in keys.names():
+        keys.revoke(name)
+    _write(path, keys.new(name))
+
+
+def _write(path: Path, key: str) -> None:
+    beside = path.with_suffix(".tmp")
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(key)
+    os.replace(beside, path)
+
+
+def _require_free(ports: Mapping[str, str]) -> None:
+    for name, address in ports.items():
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+        except OSError:
+            continue
+        raise AccidentsError(
+            f"Something listens on {address} already, where {name} should. Stop it, or set another "
+            f"{name}_port in configs/watch.yaml."
+        )
+
+
+def _start(
+    name: str, words: list[str], variables: Mapping[str, str], folder: Path
+) -> subprocess.Popen[bytes]:
+    """In a session of its own: Ctrl-C reaches us, and we end it in order."""
+    with (folder / f"{name}.log").open("wb") as log:
+        return subprocess.Popen(
+            words, cwd=folder, env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+
+
+def _require_running(running: Mapping[str, subprocess.Popen[bytes]], folder: Path) -> None:
+    for name, process in running.items():
+        if process.poll() is not None:
+            log = folder / f"{name}.log"
+            said = log.read_text(encoding="utf-8", errors="replace").strip()[-1000:]
+            raise AccidentsError(
+                f"{name} has ended (exit code {process.returncode}). Its log, {log.name}, says:\n{said}"
+            )
+
+
+def _stop(running: Mapping[str, subprocess.Popen[Any]]) -> None:
+    for process in running.values():
+        process.terminate()
+    for process in running.values():
+        try:
+            process.wait(timeout=_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _say(at: Addresses, drawn: bool) -> None:
+    lines = [
+        f"Prometheus     http://{at.prometheus}",
+        f"Alertmanager   http://{at.alertmanager}",
+        f"Pushgateway    http://{at.pushgateway}",
+        f"Grafana        http://{at.grafana}" if drawn else
+        f"Grafana is not installed: import {DASHBOARDS}/*.json into one that reads http://{at.prometheus}.",
+        f"The API is read at {at.api}; alerts that ask for the loop go to its hook. What to do about each "
+        "alert: docs/alerts.md.",
+        f"For the monitor to push: `pushgateway: http://{at.pushgateway}` in configs/loop.yaml.",
+        "Ctrl-C ends all.",
+    ]  # fmt: skip
+    console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
+
+
+def main() -> int:
+    """Watch; 1 after an error told plainly."""
+    try:
+        watch()
+    except AccidentsError as error:
+        console.print(f"Error: {error}", markup=False, soft_wrap=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
