@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from accidents.errors import AccidentsError, SettingsError
+from accidents.errors import AccidentsError, BusyError, SettingsError
 from accidents.settings import load_params
 from commands.project import ROOT
 from stacks.definition import read_stack
@@ -300,7 +300,7 @@ def parse_years(text: str, option: str = "--years") -> list[int]:
 
 
 def cli(words: list[str]) -> int:
-    """Run the command line; 0 if it went well, 1 after an error told plainly."""
+    """Run the command line; 0 if it went well, 1 after an error told plainly, 75 if another loop runs."""
     prepare_environment(ROOT)  # before anything imports ZenML
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     app.command(help=HELP)(main)
@@ -308,7 +308,7 @@ def cli(words: list[str]) -> int:
         app(words, prog_name="run.py")
     except (AccidentsError, StackError) as error:
         Console(stderr=True).print(f"[red]Error:[/] {escape(str(error))}", highlight=False)
-        return 1
+        return BusyError.exit_code if isinstance(error, BusyError) else 1
     except SystemExit as stop:
         return int(stop.code or 0)
     except Exception as error:

@@ -22,3 +22,9 @@ class DataError(AccidentsError):
 
 class BundleError(AccidentsError):
     """A model bundle is incomplete, altered or of another format."""
+
+
+class BusyError(AccidentsError):
+    """Another process is doing it already: nothing is wrong, and nothing is to be done."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h

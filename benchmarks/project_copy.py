@@ -11,7 +11,8 @@ from accidents.errors import AccidentsError
 from accidents.versioning import ROOT
 
 COPIED = ("run.py", "params.yaml", "dvc.yaml", ".dvcignore", "accidents", "commands", "steps", "pipelines",
-          "stacks", "serving", "configs", "references", "requirements", "benchmarks")  # fmt: skip
+          "stacks", "serving", "monitoring", "configs", "references", "requirements",
+          "benchmarks")  # fmt: skip
 
 
 def copy_project(folder: Path, params: Mapping[str, str] | None = None) -> Path:

@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.markup import escape
 
-from accidents.errors import AccidentsError
+from accidents.errors import AccidentsError, BusyError
 from accidents.monitoring.database import VARIABLE, opened_history
 from accidents.monitoring.history import Event, new_loop
 from accidents.monitoring.measurements import MonitorReport
@@ -46,15 +46,17 @@ class Loop:
 
     def run(self, config: Path | None, given: str | None, act: bool, reason: str) -> MonitorReport:
         """Finish what was left in the middle, heal the endpoint, look and decide, and act on it."""
-        self._resume()
-        self._heal()
-        report = self._look(config, given, reason)
-        if report.decision.action == "retrain" and act:
-            self._retrain()
-        elif report.decision.action == "retrain":
-            self._say("train", "skipped")
-            console.print("Only decided, as asked: nothing was trained.")
-        push(report, self.name)
+        try:
+            self._resume()
+            self._heal()
+            report = self._look(config, given, reason)
+            if report.decision.action == "retrain" and act:
+                self._retrain()
+            elif report.decision.action == "retrain":
+                self._say("train", "skipped")
+                console.print("Only decided, as asked: nothing was trained.")
+        finally:  # that it failed must be seen too
+            push(self.name, self.params.stage)
         return report
 
     def _look(self, config: Path | None, given: str | None, reason: str) -> MonitorReport:
@@ -261,7 +263,7 @@ class Loop:
 
 @contextmanager
 def only_one() -> Iterator[None]:
-    """Hold the lock of this machine's loops. Raises AccidentsError, naming who holds it, where one runs.
+    """Hold the lock of this machine's loops. Raises BusyError, naming who holds it, where one runs.
 
     The system lets the lock go with the process that holds it, however it ends.
     """
@@ -273,9 +275,7 @@ def only_one() -> Iterator[None]:
             holder.write_text(json.dumps({"pid": os.getpid(), "since": began}), encoding="utf-8")
             yield
     except Timeout:
-        raise AccidentsError(
-            f"Another loop runs ({_holder(holder)}): one at a time. It will finish."
-        ) from None
+        raise BusyError(f"Another loop runs ({_holder(holder)}): one at a time. It will finish.") from None
 
 
 def _holder(path: Path) -> str:

@@ -6,11 +6,13 @@ import os
 from datetime import datetime
 
 from prometheus_client import pushadd_to_gateway
+from rich.markup import escape
 
 from accidents.bundle import load_bundle
 from accidents.monitoring.database import opened_history
 from accidents.monitoring.exposition import JOB, exposition
 from accidents.monitoring.measurements import Champion, MonitorReport
+from accidents.prediction_log import PredictionLogError
 from commands.loop_settings import loop_settings
 from commands.project import ROOT, console
 from steps import registry
@@ -18,12 +20,22 @@ from steps import registry
 FILE = ROOT / "reports" / "monitor" / "metrics.prom"
 
 
-def push(report: MonitorReport, name: str) -> None:
-    """Write and push; a Pushgateway that does not answer is told, and nothing else."""
+def push(name: str, stage: str) -> None:
+    """Write and push the newest report and what became of the loops; nothing while there is no report.
+
+    A database or a Pushgateway that does not answer is told, and nothing else: whoever calls has more to say.
+    """
     settings = loop_settings()
+    try:
+        with opened_history() as history:
+            outcomes, reports = history.outcomes(name), history.reports(stage, 1)
+    except PredictionLogError as error:
+        console.print(f"[yellow]No metrics for Prometheus:[/] {escape(str(error))}", highlight=False)
+        return
+    if not reports:
+        return
+    report = reports[-1]
     champion, at = _champion_now(report, name)
-    with opened_history() as history:
-        outcomes = history.outcomes(name)
     told = exposition(report, champion, at, outcomes)
     FILE.parent.mkdir(parents=True, exist_ok=True)
     part = FILE.with_suffix(".tmp")

@@ -4,7 +4,8 @@
 - Drift alone alerts. Drift together with a performance loss retrains: two signs that do not depend on each
   other. A performance loss without drift must be found in `confirm` windows in a row. A whole new year of
   labels retrains.
-- Hysteresis: what was found stays active until `clear_after` windows in a row are quiet.
+- Hysteresis: what was found stays active until `clear_after` windows in a row are quiet. Looks less than
+  `apart_hours` apart are at the same accidents, so they count as one window.
 - After a retraining, none for `cooldown_days`. Broken fields are to be mended, not learnt: no retraining.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from accidents.monitoring.measurements import (
     KINDS,
@@ -39,11 +41,11 @@ def decide(now: Measurements, history: Sequence[Past], policy: MonitorSettings, 
     mine = [past for past in history if past.champion == now.champion.digest]
     unable = why_not_judged(now, policy)
     if unable:
-        held = _held((), mine, policy, judged=False)
+        held = _held((), mine, policy, None)
         return Decision(action="alert" if held else "keep", firing=(), active=held,
                         reasons=(unable, *_still(held)))  # fmt: skip
     firing = _firing(now, policy)
-    active = _held(firing, mine, policy, judged=True)
+    active = _held(firing, mine, policy, moment)
     reasons = [*_found(now, firing), *_still(tuple(kind for kind in active if kind not in firing))]
     action, why = _action(now, firing, active, mine, history, policy, moment)
     return Decision(action=action, firing=firing, active=active, reasons=(*reasons, *why))
@@ -77,18 +79,35 @@ def _firing(now: Measurements, policy: MonitorSettings) -> tuple[Kind, ...]:
 
 
 def _held(
-    firing: Sequence[Kind], mine: Sequence[Past], policy: MonitorSettings, judged: bool
+    firing: Sequence[Kind], mine: Sequence[Past], policy: MonitorSettings, moment: datetime | None
 ) -> tuple[Kind, ...]:
-    """What is found now, and what was and has not been quiet for long enough. A new year is done with."""
-    looked_at = policy.clear_after - 1 if judged else policy.clear_after
-    lasting = {kind for past in _last(mine, looked_at) for kind in past.decision.firing if kind != "new_year"}
+    """What is found now, and what was and has not been quiet for long enough. A new year is done with.
+
+    `moment` is None where the window now says nothing: it is not counted as a quiet one.
+    """
+    lasting = {
+        kind
+        for kind in KINDS
+        if kind != "new_year" and _is_lasting(kind, [past for past in mine if past.judged], policy, moment)
+    }
     return tuple(kind for kind in KINDS if kind in firing or kind in lasting)
 
 
-def _last(history: Sequence[Past], count: int) -> list[Past]:
-    """The newest `count` runs whose windows said something."""
-    judged = [past for past in history if past.judged]
-    return judged[max(len(judged) - count, 0) :]
+def _is_lasting(kind: Kind, judged: Sequence[Past], policy: MonitorSettings, moment: datetime | None) -> bool:
+    last = max((place for place, past in enumerate(judged) if kind in past.decision.firing), default=None)
+    if last is None:
+        return False
+    quiet = [past.created for past in judged[last + 1 :]] + ([] if moment is None else [moment])
+    return _windows([judged[last].created, *quiet], policy) - 1 < policy.clear_after
+
+
+def _windows(moments: Sequence[datetime], policy: MonitorSettings) -> int:
+    """How many of these looks were at other accidents: those too near to the one before were at the same."""
+    count, last = 0, None
+    for moment in moments:
+        if last is None or abs(moment - last) >= timedelta(hours=policy.apart_hours):
+            count, last = count + 1, moment
+    return count
 
 
 def _action(
@@ -102,7 +121,7 @@ def _action(
 ) -> tuple[Action, list[str]]:
     if not active:
         return "keep", ["Nothing has changed that matters."]
-    wanted = _why_retrain(now, firing, mine, policy)
+    wanted = _why_retrain(now, firing, mine, policy, moment)
     if not wanted:
         return "alert", []
     broken = now.drift.broken if now.drift else ()
@@ -114,7 +133,11 @@ def _action(
 
 
 def _why_retrain(
-    now: Measurements, firing: Sequence[Kind], mine: Sequence[Past], policy: MonitorSettings
+    now: Measurements,
+    firing: Sequence[Kind],
+    mine: Sequence[Past],
+    policy: MonitorSettings,
+    moment: datetime,
 ) -> str:
     if "new_year" in firing:
         return f"Labels of {', '.join(map(str, now.new_years))} have come in: train on them too."
@@ -122,8 +145,10 @@ def _why_retrain(
         return ""
     if {"features", "predictions"} & set(firing):
         return "Drift and a performance loss together: train again."
-    before = _last(mine, policy.confirm - 1)
-    if len(before) == policy.confirm - 1 and all("performance" in one.decision.firing for one in before):
+    lost = takewhile(
+        lambda past: "performance" in past.decision.firing, reversed([p for p in mine if p.judged])
+    )
+    if _windows([moment, *(past.created for past in lost)], policy) >= policy.confirm:
         return f"A performance loss in {policy.confirm} windows in a row: train again."
     return ""
 

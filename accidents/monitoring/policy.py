@@ -85,5 +85,6 @@ class MonitorSettings(_Strict):
     performance: PerformancePolicy = PerformancePolicy()
     confirm: int = Field(default=2, ge=1)
     clear_after: int = Field(default=2, ge=1)
+    apart_hours: float = Field(default=20, ge=0)
     cooldown_days: float = Field(default=30, ge=0)
     probation: ProbationPolicy = ProbationPolicy()

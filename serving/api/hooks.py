@@ -15,11 +15,13 @@ from typing import IO, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from accidents.errors import BusyError
 from serving.api.errors import ApiError
 from serving.api.metrics import HOOKS, LOOP_RUNNING, LOOPS
 
 _LOG = logging.getLogger(__name__)
 _LOG_BYTES = 1_000_000  # then the loop's log is put aside, in place of the one before
+_BUSY = BusyError.exit_code  # somebody else's loop runs: that is no failure of this one
 _SHOWN = 200  # characters of alerts' names that are written down
 Outcome = Literal["started", "running", "paused", "not needed"]
 
@@ -126,8 +128,9 @@ class Hook:
         """Wait for its end: a child nobody waits for stays as a zombie."""
         code = process.wait()
         LOOP_RUNNING.set(0)
-        LOOPS.labels("failed" if code else "ok").inc()
-        if code:
+        exit_words = {0: "ok", _BUSY: "busy"}
+        LOOPS.labels(exit_words.get(code, "failed")).inc()
+        if code not in exit_words:
             _LOG.error("The loop ended with exit code %s: see %s", code, self._log)
 
 

@@ -40,7 +40,7 @@ def _begin_at_zero() -> None:
         MODEL_ERRORS.labels(kind)
     for outcome in ("started", "running", "paused", "not_needed", "failed"):
         HOOKS.labels(outcome)
-    for code in ("ok", "failed"):
+    for code in ("ok", "busy", "failed"):
         LOOPS.labels(code)
 
 

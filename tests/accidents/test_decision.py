@@ -64,6 +64,14 @@ def test_a_performance_loss_without_drift_must_be_confirmed() -> None:
     assert walk(LOST, policy=hasty)[0].action == "retrain"
 
 
+def test_looks_at_the_same_accidents_confirm_nothing_and_end_nothing() -> None:
+    hour = 1 / 24
+    assert [one.action for one in walk(LOST, LOST, LOST, every=hour)] == ["alert", "alert", "alert"]
+    assert [one.action for one in walk(DRIFTED, *[HEALTHY] * 5, every=hour)] == ["alert"] * 6
+    hourly = walk(*[LOST] * 22, every=hour)
+    assert [one.action for one in hourly][19:] == ["alert", "retrain", "alert"], "a day later"
+
+
 def test_a_new_year_of_labels_retrains() -> None:
     decision = alone(measurements(new_years=(2027,)))
     assert decision.action == "retrain"

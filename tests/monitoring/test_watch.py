@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -37,7 +36,6 @@ PORTS = (
 def project(tmp_path: Path) -> Path:
     """A copy whose ports are free ones."""
     folder = copy_project(tmp_path / "project")
-    shutil.copytree(ROOT / "monitoring", folder / "monitoring")
     ports = {
         name: int(address.rpartition(":")[2]) for name, address in zip(PORTS, free_addresses(5), strict=True)
     }

@@ -229,7 +229,7 @@ def test_the_hook_does_what_its_document_says(shared: tuple[Hook, str], mode: Ge
 def test_a_flood_starts_one_loop(model: StandIn, tmp_path: Path) -> None:
     key = hook_key(tmp_path)
     answers: list[str] = []
-    with hooked(tmp_path, model, loop(2)) as hook:
+    with hooked(tmp_path, model, loop(8)) as hook:
 
         def send() -> None:
             for _ in range(50):
