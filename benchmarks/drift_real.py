@@ -104,7 +104,7 @@ def _years_of_users(path: Path) -> dict[int, pd.DataFrame]:
             _write(Path(folder) / str(year), str(year), rows)
         tables, _ = read_years(find_years(Path(folder)))
     features = build_features(tables.validate(), "dispatch")
-    return {int(year): rows.reset_index(drop=True) for year, rows in features.groupby("year")}
+    return {int(str(year)): rows.reset_index(drop=True) for year, rows in features.groupby("year")}
 
 
 def _write(folder: Path, year: str, rows: pd.DataFrame) -> None:

@@ -18,12 +18,15 @@ from accidents.monitoring.decision import decide
 from accidents.monitoring.drift import measure_drift
 from accidents.monitoring.measurements import Champion, Decision, Measurements, WindowFacts
 from accidents.monitoring.performance import measure_performance
-from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.policy import DriftPolicy, MonitorSettings
 from accidents.reading import read_years
 from accidents.sources.sample import write_sample
 from accidents.sources.sample.drift import LOCKDOWN_MONTHS
 
 POLICY = MonitorSettings()
+MONTHS, SUNNY = "months", "months without weather"  # rows of quiet windows that are of one month each
+_IGNORING = DriftPolicy(ignore=(*POLICY.drift.ignore, "weather", "surface"))
+POLICIES = {SUNNY: POLICY.model_copy(update={"drift": _IGNORING})}
 LEARNT, WATCHED = 2021, 2022
 CHAMPION = Champion(name="m", version="1", digest="d", stage="dispatch", synthetic=True,
                     learnt_until=f"{LEARNT}-12", years=(LEARNT, WATCHED))  # fmt: skip
@@ -41,19 +44,20 @@ class Watched:
         """The rows with the champion's probabilities."""
         return rows.assign(p_severe=self.model.predict_proba(rows))
 
-    def verdict(self, window: pd.DataFrame, validator: Any) -> Decision:
+    def verdict(self, window: pd.DataFrame, validator: Any, row: str = "none") -> Decision:
         """The decision about a window of labelled accidents, on its own, without a history."""
+        policy = POLICIES.get(row, POLICY)
         drift, _ = measure_drift(
-            validator, window, self.reference, self.holdout, kinds(), POLICY.drift, None, True, page=False
+            validator, window, self.reference, self.holdout, kinds(), policy.drift, None, True, page=False
         )
         performance = (
-            measure_performance(window, self.holdout, POLICY.performance, 0.2, 100, 7)
-            if len(window) >= POLICY.min_labels
+            measure_performance(window, self.holdout, policy.performance, 0.2, 100, 7)
+            if len(window) >= policy.min_labels
             else None
         )
         facts = WindowFacts(source="", from_log=False, rows=len(window), labelled=len(window))
         now = Measurements(champion=CHAMPION, window=facts, drift=drift, performance=performance)
-        return decide(now, [], POLICY, datetime.now(UTC))
+        return decide(now, [], policy, datetime.now(UTC))
 
 
 def kinds() -> dict[str, list[str]]:
@@ -101,9 +105,22 @@ def watched(accidents: int) -> Watched:
     )
 
 
-def pool(drift: str, accidents: int) -> pd.DataFrame:
-    """Accidents of 2022 that windows are drawn from, none of them in the holdout; changed months alone."""
-    rows = year(WATCHED, accidents, drift).iloc[1::2]
-    if drift == "lockdown":
+def pool(row: str, accidents: int) -> pd.DataFrame:
+    """Accidents of 2022 that windows are drawn from: the half that is not in the holdout.
+
+    Of a lockdown all accidents of its months: half of them are gone, and those left are numbered anew, so
+    some were in the holdout of the quiet year.
+    """
+    if row == "lockdown":
+        rows = year(WATCHED, accidents, row)
         rows = rows[rows["month"].isin(LOCKDOWN_MONTHS)]
+    else:
+        rows = year(WATCHED, accidents, "none" if row in (MONTHS, SUNNY) else row).iloc[1::2]
     return watched(accidents).scored(rows).reset_index(drop=True)
+
+
+def draw_window(rows: pd.DataFrame, row: str, size: int, seed: int) -> pd.DataFrame:
+    """A window of at most so many accidents; of one month if the row says so, one after the other."""
+    if row in (MONTHS, SUNNY):
+        rows = rows[rows["month"] == seed % 12 + 1]
+    return rows.sample(min(size, len(rows)), random_state=seed).reset_index(drop=True)

@@ -10,15 +10,13 @@ from zenml import step
 from accidents.bundle import write_bundle
 from accidents.comparison import learnt_from
 from accidents.model import Model
+from accidents.monitoring.reference import latest_learnt, promised
 from accidents.reports.card import model_card
 from accidents.results import Results
 from accidents.settings import Params
 from accidents.versioning import code_version
 from steps import registry
 from steps.folder import Folder
-
-REFERENCE_ROWS = 20_000  # enough for drift tests by feature within a month, small enough to carry along
-HOLDOUT_ROWS = 10_000
 
 
 @step
@@ -35,7 +33,7 @@ def build_bundle(
 ) -> Annotated[Folder, "bundle"]:
     """Put model, facts, reference and card together; the same inputs give the same bytes."""
     trained, judged = Model.load(model.path), Results.from_dict(results)
-    sample = train_rows.sample(min(REFERENCE_ROWS, len(train_rows)), random_state=params.seed).sort_index()
+    sample = latest_learnt(train_rows, calibration_rows, params.seed)
     facts = {
         "name": registry.model_name(params.stage),
         "stage": params.stage,
@@ -53,7 +51,6 @@ def build_bundle(
     }
     folder = Path(tempfile.mkdtemp(prefix="bundle-")) / "bundle"
     reference = sample.assign(p_severe=trained.predict_proba(sample))
-    promised = test_rows[["year", "month", "severe"]].assign(p_severe=test_predictions["model"].to_numpy())
-    holdout = promised.sample(min(HOLDOUT_ROWS, len(promised)), random_state=params.seed).sort_index()
+    holdout = promised(test_rows, test_predictions["model"], params.seed)
     write_bundle(folder, trained, facts, reference, model_card(facts, judged), holdout)
     return Folder(folder)

@@ -22,11 +22,13 @@ class DriftPolicy(_Strict):
     """When drift counts. How far a feature must move is a setting of the stack's data validator.
 
     `features`: so many drifted ones. `missing`: change of the share of accidents that do not state a feature.
+    `ignore`: by default the commune, of which there are thousands, a few accidents each; the département and
+    the coordinates tell of places.
     """
 
     features: int = Field(default=1, ge=1)
     missing: float = Field(default=0.1, gt=0, le=1)
-    ignore: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ("commune",)
 
     @field_validator("ignore")
     @classmethod

@@ -1,0 +1,93 @@
+"""`--pipeline monitor --replay YEARS`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accidents.errors import SettingsError
+from accidents.settings import Params
+from commands.project import ROOT, console, on_stack
+from commands.train import raw_data
+from stacks.definition import read_stack
+
+if TYPE_CHECKING:
+    from accidents.monitoring.replay_records import Replay
+
+FOLDER = ROOT / "reports" / "replay"
+
+
+def replay(params: Params, stack: str, config: Path | None, years: Sequence[int]) -> None:
+    """Check everything, have the data, walk through the years, show what would have been decided.
+
+    `years` are also those of `params.data`.
+    """
+    from accidents.monitoring.replay import check_years
+    from pipelines.config import load_config
+
+    started = time.monotonic()
+    options = load_config("replay", stack, ROOT / "configs", config).options()
+    check_years(years)
+    if "data_validator" not in read_stack(stack).components:
+        raise SettingsError(
+            f"A replay needs a data validator to find drift, and stack {stack} has none: use --stack local."
+        )
+    raw_version = raw_data(params)
+    on_stack(stack)
+    from pipelines.replay import replay as pipeline
+
+    run: Any = pipeline.with_options(**options)(params=params, raw_version=raw_version)
+    _export(run, FOLDER)
+    _show(FOLDER, stack, time.monotonic() - started)
+
+
+def _export(run: Any, folder: Path) -> None:
+    """Put the run's files into `folder`, whole or not at all; those of an earlier replay are replaced."""
+    made = run.steps["replay_months"].outputs["replay"][0].load()
+    part = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(part, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(made.path, part)
+    shutil.rmtree(made.path)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(part, folder)
+
+
+def _show(folder: Path, stack: str, seconds: float) -> None:
+    """Print what was decided how often, the trainings, and where the files are."""
+    from accidents.monitoring.replay_records import Replay
+
+    found = Replay.model_validate_json((folder / "replay.json").read_text(encoding="utf-8"))
+    for line in [*_lines(found), f"Picture: reports/{folder.name}/replay.png; beside it report.html, "
+                 "replay.csv, replay.json", f"{seconds:.0f} s on stack {stack}."]:  # fmt: skip
+        console.print(line, highlight=False, markup=False)
+
+
+def _lines(found: Replay) -> list[str]:
+    from accidents.monitoring.measurements import ACTIONS
+
+    what = "the synthetic sample" if found.synthetic else found.source
+    months = [record for record in found.records if record.window == "month"]
+    decided = Counter(record.action for record in months)
+    kinds = Counter(kind for record in months for kind in record.firing)
+    trained, serving = len(found.trainings), sum(training.serves for training in found.trainings)
+    first = found.trainings[0]
+    lines = [
+        f"\n{found.years[0]} to {found.years[-1]} of {what}, replayed",
+        f"First model: trained in {first.month} on {', '.join(map(str, first.years))}; "
+        f"{len(months)} months watched since.",
+        "Months: " + ", ".join(f"{decided[action]} {action}" for action in ACTIONS) + ".",
+        "Found in months: "
+        + (", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in kinds.most_common()) or "nothing")
+        + ".",
+        f"{trained} models trained, {serving} of them became champion.",
+    ]
+    if found.never_labelled:
+        never = ", ".join(map(str, found.never_labelled))
+        lines.append(f"Without a whole year of labels, so never learnt from: {never}.")
+    return lines

@@ -1,0 +1,21 @@
+"""Replay: the monitor's decisions over past years, as if these were only now arriving."""
+
+from __future__ import annotations
+
+from zenml import pipeline
+from zenml.enums import ExecutionMode
+
+from accidents.settings import Params
+from pipelines.progress import step_started
+from pipelines.train import CACHE
+from steps.build_features import build_features
+from steps.load_data import load_data
+from steps.replay_months import replay_months
+
+
+@pipeline(name="replay", cache_policy=CACHE, on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
+def replay(params: Params, raw_version: str) -> None:
+    """Nothing is registered, promoted or written into the history; `raw_version` as in `train`."""
+    tables, _, data_facts = load_data(params.data, raw_version)
+    rows = build_features(tables, params.stage)
+    replay_months(rows, data_facts, params)

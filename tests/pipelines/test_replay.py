@@ -1,0 +1,85 @@
+"""A replay as people run it: the tests of this file run in order, on one project."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.pipelines.conftest import Project
+
+pytestmark = pytest.mark.slow
+
+FILES = {"replay.json", "replay.csv", "replay.png", "report.html"}
+
+
+def folder(project: Project) -> Path:
+    return project.folder / "reports" / "replay"
+
+
+def test_what_cannot_be_replayed_is_refused_before_anything_runs(project: Project) -> None:
+    refused = [
+        (("--replay", "2022"), "nothing to watch"),
+        (("--replay", "2019-2022", "--stack", "bare"), "data validator"),
+        (("--replay", "autumn"), "not a list of years"),
+    ]
+    for words, message in refused:
+        done = project("--pipeline", "monitor", *words, check=False)
+        assert done.returncode == 1, words
+        assert message in done.stderr.replace("\n", " "), words
+        assert "Traceback" not in done.stderr
+    assert not folder(project).exists()
+    assert not (project.folder / "data" / "sources").exists()
+
+
+def test_past_years_are_walked_through_month_by_month(project: Project) -> None:
+    done = project("--pipeline", "monitor", "--replay", "2019-2022")
+    assert {path.name for path in folder(project).iterdir()} == FILES
+    found = json.loads((folder(project) / "replay.json").read_text(encoding="utf-8"))
+    assert found["synthetic"] is True
+    table = pd.read_csv(folder(project) / "replay.csv")
+    months, years = (table[table["window"] == window] for window in ("month", "year"))
+    # The labels of 2019 came in in November 2020: from December 2020 on there is somebody to watch.
+    assert months["month"].iloc[[0, -1]].tolist() == ["2020-12", "2022-12"]
+    assert len(months) == 25
+    assert list(zip(years["month"], years["of"], years["action"], strict=True)) == [
+        ("2021-11", "2020", "retrain"),
+        ("2022-10", "2021", "retrain"),
+    ]
+    assert [training["years"] for training in found["trainings"]] == [
+        [2019],
+        [2019, 2020],
+        [2019, 2020, 2021],
+    ]
+    assert months.loc[months["month"] < "2022", "roc_auc_value"].notna().all()
+    assert (months["month"] < "2022").sum() == 13
+    assert months.loc[months["month"] >= "2022", "roc_auc_value"].isna().all()
+    assert "2019 to 2022 of the synthetic sample, replayed" in done.stdout
+    assert "25 months watched" in done.stdout
+
+
+def test_it_leaves_nothing_in_the_registry_or_the_history(project: Project) -> None:
+    done = project("--pipeline", "inference", "--input", "2022", check=False)
+    assert "no champion yet" in done.stderr
+    assert not list(project.folder.glob("**/predictions.db"))
+
+
+def test_a_replay_that_fails_leaves_the_one_before_alone(project: Project) -> None:
+    before = (folder(project) / "replay.json").read_bytes()
+    (project.folder / "nothing").mkdir()
+    done = project("--pipeline", "monitor", "--replay", "2019-2022", "--source", "nothing", check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert (folder(project) / "replay.json").read_bytes() == before
+
+
+def test_the_picture_shows_in_the_dashboard(project: Project) -> None:
+    printed = project.python(
+        """
+from zenml.client import Client
+run = Client().list_pipeline_runs(pipeline="replay", status="completed", sort_by="desc:created").items[0]
+made = run.steps["replay_months"].outputs["replay"][0]
+print(*(one.uri.rsplit("/", 1)[-1] for one in made.visualizations))
+"""
+    )
+    assert {"replay.png", "report.html"} <= set(printed.split())
