@@ -236,7 +236,8 @@ def _run_tests(
         kind = ColumnType.Numerical if column.kind == "number" else ColumnType.Categorical
         before, now = reference[column.name].dropna(), current[column.name].dropna()
         test = tests[column.name]
-        found = get_stattest(before, now, kind, test.method)(before, now, kind, test.threshold)
+        with _quiet():
+            found = get_stattest(before, now, kind, test.method)(before, now, kind, test.threshold)
         statistics[column.name] = float(found.drift_score)
     return statistics, ""
 
@@ -313,7 +314,8 @@ def _refuse(**arguments: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Constant columns make NumPy warn of correlations that are not defined; nobody here can act on that."""
+    """Constant columns make NumPy warn of correlations that are not defined, ties make SciPy choose another
+    way to the same p-value; nobody here can act on that."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         yield
