@@ -86,8 +86,10 @@ def join_rare(frames: Sequence[pd.DataFrame], columns: Sequence[Column], most: i
 
 def _tidy_column(values: pd.Series, column: Column, which: str) -> pd.Series:
     if column.kind == "category":
-        labels = {value: _label(value) for value in values.dropna().unique()}
-        return values.astype(object).map(labels).astype(object).where(values.notna(), np.nan)
+        # Each label is made once: a hundred thousand rows hold few of them. Code -1 is the NaN at the end.
+        codes, known = pd.factorize(values)
+        labels = np.array([*map(_label, known), np.nan], dtype=object)
+        return pd.Series(labels[codes], index=values.index, dtype=object)
     try:
         numbers = pd.to_numeric(values).to_numpy(dtype="float64", na_value=np.nan)
     except (TypeError, ValueError) as error:

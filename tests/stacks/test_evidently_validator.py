@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from zenml.enums import StackComponentType
 
+from stacks.components.declared_columns import Column, tidy
 from stacks.components.drift_tests import chi2_p_value
 from stacks.components.evidently_flavor import EvidentlyModernConfig, EvidentlyModernFlavor
 from stacks.components.evidently_validator import EvidentlyModernValidator
@@ -196,6 +197,24 @@ def test_nullable_codes_text_and_infinities_are_taken() -> None:
     result = validator().data_validation(current, reference, **COLUMNS)
     assert result.drifted_columns == ()
     assert result.column("age").missing_current > reference["age"].isna().mean() - 0.05
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        pd.Series([7.0, np.nan, 1.5, 7.0], dtype="float32"),
+        pd.Series([7, None, 1.5, 7], dtype=object),
+        pd.Series(["7", None, "1.5", "7"], dtype="string"),
+        pd.Series(["7", None, "1.5", "7"], dtype="category"),
+        pd.Series([7.0, np.nan, 1.5, 7.0], index=[9, 9, 4, 1]),
+    ],
+    ids=["float32", "object", "string", "category", "index"],
+)
+def test_codes_become_labels_and_missing_ones_stay_missing(codes: pd.Series) -> None:
+    made = tidy(pd.DataFrame({"light": codes}), [Column("light", "category")], "current")["light"]
+    assert made.dropna().tolist() == ["7", "1.5", "7"]
+    assert made.isna().tolist() == [False, True, False, False]
+    assert made.index.equals(codes.index)
 
 
 def test_summary_is_json_and_frozen() -> None:
