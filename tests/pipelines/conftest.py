@@ -59,7 +59,7 @@ class Project:
     def shell(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Any command in the project's folder."""
         done = subprocess.run(
-            words, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=280
+            words, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=600
         )
         if check and done.returncode:
             pytest.fail(

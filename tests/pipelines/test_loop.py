@@ -30,7 +30,8 @@ from tests.monitor_traffic import log_predictions
 from tests.monitoring.servers import free_addresses, needs_programs, until, watching
 from tests.pipelines.conftest import Project
 
-pytestmark = [pytest.mark.slow, pytest.mark.server]
+# A loop is several commands of a minute each, on a machine that may have other work.
+pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(900)]
 NAME = "accident-severity-dispatch"
 
 
@@ -208,7 +209,7 @@ def test_a_version_that_goes_wrong_in_its_first_hour_is_taken_back(project: Proj
     wait_for(project, "verify", "started", loop, begun)
     assert served_version(project) == "3"
     daemon(project).kill()
-    said, _ = loop.communicate(timeout=240)
+    said, _ = loop.communicate(timeout=600)
     assert "Version 3 is taken back: " in said
     assert stages(project, begun)[-3:] == [
         ("verify", "failed"), ("rollback", "started"), ("rollback", "ok"),
@@ -279,7 +280,7 @@ def test_mlflow_gone_in_the_middle_of_a_retraining(project: Project) -> None:
     kept = mlflow.with_suffix(".kept")
     mlflow.rename(kept)
     mlflow.mkdir()  # nothing can be opened there
-    said, _ = loop.communicate(timeout=240)
+    said, _ = loop.communicate(timeout=600)
     assert loop.returncode == 1
     assert "The retraining failed" in said.replace("\n", " ")
     assert "Traceback" not in said

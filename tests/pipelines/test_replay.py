@@ -8,7 +8,7 @@ import pytest
 
 from tests.pipelines.conftest import Project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 FILES = {"replay.json", "replay.csv", "replay.png", "report.html"}
 
