@@ -95,7 +95,7 @@ print(services(active_deployer())[0].prediction_url)
 
 
 def wait_for(project: Project, stage: str, outcome: str, process: subprocess.Popen[str], after: int) -> None:
-    for _ in range(1_200):
+    for _ in range(6_000):
         if (stage, outcome) in stages(project, after):
             return
         if process.poll() is not None:
@@ -353,7 +353,7 @@ def _mend(file: Path) -> None:
 
 
 def _until(true: Callable[[], bool]) -> None:
-    for _ in range(1_200):
+    for _ in range(6_000):
         try:
             if true():
                 return
