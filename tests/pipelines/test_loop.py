@@ -371,7 +371,8 @@ def test_an_alert_starts_the_loop_which_mends_the_endpoint(
     starts the loop, and this deploys the champion again: nobody does anything."""
     key = re.search(r"acc_\S+", project("--new-key", "--hook", "--name", "alertmanager").stdout)
     assert key
-    (api,) = free_addresses(1)
+    api, *ports = free_addresses(4)
+    _fix_ports(project, ports)  # the API knows the model server by its address: it must come back there
     project.environment["ACCIDENTS_PORT"] = api.rpartition(":")[2]
     project("--serve", "--detach")
     begun = len(events(project))
@@ -386,6 +387,16 @@ def test_an_alert_starts_the_loop_which_mends_the_endpoint(
     assert looked.detail["reason"] == "alert"
     assert "should be served and is not" in (project.folder / ".serving" / "loop.log").read_text()
     project("--stop")
+
+
+def _fix_ports(project: Project, addresses: list[str]) -> None:
+    stack = project.folder / "stacks" / "local.yaml"
+    text = stack.read_text(encoding="utf-8")
+    for name, address in zip(("http_port", "grpc_port", "metrics_port"), addresses, strict=True):
+        text = text.replace(f"{name}: 0", f"{name}: {address.rpartition(':')[2]}")
+    stack.write_text(text, encoding="utf-8")
+    project("--stop")
+    project("--pipeline", "deploy")
 
 
 METRICS_PORT = """
