@@ -6,6 +6,7 @@
     reference.parquet  the sample of training rows that drift is measured against
     holdout.parquet    labels and probabilities of test rows: what the model promised (none before 0.3)
     model_card.md      the model card
+    questions.json     what can be asked, with typical answers (none before 0.4)
     manifest.json      the SHA-256 of every other file
 
 Loading and predicting need neither pandas nor scikit-learn.
@@ -19,6 +20,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ from accidents.bands import DEFAULT_BANDS, check_bands
 from accidents.errors import BundleError
 from accidents.features.declared import Feature, features_of
 from accidents.model import Model
+from accidents.questions import Questions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +75,11 @@ class Bundle:
         """Lower edge of P(severe) of each band; bundles of before 0.2 have none of their own."""
         return check_bands(self.facts.get("bands", DEFAULT_BANDS))
 
+    @cached_property
+    def questions(self) -> Questions:
+        """What can be asked about an accident."""
+        return Questions.read(self.folder, self.features)
+
     def predict(self, matrix: np.ndarray) -> np.ndarray:
         """P(severe) of each row of a float32 matrix [n, len(features)]; missing is NaN."""
         return self.model.predict_matrix(matrix)
@@ -107,6 +115,8 @@ def write_bundle(
     _write_json(part / "bundle.json", {"format": FORMAT, **facts, "features": names})
     _write_json(part / "features.json", [_declaration(feature) for feature in features])
     reference.to_parquet(part / "reference.parquet", index=False)
+    known = reference[names].to_numpy(dtype=np.float32)
+    Questions.draw(model.predict_matrix, known, str(facts["stage"])).write(part)
     if holdout is not None:
         holdout.to_parquet(part / HOLDOUT, index=False)
     (part / "model_card.md").write_text(card, encoding="utf-8")

@@ -1,7 +1,7 @@
 """Why the model gives an accident its risk, in short phrases.
 
 SHAP values of the model's columns are summed into what people understand: all that is known of the place is
-one reason, and what is not stated together (the types of the vehicles, say) is one reason.
+one reason. What is not known is no reason for a person; accidents/questions.py tells what to ask.
 """
 
 from __future__ import annotations
@@ -14,23 +14,6 @@ from accidents.words import phrase, sentence, word
 
 PLACE = "place"
 SIZES = "lightest_and_heaviest"
-# Features that are mostly unknown together; if all of a family are, they are one reason.
-FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "vehicle_types": (
-        "bicycles", "mopeds", "motorcycles", "cars", "vans", "lorries", "public_transport", "machines",
-        "lightest", "heaviest",
-    ),
-    "fixed_obstacles": (
-        "hit_parked", "hit_tree", "hit_barrier", "hit_wall", "hit_post", "hit_kerb", "hit_ditch", "hit_other",
-        "left_road", "obstacle_of_lightest", "obstacle_of_heaviest",
-    ),
-    "moving_obstacles": ("hit_vehicle", "hit_animal", "hit_train", "hit_nothing"),
-    "impacts": (
-        "front_impacts", "rear_impacts", "side_impacts", "rollovers", "no_impacts",
-        "impact_of_lightest", "impact_of_heaviest",
-    ),
-    "ages": ("oldest", "youngest", "oldest_pedestrian", "youngest_driver", "oldest_driver"),
-}  # fmt: skip
 
 _GROUPS = {
     **dict.fromkeys(("latitude", "longitude", "department", "commune"), PLACE),
@@ -45,8 +28,8 @@ class Reason:
 
     Attributes
     ----------
-    feature : a feature's name, or that of a group: "place", "lightest_and_heaviest" or one of `FAMILIES`.
-    value : the feature's value; None if it is not known, and for a group.
+    feature : a feature's name, or that of a group: "place" or "lightest_and_heaviest".
+    value : the feature's value; None for a group.
     text : a short phrase.
     weight : log-odds before calibration; above 0 it raises the risk.
     """
@@ -62,17 +45,17 @@ class Reason:
 
 
 def top_reasons(
-    accident_features: Mapping[str, float],
+    features: Mapping[str, float],
     columns: Sequence[str],
     contributions: Sequence[float],
     count: int = 5,
     language: str = "en",
 ) -> list[Reason]:
-    """The reasons that weigh most, the heaviest first; none that weighs nothing.
+    """What is known and weighs most, the heaviest first; nothing that weighs nothing.
 
     Parameters
     ----------
-    accident_features : what `build_one` gives; a missing or NaN value is not known.
+    features : what `build_one` gives; a missing or NaN value is not known.
     columns : names of the model's columns, c of them.
     contributions : their SHAP values; a (c + 1)-th, the expected score, is no reason.
     language : "en" or "fr"; another one raises SettingsError.
@@ -81,15 +64,16 @@ def top_reasons(
     """
     if len(contributions) - len(columns) not in (0, 1):
         raise ValueError(f"{len(columns)} columns and {len(contributions)} contributions do not fit")
-    weights = _weights(accident_features, columns, contributions)
-    heaviest = sorted(weights.items(), key=lambda group: -abs(group[1]))[:count]
-    return [_reason(name, accident_features, weight, language) for name, weight in heaviest if weight]
+    weights = _weights(features, columns, contributions)
+    known = ((name, weight) for name, weight in weights.items() if weight and _is_known(name, features))
+    heaviest = sorted(known, key=lambda group: -abs(group[1]))[:count]
+    return [_reason(name, features, weight, language) for name, weight in heaviest]
 
 
 def _weights(
     features: Mapping[str, float], columns: Sequence[str], contributions: Sequence[float]
 ) -> dict[str, float]:
-    groups = _GROUPS | _unknown_families(features)
+    groups = dict(_GROUPS)
     if features.get("pedestrians") == 0:
         groups["oldest_pedestrian"] = "pedestrian"  # there is none, so no age is missing
     weights: dict[str, float] = {}
@@ -99,14 +83,12 @@ def _weights(
     return weights
 
 
-def _unknown_families(features: Mapping[str, float]) -> dict[str, str]:
-    """Members of the families of which nothing is known, and their family's name."""
-    unknown = (
-        (family, members)
-        for family, members in FAMILIES.items()
-        if all(_value(features, member) is None for member in members)
-    )
-    return {member: family for family, members in unknown for member in members}
+def _is_known(name: str, features: Mapping[str, float]) -> bool:
+    """Whether anything of a feature or a place is known, and both of the two vehicles."""
+    if name == SIZES:
+        return all(_value(features, size) is not None for size in ("lightest", "heaviest"))
+    members = [feature for feature, group in _GROUPS.items() if group == name] or [name]
+    return any(_value(features, member) is not None for member in members)
 
 
 def _value(features: Mapping[str, float], name: str) -> float | None:
@@ -119,18 +101,16 @@ def _reason(name: str, features: Mapping[str, float], weight: float, language: s
         return Reason(name, None, _place(features, language), weight)
     if name == SIZES:
         return Reason(name, None, _sizes(features, language), weight)
-    value = _value(features, name)
+    value = float(features[name])
     return Reason(name, value, phrase(name, value, language), weight)
 
 
 def _place(features: Mapping[str, float], language: str) -> str:
     number = _value(features, "department")
     known_as = None if number is None else word("department", _insee(number), language)
-    if known_as is not None:
-        return sentence("named_place", language, word=known_as)
-    if all(_value(features, name) is None for name in ("latitude", "longitude", "commune", "department")):
-        return phrase(PLACE, None, language)
-    return sentence("place", language)
+    if known_as is None:
+        return sentence("place", language)
+    return sentence("named_place", language, word=known_as)
 
 
 def _insee(number: float) -> str:
@@ -139,9 +119,7 @@ def _insee(number: float) -> str:
 
 
 def _sizes(features: Mapping[str, float], language: str) -> str:
-    lightest, heaviest = (_value(features, name) for name in ("lightest", "heaviest"))
-    if lightest is None or heaviest is None:
-        return phrase(SIZES, None, language)
+    lightest, heaviest = features["lightest"], features["heaviest"]
     only = "only_vehicle" if features.get("vehicles") == 1 else "same_vehicles"
     classes = {
         "lightest": str(word("mass", lightest, language)),

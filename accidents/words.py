@@ -30,11 +30,9 @@ def word(column: str, code: float | str, language: str = "en") -> str | None:
     return _codes(language).get(column, {}).get(_text(code))
 
 
-def phrase(feature: str, value: float | None, language: str = "en") -> str:
-    """What a feature of this value says; `value` is a number or a code, None if not known."""
+def phrase(feature: str, value: float, language: str = "en") -> str:
+    """What a feature of this value says; `value` is a number or a code."""
     called, pattern = label(feature, language), _pattern(feature, value, language)
-    if value is None:
-        return pattern or sentence("unknown", language, label=called, ending=_ending(feature, language))
     known_as = word(CODED[feature], value, language) if feature in CODED else None
     gaps = {"label": called, "n": _text(value), "next": _text(value + 1), "word": known_as or ""}
     if feature in CODED and known_as is None:
@@ -47,10 +45,15 @@ def sentence(name: str, language: str = "en", **gaps: str) -> str:
     return str(_document(language)["sentences"][name]).format(**gaps)
 
 
+def question(name: str, language: str = "en") -> str:
+    """How something that is not known is asked for: "the speed limit"."""
+    return str(_document(language)["questions"][name])
+
+
 def words(language: str = "en") -> dict[str, Any]:
     """All that a form or a page needs to speak a language; ready for JSON.
 
-    `labels`: name -> text, for features, form fields and groups of reasons. `codes`: column -> code -> word.
+    `labels`: name -> text, for features and form fields. `codes`: column -> code -> word.
     `retired`: column -> codes that are still read but that a form should no longer offer.
     Raises SettingsError for an unknown language.
     """
@@ -91,21 +94,15 @@ def _retired() -> dict[str, list[str]]:
     }
 
 
-def _pattern(feature: str, value: float | None, language: str) -> str | None:
+def _pattern(feature: str, value: float, language: str) -> str | None:
     """The phrase for a value, its gaps not filled in; None where there is none of its own."""
     found: str | dict[str, str] | None = _document(language)["phrases"].get(feature)
     if not isinstance(found, dict):
-        return None if value is None else found
-    if value is None:
-        return found.get("unknown")
+        return found
     if feature in CODED:
         return found.get(_text(value), found.get("any"))
     kind = "none" if value == 0 else "one" if value == 1 else "many"
     return found.get(kind, found.get("many"))
-
-
-def _ending(feature: str, language: str) -> str:
-    return str(_document(language)["endings"].get(feature, ""))
 
 
 def _text(number: float | str) -> str:

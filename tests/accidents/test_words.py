@@ -12,12 +12,12 @@ import yaml
 from accidents import codes
 from accidents.errors import SettingsError
 from accidents.features import FEATURES
-from accidents.reasons import FAMILIES, PLACE, SIZES
+from accidents.questions import TOGETHER, asking
 from accidents.words import CODED, LANGUAGES, label, phrase, word, words
 
 both = pytest.mark.parametrize("language", LANGUAGES)
 NAMES = {feature.name for feature in FEATURES}
-GROUPS = {PLACE, SIZES, *FAMILIES}
+QUESTIONS = {*TOGETHER, *(NAMES - {member for members in TOGETHER.values() for member in members})}
 FORM = {
     "time",
     "category",
@@ -40,8 +40,8 @@ def document(language: str) -> dict[str, Any]:
 
 
 @both
-def test_every_feature_group_and_form_field_has_a_label(language: str):
-    assert set(words(language)["labels"]) == NAMES | GROUPS | FORM
+def test_every_feature_and_form_field_has_a_label(language: str):
+    assert set(words(language)["labels"]) == NAMES | FORM
     assert all(text.strip() for text in words(language)["labels"].values())
 
 
@@ -91,7 +91,7 @@ def test_both_files_have_the_same_keys_and_none_in_vain():
     assert english["phrases"].keys() <= NAMES
     assert english["codes"].keys() <= french["codes"].keys()
     assert english["labels"].keys() <= french["labels"].keys()
-    assert french["endings"].keys() <= french["labels"].keys()
+    assert set(english["questions"]) == set(french["questions"]) == QUESTIONS
 
 
 @both
@@ -106,7 +106,7 @@ def test_forms_of_phrases_are_ones_that_can_be_chosen(language: str):
         if isinstance(forms, dict):
             published = set(words(language)["codes"][CODED[feature]]) if feature in CODED else set()
             chosen = published | {"any"} if published else {"none", "one", "many"}
-            assert forms.keys() <= chosen | {"unknown"}, feature
+            assert forms.keys() <= chosen, feature
             assert not published or "any" in forms or published <= forms.keys(), feature
 
 
@@ -115,14 +115,12 @@ def test_forms_of_phrases_are_ones_that_can_be_chosen(language: str):
     [
         ("pedestrian", 1, "a pedestrian is hit", "un piéton est heurté"),
         ("pedestrian", 0, "no pedestrian", "aucun piéton heurté"),
-        ("pedestrian", None, "not stated whether a pedestrian is hit", "présence d'un piéton non renseignée"),
         ("speed_limit", 80, "speed limit 80 km/h", "vitesse limitée à 80 km/h"),
         ("light", 3, "night, no street lighting", "nuit sans éclairage public"),
         ("motorcycles", 2, "2 motorcycles", "2 motos"),
         ("motorcycles", 0, "no motorcycle", "aucune moto"),
         ("vehicles", 1, "a single vehicle", "un seul véhicule"),
         ("vehicles", 3.0, "3 vehicles", "3 véhicules"),
-        ("weather", None, "weather not stated", "météo non renseignée"),
         ("weather", 1, "normal weather", "météo normale"),
         ("weather", 42, "weather: 42", "météo\u00a0: 42"),
         ("hour", 23, "between 23:00 and 24:00", "entre 23 h et 24 h"),
@@ -134,9 +132,18 @@ def test_forms_of_phrases_are_ones_that_can_be_chosen(language: str):
          "obstacle fixe heurté par le véhicule le plus léger\u00a0: arbre"),
     ],
 )  # fmt: skip
-def test_phrases(feature: str, value: float | None, english: str, french: str):
+def test_phrases(feature: str, value: float, english: str, french: str):
     assert phrase(feature, value) == english
     assert phrase(feature, value, "fr") == french
+
+
+def test_what_to_ask_is_a_sentence_of_its_own():
+    assert asking("speed_limit", 0.0712) == (
+        "asking for the speed limit would help most: on average it moves the probability by 7 points"
+    )
+    assert asking("place", 0.02, "fr") == (
+        "demander le lieu aiderait le plus\u00a0: la probabilité bougerait en moyenne de 2 points"
+    )
 
 
 @both
