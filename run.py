@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 import sys
-import traceback
+from collections.abc import Mapping
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+# Nothing heavy up here: `--help` answers at once, and a command loads what it needs.
 from accidents.errors import AccidentsError, BusyError, SettingsError
-from accidents.settings import load_params
 from commands.project import ROOT
-from stacks.definition import read_stack
-from stacks.environment import prepare_environment
 from stacks.errors import StackError
+
+if TYPE_CHECKING:
+    from accidents.settings import Params
 
 HELP = """Learn from road-accident files how likely someone is killed or hospitalised, and serve it.
 
@@ -234,36 +236,37 @@ def main(
     }
     if replay is not None:
         given["data.years"] = parse_years(replay, "--replay")
-    settings = load_params(params, {key: value for key, value in given.items() if value is not None})
-    read_stack(stack)
+    settings = partial(_params, params, given)
+    _prepare(stack)
     if pipeline is Pipeline.train:
         from commands.train import train
 
-        train(settings, stack, config, cache)
+        train(settings(), stack, config, cache)
     elif pipeline is Pipeline.deploy:
         from commands.deploy import deploy
 
-        deploy(settings, stack, config, version)
+        deploy(settings(), stack, config, version)
     elif pipeline is Pipeline.inference:
         from commands.inference import inference
 
-        inference(settings, stack, config, str(input), output, version, reasons.value)
+        inference(settings(), stack, config, str(input), output, version, reasons.value)
     elif watching and replay is not None:
         from commands.replay import replay as replay_years
 
-        replay_years(settings, stack, config, list(settings.data.years))
+        asked = settings()
+        replay_years(asked, stack, config, list(asked.data.years))
     elif watching and every is not None:
         from commands.monitor import monitor_every
 
-        monitor_every(settings, stack, config, source, not decide_only, every)
+        monitor_every(settings(), stack, config, source, not decide_only, every)
     elif watching:
         from commands.monitor import monitor
 
-        monitor(settings, stack, config, input, source, not decide_only, reason)
+        monitor(settings(), stack, config, input, source, not decide_only, reason)
     elif serve:
         from commands.api import serve_api
 
-        serve_api(settings, stack, detach)
+        serve_api(settings(), stack, detach)
     elif stop:
         from commands.api import stop_serving
 
@@ -283,7 +286,23 @@ def main(
     else:
         from commands.champion import change_champion
 
-        change_champion(settings, stack, promote)
+        change_champion(settings(), stack, promote)
+
+
+def _prepare(stack: str) -> None:
+    """Set the environment, before anything imports ZenML, and refuse a stack that there is no file for."""
+    from stacks.definition import read_stack
+    from stacks.environment import prepare_environment
+
+    prepare_environment(ROOT)
+    read_stack(stack)
+
+
+def _params(path: Path, given: Mapping[str, Any]) -> Params:
+    """params.yaml with what was given on the command line over it. Raises SettingsError."""
+    from accidents.settings import load_params
+
+    return load_params(path, {key: value for key, value in given.items() if value is not None})
 
 
 def parse_years(text: str, option: str = "--years") -> list[int]:
@@ -301,7 +320,6 @@ def parse_years(text: str, option: str = "--years") -> list[int]:
 
 def cli(words: list[str]) -> int:
     """Run the command line; 0 if it went well, 1 after an error told plainly, 75 if another loop runs."""
-    prepare_environment(ROOT)  # before anything imports ZenML
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     app.command(help=HELP)(main)
     try:
@@ -319,6 +337,8 @@ def cli(words: list[str]) -> int:
 
 def _unforeseen(error: Exception) -> str:
     """What a person needs of an error that nobody foresaw; where it came from goes into a file."""
+    import traceback
+
     file = ROOT / ".serving" / "error.log"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")

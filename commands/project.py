@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from urllib.request import Request
+
     from serving.api.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,8 +25,10 @@ def api_settings() -> Settings:
         return load_settings()
 
 
-def open_own(address: str | urllib.request.Request, timeout: float) -> Any:
+def open_own(address: str | Request, timeout: float) -> Any:
     """`urlopen` for servers of this machine, past any proxy."""
+    import urllib.request
+
     return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=timeout)
 
 

@@ -1,0 +1,33 @@
+"""How the command line starts: at once where nothing is to be computed, and plainly where it cannot."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+HEAVY = {"zenml", "mlflow", "evidently", "pandas", "numpy", "sklearn", "sqlalchemy", "pydantic"}
+
+
+def python(words: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True
+    )
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = f"import sys, run; run.cli(['--help']); print('loaded:', sorted({HEAVY} & sys.modules.keys()))"
+    done = python(["-c", code])
+    assert "Run this pipeline." in done.stdout
+    assert done.stdout.splitlines()[-1] == "loaded: []", done.stderr
+
+
+def test_a_store_that_cannot_be_read_is_told_plainly(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("store: [", encoding="utf-8")
+    done = python(["run.py", "--status"], ZENML_CONFIG_PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "is not ZenML's configuration any more" in done.stderr
+    assert "Traceback" not in done.stderr
