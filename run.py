@@ -64,6 +64,14 @@ class Reasons(StrEnum):
     none = "none"
 
 
+class Scope(StrEnum):
+    """What a key may do: serving/api/keys.py."""
+
+    predict = "predict"
+    label = "label"
+    correct = "correct"
+
+
 def main(
     pipeline: Annotated[Pipeline | None, typer.Option(help="Run this pipeline.")] = None,
     stack: Annotated[str, typer.Option(help="ZenML stack to run on: a file in stacks/.")] = "local",
@@ -141,6 +149,13 @@ def main(
     name: Annotated[
         str | None, typer.Option(help="With --new-key: whose key it is.", rich_help_panel=SERVING)
     ] = None,
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(
+            help="With --new-key: what it may do; again for more. Without: predict.",
+            rich_help_panel=SERVING,
+        ),
+    ] = None,
     revoke_key: Annotated[
         str | None, typer.Option(metavar="NAME", help="Make an API key useless.", rich_help_panel=SERVING)
     ] = None,
@@ -215,6 +230,7 @@ def main(
         "--output": output is not None and pipeline is not Pipeline.inference,
         "--detach": detach and not serve,
         "--name": name is not None and not new_key,
+        "--scope": bool(scope) and (not new_key or hook),
         "--hook": hook and not new_key and revoke_key is None,
     }
     for option in (option for option, wrong in misplaced.items() if wrong):
@@ -278,7 +294,7 @@ def main(
     elif new_key:
         from commands import keys
 
-        keys.new(name, hook)
+        keys.new(name, [one.value for one in scope or ()], hook)
     elif revoke_key is not None:
         from commands import keys
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,26 @@ if TYPE_CHECKING:
     from serving.api.keys import Keys
 
 
-def new(name: str | None, hook: bool = False) -> None:
-    """Make a key, for `name` or with the next free number as its name, and show it, this once."""
+def new(name: str | None, scopes: Sequence[str], hook: bool = False) -> None:
+    """Make a key, for `name` or with the next free number as its name, and show it, this once.
+
+    `scopes`: what it may do; none said: ask for predictions.
+    """
+    from serving.api.keys import CORRECT, LABEL, PREDICT, SCOPES
+
     keys = keys_of(hook)
     first = not keys.any()
     name = name or next(f"key-{n}" for n in count(1) if f"key-{n}" not in keys.names())
-    console.print(
-        f"Key for {name}, shown once; only its hash is kept:\n\n  {keys.new(name)}\n", highlight=False
-    )
+    asked = {*scopes, LABEL} if CORRECT in scopes else {*scopes} or {PREDICT}
+    granted = [] if hook else [scope for scope in SCOPES if scope in asked]
+    made = keys.new(name, granted)
+    console.print(f"Key for {name}, shown once; only its hash is kept:\n\n  {made}\n", highlight=False)
     console.print("Send it as the header [bold]X-API-Key[/]. A running API takes it within seconds.")
     if hook:
         console.print("It opens POST /hooks/alert, and nothing else.")
-    elif first:
+        return
+    console.print(f"It may {', '.join(SCOPES[scope] for scope in granted)}.")
+    if first:
         console.print("From now on the API asks everybody for a key, and may listen beyond this machine.")
 
 

@@ -17,6 +17,7 @@ STATUS: Mapping[str, int] = {
     "key_missing": 401,
     "key_wrong": 401,
     "host_refused": 403,
+    "scope_missing": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "body_timeout": 408,

@@ -1,4 +1,7 @@
-"""The keys callers present: made, hashed, checked and revoked. The file holds no key, only hashes."""
+"""The keys callers present: made, hashed, checked and revoked. The file holds no key, only hashes.
+
+What a key may do are its scopes: docs/decisions/0012-who-may-steer-the-loop.md.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -22,6 +25,13 @@ PREFIX = "acc_"  # so that a key that leaked into a file or a log is recognised
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 VERSION = 1
 TOO_OPEN = 0o037  # what others may do, and the group beyond reading
+PREDICT, LABEL, CORRECT = "predict", "label", "correct"
+SCOPES = {
+    PREDICT: "ask for predictions",
+    LABEL: "say what became of accidents whose outcome nobody has given",
+    CORRECT: "change outcomes that others gave, too",
+}
+BEFORE_SCOPES = (PREDICT, LABEL)  # what a key may that was made before there were scopes
 
 
 class KeysError(AccidentsError):
@@ -35,6 +45,7 @@ class _Key:
     # A slow, salted hash protects passwords that people choose, and would cost every request its time.
     sha256: str
     created: str
+    scopes: Collection[str] = BEFORE_SCOPES
 
 
 class Keys:
@@ -50,6 +61,7 @@ class Keys:
         self._path = path
         self._seen: tuple[int, ...] | None = None  # of the file as last read
         self._known: dict[str, bytes] = {}
+        self._scopes: dict[str, frozenset[str]] = {}
         self._refresh()
 
     def any(self) -> bool:
@@ -78,7 +90,11 @@ class Keys:
                 found = name
         return found
 
-    def new(self, name: str) -> str:
+    def scopes(self, name: str) -> frozenset[str]:
+        """What the key of this name may do; nothing where it was revoked meanwhile."""
+        return self._scopes.get(name, frozenset())
+
+    def new(self, name: str, scopes: Collection[str] = (PREDICT,)) -> str:
         """Make a key of this name and return it: it is shown this once.
 
         Raises
@@ -93,7 +109,8 @@ class Keys:
                 raise KeysError(
                     f"There is a key named {name!r} in {self._path}: revoke it, or take another name."
                 )
-            keys.append(_Key(name, _digest(key).hex(), datetime.now(UTC).isoformat(timespec="seconds")))
+            created = datetime.now(UTC).isoformat(timespec="seconds")
+            keys.append(_Key(name, _digest(key).hex(), created, tuple(scopes)))
         return key
 
     def revoke(self, name: str) -> None:
@@ -121,7 +138,9 @@ class Keys:
             ) from None
         signature = (found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns)
         if signature != self._seen:
-            self._known = {key.name: bytes.fromhex(key.sha256) for key in _read(self._path)}
+            keys = _read(self._path)
+            self._known = {key.name: bytes.fromhex(key.sha256) for key in keys}
+            self._scopes = {key.name: frozenset(key.scopes) for key in keys}
             self._seen = signature
 
     @contextmanager
@@ -175,6 +194,8 @@ def _parse(content: bytes) -> list[_Key]:
     for key in keys:
         if not NAME.fullmatch(key.name) or len(bytes.fromhex(key.sha256)) != hashlib.sha256().digest_size:
             raise ValueError(f"the entry {key.name!r:.100}")
+        if isinstance(key.scopes, str) or not set(key.scopes) <= set(SCOPES):
+            raise ValueError(f"the scopes of {key.name!r:.100}")
     if len({key.name for key in keys}) < len(keys):
         raise ValueError("a name occurs twice")
     return keys

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from accidents.errors import AccidentsError
 from serving.api.errors import ApiError
-from serving.api.keys import Keys
+from serving.api.keys import CORRECT, LABEL, PREDICT, Keys
 from serving.api.limits import Rates
 from serving.api.metrics import REFUSED_KEYS, REQUESTS, SECONDS
 from serving.api.settings import Settings
@@ -26,6 +26,7 @@ _LOG = logging.getLogger(__name__)
 _OPEN = ("/", "/words", "/health/live", "/health/ready")
 _HOOK = "/hooks/alert"
 _OPEN_UNDER = "/static/"
+_SCOPES = {"/predict": PREDICT, "/predict/batch": PREDICT, "/labels": LABEL}  # what a key needs for a route
 _DOCS = ("/docs", "/openapi.json")
 _DOCS_UNDER = "/docs/"
 _CSP = b"default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
@@ -56,7 +57,8 @@ class Gate:
     """Lets a request through to `app`, or answers it itself.
 
     What comes after finds in the scope's state `request_id`, `caller` (the name of the key, None if none is
-    asked) and `charged` (whose rate a request counts for).
+    asked), `corrects` (whether the caller may change what others said) and `charged` (whose rate a request
+    counts for).
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, keys: Keys, hook_keys: Keys, rates: Rates) -> None:
@@ -69,6 +71,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         answer = _Answer(scope, send)
+        scope["state"]["corrects"] = False
         try:
             scope["state"]["caller"] = self._admit(scope)
             await self._app(scope, receive, answer.send)
@@ -99,6 +102,7 @@ class Gate:
             name, caller = None, _address(scope)
         else:
             caller = name = self._require_key(self._keys, presented.key, _address(scope))
+            scope["state"]["corrects"] = self._granted(name, path)
         if access in ("charged", "hook"):
             scope["state"]["charged"] = caller
             self._rates.charge(caller)
@@ -114,6 +118,17 @@ class Gate:
         if path in _DOCS or path.startswith(_DOCS_UNDER):
             return self._settings.docs
         return self._settings.metrics if path == "/metrics" else "charged"
+
+    def _granted(self, name: str, path: str) -> bool:
+        """Whether the key may correct others' outcomes. Raises ApiError where it lacks the route's scope."""
+        scopes = self._keys.scopes(name)
+        if (needed := _SCOPES.get(path)) and needed not in scopes:
+            raise ApiError(
+                "scope_missing",
+                f"This key lacks the scope {needed!r}. Ask who runs the API for one that has it: "
+                f"python run.py --new-key --scope {needed}.",
+            )
+        return CORRECT in scopes
 
     def _any(self, keys: Keys) -> bool:
         try:

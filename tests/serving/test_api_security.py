@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from starlette.routing import BaseRoute, Mount, Route
 
+from serving.api.app import create_app
 from serving.api.keys import Keys
 from serving.api.predicting import Predictor
-from tests.serving.api_client import ACCIDENT, api, error_of
+from tests.serving.api_client import ACCIDENT, api, error_of, settings_of
 from tests.serving.v2_stand_in import StandIn, stand_in
 
 JSON = {"Content-Type": "application/json"}
@@ -48,6 +50,55 @@ def test_what_needs_no_key_and_what_does(model: StandIn, tmp_path: Path, key: st
             error_of(client.get(path, headers={"X-API-Key": key}), 404, "not_found")
         assert "accidents_ready 1.0" in client.get("/metrics", headers={"X-API-Key": key}).text
         error_of(client.get("/nothing", headers={"X-API-Key": key}), 404, "not_found")
+
+
+OPEN_ROUTES = {"/", "/words", "/health/live", "/health/ready", "/static/*", "/static/departments.json"}
+
+
+def walk(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, str]]:
+    """Path and method of every route, also of those in routers that the app includes."""
+    for one in routes:
+        if isinstance(one, Route):
+            yield from ((one.path, method) for method in one.methods or ())
+        elif isinstance(one, Mount):
+            yield f"{one.path}/*", "GET"
+        else:
+            yield from walk(one.original_router.routes)  # type: ignore[attr-defined]  # FastAPI's own kind
+
+
+def test_every_route_but_these_asks_for_a_key(model: StandIn, tmp_path: Path, key: str) -> None:
+    hook_keys = tmp_path / "hook-keys.json"
+    Keys(hook_keys).new("alertmanager")
+    closed = {"docs": "key", "metrics": "key", "hook_command": ("true",), "hook_keys_file": hook_keys}
+    asked = list(walk(create_app(settings_of(tmp_path, model.address, **closed)).routes))
+    assert len(asked) >= 10
+    with api(tmp_path, model.address, **closed) as client:
+        for path, method in asked:
+            status = client.request(method, path).status_code
+            assert (status == 401) == (path not in OPEN_ROUTES), (path, method, status)
+
+
+def test_a_key_opens_what_its_scopes_say_and_the_answer_names_the_one_that_is_missing(
+    model: StandIn, tmp_path: Path
+) -> None:
+    keys = Keys(tmp_path / "keys.json")
+    made = {scope: {"X-API-Key": keys.new(scope, [scope])} for scope in ("predict", "label")}
+    bodies = {
+        "/predict": ("predict", ACCIDENT),
+        "/predict/batch": ("predict", {"accidents": [ACCIDENT]}),
+        "/labels": ("label", {"labels": [{"accident_id": "A", "severe": True}]}),
+    }
+    with api(tmp_path, model.address, metrics="key", docs="key") as client:
+        for path, (needed, body) in bodies.items():
+            for scope, headers in made.items():
+                answer = client.post(path, json=body, headers=headers)
+                if scope == needed:
+                    assert answer.status_code == 200, (path, scope)
+                    continue
+                error = error_of(answer, 403, "scope_missing")
+                assert f"lacks the scope '{needed}'" in error["message"]
+        for path in ("/metrics", "/docs"):
+            assert client.get(path, headers=made["label"]).status_code == 200
 
 
 def test_the_page_gives_no_other_files(model: StandIn, tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+import run
 from serving.api import keys as module
-from serving.api.keys import Keys, KeysError
+from serving.api.keys import SCOPES, Keys, KeysError
 from tests.conftest import ROOT
 
 
@@ -44,6 +45,31 @@ def test_a_key_is_known_by_its_name(path: Path) -> None:
     assert keys.check(second) == "page"
     assert keys.names() == ["control-room", "page"]
     assert Keys(path).check(first) == "control-room"
+
+
+def test_a_key_may_what_it_was_made_for_also_elsewhere(path: Path) -> None:
+    keys, running = Keys(path), Keys(path)
+    keys.new("page")
+    key = keys.new("statistics", ["label", "correct"])
+    assert running.check(key) == "statistics"
+    assert running.scopes("page") == {"predict"}
+    assert running.scopes("statistics") == {"label", "correct"}
+    assert [one.value for one in run.Scope] == list(SCOPES)
+
+
+def test_a_key_of_before_there_were_scopes_predicts_and_labels_as_it_did(path: Path) -> None:
+    private(path, json.dumps({"version": 1, "keys": [entry()]}))
+    keys = Keys(path)
+    assert keys.scopes("a") == {"predict", "label"}
+    keys.new("b")
+    assert Keys(path).scopes("a") == {"predict", "label"}
+
+
+def test_a_revoked_key_may_nothing(path: Path) -> None:
+    keys = Keys(path)
+    keys.new("a")
+    keys.revoke("a")
+    assert keys.scopes("a") == frozenset()
 
 
 @pytest.mark.parametrize("wrong", ["", "acc_", "é", "\0", "\ud800", "x" * 1_000_000])
@@ -141,6 +167,9 @@ def test_a_file_that_vanishes_leaves_the_keys_known(path: Path) -> None:
                 [entry(name="a b")],
                 [entry(name=7)],
                 [entry(more=1)],
+                [entry(scopes=["rule"])],
+                [entry(scopes="label")],
+                [entry(scopes=None)],
                 [{"name": "a"}],
                 [entry(), entry()],
             )
