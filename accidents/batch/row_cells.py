@@ -8,18 +8,14 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from accidents import words
 from accidents.codes import Column, column
-from accidents.common_words import common_words
-from accidents.reading.cells import Cell, parser, plain
+from accidents.reading.cells import Cell, parser
+from accidents.vocabulary.cell_text import plain
+from accidents.vocabulary.coded import codes_of
+from accidents.vocabulary.times import FIRST_YEAR, read_time
 
-FIRST_YEAR = 2005  # of the BAAC files
 Parser = Callable[[str], Cell]
 
-# Local, as on the caller's clock: what has an offset, as UTC has, does not match.
-_DATE_AND_TIME = re.compile(
-    r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ]+(\d{1,2}):(\d{1,2})(?::\d{1,2}(?:\.\d+)?)?)?"
-)
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _YES_OR_NO = {"1": 1, "0": 0, "true": 1, "false": 0, "yes": 1, "no": 0, "oui": 1, "non": 0}
 _PARTS = {"year": (FIRST_YEAR, 2100), "hour": (0, 23), "minute": (0, 59)}
@@ -28,18 +24,13 @@ _MOST = 99  # vehicles of a kind
 
 def code(declared: Column) -> Parser:
     """Cells of a coded column: its BAAC code, or its English or French word in any case."""
-    by_code = parser(declared, date.today().year)
-    languages = [words.words(language)["codes"].get(declared.name, {}) for language in ("fr", "en")]
-    spoken = [*languages, declared.codes]
-    codes = {said.casefold(): str(number) for said, number in common_words(str(declared.name)).items()}
-    codes |= {word.casefold(): number for each in spoken for number, word in each.items()}
+    known = codes_of(str(declared.name), declared.table)
 
     def parse(text: str) -> Cell:
-        cell = by_code(text)
-        if cell.action != "blanked":
-            return Cell(cell.value)  # codes of other years are codes all the same
-        number = codes.get(" ".join(text.casefold().split()))
-        return cell if number is None else by_code(number)
+        try:
+            return Cell(known.read(text))
+        except LookupError:
+            return Cell(None, "blanked", "not in the code list")
 
     return parse
 
@@ -88,29 +79,13 @@ def degrees(text: str) -> Cell:
 
 
 def date_and_time(text: str) -> tuple[dict[str, int], str]:
-    """Year, month, day, hour and minute of an ISO time, as far as there are, and what is wrong with it."""
-    if not text.strip():
-        return {}, ""
-    found = _DATE_AND_TIME.fullmatch(text.strip())
-    if not found:
-        return {}, "not a time such as 2026-11-22T18:30"
-    year, month, day = (int(part) for part in found.groups()[:3])
-    parts, wrong = _date(year, month, day)
-    if found[4] is None:
-        return parts, wrong
-    hour, minute = int(found[4]), int(found[5])
-    if hour > 23 or minute > 59:
-        return parts, wrong or "not an hour of the day"
-    return parts | {"hour": hour, "minute": minute}, wrong
-
-
-def _date(year: int, month: int, day: int) -> tuple[dict[str, int], str]:
+    """Year, month, day, hour and minute of a time, as far as there are, and what is wrong with it."""
+    day, clock, wrong = read_time(text)
     last = date.today().year + 1
-    if not FIRST_YEAR <= year <= last:
-        return {}, f"the year is not between {FIRST_YEAR} and {last}"
-    if not is_date(year, month, day):
-        return {}, "not a date of the calendar"
-    return {"year": year, "month": month, "day": day}, ""
+    if day and not FIRST_YEAR <= day.year <= last:
+        day, wrong = None, f"the year is not between {FIRST_YEAR} and {last}"
+    parts = {"year": day.year, "month": day.month, "day": day.day} if day else {}
+    return parts | ({"hour": clock.hour, "minute": clock.minute} if clock else {}), wrong
 
 
 def is_date(year: int, month: int, day: int) -> bool:

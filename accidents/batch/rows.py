@@ -14,11 +14,13 @@ from accidents import geography
 from accidents.batch import row_cells
 from accidents.batch.row_cells import Parser, shortened
 from accidents.batch.row_files import RowFile
+from accidents.codes import column
 from accidents.features.declared import FEATURES
 from accidents.place import department_at
-from accidents.reading.cells import Cell, plain
-from accidents.reading.insee import department_of, parse_commune, parse_department
+from accidents.reading.cells import Cell
+from accidents.reading.insee import department_of, parse_commune
 from accidents.tables import DTYPES
+from accidents.vocabulary.cell_text import plain
 
 Values = list[Any]  # one per row; None: not known
 _TIME = ("year", "month", "day", "hour")
@@ -112,7 +114,7 @@ def _times(rows: Rows) -> dict[str, Values]:
 
 
 def _places(rows: Rows) -> dict[str, Values]:
-    departments = rows.values("department", lambda text: parse_department(text, old=False))
+    departments = rows.values("department", row_cells.code(column("department", "accidents")))
     communes = _communes(rows, departments)
     known = [
         department or (department_of(commune) if commune else None)

@@ -7,10 +7,10 @@ import pandas as pd
 
 from accidents.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, chosen, missing_time_or_place
 from accidents.reading import read_years
-from accidents.reading.cells import plain
 from accidents.reading.raw_files import KEY, read_raw
 from accidents.sources.files import YearFiles
 from accidents.tables import Tables
+from accidents.vocabulary.cell_text import plain
 
 
 def read_raw_year(files: YearFiles, given: str, source: str, synthetic: bool) -> Intake:

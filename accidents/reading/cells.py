@@ -12,11 +12,9 @@ from typing import NamedTuple
 
 from accidents.codes import Column
 from accidents.quality import Action
+from accidents.vocabulary.cell_text import NOT_STATED, WHOLE, plain
 
 LAST_OLD_YEAR = 2018  # the format changed in 2019
-_MISSING = frozenset({"", ".", "-1"})
-# Re-saved copies write 7 as 7.0; padded ones as 07.
-_WHOLE = re.compile(r"([+-]?[0-9]{1,15})(?:[.,]0*)?")
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,15}(?:[.,][0-9]*)?|[+-]?[.,][0-9]+")
 _CLOCK = re.compile(r"([0-9]{1,2})[:hH]([0-9]{1,2})(?::[0-9]{1,2})?")
 
@@ -33,17 +31,6 @@ Parser = Callable[[str], Cell]
 MISSING = Cell(None)
 
 
-def plain(text: str) -> str:
-    """Normal form of a cell: no spaces of any kind, "(1)" is "-1", numbers without padding or ".0"."""
-    text = "".join(text.split())
-    if "Â" in text:  # half of a no-break space that was decoded twice
-        text = text.replace("Â", "")
-    if text == "(1)":
-        return "-1"
-    whole = _WHOLE.fullmatch(text)
-    return str(int(whole[1])) if whole else text
-
-
 def parser(column: Column, year: int) -> Parser:
     """The parser of a column's cells in the files of a year. Raises KeyError for a kind of another module."""
     return _PARSERS[column.kind](column, year)
@@ -58,7 +45,7 @@ def _code(column: Column, year: int) -> Parser:
         if code in known:
             in_use = column.codes_since.get(code, year) <= year <= column.codes_until.get(code, year)
             return Cell(known[code]) if in_use else Cell(known[code], "noted", "code of other years")
-        if code in _MISSING or code in column.missing:
+        if code in NOT_STATED or code in column.missing:
             return MISSING
         return Cell(None, "blanked", "not in the code list")
 
@@ -70,9 +57,9 @@ def _integer(column: Column, year: int) -> Parser:
 
     def parse(text: str) -> Cell:
         number = plain(text)
-        if number in _MISSING or number in column.missing:
+        if number in NOT_STATED or number in column.missing:
             return MISSING
-        if not _WHOLE.fullmatch(number):
+        if not WHOLE.fullmatch(number):
             return Cell(None, "blanked", "not a whole number")
         value = int(number)
         return Cell(value) if low <= value <= high else Cell(None, "blanked", f"not between {low} and {high}")
@@ -98,7 +85,7 @@ def _width(column: Column, year: int) -> Parser:
 
     def parse(text: str) -> Cell:
         number = plain(text)
-        if number in _MISSING or number in column.missing:
+        if number in NOT_STATED or number in column.missing:
             return MISSING
         if not _DECIMAL.fullmatch(number):
             return Cell(None, "blanked", "not a number")
@@ -149,7 +136,7 @@ def _time(column: Column, year: int) -> Parser:
 
     def parse(text: str) -> Cell:
         digits = plain(text)
-        if digits in _MISSING:
+        if digits in NOT_STATED:
             return MISSING
         clock = _CLOCK.fullmatch(digits)
         if clock:
@@ -168,9 +155,9 @@ def _text(column: Column, year: int) -> Parser:
 
     def parse(text: str) -> Cell:
         number = plain(text)
-        if number in _MISSING or number in column.missing:
+        if number in NOT_STATED or number in column.missing:
             return MISSING
-        return Cell(number if _WHOLE.fullmatch(number) else " ".join(text.split()))
+        return Cell(number if WHOLE.fullmatch(number) else " ".join(text.split()))
 
     return parse
 
@@ -180,7 +167,7 @@ def _vehicle_label(column: Column, year: int) -> Parser:
 
     def parse(text: str) -> Cell:
         label = "".join(text.split()).upper()
-        return MISSING if label in _MISSING else Cell(label)
+        return MISSING if label in NOT_STATED else Cell(label)
 
     return parse
 

@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 
 from accidents import geography
 from accidents.codes import Column, columns
-from accidents.reading.cells import LAST_OLD_YEAR, MISSING, Cell, parser, plain
+from accidents.reading.cells import LAST_OLD_YEAR, MISSING, Cell, parser
 from accidents.reading.insee import department_of, is_old_form, parse_commune, parse_department
 from accidents.reading.raw_columns import Index, Source, read_cells, typed
 from accidents.tables import DTYPES
+from accidents.vocabulary.cell_text import plain
 
 
 def read_circumstances(source: Source) -> dict[str, object]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from accidents.codes import column
-from accidents.reading.cells import LAST_OLD_YEAR, MISSING, Cell, plain
+from accidents.reading.cells import LAST_OLD_YEAR, MISSING, Cell
+from accidents.vocabulary.cell_text import plain
 
 
 def is_old_form(counts: Mapping[str, int], year: int) -> bool:

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from accidents.codes import cautions, columns
-from accidents.reading.cells import parser, plain
+from accidents.reading.cells import parser
 from accidents.reading.circumstances import read_circumstances
 from accidents.reading.raw_columns import Mask, Source, read_cells, typed
 from accidents.reading.raw_files import KEY, TOLERATED, RawFile
 from accidents.tables import DTYPES
+from accidents.vocabulary.cell_text import plain
 
 IDENTITY = "_identity"  # helper column: what tells rows of an accident apart, -1 where nothing does
 _ACCIDENT_ID = re.compile(r"(?:19|20)[0-9]{10}")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from accidents.vocabulary.times import FIRST_YEAR, SAY, read_time
 from serving.api.coded import Coded
 
-FIRST_DAY = date(2005, 1, 1)
+FIRST_DAY = date(FIRST_YEAR, 1, 1)
 MAX_BATCH = 1000
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", re.ASCII)
 _COMMUNE = r"^([013-9][0-9]|2[1-9AB])[0-9]{3}$"
 DEPARTMENT = Coded("department", "accidents")
 _TEXT = r"^[^\x00-\x1f\x7f]+$"
@@ -21,17 +20,14 @@ _TEXT = r"^[^\x00-\x1f\x7f]+$"
 
 def _local_time(value: Any) -> datetime:
     """2026-11-22T18:30, local; from 2005 to tomorrow."""
-    if not isinstance(value, str) or not _TIME.fullmatch(value):
-        raise PydanticCustomError("time", "say the local time as 2026-11-22T18:30, without an offset")
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError:
-        raise PydanticCustomError("time", "there is no such day or hour") from None
+    day, clock, wrong = read_time(value) if isinstance(value, str) else (None, None, SAY)
+    if day is None or clock is None:
+        raise PydanticCustomError("time", "{wrong}", {"wrong": wrong or SAY})
     last = date.today() + timedelta(days=1)
-    if not FIRST_DAY <= time.date() <= last:
+    if not FIRST_DAY <= day <= last:
         context = {"first": FIRST_DAY.isoformat(), "last": last.isoformat()}
         raise PydanticCustomError("time", "must lie between {first} and {last} (tomorrow)", context)
-    return time
+    return datetime.combine(day, clock)
 
 
 LocalTime = Annotated[
@@ -40,7 +36,8 @@ LocalTime = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$",
+            "pattern": r"^20[0-9]{2}-[01]?[0-9]-[0-3]?[0-9][Tt ][0-2]?[0-9]:[0-5]?[0-9]"
+            r"(:[0-5]?[0-9](\.[0-9]+)?)?$",
             "description": "Local time, without an offset; from 2005-01-01 to tomorrow.",
             "examples": ["2026-11-22T18:30"],
         }

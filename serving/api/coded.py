@@ -3,66 +3,45 @@
 from __future__ import annotations
 
 import difflib
-from functools import cached_property
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
-from accidents.codes import column
-from accidents.common_words import common_words
-from accidents.words import word
+from accidents.vocabulary.cell_text import spoken
+from accidents.vocabulary.coded import codes_of
 
-NOT_STATED = -1  # what the published files say for it in every column
 _SHOWN = 60  # characters of a wrong value that are echoed
 
 
 class Coded:
     """Annotates a field with the column whose codes and words it takes; it holds the code.
 
-    `null`, -1 and the column's own codes for "not stated" become None. The code list is read when first used.
+    `null`, an empty text, -1 and the column's own codes for "not stated" become None.
     """
 
     def __init__(self, name: str, table: str) -> None:
         self.name, self.table = name, table
 
-    @cached_property
+    @property
     def words(self) -> dict[str | int, str]:
         """English word of each code that may be sent; the code is a number where it is one."""
-        declared = column(self.name, self.table)
-        return {
-            int(code) if code.isdecimal() and self.name != "department" else code: word
-            for code, word in declared.codes.items()
-            if code not in declared.missing
-        }
-
-    @cached_property
-    def _codes(self) -> dict[str | int, Any]:
-        """Every spelling that is understood, to its code or None."""
-        declared = column(self.name, self.table)
-        french = {code: word(self.name, code, "fr") or own for code, own in self.words.items()}
-        spellings: dict[str | int, Any] = {said.casefold(): code for code, said in french.items()}
-        spellings |= {said.casefold(): code for said, code in common_words(self.name).items()}
-        spellings |= {said.casefold(): code for code, said in self.words.items()}
-        known: dict[str | int, Any] = {
-            code.casefold() if isinstance(code, str) else code: code for code in self.words
-        }
-        not_stated: dict[str | int, Any] = {int(code): None for code in declared.missing if code.isdecimal()}
-        return {**spellings, **known, **not_stated, NOT_STATED: None}
+        return codes_of(self.name, self.table).words
 
     def read(self, value: Any) -> Any:
         """The code of what was sent. Raises PydanticCustomError listing the words."""
         if value is None:
             return None
-        key = value.strip().casefold() if isinstance(value, str) else value
-        if type(key) in (str, int) and key in self._codes:
-            return self._codes[key]
-        raise PydanticCustomError("unknown_code", "{text}", {"text": self._refusal(value)})
+        try:
+            return codes_of(self.name, self.table).read(value)
+        except LookupError:
+            raise PydanticCustomError("unknown_code", "{text}", {"text": self._refusal(value)}) from None
 
     def _refusal(self, value: Any) -> str:
         shown = repr(value[:_SHOWN]) if isinstance(value, str) else _plain(value)
-        near = difflib.get_close_matches(shown.strip("'").casefold(), map(str, self._codes), n=1, cutoff=0.6)
+        spellings = codes_of(self.name, self.table).spellings
+        near = difflib.get_close_matches(spoken(shown.strip("'")), spellings, n=1, cutoff=0.6)
         hint = f" did you mean {near[0]!r}?" if near else ""
         known = ", ".join(f"{word!r} ({code})" for code, word in self.words.items())
         return f"{shown} is not a {self.name.replace('_', ' ')};{hint} known: {known}"
@@ -75,17 +54,22 @@ class Coded:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        numbers = [code for code in self.words if isinstance(code, int)]
-        texts = [code for code in self.words if isinstance(code, str)]
-        forms: list[dict[str, Any]] = [{"type": "string", "enum": [*texts, *self.words.values()]}]
-        if numbers:
-            forms.append({"type": "integer", "enum": numbers})
-        declared = column(self.name, self.table)
+        known = codes_of(self.name, self.table)
+        numbers = sorted({int(code) for code in (*self.words, *known.not_stated) if _is_whole(code)})
+        texts = sorted({"", *(str(code) for code in self.words), *known.not_stated})
+        forms: list[dict[str, Any]] = [
+            {"type": "string", "enum": [*texts, *self.words.values()]},
+            {"type": "integer", "enum": numbers},
+        ]
         listed = "; ".join(f"{code} = {word}" for code, word in self.words.items())
         return {
             "anyOf": [*forms, {"type": "null"}],
-            "description": f"{declared.label}, as a code or its word (any case, French too): {listed}",
+            "description": f"{known.declared.label}, as a code or its word (any case, French too): {listed}",
         }
+
+
+def _is_whole(code: str | int) -> bool:
+    return str(code).removeprefix("-").isdecimal()
 
 
 def _plain(value: Any) -> str:

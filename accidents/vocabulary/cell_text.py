@@ -1,0 +1,27 @@
+"""The normal form of what stands in a cell."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Re-saved copies write 7 as 7.0; padded ones as 07.
+WHOLE = re.compile(r"([+-]?[0-9]{1,15})(?:[.,]0*)?")
+NOT_STATED = frozenset({"", ".", "-1"})  # in normal form, in every column
+
+
+def plain(text: str) -> str:
+    """Normal form of a cell: no spaces of any kind, "(1)" is "-1", numbers without padding or ".0"."""
+    text = "".join(text.split())
+    if "Â" in text:  # half of a no-break space that was decoded twice
+        text = text.replace("Â", "")
+    if text == "(1)":
+        return "-1"
+    whole = WHOLE.fullmatch(text)
+    return str(int(whole[1])) if whole else text
+
+
+def spoken(text: str) -> str:
+    """Normal form of words: any case, accent, apostrophe or spacing says the same."""
+    letters = unicodedata.normalize("NFKD", text.casefold().replace("’", "'"))
+    return " ".join("".join(one for one in letters if not unicodedata.combining(one)).split())
