@@ -16,10 +16,11 @@ from starlette.staticfiles import StaticFiles
 from accidents.place import SHAPES
 from serving.api.docs import add_docs
 from serving.api.document import document_of
-from serving.api.errors import ApiError, where
+from serving.api.errors import ApiError
 from serving.api.keys import Keys
 from serving.api.limits import Rates
 from serving.api.metrics import BUILD
+from serving.api.mistakes import where
 from serving.api.parts import running
 from serving.api.routes import router
 from serving.api.security import Gate

@@ -30,21 +30,29 @@ class Coded:
         return codes_of(self.name, self.table).words
 
     def read(self, value: Any) -> Any:
-        """The code of what was sent. Raises PydanticCustomError listing the words."""
+        """The code of what was sent. Raises PydanticCustomError, which `refusal` puts into words if told."""
         if value is None:
             return None
         try:
             return codes_of(self.name, self.table).read(value)
         except LookupError:
-            raise PydanticCustomError("unknown_code", "{text}", {"text": self._refusal(value)}) from None
+            context = {"coded": self, "value": value}
+            raise PydanticCustomError("unknown_code", "unknown code", context) from None
 
-    def _refusal(self, value: Any) -> str:
-        shown = repr(value[:_SHOWN]) if isinstance(value, str) else _plain(value)
-        spellings = codes_of(self.name, self.table).spellings
+    def refusal(self, value: Any) -> str:
+        """That this is none of the words, the one that was perhaps meant, and all there are."""
+        shown, spellings = _echo(value), codes_of(self.name, self.table).spellings
         near = difflib.get_close_matches(spoken(shown.strip("'")), spellings, n=1, cutoff=0.6)
         hint = f" did you mean {near[0]!r}?" if near else ""
         known = ", ".join(f"{word!r} ({code})" for code, word in self.words.items())
-        return f"{shown} is not a {self.name.replace('_', ' ')};{hint} known: {known}"
+        return f"{self._not_known(shown)};{hint} known: {known}"
+
+    def brief_refusal(self, value: Any) -> str:
+        """The same at next to no cost."""
+        return f"{self._not_known(_echo(value))}; /words lists what is known"
+
+    def _not_known(self, shown: str) -> str:
+        return f"{shown} is not a {self.name.replace('_', ' ')}"
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -70,6 +78,10 @@ class Coded:
 
 def _is_whole(code: str | int) -> bool:
     return str(code).removeprefix("-").isdecimal()
+
+
+def _echo(value: Any) -> str:
+    return repr(value[:_SHOWN]) if isinstance(value, str) else _plain(value)
 
 
 def _plain(value: Any) -> str:

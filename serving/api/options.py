@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from serving.api.errors import ApiError, invalid
+from serving.api.errors import ApiError
+from serving.api.mistakes import Mistakes
 
 
 class Options(BaseModel):
@@ -32,4 +33,4 @@ def options_of(query: bytes) -> Options:
     try:
         return Options.model_validate(dict(pairs))
     except ValidationError as error:
-        raise invalid(Options, error) from None
+        raise Mistakes().of(Options, error) from None

@@ -31,8 +31,8 @@ class Parts:
     hook: Hook
 
     def charge(self, request: Request, accidents: int) -> None:
-        """Count accidents of who asks beyond the first. Raises ApiError (429)."""
-        if accidents:
+        """Count further accidents of who asks. Raises ApiError (429)."""
+        if accidents > 0:
             self.rates.charge(request.state.charged, accidents)
 
 

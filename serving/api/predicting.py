@@ -21,10 +21,12 @@ from accidents.reasons import top_reasons
 from serving.api.accident import Accident, Outcome
 from serving.api.batching import Batcher, Score
 from serving.api.description import Described, describe
-from serving.api.errors import ApiError, invalid
+from serving.api.errors import ApiError
 from serving.api.log_writer import LogUnavailable, LogWriter
 from serving.api.metrics import DEPARTMENTS, LABELS, LOG_ERRORS, PREDICTIONS, PROBABILITIES
+from serving.api.mistakes import Mistakes
 from serving.api.model_server import ModelFacts, ModelServer
+from serving.api.turns import Turns
 
 _LOG = logging.getLogger(__name__)
 _TOGETHER = 50  # accidents of a batch that are scored together: single ones get their turn in between
@@ -66,9 +68,13 @@ class Predictor:
         facts = await self._server.facts()
         answers: list[dict[str, Any]] = []
         predictions: list[Prediction] = []
+        mistakes, turns = Mistakes(), Turns()
         for start in range(0, len(given), _TOGETHER):
-            part = given[start : start + _TOGETHER]
-            for outcome in await asyncio.gather(*(self._one_of(one, facts.stage, asked) for one in part)):
+            checked = []
+            for one in given[start : start + _TOGETHER]:
+                checked.append(_checked(one, facts.stage, mistakes))
+                await turns.next()
+            for outcome in await asyncio.gather(*(self._one_of(one, facts.stage, asked) for one in checked)):
                 if isinstance(outcome, ApiError):
                     answers.append(outcome.content(asked.request_id))
                 else:
@@ -93,16 +99,11 @@ class Predictor:
         return statuses
 
     async def _one_of(
-        self, given: Any, stage: str, asked: Asked
+        self, checked: tuple[Accident, Described] | ApiError, stage: str, asked: Asked
     ) -> tuple[Prediction, dict[str, Any]] | ApiError:
-        try:
-            accident = Accident.model_validate(given)
-            described = describe(accident, stage, department_at)
-        except ValidationError as error:
-            return invalid(Accident, error)
-        except ApiError as error:
-            return error
-        return await self._scored(accident, described, stage, asked, uuid4().hex, patient=True)
+        if isinstance(checked, ApiError):
+            return checked
+        return await self._scored(*checked, stage, asked, uuid4().hex, patient=True)
 
     async def _scored(
         self,
@@ -130,6 +131,17 @@ class Predictor:
             await self._writer.add_many(predictions)
         except (LogUnavailable, PredictionLogError) as error:
             raise _log_unavailable(error) from None
+
+
+def _checked(given: Any, stage: str, mistakes: Mistakes) -> tuple[Accident, Described] | ApiError:
+    """An accident of a batch and what it is described as, or what is wrong with it."""
+    try:
+        accident = Accident.model_validate(given)
+        return accident, describe(accident, stage, department_at)
+    except ValidationError as error:
+        return mistakes.of(Accident, error)
+    except ApiError as error:
+        return error
 
 
 def _prediction(

@@ -14,10 +14,11 @@ from accidents.words import words
 from serving.api import answers
 from serving.api.accident import MAX_BATCH, Accident, Batch, Outcomes
 from serving.api.document import body_of, errors, query_of
-from serving.api.errors import ApiError, invalid
+from serving.api.errors import ApiError
 from serving.api.hooks import Notification
 from serving.api.limits import read_json
 from serving.api.metrics import exposition
+from serving.api.mistakes import Mistakes
 from serving.api.options import Options, options_of
 from serving.api.parts import Parts
 from serving.api.predicting import Asked
@@ -25,6 +26,7 @@ from serving.api.predicting import Asked
 router = APIRouter()
 Language = Annotated[Literal["en", "fr"], Query(description="Language of the words.")]
 B = TypeVar("B", bound=BaseModel)
+_CHARGED = 1_000  # bytes of a body that count as an accident
 _REFUSED = errors(400, 401, 403, 408, 413, 415, 422, 429, 500, 503)  # what a POST may be answered instead
 
 
@@ -63,8 +65,9 @@ async def predict_batch(request: Request) -> Response:
     its own.
     """
     parts = _parts(request)
-    accidents = _accidents(await _body(request))
-    parts.charge(request, len(accidents) - 1)
+    body = await _body(request)
+    accidents = _accidents(body)
+    parts.charge(request, len(accidents) - _counted(body))
     entries = await parts.predictor.predict_batch(accidents, _asked(request))
     return _json({"predictions": entries})
 
@@ -83,8 +86,9 @@ async def labels(request: Request) -> Response:
     Sending an outcome again changes nothing (`unchanged`); a different one counts instead (`corrected`).
     """
     parts = _parts(request)
-    outcomes = parsed(Outcomes, await _body(request)).labels
-    parts.charge(request, len(outcomes) - 1)
+    body = await _body(request)
+    outcomes = parsed(Outcomes, body).labels
+    parts.charge(request, len(outcomes) - _counted(body))
     statuses = await parts.predictor.label(outcomes, request.state.caller)
     return _json({"results": [{"status": status} for status in statuses]})
 
@@ -152,7 +156,7 @@ def parsed(model: type[B], body: bytes) -> B:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise invalid(model, error) from None
+        raise Mistakes().of(model, error) from None
 
 
 def _accidents(body: bytes) -> list[Any]:
@@ -169,8 +173,16 @@ def _accidents(body: bytes) -> list[Any]:
 
 
 async def _body(request: Request) -> bytes:
-    settings = _parts(request).settings
-    return await read_json(request, settings.body_limit, settings.request_timeout)
+    """The body, counted by its size: reading it costs that, also if all of it is wrong."""
+    parts = _parts(request)
+    body = await read_json(request, parts.settings.body_limit, parts.settings.request_timeout)
+    parts.charge(request, _counted(body) - 1)  # the gate has counted the first
+    return body
+
+
+def _counted(body: bytes) -> int:
+    """As how many accidents a body counts at least."""
+    return max(1, len(body) // _CHARGED)
 
 
 def _asked(request: Request) -> Asked:
