@@ -30,7 +30,7 @@ _OTHERS = ("accident_id", "time", "minute", "pedestrian", "vehicles", "users", *
 def name_of(given: str) -> str:
     """A name for the output's folder: 2022, or the file's name without its ending."""
     name = Path(given).name or Path(given).resolve().name
-    return re.sub(r"\.(csv|csv\.gz|parquet)$", "", name, flags=re.IGNORECASE)
+    return re.sub(r"(\.csv)?(\.csv|\.gz|\.zip|\.parquet)$", "", name, flags=re.IGNORECASE)
 
 
 def check_input(given: str, data: DataSettings) -> None:
@@ -106,7 +106,7 @@ def read_accident_file(path: Path, given: str | None = None) -> Intake:
 
     Raises DataError if it cannot be read, or names no column that tells a time or a place.
     """
-    file = read_rows(path)
+    file = read_rows(path, sorted(_known()))
     _check_columns(path, list(file.columns))
     rows = Rows(file)
     tables = Tables(*accidents_and_places(rows), *vehicles_and_users(rows))
@@ -147,7 +147,7 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
     there = set(names) & _known()
     if not there:
         raise DataError(f"{path}: no column of its header is known ({', '.join(names[:5])}, ...). The first "
-                        "line must name the columns, such as time, department, light.")  # fmt: skip
+                        "line must name the columns, such as time, in double quotes or none.")  # fmt: skip
     if not there & {"time", "hour", "day"}:
         raise DataError(f"{path} has no column that tells the time: add `time` (2026-11-22T18:30), or year, "
                         "month, day and hour.")  # fmt: skip

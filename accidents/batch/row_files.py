@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -13,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from accidents.errors import DataError
+from accidents.reading.delimited import normal, read_content, read_head, split_rows
+from accidents.sources.archives import TABLE_ENDINGS
 from accidents.sources.files import parse_name
 
-SEPARATORS = (",", ";", "\t")
-ENDINGS = ".csv, .csv.gz or .parquet"
-_LARGEST_CELL = 10_000_000  # characters: a list of vehicles fits a thousand times
+ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".zip", ".parquet")
+_AGAIN = "Save it as CSV in UTF-8, with one row an accident below a line that names the columns."
 
 
 @dataclass(frozen=True)
@@ -30,13 +27,14 @@ class RowFile:
     broken: Mapping[int, str]
 
 
-def read_rows(path: Path) -> RowFile:
-    """Read a file of accidents.
+def read_rows(path: Path, known: Sequence[str]) -> RowFile:
+    """Read a file of accidents; columns whose names are `known` are called so, however they are written.
 
     Raises DataError, naming the file and the remedy, for anything that is no table with a header.
     """
     check_name(path)
-    return _parquet(path) if path.name.lower().endswith(".parquet") else _csv(path, _text(path))
+    names = {normal(name): name for name in known}
+    return _parquet(path, names) if path.name.lower().endswith(".parquet") else _csv(path, names)
 
 
 def check_name(path: Path) -> None:
@@ -45,25 +43,30 @@ def check_name(path: Path) -> None:
         raise DataError(
             f"{path} is one of the published files of a year: give the folder that holds the four of them."
         )
-    if not path.name.lower().endswith((".csv", ".csv.gz", ".parquet")):
+    if not path.name.lower().endswith(ENDINGS):
         raise DataError(
-            f"{path}: accidents are read from {ENDINGS} files, or from a year of published files."
+            f"{path}: accidents are read from files that end in {', '.join(ENDINGS)}, or from a year of "
+            "published files. Save it as CSV."
         )
 
 
-def _parquet(path: Path) -> RowFile:
+def _parquet(path: Path, known: Mapping[str, str]) -> RowFile:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
-    _check_header(path, table.column_names)
+        raise DataError(
+            f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}. It may be cut short, "
+            "damaged or not yours to read: write it again, or save it as CSV."
+        ) from None
+    names = [known.get(normal(name), name) for name in table.column_names]
+    _check_header(path, names)
     if not table.num_rows:
-        raise DataError(f"{path} holds no rows: there is nothing to score.")
-    columns = {name: [_cell(value) for value in table[name].to_pylist()] for name in table.column_names}
-    return RowFile(path, columns, table.num_rows, {})
+        raise DataError(f"{path} holds no rows: there is nothing to score. Write it again with its rows.")
+    cells = [[_cell(value) for value in column.to_pylist()] for column in table.columns]
+    return RowFile(path, dict(zip(names, cells, strict=True)), table.num_rows, {})
 
 
 def _cell(value: Any) -> Any:
@@ -75,56 +78,38 @@ def _cell(value: Any) -> Any:
     return value if isinstance(value, (str, list)) else str(value)
 
 
-def _csv(path: Path, text: str) -> RowFile:
-    csv.field_size_limit(_LARGEST_CELL)
-    separator = _separator(text)
-    try:
-        header, *records = [
-            row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row
-        ]
-    except csv.Error as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}.") from None
-    names = [name.strip() for name in header]
-    _check_header(path, names)
-    if not records:
-        raise DataError(f"{path} has a header line and no rows: there is nothing to score.")
+def _csv(path: Path, known: Mapping[str, str]) -> RowFile:
+    data = read_content(path, lambda name: name.lower().endswith(TABLE_ENDINGS), _AGAIN)
+    head = read_head(path, data, known, _AGAIN)
+    width = len(head.names)
+    rows = split_rows(head.body.decode(), head.separator, width)
     broken = {
-        row: f"the row has {len(record)} fields, the header {len(names)}"
-        for row, record in enumerate(records)
-        if len(record) != len(names)
+        at: f"the row has {len(row)} fields, the header {width} (line {head.first_line + rows.lines[at]})"
+        for at, row in enumerate(rows.cells)
+        if len(row) != width
     }
-    empty = [""] * len(names)
-    whole = [empty if row in broken else record for row, record in enumerate(records)]
-    columns = dict(zip(names, map(list, zip(*whole, strict=True)), strict=True))
-    return RowFile(path, columns, len(records), broken)
+    for at in rows.opened:
+        line = head.first_line + rows.lines[at]
+        broken[at] = f"a quotation mark is opened and not closed as it should be (line {line})"
+    empty = [""] * width
+    whole = [empty if at in broken else row for at, row in enumerate(rows.cells)]
+    cells = list(map(list, zip(*whole, strict=True)))
+    named = _named(head.names, cells)
+    _check_header(path, named)
+    columns = {name: column for name, column in zip(named, cells, strict=True) if name}
+    return RowFile(path, columns, len(whole), broken)
 
 
-def _text(path: Path) -> str:
-    """The content, UTF-8 or Latin-1, gzipped or not. Raises DataError if it is no text or there is none."""
-    try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (OSError, EOFError, zlib.error) as error:  # gzip.BadGzipFile is an OSError
-        raise DataError(f"{path} cannot be read: {error}.") from None
-    if not data.strip():
-        raise DataError(f"{path} is empty.")
-    if b"\0" in data[:4096]:
-        raise DataError(f"{path} is not text in UTF-8 or Latin-1: save it as CSV in UTF-8.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
-
-
-def _separator(text: str) -> str:
-    first = text[:10_000].lstrip().splitlines()[0]
-    return max(SEPARATORS, key=first.count)
+def _named(names: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    """A name for each column without one, as an index has none; nothing for those that are empty too."""
+    return [
+        name or (f"column_{at}" if any(map(str.strip, column)) else "")
+        for at, (name, column) in enumerate(zip(names, cells, strict=True), start=1)
+    ]
 
 
 def _check_header(path: Path, names: Sequence[str]) -> None:
-    """Refuse a table that does not name its columns, or names two the same."""
+    """Refuse a table that names two columns the same."""
     twice = sorted({name for name in names if list(names).count(name) > 1 and name})
     if twice:
         raise DataError(f"{path}: two columns are called {', '.join(twice)}. Rename one of them.")
-    if "" in names:
-        raise DataError(f"{path}: column {list(names).index('') + 1} has no name in the header.")

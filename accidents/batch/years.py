@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from accidents.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, chosen, missing_time_or_place
@@ -11,6 +12,8 @@ from accidents.reading.raw_files import KEY, read_raw
 from accidents.sources.files import YearFiles
 from accidents.tables import Tables
 from accidents.vocabulary.cell_text import plain
+
+Lines = npt.NDArray[np.int64]
 
 
 def read_raw_year(files: YearFiles, given: str, source: str, synthetic: bool) -> Intake:
@@ -36,7 +39,7 @@ def _row_numbers(files: YearFiles, tables: Tables) -> tuple[np.ndarray, pd.DataF
     empty = pd.DataFrame({ROW: pd.array([], "int64"), ID: pd.array([], "str"), "reason": pd.array([], "str")})
     if files.caracteristiques is None:  # known by the other tables alone: numbered as they came
         return np.arange(1, len(tables.accidents) + 1), empty
-    raw = read_raw(files.caracteristiques, "accidents")
+    raw = read_raw(files.caracteristiques, "accidents", files.year)
     texts = pd.Series([plain(text) for text in raw.columns[KEY].to_pylist()], dtype="str")
     number = pd.to_numeric(texts, errors="coerce").fillna(-1).astype("int64")
     first = number.isin(tables.accidents[ID]) & ~number.duplicated()
@@ -47,5 +50,15 @@ def _row_numbers(files: YearFiles, tables: Tables) -> tuple[np.ndarray, pd.DataF
     reason = np.where(
         number[left].isin(tables.accidents[ID]), "an earlier row has the same accident id", "no accident id"
     )
-    others = pd.DataFrame({ROW: left + 1, ID: texts[left], "reason": pd.array(reason, dtype="str")})
-    return rows + 1, others
+    broken = np.array(raw.broken, dtype=np.int64)
+    at, at_broken = _ranks(raw.lines, broken)
+    others = pd.DataFrame({ROW: at[left], ID: texts[left], "reason": pd.array(reason, dtype="str")})
+    torn = [f"another number of fields than the header (line {line})" for line in raw.broken]
+    parts = [others, pd.DataFrame({ROW: at_broken, ID: pd.array([None] * len(torn), "str"), "reason": torn})]
+    return at[rows], pd.concat([part for part in parts if len(part)] or [empty])
+
+
+def _ranks(lines: Lines, broken: Lines) -> tuple[Lines, Lines]:
+    """The number, from 1, of each row and of each broken row in their file, by the lines that they are on."""
+    ranks = np.concatenate([lines, broken]).argsort().argsort() + 1
+    return ranks[: len(lines)], ranks[len(lines) :]

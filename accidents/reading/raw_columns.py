@@ -35,7 +35,7 @@ class Source:
         if count:
             first = int(rows.argmax())
             text = f": {texts[first].as_py()!r}" if texts is not None else ""
-            example = f"{self.raw.path.name}, line {self.raw.line(first)}{text}"
+            example = f"{self.raw.path.name}, line {self.raw.lines[first]}{text}"
             self.add(column, rule, action, count, example)
 
     def refuse_year(self, column: str, row: int, year: int) -> None:

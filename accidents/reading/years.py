@@ -95,7 +95,7 @@ def _read_table(table: str, files: YearFiles, report: QualityReport) -> pd.DataF
         report.add(files.year, table, "", "there is no file of this table", "noted", rows=0, count=1)
         empty = {name: pd.Series(dtype=dtype) for name, dtype in DTYPES[table].items()}
         return pd.DataFrame(empty | {IDENTITY: pd.Series(dtype="int32")})
-    return read_frame(Source(read_raw(path, table), files.year, report))
+    return read_frame(Source(read_raw(path, table, files.year), files.year, report))
 
 
 def _accidents_from_others(frames: Mapping[str, pd.DataFrame], log: _Log) -> pd.DataFrame:
