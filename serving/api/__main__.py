@@ -12,8 +12,9 @@ from accidents.errors import AccidentsError, SettingsError
 from accidents.prediction_log import PredictionLog
 from serving.api.app import create_app
 from serving.api.keys import Keys
-from serving.api.protocol import impatient
+from serving.api.protocol import ApiProtocol
 from serving.api.settings import Settings, load_settings
+from serving.http_limits import limited
 
 _STOP_PATIENCE = 10  # seconds for requests on their way when told to stop
 _BACKLOG = 2048
@@ -53,12 +54,13 @@ def _make_log(settings: Settings) -> None:
 
 def config_of(settings: Settings, app: FastAPI) -> uvicorn.Config:
     """How uvicorn serves the app."""
+    patience = settings.request_timeout + 5  # after the app's own 408
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=impatient(settings.request_timeout + 5),  # after the app's own 408
+        http=limited(ApiProtocol, patience=patience, header_limit=settings.header_limit),
         ws="none",
         lifespan="on",
         access_log=False,

@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     accidents_per_minute: Rate = 120_000
     wrong_keys_per_minute: Rate = 20
     body_limit: int = Field(default=1_000_000, ge=1_000)
+    header_limit: int = Field(default=32_000, ge=1_000)
     request_timeout: float = Field(default=10, gt=0, le=600)
     keep_alive: int = Field(default=30, ge=1, le=3600)
 
