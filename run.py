@@ -17,6 +17,7 @@ from rich.markup import escape
 # Nothing heavy up here: `--help` answers at once, and a command loads what it needs.
 from accidents.errors import AccidentsError, BusyError, SettingsError
 from commands.project import ROOT
+from commands.scratch import scratch
 from stacks.errors import StackError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ HELP = """Learn from road-accident files how likely someone is killed or hospita
   python run.py --serve
   python run.py --status
   python run.py --rollback
+  python run.py clean
 """
 TRAINING, SERVING, WATCHING, CHAMPION = "Training", "Serving", "Watching", "Champion"
 
@@ -73,6 +75,7 @@ class Scope(StrEnum):
 
 
 def main(
+    context: typer.Context,
     pipeline: Annotated[Pipeline | None, typer.Option(help="Run this pipeline.")] = None,
     stack: Annotated[str, typer.Option(help="ZenML stack to run on: a file in stacks/.")] = "local",
     params: Annotated[Path, typer.Option(help="WHAT to compute.", show_default="params.yaml")] = ROOT
@@ -211,6 +214,9 @@ def main(
                      rich_help_panel=CHAMPION),
     ] = False,
 ) -> None:  # fmt: skip
+    if context.invoked_subcommand is not None:
+        _refuse_options_before(context)
+        return
     actions = {
         "--pipeline": pipeline is not None, "--promote": promote is not None, "--rollback": rollback,
         "--serve": serve, "--stop": stop, "--status": status,
@@ -321,6 +327,28 @@ def _params(path: Path, given: Mapping[str, Any]) -> Params:
     return load_params(path, {key: value for key, value in given.items() if value is not None})
 
 
+def clean(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it without asking.")] = False,
+    stack: Annotated[str, typer.Option(help="Whose runs: a file in stacks/.")] = "local",
+    params: Annotated[Path, typer.Option(help="What is kept.", show_default="params.yaml")] = ROOT
+    / "params.yaml",
+) -> None:
+    """Show what is older than `keep` in params.yaml says, and remove it."""
+    from commands.clean import clean as clean_up
+
+    _prepare(stack)
+    clean_up(_params(params, {}), stack, yes)
+
+
+def _refuse_options_before(context: typer.Context) -> None:
+    """Options before a sub-command would be passed over in silence."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    if given:
+        option = "--" + given[0].replace("_", "-")
+        raise SettingsError(f"{option} stands before {context.invoked_subcommand}: write options behind it")
+
+
 def parse_years(text: str, option: str = "--years") -> list[int]:
     """`2018`, `2018,2024`, `2019-2023`, or any of these joined by commas, as years in order."""
     years: set[int] = set()
@@ -337,9 +365,11 @@ def parse_years(text: str, option: str = "--years") -> list[int]:
 def cli(words: list[str]) -> int:
     """Run the command line; 0 if it went well, 1 after an error told plainly, 75 if another loop runs."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-    app.command(help=HELP)(main)
+    app.callback(invoke_without_command=True, help=HELP)(main)
+    app.command()(clean)
     try:
-        app(words, prog_name="run.py")
+        with scratch():
+            app(words, prog_name="run.py")
     except (AccidentsError, StackError) as error:
         Console(stderr=True).print(f"[red]Error:[/] {escape(str(error))}", highlight=False)
         return BusyError.exit_code if isinstance(error, BusyError) else 1

@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -24,6 +24,7 @@ from sqlalchemy import Select, bindparam, func, select, text
 
 from accidents.prediction_database import PredictionDatabase
 from accidents.prediction_labels import Label, NewestLabels, add_labels
+from accidents.prediction_retention import Ages, count_old, forget
 from accidents.prediction_tables import (
     PREDICTIONS,
     PredictionLogError,
@@ -109,6 +110,17 @@ class PredictionLog:
             lambda connection: [status for part in parts for status in add_labels(connection, part)],
             write=True,
         )
+
+    def count_old(self, ages: Ages) -> int:
+        """How many predictions are older than `ages` allows."""
+        now = datetime.now(UTC)
+        return self._database.run(lambda connection: count_old(connection, ages, now), write=False)
+
+    def forget(self, ages: Ages) -> Iterator[int]:
+        """Remove them and their labels, some at a time; yield how many were removed with each transaction."""
+        now = datetime.now(UTC)
+        while removed := self._database.run(lambda connection: forget(connection, ages, now), write=True):
+            yield removed
 
     def count(self) -> int:
         """How many predictions there are."""

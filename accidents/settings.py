@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -75,6 +76,25 @@ class TuningSettings(Strict):
     trials: int = Field(default=0, ge=0)
 
 
+class KeepSettings(Strict):
+    """What old things are kept; null: all of them, for ever."""
+
+    monitor_runs: int | None = Field(default=30, ge=1)
+    inference_runs: int | None = Field(default=10, ge=1)
+    reports: int | None = Field(default=20, ge=1)
+    log_megabytes: int | None = Field(default=20, ge=1)
+    prediction_days: int | None = Field(default=400, ge=1)
+    labelled_days: int | None = Field(default=1500, ge=1)
+
+    @model_validator(mode="after")
+    def _labelled_are_kept_longer(self) -> KeepSettings:
+        if self.labelled_days is not None and self.labelled_days < (self.prediction_days or math.inf):
+            raise ValueError(
+                "labelled_days must be at least prediction_days: outcomes are what is learnt from"
+            )
+        return self
+
+
 class Params(Strict):
     """All of params.yaml."""
 
@@ -88,6 +108,7 @@ class Params(Strict):
     gates: tuple[GateSettings, ...] = ()
     promotion: PromotionSettings = PromotionSettings()
     monitor: MonitorSettings = MonitorSettings()
+    keep: KeepSettings = KeepSettings()
 
     @model_validator(mode="after")
     def _test_year_is_there(self) -> Params:

@@ -55,9 +55,15 @@ class Loop:
             elif report.decision.action == "retrain":
                 self._say("train", "skipped")
                 console.print("Only decided, as asked: nothing was trained.")
+            self._trim()
         finally:  # that it failed must be seen too
             push(self.name, self.params.stage)
         return report
+
+    def _trim(self) -> None:
+        from pipelines.retention import trim
+
+        trim(self.params.keep)
 
     def _look(self, config: Path | None, given: str | None, reason: str) -> MonitorReport:
         from commands.monitor import look

@@ -19,6 +19,7 @@ from accidents.monitoring.database import opened_history
 from accidents.monitoring.measurements import MonitorReport
 from accidents.settings import Params
 from commands.project import ROOT, console
+from commands.scratch import scratch
 
 REPORTS = ROOT / "reports" / "monitor"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -56,7 +57,8 @@ def monitor_every(
 
     def look_once() -> None:
         try:
-            monitor(params, stack, config, None, source, act, "schedule")
+            with scratch():
+                monitor(params, stack, config, None, source, act, "schedule")
         except AccidentsError as error:
             console.print(f"[red]Error:[/] {escape(str(error))}", highlight=False)
         except Exception as error:  # a defect, too, must not end the watch

@@ -79,7 +79,7 @@ def _api() -> str:
 
 def _predictions() -> str:
     url = api_settings().database_url
-    if _no_file(url):
+    if no_file(url):
         return "none yet"
     try:
         log = PredictionLog(url)
@@ -122,14 +122,15 @@ def _loop(names: Iterable[str]) -> str:
 def _history() -> History | None:
     """None where nothing was written yet."""
     url = api_settings().database_url
-    if _no_file(url):
+    if no_file(url):
         return None
     history = History(url)
     history.create()
     return history
 
 
-def _no_file(url: str) -> bool:
+def no_file(url: str) -> bool:
+    """Whether nothing was written yet to a database of SQLite."""
     return url.startswith("sqlite:///") and not (ROOT / url.removeprefix("sqlite:///")).exists()
 
 

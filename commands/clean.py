@@ -1,0 +1,133 @@
+"""`run.py clean`: what is older than params.yaml keeps, shown first, then removed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.progress import track
+from rich.prompt import Confirm
+from rich.table import Table
+
+from accidents.prediction_log import PredictionLog, PredictionLogError
+from accidents.prediction_retention import Ages
+from accidents.settings import KeepSettings, Params
+from commands.project import ROOT, api_settings, console, on_stack
+from commands.status import no_file
+
+LOGS = (".serving", ".watch")
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Old:
+    """Old things of one kind: what they are, how many, why they go, and how, one after another."""
+
+    what: str
+    count: int
+    kept: str
+    remove: Callable[[], Iterable[object]]
+
+
+def clean(params: Params, stack: str, sure: bool) -> None:
+    """Show what is older than `params.keep` says; remove it if `sure`, or if the person says so.
+
+    Nothing is removed where nobody can be asked.
+    """
+    found = [one for one in _old(params.keep, stack) if one.count]
+    if not found:
+        console.print("Nothing is older than params.yaml keeps.")
+        return
+    console.print(_table(found))
+    if not sure and not (console.is_terminal and Confirm.ask("Remove it?", console=console, default=False)):
+        console.print("Nothing was removed. To remove it: python run.py clean --yes", highlight=False)
+        return
+    for one in found:
+        for _ in track(one.remove(), f"Removing {one.what}", one.count, console=console):
+            pass
+    console.print("Removed.")
+
+
+def _table(found: list[Old]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title="To be removed", title_justify="left")
+    for head in ("what", "how many", "kept (params.yaml: keep)"):
+        table.add_column(head)
+    for one in found:
+        table.add_row(one.what, f"{one.count:,}", one.kept)
+    return table
+
+
+def _old(keep: KeepSettings, stack: str) -> Iterator[Old]:
+    yield from _runs(keep, stack)
+    yield _reports(keep.reports)
+    yield _logs(keep.log_megabytes)
+    yield from _predictions(keep)
+
+
+def _runs(keep: KeepSettings, stack: str) -> Iterator[Old]:
+    on_stack(stack)
+    from pipelines.retention import old_runs, old_tracked, remove_run, remove_tracked
+
+    runs, tracked = old_runs(keep), old_tracked(keep)
+    newest = f"the newest {keep.monitor_runs} of monitor, {keep.inference_runs} of inference"
+    yield Old("runs and their artifacts", len(runs), newest, lambda: map(remove_run, runs))
+    yield Old("runs of the tracker", len(tracked), newest, lambda: map(remove_tracked, tracked))
+
+
+def _reports(kept: int | None) -> Old:
+    folders = [one.parent for one in (ROOT / "reports" / "inference").glob("*/summary.json")]
+    newest = sorted(folders, key=lambda folder: -folder.stat().st_mtime)
+    old = [] if kept is None else newest[kept:]
+    return Old(
+        "folders in reports/inference", len(old), f"the newest {kept}", lambda: map(shutil.rmtree, old)
+    )
+
+
+def _logs(megabytes: int | None) -> Old:
+    most = None if megabytes is None else megabytes * MEGABYTE
+    files = (file for folder in LOGS for file in (ROOT / folder).rglob("*.log"))
+    large = [] if most is None else [file for file in files if file.stat().st_size > most]
+    kept = f"the last {megabytes} MB of each"
+    return Old(
+        "log files that are too long", len(large), kept, lambda: (_shorten(one, most) for one in large)
+    )
+
+
+def _shorten(file: Path, most: int | None) -> None:
+    """Keep the end of a log, from a whole line on; whoever writes it, at its end, goes on writing."""
+    with file.open("r+b") as log:
+        log.seek(-(most or 0), 2)
+        log.readline()
+        end = log.read()
+        log.seek(0)
+        log.write(end)
+        log.truncate()
+
+
+def _predictions(keep: KeepSettings) -> Iterator[Old]:
+    ages = Ages(_days(keep.prediction_days), _days(keep.labelled_days))
+    url = api_settings().database_url
+    if no_file(url):
+        return
+    log = PredictionLog(url)
+    try:
+        count = log.count_old(ages)
+    except PredictionLogError as error:
+        console.print(f"[yellow]The prediction log is left alone:[/] {error}", highlight=False)
+        return
+    kept = f"{keep.prediction_days} days, {keep.labelled_days} with an outcome"
+    yield Old("predictions", count, kept, lambda: _each(log.forget(ages)))
+
+
+def _each(removed: Iterable[int]) -> Iterator[None]:
+    """One step of progress a prediction."""
+    for count in removed:
+        yield from (None for _ in range(count))
+
+
+def _days(days: int | None) -> timedelta | None:
+    return None if days is None else timedelta(days=days)

@@ -1,0 +1,111 @@
+"""Old runs of the pipelines that only look or score, with all that they left in the stores.
+
+Runs of the train pipeline stay: versions are made of what they left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from zenml.client import Client
+
+from accidents.settings import KeepSettings
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from zenml.models import ArtifactVersionResponse, PipelineRunResponse
+
+_FINISHED = ("completed", "cached", "failed", "stopped")
+_PAGE = 100
+
+
+def old_runs(keep: KeepSettings) -> list[PipelineRunResponse]:
+    """Finished runs beyond the newest ones that are kept, oldest first."""
+    found = [run for pipeline, count in _kept(keep).items() for run in _finished(pipeline)[count:]]
+    return sorted(found, key=lambda run: run.created)
+
+
+def remove_run(run: PipelineRunResponse) -> None:
+    """Remove a run, its logs, and the artifacts that it made and nothing else needs.
+
+    The run goes first: an interruption leaves artifacts that nobody asks for, never a run without them.
+    """
+    client = Client()
+    steps = client.get_pipeline_run(run.id).steps.values()
+    made = {one.id: one for step in steps for outputs in step.outputs.values() for one in outputs}
+    logs = [log.uri for owner in (run, *steps) for log in owner.log_collection or ()]
+    client.delete_pipeline_run(run.id)
+    for artifact in made.values():
+        if _is_free(client, artifact.id):
+            _remove_artifact(client, artifact)
+    _remove_logs(client, logs)
+
+
+def old_tracked(keep: KeepSettings) -> list[str]:
+    """Ids of the tracker's runs of monitoring beyond those that are kept, oldest first."""
+    if Client().active_stack.experiment_tracker is None or keep.monitor_runs is None:
+        return []
+    import mlflow
+
+    found = mlflow.MlflowClient().search_runs(
+        [one.experiment_id for one in mlflow.search_experiments()], "tags.kind = 'monitor'",
+        order_by=["attributes.start_time DESC"], max_results=10_000,
+    )  # fmt: skip
+    return [run.info.run_id for run in reversed(found[keep.monitor_runs :])]
+
+
+def remove_tracked(run_id: str) -> None:
+    """Remove a run of the tracker and its files."""
+    import mlflow
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    client = mlflow.MlflowClient()
+    get_artifact_repository(client.get_run(run_id).info.artifact_uri).delete_artifacts()
+    client.delete_run(run_id)
+
+
+def trim(keep: KeepSettings) -> None:
+    """Remove all that `old_runs` and `old_tracked` name."""
+    for run in old_runs(keep):
+        remove_run(run)
+    for run_id in old_tracked(keep):
+        remove_tracked(run_id)
+
+
+def _kept(keep: KeepSettings) -> Mapping[str, int]:
+    """How many runs are kept of each pipeline; one that keeps all is absent."""
+    wanted = {
+        "monitor": keep.monitor_runs, "verify": keep.monitor_runs,
+        "inference": keep.inference_runs, "deploy": keep.inference_runs,
+    }  # fmt: skip
+    return {pipeline: count for pipeline, count in wanted.items() if count is not None}
+
+
+def _finished(pipeline: str) -> list[PipelineRunResponse]:
+    """Newest first."""
+    client, found = Client(), []
+    page = total = 1
+    while page <= total:
+        runs = client.list_pipeline_runs(pipeline=pipeline, size=_PAGE, page=page, sort_by="desc:created")
+        found += [run for run in runs.items if run.status.value in _FINISHED]
+        page, total = page + 1, runs.total_pages
+    return found
+
+
+def _is_free(client: Client, artifact: UUID) -> bool:
+    unused = client.list_artifact_versions(id=artifact, only_unused=True, size=1).total
+    linked = client.list_model_version_artifact_links(artifact_version_id=artifact, size=1).total
+    return bool(unused) and not linked
+
+
+def _remove_artifact(client: Client, artifact: ArtifactVersionResponse) -> None:
+    client.delete_artifact_version(artifact.id, delete_from_artifact_store=True)
+
+
+def _remove_logs(client: Client, addresses: Iterable[Any]) -> None:
+    store = client.active_stack.artifact_store
+    for address in filter(None, addresses):
+        if store.exists(address):
+            (store.rmtree if store.isdir(address) else store.remove)(address)

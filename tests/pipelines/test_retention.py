@@ -1,0 +1,100 @@
+"""Old runs go with all that they left; what a version was made of, and what is not old, stays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from zenml import pipeline, step
+from zenml.client import Client
+
+from accidents.settings import KeepSettings
+from pipelines.retention import old_runs, trim
+from stacks.apply import apply_stack
+from steps.folder import Folder, FolderMaterializer
+from tests.zenml_store import zenml_store
+
+__all__ = ["zenml_store"]
+
+
+@step(enable_cache=False, output_materializers=FolderMaterializer)
+def leave(folder: str, rows: int) -> Annotated[Folder, "left"]:
+    """An artifact of some size."""
+    print("a line for the log")
+    made = Path(folder)
+    made.mkdir(exist_ok=True)
+    (made / "file.bin").write_bytes(os.urandom(rows))
+    return Folder(made)
+
+
+@step(enable_cache=False)
+def fail() -> None:
+    """A run that goes wrong leaves things, too."""
+    raise ValueError("as it must")
+
+
+def runner(name: str) -> Callable[..., Any]:
+    @pipeline(name=name)
+    def made(folder: str, bad: bool = False) -> None:
+        leave(folder, 100_000)
+        if bad:
+            fail()
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def store(zenml_store: Path) -> Path:
+    apply_stack("bare")
+    return zenml_store
+
+
+def size(store: Path) -> int:
+    return sum(file.stat().st_size for file in (store / "artifacts").rglob("*") if file.is_file())
+
+
+def test_the_store_is_bounded_whatever_is_run_how_often(store: Path, tmp_path: Path):
+    keep = KeepSettings(monitor_runs=2, inference_runs=1)
+    monitor = runner("monitor")
+    sizes = []
+    for k in range(5):
+        if k == 3:
+            with pytest.raises(RuntimeError, match="fail"):
+                monitor(str(tmp_path / "left"), bad=True)
+        else:
+            monitor(str(tmp_path / "left"))
+        trim(keep)
+        sizes.append(size(store))
+    assert 100_000 < sizes[0] < sizes[1]
+    assert max(sizes[2:]) < sizes[1] + 10_000, "bytes of two runs, failed ones included"
+    runs = Client().list_pipeline_runs(pipeline="monitor").items
+    assert len(runs) == 2
+    logs = list((store / "artifacts" / "logs").glob("*"))
+    assert len(logs) <= 2 * 4, "logs of removed runs are gone"
+    kept = Client().get_pipeline_run(runs[0].id).steps["leave"].outputs["left"][0].load()
+    assert (kept.path / "file.bin").stat().st_size == 100_000
+
+
+def test_training_and_what_a_version_needs_stay(store: Path, tmp_path: Path):
+    runner("train")(str(tmp_path / "left"))
+    inference = runner("inference")
+    first = inference(str(tmp_path / "left"))
+    artifact = first.steps["leave"].outputs["left"][0]
+    client = Client()
+    version = client.create_model_version(client.create_model("a model").id)
+    from zenml.model.utils import link_artifact_version_to_model_version
+
+    link_artifact_version_to_model_version(artifact, version)
+    inference(str(tmp_path / "left"))
+    trim(KeepSettings(monitor_runs=None, inference_runs=1))
+    assert len(client.list_pipeline_runs(pipeline="train").items) == 1
+    assert len(client.list_pipeline_runs(pipeline="inference").items) == 1
+    assert client.get_artifact_version(artifact.id).load().path.is_dir()
+
+
+def test_null_keeps_all(store: Path, tmp_path: Path):
+    runner("monitor")(str(tmp_path / "left"))
+    assert old_runs(KeepSettings(monitor_runs=None, inference_runs=None)) == []
