@@ -34,7 +34,8 @@ class Background:
     def start(self, words: Sequence[str], cwd: Path, environment: Mapping[str, str], url: str) -> None:
         """Start it in a session of its own: closing the terminal does not reach it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log.open("wb") as log:
+        self.log.unlink(missing_ok=True)
+        with self.log.open("ab") as log:  # at its end, also after `run.py clean` has shortened it
             process = subprocess.Popen(
                 words, cwd=cwd, env=dict(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import repeat
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -92,12 +93,10 @@ def _logs(megabytes: int | None) -> Old:
     files = (file for folder in LOGS for file in (ROOT / folder).rglob("*.log"))
     large = [] if most is None else [file for file in files if file.stat().st_size > most]
     kept = f"the last {megabytes} MB of each"
-    return Old(
-        "log files that are too long", len(large), kept, lambda: (_shorten(one, most) for one in large)
-    )
+    return Old("long log files", len(large), kept, lambda: map(_shorten, large, repeat(most)))
 
 
-def _shorten(file: Path, most: int | None) -> None:
+def _shorten(file: Path, most: int | None) -> Path:
     """Keep the end of a log, from a whole line on; whoever writes it, at its end, goes on writing."""
     with file.open("r+b") as log:
         log.seek(-(most or 0), 2)
@@ -106,6 +105,7 @@ def _shorten(file: Path, most: int | None) -> None:
         log.seek(0)
         log.write(end)
         log.truncate()
+    return file
 
 
 def _predictions(keep: KeepSettings) -> Iterator[Old]:

@@ -139,7 +139,9 @@ def _start(
     name: str, words: list[str], variables: Mapping[str, str], folder: Path
 ) -> subprocess.Popen[bytes]:
     """In a session of its own: Ctrl-C reaches us, and we end it in order."""
-    with (folder / f"{name}.log").open("wb") as log:
+    log_file = folder / f"{name}.log"
+    log_file.unlink(missing_ok=True)
+    with log_file.open("ab") as log:  # at its end, also after `run.py clean` has shortened it
         return subprocess.Popen(
             words, cwd=folder, env={**os.environ, **variables},
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,

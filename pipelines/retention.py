@@ -35,7 +35,8 @@ def remove_run(run: PipelineRunResponse) -> None:
     client = Client()
     steps = client.get_pipeline_run(run.id).steps.values()
     made = {one.id: one for step in steps for outputs in step.outputs.values() for one in outputs}
-    logs = [log.uri for owner in (run, *steps) for log in owner.log_collection or ()]
+    logged = (run.log_collection, *(step.log_collection for step in steps))
+    logs = [log.uri for collection in logged for log in collection or ()]
     client.delete_pipeline_run(run.id)
     for artifact in made.values():
         if _is_free(client, artifact.id):
@@ -62,7 +63,8 @@ def remove_tracked(run_id: str) -> None:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     client = mlflow.MlflowClient()
-    get_artifact_repository(client.get_run(run_id).info.artifact_uri).delete_artifacts()
+    files: Any = get_artifact_repository(client.get_run(run_id).info.artifact_uri)
+    files.delete_artifacts()
     client.delete_run(run_id)
 
 

@@ -1,0 +1,49 @@
+"""`run.py clean`: nothing goes that was not shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from commands import clean
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(clean, "ROOT", tmp_path)
+    monkeypatch.setattr(clean, "MEGABYTE", 100)
+    return tmp_path
+
+
+def test_a_log_keeps_its_end_in_whole_lines_and_is_written_on(root: Path):
+    (root / ".serving").mkdir()
+    log, short = root / ".serving" / "api.log", root / ".serving" / "short.log"
+    with log.open("ab") as writer:
+        writer.write(b"".join(b"line %3d\n" % number for number in range(100)))
+        writer.flush()
+        short.write_bytes(b"short\n")
+        found = clean._logs(1)
+        assert found.count == 1
+        assert list(found.remove()) == [log]
+        writer.write(b"and on\n")
+    lines = log.read_bytes().splitlines()
+    assert lines == [*(b"line %3d" % number for number in range(89, 100)), b"and on"]
+    assert short.read_bytes() == b"short\n"
+
+
+def test_the_newest_reports_stay(root: Path):
+    import os
+
+    for age, name in enumerate(("new", "older", "oldest")):
+        folder = root / "reports" / "inference" / name
+        folder.mkdir(parents=True)
+        (folder / "summary.json").write_text("{}")
+        os.utime(folder, (1e9 - age, 1e9 - age))
+    (root / "reports" / "inference" / "a persons own").mkdir()
+    found = clean._reports(1)
+    assert found.count == 2
+    list(found.remove())
+    left = {one.name for one in (root / "reports" / "inference").iterdir()}
+    assert left == {"new", "a persons own"}
+    assert clean._reports(None).count == 0
