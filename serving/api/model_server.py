@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import orjson
 
 from accidents.features import STAGES, feature_names
+from serving.api.connections import Connections
 from serving.api.errors import ApiError
 from serving.api.metrics import MODEL_ERRORS, MODEL_SECONDS
 
@@ -56,27 +56,16 @@ class ModelServer:
     """
 
     def __init__(self, url: str, name: str, timeout: float) -> None:
-        self._model = f"{url.rstrip('/')}/v2/models/{name}"
-        self._name, self._timeout = name, aiohttp.ClientTimeout(total=timeout)
+        self._connections = Connections(f"{url.rstrip('/')}/v2/models/{name}", timeout)
+        self._name = name
         self._facts: ModelFacts | None = None
-        self._session: aiohttp.ClientSession | None = None
         self._asking: asyncio.Task[ModelFacts] | None = None
         self._refused: str | None = None  # digest of the model that did not fit, where it was known
         self.mismatch: str | None = None  # why the server refused a request of ours, until one succeeds
 
-    async def start(self) -> None:
-        """Open the session; the model server need not be there yet."""
-        self._session = aiohttp.ClientSession(
-            timeout=self._timeout,
-            headers={"Content-Type": "application/json"},
-            connector=aiohttp.TCPConnector(limit=16, keepalive_timeout=60),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
+        self._connections.close()
 
     async def facts(self) -> ModelFacts:
         """The model that is served, as far as known. Raises ApiError if it must be asked and cannot."""
@@ -144,21 +133,19 @@ class ModelServer:
                 raise
             self._facts = None  # busy with the switch: the answer at hand is good, the next one looks again
 
-    async def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        assert self._session is not None
+    async def _ask(self, method: str, path: str, body: bytes = b"") -> bytes:
         try:
-            async with self._session.request(method, self._model + path, data=body) as response:
-                content = await response.read()
+            status, content = await self._connections.ask(method, path, body)
         except TimeoutError:
             MODEL_ERRORS.labels("timeout").inc()
             raise unavailable() from None
-        except (aiohttp.ClientError, OSError):
+        except OSError:
             MODEL_ERRORS.labels("connection").inc()
             self._facts = None  # what comes back may be another model
             raise unavailable() from None
-        if response.status < 400:
+        if status < 300:
             return content
-        if response.status >= 500 or response.status == 404 or _NOT_READY in content:
+        if status >= 500 or status == 404 or _NOT_READY in content:
             MODEL_ERRORS.labels("unavailable").inc()
             raise unavailable()
         raise self._mismatched(content[:_SHOWN].decode("utf-8", "replace"))

@@ -46,11 +46,10 @@ async def running(settings: Settings, rates: Rates) -> AsyncIterator[Parts]:
     predictor = Predictor(server, batcher, writer, log, settings.reasons_count)
     await writer.start()
     try:
-        await server.start()
         hook = Hook(settings.hook_command, settings.hook_pause, settings.hook_log)
         yield Parts(settings, rates, predictor, Readiness(server, log), hook)
     finally:
-        await server.stop()
+        server.stop()
         await writer.stop()
         log.close()
 

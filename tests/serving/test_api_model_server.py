@@ -185,7 +185,6 @@ def row(speed_limit: float) -> list[float]:
 def test_who_waits_is_counted_and_who_left_is_not_asked_for(model: StandIn) -> None:
     async def scene() -> tuple[list[Any], list[int]]:
         server = ModelServer(model.address, NAME, timeout=5)
-        await server.start()
         try:
             batcher = Batcher(server, rows_per_call=4, waiting=6, patience=5)
             await batcher.score(row(50), "dispatch", False)
@@ -197,7 +196,7 @@ def test_who_waits_is_counted_and_who_left_is_not_asked_for(model: StandIn) -> N
             others[0].cancel()
             return await asyncio.gather(first, *others, return_exceptions=True), model.rows
         finally:
-            await server.stop()
+            server.stop()
 
     outcomes, rows = asyncio.run(scene())
     assert isinstance(outcomes[1], asyncio.CancelledError)
