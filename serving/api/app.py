@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import FileResponse
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from accidents.place import SHAPES
@@ -30,6 +32,7 @@ from serving.api.warming import warm_up
 VERSION = "1.0"  # of what callers see
 _WEB = Path(__file__).resolve().parent.parent / "web"
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_ALLOWED = {"POST": "OPTIONS, POST"}  # of a route that has this method; the others are read
 _MESSAGES = {404: "There is nothing here.", 405: "This method is not for this address."}
 
 
@@ -60,9 +63,23 @@ def create_app(settings: Settings) -> FastAPI:
     add_docs(app)
     _add_page(app)
     _add_errors(app)
-    app.add_middleware(Gate, settings=settings, keys=keys, hook_keys=hook_keys, rates=rates)
+    routes = [route.path for route in router.routes if isinstance(route, Route)]
+    app.add_middleware(Gate, settings=settings, keys=keys, hook_keys=hook_keys, rates=rates, routes=routes)
+    if settings.allowed_origins:
+        _allow_origins(app, settings.allowed_origins)
     BUILD.info({"version": VERSION})
     return app
+
+
+def _allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
+    """Outside of the gate: a browser asks whether it may without a key, and a page sees refusals, too."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "HEAD", "POST"],
+        allow_headers=["Authorization", "Content-Encoding", "Content-Type", "X-API-Key"],
+        expose_headers=["Retry-After", "X-Request-Id"],
+    )  # without credentials: keys come in headers, never in cookies
 
 
 def _add_page(app: FastAPI) -> None:
@@ -101,6 +118,8 @@ def _add_errors(app: FastAPI) -> None:
 def _handler(translate: Callable[[Any], ApiError]) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def handle(request: Request, error: Exception) -> Response:
         answer = translate(error)
+        if answer.status == 405 and request.method == "OPTIONS":
+            return Response(status_code=204, headers=answer.headers)
         body = answer.body(request.state.request_id)
         return Response(body, answer.status, answer.headers, media_type="application/json")
 
@@ -110,7 +129,10 @@ def _handler(translate: Callable[[Any], ApiError]) -> Callable[[Request, Excepti
 def _http_error(error: HTTPException) -> ApiError:
     code = _CODES.get(error.status_code, "bad_request")
     message = _MESSAGES.get(error.status_code, "The request cannot be answered.")
-    return ApiError(code, message, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _ALLOWED.get(headers.get("Allow", ""), "GET, HEAD, OPTIONS")
+    return ApiError(code, message, headers=headers)
 
 
 def _query_error(error: RequestValidationError) -> ApiError:

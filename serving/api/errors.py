@@ -15,6 +15,7 @@ STATUS: Mapping[str, int] = {
     "key_missing": 401,
     "key_wrong": 401,
     "host_refused": 403,
+    "origin_refused": 403,
     "scope_missing": 403,
     "not_found": 404,
     "method_not_allowed": 405,

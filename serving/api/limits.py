@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import math
+import re
 import time
+import zlib
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -14,6 +17,8 @@ from starlette.requests import ClientDisconnect, Request
 from serving.api.errors import ApiError
 
 _JSON = b"application/json"
+_GZIP = (b"gzip", b"x-gzip")
+_CHARSET = re.compile(rb'charset="?([^\s";]+)')
 
 
 class Rates:
@@ -41,33 +46,60 @@ class Rates:
 
 
 async def read_json(request: Request, limit: int, timeout: float) -> bytes:
-    """The body of a request that must be JSON.
+    """The body of a request that must be JSON; unpacked, if it came as gzip.
 
     Raises
     ------
     ApiError
-        content_type, too_large (over `limit` bytes, chunked or not) or body_timeout (after `timeout` s).
+        content_type, too_large (over `limit` bytes, chunked or not, packed or not) or body_timeout (after
+        `timeout` s).
     """
-    announced = 0
-    kind = b""
+    announced, kind, coding = 0, b"", b""
     for name, value in request.scope["headers"]:
         if name == b"content-type":
-            kind = value
+            kind = value.lower()
         elif name == b"content-length":
             announced = int(value) if value.isdigit() else 0
-    if kind.partition(b";")[0].strip().lower() != _JSON:
-        raise ApiError("content_type", "Send JSON, with the header Content-Type: application/json.")
+        elif name == b"content-encoding":
+            coding = value.strip().lower()
+    _require_json(kind, coding)
     if announced > limit:
         raise _too_large(limit)
     try:
         async with asyncio.timeout(timeout):
-            return await _read(request, limit)
+            body = await _read(request, limit)
     except TimeoutError:
         raise ApiError(
             "body_timeout", f"The body was not here within {timeout:g} s.", headers={"Connection": "close"}
         ) from None
     except ClientDisconnect:
         raise ApiError("bad_request", "The connection ended before the body did.") from None
+    return (_unpacked(body, limit) if coding in _GZIP else body).removeprefix(codecs.BOM_UTF8)
+
+
+def _require_json(kind: bytes, coding: bytes) -> None:
+    if kind.partition(b";")[0].strip() != _JSON:
+        raise ApiError("content_type", "Send JSON, with the header Content-Type: application/json.")
+    charset = _CHARSET.search(kind)
+    if charset and charset[1] not in (b"utf-8", b"utf8", b"us-ascii"):
+        raise ApiError("content_type", "Send JSON in UTF-8.")
+    if coding not in (b"", b"identity", *_GZIP):
+        headers = {"Accept-Encoding": "gzip, identity"}
+        raise ApiError("content_type", "Send JSON as it is, or with Content-Encoding: gzip.", headers=headers)
+
+
+def _unpacked(body: bytes, limit: int) -> bytes:
+    """What was packed, of which no more is unpacked than may come."""
+    packed = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # gzip's own header and checksum
+    try:
+        content = packed.decompress(body, limit + 1)
+    except zlib.error:
+        content = b""
+    if len(content) > limit:
+        raise _too_large(limit)
+    if not packed.eof or packed.unused_data:
+        raise ApiError("bad_request", "The body is not whole gzip, as its Content-Encoding says.")
+    return content
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -50,6 +50,7 @@ class Presented:
 
     key: str | None
     host: str
+    origin: str | None  # of the page that asks; None: no page
     forwarded: bool  # a proxy says so
 
 
@@ -61,9 +62,18 @@ class Gate:
     counts for).
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, keys: Keys, hook_keys: Keys, rates: Rates) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        keys: Keys,
+        hook_keys: Keys,
+        rates: Rates,
+        routes: Collection[str],
+    ) -> None:
         self._app, self._settings, self._rates = app, settings, rates
         self._keys, self._hook_keys = keys, hook_keys
+        self._with_slash = {f"{route}/": route for route in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -71,6 +81,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         answer = _Answer(scope, send)
+        scope = answer.scope = self._as_routed(scope)
         scope["state"]["corrects"] = False
         try:
             scope["state"]["caller"] = self._admit(scope)
@@ -85,20 +96,28 @@ class Gate:
         finally:
             answer.count()
 
+    def _as_routed(self, scope: Scope) -> Scope:
+        """HEAD as GET, of which the server sends no body; a route that ends in a slash as the one without."""
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        if scope["path"] in self._with_slash:
+            scope = {**scope, "path": self._with_slash[scope["path"]]}
+        return scope
+
     def _admit(self, scope: Scope) -> str | None:
         """The name of the caller's key. Raises ApiError for who may not ask."""
         path = scope["path"]
         access = self._access(path)
         if access == "closed":
             raise ApiError("not_found", "There is nothing here.")
-        if access == "open":
+        if access == "open" or scope["method"] == "OPTIONS":  # which methods there are is no secret
             return None
         presented = _presented(scope["headers"])
         if access == "hook":
             name = self._require_key(self._hook_keys, presented.key, _address(scope))
             caller = f"hook {name}"  # a caller of its own, also where a prediction key has the same name
         elif self._settings.loopback and not self._any(self._keys):
-            _require_own_machine(presented)
+            _require_own_machine(presented, self._settings.allowed_origins)
             name, caller = None, _address(scope)
         else:
             caller = name = self._require_key(self._keys, presented.key, _address(scope))
@@ -154,7 +173,8 @@ class _Answer:
     """Watches the answer of one request: adds the headers, remembers the status."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self._scope, self._send, self._begun = scope, send, time.perf_counter()
+        self.scope, self._send, self._begun = scope, send, time.perf_counter()
+        self._method = scope["method"]
         self.started, self._status = False, 500
         self._request_id = uuid4().hex
         scope.setdefault("state", {})["request_id"] = self._request_id
@@ -163,7 +183,7 @@ class _Answer:
         """Pass a message of the app on, with our headers."""
         if message["type"] == "http.response.start":
             self.started, self._status = True, message["status"]
-            path = self._scope["path"]
+            path = self.scope["path"]
             common = _DOCS_PAGE if path in _DOCS or path.startswith(_DOCS_UNDER) else _PAGE
             headers = [
                 *message.get("headers", ()), *common, (b"x-request-id", self._request_id.encode())
@@ -183,8 +203,8 @@ class _Answer:
 
     def count(self) -> None:
         """Into the metrics; what no route took is one label, however many paths are tried."""
-        route = getattr(self._scope.get("route"), "path", "none")
-        REQUESTS.labels(route, _METHODS.get(self._scope["method"], "other"), self._status).inc()
+        route = getattr(self.scope.get("route"), "path", "none")
+        REQUESTS.labels(route, _METHODS.get(self._method, "other"), self._status).inc()
         SECONDS.labels(route).observe(time.perf_counter() - self._begun)
 
 
@@ -192,7 +212,7 @@ _METHODS = {name: name for name in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPT
 
 
 def _presented(headers: list[tuple[bytes, bytes]]) -> Presented:
-    key, host, forwarded = None, "", False
+    key, host, origin, forwarded = None, "", None, False
     for name, value in headers:
         if name == b"x-api-key":
             key = value.decode("latin-1")
@@ -200,16 +220,19 @@ def _presented(headers: list[tuple[bytes, bytes]]) -> Presented:
             key = value[7:].strip().decode("latin-1")
         elif name == b"host":
             host = value.decode("latin-1")
+        elif name == b"origin":
+            origin = value.decode("latin-1")
         elif name in _PROXYS:
             forwarded = True
-    return Presented(key, host, forwarded)
+    return Presented(key, host, origin, forwarded)
 
 
 _PROXYS = (b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via")
 
 
-def _require_own_machine(presented: Presented) -> None:
-    """Without a key, others could reach us through a proxy, or a page under its own name (DNS rebinding)."""
+def _require_own_machine(presented: Presented, allowed_origins: Collection[str]) -> None:
+    """Without a key, others could reach us through a proxy or through a page that is open on this machine:
+    under the page's own name that leads here (DNS rebinding), or by a request that asks nobody first."""
     host = presented.host
     if presented.forwarded:
         raise ApiError("host_refused", "Behind a proxy a key is needed: python run.py --new-key.")
@@ -220,6 +243,11 @@ def _require_own_machine(presented: Presented) -> None:
         good = False
     if not good:
         raise ApiError("host_refused", "Without a key, ask as localhost or 127.0.0.1.")
+    origin = presented.origin
+    if origin is not None and origin.partition("://")[2] != host and origin not in allowed_origins:
+        raise ApiError(
+            "origin_refused", "A page of another origin asks. `allowed_origins` in configs/api.yaml."
+        )
 
 
 def _address(scope: Mapping[str, Any]) -> str:

@@ -26,6 +26,9 @@ PREFIX = "ACCIDENTS_"
 OTHERS = {"ACCIDENTS_ENVIRONMENTS", "ACCIDENTS_API_KEY", "ACCIDENTS_PUSHGATEWAY"}
 FILE = Path("configs/api.yaml")  # relative to the project's folder, where the API is started
 Access = Literal["open", "key", "closed"]
+Origin = Annotated[
+    str, Field(pattern=r"^https?://[a-z0-9.-]+(:[0-9]+)?$|^https?://\[[0-9a-f:]+\](:[0-9]+)?$")
+]
 Rate = Annotated[int, Field(ge=1, le=10_000_000)]
 
 
@@ -37,6 +40,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    allowed_origins: Annotated[tuple[Origin, ...], NoDecode] = ()
 
     model_server: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8085")
     model_name: str = Field(default="accident-severity-dispatch", pattern=r"^[\w.-]+$")
@@ -64,10 +68,10 @@ class Settings(BaseSettings):
     docs: Access = "open"
     metrics: Access = "key"
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "allowed_origins", mode="before")
     @classmethod
     def _commas(cls, value: object) -> object:
-        """Take `a,b` from the environment as two addresses."""
+        """Take `a,b` from the environment as two."""
         return (
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )

@@ -185,7 +185,7 @@ def test_every_answer_has_the_headers(model: StandIn, tmp_path: Path) -> None:
         assert len(answer.headers["x-request-id"]) == 32
         assert "server" not in answer.headers
     assert len({answer.headers["x-request-id"] for answer in answers}) == len(answers)
-    assert answers[2].headers["allow"] == "POST"
+    assert answers[2].headers["allow"] == "OPTIONS, POST"
 
 
 def test_a_defect_tells_the_log_and_not_the_caller(
