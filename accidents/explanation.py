@@ -25,6 +25,7 @@ from accidents.forest import Doubles, Forest, Integers, read_forest
 Floats = npt.NDArray[np.float32]
 
 _MANY_ROWS = 256  # fewer are not worth a second thread
+_ALIKE_ROWS = 5_000  # from here on, many rows go the same way through a tree
 
 
 class Explainer:
@@ -59,11 +60,13 @@ class Explainer:
             right=_indices(forest.right),
             above=_indices(edges.above),
             share=edges.share,
+            **_used(forest),
             met=forest.value * edges.share,
             unmet=forest.value * (1 - edges.share),
             inverse=1 / (edges.share[:, None] + points * (1 - edges.share[:, None])),
         )
-        self._explain = treeshap.explain
+        self._explain, self._explain_many = treeshap.explain, treeshap.explain_many
+        self._memorable = bool(forest.leaves.max() - 1 <= treeshap.MOST_SPLITS)
         self.contributions(np.zeros((1, self.columns), dtype=np.float32))  # compiles
 
     def contributions(self, matrix: Floats) -> Doubles:
@@ -86,7 +89,8 @@ class Explainer:
         return out
 
     def _fill(self, rows: Floats, out: Doubles) -> None:
-        self._explain(rows, self._trees, self._points, self._weights, out)
+        explain = self._explain_many if self._memorable and len(rows) >= _ALIKE_ROWS else self._explain
+        explain(rows, self._trees, self._points, self._weights, out)
 
 
 class _Edges:
@@ -131,6 +135,13 @@ def _along(before: Integers, own: Doubles, join: np.ufunc) -> Doubles:
         join(total, own[node], out=total, where=further)
         node = before[node]
     return total
+
+
+def _used(forest: Forest) -> dict[str, npt.NDArray[np.uintp]]:
+    """The features that each tree splits on, one tree after another, and where each tree's begin."""
+    of_trees = [np.unique(one) for one in np.split(forest.feature, forest.first_split[1:])]
+    first = np.cumsum([0, *map(len, of_trees)])
+    return {"used": _indices(np.concatenate(of_trees)), "first_used": _indices(first)}
 
 
 def _quadrature(features: int) -> tuple[Doubles, Doubles]:

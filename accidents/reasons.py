@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from accidents.words import phrase, sentence, word
@@ -18,6 +20,10 @@ SIZES = "lightest_and_heaviest"
 _GROUPS = {
     **dict.fromkeys(("latitude", "longitude", "department", "commune"), PLACE),
     **dict.fromkeys(("lightest", "heaviest"), SIZES),
+}
+_MEMBERS = {
+    group: [name for name, its in _GROUPS.items() if its == group]
+    for group in dict.fromkeys(_GROUPS.values())
 }
 _PLACE_COLUMNS = ("density_", "severity_")  # what the encoder says of a place
 
@@ -65,30 +71,36 @@ def top_reasons(
     if len(contributions) - len(columns) not in (0, 1):
         raise ValueError(f"{len(columns)} columns and {len(contributions)} contributions do not fit")
     weights = _weights(features, columns, contributions)
-    known = ((name, weight) for name, weight in weights.items() if weight and _is_known(name, features))
-    heaviest = sorted(known, key=lambda group: -abs(group[1]))[:count]
-    return [_reason(name, features, weight, language) for name, weight in heaviest]
+    heaviest = sorted(filter(weights.get, weights), key=lambda name: -abs(weights[name]))
+    known = islice((name for name in heaviest if _is_known(name, features)), count)
+    return [_reason(name, features, weights[name], language) for name in known]
 
 
 def _weights(
     features: Mapping[str, float], columns: Sequence[str], contributions: Sequence[float]
 ) -> dict[str, float]:
-    groups = dict(_GROUPS)
-    if features.get("pedestrians") == 0:
-        groups["oldest_pedestrian"] = "pedestrian"  # there is none, so no age is missing
-    weights: dict[str, float] = {}
-    for column, weight in zip(columns, contributions, strict=False):
-        name = PLACE if column.startswith(_PLACE_COLUMNS) else groups.get(column, column)
-        weights[name] = weights.get(name, 0.0) + float(weight)
+    # Where there is no pedestrian, no age is missing.
+    groups = _groups(tuple(columns), features.get("pedestrians") == 0)
+    weights = dict.fromkeys(groups, 0.0)
+    for name, weight in zip(groups, contributions, strict=False):
+        weights[name] += float(weight)
     return weights
+
+
+@lru_cache(maxsize=8)
+def _groups(columns: tuple[str, ...], no_pedestrian: bool) -> tuple[str, ...]:
+    """The reason that each column is part of."""
+    groups = {**_GROUPS, "oldest_pedestrian": "pedestrian"} if no_pedestrian else _GROUPS
+    return tuple(
+        PLACE if column.startswith(_PLACE_COLUMNS) else groups.get(column, column) for column in columns
+    )
 
 
 def _is_known(name: str, features: Mapping[str, float]) -> bool:
     """Whether anything of a feature or a place is known, and both of the two vehicles."""
     if name == SIZES:
-        return all(_value(features, size) is not None for size in ("lightest", "heaviest"))
-    members = [feature for feature, group in _GROUPS.items() if group == name] or [name]
-    return any(_value(features, member) is not None for member in members)
+        return all(_value(features, size) is not None for size in _MEMBERS[SIZES])
+    return any(_value(features, member) is not None for member in _MEMBERS.get(name, [name]))
 
 
 def _value(features: Mapping[str, float], name: str) -> float | None:

@@ -24,7 +24,7 @@ Explained = Literal["all", "alerts", "none"]
 
 REASONS = 3  # told of each accident
 _MANY = 20_000  # rows from which laying out the trees anew pays
-_BLOCK = 2_000  # accidents explained at once: their contributions fit into memory
+_BLOCK = 60_000  # accidents explained at once: the more, the fewer of them are new to a tree; 50 MB
 
 
 def input_features(intake: Intake, stage: str) -> pd.DataFrame:
@@ -104,8 +104,7 @@ def _reasons(bundle: Bundle, matrix: npt.NDArray[np.float32], wanted: npt.NDArra
 
 def _texts(bundle: Bundle, matrix: npt.NDArray[np.float32]) -> Iterator[str]:
     model = bundle.model
-    contributions = model.contributions(matrix).tolist()
-    for values, row in zip(matrix.tolist(), contributions, strict=True):
-        known = dict(zip(bundle.features, values, strict=True))
-        found = top_reasons(known, model.columns, row[:-1], count=REASONS)
+    for values, weights in zip(matrix, model.contributions(matrix), strict=True):
+        known = dict(zip(bundle.features, values.tolist(), strict=True))
+        found = top_reasons(known, model.columns, weights.tolist(), count=REASONS)
         yield "; ".join(f"{reason.text} ({reason.weight:+.2f})" for reason in found)

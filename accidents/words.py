@@ -30,6 +30,7 @@ def word(column: str, code: float | str, language: str = "en") -> str | None:
     return _codes(language).get(column, {}).get(_text(code))
 
 
+@lru_cache(maxsize=4096)
 def phrase(feature: str, value: float, language: str = "en") -> str:
     """What a feature of this value says; `value` is a number or a code."""
     called, pattern = label(feature, language), _pattern(feature, value, language)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accidents import explanation
 from accidents.errors import BundleError
 from accidents.explanation import Explainer
 from accidents.forest import Forest, read_forest
@@ -75,6 +77,24 @@ def test_deep_trees(columns: int, leaves: int):
     rng = np.random.default_rng(1)
     x = rows_of(1_500, columns, 0.1, rng)
     assert_as_lightgbm(train(x, rng, num_leaves=leaves), x[:50])
+
+
+@pytest.mark.parametrize(("leaves", "remembered"), [(31, True), (65, True), (66, False)])
+def test_rows_that_go_the_same_way_are_explained_once(
+    leaves: int, remembered: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """As thousands of rows are; trees with more splits than a word has bits are walked row by row."""
+    monkeypatch.setattr(explanation, "_ALIKE_ROWS", 1)
+    rng = np.random.default_rng(4)
+    x = rows_of(1_500, 6, 0.1, rng)
+    booster = train(x, rng, num_leaves=leaves)
+    assert read_forest(booster.model_to_string()).leaves.max() == leaves
+    rows = np.concatenate([x[:150], x[50:200]])
+    assert_as_lightgbm(booster, rows)
+    explainer = Explainer(booster.model_to_string())
+    monkeypatch.setattr(explainer, "_explain_many", None)
+    with pytest.raises(TypeError) if remembered else nullcontext():
+        explainer.contributions(rows)
 
 
 def test_a_path_through_thirty_features():
