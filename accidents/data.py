@@ -56,7 +56,8 @@ def have_raw(settings: DataSettings, folder: Path = DATA) -> RawData:
 
 def layout(years: Mapping[int, YearFiles]) -> dict[str, Path]:
     """The files by their place in a versioned folder, `<year>/<published name>`, and the sample's mark."""
-    files = {f"{year}/{path.name}": path for year, one in years.items() for path in one.paths.values()}
+    home = {path: year for year in sorted(years, reverse=True) for path in years[year].paths.values()}
+    files = {f"{year}/{path.name}": path for path, year in home.items()}  # an archive of several years once
     marks = {mark for one in years.values() if (mark := _mark(one))}
     return files | ({SYNTHETIC: min(marks)} if marks else {})
 

@@ -7,12 +7,15 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-Action = Literal["repaired", "blanked", "dropped", "noted"]
+Action = Literal["repaired", "blanked", "dropped", "noted", "warned"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`count` of `rows` raw rows of one year's table met `rule`; `example` is one of them, with its line."""
+    """`count` of `rows` met `rule`; `example` is one of them, with its line.
+
+    They are raw rows of one year's table or, where the rule says so, accidents or files.
+    """
 
     year: int
     table: str
@@ -42,9 +45,14 @@ class QualityReport:
         count: int,
         example: str = "",
     ) -> None:
-        """Record a finding; a count of zero is none. Raises ValueError for an unknown action."""
+        """Record a finding; a count of zero is none.
+
+        Raises ValueError for an unknown action, or for a count of more than there are.
+        """
         if action not in get_args(Action):
             raise ValueError(f"{action!r} is not one of {', '.join(get_args(Action))}")
+        if count > rows:
+            raise ValueError(f"{rule}: {count} of {rows} cannot be")
         if count:
             self._findings.append(Finding(year, table, column, rule, action, int(rows), int(count), example))
 
@@ -58,6 +66,14 @@ class QualityReport:
         """Sum of the counts of the findings whose fields equal `where`, e.g. count(action="dropped")."""
         return sum(each.count for each in self._findings if where.items() <= asdict(each).items())
 
+    def warnings(self) -> list[str]:
+        """What a person should hear of at once, a sentence a rule; the same of several years is one."""
+        said: dict[tuple[str, str], list[Finding]] = {}
+        for each in self._findings:
+            if each.action == "warned":
+                said.setdefault((each.rule, each.example), []).append(each)
+        return [_sentence(rule, example, found) for (rule, example), found in said.items()]
+
     def to_frame(self) -> pd.DataFrame:
         """One row per finding, with the fields of `Finding` as columns."""
         names = [each.name for each in fields(Finding)]
@@ -66,3 +82,9 @@ class QualityReport:
     def to_json(self) -> str:
         """The findings as a JSON array of objects."""
         return str(self.to_frame().to_json(orient="records", force_ascii=False, indent=1))
+
+
+def _sentence(rule: str, example: str, found: list[Finding]) -> str:
+    count, rows = sum(each.count for each in found), sum(each.rows for each in found)
+    years = ", ".join(str(year) for year in dict.fromkeys(each.year for each in found))
+    return f"{years}: {rule}: {count:,} of {rows:,} ({example})."

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from accidents.codes import TABLES, column
@@ -133,6 +135,17 @@ def concat(parts: Sequence[Tables]) -> Tables:
     return Tables(
         **{table: pd.concat([getattr(part, table) for part in parts], ignore_index=True) for table in TABLES}
     )
+
+
+def chosen(tables: Tables, keep: npt.NDArray[np.bool_] | pd.Series) -> Tables:
+    """The accidents where `keep` (bool [accidents]) holds, with their places, vehicles and users."""
+    ids = tables.accidents.loc[keep, "accident_id"]
+    vehicles, users = (
+        frame[frame["accident_id"].isin(ids)].reset_index(drop=True)
+        for frame in (tables.vehicles, tables.users)
+    )
+    accidents, places = (frame[keep].reset_index(drop=True) for frame in (tables.accidents, tables.places))
+    return Tables(accidents, places, vehicles, users)
 
 
 @lru_cache(maxsize=len(TABLES))

@@ -59,6 +59,7 @@ def show(run: PipelineRunResponse, folder: Path, stack: str, seconds: float, con
     cached = sum(step.status == "cached" for step in run.steps.values())
     lines = [
         f"\n[bold]{summary['name']}[/], learnt from {what}, {', '.join(map(str, summary['years']))}",
+        *(f"[yellow]{escape(warning)}[/]" for warning in _warnings(run)),
         summary["split"]["description"],
         _metrics(summary),
         f"[bold]{verdict}[/] {escape(decision['reason'])}",
@@ -69,6 +70,12 @@ def show(run: PipelineRunResponse, folder: Path, stack: str, seconds: float, con
     ]
     for line in lines:
         console.print(line, highlight=False)
+
+
+def _warnings(run: PipelineRunResponse) -> list[str]:
+    """What reading the files has to say of them."""
+    facts: dict[str, Any] = run.steps["load_data"].outputs["data_facts"][0].load()
+    return list(facts.get("warnings", ()))
 
 
 def _left_out() -> str:

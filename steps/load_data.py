@@ -35,5 +35,6 @@ def load_data(
         "synthetic": raw.synthetic,
         "source": data.source,
         "years": sorted(raw.years),
+        "warnings": quality.warnings(),
     }
     return Folder(folder), Folder(report), facts

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from accidents.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, chosen, missing_time_or_place
+from accidents.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
 from accidents.batch.people import KINDS, vehicles_and_users
 from accidents.batch.row_cells import yes_or_no
 from accidents.batch.row_files import RowFile, check_name, read_rows
@@ -19,7 +19,7 @@ from accidents.data import RawData, have_raw
 from accidents.errors import DataError, SourceError
 from accidents.settings import DataSettings
 from accidents.sources.files import YearFiles, find_years
-from accidents.tables import Tables
+from accidents.tables import Tables, chosen
 
 # Columns of our own in what comes out.
 _PREDICTED = ("probability", "band", "alert", "model_name", "model_version", "reasons")

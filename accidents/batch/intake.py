@@ -58,16 +58,6 @@ class Intake:
         return cls(tables, rows, set_aside, quality, facts)
 
 
-def chosen(tables: Tables, keep: Any) -> Tables:
-    """The accidents where `keep` (bool [accidents]) holds, with their places, vehicles and users."""
-    ids = tables.accidents.loc[keep, ID]
-    vehicles, users = (
-        frame[frame[ID].isin(ids)].reset_index(drop=True) for frame in (tables.vehicles, tables.users)
-    )
-    accidents, places = (frame[keep].reset_index(drop=True) for frame in (tables.accidents, tables.places))
-    return Tables(accidents, places, vehicles, users)
-
-
 def missing_time_or_place(accidents: pd.DataFrame) -> list[str]:
     """Per accident why it cannot be scored; an empty text where it can.
 

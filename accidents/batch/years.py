@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from accidents.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, chosen, missing_time_or_place
+from accidents.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
 from accidents.reading import read_years
 from accidents.reading.raw_files import KEY, read_raw
 from accidents.sources.files import YearFiles
-from accidents.tables import Tables
+from accidents.tables import Tables, chosen
 from accidents.vocabulary.cell_text import plain
 
 Lines = npt.NDArray[np.int64]
@@ -30,7 +30,13 @@ def read_raw_year(files: YearFiles, given: str, source: str, synthetic: bool) ->
     aside = pd.DataFrame({ROW: row_of, ID: ids, "reason": pd.array(reasons, dtype="str")})[~keep]
     set_aside = pd.concat([aside, others]).sort_values(ROW).reset_index(drop=True)
     order = rows[keep].reset_index(drop=True)
-    facts = {"input": given, "source": source, "synthetic": synthetic, "warnings": [], "blanked": {}}
+    facts = {
+        "input": given,
+        "source": source,
+        "synthetic": synthetic,
+        "warnings": quality.warnings(),
+        "blanked": {},
+    }
     return Intake(chosen(tables, keep), order, set_aside, quality, facts)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
+from calendar import isleap, monthrange
 from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,24 +16,28 @@ from accidents import geography
 from accidents.codes import Column, columns
 from accidents.reading.cells import LAST_OLD_YEAR, MISSING, Cell, parser
 from accidents.reading.insee import department_of, is_old_form, parse_commune, parse_department
-from accidents.reading.raw_columns import Index, Source, read_cells, typed
+from accidents.reading.raw_columns import NO_YEAR, Index, Source, read_cells, typed
 from accidents.tables import DTYPES
 from accidents.vocabulary.cell_text import plain
 
+_NO_LEAP_YEAR = 2001
 
-def read_circumstances(source: Source) -> dict[str, object]:
-    """The columns of accidents that are not one raw column each: time, date and place."""
+
+def read_circumstances(source: Source, ids: npt.NDArray[np.int64]) -> dict[str, object]:
+    """The columns of accidents that are not one raw column each: time, date and place.
+
+    `ids` are the accidents' ids, negative where there is none.
+    """
     raw, year, dtypes = source.raw, source.year, DTYPES["accidents"]
     by_raw = {column.raw: column for column in columns("accidents")}
-    data: dict[str, object] = {"year": typed([year], np.zeros(raw.rows, dtype=np.int8), "Int16")}
-    if "an" in raw.columns:
-        _check_an(source, by_raw["an"])
+    years = _years(source, by_raw["an"], ids)
+    data: dict[str, object] = {"year": pd.array(years.astype(np.int16), dtype="Int16")}
     if "hrmn" in raw.columns:
         minutes, index = read_cells(source, by_raw["hrmn"], parser(by_raw["hrmn"], year))
         data["hour"] = typed([None if each is None else int(each) // 60 for each in minutes], index, "Int8")
         data["minute"] = typed([None if each is None else int(each) % 60 for each in minutes], index, "Int8")
     if {"jour", "mois"} <= raw.columns.keys():
-        data |= _date(source, by_raw["jour"], by_raw["mois"])
+        data |= _date(source, by_raw["jour"], by_raw["mois"], years)
     departments, communes, index = _place(source, by_raw["dep"], by_raw["com"])
     data["department"] = typed(departments, index, dtypes["department"])
     data["commune"] = typed(communes, index, dtypes["commune"])
@@ -41,24 +46,37 @@ def read_circumstances(source: Source) -> dict[str, object]:
     return data
 
 
-def _check_an(source: Source, column: Column) -> None:
-    """The file's year is kept; where `an` says another it is reported, and refused if most do."""
-    years, index = read_cells(source, column, parser(column, source.year))
-    other = np.array([year is not None and year != source.year for year in years])[index]
-    if other.sum() * 2 > len(index):
-        row = int(other.argmax())
-        source.refuse_year("an", row, int(years[index[row]] or 0))
-    source.note(
-        "year", "not the year of the file, which is kept", "repaired", other, source.raw.columns["an"]
-    )
+def year_of(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The year that an accident's id begins with."""
+    return ids // 100_000_000
 
 
-def _date(source: Source, day: Column, month: Column) -> dict[str, object]:
+def _years(source: Source, an: Column, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The year of each accident: what two of id, date and file name say; else what its id says."""
+    of_id = np.where(ids > 0, year_of(ids), source.year)
+    said = np.full(source.raw.rows, NO_YEAR)
+    texts = source.raw.columns.get(an.raw)
+    if texts is not None:
+        values, index = read_cells(source, an, parser(an, source.year))
+        said = np.array([NO_YEAR if value is None else int(value) for value in values])[index]
+        source.check_year(an.raw, said)
+    years = np.where(said == source.year, source.year, of_id)
+    rule = f"of another year than {source.raw.path.name} says, by accident id and date, which are kept"
+    source.note("year", rule, "warned", years != source.year, texts)
+    other = (said != NO_YEAR) & (said != years)
+    source.note("year", "not the year of the accident id, which is kept", "repaired", other, texts)
+    return years
+
+
+def _date(source: Source, day: Column, month: Column, years: npt.NDArray[np.int64]) -> dict[str, object]:
     """Month and day; a day that its month does not have is blanked."""
     days, day_index = read_cells(source, day, parser(day, source.year))
     months, month_index = read_cells(source, month, parser(month, source.year))
-    lengths = np.array([31 if each is None else monthrange(source.year, int(each))[1] for each in months])
-    late = np.array([0 if each is None else int(each) for each in days])[day_index] > lengths[month_index]
+    usual = [31 if each is None else monthrange(_NO_LEAP_YEAR, int(each))[1] for each in months]
+    february = np.array([each == 2 for each in months])[month_index]
+    leap = np.isin(years, [year for year in np.unique(years) if isleap(year)])
+    last = np.array(usual)[month_index] + (february & leap)
+    late = np.array([0 if each is None else int(each) for each in days])[day_index] > last
     source.note("day", "not a day of its month", "blanked", late, source.raw.columns["jour"])
     index = np.where(late, len(days), day_index)
     return {"month": typed(months, month_index, "Int8"), "day": typed([*days, None], index, "Int8")}

@@ -16,6 +16,7 @@ from accidents.quality import Action, QualityReport
 from accidents.reading.cells import Cell
 from accidents.reading.raw_files import RawFile
 
+NO_YEAR = 0
 Index = npt.NDArray[np.integer]
 Mask = npt.NDArray[np.bool_]
 Array = ExtensionArray | npt.NDArray[np.floating]
@@ -38,18 +39,21 @@ class Source:
             example = f"{self.raw.path.name}, line {self.raw.lines[first]}{text}"
             self.add(column, rule, action, count, example)
 
-    def refuse_year(self, column: str, row: int, year: int) -> None:
-        """Refuse a file that holds another year than its name says."""
-        raise self.raw.refuse(
-            row,
-            column,
-            f"the accidents are of {year}, but the file name says {self.year}",
-            "Rename the file after the year that it holds.",
-        )
+    def check_year(self, column: str, years: npt.NDArray[np.integer]) -> None:
+        """Refuse a file that is named after another year than the one that most of its rows are of."""
+        found, counts = np.unique(years, return_counts=True)
+        year = int(found[counts.argmax()])
+        if counts.max() * 2 > len(years) and year not in (self.year, NO_YEAR):
+            raise self.raw.refuse(
+                int((years == year).argmax()),
+                column,
+                f"the accidents are of {year}, but the file name says {self.year}",
+                "Rename the file after the year that it holds.",
+            )
 
     def add(self, column: str, rule: str, action: Action, count: int, example: str = "") -> None:
-        """Report a count of rows of this file."""
-        table, rows = self.raw.table, self.raw.rows
+        """Report a count of rows of this file, those of another width too."""
+        table, rows = self.raw.table, self.raw.rows + len(self.raw.broken)
         self.report.add(self.year, table, column, rule, action, rows=rows, count=count, example=example)
 
 

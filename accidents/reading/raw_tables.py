@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from accidents.codes import cautions, columns
 from accidents.reading.cells import parser
-from accidents.reading.circumstances import read_circumstances
-from accidents.reading.raw_columns import Mask, Source, read_cells, typed
+from accidents.reading.circumstances import read_circumstances, year_of
+from accidents.reading.raw_columns import NO_YEAR, Mask, Source, read_cells, typed
 from accidents.reading.raw_files import KEY, TOLERATED, RawFile
 from accidents.tables import DTYPES
 from accidents.vocabulary.cell_text import plain
@@ -30,7 +30,7 @@ def read_frame(source: Source) -> pd.DataFrame:
     ids, good = _accident_ids(source)
     data: dict[str, object] = {"accident_id": ids}
     if raw.table == "accidents":
-        data |= read_circumstances(source)
+        data |= read_circumstances(source, ids)
     for column in columns(raw.table):
         if column.name and column.name in dtypes and column.name not in data and column.raw in raw.columns:
             values, index = read_cells(source, column, parser(column, source.year))
@@ -101,10 +101,10 @@ def _drop_without_id(source: Source, bad: Mask) -> None:
 
 
 def _check_year(source: Source, ids: npt.NDArray[np.int64], good: Mask) -> None:
-    """Refuse a file most of whose accidents are of another year than its name says."""
-    other = good & (ids // 100_000_000 != source.year)
-    if other.sum() * 2 > len(ids):
-        source.refuse_year(KEY, int(other.argmax()), int(ids[other.argmax()] // 100_000_000))
+    """Note accidents of another year than the file's name says."""
+    years = np.where(good, year_of(ids), NO_YEAR)
+    source.check_year(KEY, years)
+    other = good & (years != source.year)
     source.note("accident_id", "accident id of another year", "noted", other, source.raw.columns[KEY])
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,10 +19,11 @@ from accidents.reading.raw_columns import Source
 from accidents.reading.raw_files import read_raw
 from accidents.reading.raw_tables import IDENTITY, read_frame
 from accidents.sources.files import YearFiles
-from accidents.tables import DTYPES, Tables, concat
+from accidents.tables import DTYPES, Tables, chosen, concat
 
 FIRST_YEAR_OF_FLED_DRIVERS = 2021  # since then drivers who fled are listed as users nobody saw
 DRIVER = 1
+_YEAR = re.compile(r"(?:19|20)\d\d")
 
 
 def read_years(years: Mapping[int, YearFiles]) -> tuple[Tables, QualityReport]:
@@ -33,13 +35,29 @@ def read_years(years: Mapping[int, YearFiles]) -> tuple[Tables, QualityReport]:
         raise DataError(
             "There are no years to read. Name at least one year, or a folder that holds published files."
         )
-    parts, report = [], QualityReport()
+    parts: list[Tables] = []
+    report = QualityReport()
     # Two at once: parsing leaves Python's lock for most of its time. The order stays, also of errors.
     with ThreadPoolExecutor(max_workers=2) as pool:
         for tables, findings in track(pool.map(read_year, years.values()), "reading years", len(years)):
-            parts.append(tables)
+            parts.append(_without_known(tables, parts, findings))
             report += findings
     return concat(parts), report
+
+
+def _without_known(tables: Tables, earlier: Sequence[Tables], report: QualityReport) -> Tables:
+    """Leave out accidents that the files of an earlier year hold too."""
+    ids = tables.accidents["accident_id"]
+    again = np.zeros(len(ids), dtype=bool)
+    for part in earlier:
+        again |= np.isin(ids, part.accidents["accident_id"])
+    if not again.any():
+        return tables
+    year = int(tables.accidents.loc[again, "year"].iloc[0])
+    rule = "also in the files of another year, which are read"
+    example = f"accident {ids[again].iloc[0]}"
+    report.add(year, "accidents", "", rule, "dropped", rows=len(ids), count=int(again.sum()), example=example)
+    return chosen(tables, ~again)
 
 
 def read_year(files: YearFiles) -> tuple[Tables, QualityReport]:
@@ -49,6 +67,7 @@ def read_year(files: YearFiles) -> tuple[Tables, QualityReport]:
     file, line, column and remedy, for a file that cannot be read as what its name says.
     """
     report = QualityReport()
+    _warn_of_files(files, report)
     frames = {table: _read_table(table, files, report) for table in TABLES}
     log = _Log(files.year, report, {table: len(frame) for table, frame in frames.items()})
     if files.caracteristiques is None:
@@ -63,6 +82,23 @@ def read_year(files: YearFiles) -> tuple[Tables, QualityReport]:
     return Tables(*(frame.drop(columns=IDENTITY, errors="ignore") for frame in finished)), report
 
 
+def _warn_of_files(files: YearFiles, report: QualityReport) -> None:
+    """Say which files beside the tables nothing reads, and which folder is called after another year."""
+    paths = list(files.paths.values())
+    if files.unused:
+        names = ", ".join(path.name for path in files.unused[:3]) + (", ..." if len(files.unused) > 3 else "")
+        there = len(files.unused) + len(paths)
+        rule = "file that is no table of a published name, not read"
+        report.add(files.year, "", "", rule, "warned", rows=there, count=len(files.unused), example=names)
+    elsewhere = [
+        path for path in paths if _YEAR.fullmatch(path.parent.name) and path.parent.name != str(files.year)
+    ]
+    if elsewhere:
+        first = f"{elsewhere[0].parent.name}/{elsewhere[0].name}"
+        rule = "file in a folder that is called after another year; the file's name is taken"
+        report.add(files.year, "", "", rule, "warned", rows=len(paths), count=len(elsewhere), example=first)
+
+
 @dataclass(frozen=True)
 class _Log:
     """Findings about whole rows of one year's tables, with an accident as the example."""
@@ -72,9 +108,15 @@ class _Log:
     rows: Mapping[str, int]
 
     def add(
-        self, table: str, column: str, rule: str, action: Action, accidents: pd.Series | np.ndarray
+        self,
+        table: str,
+        column: str,
+        rule: str,
+        action: Action,
+        accidents: pd.Series | np.ndarray,
+        of: int | None = None,
     ) -> None:
-        """Report one row for each of `accidents`."""
+        """Report one row of the table, or one `of` so many, for each of `accidents`."""
         example = f"accident {np.asarray(accidents)[0]}" if len(accidents) else ""
         self.report.add(
             self.year,
@@ -82,7 +124,7 @@ class _Log:
             column,
             rule,
             action,
-            rows=self.rows[table],
+            rows=self.rows[table] if of is None else of,
             count=len(accidents),
             example=example,
         )
@@ -92,7 +134,7 @@ def _read_table(table: str, files: YearFiles, report: QualityReport) -> pd.DataF
     """The frame of one table; empty, and noted, where there is no file."""
     path = files.paths.get(raw_table(table))
     if path is None:
-        report.add(files.year, table, "", "there is no file of this table", "noted", rows=0, count=1)
+        report.add(files.year, table, "", "there is no file of this table", "noted", rows=1, count=1)
         empty = {name: pd.Series(dtype=dtype) for name, dtype in DTYPES[table].items()}
         return pd.DataFrame(empty | {IDENTITY: pd.Series(dtype="int32")})
     return read_frame(Source(read_raw(path, table, files.year), files.year, report))
@@ -107,7 +149,7 @@ def _accidents_from_others(frames: Mapping[str, pd.DataFrame], log: _Log) -> pd.
         )
     frame = frames["accidents"].reindex(range(len(ids)))
     frame["accident_id"], frame["year"] = ids.astype("int64"), pd.array([log.year] * len(ids), dtype="Int16")
-    log.add("accidents", "", "known by their ids in the other tables alone", "noted", ids)
+    log.add("accidents", "", "known by their ids in the other tables alone", "noted", ids, len(ids))
     return frame.astype(DTYPES["accidents"])
 
 
@@ -152,7 +194,7 @@ def _one_place_each(frame: pd.DataFrame, accidents: pd.DataFrame, log: _Log) -> 
     if frame["accident_id"].equals(ids):
         return frame
     absent = ids[~ids.isin(frame["accident_id"])]
-    log.add("places", "", "accident without a row", "noted", absent)
+    log.add("places", "", "accident without a row", "noted", absent, len(ids))
     return frame.set_index("accident_id").reindex(ids).reset_index().astype(DTYPES["places"])
 
 
@@ -189,7 +231,7 @@ def _note_gaps(accidents: pd.DataFrame, vehicles: pd.DataFrame, users: pd.DataFr
     for table, frame in (("vehicles", vehicles), ("users", users)):
         if log.rows[table]:
             without = ids[~np.isin(ids, frame["accident_id"].to_numpy())]
-            log.add(table, "", "accident without a row", "noted", without)
+            log.add(table, "", "accident without a row", "noted", without, len(ids))
     if log.year >= FIRST_YEAR_OF_FLED_DRIVERS:
         fled = _is_driver(users) & users["sex"].isna() & users["birth_year"].isna()
         log.add(

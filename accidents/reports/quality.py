@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from accidents.quality import QualityReport
 
-ORDER = ["dropped", "blanked", "repaired", "noted"]
+ORDER = ["warned", "dropped", "blanked", "repaired", "noted"]
 
 
 def write_quality(folder: Path, quality: QualityReport, accidents: int) -> None:

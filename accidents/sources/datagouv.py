@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from accidents.errors import SourceError
 from accidents.sources.catalogue import PublishedFile, check_content, published_files
-from accidents.sources.files import YearFiles
+from accidents.sources.files import TABLES, YearFiles
 from accidents.sources.meter import Meter
 from accidents.sources.partial import Version
 from accidents.sources.transfer import Transfer, TransferSettings
@@ -85,7 +85,8 @@ def download(
 
 
 def _year_files(folder: Path, files: Sequence[PublishedFile], year: int) -> YearFiles:
-    return YearFiles(year, **{file.table: folder / file.place for file in files if file.year == year})
+    paths = {file.table: folder / file.place for file in files if file.year == year}
+    return YearFiles(year, *map(paths.get, TABLES))
 
 
 @contextmanager

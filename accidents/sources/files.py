@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from accidents.errors import SourceError
+from accidents.sources.archives import table_names
 
 TABLES = ("caracteristiques", "lieux", "vehicules", "usagers")
 
 # The publisher wrote caracteristiques, then carcteristiques (2021-2022), then caract (since 2023);
-# `_` before the year up to 2016, `-` since. A copy may be gzipped and may have changed case.
+# `_` before the year up to 2016, `-` since. A copy may be packed and may have changed case.
 _NAME = re.compile(
-    r"(?P<table>caract\w*?|carct\w*?|lieux|vehicules|usagers)[-_](?P<year>(?:19|20)\d\d)\.csv(?:\.gz)?",
+    r"(?P<table>caract\w*?|carct\w*?|lieux|vehicules|usagers)[-_](?P<year>(?:19|20)\d\d)"
+    r"(?:\.csv(?:\.gz|\.zip)?|\.zip)",
     re.IGNORECASE,
 )
+
+_LIKE_TABLES = (".csv", ".tsv", ".gz", ".zip", ".7z", ".rar", ".xls", ".xlsx", ".ods", ".parquet")
 
 
 @dataclass(frozen=True)
 class YearFiles:
-    """The files of one year. A table that was not published, or not downloaded, is None."""
+    """The files of one year. A table that was not published, or not downloaded, is None.
+
+    Several tables may be one zip archive. `unused` are files beside them that look like tables and are none.
+    """
 
     year: int
     caracteristiques: Path | None = None
     lieux: Path | None = None
     vehicules: Path | None = None
     usagers: Path | None = None
+    unused: tuple[Path, ...] = field(default=(), kw_only=True)
 
     @property
     def paths(self) -> dict[str, Path]:
@@ -48,6 +56,8 @@ def parse_name(name: str) -> tuple[str, int] | None:
 def find_years(folder: Path) -> dict[int, YearFiles]:
     """Find published files at any depth under `folder`, by year in ascending order.
 
+    A table in an archive is taken where it does not lie unpacked beside it.
+
     Raises SourceError if the folder is missing or if two files claim to be one table of one year.
     """
     if not folder.is_dir():
@@ -55,19 +65,54 @@ def find_years(folder: Path) -> dict[int, YearFiles]:
             f"{folder}: there is no such folder. Give the folder that holds the published CSV files."
         )
     found: dict[int, dict[str, Path]] = {}
-    for table, year, path in _published(folder):
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    for table, year, path in _loose(paths):
         earlier = found.setdefault(year, {}).setdefault(table, path)
         if earlier != path:
-            raise SourceError(
-                f"{folder}: two files are the {table} table of {year}: {earlier.relative_to(folder)} and "
-                f"{path.relative_to(folder)}. Remove one of them, or give a folder that holds only one."
-            )
-    return {year: YearFiles(year, **found[year]) for year in sorted(found)}
+            raise _claimed_twice(folder, table, year, earlier, path)
+    loose = {(table, year) for year, tables in found.items() for table in tables}
+    for table, year, path in _zipped(paths):
+        earlier = found.setdefault(year, {}).setdefault(table, path)
+        if earlier != path and (table, year) not in loose:
+            raise _claimed_twice(folder, table, year, earlier, path)
+    used = {path for tables in found.values() for path in tables.values()}
+    unused = [path for path in paths if path not in used and path.name.lower().endswith(_LIKE_TABLES)]
+    return {
+        year: YearFiles(year, *map(found[year].get, TABLES), unused=_near(unused, found, year))
+        for year in sorted(found)
+    }
 
 
-def _published(folder: Path) -> Iterator[tuple[str, int, Path]]:
-    """Yield (table, year, path) of each published file, in a stable order."""
-    for path in sorted(folder.rglob("*")):
+def _loose(paths: Iterable[Path]) -> Iterator[tuple[str, int, Path]]:
+    """Yield (table, year, path) of each published file that is in no archive."""
+    for path in paths:
         named = parse_name(path.name)
-        if named is not None and path.is_file():
+        if named is not None and not _is_zip(path):
             yield *named, path
+
+
+def _zipped(paths: Iterable[Path]) -> Iterator[tuple[str, int, Path]]:
+    """Yield (table, year, path) of each table in an archive that has a published name, or is in one."""
+    for path in filter(_is_zip, paths):
+        own = parse_name(path.name)
+        inside = [named for name in table_names(path) if (named := parse_name(Path(name).name))]
+        for named in [own] if own else inside:
+            yield *named, path
+
+
+def _is_zip(path: Path) -> bool:
+    return path.name.lower().endswith(".zip")
+
+
+def _claimed_twice(folder: Path, table: str, year: int, one: Path, other: Path) -> SourceError:
+    return SourceError(
+        f"{folder}: two files are the {table} table of {year}: {one.relative_to(folder)} and "
+        f"{other.relative_to(folder)}. Remove one of them, or give a folder that holds only one."
+    )
+
+
+def _near(unused: Iterable[Path], found: Mapping[int, Mapping[str, Path]], year: int) -> tuple[Path, ...]:
+    """Those of the unused files that lie where this year's files do, or where no year's do."""
+    homes = {each: {path.parent for path in tables.values()} for each, tables in found.items()}
+    others = {home for each in homes.values() for home in each} - homes[year]
+    return tuple(path for path in unused if path.parent not in others)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from accidents.sources.files import YearFiles
+from accidents.sources.files import TABLES, YearFiles
 from accidents.sources.sample.new_form import new_tables
 from accidents.sources.sample.old_form import old_tables
 from accidents.sources.sample.tables import Columns
@@ -41,7 +41,7 @@ def write_year(folder: Path, year: int, tables: dict[str, pd.DataFrame]) -> Year
     paths = {table: folder / name for table, name in file_names(year).items()}
     for table, path in paths.items():
         write_whole(path, _as_text(tables[table], table, year))
-    return YearFiles(year, **paths)
+    return YearFiles(year, *map(paths.get, TABLES))
 
 
 def write_whole(path: Path, content: bytes) -> None:
