@@ -116,7 +116,7 @@ def write_bundle(
     _write_json(part / "features.json", [_declaration(feature) for feature in features])
     reference.to_parquet(part / "reference.parquet", index=False)
     known = reference[names].to_numpy(dtype=np.float32)
-    Questions.draw(model.predict_matrix, known, str(facts["stage"])).write(part)
+    Questions.draw(model.predict_many, known, str(facts["stage"])).write(part)
     if holdout is not None:
         holdout.to_parquet(part / HOLDOUT, index=False)
     (part / "model_card.md").write_text(card, encoding="utf-8")

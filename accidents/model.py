@@ -6,6 +6,7 @@ library only, explaining needs numba too.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from accidents.calibration import BetaCalibration
 from accidents.encoding import NAMED, PLACE, PlaceEncoder, cross_fit
 from accidents.errors import BundleError, DataError
 from accidents.explanation import Explainer
+from accidents.fast_trees import FastTrees
 from accidents.features import feature_names, features_of
 from accidents.masking import hide
 from accidents.progress import track
@@ -89,6 +91,22 @@ class Model:
         Raises DataError for another number of columns.
         """
         return self.probabilities(self.booster.score(self.inputs(matrix)))
+
+    def predict_many(self, matrix: Floats) -> Doubles:
+        """`predict_matrix`, several times as fast from some dozen rows on, and equal to the last bit."""
+        if self.fast_trees is None:
+            return self.predict_matrix(matrix)
+        return self.probabilities(self.fast_trees.score(self.inputs(matrix)))
+
+    @cached_property
+    def fast_trees(self) -> FastTrees | None:
+        """The trees laid out for many rows; None without numba, or if they are too large for it."""
+        if importlib.util.find_spec("numba") is None:
+            return None
+        try:
+            return FastTrees(self.booster.text)
+        except BundleError:
+            return None
 
     def probabilities(self, scores: Doubles) -> Doubles:
         """Calibrated P(severe) of the trees' raw scores, float64 [n]."""

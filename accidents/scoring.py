@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from typing import Literal
 
@@ -13,8 +12,6 @@ import pandas as pd
 from accidents.bands import band_of
 from accidents.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake
 from accidents.bundle import Bundle
-from accidents.errors import BundleError
-from accidents.fast_trees import FastTrees
 from accidents.features import build_features
 from accidents.model import Model
 from accidents.progress import track
@@ -37,20 +34,7 @@ def input_features(intake: Intake, stage: str) -> pd.DataFrame:
 
 def probabilities(model: Model, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """`Model.predict_matrix`, many times as fast for many rows, and equal to the last bit."""
-    fast = _fast_trees(model) if len(matrix) >= _MANY else None
-    if fast is None:
-        return model.predict_matrix(matrix)
-    return model.probabilities(fast.score(model.inputs(matrix)))
-
-
-def _fast_trees(model: Model) -> FastTrees | None:
-    """None where there is no numba, or the trees are too large for it."""
-    if importlib.util.find_spec("numba") is None:
-        return None
-    try:
-        return FastTrees(model.booster.text)
-    except BundleError:
-        return None
+    return model.predict_many(matrix) if len(matrix) >= _MANY else model.predict_matrix(matrix)
 
 
 def score(

@@ -52,7 +52,9 @@ def main(words: list[str]) -> int:
             return 1
         told = ", ".join(f"{key} {value}" for key, value in change.items()) or "the example"
         why = "; ".join(reason["text"] for reason in answer["reasons"][:3])
-        console.print(f"{told}: {answer['probability']:.1%}, {answer['band']}. {why}", markup=False)
+        next_question = f" ({answer['ask']['text']})" if answer["ask"] else ""
+        told = f"{told}: {answer['probability']:.1%}, {answer['band']}. {why}{next_question}"
+        console.print(told, markup=False)
     return 0
 
 

@@ -34,7 +34,8 @@ from accidents.bundle import Bundle, load_bundle
 from accidents.errors import AccidentsError, BundleError
 from serving.tensors import RequestError, TensorReader
 
-PROBABILITY, CONTRIBUTIONS = "p_severe", "contributions"
+PROBABILITY, CONTRIBUTIONS, QUESTIONS = "p_severe", "contributions", "questions"
+_OUTPUTS = (PROBABILITY, CONTRIBUTIONS, QUESTIONS)
 _INLINE_ROWS = 32  # more are scored in a thread, so that single ones need not wait for them
 _UNPROCESSABLE = 422
 _ID_LENGTH = 200
@@ -53,6 +54,7 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
         self._version = _version(self.settings)
         self._reader = TensorReader(declarations)
         self._columns = Parameters(columns=list(self._bundle.model.columns))
+        self._questions = Parameters(columns=self._bundle.questions.names)
         self._many = ThreadPoolExecutor(1, thread_name_prefix="many-rows")
         return True
 
@@ -63,7 +65,7 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """P(severe) of each row, and its SHAP values if asked for. Raises InferenceError (400)."""
+        """P(severe) of each row; its SHAP values and what to ask if wanted. Raises InferenceError (400)."""
         _check_id(payload.id)
         wanted = _wanted(payload.outputs)
         nan_is_missing = getattr(payload.parameters, "missing", None) == "nan"
@@ -88,6 +90,8 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
         """What the model takes and gives; its version and thresholds."""
         columns = Parameters(columns=json.dumps(self._bundle.model.columns))
         width = len(self._bundle.model.columns) + 1
+        names = self._bundle.questions.names
+        questions = Parameters(columns=json.dumps(names))
         return MetadataModelResponse(
             name=self.name,
             versions=[self._version] if self._version else [],
@@ -96,17 +100,23 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
             outputs=[
                 MetadataTensor(name=PROBABILITY, datatype="FP64", shape=[-1]),
                 MetadataTensor(name=CONTRIBUTIONS, datatype="FP64", shape=[-1, width], parameters=columns),
+                MetadataTensor(name=QUESTIONS, datatype="FP64", shape=[-1, len(names)], parameters=questions),
             ],
             parameters=Parameters(**self._facts),
         )
 
     def _outputs(self, wanted: list[str], matrix: np.ndarray[Any, Any]) -> list[ResponseOutput]:
-        if CONTRIBUTIONS not in wanted:
-            return [_output(PROBABILITY, self._bundle.predict(matrix))]
-        # One walk through the trees gives both.
-        probabilities, contributions = self._bundle.model.explain(matrix)
-        values = {PROBABILITY: (probabilities, None), CONTRIBUTIONS: (contributions, self._columns)}
-        return [_output(name, *values[name]) for name in wanted]
+        made: dict[str, ResponseOutput] = {}
+        if CONTRIBUTIONS in wanted:  # one walk through the trees gives both
+            probabilities, contributions = self._bundle.model.explain(matrix)
+            made[CONTRIBUTIONS] = _output(CONTRIBUTIONS, contributions, self._columns)
+        else:
+            probabilities = self._bundle.predict(matrix)
+        if QUESTIONS in wanted:
+            changes = self._bundle.questions.changes(self._bundle.model.predict_many, matrix)
+            made[QUESTIONS] = _output(QUESTIONS, changes, self._questions)
+        made[PROBABILITY] = _output(PROBABILITY, probabilities)
+        return [made[name] for name in wanted]
 
 
 def _output(name: str, values: np.ndarray[Any, Any], parameters: Parameters | None = None) -> ResponseOutput:
@@ -123,7 +133,8 @@ def _load(folder: Path) -> tuple[Bundle, list[dict[str, Any]], dict[str, Any]]:
     """The bundle, its declarations and what answers say of it, once it has shown that it predicts."""
     bundle = load_bundle(folder)
     unknown = np.full((1, len(bundle.features)), np.nan, dtype=np.float32)
-    for values in (bundle.predict(unknown), bundle.model.contributions(unknown)):
+    known = bundle.questions.changes(bundle.model.predict_many, unknown)
+    for values in (bundle.predict(unknown), bundle.model.contributions(unknown), known):
         if not np.isfinite(values).all():
             raise BundleError(
                 f"{folder}: the model gives no number for an accident of which nothing is known."
@@ -161,10 +172,8 @@ def _check_id(request: str | None) -> None:
 def _wanted(outputs: list[RequestOutput] | None) -> list[str]:
     names = [output.name for output in outputs or ()] or [PROBABILITY]
     for name in names:
-        if name not in (PROBABILITY, CONTRIBUTIONS):
-            raise InferenceError(
-                f"Output {name[:60]!r} is unknown. There are: {PROBABILITY}, {CONTRIBUTIONS}."
-            )
+        if name not in _OUTPUTS:
+            raise InferenceError(f"Output {name[:60]!r} is unknown. There are: {', '.join(_OUTPUTS)}.")
     if len(set(names)) < len(names):
         raise InferenceError("An output is asked for twice: ask for each once.")
     return names

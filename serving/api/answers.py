@@ -21,9 +21,19 @@ class ReasonAnswer(Answer):
     """One thing that moved the risk of this accident away from the average."""
 
     feature: str = Field(description="The feature, or the group of features, that it sums up.")
-    value: float | None = Field(description="The feature's value; null if not known or a group.")
+    value: float | None = Field(description="The feature's value; null for a group.")
     text: str = Field(examples=["a pedestrian is hit"])
     weight: float = Field(description="SHAP value in log-odds; above 0 it raises the risk.", examples=[0.61])
+
+
+class AskAnswer(Answer):
+    """What is not known of this accident and would move its probability most."""
+
+    feature: str = Field(description="The feature, or the group of features, to ask for.")
+    change: float = Field(
+        ge=0, le=1, description="By how much the answer moves the probability on average.", examples=[0.07]
+    )
+    text: str = Field(examples=["asking for the speed limit would help most: ..."])
 
 
 class ModelAnswer(Answer):
@@ -45,6 +55,9 @@ class PredictionAnswer(Answer):
     alert: bool = Field(description="Among the share of accidents that can be prioritised (the budget).")
     threshold: float = Field(description="The probability from which `alert` is true.", examples=[0.5561])
     reasons: list[ReasonAnswer] = Field(description="The strongest first; empty with ?reasons=false.")
+    ask: AskAnswer | None = Field(
+        description="What to ask next; null if nothing would help much, and with ?reasons=false."
+    )
     model: ModelAnswer
     notes: list[str] = Field(
         description="What was filled in or not used.", examples=[["department 59 is taken from the commune"]]

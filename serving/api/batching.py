@@ -20,6 +20,8 @@ class Score:
     probability: float
     columns: Sequence[str] = ()
     contributions: Sequence[float] = ()
+    questions: Sequence[str] = ()
+    changes: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -110,4 +112,7 @@ class Batcher:
 
 def _score(scores: Scores, index: int) -> Score:
     contributions = scores.contributions[index] if scores.contributions else ()
-    return Score(scores.facts, scores.probabilities[index], scores.columns, contributions)
+    changes = scores.changes[index] if scores.changes else ()
+    return Score(
+        scores.facts, scores.probabilities[index], scores.columns, contributions, scores.questions, changes
+    )

@@ -37,12 +37,16 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Scores:
-    """The answer for some rows: P(severe) of each and, if asked, its contributions by `columns`."""
+    """The answer for some rows: P(severe) of each and, if asked, its contributions by `columns` and what each
+    of the `questions` would change.
+    """
 
     facts: ModelFacts
     probabilities: list[float]
     columns: Sequence[str] = ()
     contributions: Sequence[Sequence[float]] = ()
+    questions: Sequence[str] = ()
+    changes: Sequence[Sequence[float]] = ()
 
 
 class ModelServer:
@@ -59,6 +63,7 @@ class ModelServer:
         self._connections = Connections(f"{url.rstrip('/')}/v2/models/{name}", timeout)
         self._name = name
         self._facts: ModelFacts | None = None
+        self._explains: tuple[str, ...] = ()  # the outputs that explain, as far as the model has them
         self._asking: asyncio.Task[ModelFacts] | None = None
         self._refused: str | None = None  # digest of the model that did not fit, where it was known
         self.mismatch: str | None = None  # why the server refused a request of ours, until one succeeds
@@ -83,7 +88,10 @@ class ModelServer:
 
     async def refresh(self) -> ModelFacts:
         """Read the model's metadata. Raises ApiError for a server that is gone or a model we cannot ask."""
-        facts = self._checked(self._parsed(await self._ask("GET", "")))
+        metadata = self._parsed(await self._ask("GET", ""))
+        facts = self._checked(metadata)
+        has = [output["name"] for output in metadata.get("outputs", ())]
+        self._explains = ("contributions", "questions") if "questions" in has else ("contributions",)
         if facts.digest != self._refused:
             self.mismatch = None  # another model than the one that did not fit
         self._facts = facts
@@ -102,7 +110,8 @@ class ModelServer:
         ApiError
             model_unavailable where the server is gone or slow, model_mismatch where it refuses the request.
         """
-        body = _request(feature_names(stage), rows, contributions)
+        outputs = ("p_severe", *self._explains) if contributions else ("p_severe",)
+        body = _request(feature_names(stage), rows, outputs)
         started = time.perf_counter()
         answer = self._parsed(await self._ask("POST", "/infer", body))
         MODEL_SECONDS.observe(time.perf_counter() - started)
@@ -120,8 +129,11 @@ class ModelServer:
             self.mismatch = None
             if "contributions" not in outputs:
                 return Scores(facts, probabilities)
-            table = outputs["contributions"]
-            return Scores(facts, probabilities, _columns(table), _nested(table))
+            told = {
+                name: (_columns(outputs[name]), _nested(outputs[name]))
+                for name in outputs.keys() - {"p_severe"}
+            }
+            return Scores(facts, probabilities, *told["contributions"], *told.get("questions", ((), ())))
         except (KeyError, TypeError, ValueError) as error:
             raise self._mismatched(f"an answer without {error}") from None
 
@@ -189,9 +201,8 @@ def _facts(answer: Mapping[str, Any], version: str) -> ModelFacts:
     )
 
 
-def _request(columns: Sequence[str], rows: Sequence[Sequence[float]], contributions: bool) -> bytes:
+def _request(columns: Sequence[str], rows: Sequence[Sequence[float]], outputs: Sequence[str]) -> bytes:
     """A V2 request of one tensor; NaN becomes null."""
-    outputs = [{"name": "p_severe"}, *([{"name": "contributions"}] if contributions else [])]
     tensor = {
         "name": "features",
         "datatype": "FP32",
@@ -199,7 +210,7 @@ def _request(columns: Sequence[str], rows: Sequence[Sequence[float]], contributi
         "parameters": {"columns": columns},
         "data": [value for row in rows for value in row],
     }
-    return orjson.dumps({"inputs": [tensor], "outputs": outputs})
+    return orjson.dumps({"inputs": [tensor], "outputs": [{"name": name} for name in outputs]})
 
 
 def _columns(table: Mapping[str, Any]) -> Sequence[str]:
@@ -208,8 +219,8 @@ def _columns(table: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _nested(table: Mapping[str, Any]) -> list[Sequence[float]]:
-    width, data = int(table["shape"][1]), table["data"]
-    return [data[start : start + width] for start in range(0, len(data), width)]
+    (rows, width), data = table["shape"], table["data"]
+    return [data[row * width : (row + 1) * width] for row in range(rows)]
 
 
 def unavailable() -> ApiError:

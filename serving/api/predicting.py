@@ -17,6 +17,7 @@ from accidents.bands import band_of
 from accidents.errors import AccidentsError
 from accidents.place import department_at
 from accidents.prediction_log import Label, Prediction, PredictionLog, PredictionLogError
+from accidents.questions import asking, best
 from accidents.reasons import top_reasons
 from serving.api.accident import Accident, Outcome
 from serving.api.batching import Batcher, Score
@@ -118,7 +119,8 @@ class Predictor:
         score = await self._batcher.score(row, stage, asked.reasons, patient)
         prediction = _prediction(request_id, accident.accident_id, described, score, asked.caller)
         reasons = self._reasons(described, score, asked.language) if asked.reasons else []
-        return prediction, _answer(prediction, score.facts, reasons, described.notes)
+        ask = _ask(score, asked.language) if asked.reasons else None
+        return prediction, _answer(prediction, score.facts, reasons, ask, described.notes)
 
     def _reasons(self, described: Described, score: Score, language: str) -> list[dict[str, Any]]:
         reasons = top_reasons(
@@ -165,8 +167,21 @@ def _prediction(
     )
 
 
+def _ask(score: Score, language: str) -> dict[str, Any] | None:
+    """What would help most to know (AskAnswer), if anything would."""
+    found = best(score.questions, score.changes)
+    if found is None:
+        return None
+    name, change = found
+    return {"feature": name, "change": change, "text": asking(name, change, language)}
+
+
 def _answer(
-    prediction: Prediction, facts: ModelFacts, reasons: list[dict[str, Any]], notes: list[str]
+    prediction: Prediction,
+    facts: ModelFacts,
+    reasons: list[dict[str, Any]],
+    ask: dict[str, Any] | None,
+    notes: list[str],
 ) -> dict[str, Any]:
     return {
         "request_id": prediction.request_id,
@@ -176,6 +191,7 @@ def _answer(
         "alert": prediction.alert,
         "threshold": facts.threshold,
         "reasons": reasons,
+        "ask": ask,
         "model": model_of(facts),
         "notes": notes,
     }

@@ -49,6 +49,8 @@ export function showAnswer(answer, texts, language) {
   $("certain").textContent = percent(1, language);
   $("threshold").textContent = fill(texts.threshold, { p: percent(answer.threshold, language) });
   $("reasons").replaceChildren(...reasons(answer.reasons ?? [], texts, language));
+  $("ask").hidden = !answer.ask;
+  $("ask").textContent = answer.ask?.text ?? "";
   $("notes").replaceChildren(...(answer.notes ?? []).map(noteItem));
   showModel(answer.model, texts);
 }

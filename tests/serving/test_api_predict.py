@@ -62,6 +62,23 @@ def test_an_answer_is_the_models(client: TestClient) -> None:
     assert answer["accident_id"] == "A-1"
 
 
+def test_what_would_help_most_is_asked_in_a_sentence(client: TestClient) -> None:
+    question = predict(client, "")["ask"]
+    sentence = "asking for the speed limit would help most: on average it moves the probability by 25 points"
+    assert question == {"feature": "speed_limit", "change": 0.25, "text": sentence}
+    assert "vitesse" in predict(client, "?language=fr")["ask"]["text"]
+    assert predict(client, "", speed_limit=80)["ask"] is None, "what is left is not worth asking"
+    assert predict(client)["ask"] is None, "asked without reasons"
+
+
+def test_a_model_that_asks_nothing_explains_all_the_same(tmp_path: Path) -> None:
+    with stand_in() as model, api(tmp_path, model.address) as client:
+        model.outputs = ("p_severe", "contributions")
+        answer = predict(client, "", speed_limit=110)
+        assert answer["reasons"]
+        assert answer["ask"] is None
+
+
 def test_the_log_holds_what_was_answered_and_from_what(client: TestClient, folder: Path) -> None:
     answer = predict(client, accident_id="A-2", speed_limit=80, weather="light rain", pedestrian=True)
     row = logged(folder, answer["request_id"])

@@ -78,11 +78,25 @@ def test_contributions_are_the_bundles_and_name_their_columns(http: httpx.Client
         np.testing.assert_allclose(np.reshape(shap["data"], shap["shape"]), expected, atol=1e-9)
 
 
+def test_what_to_ask_is_what_the_bundle_says(http: httpx.Client, version: Version) -> None:
+    unknown = version.rows[version.bundle.features].head(2).astype(float)
+    unknown.loc[unknown.index[0], :] = np.nan
+    body = request(unknown) | {"outputs": [{"name": "questions"}, {"name": "p_severe"}]}
+    questions, probability = answered(http, body)["outputs"]
+    asked = version.bundle.questions
+    assert questions["parameters"]["columns"] == asked.names
+    assert asked.names
+    expected = asked.changes(version.bundle.predict, unknown.to_numpy(np.float32))
+    np.testing.assert_allclose(np.reshape(questions["data"], questions["shape"]), expected, atol=1e-9)
+    assert expected[0].max() > 0
+    assert probability["shape"] == [2]
+
+
 def test_metadata_tells_what_to_send(http: httpx.Client, version: Version) -> None:
     said = http.get(f"/v2/models/{NAME}").json()
     assert [tensor["name"] for tensor in said["inputs"]] == version.bundle.features
     assert {(t["datatype"], tuple(t["shape"])) for t in said["inputs"]} == {("FP32", (-1,))}
-    assert [tensor["name"] for tensor in said["outputs"]] == ["p_severe", "contributions"]
+    assert [tensor["name"] for tensor in said["outputs"]] == ["p_severe", "contributions", "questions"]
     assert said["versions"] == ["7"]
     assert said["parameters"]["digest"] == version.bundle.digest
 

@@ -34,6 +34,7 @@ class StandIn:
     refusal: str = "no"
     delay: float = 0.0
     answer: bytes | None = None
+    outputs: tuple[str, ...] = ("p_severe", "contributions", "questions")
     rows: list[int] = field(default_factory=list)  # of each infer call
     calls: int = 0
 
@@ -50,7 +51,11 @@ class StandIn:
 
     def metadata(self) -> dict[str, Any]:
         inputs = [{"name": name, "datatype": "FP32", "shape": [-1]} for name in feature_names(self.stage)]
-        return {"name": NAME, "versions": [self.version], "inputs": inputs, "parameters": self.facts}
+        outputs = [{"name": name, "datatype": "FP64", "shape": [-1]} for name in self.outputs]
+        return {
+            "name": NAME, "versions": [self.version], "inputs": inputs, "outputs": outputs,
+            "parameters": self.facts,
+        }  # fmt: skip
 
     def infer(self, request: dict[str, Any]) -> dict[str, Any]:
         (tensor,) = request["inputs"]
@@ -62,11 +67,17 @@ class StandIn:
         limit = columns.index("speed_limit")
         limits = [tensor["data"][row * width + limit] for row in range(rows)]
         self.rows.append(rows)
+        if not {one["name"] for one in request["outputs"]} <= set(self.outputs):
+            return {"error": "Output is unknown."}
         outputs = [{"name": "p_severe", "data": [probability(one) for one in limits]}]
         if {"name": "contributions"} in request["outputs"]:
             data = [float(k) for _ in range(rows) for k in (1, 2, 3)]
             table = {"name": "contributions", "shape": [rows, 3], "data": data}
             outputs.append(table | {"parameters": {"columns": ["speed_limit", "latitude"]}})
+        if {"name": "questions"} in request["outputs"]:
+            data = [value for one in limits for value in (0.01, 0.0 if one else 0.25)]
+            table = {"name": "questions", "shape": [rows, 2], "data": data}
+            outputs.append(table | {"parameters": {"columns": ["weather", "speed_limit"]}})
         return {
             "model_name": NAME, "model_version": self.version, "parameters": self.facts, "outputs": outputs
         }  # fmt: skip
