@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
+from accidents.prediction_files import FilesBeside, identity_of
 from accidents.prediction_insert import as_driver_takes, insert_into
 from accidents.prediction_tables import PREDICTION_LOG, PredictionLogError, Schema
 
@@ -71,7 +73,13 @@ class PredictionDatabase:
         self._file = _file_of(url) if url.get_backend_name() == "sqlite" else None
         self.place = str(self._file) if self._file else _without_secrets(url)
         self._password = str(url.password or "")
-        self._engine = _sqlite(self._file) if self._file else _postgres(url)
+        self._beside: FilesBeside | None = None
+        self._lock = threading.Lock()
+        if self._file:
+            connect = _connect_to(self._file)
+            self._engine, self._beside = _sqlite(self._file, connect), FilesBeside(self._file, connect)
+        else:
+            self._engine = _postgres(url)
 
     def create(self) -> None:
         """Make folder, file and tables where they are missing; the database of PostgreSQL must exist.
@@ -115,7 +123,18 @@ class PredictionDatabase:
 
     def close(self) -> None:
         """Give back all connections."""
+        if self._beside:
+            self._beside.close()
         self._engine.dispose()
+
+    def _settle(self) -> None:
+        """Before a transaction, and after its commit: where others removed what holds it, make it safe."""
+        if self._beside is None:
+            return
+        with self._lock:
+            if not self._beside.intact():
+                self._beside.save()
+                self._engine.dispose()  # whoever is connected still has open what is gone
 
     def _run(self, work: Callable[[Connection], Result], *, write: bool) -> Result:
         with self._explained():
@@ -131,12 +150,14 @@ class PredictionDatabase:
             opened = connection.info.get("file")
             result = work(connection)
         self._require_file(opened)
+        self._settle()
         return result
 
     def _insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Through SQLite's driver: every prediction waits for this, and SQLAlchemy's own layers over a
         transaction of one row take thrice as much of the processor."""
         given = as_driver_takes(table, rows, self._engine.dialect)
+        self._settle()
         with self._engine.connect() as connection:
             opened = connection.info.get("file")
             self._checked(connection, lambda _: None)
@@ -145,15 +166,19 @@ class PredictionDatabase:
                 driver.execute("BEGIN IMMEDIATE")
                 driver.executemany(insert_into(table).text, given)
         self._require_file(opened)
+        self._settle()
 
     def _require_file(self, opened: tuple[int, int] | None) -> None:
-        if opened != _identity(self._file):  # deleted meanwhile: the commit went into a file without a name
+        if self._file and opened != identity_of(
+            self._file
+        ):  # deleted meanwhile: the commit went into a file without a name
             raise PredictionLogError(
                 f"The {self._schema.what} {self.place} is gone. {REMEDIES['unable to open']}"
             )
 
     @contextmanager
     def _begin(self, write: bool) -> Iterator[Connection]:
+        self._settle()
         with self._engine.connect() as connection:
             connection = connection.execution_options(sqlite_begin="IMMEDIATE" if write else "DEFERRED")
             with connection.begin():
@@ -257,33 +282,24 @@ def _without_secrets(url: URL) -> str:
     return f"postgresql://{url.host or ''}{port}/{url.database or ''}"
 
 
-def _identity(file: Path | None) -> tuple[int, int] | None:
-    """Device and number of the file that has this name now."""
-    try:
-        found = file.stat() if file else None
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino) if found else None
-
-
-def _sqlite(file: Path) -> Engine:
+def _connect_to(file: Path) -> Callable[[], sqlite3.Connection]:
     # mode=rw: a file that is gone is an error. Only `create` begins a new, empty log.
     address = f"{file.as_uri()}?mode=rw"
+    return lambda: sqlite3.connect(address, uri=True, timeout=PATIENCE, check_same_thread=False)
 
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(address, uri=True, timeout=PATIENCE, check_same_thread=False)
 
+def _sqlite(file: Path, connect: Callable[[], sqlite3.Connection]) -> Engine:
     engine = create_engine(f"sqlite:///{file}", creator=connect, hide_parameters=True, pool_timeout=PATIENCE)
 
     @event.listens_for(engine, "connect")
     def opened(connection: sqlite3.Connection, record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, see below
         connection.execute("PRAGMA synchronous=FULL")
-        record.info["file"] = _identity(file)
+        record.info["file"] = identity_of(file)
 
     @event.listens_for(engine, "checkout")
     def checked_out(connection: sqlite3.Connection, record: Any, proxy: Any) -> None:
-        if record.info["file"] != _identity(file):
+        if record.info["file"] != identity_of(file):
             raise DisconnectionError  # the pool opens another
 
     @event.listens_for(engine, "begin")
