@@ -14,13 +14,18 @@ The idea is that of Linear TreeSHAP (Yu et al., 2022, arXiv:2209.08192).
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from accidents.errors import BundleError
-from accidents.forest import Doubles, Forest, Integers, read_forest
+from accidents.forest import Doubles, Flags, Forest, Integers, read_forest
+
+if TYPE_CHECKING:
+    from accidents import treeshap
 
 Floats = npt.NDArray[np.float32]
 
@@ -47,24 +52,10 @@ class Explainer:
         forest = read_forest(trees_text)
         self.columns, self.expected = forest.columns, forest.expected
         edges = _Edges(forest)
-        points, weights = _quadrature(edges.most_features)
-        self._points, self._weights = tuple(points.tolist()), tuple(weights.tolist())
-        self._trees = treeshap.Trees(
-            splits=_indices(forest.leaves - 1),
-            first_split=_indices(forest.first_split),
-            first_node=_indices(forest.first_node),
-            feature=_indices(forest.feature),
-            threshold=forest.threshold,
-            nan_left=forest.nan_left,
-            left=_indices(forest.left),
-            right=_indices(forest.right),
-            above=_indices(edges.above),
-            share=edges.share,
-            **_used(forest),
-            met=forest.value * edges.share,
-            unmet=forest.value * (1 - edges.share),
-            inverse=1 / (edges.share[:, None] + points * (1 - edges.share[:, None])),
-        )
+        self._walks = [
+            (_trees(forest, edges, chosen), tuple(points), tuple(weights))
+            for chosen, points, weights in _quadratures(edges.most_features, treeshap.POINTS)
+        ]
         self._explain, self._explain_many = treeshap.explain, treeshap.explain_many
         self._memorable = bool(forest.leaves.max() - 1 <= treeshap.MOST_SPLITS)
         self.contributions(np.zeros((1, self.columns), dtype=np.float32))  # compiles
@@ -78,7 +69,7 @@ class Explainer:
         rows = np.ascontiguousarray(matrix, dtype=np.float32)
         if rows.ndim != 2 or rows.shape[1] != self.columns:
             raise BundleError(f"The trees need {self.columns} columns, not a matrix of shape {rows.shape}.")
-        out = np.empty((len(rows), self.columns + 1))
+        out = np.zeros((len(rows), self.columns + 1))
         out[:, -1] = self.expected
         threads = _threads() if len(rows) >= _MANY_ROWS else 1
         if threads == 1:
@@ -90,35 +81,68 @@ class Explainer:
 
     def _fill(self, rows: Floats, out: Doubles) -> None:
         explain = self._explain_many if self._memorable and len(rows) >= _ALIKE_ROWS else self._explain
-        explain(rows, self._trees, self._points, self._weights, out)
+        for trees, points, weights in self._walks:
+            explain(rows, trees, points, weights, out)
 
 
 class _Edges:
-    """What the way from a tree's first node says of its edges; an edge goes by the node it leads to.
+    """What the way from a tree's first node says of its edges, which are numbered as in `treeshap.Trees`.
 
     Attributes
     ----------
-    above : of each split, the nearest edge above that is of a split on the same feature, as node number
-        within the tree; 0 if there is none.
-    share : of each node, share of training rows that meet the conditions on its edge's feature.
-    most_features : the most features that the way to a leaf goes through.
+    tree : that each split is of.
+    at, above : of each split, edges of its tree; 0 if there is none.
+    share, value : of the two edges of each split, [splits, 2].
+    most_features : of each tree, the most features that the way to a leaf goes through.
     """
 
     def __init__(self, forest: Forest) -> None:
-        first = np.repeat(forest.first_node, forest.leaves - 1)
-        node = first + np.arange(len(first)) - np.repeat(forest.first_split, forest.leaves - 1)
+        self.tree = np.repeat(np.arange(len(forest.leaves)), forest.leaves - 1)
+        first = forest.first_node[self.tree]
+        split = np.arange(len(first)) - forest.first_split[self.tree]
+        node, children = first + split, (first + forest.left, first + forest.right)
+        edge = np.zeros(len(forest.value), dtype=np.int64)  # that leads to each node
         parent = np.arange(len(forest.value))  # the first node is its own
         feature = np.full(len(parent), -1)
-        for child in (first + forest.left, first + forest.right):
-            parent[child], feature[child] = node, forest.feature
-        nearest = _nearest(parent, feature, forest.feature, node)
-        self.above = nearest - first
+        for side, child in enumerate(children, start=1):
+            parent[child], feature[child], edge[child] = node, forest.feature, 2 * split + side
         before = np.arange(len(parent))
-        before[first + forest.left] = before[first + forest.right] = nearest
-        self.share = _along(before, forest.cover / forest.cover[parent], np.multiply)
-        root = np.repeat(forest.first_node, 2 * forest.leaves - 1)
-        new = (before == root) & (root != np.arange(len(root)))  # the first edge of its feature
-        self.most_features = int(_along(parent, new.astype(np.float64), np.add).max())
+        nearest = _nearest(parent, feature, forest.feature, node)
+        for child in children:
+            before[child] = nearest
+        share = _along(before, forest.cover / forest.cover[parent], np.multiply)
+        new = (edge[before] == 0) & (edge != 0)  # the first edge of its feature
+        features = _along(parent, new.astype(np.float64), np.add)
+        self.at, self.above = edge[node], edge[nearest]
+        self.share = np.column_stack([share[child] for child in children])
+        self.value = np.column_stack([forest.value[child] for child in children])
+        self.most_features = np.maximum.reduceat(features, forest.first_node).astype(np.int64)
+
+
+def _trees(forest: Forest, edges: _Edges, chosen: Flags) -> treeshap.Trees:
+    """The trees that are chosen, bool [trees]."""
+    from accidents import treeshap
+
+    splits, kept = (forest.leaves - 1)[chosen], chosen[edges.tree]
+    return treeshap.Trees(
+        splits=splits.astype(np.uint32),
+        first=(np.cumsum(splits) - splits).astype(np.uint32),
+        feature=forest.feature[kept].astype(np.uint32),
+        threshold=forest.threshold[kept],
+        nan_left=forest.nan_left[kept],
+        at=edges.at[kept].astype(np.uint32),
+        above=edges.above[kept].astype(np.uint32),
+        share=edges.share[kept].ravel(),
+        value=edges.value[kept].ravel(),
+        **_used(forest.feature[kept], splits),
+    )
+
+
+def _used(feature: Integers, splits: Integers) -> dict[str, npt.NDArray[np.uintp]]:
+    """The features that each tree splits on, one tree after another, and where each tree's begin."""
+    of_trees = [np.unique(one) for one in np.split(feature, np.cumsum(splits)[:-1])]
+    first = np.cumsum([0, *map(len, of_trees)])
+    return {"used": np.concatenate(of_trees).astype(np.uintp), "first_used": first.astype(np.uintp)}
 
 
 def _nearest(parent: Integers, feature: Integers, wanted: Integers, node: Integers) -> Integers:
@@ -137,21 +161,18 @@ def _along(before: Integers, own: Doubles, join: np.ufunc) -> Doubles:
     return total
 
 
-def _used(forest: Forest) -> dict[str, npt.NDArray[np.uintp]]:
-    """The features that each tree splits on, one tree after another, and where each tree's begin."""
-    of_trees = [np.unique(one) for one in np.split(forest.feature, forest.first_split[1:])]
-    first = np.cumsum([0, *map(len, of_trees)])
-    return {"used": _indices(np.concatenate(of_trees)), "first_used": _indices(first)}
+def _quadratures(features: Integers, size: int) -> Iterator[tuple[Flags, Any, Any]]:
+    """Trees, and points and weights on [0, 1] to walk through them with: `size` a time, as often as needed.
 
-
-def _quadrature(features: int) -> tuple[Doubles, Doubles]:
-    """Points and weights of Gauss-Legendre quadrature on [0, 1], exact up to degree `features` - 1."""
-    points, weights = np.polynomial.legendre.leggauss(max(1, (features + 1) // 2))
-    return (points + 1) / 2, weights / 2
-
-
-def _indices(numbers: Integers) -> npt.NDArray[np.uintp]:
-    return numbers.astype(np.uintp)
+    Gauss-Legendre quadrature of n points is exact up to degree 2 n - 1, and a tree of so many `features`
+    needs one less than they are. Most trees need a walk, and a few two.
+    """
+    walks = np.maximum(1, -(-features // (2 * size)))
+    for number in np.unique(walks).tolist():
+        points, weights = np.polynomial.legendre.leggauss(number * size)
+        for start in range(0, number * size, size):
+            part = slice(start, start + size)
+            yield walks == number, ((points[part] + 1) / 2).tolist(), (weights[part] / 2).tolist()
 
 
 def _threads() -> int:

@@ -16,7 +16,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Doubles = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uintp]
+Four = tuple[float, float, float, float]
 
+POINTS = 4  # of a quadrature that one walk takes: one register of a processor
 _BLOCK = 16  # rows that a tree explains in turn, while it is in the processor's cache
 MOST_SPLITS = 64  # bits of a word: more splits than that cannot be remembered by `explain_many`
 _SLOTS = 2  # of its table, for each row at least
@@ -24,47 +26,47 @@ _SCATTER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci hashi
 
 
 class Trees(NamedTuple):
-    """A `Forest` with what quadrature needs to know of every edge; an edge goes by the node it leads to.
+    """Some trees, in the order of a walk and as small as can be: reading them takes much of the time.
+
+    A tree's edges are numbered: the left one of its i-th split is 1 + 2 i, the right one 2 + 2 i. 0 is the
+    way into the tree, which every row takes.
 
     Attributes
     ----------
-    splits, first_split, first_node : of each tree.
-    feature, threshold, nan_left, left, right : of each split, as in `Forest`.
-    above : of each split, the nearest edge above that is of a split on the same feature; 0 if there is none.
-    share : of each node, the share r of training rows that meet the conditions on the feature of its edge;
-        of a tree's first node 1.
+    splits, first : splits of each tree, and where they begin, uint32 [trees].
+    feature : column of each split, uint32 [splits].
+    threshold : a value <= it goes to the left, float64 [splits].
+    nan_left : bool [splits].
+    at : the edge that leads to a split, uint32 [splits].
+    above : the nearest edge above that is of a split on the same feature, uint32 [splits]; 0: there is none.
+    share : of each edge, share r of the training rows that meet all conditions on its feature, [2 splits].
+    value : score of the leaf that an edge leads to; 1 where it leads to a split, [2 splits].
     used, first_used : the features that each tree splits on, and where in `used` a tree's begin; one more
         entry at the end.
-    met, unmet : of each node, value * r and value * (1 - r).
-    inverse : of each node and point t, 1 / (r + t (1 - r)), float64 [nodes, points].
     """
 
-    splits: Indices
-    first_split: Indices
-    first_node: Indices
-    feature: Indices
+    splits: npt.NDArray[np.uint32]
+    first: npt.NDArray[np.uint32]
+    feature: npt.NDArray[np.uint32]
     threshold: Doubles
     nan_left: npt.NDArray[np.bool_]
-    left: Indices
-    right: Indices
-    above: Indices
+    at: npt.NDArray[np.uint32]
+    above: npt.NDArray[np.uint32]
     share: Doubles
+    value: Doubles
     used: Indices
     first_used: Indices
-    met: Doubles
-    unmet: Doubles
-    inverse: Doubles
 
 
 class Walk(NamedTuple):
-    """What a walk through one tree remembers: of each split the child the row takes and the other one, of
-    each node whether the row meets all conditions on its edge's feature, and the product of the factors.
+    """What a walk through one tree remembers: of each split the edge the row takes; of each edge whether the
+    row meets all conditions on its feature, the product of the factors, and 1 / (r + t (1 - r)).
     """
 
     taken: Indices
-    other: Indices
     meets: npt.NDArray[np.bool_]
     product: Doubles
+    inverse: Doubles
 
 
 def _compiled(function: Callable[P, T]) -> Callable[P, T]:
@@ -77,39 +79,37 @@ def _compiled(function: Callable[P, T]) -> Callable[P, T]:
 
 
 @_compiled
-def explain(
-    rows: npt.NDArray[np.float32],
-    trees: Trees,
-    points: tuple[float, ...],
-    weights: tuple[float, ...],
-    out: Doubles,
-) -> None:
-    """Write the SHAP values of `rows` [n, columns] into the first columns of `out` [n, columns + 1]."""
-    columns = rows.shape[1]
-    total = np.empty((_BLOCK, columns, len(points)))
-    nodes = 2 * max(trees.splits) + 1
+def _walk(trees: Trees) -> Walk:
+    edges = 2 * max(trees.splits) + 1
     walk = Walk(
-        np.empty(nodes, np.uintp), np.empty(nodes, np.uintp),
-        np.empty(nodes, np.bool_), np.empty((nodes, len(points))),
+        np.empty(edges, np.uintp), np.empty(edges, np.bool_),
+        np.empty((edges, POINTS)), np.ones((edges, POINTS)),
     )  # fmt: skip
+    walk.meets[0] = True
+    return walk
+
+
+@_compiled
+def explain(rows: npt.NDArray[np.float32], trees: Trees, points: Four, weights: Four, out: Doubles) -> None:
+    """Add to `out` [n, columns + 1] what some points of the quadrature give for `rows` [n, columns]."""
+    columns = rows.shape[1]
+    total = np.empty((_BLOCK, columns, POINTS))
+    walk = _walk(trees)
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
         total[:] = 0
         for tree in range(np.uintp(len(trees.splits))):
             for k in range(len(block)):
-                _down(block[k], trees, tree, points, walk)
+                _down(block[k], trees, tree, points, weights, walk)
                 _up(trees, tree, points, walk, total[k])
         for k in range(len(block)):
-            _integrate(total[k], weights, out[start + k])
+            for column in range(columns):
+                out[start + k, column] += total[k, column].sum()
 
 
 @_compiled
 def explain_many(
-    rows: npt.NDArray[np.float32],
-    trees: Trees,
-    points: tuple[float, ...],
-    weights: tuple[float, ...],
-    out: Doubles,
+    rows: npt.NDArray[np.float32], trees: Trees, points: Four, weights: Four, out: Doubles
 ) -> None:
     """`explain`, to rounding, for thousands of rows and trees of at most MOST_SPLITS splits.
 
@@ -124,14 +124,9 @@ def explain_many(
     keys, entries = np.empty(1 << bits, np.uint64), np.empty(1 << bits, np.int64)
     ways = np.empty(n, np.uint64)
     remembered = np.empty((n, columns))
-    total = np.zeros((columns, len(points)))
-    nodes = 2 * max(trees.splits) + 1
-    walk = Walk(
-        np.empty(nodes, np.uintp), np.empty(nodes, np.uintp),
-        np.empty(nodes, np.bool_), np.empty((nodes, len(points))),
-    )  # fmt: skip
+    total = np.zeros((columns, POINTS))
+    walk = _walk(trees)
     by_column = rows.T.copy()
-    out[:, :columns] = 0
     for tree in range(np.uintp(len(trees.splits))):
         used = trees.used[trees.first_used[tree] : trees.first_used[tree + np.uintp(1)]]
         _ways(by_column, trees, tree, ways)
@@ -145,10 +140,10 @@ def explain_many(
                 keys[slot], entries[slot] = ways[k], known
                 for column in used:
                     total[column] = 0
-                _down(rows[k], trees, tree, points, walk)
+                _down(rows[k], trees, tree, points, weights, walk)
                 _up(trees, tree, points, walk, total)
                 for i in range(len(used)):
-                    remembered[known, i] = _integral(total[used[i]], weights)
+                    remembered[known, i] = total[used[i]].sum()
                 known += 1
             entry = entries[slot]
             for i in range(len(used)):
@@ -159,10 +154,14 @@ def explain_many(
 def _ways(by_column: npt.NDArray[np.float32], trees: Trees, tree: int, ways: npt.NDArray[np.uint64]) -> None:
     """Of each row, a bit for each split of a tree: whether the row goes to the left there."""
     ways[:] = 0
-    split = trees.first_split[tree]
-    for i in range(trees.splits[tree]):
-        s = split + i
-        values, threshold, nan_left = by_column[trees.feature[s]], trees.threshold[s], trees.nan_left[s]
+    first = np.uintp(trees.first[tree])
+    for i in range(np.uintp(trees.splits[tree])):
+        s = first + i
+        values, threshold, nan_left = (
+            by_column[np.uintp(trees.feature[s])],
+            trees.threshold[s],
+            trees.nan_left[s],
+        )
         for k in range(len(ways)):
             x = np.float64(values[k])
             goes_left = (x <= threshold) | ((x != x) & nan_left)
@@ -171,70 +170,64 @@ def _ways(by_column: npt.NDArray[np.float32], trees: Trees, tree: int, ways: npt
 
 @_compiled
 def _down(
-    row: npt.NDArray[np.float32], trees: Trees, tree: int, points: tuple[float, ...], walk: Walk
+    row: npt.NDArray[np.float32], trees: Trees, tree: int, points: Four, weights: Four, walk: Walk
 ) -> None:
-    """Multiply the factors from the first node to every leaf, and the leaf's value with them."""
-    split, node = trees.first_split[tree], trees.first_node[tree]
-    taken, other, meets, product = walk
-    meets[0] = True
-    for q in range(len(points)):
-        product[0, q] = 1.0
-    for i in range(trees.splits[tree]):
-        s = split + i
-        x = np.float64(row[trees.feature[s]])
+    """Multiply the factors from the way into the tree to every leaf, and the leaf's value with them."""
+    taken, meets, product, inverse = walk
+    first = np.uintp(trees.first[tree])
+    before = first + first - np.uintp(1)  # an edge's place in the arrays is this and its number
+    for q in range(POINTS):
+        product[0, q] = weights[q]
+    for i in range(np.uintp(trees.splits[tree])):
+        s = first + i
+        x = np.float64(row[np.uintp(trees.feature[s])])
         goes_left = (x <= trees.threshold[s]) | ((x != x) & trees.nan_left[s])
-        a = trees.left[s] if goes_left else trees.right[s]
-        b = trees.right[s] if goes_left else trees.left[s]
-        above = trees.above[s]
-        taken[i], other[i] = a, b
-        met, unmet, missed = trees.met[node + a], trees.unmet[node + a], trees.met[node + b]
+        left, right = np.uintp(1) + i + i, np.uintp(2) + i + i
+        a, b = (left, right) if goes_left else (right, left)
+        taken[i] = a
+        at, above = np.uintp(trees.at[s]), np.uintp(trees.above[s])
+        share = trees.share[before + a]
+        met, missed = trees.value[before + a] * share, trees.value[before + b] * trees.share[before + b]
         meets[a], meets[b] = meets[above], False
         if meets[above]:
-            for q in range(len(points)):
-                rest = product[i, q] * trees.inverse[node + above, q]
+            unmet = trees.value[before + a] * (1 - share)
+            for q in range(POINTS):
+                inverse[a, q] = 1 / (share + points[q] * (1 - share))
+            for q in range(POINTS):
+                rest = product[at, q] * inverse[above, q]
                 product[a, q] = rest * (met + points[q] * unmet)
                 product[b, q] = rest * missed * (1 - points[q])
         else:  # the row fails a condition on this feature already: only the shares change
-            share = 1 / trees.share[node + above]
-            for q in range(len(points)):
-                rest = product[i, q] * share
+            undo = 1 / trees.share[before + above]
+            for q in range(POINTS):
+                rest = product[at, q] * undo
                 product[a, q] = rest * met
                 product[b, q] = rest * missed
 
 
 @_compiled
-def _up(trees: Trees, tree: int, points: tuple[float, ...], walk: Walk, total: Doubles) -> None:
+def _up(trees: Trees, tree: int, points: Four, walk: Walk, total: Doubles) -> None:
     """Add up the leaves below every edge; an edge takes back what the one above it gave."""
-    split, node = trees.first_split[tree], trees.first_node[tree]
-    taken, other, meets, product = walk
-    splits = trees.splits[tree]
+    taken, meets, product, inverse = walk
+    first, splits = np.uintp(trees.first[tree]), np.uintp(trees.splits[tree])
+    before = first + first - np.uintp(1)
     for j in range(splits):
         i = splits - np.uintp(1) - j
-        a, b, above, feature = taken[i], other[i], trees.above[split + i], trees.feature[split + i]
+        a = taken[i]
+        b = np.uintp(4) * i + np.uintp(3) - a
+        at, above = np.uintp(trees.at[first + i]), np.uintp(trees.above[first + i])
         if meets[above]:
-            gain, undone = 1 - trees.share[node + a], 1 - trees.share[node + above]
-            for q in range(len(points)):
+            feature = np.uintp(trees.feature[first + i])
+            gain = 1 - trees.share[before + a]
+            undone = 1 - trees.share[before + above] if above else 0.0
+            for q in range(POINTS):
                 both = product[a, q] + product[b, q]
                 total[feature, q] += (
-                    product[a, q] * gain * trees.inverse[node + a, q]
+                    product[a, q] * gain * inverse[a, q]
                     - product[b, q] / (1 - points[q])
-                    - both * undone * trees.inverse[node + above, q]
+                    - both * undone * inverse[above, q]
                 )
-                product[i, q] = both
+                product[at, q] = both
         else:
-            for q in range(len(points)):
-                product[i, q] = product[a, q] + product[b, q]
-
-
-@_compiled
-def _integrate(total: Doubles, weights: tuple[float, ...], out: Doubles) -> None:
-    for column in range(len(total)):
-        out[column] = _integral(total[column], weights)
-
-
-@_compiled
-def _integral(at_points: Doubles, weights: tuple[float, ...]) -> float:
-    value = 0.0
-    for q in range(len(weights)):
-        value += weights[q] * at_points[q]
-    return value
+            for q in range(POINTS):
+                product[at, q] = product[a, q] + product[b, q]
