@@ -16,6 +16,7 @@ from accidents.errors import SettingsError
 from accidents.features import build_features
 from accidents.quality import QualityReport
 from accidents.reading import read_year
+from accidents.sources import sample
 from accidents.sources.files import YearFiles, find_years
 from accidents.sources.sample import severity, write_sample
 from accidents.sources.sample.tables import Calibration, load_calibration
@@ -113,6 +114,35 @@ def test_another_seed_gives_another_year(tmp_path: Path) -> None:
     first = write_sample(tmp_path / "7", [2018], accidents_per_year=SMALL)
     second = write_sample(tmp_path / "8", [2018], accidents_per_year=SMALL, seed=8)
     assert not set(digests(first[2018]).values()) & set(digests(second[2018]).values())
+
+
+def test_a_year_that_is_there_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = write_sample(tmp_path, [2018], accidents_per_year=10)
+    with monkeypatch.context() as patch:
+        patch.setattr(sample, "make_year", None)  # it would fail
+        assert write_sample(tmp_path, [2018], accidents_per_year=10) == first
+
+
+@pytest.mark.parametrize("change", ["arguments", "code", "a file", "a file lost", "the note"])
+def test_a_year_of_which_anything_has_changed_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    files = write_sample(tmp_path, [2018], accidents_per_year=10)[2018]
+    before = digests(files)
+    if change == "code":
+        monkeypatch.setattr(sample.made, "code_version", lambda: "another")
+    elif change == "a file":
+        files.paths["lieux"].write_bytes(files.paths["lieux"].read_bytes().replace(b"0", b"1"))
+    elif change == "a file lost":
+        files.paths["lieux"].unlink()
+    elif change == "the note":
+        (tmp_path / "2018" / ".made.json").write_text("[", encoding="utf-8")
+    made_again: list[int] = []
+    make_year = sample.make_year
+    monkeypatch.setattr(sample, "make_year", lambda *words: made_again.append(words[1]) or make_year(*words))
+    again = write_sample(tmp_path, [2018], accidents_per_year=10, seed=8 if change == "arguments" else 7)
+    assert made_again == [2018]
+    assert (digests(again[2018]) == before) is (change != "arguments")
 
 
 def test_an_earlier_run_is_replaced_and_leaves_no_rest(tmp_path: Path) -> None:

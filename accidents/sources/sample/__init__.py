@@ -16,7 +16,7 @@ from accidents.errors import SettingsError
 from accidents.progress import track
 from accidents.sources.files import YearFiles
 from accidents.sources.sample import drift as drifts
-from accidents.sources.sample import raw
+from accidents.sources.sample import made, raw
 from accidents.sources.sample.severity import accident_logit, draw_severe, user_severity
 from accidents.sources.sample.tables import Calibration, load_calibration
 from accidents.sources.sample.world import draw_accidents, draw_users, draw_vehicles, stream
@@ -52,7 +52,8 @@ def write_sample(
 
     Parameters
     ----------
-    folder: made if it is not there; files of the same name are replaced.
+    folder: made if it is not there; files of the same name are replaced, unless they are what this code made
+        of the same arguments, to the byte.
     years: any of 2005 to 2026, in any order. A year's files depend on its number, on `accidents_per_year`, on
         `seed` and, for the last year only, on `drift`: not on which other years are asked for.
     accidents_per_year: 1 to 1,000,000; real years have 50,000 to 87,000.
@@ -61,15 +62,20 @@ def write_sample(
     Raises SettingsError for a year, size, seed or drift that is not offered.
     """
     _check(years, accidents_per_year, seed, drift)
-    calibration = load_calibration()
     folder.mkdir(parents=True, exist_ok=True)
     raw.write_whole(folder / "SYNTHETIC.txt", NOTE.encode("utf-8"))
     last = max(years)
-    written: dict[int, YearFiles] = {}
-    for year in track(sorted(set(years)), "Writing synthetic years"):
-        tables = make_year(calibration, year, accidents_per_year, seed, drift if year == last else "none")
-        written[year] = raw.write_year(folder / str(year), year, tables)
-    return written
+    recipes = {
+        year: made.recipe(year, accidents_per_year, seed, drift if year == last else "none")
+        for year in sorted(set(years))
+    }
+    there = {year: raw.year_files(folder / str(year), year) for year in recipes}
+    missing = [year for year, recipe in recipes.items() if not made.is_made(there[year], recipe)]
+    calibration = load_calibration()
+    for year in track(missing, "Writing synthetic years"):
+        tables = make_year(calibration, year, accidents_per_year, seed, recipes[year]["drift"])
+        made.note(raw.write_year(folder / str(year), year, tables), recipes[year])
+    return there
 
 
 def make_year(

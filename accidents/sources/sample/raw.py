@@ -35,13 +35,19 @@ def file_names(year: int) -> dict[str, str]:
     return {table: f"{name}{joint}{year}.csv" for table, name in tables.items()}
 
 
+def year_files(folder: Path, year: int) -> YearFiles:
+    """Where the four raw tables of a year are in its folder."""
+    names = file_names(year)
+    return YearFiles(year, *(folder / names[table] for table in TABLES))
+
+
 def write_year(folder: Path, year: int, tables: dict[str, pd.DataFrame]) -> YearFiles:
     """Write the four raw tables of a year into `folder`, each file whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {table: folder / name for table, name in file_names(year).items()}
-    for table, path in paths.items():
+    files = year_files(folder, year)
+    for table, path in files.paths.items():
         write_whole(path, _as_text(tables[table], table, year))
-    return YearFiles(year, *map(paths.get, TABLES))
+    return files
 
 
 def write_whole(path: Path, content: bytes) -> None:
