@@ -127,6 +127,13 @@ def main(
     reasons: Annotated[
         Reasons, typer.Option(help="Accidents it gives reasons for.", rich_help_panel=SERVING)
     ] = Reasons.all,
+    raw_csv: Annotated[
+        bool,
+        typer.Option(
+            "--raw-csv", help="Its CSV files for programs: cells that spreadsheets compute stay as they are.",
+            rich_help_panel=SERVING,
+        ),
+    ] = False,
     serve: Annotated[
         bool,
         typer.Option(
@@ -234,6 +241,7 @@ def main(
         "--input": input is not None and pipeline not in (Pipeline.inference, Pipeline.monitor),
         "--version": version is not None and pipeline not in (Pipeline.deploy, Pipeline.inference),
         "--output": output is not None and pipeline is not Pipeline.inference,
+        "--raw-csv": raw_csv and pipeline is not Pipeline.inference,
         "--detach": detach and not serve,
         "--name": name is not None and not new_key,
         "--scope": bool(scope) and (not new_key or hook),
@@ -271,7 +279,7 @@ def main(
     elif pipeline is Pipeline.inference:
         from commands.inference import inference
 
-        inference(settings(), stack, config, str(input), output, version, reasons.value)
+        inference(settings(), stack, config, str(input), output, version, reasons.value, raw_csv)
     elif watching and replay is not None:
         from commands.replay import replay as replay_years
 

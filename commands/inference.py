@@ -13,7 +13,7 @@ from commands.project import ROOT, console, on_stack
 
 def inference(
     params: Params, stack: str, config: Path | None, given: str, output: Path | None, version: str | None,
-    reasons: str,
+    reasons: str, raw_csv: bool,
 ) -> None:  # fmt: skip
     """Check the input, run the pipeline on the stack, put the files where they belong, show what came out.
 
@@ -23,6 +23,7 @@ def inference(
     output : the folder for the files; None for reports/inference/INPUT.
     version : of the model; None for the champion.
     reasons : all, alerts or none.
+    raw_csv : whether the CSV files are for programs, not for spreadsheets.
     """
     from accidents.batch import check_input, name_of
     from pipelines.config import load_config
@@ -42,6 +43,7 @@ def inference(
         stage=params.stage,
         version=version,
         reasons=reasons,
+        raw_csv=raw_csv,
         n_bootstrap=params.evaluation.n_bootstrap,
     )
     inference_summary.export(run, folder)

@@ -18,8 +18,9 @@ from steps.score_accidents import score_accidents
 
 @pipeline(name="inference", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
 def inference(
-    given: str, data: DataSettings, stage: str, version: str | None, reasons: str, n_bootstrap: int
-) -> None:
+    given: str, data: DataSettings, stage: str, version: str | None, reasons: str, n_bootstrap: int,
+    raw_csv: bool = False,
+) -> None:  # fmt: skip
     """Score every row that can be scored and set the others aside.
 
     Parameters
@@ -29,10 +30,13 @@ def inference(
     version : of the model; None for the champion.
     reasons : which accidents are explained: all, alerts or none.
     n_bootstrap : draws for the intervals, where the input tells how the accidents ended.
+    raw_csv : whether the CSV files are for programs: what spreadsheets take for formulas stays as it is.
     """
     bundle, version_facts = load_version(stage, version)
     intake = load_input(given, data)
     features = build_input_features(intake, stage)
     drift = check_drift(features, bundle, stage) if has(StackComponentType.DATA_VALIDATOR) else None
     predictions, _ = score_accidents(features, intake, bundle, version_facts, reasons)
-    report_predictions(predictions, features, intake, bundle, version_facts, n_bootstrap, drift)
+    report_predictions(
+        predictions, features, intake, bundle, version_facts, n_bootstrap, raw_csv, drift
+    )  # fmt: skip

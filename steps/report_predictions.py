@@ -24,6 +24,7 @@ def report_predictions(
     bundle: Folder,
     version_facts: dict[str, Any],
     n_bootstrap: int,
+    raw_csv: bool,
     drift: Folder | None = None,
 ) -> Annotated[Folder, "inference_report"]:
     """Predictions as Parquet and CSV, rows set aside, drift, summary.json and report.html."""
@@ -39,7 +40,7 @@ def report_predictions(
         version_facts,
         n_bootstrap,
     )
-    write_report(folder, figures, taken, predictions)
+    write_report(folder, figures, taken, predictions, raw_csv)
     return Folder(folder)
 
 

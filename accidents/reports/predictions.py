@@ -17,6 +17,7 @@ from accidents.batch import Intake
 from accidents.bundle import Bundle
 from accidents.codes import column
 from accidents.evaluation import Alerts, Evaluation, evaluate
+from accidents.reports.csv_files import write_csv
 from accidents.reports.figures import READABLE, png
 from accidents.reports.maps import predicted_map
 from accidents.reports.quality import write_quality
@@ -72,11 +73,18 @@ def summary(
     }
 
 
-def write_report(folder: Path, figures: Mapping[str, Any], intake: Intake, predictions: pd.DataFrame) -> None:
-    """Write all but the pages of drift into an existing folder."""
+def write_report(
+    folder: Path, figures: Mapping[str, Any], intake: Intake, predictions: pd.DataFrame, raw_csv: bool = False
+) -> None:
+    """Write all but the pages of drift into an existing folder.
+
+    Parameters
+    ----------
+    raw_csv : cells of the CSV files stand as they are, also where a spreadsheet takes them for formulas.
+    """
     predictions.to_parquet(folder / "predictions.parquet", index=False)
-    predictions.to_csv(folder / "predictions.csv", index=False)
-    intake.set_aside.to_csv(folder / "set_aside.csv", index=False)
+    write_csv(predictions, folder / "predictions.csv", raw_csv)
+    write_csv(intake.set_aside, folder / "set_aside.csv", raw_csv)
     if len(intake.quality):
         write_quality(folder, intake.quality, len(intake))
     (folder / "summary.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")

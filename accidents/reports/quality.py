@@ -8,6 +8,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from accidents.quality import QualityReport
+from accidents.reports.csv_files import write_csv
 
 ORDER = ["warned", "dropped", "blanked", "repaired", "noted"]
 
@@ -18,7 +19,7 @@ def write_quality(folder: Path, quality: QualityReport, accidents: int) -> None:
     found = quality.to_frame().sort_values(
         "action", key=lambda actions: actions.map(ORDER.index), kind="stable"
     )
-    found.to_csv(folder / "quality_report.csv", index=False)
+    write_csv(found, folder / "quality_report.csv")
     page = Environment(loader=PackageLoader("accidents.reports"), autoescape=select_autoescape())
     html = page.get_template("quality.html").render(
         accidents=accidents, by_action=_by_action(found), findings=found.to_dict("records")

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from accidents.monitoring.measurements import ACTIONS, KINDS, Figure
 from accidents.monitoring.replay_records import Replay
+from accidents.reports.csv_files import write_csv
 from accidents.reports.figures import png
 from accidents.reports.replay_picture import replay_picture
 
@@ -21,7 +22,7 @@ def write_replay(folder: Path, replay: Replay) -> None:
     """Write replay.json, replay.csv, replay.png and report.html into an existing folder."""
     drawn = png(replay_picture(replay))
     (folder / "replay.json").write_text(replay.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    replay.table().to_csv(folder / "replay.csv", index=False)
+    write_csv(replay.table(), folder / "replay.csv")
     (folder / "replay.png").write_bytes(drawn)
     page = Environment(loader=PackageLoader("accidents.reports"), autoescape=True, undefined=StrictUndefined)
     html = page.get_template("replay.html").render(

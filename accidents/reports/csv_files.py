@@ -1,0 +1,47 @@
+"""CSV files for people: spreadsheets open them, so no cell of theirs may be taken for a formula."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# What a spreadsheet takes for a formula at the start of a cell. Where it separates by `;` or not at all as
+# we do, a new cell begins after each of these, too.
+_BEGIN = r'(?:^|[;\t\r\n]"*)'
+_SIGNS = r"[=+\-@\t\r\n＝＋－＠]"
+_SUSPECT = _BEGIN + _SIGNS
+_NUMBER = r'[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?(?:[;\t\r\n"]|\Z)'
+_FORMULA = re.compile(rf"({_BEGIN})(?={_SIGNS})(?!{_NUMBER})")
+
+
+def write_csv(frame: pd.DataFrame, path: Path, raw: bool = False) -> None:
+    """Write a frame without its index. Unless `raw`, a text that begins as a formula gets a `'` before it.
+
+    Numbers stay as they are, those in text columns too: -1.5 is no formula.
+    """
+    if not raw:
+        frame = pd.DataFrame({_harmless(str(name)): neutral(column) for name, column in frame.items()})
+    frame.to_csv(path, index=False)
+
+
+def neutral(texts: pd.Series) -> pd.Series:
+    """The column with `'` before each text that a spreadsheet would compute."""
+    if pd.api.types.is_numeric_dtype(texts):
+        return texts
+    shown = texts if isinstance(texts.dtype, pd.StringDtype) else texts.astype("str")
+    suspect = pc.match_substring_regex(pa.array(shown, pa.large_string(), from_pandas=True), _SUSPECT)
+    at = np.flatnonzero(pc.fill_null(suspect, False).to_numpy(zero_copy_only=False))
+    if not len(at):
+        return texts
+    changed = texts.copy()
+    changed.iloc[at] = [_harmless(text) for text in shown.iloc[at]]
+    return changed
+
+
+def _harmless(text: str) -> str:
+    return _FORMULA.sub(r"\1'", text)
