@@ -127,7 +127,10 @@ def test_a_click_on_the_map_gives_the_department_and_a_prediction(page: Page, ur
     assert abs(float(page.value("longitude")) - 4.8) < 0.3
     assert re.fullmatch(r"\d+%", page.text("#probability"))
     assert page.text("#band") in ("low", "moderate", "high", "very high")
-    assert page.run("document.querySelectorAll('#reasons li').length") == 5
+    reasons = page.run("[...document.querySelectorAll('#reasons .words')].map((one) => one.textContent)")
+    assert "accident history of this place (Côte-d'Or)" in reasons
+    assert not [one for one in reasons if "not stated" in one], "what is not known is no reason"
+    assert re.fullmatch(r"Asking for .+ would help most: .+ by \d+ points", page.text("#ask"))
     assert "21 Côte-d'Or · 47." in page.text("#rows")
     assert re.search(r"\b7\b", page.text("#rows tr td:nth-child(8)"))
     assert re.fullmatch("[0-9a-f]{32}", page.text("#rows tr td:last-child"))
