@@ -1,5 +1,10 @@
 # Each target is a line or two that calls run.py or a tool; `make help` lists them.
-PYTHON ?= python3.11
+# The first Python that is there, is one the locks are made for, and can make an environment (Debian: python3-venv).
+FITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for one in python3.11 python3.12 python3.13 python3 python; do \
+	$$one -c '$(FITS)' 2>/dev/null && echo $$one && break; done)
+NO_PYTHON := There is no Python 3.11, 3.12 or 3.13 with venv. Debian, Ubuntu: apt install python3 python3-venv. \
+	Elsewhere: name one, such as make train PYTHON=/opt/python3.12/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
@@ -7,8 +12,12 @@ INSTALL := $(UV) pip install --quiet --compile-bytecode --require-hashes --pytho
 # uv writes no registry address into a lock: whoever installs uses the registry of their own machine.
 COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
 
-# See stacks/environment.py.
+# See stacks/environment.py and stacks/home.py.
 export OMP_WAIT_POLICY := PASSIVE
+CACHE := $(shell $(or $(wildcard $(BIN)/python),$(PYTHON),:) stacks/home.py)
+ifneq ($(CACHE),)
+export XDG_CACHE_HOME := $(CACHE)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help train deploy serve demo monitor watch status stop repro test unit check audit format bench dashboard mlflow lock clean
@@ -17,6 +26,7 @@ help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
 
 $(BIN)/uv: requirements/uv.txt
+	@test -n "$(PYTHON)" || { echo "$(NO_PYTHON)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from stacks.errors import StackError
+from stacks.home import home_variables
 
 STORE_FOLDER = ".zenml"
 
@@ -71,9 +73,11 @@ def prepare_environment(root: Path) -> Path:
     }
     for name, value in {**places, **_NO_TELEMETRY, **_QUIET, **_THREADS}.items():
         os.environ.setdefault(name, value)
+    os.environ.update(home_variables(root))
     _put_own_programs_on_path()
     for logger, beginning in _NOISE.items():
         logging.getLogger(logger).addFilter(_Noise(beginning))
+    atexit.register(_leave_logs_flushed)
     _keep_to_own_store(store_folder())
     return store_folder()
 
@@ -83,6 +87,17 @@ def _put_own_programs_on_path() -> None:
     own, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
     if own not in path.split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([own, path])
+
+
+def _leave_logs_flushed() -> None:
+    """Keep OpenTelemetry's log handler, which ZenML makes, from starting a thread as Python ends.
+
+    Python 3.12 refuses that, with a stack trace. Nothing is lost: what the handler would flush, its provider
+    flushes at the end by itself.
+    """
+    module = sys.modules.get("opentelemetry.instrumentation.logging.handler")
+    if module is not None:
+        module.LoggingHandler.flush = lambda _: None
 
 
 @dataclass(frozen=True)

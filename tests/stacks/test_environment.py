@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 
 from stacks.environment import prepare_environment
 from stacks.errors import StackError
+from stacks.home import home_variables
 
 
 @pytest.fixture
@@ -94,3 +96,57 @@ def test_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "zenml", sys)
     with pytest.raises(StackError, match="after `import zenml`"):
         prepare_environment(tmp_path)
+
+
+# As ZenML's log store does. Python 3.12.1 starts no thread at its end; here no Python does.
+LOGS = """
+import sys, threading
+from pathlib import Path
+from stacks.environment import prepare_environment
+prepare_environment(Path(sys.argv[1]))
+from opentelemetry.instrumentation.logging.handler import LoggingHandler
+from opentelemetry.sdk._logs import LoggerProvider
+handler = LoggingHandler(logger_provider=LoggerProvider())
+def refuse(self):
+    raise RuntimeError("can't create new thread at interpreter shutdown")
+threading.Thread.start = refuse
+"""
+
+
+def test_no_thread_is_started_as_python_ends(tmp_path: Path) -> None:
+    words = [sys.executable, "-W", "ignore", "-c", LOGS, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("home", ["/dev/null/home", "/proc/home"])
+def test_a_home_that_cannot_be_written_is_not_needed(
+    tmp_path: Path, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_CACHE_HOME", "MPLCONFIGDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", home)
+    prepare_environment(tmp_path)
+    assert os.environ["XDG_CACHE_HOME"] == str(tmp_path / ".cache")
+    assert os.environ["MPLCONFIGDIR"] == str(tmp_path / ".cache" / "matplotlib")
+    assert os.environ["HOME"] == home  # what is only read there is found still
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
+    assert home_variables(tmp_path).keys() == {"MPLCONFIGDIR"}
+
+
+def test_a_home_that_can_be_written_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert home_variables(tmp_path / "project") == {}
+
+
+def test_a_user_that_the_system_does_not_know_has_a_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert home_variables(tmp_path)["HOME"] == str(tmp_path / ".cache" / "home")
+    assert home_variables(tmp_path)["XDG_CACHE_HOME"] == str(tmp_path / ".cache")
