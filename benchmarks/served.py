@@ -113,7 +113,8 @@ class Project:
 
 def _any_ports(stack: Path) -> None:
     text = stack.read_text(encoding="utf-8")
-    free = 'code: "{root}"\n      http_port: 0\n      grpc_port: 0\n      metrics_port: 0'
+    ports = ("http_port", "grpc_port", "metrics_port", "supervisor_port")
+    free = "\n      ".join(['code: "{root}"', *(f"{port}: 0" for port in ports)])
     stack.write_text(text.replace('code: "{root}"', free), encoding="utf-8")
 
 

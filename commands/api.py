@@ -55,18 +55,20 @@ def stop_serving(stack: str) -> None:
     console.print("API stopped." if API.stop() else "The API did not run.")
     on_stack(stack)
     from zenml.client import Client
+    from zenml.enums import ServiceState
 
     from steps.deployment import active_deployer, services
 
     if Client().active_stack.model_deployer is None:
         return
     deployer = active_deployer()
-    running = [service for service in services(deployer) if service.is_running]
-    for service in running:
+    # Also one that has ended: its supervisor may be about to bring it back.
+    wanted = [one for one in services(deployer) if one.is_running or one.admin_state == ServiceState.ACTIVE]
+    for service in wanted:
         deployer.stop_model_server(service.uuid)
         console.print(f"{service.config.model_name} version {service.config.model_version} stopped.")
     console.print(
-        "Back again: [bold]python run.py --pipeline deploy[/]" if running else "No model was served."
+        "Back again: [bold]python run.py --pipeline deploy[/]" if wanted else "No model was served."
     )
 
 

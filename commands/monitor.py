@@ -20,6 +20,7 @@ from accidents.monitoring.measurements import MonitorReport
 from accidents.settings import Params
 from commands.project import ROOT, console
 from commands.scratch import scratch
+from commands.signals import heed_signals
 
 REPORTS = ROOT / "reports" / "monitor"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -53,6 +54,7 @@ def monitor_every(
     The first look is at once if the last one is longer ago than that, else when it is due.
     """
     period = parse_every(every)
+    heed_signals()
     scheduler = schedule.Scheduler()
 
     def look_once() -> None:

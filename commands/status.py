@@ -61,7 +61,9 @@ def _served(service: Any, champion: str | None) -> tuple[str, str, str]:
         said = service.status.last_error or "it was stopped"
         return version, f"[red]not running[/]: {escape(said)}", "back: python run.py --pipeline deploy"
     behind = "" if version == champion else " [yellow](not the champion)[/]"
-    return version + behind, "[green]healthy[/]", urlsplit(service.prediction_url).netloc
+    # Only a deployer of ours tells who brings its server back.
+    supervision = f"; {escape(service.supervision)}" if hasattr(service, "supervision") else ""
+    return version + behind, f"[green]healthy[/]{supervision}", urlsplit(service.prediction_url).netloc
 
 
 def _api() -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +16,7 @@ from accidents.errors import AccidentsError
 from accidents.settings import Strict, parse, read_yaml
 from commands.keys import keys_of
 from commands.project import ROOT, api_settings, console
+from commands.signals import heed_signals
 from monitoring.configs import HOOK_KEY, METRICS_KEY, Addresses, write_configs
 from monitoring.programs import commands, grafana, missing
 
@@ -36,6 +35,7 @@ class WatchSettings(Strict):
     pushgateway_port: int = Field(default=9091, ge=1, le=65535)
     grafana_port: int = Field(default=3000, ge=1, le=65535)
     model_server_metrics_port: int = Field(default=8087, ge=1, le=65535)
+    supervisor_port: int = Field(default=8088, ge=1, le=65535)
     folder: Path = Path(".watch")
 
 
@@ -63,7 +63,7 @@ def watch() -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_configs(folder, at)
     provide_keys(folder)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as Ctrl-C: the children end with us
+    heed_signals()  # the children end with us
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, (words, variables) in programs.items():
@@ -86,6 +86,7 @@ def addresses(settings: WatchSettings) -> Addresses:
     return Addresses(
         api=f"{HOST if host == '0.0.0.0' else host}:{api.port}",
         model_server=f"{HOST}:{settings.model_server_metrics_port}",
+        supervisor=f"{HOST}:{settings.supervisor_port}",
         prometheus=f"{HOST}:{settings.prometheus_port}",
         alertmanager=f"{HOST}:{settings.alertmanager_port}",
         pushgateway=f"{HOST}:{settings.pushgateway_port}",

@@ -22,6 +22,7 @@ class Addresses:
     prometheus: str
     alertmanager: str
     pushgateway: str
+    supervisor: str = "127.0.0.1:8088"
     grafana: str = "127.0.0.1:3000"
 
     @property
@@ -30,6 +31,7 @@ class Addresses:
         return {
             "accidents-api": self.api,
             "accidents-model-server": self.model_server,
+            "accidents-supervisor": self.supervisor,
             "pushgateway": self.pushgateway,
         }
 

@@ -39,6 +39,12 @@ MODEL_SERVER = (
     "model_infer_request_duration_count",
     "rest_server_requests_in_progress",
 )
+# What the supervisor of the model server tells; stacks/components/mlserver_supervisor.py.
+SUPERVISOR = (
+    "accidents_model_server_up",
+    "accidents_model_server_gave_up",
+    "accidents_model_server_restarts_total",
+)
 # Of every Python process that Prometheus' client is in.
 PROCESS = (
     "process_cpu_seconds_total",

@@ -30,6 +30,8 @@ PARTS = [
     Part("Now", [
         Drawn("Ready", "short", [("accidents_ready", "")], "number",
               "1: predictions can be made. 0: the model server or the log is gone."),
+        Drawn("Model server", "short", [("accidents_model_server_up", "")], "number",
+              "1: it answers its supervisor, which brings it back when it does not."),
         Drawn("Predictions a minute", "short",
               [(f"60 * {_rate('accidents_predictions_total')}", "")], "number"),
         Drawn("5xx, five minutes", "percentunit", [("accidents:errors:ratio5m", "")], "number"),
@@ -53,6 +55,9 @@ PARTS = [
                ("accidents:errors:budget", "budget")]),
         Drawn("Model server calls that failed", "reqps",
               [(_rate("accidents_model_errors_total", "kind"), "{{kind}}")]),
+        Drawn("The model server was brought back", "short",
+              [("sum by(fault) (increase(accidents_model_server_restarts_total[1h]))", "{{fault}}"),
+               ("accidents_model_server_gave_up", "given up")], about="In an hour, and for which fault."),
         Drawn("The prediction log, and keys", "reqps",
               [(_rate("accidents_log_errors_total"), "writes that failed"),
                (_rate("accidents_refused_keys_total"), "wrong keys")]),

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from mlserver import MLModel
-from mlserver.errors import InferenceError, MLServerError
+from mlserver.errors import InferenceError, MLServerError, ModelNotReady
 from mlserver.types import (
     InferenceRequest,
     InferenceResponse,
@@ -87,7 +87,9 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
         )
 
     async def metadata(self) -> MetadataModelResponse:
-        """What the model takes and gives; its version and thresholds."""
+        """What the model takes and gives; its version and thresholds. Raises ModelNotReady while it loads."""
+        if not self.ready:
+            raise ModelNotReady(self.name)
         columns = Parameters(columns=json.dumps(self._bundle.model.columns))
         width = len(self._bundle.model.columns) + 1
         names = self._bundle.questions.names

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as stacks/environment.py sets it, before LightGBM loads
+
+# What tests send must arrive, also under `nohup make test &`, which hands down that some signals are ignored.
+for _told, _usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGTERM, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_told) is signal.SIG_IGN:
+        signal.signal(_told, _usual)
 
 ROOT = Path(__file__).resolve().parent.parent
 BAAC = ROOT.parent / "shared" / "baac"

@@ -67,6 +67,12 @@ def broken(version: Version, folder: Path) -> Version:
     )
 
 
+def broken_in_place(server: ModelServer, version: Version) -> None:
+    """Change what a server keeps of a version: what it has loaded is as it was, a next load fails."""
+    trees = server.folder.root / "bundles" / version.bundle.digest / "model" / "trees.txt"
+    trees.write_text("changed", encoding="utf-8")
+
+
 def copy_code(folder: Path) -> Path:
     """A project whose serving code a test may change; returns its root."""
     ignored = shutil.ignore_patterns("__pycache__", "web", "api")
@@ -83,7 +89,7 @@ def share_environments() -> None:
 def settings(folder: Path, code: Path, **changes: object) -> MLServerDeployerConfig:
     """Settings of a server in this folder, on free ports."""
     share_environments()
-    ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
+    ports = dict.fromkeys(("http_port", "grpc_port", "metrics_port", "supervisor_port"), 0)
     return MLServerDeployerConfig(
         **{"folder": str(folder), "lock": str(LOCK), "code": str(code), **ports, **changes}
     )
@@ -110,7 +116,7 @@ def client_of(server: ModelServer) -> ModelServerClient:
     """A client of a server that is running."""
     daemon = server.daemon()
     assert daemon is not None
-    return ModelServerClient(daemon.http_port)
+    return ModelServerClient(daemon.http_port, token=server.folder.token)
 
 
 def deploy(server: ModelServer, number: str, version: Version) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from stacks.errors import StackError
@@ -26,12 +27,13 @@ class ModelServerClient:
     Parameters
     ----------
     load_timeout : seconds that loading a model, or a request, may take.
+    token : file with what lets models be loaded and unloaded; the server gets a new one at each start.
     """
 
-    def __init__(self, port: int, load_timeout: float = 60) -> None:
+    def __init__(self, port: int, load_timeout: float = 60, token: Path | None = None) -> None:
         self._host, self._port = "127.0.0.1", port
         self.url = f"http://{self._host}:{port}"
-        self._load_timeout = load_timeout
+        self._load_timeout, self._token = load_timeout, token
 
     def is_live(self) -> bool:
         """Whether it answers."""
@@ -39,6 +41,13 @@ class ModelServerClient:
             return self._ask("GET", "/v2/health/live", timeout=_QUICK).status == 200
         except (OSError, HTTPException):
             return False
+
+    def is_ready(self, name: str) -> bool | None:
+        """Whether a model can be asked; None: no answer."""
+        try:
+            return self._ask("GET", f"/v2/models/{name}/ready", timeout=_QUICK).status == 200
+        except (OSError, HTTPException):
+            return None
 
     def metadata(self, name: str) -> dict[str, Any] | None:
         """What it says of a model, or None: not loaded, or no answer."""
@@ -103,6 +112,8 @@ class ModelServerClient:
         connection = HTTPConnection(self._host, self._port, timeout=timeout or self._load_timeout)
         try:
             headers = {"Content-Type": "application/json"}
+            if self._token is not None:
+                headers["Authorization"] = f"Bearer {self._token.read_text(encoding='utf-8').strip()}"
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
             return _Answer(answer.status, answer.read().decode("utf-8", errors="replace"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,29 +17,24 @@ from typing import Any
 import psutil
 
 from stacks.components.mlserver_client import ModelServerClient
-from stacks.components.mlserver_folder import ServerFolder, write_json
+from stacks.components.mlserver_folder import PROGRAM, ServerFolder, write_json, write_secret
+from stacks.components.mlserver_process import KEPT_VARIABLES, StartedProcess, read_process
 from stacks.errors import StackError
 
 HOST = "127.0.0.1"
 PORTS = ("http_port", "grpc_port", "metrics_port")
-_CLOCK_STEP = 2.0  # seconds that a process' start time may seem to move when the clock is put right
-# Not the script `mlserver`, which names the place where the environment was built: that may have been moved.
-_PROGRAM = "from mlserver.cli import main; main()"
-_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+_MAX_MESSAGE = 16 * 1024 * 1024  # bytes of a request, REST and gRPC; 10,000 rows are a third of it
 
 
 @dataclass(frozen=True)
-class Daemon:
+class Daemon(StartedProcess):
     """A model server that was started: its process, its ports, and what it runs on.
 
     Attributes
     ----------
-    started : start time of the process (seconds since 1970): another process with the same id is not it.
     python, code : the environment's Python and the hash of the copy of the code.
     """
 
-    pid: int
-    started: float
     http_port: int
     grpc_port: int
     metrics_port: int
@@ -50,25 +46,10 @@ class Daemon:
         """The ports by the names of their settings."""
         return {name: getattr(self, name) for name in PORTS}
 
-    def process(self) -> psutil.Process | None:
-        """Its process, or None if that has ended."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < _CLOCK_STEP
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.NoSuchProcess:
-            return None
-
 
 def read_daemon(folder: ServerFolder) -> Daemon | None:
-    """The daemon that was last started in a folder, alive or not; None if it was stopped."""
-    try:
-        daemon = Daemon(**json.loads(folder.state.read_text(encoding="utf-8")))
-        process = daemon.process()
-        # Of a copied project's folder the file names the original's server: that one works elsewhere.
-        return daemon if process is None or Path(process.cwd()) == folder.root else None
-    except (OSError, ValueError, TypeError, psutil.Error):
-        return None
+    """The daemon that was last started in a folder, alive or not; None if its models were all stopped."""
+    return read_process(folder.state, Daemon, folder.root)
 
 
 def start_daemon(
@@ -93,9 +74,10 @@ def start_daemon(
     """
     chosen = choose_ports(ports)
     write_json(folder.models / "settings.json", _settings(folder, chosen))
+    write_secret(folder.token, secrets.token_urlsafe(32))
     with folder.output.open("wb") as output:
         process = subprocess.Popen(
-            [str(python), "-c", _PROGRAM, "start", str(folder.models)],
+            [str(python), "-m", PROGRAM, str(folder.models), str(folder.token)],
             cwd=folder.root,  # MLServer puts it on sys.path, before the copy of the code
             env=_environment(code_of or folder, code),
             stdin=subprocess.DEVNULL,
@@ -103,28 +85,36 @@ def start_daemon(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    before = read_daemon(folder)
     started = psutil.Process(process.pid).create_time()
     daemon = Daemon(process.pid, started, **chosen, python=str(python), code=code)
     write_json(folder.state, asdict(daemon))
     try:
         _wait_until_live(folder, process, daemon, timeout)
     except BaseException:
-        stop_daemon(folder, daemon, 1)
+        stop_daemon(daemon, 1)
+        if before is None:
+            folder.state.unlink()
+        else:
+            write_json(folder.state, asdict(before))
         raise
     return daemon
 
 
-def stop_daemon(folder: ServerFolder, daemon: Daemon, timeout: float) -> None:
+def stop_daemon(daemon: Daemon, timeout: float) -> None:
     """End the process and its children: asked to first, made to after `timeout` seconds."""
     process = daemon.process()
-    if process is not None:
-        family = [process, *process.children(recursive=True)]
+    if process is None:
+        return
+    family = [process]
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it has ended since
+        family += process.children(recursive=True)
         os.killpg(daemon.pid, signal.SIGTERM)
-        _, left = psutil.wait_procs(family, timeout)
-        for one in left:
+    _, left = psutil.wait_procs(family, timeout)
+    for one in left:
+        with suppress(psutil.NoSuchProcess):
             one.kill()
-        psutil.wait_procs(left, 5)
-    folder.state.unlink(missing_ok=True)
+    psutil.wait_procs(left, 5)
 
 
 def choose_ports(ports: Mapping[str, int]) -> dict[str, int]:
@@ -186,8 +176,7 @@ def _last_words(folder: ServerFolder) -> str:
 
 
 def _environment(folder: ServerFolder, code: str) -> dict[str, str]:
-    """Little of ours: MLSERVER_* and PYTHON* of whoever deploys would change the server."""
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return kept | {
         "PYTHONPATH": str(folder.root / "code" / code),
         "OMP_NUM_THREADS": "1",  # a second thread helps no single row, and fights with its neighbours
@@ -204,7 +193,7 @@ def _settings(folder: ServerFolder, ports: Mapping[str, int]) -> dict[str, Any]:
         "parallel_workers": 0,
         "gzip_enabled": False,
         "load_models_at_startup": False,  # each is loaded by order, and a broken one says why
-        "grpc_max_message_length": 64 * 1024 * 1024,
+        "grpc_max_message_length": _MAX_MESSAGE,
         "server_name": "accidents",
         "logging_settings": _logging(folder),
     }

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
 from zenml.model_deployers.base_model_deployer import (
     BaseModelDeployer,
     BaseModelDeployerConfig,
     BaseModelDeployerFlavor,
 )
 
+from stacks.components.mlserver_settings import ServerSettings
 
-class MLServerDeployerConfig(BaseModelDeployerConfig):
-    """One model server on this machine: where it keeps its things, where it listens, how long it may take."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    folder: str = Field(description="Where the server keeps models, code, state and log.")
-    lock: str = Field(description="Lock file (with hashes) of the environment the server runs in.")
-    code: str = Field(description="Folder with accidents/ and serving/, which the server gets a copy of.")
-    environments: str = Field(default="", description="Where environments are built; by default in folder.")
-    http_port: int = Field(default=8085, ge=0, le=65535, description="V2 over REST; 0 is any free port.")
-    grpc_port: int = Field(default=8086, ge=0, le=65535, description="V2 over gRPC; 0 is any free port.")
-    metrics_port: int = Field(default=8087, ge=0, le=65535, description="Prometheus; 0 is any free port.")
-    start_timeout: float = Field(default=60, gt=0, description="Seconds the server may take to start.")
-    load_timeout: float = Field(default=120, gt=0, description="Seconds a model may take to load.")
-    stop_timeout: float = Field(default=15, gt=0, description="Seconds the server has to finish requests.")
+class MLServerDeployerConfig(BaseModelDeployerConfig, ServerSettings):
+    """The settings of the server, as ZenML's component takes them."""
 
     @property
     def is_local(self) -> bool:

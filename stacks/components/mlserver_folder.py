@@ -5,6 +5,9 @@ models/NAME/model-settings.json    a model that is served: which bundle, which v
 bundles/DIGEST/  golden/DIGEST.json
 code/HASH/accidents, serving       what the server imports: edits in the project never reach it
 server.json  server.log            the process, and what it says
+token                              what opens its repository, for the deployer alone (mode 0600)
+deployer.json                      the settings of the last deployment
+supervisor.json  supervisor.log    who brings it back, and what that has done
 """
 
 from __future__ import annotations
@@ -14,16 +17,21 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from stacks.errors import StackError
 
 CANDIDATE = "-candidate"  # ends the name under which a version proves itself beside the one it is to replace
-IMPLEMENTATION = "serving.runtime.BundleRuntime"
+PROGRAM, IMPLEMENTATION = "serving.model_server", "serving.runtime.BundleRuntime"  # of the copy of the code
+_LOCK_SECONDS = 900.0
 _SETTINGS, _STOPPED = "model-settings.json", "stopped-settings.json"
 
 
@@ -42,9 +50,32 @@ class ServerFolder:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.models = self.root / "models"
-        self.state, self.log, self.output = (
-            self.root / n for n in ("server.json", "server.log", "output.log")
+        self.state, self.log, self.output, self.token = (
+            self.root / n for n in ("server.json", "server.log", "output.log", "token")
         )
+        self.settings, self.supervisor, self.supervisor_log = (
+            self.root / n for n in ("deployer.json", "supervisor.json", "supervisor.log")
+        )
+
+    @contextmanager
+    def alone(self, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
+        """One process at a time. Raises StackError if another one takes longer than that."""
+        lock = FileLock(self.root / "deploy.lock")
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say("Another deployment is at work: waiting for it.")
+            try:
+                lock.acquire(timeout=seconds)
+            except Timeout:
+                raise StackError(
+                    f"Another deployment has held {lock.lock_file} for {seconds:g} s: see what it does."
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def add(self, name: str, version: str, bundle: Path, golden: Path) -> ServedModel:
         """Copy a bundle and its golden requests here; nothing is served yet.
@@ -103,6 +134,10 @@ class ServerFolder:
         """The models that are served, by name."""
         return {model.name: model for model in self._read(_SETTINGS)}
 
+    def has_code(self, code: str) -> bool:
+        """Whether a copy of the code is here, with the program that is started now."""
+        return (self.root / "code" / code / PROGRAM.replace(".", "/")).with_suffix(".py").is_file()
+
     def clean(self, code: str) -> None:
         """Delete the bundles that no model here refers to, and all copies of the code but this one."""
         kept = {model.digest for model in (*self._read(_SETTINGS), *self._read(_STOPPED))}
@@ -152,11 +187,24 @@ def bundle_digest(bundle: Path) -> str:
         raise StackError(f"{bundle} is no bundle: manifest.json cannot be read. Train again.") from error
 
 
+def say(text: str) -> None:
+    """Tell the person at the terminal."""
+    print(text, file=sys.stderr)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _beside(path)
     part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def write_secret(path: Path, secret: str) -> None:
+    """Write a file that nobody else may read, whole or not at all."""
+    part = _beside(path)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(secret + "\n")
     os.replace(part, path)
 
 

@@ -96,6 +96,11 @@ class MLServerService(BaseDeploymentService):
         self.status.clear_error()
         return ServiceState.ACTIVE, ""
 
+    @property
+    def supervision(self) -> str:
+        """Who brings the server back when it has ended, and what that has done of late."""
+        return self.server.supervision()
+
     def provision(self) -> None:
         """Serve this version, starting the server if it is not running."""
         self.server.start(self.model)
@@ -136,10 +141,7 @@ class MLServerService(BaseDeploymentService):
     def _why_not_running(self) -> str:
         if self.config.model_name not in self.server.folder.served():
             return "stopped"
-        return (
-            "the model server's process has ended (killed, or the machine restarted): deploy again, or "
-            "`zenml model-deployer models start`"
-        )
+        return f"the model server's process has ended; {self.server.supervision()}"
 
 
 def _lines(log: Path) -> Iterator[str]:

@@ -60,7 +60,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     version = make_version(folder / "version", seed=1)
     mark = folder / "mark"
     key = Keys(folder / "hook-keys.json").new("alertmanager")
-    with model_server(folder / "models", copy_code(folder / "code")) as models:
+    with model_server(folder / "models", copy_code(folder / "code"), restarts=0) as models:
         deploy(models, "1", version)
         daemon = models.daemon()
         assert daemon is not None

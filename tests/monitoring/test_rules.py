@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry
 
 import serving.api.metrics  # noqa: F401 - fills the registry
 from monitoring.configs import METRICS_KEY, Addresses, write_configs
-from monitoring.exposed import JOB, MODEL_SERVER, OWN, PROCESS, PUSHED
+from monitoring.exposed import JOB, MODEL_SERVER, OWN, PROCESS, PUSHED, SUPERVISOR
 from tests.conftest import ROOT
 from tests.monitoring.reports import told
 from tests.monitoring.servers import needs_programs, shorter
@@ -173,12 +173,22 @@ _LABELS = {"accidents_monitor"}  # the job
 
 def exposed() -> set[str]:
     """Every name that Prometheus may know."""
-    return {*of_the_api(), *PUSHED, *MODEL_SERVER, *PROCESS, *OWN}
+    return {*of_the_api(), *PUSHED, *MODEL_SERVER, *SUPERVISOR, *PROCESS, *OWN}
 
 
 def of_the_api() -> set[str]:
+    return names(REGISTRY)
+
+
+def names(registry: CollectorRegistry) -> set[str]:
     endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",)}
-    return {f"{one.name}{ending}" for one in REGISTRY.collect() for ending in endings.get(one.type, ("",))}
+    return {f"{one.name}{ending}" for one in registry.collect() for ending in endings.get(one.type, ("",))}
+
+
+def test_what_the_supervisor_exposes_is_what_rules_may_use() -> None:
+    from stacks.components.mlserver_supervisor import Metrics
+
+    assert names(Metrics().registry) == set(SUPERVISOR)
 
 
 def test_what_the_monitor_pushes_is_what_rules_may_use() -> None:

@@ -29,6 +29,7 @@ PORTS = (
     "pushgateway_port",
     "grafana_port",
     "model_server_metrics_port",
+    "supervisor_port",
 )
 
 
@@ -36,9 +37,8 @@ PORTS = (
 def project(tmp_path: Path) -> Path:
     """A copy whose ports are free ones."""
     folder = copy_project(tmp_path / "project")
-    ports = {
-        name: int(address.rpartition(":")[2]) for name, address in zip(PORTS, free_addresses(5), strict=True)
-    }
+    free = [int(address.rpartition(":")[2]) for address in free_addresses(len(PORTS))]
+    ports = dict(zip(PORTS, free, strict=True))
     (folder / "configs" / "watch.yaml").write_text(yaml.safe_dump(ports), encoding="utf-8")
     return folder
 
@@ -48,12 +48,16 @@ def environment(path: str | None = None) -> dict[str, str]:
     return ours if path is None else ours | {"PATH": path}
 
 
+# As `nohup make watch &` starts it.
+IGNORING = ["sh", "-c", 'trap "" INT TERM HUP; exec "$@"', "sh"]
+
+
 @contextmanager
 def watching(project: Path, path: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """`make watch`, all ready."""
     with (project / "said").open("wb") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "commands.watch"],
+            [*IGNORING, sys.executable, "-m", "commands.watch"],
             cwd=project, env=environment(path), stdout=said, stderr=said, start_new_session=True,
         )  # fmt: skip
     try:

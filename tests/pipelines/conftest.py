@@ -18,7 +18,9 @@ SMALL = {"accidents_per_year: 20000": "accidents_per_year: 4000", "n_bootstrap: 
 ANY_PORT = """code: "{root}"
       http_port: 0
       grpc_port: 0
-      metrics_port: 0"""
+      metrics_port: 0
+      supervisor_port: 0
+      restarts: 0"""  # a test that kills the server looks at what others do then
 BIN = Path(sys.executable).parent
 
 

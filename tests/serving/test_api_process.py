@@ -235,7 +235,7 @@ def test_a_killed_model_server_is_503_until_it_is_back(version: Version, tmp_pat
     code = copy_code(tmp_path / "code")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with model_server(tmp_path / "models", code, http_port=port) as own:
+    with model_server(tmp_path / "models", code, http_port=port, restarts=0) as own:
         deploy(own, "1", version)
         daemon = own.daemon()
         assert daemon is not None

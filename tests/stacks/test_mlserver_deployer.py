@@ -29,7 +29,7 @@ def deployer(zenml_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     from zenml.client import Client
 
     code = copy_code(tmp_path_factory.mktemp("code"))
-    config = settings(tmp_path_factory.mktemp("server"), code).model_dump(mode="json")
+    config = settings(tmp_path_factory.mktemp("server"), code, restarts=0).model_dump(mode="json")
     folder = write_stack(
         tmp_path_factory.mktemp("stacks"), "served", model_deployer={"flavor": "mlserver", "config": config}
     )

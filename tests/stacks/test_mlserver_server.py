@@ -59,8 +59,8 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, code: Path) -> Iterator[ModelServer]:
-    """One for all tests that begin with deploying to it."""
-    with model_server(tmp_path_factory.mktemp("server"), code, stop_timeout=3) as running:
+    """One for all tests that begin with deploying to it; nobody but they bring it back."""
+    with model_server(tmp_path_factory.mktemp("server"), code, stop_timeout=3, restarts=0) as running:
         yield running
 
 
