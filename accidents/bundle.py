@@ -3,6 +3,7 @@
     bundle.json        what it is: name, stage, features, budget and its threshold, where it came from
     features.json      the declaration of every feature
     model/             LightGBM trees as text, what the encoder learnt, the calibration
+    judged/            the same of the model that was judged, where model/ is its refit (none before 0.4)
     reference.parquet  the sample of training rows that drift is measured against
     holdout.parquet    labels and probabilities of test rows: what the model promised (none before 0.3)
     model_card.md      the model card
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 MANIFEST = "manifest.json"
 HOLDOUT = "holdout.parquet"
+JUDGED = "judged"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,17 @@ class Bundle:
         return check_bands(self.facts.get("bands", DEFAULT_BANDS))
 
     @cached_property
+    def judged(self) -> Model:
+        """The model that the figures are of and that other candidates are compared with."""
+        folder = self.folder / JUDGED
+        return Model.load(folder) if folder.is_dir() else self.model
+
+    @property
+    def judged_learnt_from(self) -> list[str]:
+        """The months that `judged` learnt from: a refit has seen its test part, too."""
+        return list(self.facts.get("judged", self.facts)["learnt_from"])
+
+    @cached_property
     def questions(self) -> Questions:
         """What can be asked about an accident."""
         return Questions.read(self.folder, self.features)
@@ -92,6 +105,7 @@ def write_bundle(
     reference: pd.DataFrame,
     card: str,
     holdout: pd.DataFrame | None = None,
+    judged: Model | None = None,
 ) -> Bundle:
     """Write a bundle, whole or not at all, and load it back.
 
@@ -102,6 +116,7 @@ def write_bundle(
     reference : the sample of training rows, as `build_features` gives them.
     card : the model card in Markdown.
     holdout : test rows, columns year, month, severe, p_severe.
+    judged : the model that was judged, where `model` is its refit.
     """
     missing = {"name", "stage", "threshold"} - set(facts)
     if missing:
@@ -110,6 +125,9 @@ def write_bundle(
     shutil.rmtree(part, ignore_errors=True)
     (part / "model").mkdir(parents=True)
     model.save(part / "model")
+    if judged is not None:
+        (part / JUDGED).mkdir()
+        judged.save(part / JUDGED)
     features = features_of(str(facts["stage"]))
     names = [feature.name for feature in features]
     _write_json(part / "bundle.json", {"format": FORMAT, **facts, "features": names})

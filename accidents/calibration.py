@@ -1,7 +1,7 @@
 """Calibration: turning the trees' score into a probability that means what it says.
 
-Learnt on the calibration part only (later than training, earlier than the test year), and monotone, so it
-never changes the order of two accidents.
+Learnt on scores of accidents that the trees have not seen (the calibration part, or out of fold), and
+monotone, so it never changes the order of two accidents.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ class BetaCalibration:
     c: float = 0.0
 
     @classmethod
-    def fit(cls, probability: Array, label: Array) -> BetaCalibration:
-        """Fit on the calibration part: two float arrays [n]. With one class only it is the identity."""
+    def fit(cls, probability: Array, label: Array, weight: Array | None = None) -> BetaCalibration:
+        """Fit on float arrays [n]; every row weighs 1 by default. With one class only it is the identity."""
         if len(label) == 0 or label.min() == label.max():
             return cls()
         p = np.clip(probability.astype(np.float64), _TINY, 1 - _TINY)
         columns = [np.log(p), -np.log1p(-p)]
         kept = [0, 1]
         while True:
-            weights = _logistic(np.column_stack([*(columns[k] for k in kept), np.ones_like(p)]), label)
+            terms = np.column_stack([*(columns[k] for k in kept), np.ones_like(p)])
+            weights = _logistic(terms, label, np.ones_like(p) if weight is None else weight)
             negative = [k for k, w in zip(kept, weights, strict=False) if w < 0]
             if not negative:
                 break
@@ -67,13 +68,13 @@ class BetaCalibration:
         return cls(float(values["a"]), float(values["b"]), float(values["c"]))
 
 
-def _logistic(x: Array, y: Array, steps: int = 50) -> Array:
+def _logistic(x: Array, y: Array, weight: Array, steps: int = 50) -> Array:
     """Maximum-likelihood weights of a logistic regression by Newton's method, float64 [columns of x]."""
     weights = np.zeros(x.shape[1])
     for _ in range(steps):
         p = 1 / (1 + np.exp(-np.clip(x @ weights, -35, 35)))
-        hessian = (x * (p * (1 - p))[:, None]).T @ x + 1e-9 * np.eye(x.shape[1])
-        step = np.linalg.solve(hessian, x.T @ (y - p))
+        hessian = (x * (weight * p * (1 - p))[:, None]).T @ x + 1e-9 * np.eye(x.shape[1])
+        step = np.linalg.solve(hessian, x.T @ (weight * (y - p)))
         weights = weights + step
         if np.abs(step).max() < 1e-10:
             break

@@ -48,13 +48,13 @@ def judge(
     predicted: np.ndarray,
     params: Params,
 ) -> Judgement:
-    """Decide about a candidate.
+    """Decide about a candidate. Compared are the models that were judged, not refits that saw the test.
 
     Parameters
     ----------
     champion : the champion's bundle, None if there is none yet.
     test_rows : as `build_features` gives them, with labels.
-    predicted : the candidate's P(severe) of those rows, float64 [n].
+    predicted : P(severe) of those rows from the candidate's model that was judged, float64 [n].
     """
     if champion is None:
         return Judgement(decide(gates, None, freshness(candidate, None), params.promotion), gates)
@@ -80,7 +80,7 @@ def judge(
     rows, notes = _unseen(champion, test_rows)
     kept, reigning = (
         test_rows[rows],
-        champion.predict(test_rows.loc[rows, champion.features].to_numpy(np.float32)),
+        champion.judged.predict_matrix(test_rows.loc[rows, champion.features].to_numpy(np.float32)),
     )
     compared = _compare(champion_version, kept, reigning, predicted[rows], params)
     evaluation = params.evaluation
@@ -132,7 +132,7 @@ def learnt_from(*parts: pd.DataFrame) -> list[str]:
 def _unseen(champion: Bundle, rows: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
     """Which test rows the champion has not learnt from: it would look too good on the others."""
     month = rows["year"].astype(str) + "-" + rows["month"].astype(str).str.zfill(2)
-    seen = month.isin(champion.facts["learnt_from"]).to_numpy()
+    seen = month.isin(champion.judged_learnt_from).to_numpy()
     if is_synthetic(champion) or not seen.any():
         return np.ones(len(rows), dtype=bool), ()
     if (~seen).sum() >= ENOUGH_UNSEEN:

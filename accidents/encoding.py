@@ -237,19 +237,19 @@ class PlaceEncoder:
             out[known, 2 * len(_LEVELS) + k] = rate[known]
 
 
-def cross_fit(place: Floats, severe: Floats, seed: int, folds: int = 5) -> Floats:
+def cross_fit(place: Floats, severe: Floats, seed: int, folds: int = 5, scale: float = 1.0) -> Floats:
     """Columns for the training rows themselves, each from the other folds: no row sees its own label.
 
-    float32 [n, len(PlaceEncoder.columns)]. Densities are scaled up to what all folds together would give.
+    float32 [n, len(PlaceEncoder.columns)]. Densities are scaled up to what all folds together would give,
+    and by `scale` beyond that.
     """
     fold = np.random.default_rng(seed).integers(folds, size=len(severe))
     out = np.empty((len(severe), len(PlaceEncoder.columns)), dtype=np.float32)
     for k in range(folds):
         rest, held = fold != k, fold == k
         if held.any():
-            out[held] = PlaceEncoder.fit(place[rest], severe[rest], folds / (folds - 1)).transform(
-                place[held]
-            )
+            encoder = PlaceEncoder.fit(place[rest], severe[rest], scale * folds / (folds - 1))
+            out[held] = encoder.transform(place[held])
     return out
 
 

@@ -142,9 +142,18 @@ class GateReport:
         """The gates that do not pass."""
         return tuple(result for result in self.results if not result.passed)
 
+    def and_also(self, result: GateResult) -> GateReport:
+        """With one more gate."""
+        return GateReport((*self.results, result))
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {"passed": self.passed, "gates": [result.to_dict() for result in self.results]}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> GateReport:
+        """The inverse of `to_dict`."""
+        return cls(tuple(GateResult(**result) for result in content["gates"]))
 
 
 def gate_settings(values: Sequence[Mapping[str, Any]]) -> tuple[GateSettings, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +80,7 @@ class Model:
         self.stage, self.features, self.bags = stage, features, bags
         self.encoder, self.booster, self.calibration = encoder, booster, calibration
         self.columns = tree_columns(features)
-        self._layout = _Layout(features)
+        self._layout = Layout(features)
 
     def predict_proba(self, frame: pd.DataFrame) -> Doubles:
         """Calibrated P(severe) of the rows of a `build_features` frame, float64 [n]."""
@@ -164,7 +165,7 @@ class Model:
         return cls(stage, features, encoder, booster, calibration, bags)
 
 
-class _Layout:
+class Layout:
     """Where in a feature matrix the place is, and what goes to the trees as it stands."""
 
     def __init__(self, features: tuple[str, ...]) -> None:
@@ -172,9 +173,11 @@ class _Layout:
         self._kept = [k for k, name in enumerate(features) if name not in NAMED]
 
     def place(self, matrix: Floats) -> Floats:
+        """The columns `PLACE`."""
         return matrix[:, self._place]
 
     def join(self, matrix: Floats, encoded: Floats) -> Floats:
+        """What the trees see, from all features and what the encoder says of their places."""
         return np.concatenate([matrix[:, self._kept], encoded], axis=1)
 
 
@@ -191,25 +194,34 @@ def train(
     Unlabelled rows take no part. Raises DataError if training has no labelled rows, or only one class.
     """
     names = feature_names(stage)
-    x, y = _labelled(train, names)
+    x, y = labelled(train, names)
     if len(y) == 0 or y.min() == y.max():
         raise DataError(
             "The training years hold no label, or one class only: choose years with a usagers file."
         )
     bags = track(range(settings.bags), "Training bags of trees")
-    first, *others = (_boost(x, y, settings, stage, seed + bag) for bag in bags)
-    booster = first.merged(others) if others else first
-    encoder = PlaceEncoder.fit(_Layout(names).place(x), y)
-    model = Model(stage, names, encoder, booster, BetaCalibration(), settings.bags)
-    later, label = _labelled(calibration, names)
+    model = of_bags([boost(x, y, settings, stage, seed + bag) for bag in bags], x, y, stage)
+    later, label = labelled(calibration, names)
     model.calibration = BetaCalibration.fit(model.predict_matrix(later), label.astype(np.float64))
     return model
 
 
-def _boost(x: Floats, y: Floats, settings: ModelSettings, stage: str, seed: int) -> Booster:
+def of_bags(bags: Sequence[Booster], x: Floats, y: Floats, stage: str) -> Model:
+    """The average of bags, with the places of all rows [n] and not yet calibrated."""
+    names = feature_names(stage)
+    booster = bags[0].merged(bags[1:]) if len(bags) > 1 else bags[0]
+    return Model(
+        stage, names, PlaceEncoder.fit(Layout(names).place(x), y), booster, BetaCalibration(), len(bags)
+    )
+
+
+def boost(
+    x: Floats, y: Floats, settings: ModelSettings, stage: str, seed: int, scale: float = 1.0
+) -> Booster:
+    """One bag: trees grown on features [n, k] and labels [n], which stand for `scale` times as many rows."""
     from lightgbm import LGBMClassifier
 
-    layout, columns = _Layout(feature_names(stage)), tree_columns(feature_names(stage))
+    layout, columns = Layout(feature_names(stage)), tree_columns(feature_names(stage))
     rises = {feature.name: feature.rises for feature in features_of(stage)}
     classifier = LGBMClassifier(
         **settings.model_dump(exclude={"monotone", "bags", "masked"}),
@@ -220,7 +232,7 @@ def _boost(x: Floats, y: Floats, settings: ModelSettings, stage: str, seed: int)
         verbose=-1,
         monotone_constraints=[rises.get(name, 0) if settings.monotone else 0 for name in columns],
     )
-    inputs = layout.join(x, cross_fit(layout.place(x), y, seed))
+    inputs = layout.join(x, cross_fit(layout.place(x), y, seed, scale=scale))
     # After cross-fitting, so that no copy of a row tells another its label.
     again = np.random.default_rng(seed).random(len(y)) < settings.masked
     partial = hide(inputs[again], columns, seed)
@@ -228,7 +240,11 @@ def _boost(x: Floats, y: Floats, settings: ModelSettings, stage: str, seed: int)
     return Booster(classifier.booster_.model_to_string())
 
 
-def _labelled(frame: pd.DataFrame, names: tuple[str, ...]) -> tuple[Floats, Floats]:
+def labelled(frame: pd.DataFrame, names: tuple[str, ...]) -> tuple[Floats, Floats]:
+    """Features float32 [n, len(names)] and labels float32 [n] of the rows that have one.
+
+    Raises DataError for features that are not there.
+    """
     frame = frame[frame["severe"].notna()]
     return _matrix(frame, names), frame["severe"].to_numpy(dtype=np.float32)
 

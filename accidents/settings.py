@@ -103,6 +103,7 @@ class Params(Strict):
     data: DataSettings = DataSettings()
     split: SplitSettings = SplitSettings()
     model: ModelSettings = ModelSettings()
+    refit: bool = True
     tuning: TuningSettings = TuningSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     gates: tuple[GateSettings, ...] = ()

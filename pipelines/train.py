@@ -14,11 +14,13 @@ from accidents.versioning import code_version
 from pipelines.progress import step_started
 from steps.build_bundle import build_bundle
 from steps.build_features import build_features
+from steps.check_candidate import check_candidate
 from steps.draw_reports import draw_reports
 from steps.evaluate_model import evaluate_model
 from steps.judge_candidate import judge_candidate
 from steps.load_data import load_data
 from steps.promote_model import promote_model
+from steps.refit_model import refit_model
 from steps.register_model import register_model
 from steps.score_baselines import score_baselines
 from steps.split_data import split_data
@@ -59,15 +61,22 @@ def train(params: Params, raw_version: str, champion: str | None, provenance: di
     predictions, results = evaluate_model(
         model, calibration_rows, test_rows, baselines, params.evaluation, params.seed
     )
+    gates = check_candidate(predictions, results, params)
+    deployed, unseen = model, None
+    if params.refit:
+        deployed, unseen = refit_model(
+            model, gates, train_rows, calibration_rows, test_rows, settings, params.stage, params.seed
+        )
     bundle = build_bundle(
-        model, train_rows, calibration_rows, test_rows, predictions, split, results, params, data_facts
-    )
+        deployed, model, train_rows, calibration_rows, test_rows, predictions, split, results, params,
+        data_facts, unseen,
+    )  # fmt: skip
     reports = draw_reports(bundle, test_rows, predictions, results)
 
     registered = register_model.with_options(experiment_tracker=tracker())(
         bundle, reports, data_reports, test_rows, results, params, provenance
     )
-    decision = judge_candidate(bundle, test_rows, predictions, results, params, champion)
+    decision = judge_candidate(bundle, test_rows, predictions, gates, params, champion, unseen)
     champion_now = promote_model(registered, decision, params.stage)
     summarise(bundle, reports, predictions, results, decision, registered, champion_now, provenance)
 

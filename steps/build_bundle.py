@@ -11,6 +11,7 @@ from accidents.bundle import write_bundle
 from accidents.comparison import learnt_from
 from accidents.model import Model
 from accidents.monitoring.reference import latest_learnt, promised
+from accidents.refit import refit_facts
 from accidents.reports.card import model_card
 from accidents.results import Results
 from accidents.settings import Params
@@ -22,6 +23,7 @@ from steps.folder import Folder
 @step
 def build_bundle(
     model: Folder,
+    judged_model: Folder,
     train_rows: pd.DataFrame,
     calibration_rows: pd.DataFrame,
     test_rows: pd.DataFrame,
@@ -30,10 +32,15 @@ def build_bundle(
     results: dict[str, Any],
     params: Params,
     data_facts: dict[str, Any],
+    unseen: pd.DataFrame | None = None,
 ) -> Annotated[Folder, "bundle"]:
-    """Put model, facts, reference and card together; the same inputs give the same bytes."""
-    trained, judged = Model.load(model.path), Results.from_dict(results)
-    sample = latest_learnt(train_rows, calibration_rows, params.seed)
+    """Put model, facts, reference and card together; the same inputs give the same bytes.
+
+    `model` is what is deployed: where `unseen` has rows, a refit of `judged_model` and what it gives of all
+    rows out of fold.
+    """
+    deployed, judged = Model.load(model.path), Results.from_dict(results)
+    learnt, refitted = pd.concat([train_rows, calibration_rows]), unseen is not None and len(unseen) > 0
     facts = {
         "name": registry.model_name(params.stage),
         "stage": params.stage,
@@ -44,13 +51,21 @@ def build_bundle(
         "synthetic": data_facts["synthetic"],
         "years": data_facts["years"],
         "split": split,
-        "learnt_from": learnt_from(train_rows, calibration_rows),
+        "learnt_from": learnt_from(learnt),
         "data_version": data_facts["version"],
         "code_version": code_version(),
         "params": params.model_dump(mode="json"),
     }
+    if unseen is not None and refitted:
+        learnt = pd.concat([learnt, test_rows]).assign(p_unseen=unseen["p_unseen"].to_numpy())
+        facts = refit_facts(facts, learnt, len(test_rows), judged, params)
+        learnt = learnt[learnt["p_unseen"].notna()]
+    sample = latest_learnt(learnt, params.seed)
     folder = Path(tempfile.mkdtemp(prefix="bundle-")) / "bundle"
-    reference = sample.assign(p_severe=trained.predict_proba(sample))
+    reference = sample.assign(p_severe=deployed.predict_proba(sample))
     holdout = promised(test_rows, test_predictions["model"], params.seed)
-    write_bundle(folder, trained, facts, reference, model_card(facts, judged), holdout)
+    write_bundle(
+        folder, deployed, facts, reference, model_card(facts, judged), holdout,
+        Model.load(judged_model.path) if refitted else None,
+    )  # fmt: skip
     return Folder(folder)

@@ -1,4 +1,4 @@
-"""Gates, and the champion on the same accidents: promote or not, and why."""
+"""The refit, and the champion on the same accidents: promote or not, and why."""
 
 from typing import Annotated, Any
 
@@ -6,9 +6,9 @@ import pandas as pd
 from zenml import step
 
 from accidents.bundle import load_bundle
-from accidents.comparison import compare_with_baselines, judge
-from accidents.gates import check_gates
-from accidents.results import Results
+from accidents.comparison import judge
+from accidents.gates import GateReport
+from accidents.refit import check_refit
 from accidents.settings import Params
 from steps import registry
 from steps.folder import Folder
@@ -19,22 +19,25 @@ def judge_candidate(
     bundle: Folder,
     test_rows: pd.DataFrame,
     test_predictions: pd.DataFrame,
-    results: dict[str, Any],
+    gates: dict[str, Any],
     params: Params,
     champion: str | None,
+    unseen: pd.DataFrame | None = None,
 ) -> Annotated[dict[str, Any], "decision"]:
-    """Hold the candidate against the gates and against champion version `champion`, if there is one.
+    """Hold the candidate against champion version `champion`, if there is one, and its refit against itself.
+
+    `unseen` is what the refit gives of all rows out of fold, those of the test last.
 
     Who is champion is a parameter so that a cached run judges again when it has changed.
     """
-    judged = Results.from_dict(results)
-    baselines = compare_with_baselines(params, test_predictions)
-    gates = check_gates(params.gates, judged.model, judged.slices, judged.behaviour, baselines)
+    held = GateReport.from_dict(gates)
+    if unseen is not None and len(unseen):
+        held = held.and_also(check_refit(test_predictions, unseen.tail(len(test_rows)), params))
     reigning = None
     if champion is not None:
         version = registry.version(registry.model_name(params.stage), champion)
         reigning = load_bundle(registry.bundle_of(version).path)
     predicted = test_predictions["model"].to_numpy()
     return judge(
-        gates, load_bundle(bundle.path), reigning, champion or "", test_rows, predicted, params
+        held, load_bundle(bundle.path), reigning, champion or "", test_rows, predicted, params
     ).to_dict()

@@ -10,6 +10,7 @@ import pandas as pd
 
 from accidents.monitoring.measurements import DriftMeasures, FeatureDrift, Past
 from accidents.monitoring.policy import DriftPolicy
+from accidents.monitoring.reference import expected
 
 SEED = 7
 ENOUGH_OF_A_SEASON = 1_000  # reference accidents of the window's months; with fewer, all months are taken
@@ -49,8 +50,8 @@ def measure_drift(
 ) -> tuple[DriftMeasures, Any]:
     """Drift of a window, and the validator's own result with its page.
 
-    Features are compared with the accidents the champion was trained on; its probabilities with those of its
-    test part, because on training rows they are more extreme than they will ever be again.
+    Features are compared with the accidents the champion was trained on; its probabilities with those of
+    accidents it had not seen, because on others they are more extreme than they will ever be again.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def measure_drift(
     page : whether the validator draws its charts too.
     """
     compared, same_months = of_same_months(reference, window)
-    promised = reference if holdout is None else of_same_months(holdout, window)[0]
+    promised = of_same_months(expected(reference, holdout), window)[0]
     drawn = promised["p_severe"].sample(len(compared), replace=True, random_state=SEED)
     compared = compared.assign(p_severe=drawn.to_numpy())
     found = validator.data_validation(window, compared, **columns, prediction_columns=["p_severe"], page=page)

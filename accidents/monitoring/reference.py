@@ -9,17 +9,25 @@ HOLDOUT_ROWS = 10_000
 MONTHS = 12
 
 
-def latest_learnt(
-    train: pd.DataFrame, calibration: pd.DataFrame, seed: int, most: int = REFERENCE_ROWS
-) -> pd.DataFrame:
+def latest_learnt(learnt: pd.DataFrame, seed: int, most: int = REFERENCE_ROWS) -> pd.DataFrame:
     """A sample of the last twelve months that were learnt from, calibration included.
 
     Not of all years: a field that has changed its form within them would look drifted for ever, though the
     champion knows the new form.
     """
-    learnt = pd.concat([train, calibration])
     months = learnt["year"].astype(int) * 12 + learnt["month"].astype(int)
     return _sample(learnt[months > months.max() - MONTHS], seed, most)
+
+
+def expected(reference: pd.DataFrame, holdout: pd.DataFrame | None) -> pd.DataFrame:
+    """Accidents with `p_severe` as later ones are expected to get it, from trees that had not seen them.
+
+    A refit brings its own, out of fold (`p_unseen` in the reference); other models have those of the test
+    part, and those of before 0.3 only what they say of accidents they have learnt from.
+    """
+    if "p_unseen" in reference:
+        return reference.assign(p_severe=reference["p_unseen"])
+    return reference if holdout is None else holdout
 
 
 def promised(test: pd.DataFrame, p_severe: pd.Series, seed: int, most: int = HOLDOUT_ROWS) -> pd.DataFrame:

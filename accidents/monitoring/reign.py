@@ -18,8 +18,10 @@ from accidents.bundle import Bundle
 from accidents.comparison import learnt_from
 from accidents.evaluation import Comparison, compare
 from accidents.features import feature_names
+from accidents.model import Model
 from accidents.monitoring.measurements import Champion
 from accidents.monitoring.reference import latest_learnt, promised
+from accidents.refit import refit
 from accidents.scoring import probabilities
 from accidents.settings import Params
 from accidents.split import CALIBRATION, TEST, TRAIN, split_by_time
@@ -43,9 +45,15 @@ class Setup:
 
 @dataclass(frozen=True)
 class Reign:
-    """A trained model with its reference, its holdout and its test part."""
+    """A trained model with its reference, its holdout and its test part.
+
+    Attributes
+    ----------
+    bundle : what serves; `judged` : the model it was judged by, the same unless it is a refit.
+    """
 
     bundle: Bundle
+    judged: Model
     facts: Champion
     reference: pd.DataFrame
     holdout: pd.DataFrame
@@ -53,13 +61,9 @@ class Reign:
     learnt_rows: int
     split: str
 
-    def score(self, rows: pd.DataFrame) -> np.ndarray:
-        """P(severe), float64 [n]."""
-        return probabilities(self.bundle.model, rows[self.bundle.features].to_numpy(np.float32))
-
 
 def train_reign(rows: pd.DataFrame, years: Sequence[int], number: int, setup: Setup) -> Reign:
-    """Train on all rows but the last part, which tests, as the train pipeline does.
+    """Train on all rows but the last part, which tests, and refit on all, as the train pipeline does.
 
     Raises DataError where the rows cannot be split or hold one outcome only.
     """
@@ -67,31 +71,33 @@ def train_reign(rows: pd.DataFrame, years: Sequence[int], number: int, setup: Se
     parts = split_by_time(rows, None, params.split.calibration_share, params.split.test_share)
     learnt, calibration, test = (rows[parts.mask(part)] for part in (TRAIN, CALIBRATION, TEST))
     trained = model.train(learnt, calibration, params.model, params.stage, params.seed)
-    months = learnt_from(learnt, calibration)
+    serving, seen = trained, pd.concat([learnt, calibration])
+    if params.refit:
+        seen = pd.concat([seen, test])
+        made = refit(seen, params.model, params.stage, params.seed)
+        serving, seen = made.model, seen.assign(p_unseen=made.unseen)
+    months = learnt_from(seen)
     known = {"stage": params.stage, "features": list(feature_names(params.stage)), "learnt_from": months,
              "years": list(years), "synthetic": setup.synthetic}  # fmt: skip
-    bundle = Bundle(Path(), trained, known, digest=f"replay-{number}")
+    bundle = Bundle(Path(), serving, known, digest=f"replay-{number}")
     champion = Champion(
         name="replay", version=str(number), digest=bundle.digest, stage=params.stage,
         synthetic=setup.synthetic, learnt_until=months[-1], years=tuple(years),
     )  # fmt: skip
-    scored = [
-        part.assign(p_severe=probabilities(trained, part[bundle.features].to_numpy(np.float32)))
-        for part in (latest_learnt(learnt, calibration, params.seed), test)
-    ]
-    holdout = promised(scored[1], scored[1]["p_severe"], params.seed)
-    rows_learnt = len(learnt) + len(calibration)
-    return Reign(bundle, champion, scored[0], holdout, scored[1], rows_learnt, parts.description)
+    reference = _scored(serving, latest_learnt(seen, params.seed))
+    tested = _scored(trained, test)
+    holdout = promised(tested, tested["p_severe"], params.seed)
+    return Reign(bundle, trained, champion, reference, holdout, tested, len(seen), parts.description)
 
 
 def takes_over(challenger: Reign, champion: Reign, params: Params) -> tuple[bool, str]:
     """Whether the challenger follows, and why: the rule of promotion, without gates and parts of the data.
 
-    Both are measured on the challenger's test part, of which neither has learnt.
+    Both are measured on the challenger's test part, by their models that have not learnt from it.
     """
     test, settings = challenger.test, params.promotion
     found = compare(
-        test["severe"], champion.score(test), test["p_severe"], settings.metric,
+        test["severe"], _scored(champion.judged, test)["p_severe"], test["p_severe"], settings.metric,
         params.evaluation.budget, params.evaluation.n_bootstrap, params.seed,
     )  # fmt: skip
     loses = found.verdict == "worse" or (found.verdict == "tie" and not _small(found, settings.tie_margin))
@@ -99,6 +105,11 @@ def takes_over(challenger: Reign, champion: Reign, params: Params) -> tuple[bool
         f"{found.metric} {found.challenger:.4f} against {found.champion:.4f} on {found.accidents:,} "
         f"accidents: {found.verdict}; {'the champion stays' if loses else 'it takes over'}."
     )
+
+
+def _scored(trained: Model, rows: pd.DataFrame) -> pd.DataFrame:
+    matrix = rows[list(trained.features)].to_numpy(np.float32)
+    return rows.assign(p_severe=probabilities(trained, matrix))
 
 
 def _small(found: Comparison, margin: float) -> bool:

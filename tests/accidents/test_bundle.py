@@ -53,6 +53,18 @@ def test_the_same_inputs_give_the_same_bytes(
     assert other.digest != bundle.digest
 
 
+def test_a_refit_brings_the_model_that_was_judged(tmp_path: Path, model: Model, rows: pd.DataFrame) -> None:
+    judged = train(rows[:200], rows[200:400], ModelSettings(n_estimators=5), "dispatch", 7)
+    facts = FACTS | {"learnt_from": ["2018-01", "2018-02"], "judged": {"learnt_from": ["2018-01"]}}
+    kept = write_bundle(tmp_path / "bundle", model, facts, rows[:50], "# Card", judged=judged)
+    np.testing.assert_array_equal(kept.judged.predict_proba(rows), judged.predict_proba(rows))
+    np.testing.assert_array_equal(kept.model.predict_proba(rows), model.predict_proba(rows))
+    assert kept.judged_learnt_from == ["2018-01"]
+    plain = write_bundle(tmp_path / "plain", model, FACTS | {"learnt_from": ["2018-01"]}, rows[:50], "# Card")
+    assert plain.judged is plain.model
+    assert plain.judged_learnt_from == ["2018-01"]
+
+
 @pytest.mark.parametrize("name", ["model/trees.txt", "bundle.json", "reference.parquet", "model_card.md"])
 def test_one_changed_byte_is_refused_by_name(bundle: Bundle, name: str) -> None:
     path = bundle.folder / name

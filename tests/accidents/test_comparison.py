@@ -1,6 +1,7 @@
 """Who is compared with whom, and the rules that come before any figure."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -107,6 +108,20 @@ def test_accidents_that_the_champion_learnt_from_are_left_out() -> None:
     assert judged.comparison is not None
     assert judged.comparison.overall.accidents == 1_500
     assert "1,500 test accidents that the champion learnt from are left out" in judged.notes[0]
+
+
+def test_a_refit_is_compared_by_the_model_that_was_judged_which_has_not_seen_the_test(tmp_path: Path) -> None:
+    """The champion's refit learnt the test accidents by heart: it would beat everybody for ever."""
+    frame, good = rows()
+    champion = bundle("a", ["2018-01", "2019-01", "2019-06"])
+    champion.facts["judged"] = {"learnt_from": ["2018-01"]}
+    perfect = frame["severe"].to_numpy()
+    object.__setattr__(champion, "model", SimpleNamespace(predict_matrix=lambda _: perfect))
+    champion.__dict__["judged"] = FixedModel()
+    judged = judge(PASSED, bundle("b", ["2018-01"]), champion, "1", frame, good, PARAMS)
+    assert judged.comparison is not None
+    assert judged.comparison.overall.accidents == 3_000
+    assert (judged.decision.promote, judged.decision.rule, judged.notes) == (True, "better", ())
 
 
 def test_when_the_champion_has_seen_all_of_them_that_is_said() -> None:

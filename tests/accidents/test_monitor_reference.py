@@ -15,18 +15,18 @@ def rows(*years: int, each: int = 120) -> pd.DataFrame:
 
 
 def test_the_reference_is_the_last_twelve_months_learnt_from() -> None:
-    found = latest_learnt(rows(2019, 2020), rows(2021), seed=7)
+    found = latest_learnt(rows(2019, 2020, 2021), seed=7)
     assert (set(found["year"]), len(found)) == ({2021}, 120)
 
 
 def test_months_of_two_years_are_taken_where_calibration_has_only_some() -> None:
     calibration = rows(2021)
-    found = latest_learnt(rows(2019, 2020), calibration[calibration["month"] <= 3], seed=7)
+    found = latest_learnt(pd.concat([rows(2019, 2020), calibration[calibration["month"] <= 3]]), seed=7)
     assert set(found["year"] * 12 + found["month"]) == set(range(2020 * 12 + 4, 2021 * 12 + 4))
 
 
 def test_samples_are_no_larger_than_asked_and_always_the_same() -> None:
-    first, again = (latest_learnt(rows(2020), rows(2021), seed=7, most=50) for _ in range(2))
+    first, again = (latest_learnt(rows(2020, 2021), seed=7, most=50) for _ in range(2))
     assert len(first) == 50
     pd.testing.assert_frame_equal(first, again)
 

@@ -249,7 +249,7 @@ def test_a_worse_challenger_does_not_take_over(sample_rows: pd.DataFrame) -> Non
     assert not serves
     assert "the champion stays" in reason
     same = dataclasses.replace(
-        challenger, test=challenger.test.assign(p_severe=champion.score(challenger.test))
+        challenger, test=challenger.test.assign(p_severe=champion.judged.predict_proba(challenger.test))
     )
     assert takes_over(same, champion, tried.params)[0]  # a tie: it has learnt from later months
 
