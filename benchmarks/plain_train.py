@@ -33,8 +33,9 @@ SHARED = (
     "accidents.data", "accidents.bundle", "accidents.comparison", "accidents.behaviour",
     "accidents.baselines", "accidents.reports.figures", "accidents.reports.maps", "accidents.reports.card",
 )  # fmt: skip
-STEPS = ("build_bundle", "build_features", "draw_reports", "evaluate_model", "judge_candidate", "load_data",
-         "register_model", "score_baselines", "split_data", "summarise", "train_model")  # fmt: skip
+STEPS = ("build_bundle", "build_features", "check_candidate", "draw_reports", "evaluate_model",
+         "judge_candidate", "load_data", "refit_model", "register_model", "score_baselines", "split_data",
+         "summarise", "train_model")  # fmt: skip
 
 
 def main(output: str) -> None:
@@ -62,10 +63,18 @@ def train(params: Params, step: Mapping[str, Any], store: Path) -> None:
     predictions, results = step["evaluate_model"](
         model, calibration, test, baselines, params.evaluation, seed
     )
-    bundle = step["build_bundle"](model, training, calibration, split, results, params, facts)
+    gates = step["check_candidate"](predictions, results, params)
+    deployed, unseen = model, None
+    if params.refit:
+        deployed, unseen = step["refit_model"](
+            model, gates, training, calibration, test, params.model, stage, seed
+        )
+    bundle = step["build_bundle"](
+        deployed, model, training, calibration, test, predictions, split, results, params, facts, unseen
+    )
     reports = step["draw_reports"](bundle, test, predictions, results)
     number = track(bundle.path, [reports.path, data_reports], test, results, params, provenance, store)
-    decision = step["judge_candidate"](bundle, test, predictions, results, params, None)
+    decision = step["judge_candidate"](bundle, test, predictions, gates, params, None, unseen)
     champion = promote(bundle.path, number, decision)
     summary = step["summarise"](bundle, reports, predictions, results, decision, number, champion, provenance)
     for folder in (quality.path, reports.path, data_reports, summary.path):

@@ -85,9 +85,9 @@ def _figure(
 
 
 def _loss(name: str, now: float, promised: float) -> float:
-    """How much worse than promised; a calibration gap is worse on either side."""
+    """How much worse than promised; a calibration gap is as bad on either side."""
     if name == "calibration_gap":
-        return abs(now - promised)
+        return abs(now) - abs(promised)
     return promised - now if HIGHER_IS_BETTER[name] else now - promised
 
 
