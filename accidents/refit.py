@@ -26,7 +26,7 @@ from accidents.progress import track
 from accidents.results import Results
 from accidents.settings import Params
 
-FOLDS = 4  # at least: with fewer bags than folds some rows have no score out of fold
+FOLDS = 10  # at least: with fewer bags than folds the rows of the others have no score out of fold
 MONTHS = 12
 HALF_LIFE = 3.0  # months: severity drifts within a year and between years, so the latest weigh most
 MARGIN = 0.01  # calibrated on the latest months, a whole test year may be off by this much

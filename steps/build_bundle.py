@@ -59,7 +59,6 @@ def build_bundle(
     if unseen is not None and refitted:
         learnt = pd.concat([learnt, test_rows]).assign(p_unseen=unseen["p_unseen"].to_numpy())
         facts = refit_facts(facts, learnt, len(test_rows), judged, params)
-        learnt = learnt[learnt["p_unseen"].notna()]
     sample = latest_learnt(learnt, params.seed)
     folder = Path(tempfile.mkdtemp(prefix="bundle-")) / "bundle"
     reference = sample.assign(p_severe=deployed.predict_proba(sample))

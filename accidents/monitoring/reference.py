@@ -26,7 +26,8 @@ def expected(reference: pd.DataFrame, holdout: pd.DataFrame | None) -> pd.DataFr
     part, and those of before 0.3 only what they say of accidents they have learnt from.
     """
     if "p_unseen" in reference:
-        return reference.assign(p_severe=reference["p_unseen"])
+        unseen = reference[reference["p_unseen"].notna()]
+        return unseen.assign(p_severe=unseen["p_unseen"])
     return reference if holdout is None else holdout
 
 

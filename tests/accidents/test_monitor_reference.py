@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from accidents.monitoring.reference import latest_learnt, promised
+from accidents.monitoring.reference import expected, latest_learnt, promised
 
 
 def rows(*years: int, each: int = 120) -> pd.DataFrame:
@@ -29,6 +29,14 @@ def test_samples_are_no_larger_than_asked_and_always_the_same() -> None:
     first, again = (latest_learnt(rows(2020, 2021), seed=7, most=50) for _ in range(2))
     assert len(first) == 50
     pd.testing.assert_frame_equal(first, again)
+
+
+def test_a_refit_expects_what_it_gives_to_accidents_it_has_not_seen() -> None:
+    reference = rows(2022).assign(p_severe=0.9, p_unseen=[0.4] * 60 + [np.nan] * 60)
+    holdout = rows(2022).assign(p_severe=0.3)
+    found = expected(reference, holdout)
+    assert (len(found), set(found["p_severe"])) == (60, {0.4})
+    assert expected(reference.drop(columns="p_unseen"), holdout) is holdout
 
 
 def test_the_holdout_keeps_each_probability_with_its_label() -> None:

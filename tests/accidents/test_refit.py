@@ -29,18 +29,19 @@ def made(rows: pd.DataFrame) -> Refit:
     return refit(rows, SMALL, "dispatch", 7)
 
 
-def test_every_row_of_the_last_year_has_a_score_that_it_did_not_teach(made: Refit, rows: pd.DataFrame):
+def test_scores_out_of_fold_are_of_rows_that_did_not_teach(made: Refit, rows: pd.DataFrame):
     """Labels of pure chance: whoever has seen a row's label, in trees or places, guesses it."""
     noise = rows.assign(severe=np.random.default_rng(1).integers(0, 2, len(rows)).astype(np.float32))
     found = refit(noise, SMALL, "dispatch", 7)
-    assert not np.isnan(found.unseen).any()
-    assert abs(roc_auc_score(noise["severe"], found.unseen) - 0.5) < 0.03
+    known = ~np.isnan(found.unseen)
+    assert abs(roc_auc_score(noise["severe"][known], found.unseen[known]) - 0.5) < 0.05
 
 
 def test_accidents_of_before_the_last_year_are_in_every_bag(rows: pd.DataFrame):
     old = rows.assign(year=np.int16(2021))
     found = refit(pd.concat([old, rows]), SMALL, "dispatch", 7)
-    np.testing.assert_array_equal(np.isnan(found.unseen), np.arange(2 * len(rows)) < len(rows))
+    assert np.isnan(found.unseen[: len(rows)]).all()
+    assert (~np.isnan(found.unseen[len(rows) :])).mean() == pytest.approx(0.4, abs=0.03)
 
 
 def test_it_is_calibrated_on_accidents_that_it_has_not_seen(made: Refit):
@@ -55,7 +56,7 @@ def test_the_latest_months_weigh_most_in_calibration(rows: pd.DataFrame):
     drifted = rows.assign(severe=rows["severe"].where(~(last & fewer), 0.0))
     found = refit(drifted, SMALL, "dispatch", 7)
     year, quarter = drifted["severe"].mean(), drifted["severe"][last].mean()
-    assert quarter < found.unseen.mean() < year
+    assert quarter < np.nanmean(found.unseen) < (year + quarter) / 2
     assert recency(np.array([0.0, 3.0, 6.0])).tolist() == [1.0, 0.5, 0.25]
 
 
@@ -70,11 +71,6 @@ def test_the_same_rows_give_the_same_bytes(made: Refit, rows: pd.DataFrame, tmp_
     np.testing.assert_array_equal(
         Model.load(tmp_path / "a").predict_proba(rows), made.model.predict_proba(rows)
     )
-
-
-def test_one_bag_leaves_out_a_quarter_only(rows: pd.DataFrame):
-    found = refit(rows, SMALL.model_copy(update={"bags": 1}), "dispatch", 7)
-    assert 0.2 < (~np.isnan(found.unseen)).mean() < 0.3
 
 
 def predictions(rows: pd.DataFrame) -> pd.DataFrame:
@@ -92,5 +88,6 @@ def test_the_gate_lets_a_calibrated_refit_pass_and_stops_one_that_is_not(made: R
 
 
 def test_the_gate_looks_only_at_what_is_out_of_fold(made: Refit, rows: pd.DataFrame):
-    some = pd.DataFrame({"p_unseen": made.unseen}).where(pd.Series(np.arange(len(rows)) % 3 == 0), np.nan)
-    assert f"on {len(rows) // 3:,} accidents" in check_refit(predictions(rows), some, PARAMS).found
+    unseen = pd.DataFrame({"p_unseen": made.unseen})
+    known = int(unseen["p_unseen"].notna().sum())
+    assert f"on {known:,} accidents" in check_refit(predictions(rows), unseen, PARAMS).found

@@ -152,7 +152,7 @@ def test_a_new_year_of_labels_retrains_in_the_month_it_is_published(found: Repla
         ("2020-11", (2018, 2019)),
         ("2021-11", (2018, 2019, 2020)),
     ]
-    assert all(one.learnt_until < f"{max(one.years)}-12" for one in found.trainings)
+    assert all(one.learnt_until == f"{max(one.years)}-12" for one in found.trainings)
 
 
 def test_a_new_champion_serves_from_the_next_month_on(found: Replay) -> None:
@@ -257,9 +257,18 @@ def test_a_worse_challenger_does_not_take_over(sample_rows: pd.DataFrame) -> Non
 def test_a_replay_has_what_bundles_have(sample_rows: pd.DataFrame) -> None:
     reign = train_reign(Arrivals(sample_rows).published(Month(2021, 11)), [2018, 2019, 2020], 1, setup())
     assert (len(reign.reference), len(reign.holdout), len(reign.test)) == (1_200, 1_200, 1_200)
-    assert set(reign.reference["year"]) == {2019}, "the last twelve months that were learnt from"
+    assert set(reign.reference["year"]) == {2020}, "the last twelve months that were learnt from"
     assert set(reign.holdout["year"]) == {2020}
-    assert reign.facts.learnt_until == "2019-12"
+    assert reign.facts.learnt_until == "2020-12"
+    assert reign.judged is not reign.bundle.model, "a refit serves"
+    assert reign.reference["p_unseen"].notna().any()
+
+
+def test_without_a_refit_serves_what_was_judged(sample_rows: pd.DataFrame) -> None:
+    published = Arrivals(sample_rows).published(Month(2021, 11))
+    reign = train_reign(published, [2018, 2019, 2020], 1, setup(refit=False))
+    assert reign.judged is reign.bundle.model
+    assert (reign.facts.learnt_until, set(reign.reference["year"])) == ("2019-12", {2019})
 
 
 def _texts(picture: Any) -> str:
