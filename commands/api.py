@@ -7,8 +7,10 @@ import os
 import socket
 import sys
 import time
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 from accidents.errors import AccidentsError
 from accidents.settings import Params
@@ -31,8 +33,7 @@ def serve_api(params: Params, stack: str, detach: bool) -> None:
         raise AccidentsError(f"The API runs already, at {running}. Stop it first: python run.py --stop.")
     name, model_server = _deployed(params, stack)
     settings = api_settings()
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{host}:{settings.port}"
+    url = url_of(settings.host, settings.port)
     _require_free(settings.host, settings.port)
     environments = environments_folder(SERVING / "environments")
     python = environment(ROOT / "requirements" / "api.txt", environments)
@@ -99,10 +100,29 @@ def _require_free(host: str, port: int) -> None:
         socket.create_connection((host, port), timeout=1).close()
     except OSError:
         return
+    who = stranger_at(url_of(host, port)) or "this project's API, started in another terminal,"
     raise AccidentsError(
-        f"Something listens on {host}:{port} already. Stop it, or set another `port` in configs/api.yaml "
+        f"On {host}:{port} {who} listens already. Stop it, or set another `port` in configs/api.yaml "
         "(or ACCIDENTS_PORT)."
     )
+
+
+def url_of(host: str, port: int) -> str:
+    """Where the API listens."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def stranger_at(url: str) -> str | None:
+    """What answers at an address, in words; None for this project's API. Raises OSError if nothing does."""
+    from serving.api.identity import identity_of
+
+    try:
+        with open_own(f"{url}/health/live", timeout=3) as answer:
+            found = json.load(answer)["api"]
+    except (HTTPError, HTTPException, ValueError, KeyError, TypeError):
+        return "another program"
+    ours = found == identity_of(api_settings())
+    return None if ours else "the API of another project (or of another prediction log)"
 
 
 def _wait(url: str) -> None:
@@ -111,9 +131,11 @@ def _wait(url: str) -> None:
     while time.monotonic() < deadline and API.process():
         try:
             with open_own(f"{url}/health/ready", timeout=2):
-                return
+                if stranger_at(url) is None:
+                    return
         except OSError:
-            time.sleep(0.2)
+            pass
+        time.sleep(0.2)
     said = API.log.read_text(encoding="utf-8", errors="replace").strip()[-1500:]
     API.stop()
     raise AccidentsError(f"The API did not become ready at {url}. Its log, {API.log.name}, says:\n{said}")

@@ -17,7 +17,7 @@ from rich.table import Table
 from accidents.features.declared import STAGES
 from accidents.monitoring.history import History
 from accidents.prediction_log import PredictionLog, PredictionLogError
-from commands.api import API
+from commands.api import API, stranger_at, url_of
 from commands.project import ROOT, api_settings, console, on_stack, open_own
 
 
@@ -69,12 +69,15 @@ def _served(service: Any, champion: str | None) -> tuple[str, str, str]:
 def _api() -> str:
     """The API in the background, or one that runs in a terminal on the port of the settings."""
     settings = api_settings()
-    url = API.url or f"http://{settings.host}:{settings.port}"
+    url = API.url or url_of(settings.host, settings.port)
     try:
+        stranger = stranger_at(url)
+        if stranger:
+            return f"does not run: make serve. At {url} {stranger} answers: set another `port`."
         with open_own(f"{url}/health/ready", timeout=3):
             return f"ready at {url}"
     except urllib.error.HTTPError as error:
-        return f"not ready at {url}: {error.read().decode(errors='replace')[:300]}"
+        return f"not ready at {url}: {' '.join(json.load(error)['reasons'])}"
     except OSError as error:
         return f"does not answer at {url}: {error}" if API.url else "does not run: make serve"
 

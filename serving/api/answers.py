@@ -118,6 +118,7 @@ class LiveAnswer(Answer):
     """The process answers."""
 
     status: Literal["live"]
+    api: str = Field(description="Tells the API of one project and log from that of another.")
 
 
 class ReadyAnswer(Answer):
@@ -127,6 +128,7 @@ class ReadyAnswer(Answer):
     model_server: Literal["ready", "unavailable", "mismatch"]
     prediction_log: Literal["ready", "unavailable"]
     model: ModelAnswer | None
+    reasons: list[str] = Field(description="Why it is not ready, and what to do.")
 
 
 class WordsAnswer(Answer):

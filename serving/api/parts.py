@@ -11,6 +11,7 @@ from fastapi import Request
 from accidents.prediction_log import PredictionLog
 from serving.api.batching import Batcher
 from serving.api.hooks import Hook
+from serving.api.identity import identity_of
 from serving.api.limits import Rates
 from serving.api.log_writer import LogWriter
 from serving.api.metrics import LOG_ROWS, LOG_SECONDS
@@ -29,6 +30,7 @@ class Parts:
     predictor: Predictor
     readiness: Readiness
     hook: Hook
+    identity: str
 
     def charge(self, request: Request, accidents: int) -> None:
         """Count further accidents of who asks. Raises ApiError (429)."""
@@ -47,7 +49,7 @@ async def running(settings: Settings, rates: Rates) -> AsyncIterator[Parts]:
     await writer.start()
     try:
         hook = Hook(settings.hook_command, settings.hook_pause, settings.hook_log)
-        yield Parts(settings, rates, predictor, Readiness(server, log), hook)
+        yield Parts(settings, rates, predictor, Readiness(server, log), hook, identity_of(settings))
     finally:
         server.stop()
         await writer.stop()

@@ -13,7 +13,7 @@ from serving.api.model_server import ModelServer
 from serving.api.predicting import model_of
 
 _FRESH = 1.0  # seconds
-_PATIENCE = 1.0  # seconds for the log
+_PATIENCE = 1.5  # seconds for the log, whose own for a lock is shorter
 
 
 class Readiness:
@@ -23,6 +23,7 @@ class Readiness:
         self._server, self._log = server, log
         self._checked, self._answer = -_FRESH, dict[str, Any]()
         self._lock = asyncio.Lock()
+        self._trial: asyncio.Task[None] | None = None
 
     async def answer(self) -> dict[str, Any]:
         """As of at most a second ago."""
@@ -34,12 +35,13 @@ class Readiness:
             return self._answer
 
     async def _check(self) -> dict[str, Any]:
-        log, (server, facts) = await asyncio.gather(self._log_state(), self._model_state())
+        log, (server, facts) = await asyncio.gather(self._log_fault(), self._model_state())
         return {
-            "ready": log == server == "ready",
+            "ready": log is None and server == "ready",
             "model_server": server,
-            "prediction_log": log,
+            "prediction_log": "ready" if log is None else "unavailable",
             "model": facts,
+            "reasons": [reason for reason in (_MODEL_FAULTS.get(server), log) if reason],
         }
 
     async def _model_state(self) -> tuple[str, dict[str, Any] | None]:
@@ -49,10 +51,25 @@ class Readiness:
             return "mismatch" if error.code == "model_mismatch" else "unavailable", None
         return ("mismatch" if self._server.mismatch else "ready"), model_of(facts)
 
-    async def _log_state(self) -> str:
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await asyncio.to_thread(self._log.check)
-        except (PredictionLogError, TimeoutError):
-            return "unavailable"
-        return "ready"
+    async def _log_fault(self) -> str | None:
+        """Why no prediction can be written, and what to do. One that hangs is not tried beside itself."""
+        if self._trial is None:
+            self._trial = asyncio.create_task(asyncio.to_thread(self._log.try_write))
+        done, _ = await asyncio.wait({self._trial}, timeout=_PATIENCE)
+        if not done:
+            return (
+                f"The prediction log does not answer within {_PATIENCE} s: is the database busy, or hanging?"
+            )
+        trial, self._trial = self._trial, None
+        error = trial.exception()
+        if error is None:
+            return None
+        if not isinstance(error, PredictionLogError):
+            raise error
+        return str(error).replace(f" {self._log.place}", "")  # where it is, is for the API's own log
+
+
+_MODEL_FAULTS = {
+    "unavailable": "The model server does not answer, or has not loaded the model: python run.py --status.",
+    "mismatch": "The API and the model do not fit together: deploy the model again, start the API again.",
+}

@@ -114,9 +114,9 @@ async def alert(request: Request) -> Response:
 
 
 @router.get("/health/live", tags=["operation"], summary="Does the process answer?")
-async def live() -> answers.LiveAnswer:
+async def live(request: Request) -> answers.LiveAnswer:
     """200 as long as the process answers: restart it if not."""
-    return answers.LiveAnswer(status="live")
+    return answers.LiveAnswer(status="live", api=_parts(request).identity)
 
 
 @router.get(
@@ -127,7 +127,8 @@ async def live() -> answers.LiveAnswer:
     responses={503: {"model": answers.ReadyAnswer, "description": "Not ready; says what is missing."}},
 )
 async def ready(request: Request) -> Response:
-    """200 if the model server has the model and the log is there, else 503. Looked up once a second."""
+    """200 if the model server has the model and a prediction can be logged, else 503 and why. Tried once a
+    second at most."""
     answer = await _parts(request).readiness.answer()
     return _json(answer, 200 if answer["ready"] else 503)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,71 @@ def test_a_log_that_vanished_is_told_by_ready(client: TestClient, tmp_path: Path
     answer = client.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["prediction_log"] == "unavailable"
+
+
+def lock(file: Path) -> Callable[[], None]:
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    return other.close
+
+
+def cut_off(file: Path) -> Callable[[], None]:
+    wal = Path(f"{file}-wal")
+    whole = wal.read_bytes()
+    os.truncate(wal, 0)
+
+    def put_back() -> None:
+        wal.write_bytes(whole)
+
+    return put_back
+
+
+def forbid(file: Path) -> Callable[[], None]:
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute(
+        "CREATE TRIGGER forbidden BEFORE INSERT ON predictions BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+
+    def allow() -> None:
+        other.execute("DROP TRIGGER forbidden")
+        other.close()
+
+    return allow
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (lock, "is locked. Another program holds it locked: end that program, or wait for it."),
+        (cut_off, "end this program with kill -9"),
+        (forbid, "cannot be used: no"),
+    ],
+)
+def test_ready_tries_what_a_prediction_needs(
+    client: TestClient, tmp_path: Path, fault: Callable[[Path], Callable[[], None]], says: str
+) -> None:
+    assert client.get("/health/ready").json()["reasons"] == []
+    mend = fault(tmp_path / "predictions.db")
+    try:
+        time.sleep(1.1)  # as long as an answer is kept
+        begun = time.perf_counter()
+        answer = client.get("/health/ready")
+        assert time.perf_counter() - begun < 4
+        assert answer.status_code == 503
+        assert answer.json()["prediction_log"] == "unavailable"
+        (reason,) = answer.json()["reasons"]
+        assert says in reason
+        error_of(client.post("/predict", json=ACCIDENT), 503, "log_unavailable")
+    finally:
+        mend()
+    for _ in range(50):
+        if client.get("/health/ready").status_code == 200:
+            break
+        time.sleep(0.1)
+    assert client.post("/predict", json=ACCIDENT).status_code == 200
+
+
+def test_what_ready_tries_leaves_nothing(client: TestClient, tmp_path: Path) -> None:
+    assert client.get("/health/ready").status_code == 200
+    with sqlite3.connect(tmp_path / "predictions.db") as other:
+        assert other.execute("SELECT count(*) FROM predictions").fetchone() == (0,)

@@ -1,0 +1,80 @@
+"""Who answers on the API's address is asked, and told in words."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import pytest
+
+from accidents.errors import AccidentsError
+from commands import api, status
+from commands.project import api_settings
+from serving.api.identity import identity_of
+
+
+@contextmanager
+def answering(code: int, content: object) -> Iterator[str]:
+    """A server that answers this, whatever it is asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write(json.dumps(content).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+OTHERS = {
+    "another project": (200, {"status": "live", "api": "0123456789abcdef"}, "the API of another project"),
+    "an older API": (200, {"status": "live"}, "another program"),
+    "a list": (200, [1], "another program"),
+    "a page that is not there": (404, {}, "another program"),
+}
+
+
+@pytest.mark.parametrize("who", OTHERS)
+def test_others_are_not_taken_for_ours(who: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, content, said = OTHERS[who]
+    with answering(code, content) as url:
+        port = urlsplit(url).port
+        monkeypatch.setenv("ACCIDENTS_PORT", str(port))
+        found = api.stranger_at(url)
+        assert found is not None
+        assert said in found
+        assert f"At {url} {found} answers" in status._api()
+        with pytest.raises(AccidentsError, match=f"On 127.0.0.1:{port} {said}"):
+            api._require_free("127.0.0.1", int(port or 0))
+
+
+def test_ours_is_known_and_says_why_it_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = {"api": identity_of(api_settings()), "reasons": ["The disk is full.", "Free some space."]}
+    with answering(200, content) as url:
+        monkeypatch.setenv("ACCIDENTS_PORT", str(urlsplit(url).port))
+        assert api.stranger_at(url) is None
+        assert status._api() == f"ready at {url}"
+
+
+def test_another_log_is_another_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCIDENTS_DATABASE_URL", "postgresql://someone:secret@db.example/log")
+    with_secret = identity_of(api_settings())
+    monkeypatch.setenv("ACCIDENTS_DATABASE_URL", "postgresql://someone:other@db.example/log")
+    assert identity_of(api_settings()) == with_secret
+    monkeypatch.delenv("ACCIDENTS_DATABASE_URL")
+    assert identity_of(api_settings()) != with_secret
