@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -390,14 +391,19 @@ def cli(words: list[str]) -> int:
 
 
 def _unforeseen(error: Exception) -> str:
-    """What a person needs of an error that nobody foresaw; where it came from goes into a file."""
+    """What a person needs of an error that is no fault of theirs; where it came from goes into a file."""
     import traceback
 
-    file = ROOT / ".serving" / "error.log"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    from commands.foreseen import remedy
+
     first = (str(error).strip() or "no more is said").splitlines()[0]
-    return f"{type(error).__name__}: {first}\nWhere it came from is in {file.relative_to(ROOT)}."
+    said = [f"{type(error).__name__}: {first}", *filter(None, [remedy(error)])]
+    file = ROOT / ".serving" / "error.log"
+    with suppress(OSError):  # a full disk must not hide what is wrong
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        said.append(f"Where it came from is in {file.relative_to(ROOT)}.")
+    return "\n".join(said)
 
 
 if __name__ == "__main__":

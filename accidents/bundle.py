@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +28,7 @@ import numpy as np
 from accidents.bands import DEFAULT_BANDS, check_bands
 from accidents.errors import BundleError
 from accidents.features.declared import Feature, features_of
+from accidents.files import whole_folder
 from accidents.model import Model
 from accidents.questions import Questions
 
@@ -121,26 +120,23 @@ def write_bundle(
     missing = {"name", "stage", "threshold"} - set(facts)
     if missing:
         raise BundleError(f"A bundle needs {sorted(missing)} among its facts.")
-    part = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(part, ignore_errors=True)
-    (part / "model").mkdir(parents=True)
-    model.save(part / "model")
-    if judged is not None:
-        (part / JUDGED).mkdir()
-        judged.save(part / JUDGED)
-    features = features_of(str(facts["stage"]))
-    names = [feature.name for feature in features]
-    _write_json(part / "bundle.json", {"format": FORMAT, **facts, "features": names})
-    _write_json(part / "features.json", [_declaration(feature) for feature in features])
-    reference.to_parquet(part / "reference.parquet", index=False)
-    known = reference[names].to_numpy(dtype=np.float32)
-    Questions.draw(model.predict_many, known, str(facts["stage"])).write(part)
-    if holdout is not None:
-        holdout.to_parquet(part / HOLDOUT, index=False)
-    (part / "model_card.md").write_text(card, encoding="utf-8")
-    _write_json(part / MANIFEST, {"format": FORMAT, "files": _hashes(part)})
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
+    with whole_folder(folder) as part:
+        (part / "model").mkdir()
+        model.save(part / "model")
+        if judged is not None:
+            (part / JUDGED).mkdir()
+            judged.save(part / JUDGED)
+        features = features_of(str(facts["stage"]))
+        names = [feature.name for feature in features]
+        _write_json(part / "bundle.json", {"format": FORMAT, **facts, "features": names})
+        _write_json(part / "features.json", [_declaration(feature) for feature in features])
+        reference.to_parquet(part / "reference.parquet", index=False)
+        known = reference[names].to_numpy(dtype=np.float32)
+        Questions.draw(model.predict_many, known, str(facts["stage"])).write(part)
+        if holdout is not None:
+            holdout.to_parquet(part / HOLDOUT, index=False)
+        (part / "model_card.md").write_text(card, encoding="utf-8")
+        _write_json(part / MANIFEST, {"format": FORMAT, "files": _hashes(part)})
     return load_bundle(folder)
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from accidents.files import write_whole
+
 TABLES = ("accidents", "places", "vehicles", "users")
 DATA_DICTIONARY = Path("references/data_dictionary.md")
 
@@ -178,9 +180,7 @@ def _values(each: Column) -> Iterator[str]:
 def main() -> None:
     """Write references/data_dictionary.md under the current folder."""
     DATA_DICTIONARY.parent.mkdir(parents=True, exist_ok=True)
-    temporary = DATA_DICTIONARY.with_suffix(".tmp")
-    temporary.write_text(data_dictionary(), encoding="utf-8")
-    temporary.replace(DATA_DICTIONARY)
+    write_whole(DATA_DICTIONARY, data_dictionary())
     print(f"wrote {DATA_DICTIONARY}")
 
 

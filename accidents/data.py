@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from accidents.errors import AccidentsError
+from accidents.files import whole_folder
 from accidents.quality import Finding, QualityReport
 from accidents.reading import read_years
 from accidents.settings import DataSettings, load_params
@@ -100,7 +100,7 @@ def _made_from(version: str) -> dict[str, Any]:
 
 
 def _raw_stage(settings: DataSettings) -> None:
-    with _Whole(DATA / "raw") as part:
+    with whole_folder(DATA / "raw") as part:
         for inside, path in layout(have_raw(settings).years).items():
             (part / inside).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, part / inside)
@@ -109,29 +109,10 @@ def _raw_stage(settings: DataSettings) -> None:
 def _prepared_stage() -> None:
     raw = _versioned(find_years(DATA / "raw"))
     tables, quality = read_years(raw.years)
-    with _Whole(DATA / "prepared") as part:
+    with whole_folder(DATA / "prepared") as part:
         save_tables(part, tables.validate(), quality)
         (part / "made_from.json").write_text(json.dumps(_made_from(raw.version)), encoding="utf-8")
     print(f"{len(tables.accidents):,} accidents prepared.")
-
-
-class _Whole:
-    """A folder that is replaced when the block ends well, and left as it was when it does not."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.part = folder, folder.with_name(folder.name + ".tmp")
-
-    def __enter__(self) -> Path:
-        shutil.rmtree(self.part, ignore_errors=True)
-        self.part.mkdir(parents=True)
-        return self.part
-
-    def __exit__(self, error: object, *_: object) -> None:
-        if error is None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            os.replace(self.part, self.folder)
-        else:
-            shutil.rmtree(self.part, ignore_errors=True)
 
 
 def main(words: list[str]) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accidents.errors import SourceError
+from accidents.files import whole_folder
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -80,14 +81,11 @@ def restore(version: str, folder: Path, root: Path = ROOT) -> Path:
     if not cache.exists(version):
         _pull(repo, wanted)
     tree: Any = Tree.load(cache, wanted)
-    part = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(part, ignore_errors=True)
-    for key, (_, hash_info) in tree.iteritems():
-        target = part.joinpath(*key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(cache.oid_to_path(hash_info.value), target)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
+    with whole_folder(folder) as part:
+        for key, (_, hash_info) in tree.iteritems():
+            target = part.joinpath(*key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(cache.oid_to_path(hash_info.value), target)
     return folder
 
 

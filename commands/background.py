@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from accidents.files import write_whole
 
 STOP_SECONDS = 15
 
@@ -41,9 +42,7 @@ class Background:
                 start_new_session=True,
             )  # fmt: skip
         state = {"pid": process.pid, "started": psutil.Process(process.pid).create_time(), "url": url}
-        part = self._state.with_suffix(".tmp")
-        part.write_text(json.dumps(state), encoding="utf-8")
-        os.replace(part, self._state)
+        write_whole(self._state, json.dumps(state))
 
     @property
     def url(self) -> str | None:

@@ -15,6 +15,7 @@ import schedule
 from rich.markup import escape
 
 from accidents.errors import AccidentsError, SettingsError
+from accidents.files import move_whole
 from accidents.monitoring.database import opened_history
 from accidents.monitoring.measurements import MonitorReport
 from accidents.settings import Params
@@ -128,16 +129,10 @@ def _in_words(wait: timedelta) -> str:
 
 def _put(made: Path) -> None:
     """Into reports/monitor, whole or not at all; the metrics of the last push stay."""
-    part = REPORTS.with_name("monitor.tmp")
-    shutil.rmtree(part, ignore_errors=True)
-    REPORTS.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(made, part)
-    shutil.rmtree(made)
     metrics = REPORTS / "metrics.prom"
     if metrics.exists():
-        shutil.copy2(metrics, part / metrics.name)
-    shutil.rmtree(REPORTS, ignore_errors=True)
-    os.replace(part, REPORTS)
+        shutil.copy2(metrics, made / metrics.name)
+    move_whole(made, REPORTS)
 
 
 def _show(report: MonitorReport, stack: str, seconds: float) -> None:

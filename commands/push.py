@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 
 from prometheus_client import pushadd_to_gateway
 from rich.markup import escape
 
 from accidents.bundle import load_bundle
+from accidents.files import write_whole
 from accidents.monitoring.database import opened_history
 from accidents.monitoring.exposition import JOB, exposition
 from accidents.monitoring.measurements import Champion, MonitorReport
@@ -38,9 +38,7 @@ def push(name: str, stage: str) -> None:
     champion, at = _champion_now(report, name)
     told = exposition(report, champion, at, outcomes)
     FILE.parent.mkdir(parents=True, exist_ok=True)
-    part = FILE.with_suffix(".tmp")
-    part.write_text(told.text(), encoding="utf-8")
-    os.replace(part, FILE)
+    write_whole(FILE, told.text())
     if settings.pushgateway is None:
         return
     try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accidents.errors import SettingsError
+from accidents.files import move_whole
 from accidents.settings import Params
 from commands.project import ROOT, console, on_stack
 from commands.train import raw_data
@@ -49,13 +48,7 @@ def replay(params: Params, stack: str, config: Path | None, years: Sequence[int]
 def _export(run: Any, folder: Path) -> None:
     """Put the run's files into `folder`, whole or not at all; those of an earlier replay are replaced."""
     made = run.steps["replay_months"].outputs["replay"][0].load()
-    part = folder.with_name(f"{folder.name}.tmp")
-    shutil.rmtree(part, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(made.path, part)
-    shutil.rmtree(made.path)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
+    move_whole(made.path, folder)
 
 
 def _show(folder: Path, stack: str, seconds: float) -> None:

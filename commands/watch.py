@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from accidents.errors import AccidentsError
+from accidents.files import write_whole
 from accidents.settings import Strict, parse, read_yaml
 from commands.keys import keys_of
 from commands.project import ROOT, api_settings, console
@@ -117,10 +118,7 @@ def _provide(path: Path, hook: bool, name: str) -> None:
 
 
 def _write(path: Path, key: str) -> None:
-    beside = path.with_suffix(".tmp")
-    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(key)
-    os.replace(beside, path)
+    write_whole(path, key, mode=0o600)
 
 
 def _require_free(ports: Mapping[str, str]) -> None:

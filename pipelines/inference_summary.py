@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from accidents.files import move_whole
+
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
 
@@ -20,13 +21,7 @@ if TYPE_CHECKING:
 def export(run: PipelineRunResponse, folder: Path) -> None:
     """Put the run's files into `folder`, whole or not at all; files of an earlier run there are replaced."""
     made = run.steps["report_predictions"].outputs["inference_report"][0].load()
-    part = folder.with_name(f"{folder.name}.tmp")
-    shutil.rmtree(part, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(made.path, part)
-    shutil.rmtree(made.path)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
+    move_whole(made.path, folder)
 
 
 def show(run: PipelineRunResponse, folder: Path, stack: str, seconds: float, console: Console) -> None:

@@ -6,7 +6,6 @@ One Markdown template makes both forms; the HTML page carries its pictures insid
 from __future__ import annotations
 
 import base64
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from accidents.features import features_of
+from accidents.files import write_whole
 from accidents.reports.figures import READABLE
 from accidents.results import Results
 
@@ -83,9 +83,7 @@ def write_card(
         "model_card.html": model_card_html(facts, results, decision, provenance, pictures),
     }
     for name, text in forms.items():
-        part = folder / f"{name}.tmp"
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, folder / name)
+        write_whole(folder / name, text)
 
 
 def _markdown(

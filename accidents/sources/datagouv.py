@@ -19,6 +19,7 @@ import httpx
 from filelock import FileLock, Timeout
 
 from accidents.errors import SourceError
+from accidents.files import write_whole
 from accidents.sources.catalogue import PublishedFile, check_content, published_files
 from accidents.sources.files import TABLES, YearFiles
 from accidents.sources.meter import Meter
@@ -197,9 +198,7 @@ class _Store:
     def _record(self, file: PublishedFile, origin: Origin) -> None:
         self._origins[file.place] = origin
         entries = {place: asdict(self._origins[place]) for place in sorted(self._origins)}
-        beside = self._folder / (MANIFEST + ".part")
-        beside.write_text(json.dumps({"format": 1, "files": entries}, indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, self._folder / MANIFEST)
+        write_whole(self._folder / MANIFEST, json.dumps({"format": 1, "files": entries}, indent=1) + "\n")
 
 
 def _origin_of(path: Path, url: str | None = None, version: Version | None = None) -> Origin:

@@ -14,12 +14,13 @@ import re
 import secrets
 import stat
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from accidents.errors import AccidentsError
+from accidents.files import write_whole
 
 PREFIX = "acc_"  # so that a key that leaked into a file or a log is recognised
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -204,15 +205,4 @@ def _parse(content: bytes) -> list[_Key]:
 def _write(path: Path, keys: list[_Key]) -> None:
     """Whole or not at all, and on the disk before this returns."""
     document = json.dumps({"version": VERSION, "keys": [asdict(key) for key in keys]}, indent=2)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(
-            os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
-        ) as file:
-            file.write(document + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        with suppress(FileNotFoundError):
-            beside.unlink()
+    write_whole(path, document + "\n", mode=0o600)

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import pandas as pd
 
 from accidents.errors import SettingsError
+from accidents.files import write_whole
 from accidents.progress import track
 from accidents.sources.files import YearFiles
 from accidents.sources.sample import drift as drifts
@@ -63,7 +64,7 @@ def write_sample(
     """
     _check(years, accidents_per_year, seed, drift)
     folder.mkdir(parents=True, exist_ok=True)
-    raw.write_whole(folder / "SYNTHETIC.txt", NOTE.encode("utf-8"))
+    write_whole(folder / "SYNTHETIC.txt", NOTE.encode("utf-8"))
     last = max(years)
     recipes = {
         year: made.recipe(year, accidents_per_year, seed, drift if year == last else "none")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from accidents.files import write_whole
 from accidents.sources.files import YearFiles
-from accidents.sources.sample.raw import write_whole
 from accidents.versioning import code_version
 
 Recipe = dict[str, Any]

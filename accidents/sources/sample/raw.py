@@ -6,7 +6,6 @@ Since 2019: semicolon, utf-8, decimal comma, HH:MM, no-break spaces within ids, 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from accidents.files import write_whole
 from accidents.sources.files import TABLES, YearFiles
 from accidents.sources.sample.new_form import new_tables
 from accidents.sources.sample.old_form import old_tables
@@ -48,16 +48,6 @@ def write_year(folder: Path, year: int, tables: dict[str, pd.DataFrame]) -> Year
     for table, path in files.paths.items():
         write_whole(path, _as_text(tables[table], table, year))
     return files
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` beside `path`, then move it into place."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _as_text(table: pd.DataFrame, name: str, year: int) -> bytes:

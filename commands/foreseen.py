@@ -1,0 +1,77 @@
+"""What to do about errors of the machine: a full disk, rights, a store that is damaged."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from commands.project import ROOT
+
+_FULL = "The disk is full. Make room (`python run.py clean` removes old runs), then run the command again."
+_RIGHTS = "This user may not read or write it. Change its owner or rights (chown, chmod), or name another."
+_READ_ONLY = "The disk, or the database, can only be read. Make it writable, or use another folder."
+_DAMAGED = (
+    "A database is damaged, as by a disk that was full or a copy that was cut off. Put back its backup, or "
+    "move it away: it is made anew, and `--pipeline train` fills it."
+)
+_LOCKED = "Another program is writing into the database. Let it finish, then run the command again."
+_REMEDIES = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: _READ_ONLY,
+    errno.EMFILE: "Too many files are open. Raise the limit (`ulimit -n 4096`), then run the command again.",
+}
+_SAID = {  # by SQLite, and by what copies whole folders, in the text alone
+    "No space left on device": _FULL,
+    "database or disk is full": _FULL,
+    "Permission denied": _RIGHTS,
+    "attempt to write a readonly database": _READ_ONLY,
+    "unable to open database file": _RIGHTS,
+    "database is locked": _LOCKED,
+    "disk image is malformed": _DAMAGED,
+    "file is not a database": _DAMAGED,
+    "disk I/O error": _DAMAGED,
+}
+
+
+def remedy(error: BaseException) -> str | None:
+    """What a person can do about an error or what caused it; None if nobody foresaw it."""
+    for each in _chain(error):
+        if isinstance(each, MemoryError):
+            return "There is not enough memory. Close other programs, or take fewer years or rows at a time."
+        text = str(each)
+        said = next((known for words, known in _SAID.items() if words in text), None)
+        found = _REMEDIES.get(each.errno or 0) if isinstance(each, OSError) else None
+        if found or said:
+            return _named(found or said or "")
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _named(found: str) -> str:
+    """The remedy; with the databases of this project that are damaged."""
+    damaged = [str(path.relative_to(ROOT)) for path in _databases() if _is_damaged(path)]
+    return f"{found} It is {', '.join(damaged)}." if found == _DAMAGED and damaged else found
+
+
+def _databases() -> Iterator[Path]:
+    for folder in (ROOT / ".zenml", ROOT / ".serving", ROOT):
+        yield from sorted(folder.rglob("*.db") if folder != ROOT else folder.glob("*.db"))
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
+    except sqlite3.DatabaseError as error:
+        return "locked" not in str(error)

@@ -1,0 +1,62 @@
+"""Errors of the machine are told with what to do about them."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+import run
+from commands import foreseen
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a"), "disk is full. Make room"),
+        (shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")]), "disk is full. Make room"),
+        (PermissionError(errno.EACCES, "Permission denied", "a"), "Change its owner or rights"),
+        (OSError(errno.EROFS, "Read-only file system"), "Make it writable"),
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit"),
+        (sqlite3.OperationalError("database or disk is full"), "Make room"),
+        (sqlite3.OperationalError("database is locked"), "Let it finish"),
+        (MemoryError(), "not enough memory"),
+    ],
+)
+def test_each_has_its_remedy_also_where_it_is_the_cause(error: Exception, words: str) -> None:
+    assert words in (foreseen.remedy(error) or "")
+    outer = RuntimeError("a library's own words")
+    outer.__cause__ = error
+    assert words in (foreseen.remedy(outer) or "")
+
+
+def test_what_nobody_foresaw_has_none() -> None:
+    assert foreseen.remedy(ValueError("x")) is None
+
+
+def test_the_database_that_was_cut_off_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreseen, "ROOT", tmp_path)
+    (tmp_path / ".zenml").mkdir()
+    for name in ("good.db", "cut.db"):
+        with sqlite3.connect(tmp_path / ".zenml" / name) as connection:
+            connection.execute("CREATE TABLE t (x)")
+            connection.executemany("INSERT INTO t VALUES (?)", [("x" * 500,)] * 100)
+        connection.close()
+    cut = tmp_path / ".zenml" / "cut.db"
+    cut.write_bytes(cut.read_bytes()[:20_000])
+    with pytest.raises(sqlite3.DatabaseError) as caught, sqlite3.connect(cut) as connection:
+        connection.execute("SELECT * FROM t").fetchall()
+    said = foreseen.remedy(caught.value)
+    assert said is not None
+    assert said.endswith("fills it. It is .zenml/cut.db.")
+
+
+def test_a_full_disk_does_not_hide_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".serving").write_text("a file where the folder of the log should be")
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    said = run._unforeseen(OSError(errno.ENOSPC, "No space left on device"))
+    assert "Make room" in said
+    assert "Where it came from" not in said
