@@ -46,9 +46,12 @@ def remove_run(run: PipelineRunResponse) -> None:
 
 def old_tracked(keep: KeepSettings) -> list[str]:
     """Ids of the tracker's runs of monitoring beyond those that are kept, oldest first."""
-    if Client().active_stack.experiment_tracker is None or keep.monitor_runs is None:
+    tracker: Any = Client().active_stack.experiment_tracker
+    if tracker is None or keep.monitor_runs is None:
         return []
     import mlflow
+
+    tracker.configure_mlflow()  # outside of a step MLflow does not know where the stack's tracker is
 
     found = mlflow.MlflowClient().search_runs(
         [one.experiment_id for one in mlflow.search_experiments()], "tags.kind = 'monitor'",

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from stacks.errors import StackError
+from stacks.foreign import leave_out
 from stacks.home import home_variables
 
 STORE_FOLDER = ".zenml"
@@ -56,8 +57,8 @@ def prepare_environment(root: Path) -> Path:
     """Set the environment ZenML, MLflow and Evidently read at import; return ZenML's store folder.
 
     Call it first, with the project's root. Values already in the environment win, so `ZENML_CONFIG_PATH`
-    moves the store and `ZENML_LOGGING_VERBOSITY=INFO` brings ZenML's own messages back.
-    Writes nothing.
+    moves the store and `ZENML_LOGGING_VERBOSITY=INFO` brings ZenML's own messages back; those that would lead
+    astray go, which is told on standard error: stacks/foreign.py. No file is written.
 
     Raises:
         StackError: ZenML was imported before, too late for these values to be read.
@@ -71,6 +72,8 @@ def prepare_environment(root: Path) -> Path:
         # ... and a `.zen` folder of somebody else's above the working directory is not taken for ours.
         "ZENML_REPOSITORY_PATH": str(root),
     }
+    for line in leave_out(os.environ, ours=str(root)):
+        print(line, file=sys.stderr)
     for name, value in {**places, **_NO_TELEMETRY, **_QUIET, **_THREADS}.items():
         os.environ.setdefault(name, value)
     os.environ.update(home_variables(root))

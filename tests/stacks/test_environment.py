@@ -12,6 +12,7 @@ import yaml
 
 from stacks.environment import prepare_environment
 from stacks.errors import StackError
+from stacks.foreign import LEFT_OUT
 from stacks.home import home_variables
 
 
@@ -150,3 +151,18 @@ def test_a_user_that_the_system_does_not_know_has_a_home(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert home_variables(tmp_path)["HOME"] == str(tmp_path / ".cache" / "home")
     assert home_variables(tmp_path)["XDG_CACHE_HOME"] == str(tmp_path / ".cache")
+
+
+@pytest.mark.usefixtures("fresh")
+def test_what_the_shell_says_of_other_projects_is_left_out_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.environ.update(dict.fromkeys(LEFT_OUT, "of another project"))
+    os.environ["MLFLOW_TRACKING_TOKEN"] = "a credential of ours"
+    prepare_environment(tmp_path)
+    told = capsys.readouterr().err
+    assert all(f"{name} of the shell is not used: " in told for name in LEFT_OUT)
+    assert {os.environ.get(name) for name in LEFT_OUT} == {None, str(tmp_path)}
+    assert os.environ["MLFLOW_TRACKING_TOKEN"] == "a credential of ours"
+    prepare_environment(tmp_path)
+    assert capsys.readouterr().err == "", "ours are ours"
