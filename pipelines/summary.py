@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from zenml.client import Client
 from zenml.enums import StackComponentType
 
 if TYPE_CHECKING:
-    from zenml.models import PipelineRunResponse
+    from zenml.models import PipelineRunResponse, StepRunResponse
 
 SHOWN = {
     "roc_auc": "ROC-AUC",
@@ -42,9 +43,10 @@ OPTIONAL = (
 def export(run: PipelineRunResponse, folder: Path) -> None:
     """Copy the run's reports, cached or not, into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
+    steps = run.steps  # each look asks the store
     for step, output in FOLDERS.items():
-        if step in run.steps:
-            made = run.steps[step].outputs[output][0].load()
+        if step in steps:
+            made = steps[step].outputs[output][0].load()
             shutil.copytree(made.path, folder, dirs_exist_ok=True)
             shutil.rmtree(made.path)
 
@@ -56,25 +58,26 @@ def show(run: PipelineRunResponse, folder: Path, stack: str, seconds: float, con
     decision = summary["decision"]
     verdict = "[green]Promoted.[/]" if decision["promote"] else "[yellow]Not promoted.[/]"
     champion = f"version {summary['champion_version']}" if summary["champion_version"] else "nobody yet"
-    cached = sum(step.status == "cached" for step in run.steps.values())
+    steps = run.steps  # each look asks the store
+    cached = sum(step.status == "cached" for step in steps.values())
     lines = [
         f"\n[bold]{summary['name']}[/], learnt from {what}, {', '.join(map(str, summary['years']))}",
-        *(f"[yellow]{escape(warning)}[/]" for warning in _warnings(run)),
+        *(f"[yellow]{escape(warning)}[/]" for warning in _warnings(steps)),
         summary["split"]["description"],
         _metrics(summary),
         f"[bold]{verdict}[/] {escape(decision['reason'])}",
         *map(escape, decision["notes"]),
         f"This is version {summary['model_version']}; champion: {champion}. Stack {stack}{_left_out()}.",
         f"Reports: {folder.name}/model_card.html, and the pictures beside it. Dashboard: make dashboard",
-        f"{seconds:.0f} s, {cached} of {len(run.steps)} steps cached. Next: {_next(decision)}",
+        f"{seconds:.0f} s, {cached} of {len(steps)} steps cached. Next: {_next(decision)}",
     ]
     for line in lines:
         console.print(line, highlight=False)
 
 
-def _warnings(run: PipelineRunResponse) -> list[str]:
+def _warnings(steps: Mapping[str, StepRunResponse]) -> list[str]:
     """What reading the files has to say of them."""
-    facts: dict[str, Any] = run.steps["load_data"].outputs["data_facts"][0].load()
+    facts: dict[str, Any] = steps["load_data"].outputs["data_facts"][0].load()
     return list(facts.get("warnings", ()))
 
 

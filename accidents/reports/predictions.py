@@ -21,6 +21,7 @@ from accidents.reports.csv_files import write_csv
 from accidents.reports.figures import READABLE, png
 from accidents.reports.maps import predicted_map
 from accidents.reports.quality import write_quality
+from accidents.scoring import probabilities
 
 Drift = Mapping[str, Any]
 UNCHECKED = "not checked"
@@ -101,7 +102,7 @@ def write_report(
 def _reference_probability(bundle: Bundle) -> float:
     """Mean P(severe) of the training rows that drift is measured against."""
     reference = pd.read_parquet(bundle.folder / "reference.parquet", columns=bundle.features)
-    return float(bundle.predict(reference.to_numpy(dtype=np.float32)).mean())
+    return float(probabilities(bundle.model, reference.to_numpy(dtype=np.float32)).mean())
 
 
 def _learnt_from_these(intake: Intake, bundle: Bundle) -> list[str]:

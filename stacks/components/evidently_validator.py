@@ -101,9 +101,8 @@ class EvidentlyModernValidator(BaseDataValidator):
             [self._sample(reference), self._sample(current)], compared, self.config.max_categories
         )
         tests = choose_tests(sampled_reference, sampled_current, compared, self.config)
-        share = self.config.drift_share
         run = _run_drift if page else _run_tests
-        statistics, html = run(sampled_reference, sampled_current, compared, tests, share)
+        statistics, html = run(sampled_reference, sampled_current, compared, tests)
         drifts = [self._column_drift(reference, current, column, statuses[column.name]) for column in columns]
         result = DriftResult(
             reference_rows=len(reference),
@@ -197,26 +196,15 @@ def _run_drift(
     current: pd.DataFrame,
     columns: Sequence[Column],
     tests: Mapping[str, DriftTest],
-    drift_share: float,
 ) -> tuple[dict[str, float], str]:
     """Evidently's statistic of each column, and its page; nothing of both if there is no column."""
     if not columns:
         return {}, ""
-    from evidently import Report
-    from evidently.presets import DataDriftPreset
+    from stacks.components.evidently_charts import drift_charts
 
     register_chi2()
-    preset = DataDriftPreset(
-        columns=[column.name for column in columns],
-        drift_share=drift_share,
-        per_column_method={name: test.method for name, test in tests.items()},
-        per_column_threshold={name: test.threshold for name, test in tests.items()},
-    )
     with _quiet():
-        run = Report([preset]).run(_dataset(current, columns), _dataset(reference, columns))
-        html = str(run.get_html_str(as_iframe=False))
-    drifts = [item for item in run.dict()["metrics"] if item["config"]["type"].endswith(":ValueDrift")]
-    return {item["config"]["column"]: float(item["value"]) for item in drifts}, html
+        return drift_charts(_dataset(reference, columns), _dataset(current, columns), tests)
 
 
 def _run_tests(
@@ -224,7 +212,6 @@ def _run_tests(
     current: pd.DataFrame,
     columns: Sequence[Column],
     tests: Mapping[str, DriftTest],
-    drift_share: float,
 ) -> tuple[dict[str, float], str]:
     """As `_run_drift`, without a page: the same test functions of Evidently on the same values."""
     from evidently.legacy.calculations.stattests.registry import get_stattest

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from zenml.enums import StackComponentType
 
+from stacks.components import drift_tests
 from stacks.components.declared_columns import Column, tidy
 from stacks.components.drift_tests import chi2_p_value
 from stacks.components.evidently_flavor import EvidentlyModernConfig, EvidentlyModernFlavor
@@ -248,6 +249,14 @@ def test_without_a_page_the_figures_are_the_same(rows: int) -> None:
     assert bare.html == ""
     assert whole.html != ""
     assert bare.to_dict() == whole.to_dict()
+
+
+def test_a_page_tests_every_column_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested = []
+    test = drift_tests.chi2_p_value
+    monkeypatch.setattr(drift_tests, "chi2_p_value", lambda *two: tested.append(two) or test(*two))
+    validator().data_validation(accidents(400, 1), accidents(400, 2), **COLUMNS)
+    assert len(tested) == len(CATEGORIES)
 
 
 def test_a_distance_must_be_twice_what_chance_gives() -> None:
