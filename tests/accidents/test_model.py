@@ -18,10 +18,11 @@ from accidents.booster import Booster
 from accidents.calibration import BetaCalibration
 from accidents.encoding import AREAS, PLACE, PlaceEncoder, blur, fine_cell, fine_cells
 from accidents.errors import BundleError, DataError
+from accidents.evaluation import evaluate
 from accidents.features import feature_names
 from accidents.model import Model, ModelSettings, train
 from accidents.tuning import tune
-from tests.accidents.frames import feature_frame
+from tests.accidents.frames import feature_frame, risk
 
 SMALL = ModelSettings(bags=2, n_estimators=30)
 NAMES = list(feature_names("dispatch"))
@@ -268,3 +269,29 @@ def test_tuning_returns_settings_and_needs_two_months(rows: pd.DataFrame):
     assert found == few  # the first trial is the starting point
     with pytest.raises(DataError, match="two months"):
         tune(rows.assign(month=np.int8(3)), few, "dispatch", 1, 7)
+
+
+def test_calibration_is_fitted_on_the_later_rows_and_on_no_others():
+    rows = feature_frame(6_000, seed=4)
+    early, later, rest = rows[:3_000], rows[3_000:4_500].copy(), rows[4_500:]
+    later["severe"] = np.float32(1) * (np.random.default_rng(5).random(len(later)) < 0.3 * risk(later))
+    trained = train(early, later, SMALL, "dispatch", 7)
+    scores = trained.booster.score(trained.inputs(matrix(later)))
+    before = 1 / (1 + np.exp(-scores / trained.bags))
+    fitted = BetaCalibration.fit(before, later["severe"].to_numpy(np.float64))
+    np.testing.assert_allclose(trained.calibration.apply(before), fitted.apply(before), atol=1e-9)
+    assert np.abs(trained.calibration.apply(before) - before).max() > 0.1, "and it does something"
+    # The later rows are severe a third as often: so are, then, its probabilities, and not the training rows'.
+    assert abs(trained.predict_proba(later).mean() - later["severe"].mean()) < 0.01
+    assert trained.predict_proba(early).mean() < 0.5 * early["severe"].mean()
+    shifted = np.random.default_rng(6).random(len(rest)) < 0.3 * risk(rest)
+    assert _ece(shifted, trained.predict_proba(rest)) < 0.03
+    assert _ece(shifted, 1 / (1 + np.exp(-_scores(trained, rest)))) > 0.2
+
+
+def _scores(model: Model, rows: pd.DataFrame) -> np.ndarray:
+    return np.asarray(model.booster.score(model.inputs(matrix(rows)))) / model.bags
+
+
+def _ece(severe: np.ndarray, p: np.ndarray) -> float:
+    return evaluate(severe.astype(float), p, n_bootstrap=1)["ece"].value

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from accidents.codes import column
-from accidents.evaluation import Alerts, evaluate
+from accidents.evaluation import Alerts, compare, evaluate
 from accidents.features import feature_names
 from accidents.features.declared import insee_number
 from accidents.slices import NOT_STATED, REGIONS, SLICES, compare_slices, evaluate_slices
@@ -87,3 +87,15 @@ def test_a_challenger_that_fails_one_group_is_found_there():
     assert compared["Pedestrians: hit"].verdict == "worse"
     assert compared["Pedestrians: none"].verdict == "tie"
     assert "Region: overseas" not in compared
+
+
+def test_comparisons_by_group_are_widened_for_all_groups_together():
+    better = np.clip(P + np.where(Y == 1, 0.02, -0.02), 0, 1)
+    found = compare_slices(FRAME, Y, P, better, n_bootstrap=400)
+    assert len(found) > 5
+    hit = next(one.comparison for one in found if one.label == "Pedestrians: hit")
+    rows = (FRAME["pedestrian"] == 1).to_numpy()
+    alone = compare(Y[rows], P[rows], better[rows], "pr_auc", 0.2, 400, 7)
+    together = compare(Y[rows], P[rows], better[rows], "pr_auc", 0.2, 400, 7, 1 - 0.05 / len(found))
+    assert (hit.low, hit.high) == (together.low, together.high)
+    assert hit.low < alone.low < alone.high < hit.high

@@ -143,3 +143,15 @@ def test_no_accident_is_on_two_sides_and_time_only_goes_forward(frame: pd.DataFr
         spans = [first[used["part"] == part] for part in PARTS]
         for earlier, later in pairwise(spans):
             assert earlier.empty or later.empty or earlier.max() < later.min()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_accident_with_rows_in_two_parts_is_in_the_earlier_one_alone(first: bool):
+    frame = accidents(2018).astype({"accident_id": object})
+    months = {month: frame.index[frame["month"] == month][0] for month in (2, 12)}
+    order = (2, 12) if first else (12, 2)
+    frame.loc[[months[month] for month in order], "accident_id"] = "the same"
+    parts = split_by_time(frame).parts
+    assert parts[months[2]] == parts[months[12]] == TRAIN
+    for accident, rows in frame.assign(part=parts).groupby("accident_id"):
+        assert rows["part"].nunique() == 1, accident
