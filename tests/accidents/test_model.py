@@ -286,7 +286,7 @@ def test_calibration_is_fitted_on_the_later_rows_and_on_no_others():
     assert trained.predict_proba(early).mean() < 0.5 * early["severe"].mean()
     shifted = np.random.default_rng(6).random(len(rest)) < 0.3 * risk(rest)
     assert _ece(shifted, trained.predict_proba(rest)) < 0.03
-    assert _ece(shifted, 1 / (1 + np.exp(-_scores(trained, rest)))) > 0.2
+    assert _ece(shifted, 1 / (1 + np.exp(-_scores(trained, rest)))) > 0.15
 
 
 def _scores(model: Model, rows: pd.DataFrame) -> np.ndarray:
