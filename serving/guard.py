@@ -52,7 +52,7 @@ class Guard:
             self._require_token(scope["path"], headers)
             receive = await self._bounded(headers, receive)
         except Refused as refused:
-            await _refuse(refused, send)
+            await refuse(refused, send)
             return
         await self._app(scope, receive, send)
 
@@ -77,26 +77,10 @@ class Guard:
         """What gives the body, which is no larger than allowed."""
         announced = headers.get(b"content-length")
         if announced is None:  # none, or in chunks
-            return _again(await self._read(receive), receive)
+            return again(await read(receive, self._max_body), receive)
         if int(announced) > self._max_body:
-            raise self._too_large()
+            raise _too_large(self._max_body)
         return receive
-
-    async def _read(self, receive: Receive) -> list[Message]:
-        messages, size, more = [], 0, True
-        while more:
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > self._max_body:
-                raise self._too_large()
-            messages.append(message)
-            more = message.get("more_body", False)
-        return messages
-
-    def _too_large(self) -> Refused:
-        return Refused(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {self._max_body} bytes."
-        )
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:
@@ -115,19 +99,37 @@ def _name(host: bytes) -> bytes:
     return host[: host.find(b"]") + 1] if host.startswith(b"[") else host.partition(b":")[0]
 
 
-def _again(messages: list[Message], receive: Receive) -> Receive:
+async def read(receive: Receive, limit: int) -> list[Message]:
+    """The messages of a body of at most `limit` bytes. Raises Refused for a larger one."""
+    messages, size, more = [], 0, True
+    while more:
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise _too_large(limit)
+        messages.append(message)
+        more = message.get("more_body", False)
+    return messages
+
+
+def again(messages: list[Message], receive: Receive) -> Receive:
     """Gives what was received once more, then what follows."""
     waiting = iter(messages)
 
-    async def again() -> Message:
+    async def give() -> Message:
         for message in waiting:
             return message
         return await receive()
 
-    return again
+    return give
 
 
-async def _refuse(refused: Refused, send: Send) -> None:
+def _too_large(limit: int) -> Refused:
+    return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {limit} bytes.")
+
+
+async def refuse(refused: Refused, send: Send) -> None:
+    """Answer it."""
     body = json.dumps({"error": refused.message}).encode()
     headers: Any = [
         (b"content-type", b"application/json"),

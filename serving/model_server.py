@@ -28,6 +28,8 @@ from mlserver.utils import install_uvloop_event_loop
 
 from serving.guard import CLOSED, LOOPBACK, Guard
 from serving.http_limits import LimitedProtocol
+from serving.v2_bodies import PlainBodies
+from serving.versions import VersionedModels
 
 _MAX_MESSAGE = 16 * 1024 * 1024  # where the settings give no bound
 
@@ -38,6 +40,11 @@ class ModelServer(MLServer):  # type: ignore[misc]
     def __init__(self, settings: Settings, token: str) -> None:
         self._token = token
         super().__init__(settings)
+
+    def _create_model_registry(self) -> VersionedModels:
+        models = VersionedModels()
+        models.__dict__.update(super()._create_model_registry().__dict__)  # MLServer's callbacks of loading
+        return models
 
     def _create_servers(self) -> None:
         settings = self._settings
@@ -89,7 +96,7 @@ class _Servicer(InferenceServicer):  # type: ignore[misc]
 def _guarded(config: uvicorn.Config, settings: Settings, token: str | None = None) -> uvicorn.Config:
     max_body = settings.grpc_max_message_length or _MAX_MESSAGE
     app: Any = config.app
-    config.app = Guard(app, {*LOOPBACK, settings.host}, max_body, token)
+    config.app = Guard(PlainBodies(app, max_body), {*LOOPBACK, settings.host}, max_body, token)
     config.http, config.ws = LimitedProtocol, "none"
     return config
 

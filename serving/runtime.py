@@ -51,7 +51,7 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
             self._bundle, declarations, self._facts = await asyncio.to_thread(_load, folder)
         except AccidentsError as error:
             raise MLServerError(str(error), _UNPROCESSABLE) from None
-        self._version = _version(self.settings)
+        self.served_version = _version(self.settings)
         self._reader = TensorReader(declarations)
         self._columns = Parameters(columns=list(self._bundle.model.columns))
         self._questions = Parameters(columns=self._bundle.questions.names)
@@ -81,7 +81,7 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
             )
         return InferenceResponse(
             model_name=self.name,
-            model_version=self._version,
+            model_version=self.served_version,
             parameters=Parameters(**self._facts),
             outputs=outputs,
         )
@@ -96,7 +96,7 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
         questions = Parameters(columns=json.dumps(names))
         return MetadataModelResponse(
             name=self.name,
-            versions=[self._version] if self._version else [],
+            versions=[self.served_version] if self.served_version else [],
             platform="accidents-bundle",
             inputs=[MetadataTensor(name=name, datatype="FP32", shape=[-1]) for name in self._reader.features],
             outputs=[

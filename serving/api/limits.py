@@ -7,7 +7,7 @@ import codecs
 import math
 import re
 import time
-import zlib
+from http import HTTPStatus
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -15,9 +15,10 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.requests import ClientDisconnect, Request
 
 from serving.api.errors import ApiError
+from serving.gzip_body import CODINGS, unpacked
+from serving.http_limits import Refused
 
 _JSON = b"application/json"
-_GZIP = (b"gzip", b"x-gzip")
 _CHARSET = re.compile(rb'charset="?([^\s";]+)')
 
 
@@ -74,7 +75,12 @@ async def read_json(request: Request, limit: int, timeout: float) -> bytes:
         ) from None
     except ClientDisconnect:
         raise ApiError("bad_request", "The connection ended before the body did.") from None
-    return (_unpacked(body, limit) if coding in _GZIP else body).removeprefix(codecs.BOM_UTF8)
+    try:
+        body = unpacked(body, limit) if coding in CODINGS else body
+    except Refused as refused:
+        code = "too_large" if refused.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else "bad_request"
+        raise ApiError(code, refused.message) from None
+    return body.removeprefix(codecs.BOM_UTF8)
 
 
 def _require_json(kind: bytes, coding: bytes) -> None:
@@ -83,23 +89,9 @@ def _require_json(kind: bytes, coding: bytes) -> None:
     charset = _CHARSET.search(kind)
     if charset and charset[1] not in (b"utf-8", b"utf8", b"us-ascii"):
         raise ApiError("content_type", "Send JSON in UTF-8.")
-    if coding not in (b"", b"identity", *_GZIP):
+    if coding not in (b"", b"identity", *CODINGS):
         headers = {"Accept-Encoding": "gzip, identity"}
         raise ApiError("content_type", "Send JSON as it is, or with Content-Encoding: gzip.", headers=headers)
-
-
-def _unpacked(body: bytes, limit: int) -> bytes:
-    """What was packed, of which no more is unpacked than may come."""
-    packed = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # gzip's own header and checksum
-    try:
-        content = packed.decompress(body, limit + 1)
-    except zlib.error:
-        content = b""
-    if len(content) > limit:
-        raise _too_large(limit)
-    if not packed.eof or packed.unused_data:
-        raise ApiError("bad_request", "The body is not whole gzip, as its Content-Encoding says.")
-    return content
 
 
 async def _read(request: Request, limit: int) -> bytes:

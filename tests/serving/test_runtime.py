@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import ANY
 
 import httpx
 import numpy as np
@@ -258,3 +260,50 @@ def test_metrics_are_counted(server: ModelServer, http: httpx.Client, version: V
     assert daemon is not None
     said = httpx.get(f"http://127.0.0.1:{daemon.metrics_port}/metrics", trust_env=False).text
     assert f'model_infer_request_success_total{{model="{NAME}"' in said
+
+
+def test_tritonclients_binary_tensors_are_read(http: httpx.Client, version: Version) -> None:
+    rows = version.rows.head(3)
+    values = {name: rows[name].to_numpy(np.float32) for name in version.bundle.features}
+    inputs = [
+        {"name": name, "datatype": "FP32", "shape": [3], "parameters": {"binary_data_size": one.nbytes}}
+        for name, one in values.items()
+    ]
+    parameters = {"binary_data_output": True, "missing": "nan"}
+    header = json.dumps({"inputs": inputs, "parameters": parameters}).encode()
+    content = header + b"".join(one.tobytes() for one in values.values())
+    headers = {
+        "Inference-Header-Content-Length": str(len(header)),
+        "Content-Type": "application/octet-stream",
+    }
+    answer = http.post(INFER, content=content, headers=headers)
+    assert answer.status_code == 200, answer.text
+    expected = version.bundle.predict(version.matrix[:3])
+    np.testing.assert_allclose(answer.json()["outputs"][0]["data"], expected, rtol=0, atol=1e-12)
+    packed = headers | {"Content-Encoding": "gzip"}
+    assert http.post(INFER, content=gzip.compress(content), headers=packed).json() == answer.json() | {
+        "id": ANY
+    }
+    wrong = http.post(INFER, content=content[:-1], headers=headers)
+    assert (wrong.status_code, "binary_data_size" in wrong.json()["error"]) == (400, True)
+
+
+def test_a_packed_body_is_unpacked_within_bounds(http: httpx.Client, version: Version) -> None:
+    body = json.dumps(request(version.rows[version.bundle.features].head(1))).encode()
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    assert http.post(INFER, content=gzip.compress(body), headers=headers).status_code == 200
+    bomb = gzip.compress(bytes(100_000_000))
+    assert http.post(INFER, content=bomb, headers=headers).status_code == 413
+    other = headers | {"Content-Encoding": "br"}
+    assert http.post(INFER, content=body, headers=other).status_code == 415
+
+
+def test_a_model_is_found_under_the_version_that_it_names(http: httpx.Client, version: Version) -> None:
+    body = request(version.rows[version.bundle.features].head(1))
+    model = f"/v2/models/{NAME}/versions"
+    assert http.post(f"{model}/7/infer", json=body).json()["model_version"] == "7"
+    assert http.get(f"{model}/7").json()["versions"] == ["7"]
+    assert http.get(f"{model}/7/ready").status_code == 200
+    for answer in (http.post(f"{model}/8/infer", json=body), http.get(f"{model}/8")):
+        assert answer.status_code == 404
+        assert answer.json()["error"] == f"Model {NAME} has no version '8': version 7 is served."

@@ -1,0 +1,24 @@
+"""Models by name and version, as V2 lets clients ask; MLServer itself knows of no version (runtime.py)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from mlserver import MLModel
+from mlserver.errors import MLServerError
+from mlserver.registry import MultiModelRegistry
+
+
+class VersionedModels(MultiModelRegistry):  # type: ignore[misc]
+    """Finds a model under the version that its answers name, and under none."""
+
+    async def get_model(self, name: str, version: str | None = None) -> MLModel:
+        """Raises MLServerError (404) for another version, naming the one there is."""
+        model = await super().get_model(name)
+        served = getattr(model, "served_version", None)
+        if version and version != served:
+            there = "it is served without a version" if served is None else f"version {served} is served"
+            raise MLServerError(
+                f"Model {name} has no version {version[:60]!r}: {there}.", HTTPStatus.NOT_FOUND
+            )
+        return model
