@@ -129,10 +129,15 @@ async def alert(request: Request) -> Response:
     return _json({"loop": outcome}, 202)
 
 
-@router.get("/health/live", tags=["operation"], summary="Does the process answer?")
-async def live(request: Request) -> answers.LiveAnswer:
+@router.get(
+    "/health/live",
+    tags=["operation"],
+    summary="Does the process answer?",
+    response_model=answers.LiveAnswer,
+)
+async def live(request: Request) -> Response:
     """200 as long as the process answers: restart it if not."""
-    return answers.LiveAnswer(status="live", api=_parts(request).identity)
+    return _json({"status": "live", "api": _parts(request).identity})
 
 
 @router.get(
