@@ -17,7 +17,7 @@ from rich.markup import escape
 
 # Nothing heavy up here: `--help` answers at once, and a command loads what it needs.
 from accidents.errors import AccidentsError, BusyError, SettingsError
-from commands.project import ROOT
+from commands.project import ROOT, put_off_garbage
 from commands.scratch import scratch
 from stacks.errors import StackError
 
@@ -373,6 +373,7 @@ def parse_years(text: str, option: str = "--years") -> list[int]:
 
 def cli(words: list[str]) -> int:
     """Run the command line; 0 if it went well, 1 after an error told plainly, 75 if another loop runs."""
+    put_off_garbage()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     app.callback(invoke_without_command=True, help=HELP)(main)
     app.command()(clean)

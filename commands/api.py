@@ -55,14 +55,13 @@ def stop_serving(stack: str) -> None:
     """Stop the API and every model server of the stack; what was deployed stays known."""
     console.print("API stopped." if API.stop() else "The API did not run.")
     on_stack(stack)
-    from zenml.client import Client
     from zenml.enums import ServiceState
 
-    from steps.deployment import active_deployer, services
+    from steps.deployment import find_deployer, services
 
-    if Client().active_stack.model_deployer is None:
+    deployer = find_deployer()
+    if deployer is None:
         return
-    deployer = active_deployer()
     # Also one that has ended: its supervisor may be about to bring it back.
     wanted = [one for one in services(deployer) if one.is_running or one.admin_state == ServiceState.ACTIVE]
     for service in wanted:

@@ -40,13 +40,10 @@ def follow(params: Params, stack: str) -> None:
 
 def served(name: str) -> list[Any]:
     """The services of a model on the active stack, newest first; none if it has no deployer."""
-    from zenml.client import Client
+    from steps.deployment import find_deployer, services
 
-    from steps.deployment import active_deployer, services
-
-    if Client().active_stack.model_deployer is None:
-        return []
-    return services(active_deployer(), name)
+    deployer = find_deployer()
+    return services(deployer, name) if deployer else []
 
 
 def _show(facts: dict[str, Any], seconds: float) -> None:

@@ -33,17 +33,15 @@ def show_status(stack: str) -> None:
 
 
 def _models(stack: str, reigning: dict[str, str]) -> Table:
-    from zenml.client import Client
-
-    from steps.deployment import active_deployer, services
+    from steps.deployment import find_deployer, services
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"Stack {stack}", title_justify="left")
     for head in ("model", "champion", "deployed", "state", "at"):
         table.add_column(head, no_wrap=head == "model", overflow="fold")
     deployed: dict[str, Any] = {}
-    if Client().active_stack.model_deployer is not None:
+    if deployer := find_deployer():
         # Newest first: the last one that is put in stays.
-        deployed = {one.config.model_name: one for one in reversed(services(active_deployer()))}
+        deployed = {one.config.model_name: one for one in reversed(services(deployer))}
     for name in sorted({*reigning, *deployed}):
         service = deployed.get(name)
         table.add_row(name, reigning.get(name, "none"), *_served(service, reigning.get(name)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import numpy as np
@@ -28,11 +28,22 @@ class DeploymentError(AccidentsError):
     """The stack cannot deploy, or the new version was refused; what served before still serves."""
 
 
+def find_deployer() -> BaseModelDeployer | None:
+    """The active stack's model deployer alone: to make its other components would import all they wrap."""
+    from zenml.client import Client
+    from zenml.enums import StackComponentType
+    from zenml.model_deployers import BaseModelDeployer
+    from zenml.stack import StackComponent
+
+    found = Client().active_stack_model.components.get(StackComponentType.MODEL_DEPLOYER)
+    return cast(BaseModelDeployer, StackComponent.from_model(found[0])) if found else None
+
+
 def active_deployer() -> BaseModelDeployer:
     """The active stack's model deployer. Raises DeploymentError if it has none."""
     from zenml.client import Client
 
-    deployer = Client().active_stack.model_deployer
+    deployer = find_deployer()
     if deployer is None:
         raise DeploymentError(
             f"Stack {Client().active_stack_model.name} has no model deployer. "

@@ -14,7 +14,11 @@ HEAVY = {"zenml", "mlflow", "evidently", "pandas", "numpy", "sklearn", "sqlalche
 
 def python(words: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True
+        [sys.executable, *words],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "200", **variables},
+        capture_output=True,
+        text=True,
     )
 
 
@@ -31,3 +35,12 @@ def test_a_store_that_cannot_be_read_is_told_plainly(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "is not ZenML's configuration any more" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_status_makes_no_component_but_the_deployer(tmp_path: Path) -> None:
+    """What the others wrap takes seconds to import."""
+    told = "print(code, 'mlflow' in sys.modules, gc.isenabled())"
+    code = f"import gc, sys, run; code = run.cli(['--status']); {told}"
+    done = python(["-c", code], ZENML_CONFIG_PATH=str(tmp_path))
+    assert "Stack local" in done.stdout
+    assert done.stdout.splitlines()[-1] == "0 False True", done.stderr
