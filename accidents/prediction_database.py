@@ -13,29 +13,26 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    Table,
-    create_engine,
-    event,
-    inspect,
-    select,
-    text,
-)
-from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy import Connection, Table, inspect, select, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from accidents.prediction_engines import (
+    connect_to,
+    file_of,
+    is_absent,
+    parsed,
+    postgres_engine,
+    sqlite_engine,
+    without_secrets,
+)
 from accidents.prediction_files import FilesBeside, identity_of
 from accidents.prediction_insert import as_driver_takes, insert_into
-from accidents.prediction_tables import PREDICTION_LOG, PredictionLogError, Schema
+from accidents.prediction_tables import PREDICTION_LOG, NoDatabaseError, PredictionLogError, Schema
 
-ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 0.9  # seconds to wait for another program's lock
 Result = TypeVar("Result")
 
 # What a database says, and what a person can do about it.
@@ -53,15 +50,6 @@ REMEDIES = {
     "connection": "Is the server running, and the address right?",
 }
 
-# A server that went away without a word is noticed in seconds, not in the two hours TCP takes by itself.
-POSTGRES = {
-    "connect_timeout": "2",  # seconds; the least that libpq takes
-    "tcp_user_timeout": "5000",  # milliseconds
-    "keepalives_idle": "5",  # seconds
-    "application_name": "accidents",
-    "options": f"-c lock_timeout={int(PATIENCE * 1000)} -c timezone=UTC",
-}
-
 
 class PredictionDatabase:
     """Transactions on the tables. Opens nothing until the first one. Safe to share among threads."""
@@ -69,24 +57,27 @@ class PredictionDatabase:
     def __init__(self, address: str, schema: Schema = PREDICTION_LOG) -> None:
         """`address` is sqlite:///FILE (relative: to the project's folder) or postgresql://USER:PASSWORD@HOST/DB."""
         self._schema = schema
-        url = _parsed(address)
-        self._file = _file_of(url) if url.get_backend_name() == "sqlite" else None
-        self.place = str(self._file) if self._file else _without_secrets(url)
+        url = parsed(address)
+        self._file = file_of(url) if url.get_backend_name() == "sqlite" else None
+        self.place = str(self._file) if self._file else without_secrets(url)
         self._password = str(url.password or "")
         self._beside: FilesBeside | None = None
         self._lock = threading.Lock()
+        # SQLite has one writer at a time. Threads of ours queue here: its own waiting is a guess at when to
+        # look again, and somebody who writes much would keep the others out.
+        self._writing: AbstractContextManager[Any] = threading.Lock() if self._file else nullcontext()
         if self._file:
-            connect = _connect_to(self._file)
-            self._engine, self._beside = _sqlite(self._file, connect), FilesBeside(self._file, connect)
+            connect = connect_to(self._file)
+            self._engine, self._beside = sqlite_engine(self._file, connect), FilesBeside(self._file, connect)
         else:
-            self._engine = _postgres(url)
+            self._engine = postgres_engine(url)
 
     def create(self) -> None:
         """Make folder, file and tables where they are missing; the database of PostgreSQL must exist.
 
         Raises
         ------
-        PredictionLogError : it cannot be made, or is there in another version.
+        PredictionLogError : it cannot be made, or is there in a version that cannot be brought up to date.
         """
         if self._file:
             self._create_file(self._file)
@@ -111,7 +102,8 @@ class PredictionDatabase:
             self._insert(table, rows)
 
     def check(self) -> None:
-        """Raise PredictionLogError unless the database answers, and is of our version."""
+        """Raise PredictionLogError unless the database answers, and is of our version; NoDatabaseError if
+        there is none."""
         self._run(self._check_version, write=False)
 
     @contextmanager
@@ -140,13 +132,15 @@ class PredictionDatabase:
         with self._explained():
             try:
                 return self._once(work, write)
-            except DBAPIError as error:
-                if not error.connection_invalidated:
+            except (DBAPIError, sqlite3.Error) as error:
+                if is_absent(self._file):
+                    raise self._none() from None
+                if not (isinstance(error, DBAPIError) and error.connection_invalidated):
                     raise
                 return self._once(work, write)
 
     def _once(self, work: Callable[[Connection], Result], write: bool) -> Result:
-        with self._begin(write) as connection:
+        with self._writing if write else nullcontext(), self._begin(write) as connection:
             opened = connection.info.get("file")
             result = work(connection)
         self._require_file(opened)
@@ -158,7 +152,7 @@ class PredictionDatabase:
         transaction of one row take thrice as much of the processor."""
         given = as_driver_takes(table, rows, self._engine.dialect)
         self._settle()
-        with self._engine.connect() as connection:
+        with self._writing, self._engine.connect() as connection:
             opened = connection.info.get("file")
             self._checked(connection, lambda _: None)
             driver: Any = connection.connection.driver_connection
@@ -169,9 +163,8 @@ class PredictionDatabase:
         self._settle()
 
     def _require_file(self, opened: tuple[int, int] | None) -> None:
-        if self._file and opened != identity_of(
-            self._file
-        ):  # deleted meanwhile: the commit went into a file without a name
+        # If it was deleted meanwhile, the commit went into a file without a name.
+        if self._file and opened != identity_of(self._file):
             raise PredictionLogError(
                 f"The {self._schema.what} {self.place} is gone. {REMEDIES['unable to open']}"
             )
@@ -195,17 +188,19 @@ class PredictionDatabase:
         schema = self._schema
         missing = {table.name for table in schema.tables.sorted_tables} - names
         if missing:
-            raise PredictionLogError(
+            raise NoDatabaseError(
                 f"{self.place} is not a {schema.what}: it has no table {', '.join(sorted(missing))}. "
                 f"Correct the address, or {schema.made_by}, which makes the tables."
             )
         found = connection.scalar(select(schema.versions.c.version))
         if found != schema.version:
+            older = found in schema.upgrades
             raise PredictionLogError(
                 f"The {schema.what} {self.place} is of version {found}, "
                 f"this program writes version {schema.version}. "
-                "Use the program that made it, or another file or database for this one."
-            )
+                + (f"To bring it up to date, {schema.made_by}." if older else
+                   "Use the program that made it, or another file or database for this one.")
+            )  # fmt: skip
 
     def _create_tables(self, connection: Connection) -> None:
         if connection.dialect.name == "postgresql":  # two that start at once: one after the other
@@ -222,7 +217,17 @@ class PredictionDatabase:
             connection.execute(schema.versions.insert().values(version=schema.version))
         elif schema.mended:
             schema.tables.create_all(connection, checkfirst=True)
+        self._upgrade(connection)
         self._check_version(connection)
+
+    def _upgrade(self, connection: Connection) -> None:
+        """Version after version, in the transaction: an upgrade is done whole or not at all."""
+        schema = self._schema
+        found = int(connection.scalar(select(schema.versions.c.version)) or 0)
+        while found in schema.upgrades:
+            schema.upgrades[found](connection)
+            found += 1
+            connection.execute(schema.versions.update().values(version=found))
 
     def _create_file(self, file: Path) -> None:
         try:
@@ -235,6 +240,13 @@ class PredictionDatabase:
             ) from None
         with self._explained(), self._engine.connect() as connection:
             connection.execution_options(sqlite_begin=None).exec_driver_sql("PRAGMA journal_mode=WAL")
+
+    def _none(self) -> NoDatabaseError:
+        schema = self._schema
+        return NoDatabaseError(
+            f"There is no {schema.what} at {self.place}. Put the file back, correct the address, or "
+            f"{schema.made_by}, which begins an empty one."
+        )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -250,81 +262,3 @@ class PredictionDatabase:
             said = said.replace(self._password, "***")
         remedy = next((cure for sign, cure in REMEDIES.items() if sign in said.lower()), "See its own log.")
         return f"The {self._schema.what} {self.place} cannot be used: {said.rstrip('.')}. {remedy}"
-
-
-def _parsed(address: str) -> URL:
-    wrong = (
-        "The address of the prediction log is not one of sqlite:///FILE and "
-        "postgresql://USER:PASSWORD@HOST:PORT/DATABASE. Correct `database_url`; "
-        "write @ : / ? # in a password as %40 %3A %2F %3F %23."
-    )  # and not what it is: an address that is written wrongly may show its password anywhere
-    try:
-        url = make_url(address.replace("postgres://", "postgresql://", 1))
-    except (SQLAlchemyError, ValueError):
-        raise PredictionLogError(wrong) from None
-    known = url.drivername in {"sqlite", "postgresql", "postgresql+psycopg"}
-    if not known or (url.get_backend_name() == "postgresql" and address.count("@") > 1):
-        raise PredictionLogError(wrong)
-    return url
-
-
-def _file_of(url: URL) -> Path:
-    if not url.database or url.database.startswith((":", "file:")) or url.query:
-        raise PredictionLogError(
-            f"The log needs a plain file, not {url}: it must outlive the process. "
-            "Write sqlite:///FILE, or sqlite:////FILE for a path from the root."
-        )
-    return ROOT / url.database
-
-
-def _without_secrets(url: URL) -> str:
-    port = f":{url.port}" if url.port else ""
-    return f"postgresql://{url.host or ''}{port}/{url.database or ''}"
-
-
-def _connect_to(file: Path) -> Callable[[], sqlite3.Connection]:
-    # mode=rw: a file that is gone is an error. Only `create` begins a new, empty log.
-    address = f"{file.as_uri()}?mode=rw"
-    return lambda: sqlite3.connect(address, uri=True, timeout=PATIENCE, check_same_thread=False)
-
-
-def _sqlite(file: Path, connect: Callable[[], sqlite3.Connection]) -> Engine:
-    engine = create_engine(f"sqlite:///{file}", creator=connect, hide_parameters=True, pool_timeout=PATIENCE)
-
-    @event.listens_for(engine, "connect")
-    def opened(connection: sqlite3.Connection, record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, see below
-        connection.execute("PRAGMA synchronous=FULL")
-        record.info["file"] = identity_of(file)
-
-    @event.listens_for(engine, "checkout")
-    def checked_out(connection: sqlite3.Connection, record: Any, proxy: Any) -> None:
-        if record.info["file"] != identity_of(file):
-            raise DisconnectionError  # the pool opens another
-
-    @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
-        # IMMEDIATE takes the one lock for writing at once, and waits for it; a later upgrade would not wait.
-        if kind := connection.get_execution_options().get("sqlite_begin"):
-            connection.exec_driver_sql(f"BEGIN {kind}")
-
-    return engine
-
-
-def _postgres(url: URL) -> Engine:
-    extra = {name: value for name, value in POSTGRES.items() if name not in url.query}
-    engine = create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        connect_args=extra,
-        hide_parameters=True,
-        pool_timeout=PATIENCE,
-    )
-
-    @event.listens_for(engine, "handle_error")
-    def failed(context: ExceptionContext) -> None:
-        # A server that shuts down says so before it hangs up: that too is a lost connection.
-        state = getattr(context.original_exception, "sqlstate", None) or ""
-        if state.startswith(("57P", "08")):
-            context.is_disconnect = True
-
-    return engine

@@ -20,11 +20,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select
 
 from accidents.prediction_database import PredictionDatabase
 from accidents.prediction_insert import insert_into
-from accidents.prediction_labels import Label, NewestLabels, add_labels
+from accidents.prediction_labels import Label, NewestLabels, add_labels, targets_of
 from accidents.prediction_retention import Ages, count_old, forget
 from accidents.prediction_tables import (
     PREDICTIONS,
@@ -39,7 +39,8 @@ __all__ = ["Label", "Prediction", "PredictionLog", "PredictionLogError", "Row", 
 Row = dict[str, Any]  # a row of the table `predictions`, its mappings as JSON text
 REQUEST_ID = re.compile(r"[0-9a-f]{32}")
 PAGE = 1000  # rows fetched, or labels looked up, at a time
-TEXTS = ("accident_id", "stage", "model_name", "model_version", "model_digest", "band", "key_name")
+LABELS_AT_ONCE = 250  # in one transaction: predictions are written in between
+TEXTS = ("accident_id", "stage", "model_name", "model_version", "model_digest", "band", "key_name", "session")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class Prediction:
     """One answered prediction.
 
     request_id: uuid4 as 32 hexadecimal digits; created: aware; probability: 0 to 1; accident: as given to
-    `build_one`; features: as `build_one` returns them, where NaN and None are not known; key_name: whose key.
+    `build_one`; features: as `build_one` returns them, where NaN and None are not known; key_name: whose key;
+    session: of the predictions that a caller made in one, the last counts, and the others are its drafts.
     """
 
     request_id: str
@@ -63,6 +65,7 @@ class Prediction:
     accident: Mapping[str, Any]
     features: Mapping[str, float | None]
     key_name: str | None = None
+    session: str | None = None
 
 
 class PredictionLog:
@@ -104,18 +107,20 @@ class PredictionLog:
             self._database.insert(PREDICTIONS, rows)
 
     def add_labels(self, labels: Sequence[Label]) -> list[str]:
-        """Commit labels, and say of each what it was.
+        """Commit labels, a few hundred at a time, and say of each what it was. Done again, it does no more.
 
         Returns
         -------
         for each label: "recorded" (the first), "unchanged" (nothing new, not stored again), "corrected"
-        (another was there; its row stays, the new one counts) or "unknown" (no such prediction; not stored).
+        (another was there; its row stays, the new one counts), "refused" (another caller said otherwise, or
+        it was changed too often) or "unknown" (no such prediction); the last two are not stored.
         """
-        parts = [labels[start : start + PAGE] for start in range(0, len(labels), PAGE)]
-        return self._database.run(
-            lambda connection: [status for part in parts for status in add_labels(connection, part)],
-            write=True,
-        )
+        parts = [labels[start : start + LABELS_AT_ONCE] for start in range(0, len(labels), LABELS_AT_ONCE)]
+        return [status for part in parts for status in self._add_part(part)]
+
+    def _add_part(self, labels: Sequence[Label]) -> list[str]:
+        targets = self._database.run(lambda connection: targets_of(connection, labels), write=False)
+        return self._database.run(lambda connection: add_labels(connection, labels, targets), write=True)
 
     def count_old(self, ages: Ages) -> int:
         """How many predictions are older than `ages` allows."""
@@ -129,14 +134,21 @@ class PredictionLog:
             yield removed
 
     def count(self) -> int:
-        """How many predictions there are."""
-        query = select(func.count()).select_from(PREDICTIONS)
-        return self._database.run(lambda connection: connection.execute(query).scalar_one(), write=False)
+        """How many predictions there are; drafts do not count."""
+        session = select(PREDICTIONS.c.key_name, PREDICTIONS.c.session).where(
+            PREDICTIONS.c.session.is_not(None)
+        )
+        every, drafted, sessions = (
+            select(func.count()).select_from(of).scalar_subquery()
+            for of in (PREDICTIONS, session.subquery(), session.distinct().subquery())
+        )
+        query = select(every - drafted + sessions)
+        return int(self._database.run(lambda connection: connection.execute(query).scalar_one(), write=False))
 
     def read(
         self, since: datetime | None = None, until: datetime | None = None, last: int | None = None
     ) -> Iterator[Mapping[str, Any]]:
-        """Predictions in the order of time, streamed from one snapshot.
+        """Predictions in the order of time, streamed from one snapshot, without drafts.
 
         Parameters
         ----------
@@ -145,7 +157,8 @@ class PredictionLog:
 
         Yields
         ------
-        the fields of `Prediction`, and `severe` (None: no label yet) and `labelled` (when the label came).
+        the fields of `Prediction`, and of its label `severe`, `labelled` (when it came), `labelled_by` and
+        `label_trusted`; all None: no label yet.
         """
         for name, moment in (("since", since), ("until", until)):
             if moment is not None:
@@ -210,6 +223,7 @@ def to_row(prediction: Prediction) -> Row:
         "accident": _json("accident", prediction.accident),
         "features": _json("features", prediction.features),
         "key_name": prediction.key_name,
+        "session": prediction.session,
     }
 
 
@@ -230,7 +244,7 @@ def _json(name: str, value: Mapping[str, Any]) -> str:
 
 def _query(since: datetime | None, until: datetime | None, last: int | None) -> Select[Any]:
     time = (PREDICTIONS.c.created, PREDICTIONS.c.request_id)
-    chosen = select(PREDICTIONS)
+    chosen = select(PREDICTIONS).where(_is_no_draft())
     if since is not None:
         chosen = chosen.where(PREDICTIONS.c.created >= since)
     if until is not None:
@@ -239,3 +253,14 @@ def _query(since: datetime | None, until: datetime | None, last: int | None) -> 
         return chosen.order_by(*time)
     newest = chosen.order_by(*(column.desc() for column in time)).limit(max(last, 0)).subquery()
     return select(newest).order_by(newest.c.created, newest.c.request_id)
+
+
+def _is_no_draft() -> ColumnElement[bool]:
+    """Whether nothing came after it in the same session of the same caller."""
+    this, later = PREDICTIONS.c, PREDICTIONS.alias("later")
+    after = or_(
+        later.c.created > this.created,
+        and_(later.c.created == this.created, later.c.request_id > this.request_id),
+    )
+    same = and_(later.c.session == this.session, later.c.key_name.is_not_distinct_from(this.key_name))
+    return or_(this.session.is_(None), ~exists().where(same, after))

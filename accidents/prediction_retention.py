@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select
 
 from accidents.prediction_tables import LABELS, PREDICTIONS
 
@@ -38,15 +38,14 @@ def forget(connection: Connection, ages: Ages, now: datetime) -> int:
     connection.execute(delete(LABELS).where(LABELS.c.request_id.in_(requests)))
     connection.execute(delete(PREDICTIONS).where(PREDICTIONS.c.request_id.in_(requests)))
     accidents = {row.accident_id for row in rows if row.accident_id is not None}
-    left = exists().where(PREDICTIONS.c.accident_id == LABELS.c.accident_id)
+    left = exists().where(_of_accident())
     connection.execute(delete(LABELS).where(LABELS.c.accident_id.in_(accidents), ~left))
     return len(rows)
 
 
 def _old(ages: Ages, now: datetime) -> Select[Any] | None:
     of_request = LABELS.c.request_id == PREDICTIONS.c.request_id
-    of_accident = and_(LABELS.c.request_id.is_(None), LABELS.c.accident_id == PREDICTIONS.c.accident_id)
-    labelled = exists().where(or_(of_request, of_accident))
+    labelled = exists().where(or_(of_request, and_(LABELS.c.request_id.is_(None), _of_accident())))
     too_old = []
     if ages.unlabelled is not None:
         too_old.append(and_(PREDICTIONS.c.created < now - ages.unlabelled, ~labelled))
@@ -55,3 +54,9 @@ def _old(ages: Ages, now: datetime) -> Select[Any] | None:
     if not too_old:
         return None
     return select(PREDICTIONS.c.request_id, PREDICTIONS.c.accident_id).where(or_(*too_old))
+
+
+def _of_accident() -> ColumnElement[bool]:
+    """Whether a label speaks of a prediction's accident: an id is its caller's own."""
+    same_caller = LABELS.c.caller.is_not_distinct_from(PREDICTIONS.c.key_name)
+    return and_(LABELS.c.accident_id == PREDICTIONS.c.accident_id, same_caller)

@@ -135,6 +135,12 @@ class Accident(Strict):
     vehicles: list[Vehicle] | None = Field(None, max_length=100)
     collision: Annotated[int | None, Coded("collision", "accidents")] = None
     users: list[User] | None = Field(None, max_length=500)
+    session: str | None = Field(
+        None,
+        max_length=64,
+        pattern=_TEXT,
+        description="Your word for a form that is being filled in: of its predictions only the last counts.",
+    )
 
 
 class Batch(Strict):

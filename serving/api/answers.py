@@ -95,8 +95,9 @@ class BatchAnswer(Answer):
 class LabelAnswer(Answer):
     """What became of one outcome."""
 
-    status: Literal["recorded", "unchanged", "corrected", "unknown"] = Field(
-        description="unknown: there is no such prediction; nothing was stored."
+    status: Literal["recorded", "unchanged", "corrected", "refused", "unknown"] = Field(
+        description="refused: another caller said otherwise, or it was changed too often; a key with "
+        "the scope `correct` may. unknown: there is no such prediction. Of both nothing is stored."
     )
 
 

@@ -13,7 +13,7 @@ from serving.api.accident import Accident, Place, department_of
 from serving.api.errors import ApiError
 
 DepartmentAt = Callable[[float, float], str | None]
-_ABOUT = {"accident_id", "time", "place", "pedestrian", "vehicles", "users"}  # not columns of a table
+_ABOUT = {"accident_id", "session", "time", "place", "pedestrian", "vehicles", "users"}  # no table's columns
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from accidents.prediction_database import ROOT
+from accidents.prediction_engines import ROOT
 from accidents.prediction_log import PredictionLog
 from serving.api.settings import Settings
 

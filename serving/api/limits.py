@@ -23,16 +23,23 @@ _CHARSET = re.compile(rb'charset="?([^\s";]+)')
 
 
 class Rates:
-    """Accidents per minute of each caller, and wrong keys per minute of each address; kept in memory."""
+    """Accidents and labels per minute of each caller, wrong keys per minute of each address; in memory."""
 
-    def __init__(self, accidents_per_minute: int, wrong_keys_per_minute: int) -> None:
+    def __init__(
+        self, accidents_per_minute: int, wrong_keys_per_minute: int, labels_per_minute: int = 12_000
+    ) -> None:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._accidents = RateLimitItemPerMinute(accidents_per_minute, namespace="accidents")
+        self._labels = RateLimitItemPerMinute(labels_per_minute, namespace="labels")
         self._wrong_keys = RateLimitItemPerMinute(wrong_keys_per_minute, namespace="wrong keys")
 
     def charge(self, caller: str, accidents: int = 1) -> None:
         """Count accidents of a caller. Raises ApiError (429) if they are too many; those are not counted."""
         self._hit(self._accidents, caller, accidents, "Too many accidents in a minute. Wait, then go on.")
+
+    def charge_labels(self, caller: str, labels: int) -> None:
+        """Count labels of a caller: each may be a row of the log. Raises ApiError (429) as `charge` does."""
+        self._hit(self._labels, caller, labels, "Too many outcomes in a minute. Wait, then go on.")
 
     def wrong_key(self, address: str) -> None:
         """Count a wrong key of an address. Raises ApiError (429) if they are too many."""

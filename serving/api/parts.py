@@ -10,8 +10,10 @@ from fastapi import Request
 
 from accidents.prediction_log import PredictionLog
 from serving.api.batching import Batcher
+from serving.api.counting import Counting
 from serving.api.hooks import Hook
 from serving.api.identity import identity_of
+from serving.api.labelling import Labeller
 from serving.api.limits import Rates
 from serving.api.log_writer import LogWriter
 from serving.api.metrics import LOG_ROWS, LOG_SECONDS
@@ -28,6 +30,8 @@ class Parts:
     settings: Settings
     rates: Rates
     predictor: Predictor
+    labeller: Labeller
+    counting: Counting
     readiness: Readiness
     hook: Hook
     identity: str
@@ -45,11 +49,15 @@ async def running(settings: Settings, rates: Rates) -> AsyncIterator[Parts]:
     log = PredictionLog(settings.database_url)
     writer = LogWriter(log, on_commit=_count_commit)
     batcher = Batcher(server, settings.rows_per_call, settings.waiting, settings.model_timeout)
-    predictor = Predictor(server, batcher, writer, log, settings.reasons_count)
+    counting = Counting()
+    predictor = Predictor(server, batcher, writer, counting, settings.reasons_count)
     await writer.start()
     try:
         hook = Hook(settings.hook_command, settings.hook_pause, settings.hook_log)
-        yield Parts(settings, rates, predictor, Readiness(server, log), hook, identity_of(settings))
+        readiness, labeller = Readiness(server, log), Labeller(log)
+        yield Parts(
+            settings, rates, predictor, labeller, counting, readiness, hook, identity_of(settings)
+        )  # fmt: skip
     finally:
         server.stop()
         await writer.stop()

@@ -16,15 +16,16 @@ from pydantic import ValidationError
 from accidents.bands import band_of
 from accidents.errors import AccidentsError
 from accidents.place import department_at
-from accidents.prediction_log import Label, Prediction, PredictionLog, PredictionLogError
+from accidents.prediction_log import Prediction, PredictionLogError
 from accidents.questions import asking, best
 from accidents.reasons import top_reasons
-from serving.api.accident import Accident, Outcome
+from serving.api.accident import Accident
 from serving.api.batching import Batcher, Score
+from serving.api.counting import Counting
 from serving.api.description import Described, describe
 from serving.api.errors import ApiError
 from serving.api.log_writer import LogUnavailable, LogWriter
-from serving.api.metrics import DEPARTMENTS, LABELS, LOG_ERRORS, PREDICTIONS, PROBABILITIES
+from serving.api.metrics import LOG_ERRORS
 from serving.api.mistakes import Mistakes
 from serving.api.model_server import ModelFacts, ModelServer
 from serving.api.turns import Turns
@@ -47,9 +48,14 @@ class Predictor:
     """Predicts, and has it in the log before it answers."""
 
     def __init__(
-        self, server: ModelServer, batcher: Batcher, writer: LogWriter, log: PredictionLog, reasons_count: int
+        self,
+        server: ModelServer,
+        batcher: Batcher,
+        writer: LogWriter,
+        counting: Counting,
+        reasons_count: int,
     ) -> None:
-        self._server, self._batcher, self._writer, self._log = server, batcher, writer, log
+        self._server, self._batcher, self._writer, self._counting = server, batcher, writer, counting
         self._reasons_count = reasons_count
 
     async def predict(self, accident: Accident, asked: Asked) -> dict[str, Any]:
@@ -58,7 +64,7 @@ class Predictor:
         described = describe(accident, facts.stage, department_at)
         prediction, answer = await self._scored(accident, described, facts.stage, asked, asked.request_id)
         await self._write([prediction])
-        _count([prediction])
+        self._counting.add([prediction])
         return answer
 
     async def predict_batch(self, given: Sequence[Any], asked: Asked) -> list[dict[str, Any]]:
@@ -82,22 +88,8 @@ class Predictor:
                     predictions.append(outcome[0])
                     answers.append(outcome[1])
         await self._write(predictions)
-        _count(predictions)
+        self._counting.add(predictions)
         return answers
-
-    async def label(self, outcomes: Sequence[Outcome], caller: str | None) -> list[str]:
-        """What became of each outcome. Raises ApiError."""
-        labels = [
-            Label(severe=one.severe, request_id=one.request_id, accident_id=one.accident_id, key_name=caller)
-            for one in outcomes
-        ]
-        try:
-            statuses = await asyncio.to_thread(self._log.add_labels, labels)
-        except PredictionLogError as error:
-            raise _log_unavailable(error) from None
-        for status in statuses:
-            LABELS.labels(status).inc()
-        return statuses
 
     async def _one_of(
         self, checked: tuple[Accident, Described] | ApiError, stage: str, asked: Asked
@@ -117,7 +109,7 @@ class Predictor:
     ) -> tuple[Prediction, dict[str, Any]]:
         row = list(described.features.values())
         score = await self._batcher.score(row, stage, asked.reasons, patient)
-        prediction = _prediction(request_id, accident.accident_id, described, score, asked.caller)
+        prediction = _prediction(request_id, accident, described, score, asked.caller)
         reasons = self._reasons(described, score, asked.language) if asked.reasons else []
         ask = _ask(score, asked.language) if asked.reasons else None
         return prediction, _answer(prediction, score.facts, reasons, ask, described.notes)
@@ -147,12 +139,12 @@ def _checked(given: Any, stage: str, mistakes: Mistakes) -> tuple[Accident, Desc
 
 
 def _prediction(
-    request_id: str, accident_id: str | None, described: Described, score: Score, caller: str | None
+    request_id: str, given: Accident, described: Described, score: Score, caller: str | None
 ) -> Prediction:
     facts, probability = score.facts, score.probability
     return Prediction(
         request_id=request_id,
-        accident_id=accident_id,
+        accident_id=given.accident_id,
         created=datetime.now(UTC),
         stage=facts.stage,
         model_name=facts.name,
@@ -164,6 +156,7 @@ def _prediction(
         accident=described.accident,
         features={name: None if math.isnan(v) else v for name, v in described.features.items()},
         key_name=caller,
+        session=given.session,
     )
 
 
@@ -200,14 +193,6 @@ def _answer(
 def model_of(facts: ModelFacts) -> dict[str, Any]:
     """Which model it is (ModelAnswer)."""
     return {"name": facts.name, "version": facts.version, "stage": facts.stage, "synthetic": facts.synthetic}
-
-
-def _count(predictions: Sequence[Prediction]) -> None:
-    for one in predictions:
-        alert = "yes" if one.alert else "no"
-        PREDICTIONS.labels(one.model_name, one.model_version, one.stage, one.band, alert).inc()
-        PROBABILITIES.observe(one.probability)
-        DEPARTMENTS.labels(one.accident.get("department", "unknown")).inc()
 
 
 def _log_unavailable(error: AccidentsError) -> ApiError:

@@ -99,13 +99,15 @@ async def predict_batch(request: Request) -> Response:
 async def labels(request: Request) -> Response:
     """Outcomes, often months later, by the `request_id` of a prediction or by your `accident_id`.
 
-    Sending an outcome again changes nothing (`unchanged`); a different one counts instead (`corrected`).
+    An `accident_id` is your own one; if you never predicted under it, that of the caller who did so first.
+    Sending an outcome again changes nothing (`unchanged`); a different one counts instead (`corrected`), if
+    the one before was yours or your key may correct others' (else `refused`).
     """
     parts = _parts(request)
     body = await _body(request)
     outcomes = parsed(Outcomes, body).labels
-    parts.charge(request, len(outcomes) - _counted(body))
-    statuses = await parts.predictor.label(outcomes, request.state.caller)
+    parts.rates.charge_labels(request.state.charged, len(outcomes))
+    statuses = await parts.labeller.label(outcomes, request.state.caller, request.state.corrects)
     return _json({"results": [{"status": status} for status in statuses]})
 
 
@@ -169,6 +171,7 @@ async def code_words(language: Language = "en") -> Response:
 )
 async def metrics(request: Request) -> Response:
     """Requests, predictions by band and version, probabilities, model server and log: all `accidents_*`."""
+    _parts(request).counting.settle()
     await _parts(request).readiness.answer()  # `accidents_ready` is as of now, not of when somebody asked
     return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     hook_log: Path = Path(".serving/loop.log")
 
     accidents_per_minute: Rate = 120_000
+    labels_per_minute: int = Field(default=12_000, ge=1_000, le=10_000_000)  # a whole batch, at least
     wrong_keys_per_minute: Rate = 20
     body_limit: int = Field(default=1_000_000, ge=1_000)
     header_limit: int = Field(default=32_000, ge=1_000)

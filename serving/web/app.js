@@ -7,6 +7,7 @@ import { Session, showAnswer, showModel, showState } from "./result.js";
 import { LANGUAGES, TEXTS, applyTexts, fill } from "./texts.js";
 
 const PAUSE = 400; // ms without a change before the API is asked: each answer is a record in its log
+const LEFT = 600_000; // ms without asking after which what is filled in is another accident
 const LONGEST_WAIT = 15_000; // ms
 const WATCH = 3000; // ms between looks at a service that is not ready, or has no words
 const LANGUAGE = "accidents-language";
@@ -145,6 +146,7 @@ class App {
   }
 
   #startAnew() {
+    this.inHand = null;
     this.form.clear();
     this.map.mark(null, null);
     this.map.show("mainland");
@@ -168,6 +170,7 @@ class App {
 
   async #predict(accident) {
     const asking = (this.asking = new AbortController());
+    accident.session = this.#accidentInHand();
     const told = { asked: new Date(), incident: this.form.incident, time: this.form.timeText, place: this.form.placeText };
     try {
       const outcome = await client.predict(accident, this.language, asking.signal);
@@ -198,6 +201,16 @@ class App {
     } else {
       showState("error", fill(texts.failed, outcome));
     }
+  }
+
+  /** The word for the accident that is being filled in: of its answers only the last counts. */
+  #accidentInHand() {
+    const now = Date.now();
+    if (!this.inHand || now - this.askedAt > LEFT) {
+      this.inHand = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    }
+    this.askedAt = now;
+    return this.inHand;
   }
 
   /** Milliseconds before trying again: what the API asks for, and longer each time it did not help. */

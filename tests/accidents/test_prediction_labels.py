@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from accidents.prediction_labels import MAX_CHANGES
 from accidents.prediction_log import Label, PredictionLog, PredictionLogError
 from tests.predictions import connected, prediction
 
@@ -75,14 +76,71 @@ def test_the_history_of_labels_is_kept(address: str, log: PredictionLog) -> None
     one = prediction(accident_id="A")
     log.write([one])
     log.add_labels([Label(value, accident_id="A", key_name="statistics") for value in (True, True, False)])
-    log.add_labels([Label(True, request_id=one.request_id)])
+    log.add_labels([Label(True, request_id=one.request_id, key_name="ministry", trusted=True)])
     with connected(address) as connection:
         rows = connection.execute(text("SELECT severe, accident_id, key_name FROM labels ORDER BY id"))
         assert [tuple(row) for row in rows] == [
             (1, "A", "statistics"),
             (0, "A", "statistics"),
-            (1, "A", None),
+            (1, "A", "ministry"),
         ]
+
+
+def test_an_accident_id_is_its_callers_own(log: PredictionLog) -> None:
+    log.write(
+        [prediction(0, accident_id="A", key_name="lyon"), prediction(1, accident_id="A", key_name="lille")]
+    )
+    assert log.add_labels([Label(True, accident_id="A", key_name="lille")]) == ["recorded"]
+    assert severe(log) == [None, True]
+    assert log.add_labels([Label(False, accident_id="A", key_name="lyon")]) == ["recorded"]
+    assert severe(log) == [False, True]
+
+
+def test_who_has_no_accident_of_that_id_means_that_of_its_first_caller(log: PredictionLog) -> None:
+    log.write(
+        [prediction(1, accident_id="A", key_name="lille"), prediction(0, accident_id="A", key_name="lyon")]
+    )
+    assert log.add_labels([Label(True, accident_id="A", key_name="hospital")]) == ["recorded"]
+    assert severe(log) == [True, None]
+
+
+def test_an_outcome_is_changed_by_who_gave_it_or_by_who_may_correct(log: PredictionLog) -> None:
+    one, two = (
+        prediction(0, accident_id="A", key_name="lyon"),
+        prediction(1, accident_id="A", key_name="lyon"),
+    )
+    log.write([one, two])
+    whole = {"accident_id": "A"}
+    steps = [
+        ("lyon", {"request_id": one.request_id}, False, "recorded", [False, None]),
+        ("lille", {"request_id": one.request_id}, True, "refused", [False, None]),
+        ("lille", {"request_id": one.request_id}, False, "unchanged", [False, None]),
+        ("lille", whole, False, "refused", [False, None]),  # it would become the giver of lyon's, too
+        ("lille", {"request_id": two.request_id}, True, "recorded", [False, True]),
+        ("lyon", {"request_id": two.request_id}, False, "refused", [False, True]),
+        ("lyon", {"request_id": one.request_id}, True, "corrected", [True, True]),
+    ]
+    for giver, what, value, status, then in steps:
+        assert log.add_labels([Label(value, key_name=giver, **what)]) == [status], (giver, what)
+        assert severe(log) == then
+    assert log.add_labels([Label(False, key_name="ministry", trusted=True, **whole)]) == ["corrected"]
+    assert log.add_labels([Label(True, key_name="lyon", **whole)]) == ["refused"]
+    assert [(row["severe"], row["labelled_by"], row["label_trusted"]) for row in log.read()] == [
+        (False, "ministry", True)
+    ] * 2
+
+
+def test_what_a_label_reads_and_what_one_outcome_leaves_behind_is_bounded(
+    address: str, log: PredictionLog
+) -> None:
+    log.write([prediction(accident_id="A")])
+    flips = [Label(k % 2 == 0, accident_id="A") for k in range(MAX_CHANGES + 21)]
+    statuses = [status for flip in flips for status in log.add_labels([flip])]
+    assert statuses == ["recorded", *["corrected"] * MAX_CHANGES, *["refused", "unchanged"] * 10]
+    assert log.add_labels([Label(False, accident_id="A", key_name="ministry", trusted=True)]) == ["corrected"]
+    with connected(address) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM labels")) == MAX_CHANGES + 2
+        assert connection.execute(text("SELECT key_name FROM labels WHERE newest")).all() == [("ministry",)]
 
 
 def test_a_label_names_one_thing() -> None:

@@ -28,6 +28,7 @@ def test_a_prediction_comes_back_as_it_was(log: PredictionLog) -> None:
         alert=True,
         accident={"light": 5, "vehicles": [{"category": 7}], "note": "zoë \0 <script>"},
         key_name=None,
+        session="a form",
     )
     log.write([written])
     (row,) = log.read()
@@ -121,3 +122,18 @@ def test_a_reader_sees_one_state_and_holds_no_writer_up(log: PredictionLog) -> N
     log.write([prediction(9999)])
     assert len(list(reading)) == 1499
     assert log.count() == 1501
+
+
+def test_of_a_session_only_the_last_prediction_counts(log: PredictionLog) -> None:
+    log.write([
+        prediction(0, session="s"), prediction(1, session="s", accident_id="2"), prediction(1, session="t"),
+        prediction(2, session="s", accident_id="26", key_name="another"), prediction(2.5),
+        prediction(3, session="s", accident_id="26"),
+    ])  # fmt: skip
+    counted = [(row["session"], row["accident_id"], row["key_name"]) for row in log.read()]
+    assert counted == [
+        ("t", None, "control-room"), ("s", "26", "another"), (None, None, "control-room"),
+        ("s", "26", "control-room"),
+    ]  # fmt: skip
+    assert log.count() == 4
+    assert [row["session"] for row in log.read(last=2)] == [None, "s"]

@@ -286,6 +286,18 @@ def test_labels_find_their_predictions(client: TestClient) -> None:
     assert label({"accident_id": "L-1", "severe": False}) == ["corrected"]
 
 
+def test_of_a_form_that_is_filled_in_only_the_last_prediction_counts(
+    client: TestClient, folder: Path
+) -> None:
+    log = PredictionLog(f"sqlite:///{folder / 'predictions.db'}")
+    before = log.count()
+    drafts = [predict(client, session="form 1", speed_limit=speed)["request_id"] for speed in (50, 80, 110)]
+    assert log.count() == before + 1
+    counted = [row["request_id"] for row in log.read() if row["session"] == "form 1"]
+    log.close()
+    assert counted == drafts[-1:]
+
+
 @pytest.mark.parametrize(
     "label",
     [{}, {"severe": True}, {"request_id": "x", "severe": True}, {"accident_id": "a", "severe": 1},

@@ -101,6 +101,37 @@ def test_a_key_opens_what_its_scopes_say_and_the_answer_names_the_one_that_is_mi
             assert client.get(path, headers=made["label"]).status_code == 200
 
 
+def test_no_key_steers_what_another_caller_predicted_or_said(model: StandIn, tmp_path: Path) -> None:
+    keys = Keys(tmp_path / "keys.json")
+    lyon, lille = ({"X-API-Key": keys.new(name, ["predict", "label"])} for name in ("lyon", "lille"))
+    ministry = {"X-API-Key": keys.new("ministry", ["label", "correct"])}
+    with api(tmp_path, model.address) as client:
+
+        def label(headers: dict[str, str], severe: bool, **what: str) -> str:
+            answer = client.post("/labels", json={"labels": [what | {"severe": severe}]}, headers=headers)
+            status: str = answer.json()["results"][0]["status"]
+            return status
+
+        mine = ACCIDENT | {"accident_id": "2026-1"}
+        request_id = client.post("/predict", json=mine, headers=lyon).json()["request_id"]
+        assert client.post("/predict", json=mine, headers=lille).status_code == 200
+        assert label(lyon, True, accident_id="2026-1") == "recorded"
+        assert label(lille, False, accident_id="2026-1") == "recorded", "its own accident of that id"
+        assert label(lille, False, request_id=request_id) == "refused"
+        assert label(lyon, True, accident_id="2026-1") == "unchanged"
+        assert label(ministry, False, request_id=request_id) == "corrected"
+        assert label(lyon, True, request_id=request_id) == "refused"
+
+
+def test_outcomes_have_a_rate_of_their_own(model: StandIn, tmp_path: Path, key: str) -> None:
+    mine = {"X-API-Key": Keys(tmp_path / "keys.json").new("statistics", ["label"])}
+    labels = {"labels": [{"accident_id": f"A{k}", "severe": True} for k in range(600)]}
+    with api(tmp_path, model.address, labels_per_minute=1_000) as client:
+        assert client.post("/labels", json=labels, headers=mine).status_code == 200
+        error_of(client.post("/labels", json=labels, headers=mine), 429, "too_many_requests")
+        assert client.post("/predict", json=ACCIDENT, headers={"X-API-Key": key}).status_code == 200
+
+
 def test_the_page_gives_no_other_files(model: StandIn, tmp_path: Path) -> None:
     with api(tmp_path, model.address) as client:
         for path in ("/static/../place.py", "/static/%2e%2e/place.py", "/static//etc/passwd", "/static/"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from accidents.prediction_log import PredictionLog
 from serving.api.keys import Keys
 from stacks.components.mlserver_server import ModelServer
 from tests.conftest import ROOT
@@ -246,6 +247,22 @@ def test_many_quick_changes_are_one_prediction(page: Page, url: str) -> None:
     time.sleep(1)
     sent = "performance.getEntriesByType('resource').filter((each) => each.name.includes('/predict')).length"
     assert page.run(sent) == 2
+
+
+def test_of_an_accident_that_is_filled_in_the_last_answer_counts(page: Page, url: str, folder: Path) -> None:
+    log = PredictionLog(f"sqlite:///{folder / 'api' / 'predictions.db'}")
+    before = log.count()
+    page.open(url)
+    page.click("path[data-code='21']")
+    page.until(state("ready"))
+    for answers, kind in enumerate(("car", "lorry"), start=2):
+        page.run(f"document.querySelector('[data-kind={kind}] button:last-child').click()")
+        page.until(f"document.querySelectorAll('#rows tr').length === {answers}")
+    page.click("#new")
+    page.click("path[data-code='59']")
+    page.until("document.querySelectorAll('#rows tr').length === 4")
+    assert log.count() == before + 2
+    log.close()
 
 
 def test_the_language_can_be_switched(page: Page, url: str) -> None:

@@ -1,0 +1,40 @@
+"""Which predictions are counted for Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY
+
+from serving.api import counting as module
+from serving.api.counting import Counting
+from tests.predictions import prediction
+
+
+def counted(version: str) -> float:
+    labels = {"model": "accident-severity-dispatch", "version": version, "stage": "dispatch",
+              "band": "moderate", "alert": "no"}  # fmt: skip
+    return REGISTRY.get_sample_value("accidents_predictions_total", labels) or 0.0
+
+
+def test_drafts_are_not_counted_and_the_last_of_a_session_is_once_it_has_settled(monkeypatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    counting = Counting(quiet=60)
+    counting.add([prediction(k, model_version="7", session="a form") for k in range(5)])
+    counting.add([prediction(model_version="8", session="a form", key_name="another")])
+    counting.add([prediction(model_version="7")])
+    assert (counted("7"), counted("8")) == (1, 0), "what is no form counts at once"
+    now = 130.0
+    counting.add([prediction(model_version="9", session="a form")])  # the version was switched meanwhile
+    now = 165.0
+    counting.settle()
+    assert (counted("7"), counted("8"), counted("9")) == (1, 1, 0)
+    now = 195.0
+    counting.settle()
+    assert (counted("7"), counted("8"), counted("9")) == (1, 1, 1)
+
+
+def test_of_too_many_open_forms_the_oldest_counts(monkeypatch) -> None:
+    monkeypatch.setattr(module, "_OPEN", 2)
+    counting = Counting()
+    counting.add([prediction(model_version=f"1{k}", session=f"s{k}") for k in range(3)])
+    assert [counted(f"1{k}") for k in range(3)] == [1, 0, 0]
