@@ -16,6 +16,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 _TINY = 1e-12
+_WIDEST = 25.0  # log-odds that no score goes beyond
+# From one year to the next the slopes (a, b) move by a tenth or so, the level (c) by a half.
+_PULL = 1 / np.square(np.array([0.1, 0.1, 0.5]))
 
 
 @dataclass(frozen=True)
@@ -31,16 +34,29 @@ class BetaCalibration:
     c: float = 0.0
 
     @classmethod
-    def fit(cls, probability: Array, label: Array, weight: Array | None = None) -> BetaCalibration:
-        """Fit on float arrays [n]; every row weighs 1 by default. With one class only it is the identity."""
+    def fit(
+        cls,
+        probability: Array,
+        label: Array,
+        weight: Array | None = None,
+        prior: BetaCalibration | None = None,
+    ) -> BetaCalibration:
+        """Fit on float arrays [n]; every row weighs 1 by default. With one class only it is the identity.
+
+        `prior` is what is believed before any label: few rows then move the level, and the slopes hardly.
+        """
         if len(label) == 0 or label.min() == label.max():
             return cls()
         p = np.clip(probability.astype(np.float64), _TINY, 1 - _TINY)
         columns = [np.log(p), -np.log1p(-p)]
         kept = [0, 1]
+        believed = np.array([prior.a, prior.b, prior.c] if prior else [0.0, 0.0, 0.0])
         while True:
             terms = np.column_stack([*(columns[k] for k in kept), np.ones_like(p)])
-            weights = _logistic(terms, label, np.ones_like(p) if weight is None else weight)
+            pull = _PULL[[*kept, 2]] if prior else np.full(len(kept) + 1, 1e-9)
+            weights = _logistic(
+                terms, label, np.ones_like(p) if weight is None else weight, believed[[*kept, 2]], pull
+            )
             negative = [k for k, w in zip(kept, weights, strict=False) if w < 0]
             if not negative:
                 break
@@ -52,6 +68,13 @@ class BetaCalibration:
         """Calibrated probabilities, float64 [n]."""
         p = np.clip(np.asarray(probability, dtype=np.float64), _TINY, 1 - _TINY)
         return 1 / (1 + np.exp(-(self.a * np.log(p) - self.b * np.log1p(-p) + self.c)))
+
+    def undo(self, calibrated: Array) -> Array:
+        """What `apply` was given, float64 [n]; NaN stays NaN. Meaningless for a calibration without slope."""
+        logits = np.linspace(-_WIDEST, _WIDEST, 20_001)
+        at = self.apply(1 / (1 + np.exp(-logits)))
+        undone: Array = 1 / (1 + np.exp(-np.interp(calibrated, at, logits)))
+        return undone
 
     def apply_one(self, probability: float) -> float:
         """The same for a single probability, in pure Python."""
@@ -68,13 +91,16 @@ class BetaCalibration:
         return cls(float(values["a"]), float(values["b"]), float(values["c"]))
 
 
-def _logistic(x: Array, y: Array, weight: Array, steps: int = 50) -> Array:
-    """Maximum-likelihood weights of a logistic regression by Newton's method, float64 [columns of x]."""
-    weights = np.zeros(x.shape[1])
+def _logistic(x: Array, y: Array, weight: Array, believed: Array, pull: Array, steps: int = 50) -> Array:
+    """Most likely weights of a logistic regression by Newton's method, float64 [columns of x].
+
+    `believed` is where the weights are pulled to; `pull` is how strongly, one over the variance believed.
+    """
+    weights = believed.copy()
     for _ in range(steps):
         p = 1 / (1 + np.exp(-np.clip(x @ weights, -35, 35)))
-        hessian = (x * (weight * p * (1 - p))[:, None]).T @ x + 1e-9 * np.eye(x.shape[1])
-        step = np.linalg.solve(hessian, x.T @ (weight * (y - p)))
+        hessian = (x * (weight * p * (1 - p))[:, None]).T @ x + np.diag(pull)
+        step = np.linalg.solve(hessian, x.T @ (weight * (y - p)) - pull * (weights - believed))
         weights = weights + step
         if np.abs(step).max() < 1e-10:
             break

@@ -113,6 +113,14 @@ class Model:
         """Calibrated P(severe) of the trees' raw scores, float64 [n]."""
         return self.calibration.apply(1 / (1 + np.exp(-scores / self.bags)))
 
+    def uncalibrated(self, matrix: Floats) -> Doubles:
+        """What the calibration takes: the mean score of the bags as a probability, float64 [n]."""
+        return 1 / (1 + np.exp(-self.booster.score(self.inputs(matrix)) / self.bags))
+
+    def calibrated_by(self, calibration: BetaCalibration) -> Model:
+        """The same trees and places with another calibration."""
+        return Model(self.stage, self.features, self.encoder, self.booster, calibration, self.bags)
+
     def contributions(self, matrix: Floats) -> Doubles:
         """SHAP values in log-odds before calibration, float64 [n, len(columns) + 1]; last: expected score."""
         contributions: Doubles = self.explainer.contributions(self.inputs(matrix)) / self.bags

@@ -1,4 +1,4 @@
-"""The loop: look, decide, and on `retrain` train, promote, deploy, watch, and take back what goes wrong.
+"""The loop: look, decide, make a version if need be, promote, deploy, watch, and take back what goes wrong.
 
 Each stage is written into the history as it begins and ends. A run that finds a loop left in the middle, by
 a crash or a power cut, goes on from there; the old champion serves until a new one has proved itself.
@@ -27,6 +27,7 @@ from commands.api import API
 from commands.deploy import deploy, served
 from commands.project import ROOT, api_settings, console, on_stack
 from commands.push import push
+from commands.recalibrate import recalibrate
 from commands.train import train
 from stacks.errors import StackError
 
@@ -50,9 +51,10 @@ class Loop:
             self._resume()
             self._heal()
             report = self._look(config, given, reason)
-            if report.decision.action == "retrain" and act:
-                self._retrain()
-            elif report.decision.action == "retrain":
+            wanted = report.decision.action in ("retrain", "recalibrate")
+            if wanted and act:
+                self._make()
+            elif wanted:
                 self._say("train", "skipped")
                 console.print("Only decided, as asked: nothing was trained.")
             self._trim()
@@ -76,7 +78,7 @@ class Loop:
         years = self._years(report)
         self._say("monitor", "ok", report.measurements.champion.version, action=report.decision.action,
                   reasons=report.decision.reasons, years=years, source=self.params.data.source,
-                  reason=reason)  # fmt: skip
+                  given=given, reason=reason)  # fmt: skip
         return report
 
     def _resume(self) -> None:
@@ -104,7 +106,7 @@ class Loop:
             self._say("promote", "ok", str(now.number), before=_before(events), reason="as it turned out")
             self._deploy(str(now.number), _before(events))
         elif last.stage in ("monitor", "train") and not _made(events):
-            self._retrain()
+            self._make()
         elif last.stage == "train":
             self._promoted(_made(events), _before(events))
         elif last.stage == "promote" or (last.stage, last.outcome) == ("deploy", "started"):
@@ -133,13 +135,35 @@ class Loop:
         except (AccidentsError, StackError) as error:
             console.print(f"[red]It could not be deployed again:[/] {escape(_words(error))}")
 
-    def _retrain(self) -> None:
-        """Train on newer years too; the train pipeline holds it against the champion and promotes or not."""
+    def _make(self) -> None:
+        """Make the version that was decided on: trained, or recalibrated."""
         with opened_history() as history:
             decided = [one for one in history.events(self.name) if one.loop_id == self.loop_id]
         look = next(one.detail for one in decided if one.stage == "monitor")
-        years, source = look["years"], look["source"]
-        before = self.registry.champion(self.name)
+        started = next((_before(decided) for one in decided if one.stage == "train"), None)
+        now = self.registry.champion(self.name)
+        before = started or (str(now.number) if now else None)
+        if look["action"] == "recalibrate":
+            self._recalibrate(before, look["source"], look.get("given"))
+        else:
+            self._retrain(before, look["source"], look["years"])
+
+    def _recalibrate(self, before: str | None, source: str, given: str | None) -> None:
+        """Fit the champion's calibration again on the labels of the window."""
+        self._say("train", "started", before=before, how="recalibrate")
+        data = self.params.data.model_copy(update={"source": source})
+        params = self.params.model_copy(update={"data": data})
+        try:
+            made = recalibrate(params, self.stack, given, {"loop": self.loop_id})
+        except Exception as error:
+            self._say("train", "failed", error=_words(error))
+            raise AccidentsError(
+                f"The recalibration failed: {_words(error)}. The champion stays; the next run tries again."
+            ) from error
+        self._after_making(made, before)
+
+    def _retrain(self, before: str | None, source: str, years: list[int]) -> None:
+        """Train on newer years too; the train pipeline holds it against the champion and promotes or not."""
         known = set(self.params.data.years)
         if not set(years) - known:
             self._say("train", "refused", reason="nothing newer to learn from")
@@ -148,9 +172,7 @@ class Loop:
                 f"later than {max(known)}. Give one: --pipeline monitor --input YEAR --source FOLDER."
             )
             return
-        started = next((_before(decided) for one in decided if one.stage == "train"), None)
-        number = started or (str(before.number) if before else None)
-        self._say("train", "started", before=number, years=years)
+        self._say("train", "started", before=before, years=years)
         data = self.params.data.model_copy(
             update={"source": source, "years": tuple(sorted(known | set(years)))}
         )  # fmt: skip
@@ -162,10 +184,13 @@ class Loop:
             raise AccidentsError(
                 f"The retraining failed: {_words(error)}. The champion stays; the next run tries again."
             ) from error
+        self._after_making(made, before)
+
+    def _after_making(self, made: Mapping[str, Any], before: str | None) -> None:
         kept = {key: made[key] for key in ("model_version", "champion_version")}
         decision = {key: made["decision"][key] for key in ("promote", "rule", "reason")}
-        self._say("train", "ok", made["model_version"], before=number, **kept, decision=decision)
-        self._promoted({**kept, "decision": decision}, number)
+        self._say("train", "ok", made["model_version"], before=before, **kept, decision=decision)
+        self._promoted({**kept, "decision": decision}, before)
 
     def _promoted(self, made: Mapping[str, Any], before: str | None) -> None:
         """Go on if the candidate has become champion; after a crash it may be champion already."""

@@ -25,7 +25,7 @@ from commands.signals import heed_signals
 
 REPORTS = ROOT / "reports" / "monitor"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_COLOURS = {"keep": "green", "alert": "yellow", "retrain": "red"}
+_COLOURS = {"keep": "green", "alert": "yellow", "recalibrate": "magenta", "retrain": "red"}
 _TICK = 1.0  # seconds between looks at the clock
 
 

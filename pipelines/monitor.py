@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from zenml import pipeline
 from zenml.enums import ExecutionMode, StackComponentType
 
@@ -31,14 +33,18 @@ def monitor(params: Params, given: str | None, loop_id: str) -> None:
     """
     policy, stage = params.monitor, params.stage
     bundle, version_facts = load_version(stage, None)
-    if given is None:
-        window = read_log_window(bundle, policy.window)
-    else:
-        intake = load_input(given, params.data)
-        window = take_file_window(build_input_features(intake, stage), intake, bundle)
+    window = window_of(params, given, bundle)
     reports = drift = None
     if has(StackComponentType.DATA_VALIDATOR):
         reports, drift = check_window(window, bundle, stage, policy)
     performance = measure_window(window, bundle, policy, params.evaluation, params.seed)
     report = decide_action(window, bundle, version_facts, performance, policy, loop_id, drift)
     report_window.with_options(experiment_tracker=tracker())(report, reports)
+
+
+def window_of(params: Params, given: str | None, bundle: Any) -> Any:
+    """The accidents that are looked at: of the prediction log, or of what was given."""
+    if given is None:
+        return read_log_window(bundle, params.monitor.window)
+    intake = load_input(given, params.data)
+    return take_file_window(build_input_features(intake, params.stage), intake, bundle)

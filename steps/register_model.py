@@ -41,16 +41,16 @@ def register_model(
     tracked = None
     if Client().active_stack.experiment_tracker is not None:
         tracked = log_candidate(loaded, [one.path for one in folders], test_rows, judged, params, facts)
-    registered = _register(name, tracked, facts)
+    registered = mirror(name, tracked, facts)
     if registered:
         facts[registry.REGISTRY_VERSION] = registered
-    made = _version(name)
+    made = new_version(name)
     figures = {metric: estimate.value for metric, estimate in judged.model.metrics.items()}
     log_metadata(metadata={**facts, "metrics": figures}, model_version_id=made.id)
     return str(made.number)
 
 
-def _version(name: str) -> Any:
+def new_version(name: str) -> Any:
     """A new ZenML model version with this run's bundle and reports linked to it."""
     client = Client()
     try:
@@ -67,7 +67,7 @@ def _version(name: str) -> Any:
     return made
 
 
-def _register(name: str, tracked: tuple[str, str] | None, facts: dict[str, str]) -> str | None:
+def mirror(name: str, tracked: tuple[str, str] | None, facts: dict[str, str]) -> str | None:
     """Register what was tracked in the stack's registry; its version there, or None with no registry."""
     stack_registry = registry.active_registry()
     if stack_registry is None or tracked is None:

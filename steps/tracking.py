@@ -52,7 +52,24 @@ def log_candidate(
     mlflow.log_metrics(_metrics(results))
     for folder in reports:
         mlflow.log_artifacts(str(folder), "reports")
-    example = test_rows[bundle.features].head(3).astype(float)
+    return _log_model(bundle, test_rows)
+
+
+def log_recalibrated(bundle: Bundle, facts: Mapping[str, str]) -> tuple[str, str]:
+    """Log a recalibrated version to the active run; return (run id, address of the model)."""
+    import mlflow
+
+    made = bundle.facts["recalibrated"]
+    mlflow.set_tags({**facts, "kind": "recalibrate"})
+    mlflow.log_metrics({"labels": made["labels"], "threshold": bundle.threshold})
+    mlflow.log_params(bundle.model.calibration.to_dict())
+    return _log_model(bundle, pd.read_parquet(bundle.folder / "reference.parquet"))
+
+
+def _log_model(bundle: Bundle, rows: pd.DataFrame) -> tuple[str, str]:
+    import mlflow
+
+    example = rows[bundle.features].head(3).astype(float)
     model = mlflow.pyfunc.log_model(
         name="model",
         python_model=str(ROOT / "serving" / "mlflow_model.py"),

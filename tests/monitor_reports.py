@@ -71,6 +71,14 @@ def performance(lost: bool = False) -> PerformanceMeasures:
     )  # fmt: skip
 
 
+def shifted(gap: float, accidents: int = 2_000, ranking_lost: bool = False) -> PerformanceMeasures:
+    """A calibration gap, with the interval that so many accidents give."""
+    lost, half = performance(ranking_lost), 1.96 * 0.45 / accidents**0.5
+    figure = Figure(metric="calibration_gap", value=gap, low=gap - half, high=gap + half, expected=0.0,
+                    loss=abs(gap), counts=abs(gap) >= 0.03)  # fmt: skip
+    return lost.model_copy(update={"accidents": accidents, "figures": (*lost.figures, figure)})
+
+
 def measurements(**changes: Any) -> Measurements:
     """A healthy window of 1,000 logged accidents, with these changes; `window`, `champion` by field."""
     window = {

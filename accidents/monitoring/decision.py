@@ -1,12 +1,15 @@
-"""From measurements and history to a decision: `keep`, `alert` or `retrain`. A pure function.
+"""From measurements and history to a decision: `keep`, `alert`, `recalibrate` or `retrain`. A pure function.
 
 - A window too small, or older than what the champion has learnt, decides nothing and clears nothing.
 - Drift alone alerts. Drift together with a performance loss retrains: two signs that do not depend on each
   other. A performance loss without drift must be found in `confirm` windows in a row. A whole new year of
   labels retrains.
+- Where severity alone has shifted (a calibration gap beyond chance, and the ranking is not lost), three
+  numbers mend it: recalibrate.
 - Hysteresis: what was found stays active until `clear_after` windows in a row are quiet. Looks less than
   `apart_hours` apart are at the same accidents, so they count as one window.
-- After a retraining, none for `cooldown_days`. Broken fields are to be mended, not learnt: no retraining.
+- After a retraining or a recalibration, none for its `cooldown_days`. Broken fields are to be mended, not
+  learnt: neither of the two.
 """
 
 from __future__ import annotations
@@ -72,7 +75,8 @@ def _firing(now: Measurements, policy: MonitorSettings) -> tuple[Kind, ...]:
         "missing": drift is not None and bool(drift.missing),
         "features": drift is not None and len(drift.drifted) >= policy.drift.features,
         "predictions": drift is not None and drift.predictions_drifted,
-        "performance": performance is not None and bool(performance.losses),
+        "performance": performance is not None
+        and (bool(performance.losses) or _only_calibration(now, policy)),
         "new_year": bool(now.new_years),
     }
     return tuple(kind for kind in KINDS if found[kind])
@@ -121,15 +125,34 @@ def _action(
 ) -> tuple[Action, list[str]]:
     if not active:
         return "keep", ["Nothing has changed that matters."]
-    wanted = _why_retrain(now, firing, mine, policy, moment)
+    action: Action = "recalibrate" if _only_calibration(now, policy) and not now.new_years else "retrain"
+    if action == "recalibrate":
+        wanted = "The ranking holds and the probabilities do not: fit the calibration again."
+    else:
+        wanted = _why_retrain(now, firing, mine, policy, moment)
     if not wanted:
         return "alert", []
     broken = now.drift.broken if now.drift else ()
     if broken:
         return "alert", [f"{wanted} But {_names(broken)} must be mended first: a broken field is not learnt."]
-    if waiting := _cooling(history, policy, moment):
+    if waiting := _cooling(action, history, policy, moment):
         return "alert", [f"{wanted} But {waiting}"]
-    return "retrain", [wanted]
+    return action, [wanted]
+
+
+def _only_calibration(now: Measurements, policy: MonitorSettings) -> bool:
+    """Whether the probabilities are off by more than chance, and nothing else is lost."""
+    performance, limits = now.performance, policy.recalibrate
+    gap = performance.calibration_gap if performance else None
+    if performance is None or limits is None or gap is None or gap.value is None:
+        return False
+    beyond_chance = gap.low is not None and gap.high is not None and not gap.low <= 0 <= gap.high
+    return (
+        performance.accidents >= limits.min_labels
+        and abs(gap.value) >= limits.gap
+        and beyond_chance
+        and not performance.ranking_lost
+    )
 
 
 def _why_retrain(
@@ -153,18 +176,18 @@ def _why_retrain(
     return ""
 
 
-def _cooling(history: Sequence[Past], policy: MonitorSettings, moment: datetime) -> str:
-    """Whether a retraining was decided lately; one in the future (a clock moved back) counts as just now."""
-    done = (past for past in reversed(history) if past.decision.action == "retrain" and past.completed)
+def _cooling(action: Action, history: Sequence[Past], policy: MonitorSettings, moment: datetime) -> str:
+    """Whether the same was decided lately; what is in the future (a clock moved back) counts as just now."""
+    done = (past for past in reversed(history) if past.decision.action == action and past.completed)
     last = next((past.created for past in done), None)
     if last is None:
         return ""
-    until = min(last, moment) + timedelta(days=policy.cooldown_days)
+    days = policy.recalibrate.cooldown_days if action == "recalibrate" and policy.recalibrate else None
+    until = min(last, moment) + timedelta(days=policy.cooldown_days if days is None else days)
     if moment >= until:
         return ""
-    return (
-        f"the last retraining was decided on {last:%Y-%m-%d}: none before {until:%Y-%m-%d} (cooldown_days)."
-    )
+    noun = {"retrain": "retraining", "recalibrate": "recalibration"}[action]
+    return f"the last {noun} was decided on {last:%Y-%m-%d}: none before {until:%Y-%m-%d} (cooldown_days)."
 
 
 def _found(now: Measurements, firing: Sequence[Kind]) -> list[str]:
@@ -196,10 +219,24 @@ def _drift_words(drift: DriftMeasures, firing: Sequence[Kind]) -> list[str]:
 
 
 def _loss_words(performance: PerformanceMeasures) -> str:
+    if not performance.losses:
+        return _gap_words(performance)
     parts = [
         f"{figure.metric} {figure.value:.3f}, expected {figure.expected:.3f}" for figure in performance.losses
     ]
     return f"Performance is lost on {performance.accidents:,} labelled accidents: {'; '.join(parts)}."
+
+
+def _gap_words(performance: PerformanceMeasures) -> str:
+    gap = performance.calibration_gap
+    return (
+        ""
+        if gap is None
+        else (
+            f"Of {performance.accidents:,} labelled accidents more or fewer were severe than predicted: "
+            f"calibration gap {gap.value:+.3f}."
+        )
+    )
 
 
 def _still(held: Sequence[Kind]) -> list[str]:

@@ -82,7 +82,7 @@ class Event:
     def ends_loop(self) -> bool:
         """Whether nothing follows it."""
         if self.stage == "monitor":
-            return self.outcome != "ok" or self.detail.get("action") != "retrain"
+            return self.outcome != "ok" or self.detail.get("action") not in ("retrain", "recalibrate")
         return self.outcome in _ENDS.get(self.stage, ())
 
 

@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from accidents.bundle import Bundle
 
-SCHEMA = 1
-Action = Literal["keep", "alert", "retrain"]
+SCHEMA = 2
+Action = Literal["keep", "alert", "recalibrate", "retrain"]
 Kind = Literal["missing", "features", "predictions", "performance", "new_year"]
 KINDS: tuple[Kind, ...] = ("missing", "features", "predictions", "performance", "new_year")
-ACTIONS: tuple[Action, ...] = ("keep", "alert", "retrain")
+ACTIONS: tuple[Action, ...] = ("keep", "alert", "recalibrate", "retrain")
+CALIBRATION = ("calibration_gap", "brier", "ece")  # metrics that a recalibration can mend
 
 
 class _Value(BaseModel):
@@ -128,6 +129,16 @@ class PerformanceMeasures(_Value):
     def losses(self) -> tuple[Figure, ...]:
         """The metrics whose loss counts."""
         return tuple(figure for figure in self.figures if figure.counts)
+
+    @property
+    def ranking_lost(self) -> bool:
+        """Whether a loss is of what only other trees can mend."""
+        return any(figure.metric not in CALIBRATION for figure in self.losses)
+
+    @property
+    def calibration_gap(self) -> Figure | None:
+        """Observed share of severe accidents less the mean prediction."""
+        return next((figure for figure in self.figures if figure.metric == "calibration_gap"), None)
 
 
 class Measurements(_Value):

@@ -62,6 +62,16 @@ class PerformancePolicy(_Strict):
 METRICS = tuple(name for name in PerformancePolicy.model_fields if name != "significance")
 
 
+class RecalibrationPolicy(_Strict):
+    """When the probabilities alone are mended: the calibration gap is `gap` or more, and more than chance
+    gives in one window of twenty, on `min_labels` labelled accidents or more, and the ranking is not lost.
+    """
+
+    gap: float = Field(default=0.015, gt=0, lt=1)
+    min_labels: int = Field(default=1_000, ge=200)
+    cooldown_days: float = Field(default=7, ge=0)
+
+
 class ProbationPolicy(_Strict):
     """When a version that the loop has deployed is taken back.
 
@@ -85,6 +95,7 @@ class MonitorSettings(_Strict):
     min_labels: int = Field(default=500, ge=50)
     drift: DriftPolicy = DriftPolicy()
     performance: PerformancePolicy = PerformancePolicy()
+    recalibrate: RecalibrationPolicy | None = RecalibrationPolicy()
     confirm: int = Field(default=2, ge=1)
     clear_after: int = Field(default=2, ge=1)
     apart_hours: float = Field(default=20, ge=0)

@@ -14,10 +14,10 @@ from matplotlib.ticker import MaxNLocator
 
 from accidents.monitoring.measurements import FeatureDrift, MonitorReport
 from accidents.monitoring.measurements import Figure as Measured
-from accidents.reports.figures import BLUE, FAINT, INK, ORANGE, PALE, READABLE, RED, WIDTH, png
+from accidents.reports.figures import BLUE, FAINT, GREEN, INK, ORANGE, PALE, READABLE, RED, WIDTH, png
 
-COLOURS: Mapping[str, str] = {"keep": BLUE, "alert": ORANGE, "retrain": RED}
-MARKERS: Mapping[str, str] = {"keep": "o", "alert": "^", "retrain": "s"}
+COLOURS: Mapping[str, str] = {"keep": BLUE, "alert": ORANGE, "recalibrate": GREEN, "retrain": RED}
+MARKERS: Mapping[str, str] = {"keep": "o", "alert": "^", "recalibrate": "D", "retrain": "s"}
 _SHOWN = 16  # features in the picture
 _RUNS, _LABELS = 40, 8  # runs in the picture, and dates under them
 _P_VALUE_METHODS = ("ks", "chi2_two_sample")

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from accidents.errors import SettingsError
 from accidents.monitoring.decision import decide
-from accidents.monitoring.measurements import KINDS, Decision, Measurements
+from accidents.monitoring.measurements import KINDS, Decision, Measurements, PerformanceMeasures
 from accidents.monitoring.policy import DriftPolicy, MonitorSettings
 from accidents.settings import Params, load_params, parse
-from tests.monitor_reports import NOW, POLICY, drift, measurements, past, performance, walk
+from tests.monitor_reports import NOW, POLICY, drift, measurements, past, performance, shifted, walk
 
 HEALTHY = measurements()
 DRIFTED = measurements(drift=drift(["light"]))
@@ -76,6 +76,43 @@ def test_a_new_year_of_labels_retrains() -> None:
     decision = alone(measurements(new_years=(2027,)))
     assert decision.action == "retrain"
     assert "Labels of 2027 have come in" in decision.reasons[-1]
+
+
+@pytest.mark.parametrize("gap", [0.025, -0.025, 0.08])
+def test_where_only_the_probabilities_are_off_they_are_mended(gap: float) -> None:
+    decision = alone(measurements(performance=shifted(gap)))
+    assert (decision.action, decision.firing) == ("recalibrate", ("performance",))
+    assert f"{gap:+.3f}" in decision.reasons[0] or f"{gap:.3f}" in decision.reasons[0]
+    assert alone(measurements(performance=shifted(gap), drift=drift(["light"]))).action == "recalibrate"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [shifted(0.012), shifted(0.025, accidents=900), shifted(0.018, accidents=1_000)],
+    ids=["small", "too few labels", "within chance"],
+)
+def test_what_may_be_chance_is_not_mended(found: PerformanceMeasures) -> None:
+    assert alone(measurements(performance=found)).action == "keep"
+
+
+def test_a_lost_ranking_is_no_matter_of_calibration() -> None:
+    lost = measurements(performance=shifted(0.05, ranking_lost=True))
+    assert alone(lost).action == "alert"
+    assert alone(lost.model_copy(update={"drift": drift(["light"])})).action == "retrain"
+    never = POLICY.model_copy(update={"recalibrate": None})
+    assert decide(measurements(performance=shifted(0.05)), [], never, NOW).action == "alert"
+
+
+def test_a_new_year_of_labels_retrains_though_a_recalibration_would_do() -> None:
+    assert alone(measurements(performance=shifted(0.05), new_years=(2027,))).action == "retrain"
+
+
+def test_a_recalibration_waits_for_a_broken_field_and_for_the_one_before() -> None:
+    found = shifted(0.05)
+    decision = alone(measurements(performance=found, drift=drift(broken=["light"])))
+    assert (decision.action, "must be mended first" in decision.reasons[-1]) == ("alert", True)
+    steady = [one.action for one in walk(*[measurements(performance=found)] * 9, every=1)]
+    assert steady == ["recalibrate", *["alert"] * 6, "recalibrate", "alert"]
 
 
 def test_an_alert_ends_after_enough_quiet_windows() -> None:

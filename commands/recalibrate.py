@@ -1,0 +1,34 @@
+"""What a decision to recalibrate leads to: a new version with the champion's trees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from accidents.settings import Params
+from accidents.versioning import git_commit
+from commands.project import ROOT, on_stack
+
+
+def recalibrate(
+    params: Params, stack: str, given: str | None, provenance: Mapping[str, str]
+) -> dict[str, Any]:
+    """Run the pipeline; return decision, model_version and champion_version, as `commands.train.train` does.
+
+    `given` is what `--input` says; None for the prediction log.
+    """
+    from pipelines.config import load_config
+
+    on_stack(stack)
+    from pipelines.recalibrate import recalibrate as pipeline
+
+    options = load_config("recalibrate", stack, ROOT / "configs").options()
+    run: Any = pipeline.with_options(**options)(
+        params=params, given=given, provenance={"git_commit": git_commit(ROOT), **provenance}
+    )
+    outputs = {
+        "decision": ("recalibrate_model", "decision"),
+        "model_version": ("register_recalibrated", "model_version"),
+        "champion_version": ("promote_model", "champion_version"),
+    }
+    return {name: run.steps[step].outputs[output][0].load() for name, (step, output) in outputs.items()}

@@ -1,0 +1,29 @@
+"""The champion with its calibration fitted again on the labels of a window."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from zenml import step
+
+from accidents.bundle import load_bundle
+from accidents.errors import DataError
+from accidents.monitoring.window import Window, unlearnt
+from accidents.recalibration import recalibrate, write_recalibrated
+from accidents.settings import Params
+from steps.folder import Folder
+
+
+@step
+def recalibrate_model(
+    champion: Folder, version_facts: dict[str, Any], window: Folder, params: Params
+) -> tuple[Annotated[Folder, "bundle"], Annotated[dict[str, Any], "decision"]]:
+    """A bundle, and whether it may replace the champion."""
+    loaded = load_bundle(champion.path)
+    labelled = unlearnt(Window.load(window.path), loaded)
+    if labelled["severe"].nunique() < 2:
+        raise DataError("The window has no labels of both outcomes that the champion has not learnt from.")
+    made = recalibrate(loaded, labelled, version_facts["version"], params)
+    folder = Path(tempfile.mkdtemp(prefix="bundle-")) / "bundle"
+    write_recalibrated(folder, loaded, made)
+    return Folder(folder), {**made.decision.to_dict(), **made.gates.to_dict()}
