@@ -16,9 +16,9 @@ from rich.table import Table
 
 from accidents.prediction_log import PredictionLog, PredictionLogError
 from accidents.prediction_retention import Ages
+from accidents.prediction_tables import NoDatabaseError
 from accidents.settings import KeepSettings, Params
 from commands.project import ROOT, api_settings, console, on_stack
-from commands.status import no_file
 
 LOGS = (".serving", ".watch")
 MEGABYTE = 1_000_000
@@ -111,11 +111,11 @@ def _shorten(file: Path, most: int | None) -> Path:
 def _predictions(keep: KeepSettings) -> Iterator[Old]:
     ages = Ages(_days(keep.prediction_days), _days(keep.labelled_days))
     url = api_settings().database_url
-    if no_file(url):
-        return
     log = PredictionLog(url)
     try:
         count = log.count_old(ages)
+    except NoDatabaseError:
+        return
     except PredictionLogError as error:
         console.print(f"[yellow]The prediction log is left alone:[/] {error}", highlight=False)
         return

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from rich.markup import escape
 
 from accidents.errors import AccidentsError, BusyError
-from accidents.monitoring.database import VARIABLE, opened_history
+from accidents.monitoring.database import VARIABLE, opened_history, opened_log
 from accidents.monitoring.history import Event, new_loop
 from accidents.monitoring.measurements import MonitorReport
 from accidents.monitoring.years import years_to_learn
@@ -47,6 +47,9 @@ class Loop:
 
     def run(self, config: Path | None, given: str | None, act: bool, reason: str) -> MonitorReport:
         """Finish what was left in the middle, heal the endpoint, look and decide, and act on it."""
+        if given is None:  # else the first that is written would make a database where there is none
+            with opened_log() as log:
+                log.check()
         try:
             self._resume()
             self._heal()

@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from accidents.errors import AccidentsError, SettingsError
 from accidents.files import move_whole
-from accidents.monitoring.database import opened_history
+from accidents.monitoring.database import opened_history, opened_log
 from accidents.monitoring.measurements import MonitorReport
 from accidents.settings import Params
 from commands.project import ROOT, console
@@ -108,7 +108,9 @@ def parse_every(text: str) -> timedelta:
 def _due_in(params: Params, stack: str, period: timedelta) -> timedelta:
     from commands.loop import Loop
 
-    Loop(params, stack)  # says now, not in a day, that there is no champion or no stack
+    Loop(params, stack)  # says now, not in a day, that there is no champion, no stack or no log
+    with opened_log() as log:
+        log.check()
     with opened_history() as history:
         last = [report.created for report in history.reports(params.stage, 1)]
     if not last:

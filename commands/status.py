@@ -17,6 +17,7 @@ from rich.table import Table
 from accidents.features.declared import STAGES
 from accidents.monitoring.history import History
 from accidents.prediction_log import PredictionLog, PredictionLogError
+from accidents.prediction_tables import NoDatabaseError
 from commands.api import API, stranger_at, url_of
 from commands.project import ROOT, api_settings, console, on_stack, open_own
 
@@ -82,14 +83,14 @@ def _api() -> str:
 
 def _predictions() -> str:
     url = api_settings().database_url
-    if no_file(url):
-        return "none yet"
     try:
         log = PredictionLog(url)
         try:
             return f"{log.count():,} in the log"
         finally:
             log.close()
+    except NoDatabaseError as error:
+        return f"none: {error}"
     except PredictionLogError as error:
         return f"cannot be counted: {error}"
 
@@ -97,8 +98,8 @@ def _predictions() -> str:
 def _monitor() -> str:
     """What was decided last, and why."""
     try:
-        history = _history()
-        found = [] if history is None else [one for stage in STAGES for one in history.reports(stage, 1)]
+        history = History(api_settings().database_url)
+        found = [one for stage in STAGES for one in history.reports(stage, 1)]
     except PredictionLogError as error:
         return f"cannot be read: {error}"
     if not found:
@@ -110,8 +111,8 @@ def _monitor() -> str:
 def _loop(names: Iterable[str]) -> str:
     """The last stage of the last loop that did more than look."""
     try:
-        history = _history()
-        events = [] if history is None else [one for name in names for one in history.events(name)]
+        history = History(api_settings().database_url)
+        events = [one for name in names for one in history.events(name)]
     except PredictionLogError as error:
         return f"cannot be read: {error}"
     acted = [one for one in events if one.stage != "monitor"]
@@ -120,21 +121,6 @@ def _loop(names: Iterable[str]) -> str:
     last = max(acted, key=lambda one: one.created)
     version = f" of version {last.version}" if last.version else ""
     return f"{last.stage}{version}: {last.outcome} ({last.created:%Y-%m-%d %H:%M} UTC)"
-
-
-def _history() -> History | None:
-    """None where nothing was written yet."""
-    url = api_settings().database_url
-    if no_file(url):
-        return None
-    history = History(url)
-    history.create()
-    return history
-
-
-def no_file(url: str) -> bool:
-    """Whether nothing was written yet to a database of SQLite."""
-    return url.startswith("sqlite:///") and not (ROOT / url.removeprefix("sqlite:///")).exists()
 
 
 def _drift() -> str:

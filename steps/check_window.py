@@ -31,7 +31,7 @@ def check_window(
     before = None
     if looked_at.facts.from_log:
         with opened_history() as history:
-            before = missing_before(history.past(stage))
+            before = missing_before(history.past(stage, policy))
     columns = kinds_of_columns(stage)
     drift, found = measure_drift(
         validator,

@@ -39,7 +39,8 @@ def decide_action(
     )
     moment = datetime.now(UTC)
     with opened_history() as history:
-        decision = decide(now, history.past(champion.stage), policy, moment)
+        past = history.past(champion.stage, policy, champion.digest, moment)
+        decision = decide(now, past, policy, moment)
         report = MonitorReport(created=moment, measurements=now, decision=decision)
         history.add_run(report, judged=not why_not_judged(now, policy), loop_id=loop_id)
     log_metadata({"decision": decision.action, "reasons": list(decision.reasons)})

@@ -29,10 +29,9 @@ def database_url() -> str:
 
 @contextmanager
 def opened_log() -> Iterator[PredictionLog]:
-    """The prediction log, made if there is none yet."""
+    """The prediction log. Whoever reads does not make it: a wrong address would be an empty log."""
     log = PredictionLog(database_url())
     try:
-        log.create()
         yield log
     finally:
         log.close()
@@ -40,10 +39,9 @@ def opened_log() -> Iterator[PredictionLog]:
 
 @contextmanager
 def opened_history() -> Iterator[History]:
-    """The monitoring history, made or mended if tables are gone."""
+    """The monitoring history; it is made, or mended if tables are gone, with what is first written."""
     history = History(database_url())
     try:
-        history.create()
         yield history
     finally:
         history.close()

@@ -49,7 +49,9 @@ def decide(now: Measurements, history: Sequence[Past], policy: MonitorSettings, 
                         reasons=(unable, *_still(held)))  # fmt: skip
     firing = _firing(now, policy)
     active = _held(firing, mine, policy, moment)
-    reasons = [*_found(now, firing), *_still(tuple(kind for kind in active if kind not in firing))]
+    reasons = [
+        *_found(now, firing), *_still(tuple(kind for kind in active if kind not in firing)), *_clock(history)
+    ]  # fmt: skip
     action, why = _action(now, firing, active, mine, history, policy, moment)
     return Decision(action=action, firing=firing, active=active, reasons=(*reasons, *why))
 
@@ -243,6 +245,13 @@ def _still(held: Sequence[Kind]) -> list[str]:
     return (
         [f"Found in an earlier window and not yet quiet for long enough: {', '.join(held)}."] if held else []
     )
+
+
+def _clock(history: Sequence[Past]) -> list[str]:
+    count = sum(past.misdated for past in history)
+    return [
+        f"{count} earlier looks are dated in the future (a clock was ahead): each counts as of the one after."
+    ] * bool(count)
 
 
 def _names(names: Sequence[str]) -> str:

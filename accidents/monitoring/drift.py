@@ -76,9 +76,12 @@ def missing_before(history: Sequence[Past]) -> Mapping[str, float] | None:
 
     Callers tell less than the published files do, so a window of the log is compared with an earlier one.
     """
-    sound = [past for past in history if past.from_log and past.judged and past.missing_window]
-    usual = [past for past in sound if "missing" not in past.decision.firing]
-    return usual[-1].missing_window if usual else None
+    seen = [past for past in history if past.from_log and past.judged and past.missing_window]
+    usual = [past for past in seen if "missing" not in past.decision.firing]
+    if usual:
+        return usual[-1].missing_window
+    # It has been broken for longer than the history that is looked at: what it was compared with then.
+    return seen[-1].missing_usual or None if seen else None
 
 
 def drift_measures(

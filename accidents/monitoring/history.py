@@ -1,7 +1,7 @@
 """The history of monitoring: every decision, and every stage of every loop that followed from one.
 
 It is kept in the database of the prediction log, in tables of its own; nothing in them is ever changed. If
-they are gone they are made anew: hysteresis and cooldown then begin from nothing.
+they are gone they are made anew, with what is first written: hysteresis and cooldown then begin from nothing.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Column, Integer, MetaData, Table, Text, func, select
+from sqlalchemy import Column, Integer, MetaData, Table, Text, func, or_, select
 
 from accidents.monitoring.measurements import Decision, MonitorReport, Past
+from accidents.monitoring.policy import MonitorSettings
 from accidents.prediction_database import PredictionDatabase
-from accidents.prediction_tables import Schema, UtcDateTime
+from accidents.prediction_tables import NoDatabaseError, Schema, UtcDateTime
 
 VERSION = 1
-PASTS = 50  # earlier runs that a decision is given: more than any hysteresis or cooldown looks back
+SHOWN = 50  # earlier runs in a picture
+DEFAULT_POLICY = MonitorSettings()
 STAGES = ("monitor", "train", "promote", "deploy", "verify", "rollback")
 OUTCOMES = ("ok", "failed", "refused", "skipped")
 _ENDS = {
@@ -65,6 +67,20 @@ MONITOR_HISTORY = Schema(
     "monitoring history", TABLES, VERSIONS, VERSION, "run --pipeline monitor once", mended=True
 )
 
+_UNDONE = select(EVENTS.c.loop_id).where(
+    EVENTS.c.stage == "train", EVENTS.c.outcome.in_(("failed", "skipped"))
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A run without its report; `misdated`: it is dated in the future, and `created` is put right."""
+
+    created: datetime
+    judged: bool
+    champion: str
+    misdated: bool
+
 
 @dataclass(frozen=True)
 class Event:
@@ -87,7 +103,7 @@ class Event:
 
 
 class History:
-    """Decisions and loops in SQLite or PostgreSQL.
+    """Decisions and loops in SQLite or PostgreSQL. Where nothing was written yet there are none.
 
     Every method raises PredictionLogError when the database is gone, full, locked, or of another version.
     """
@@ -118,17 +134,41 @@ class History:
             "reasons": json.dumps(decision.reasons),
             "report": report.model_dump_json(),
         }
-        self._database.run(lambda connection: connection.execute(RUNS.insert(), row), write=True)
+        self._write(RUNS, row)
 
-    def past(self, stage: str, count: int = PASTS) -> list[Past]:
-        """The newest decisions about a stage's champions, in the order they were written."""
-        found = self._reports(stage, count)
-        undone = self._undone([loop_id for _, _, loop_id in found])
-        return [_past(report, judged, loop_id not in undone) for report, judged, loop_id in found]
+    def past(
+        self,
+        stage: str,
+        policy: MonitorSettings = DEFAULT_POLICY,
+        champion: str | None = None,
+        now: datetime | None = None,
+    ) -> list[Past]:
+        """The decisions about a stage's champions that a further one depends on, in the order written.
 
-    def reports(self, stage: str, count: int = PASTS) -> list[MonitorReport]:
+        That are those of the last windows, however often somebody looked in between, and the last retraining,
+        however long ago.
+
+        Parameters
+        ----------
+        champion : its digest: only its own windows say how far to look back.
+        now : runs dated later were written with a clock that was ahead.
+        """
+        looks = self._looks(stage, now or datetime.now(UTC))
+        first = _first_needed(looks, policy, champion)
+        retrained = self._last_retraining(stage)
+        query = select(RUNS.c.id, RUNS.c.report, RUNS.c.loop_id).where(RUNS.c.stage == stage)
+        query = query.where(or_(RUNS.c.id >= first, RUNS.c.id == retrained)).order_by(RUNS.c.id)
+        rows = self._rows(query)
+        undone = self._undone([row.loop_id for row in rows])
+        return [
+            _past(MonitorReport.model_validate_json(row.report), looks[row.id], row.loop_id not in undone)
+            for row in rows
+        ]
+
+    def reports(self, stage: str, count: int = SHOWN) -> list[MonitorReport]:
         """The newest reports of a stage, in the order they were written."""
-        return [report for report, _, _ in self._reports(stage, count)]
+        query = select(RUNS.c.report).where(RUNS.c.stage == stage).order_by(RUNS.c.id.desc()).limit(count)
+        return [MonitorReport.model_validate_json(row.report) for row in reversed(self._rows(query))]
 
     def add_event(
         self,
@@ -150,7 +190,7 @@ class History:
             "model_version": version,
             "detail": json.dumps(detail, default=str),
         }
-        self._database.run(lambda connection: connection.execute(EVENTS.insert(), row), write=True)
+        self._write(EVENTS, row)
 
     def unfinished(self, model: str) -> list[Event]:
         """The events of the newest loop if a crash left it in the middle; else none."""
@@ -173,15 +213,10 @@ class History:
             .group_by(EVENTS.c.stage, EVENTS.c.outcome)
         )
 
-        def read(connection: Any) -> dict[tuple[str, str], tuple[int, datetime]]:
-            found = connection.execute(query).all()
-            ids = [row[3] for row in found]
-            moments = dict(
-                connection.execute(select(EVENTS.c.id, EVENTS.c.created).where(EVENTS.c.id.in_(ids))).all()
-            )
-            return {(row[0], row[1]): (row[2], moments[row[3]]) for row in found}
-
-        return self._database.run(read, write=False)
+        found = self._rows(query)
+        last = select(EVENTS.c.id, EVENTS.c.created).where(EVENTS.c.id.in_([row[3] for row in found]))
+        moments = {row.id: row.created for row in self._rows(last)}
+        return {(row[0], row[1]): (row[2], moments[row[3]]) for row in found}
 
     def close(self) -> None:
         """Give back all connections."""
@@ -189,26 +224,38 @@ class History:
 
     def _undone(self, loop_ids: Sequence[str]) -> set[str]:
         """The loops whose training failed or was not wanted: what they were asked for is still to be done."""
-        query = select(EVENTS.c.loop_id).where(
-            EVENTS.c.loop_id.in_(loop_ids),
-            EVENTS.c.stage == "train",
-            EVENTS.c.outcome.in_(("failed", "skipped")),
-        )
-        return set(self._database.run(lambda connection: connection.scalars(query).all(), write=False))
+        return {row.loop_id for row in self._rows(_UNDONE.where(EVENTS.c.loop_id.in_(loop_ids)))}
 
-    def _reports(self, stage: str, count: int) -> list[tuple[MonitorReport, bool, str]]:
-        query = select(RUNS.c.report, RUNS.c.judged, RUNS.c.loop_id).where(RUNS.c.stage == stage)
-        query = query.order_by(RUNS.c.id.desc()).limit(count)
-        rows: Sequence[Any] = self._database.run(
-            lambda connection: connection.execute(query).all(), write=False
+    def _last_retraining(self, stage: str) -> int | None:
+        """The run that decided it, of those that led to one."""
+        query = select(func.max(RUNS.c.id).label("id")).where(
+            RUNS.c.stage == stage, RUNS.c.action == "retrain", RUNS.c.loop_id.not_in(_UNDONE)
         )
-        return [
-            (MonitorReport.model_validate_json(row.report), bool(row.judged), row.loop_id)
-            for row in reversed(rows)
-        ]
+        return next((row.id for row in self._rows(query)), None)
+
+    def _looks(self, stage: str, now: datetime) -> dict[int, Look]:
+        """Every run of a stage by its id, in the order written. One that is dated in the future took place
+        before the one that was written after it."""
+        query = select(RUNS.c.id, RUNS.c.created, RUNS.c.judged, RUNS.c.model_digest)
+        looks: list[tuple[int, Look]] = []
+        after = now
+        for row in reversed(self._rows(query.where(RUNS.c.stage == stage).order_by(RUNS.c.id))):
+            after = min(row.created, after) if row.created > now else row.created
+            looks.append((row.id, Look(after, bool(row.judged), row.model_digest, row.created > now)))
+        return dict(reversed(looks))
+
+    def _rows(self, query: Any) -> Sequence[Any]:
+        """None where nothing was written yet."""
+        try:
+            return self._database.run(lambda connection: connection.execute(query).all(), write=False)
+        except NoDatabaseError:
+            return []
+
+    def _write(self, table: Table, row: Mapping[str, Any]) -> None:
+        self._database.create()
+        self._database.run(lambda connection: connection.execute(table.insert(), row), write=True)
 
     def _events(self, query: Any) -> list[Event]:
-        rows = self._database.run(lambda connection: connection.execute(query).all(), write=False)
         return [
             Event(
                 row.loop_id,
@@ -219,7 +266,7 @@ class History:
                 row.model_version,
                 json.loads(row.detail),
             )
-            for row in rows
+            for row in self._rows(query)
         ]
 
 
@@ -228,15 +275,31 @@ def new_loop() -> str:
     return uuid4().hex
 
 
-def _past(report: MonitorReport, judged: bool, completed: bool) -> Past:
+def _first_needed(looks: dict[int, Look], policy: MonitorSettings, champion: str | None) -> int:
+    """The first run that hysteresis or confirmation may depend on."""
+    windows, last, first = max(policy.clear_after, policy.confirm) + 2, None, 0
+    for number, look in reversed(looks.items()):
+        if not look.judged or champion not in (None, look.champion):
+            continue
+        if last is None or abs(last - look.created) >= timedelta(hours=policy.apart_hours):
+            windows, last = windows - 1, look.created
+        if windows < 0:
+            break
+        first = number
+    return first
+
+
+def _past(report: MonitorReport, look: Look, completed: bool) -> Past:
     measured, decision = report.measurements, report.decision
     drift = measured.drift
     return Past(
-        created=report.created,
-        champion=measured.champion.digest,
-        judged=judged,
+        created=look.created,
+        champion=look.champion,
+        judged=look.judged,
         completed=completed,
         decision=Decision.model_validate(decision.model_dump()),
         missing_window={one.feature: one.missing_window for one in drift.features} if drift else {},
+        missing_usual={one.feature: one.missing_reference for one in drift.features} if drift else {},
         from_log=measured.window.from_log,
+        misdated=look.misdated,
     )

@@ -165,7 +165,8 @@ class Past(_Value):
     """An earlier run as a decision needs it.
 
     `judged`: whether its window said anything. `completed`: False if the training it asked for failed or was
-    not wanted.
+    not wanted. `missing_usual`: what its missing shares were compared with. `misdated`: it was written with a
+    clock that was ahead, so `created` is that of the run after it.
     """
 
     created: datetime
@@ -174,7 +175,9 @@ class Past(_Value):
     completed: bool = True
     decision: Decision
     missing_window: dict[str, float] = Field(default_factory=dict)
+    missing_usual: dict[str, float] = Field(default_factory=dict)
     from_log: bool = False
+    misdated: bool = False
 
 
 class MonitorReport(_Value):

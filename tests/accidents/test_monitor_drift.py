@@ -90,6 +90,8 @@ def test_the_log_is_compared_with_its_last_window_that_was_not_broken() -> None:
     of_files = past(measurements(window={"from_log": False}), [], 1, missing_window={"light": 0.0})
     assert missing_before([sound, broken, of_files]) == {"light": 0.4}
     assert missing_before([of_files]) is None
+    for_long = broken.model_copy(update={"missing_usual": {"light": 0.3}})
+    assert missing_before([for_long, of_files]) == {"light": 0.3}, "no sound window is near enough"
 
 
 class Remembering:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from accidents.monitoring.database import VARIABLE, opened_log
+from accidents.monitoring.decision import decide
 from accidents.monitoring.history import History, new_loop
+from accidents.monitoring.measurements import Measurements
 from accidents.prediction_log import PredictionLog, PredictionLogError
-from tests.monitor_reports import NOW, drift, measurements, performance, report
+from accidents.prediction_tables import NoDatabaseError
+from tests.monitor_reports import CHAMPION, NOW, POLICY, drift, measurements, performance, report
 from tests.predictions import connected, prediction
 
 pytest_plugins = ["tests.log_fixtures"]
@@ -49,6 +54,82 @@ def test_a_training_that_failed_is_not_done_with(history: History) -> None:
     history.add_event(loops[1], NOW, MODEL, "train", "failed", error="MLflow is gone")
     history.add_event(loops[2], NOW, MODEL, "train", "skipped")
     assert [one.completed for one in history.past("dispatch")] == [True, False, False]
+
+
+LOST = measurements(drift=drift(["light"]), performance=performance(True))
+
+
+def look_often(history: History, count: int, since: timedelta, now: Measurements = measurements()) -> None:  # noqa: B008
+    """`count` looks five minutes apart, the first so long before NOW."""
+    for k in range(count):
+        moment = NOW - since + timedelta(minutes=5 * k)
+        history.add_run(report(now, moment), judged=True, loop_id=new_loop())
+
+
+def test_the_last_retraining_is_remembered_however_often_somebody_looks(history: History) -> None:
+    undone = new_loop()
+    history.add_run(report(LOST, NOW - timedelta(days=20)), judged=True, loop_id=new_loop())
+    history.add_run(report(LOST, NOW - timedelta(days=10)), judged=True, loop_id=undone)
+    history.add_event(undone, NOW, MODEL, "train", "failed")
+    look_often(history, 120, since=timedelta(days=9))
+    past = history.past("dispatch", POLICY, CHAMPION.digest, NOW)
+    assert [one.created for one in past if one.decision.action == "retrain" and one.completed] == [
+        NOW - timedelta(days=20)
+    ]
+    held = decide(LOST, past, POLICY, NOW)
+    assert held.action == "alert"
+    assert "the last retraining was decided on 2026-11-02" in held.reasons[-1]
+
+
+def test_looks_at_the_same_accidents_end_no_alert_and_forget_no_loss(history: History) -> None:
+    lost = measurements(performance=performance(True))
+    history.add_run(report(lost, NOW - timedelta(hours=22)), judged=True, loop_id=new_loop())
+    look_often(history, 60, since=timedelta(hours=6))
+    past = history.past("dispatch", POLICY, CHAMPION.digest, NOW)
+    assert decide(measurements(), past, POLICY, NOW - timedelta(hours=1)).active == ("performance",)
+    look_often(history, 60, timedelta(hours=1), lost)
+    again = history.past("dispatch", POLICY, CHAMPION.digest, NOW)
+    assert len(again) < 125, "and what is read is bounded"
+    assert again[0].created == NOW - timedelta(hours=22)
+
+
+def test_what_is_read_does_not_grow_with_the_history(history: History) -> None:
+    for days in range(60, 0, -1):
+        history.add_run(report(created=NOW - timedelta(days=days)), judged=True, loop_id=new_loop())
+    assert len(history.past("dispatch", POLICY, CHAMPION.digest, NOW)) == 4
+
+
+def test_a_clock_that_was_ahead_once_holds_nothing_up(history: History) -> None:
+    history.add_run(report(created=NOW - timedelta(days=50)), judged=True, loop_id=new_loop())
+    history.add_run(report(LOST, NOW + timedelta(days=365)), judged=True, loop_id=new_loop())
+    history.add_run(report(created=NOW - timedelta(days=40)), judged=True, loop_id=new_loop())
+    history.add_run(report(created=NOW - timedelta(days=1)), judged=True, loop_id=new_loop())
+    past = history.past("dispatch", POLICY, CHAMPION.digest, NOW)
+    assert [(one.created, one.misdated) for one in past] == [
+        (NOW - timedelta(days=50), False), (NOW - timedelta(days=40), True),
+        (NOW - timedelta(days=40), False), (NOW - timedelta(days=1), False),
+    ]  # fmt: skip
+    decided = decide(LOST, past, POLICY, NOW)
+    assert decided.action == "retrain"
+    assert "1 earlier looks are dated in the future" in " ".join(decided.reasons)
+
+
+def test_nothing_is_made_by_reading(tmp_path: Path) -> None:
+    history = History(f"sqlite:///{tmp_path}/none.db")
+    found = [history.past("dispatch"), history.reports("dispatch"), history.events(MODEL)]
+    assert (found, history.outcomes(MODEL)) == ([[], [], []], {})
+    assert list(tmp_path.iterdir()) == []
+    history.add_event(new_loop(), NOW, MODEL, "train", "ok")
+    assert len(history.events(MODEL)) == 1
+
+
+def test_a_log_that_is_not_there_is_told_with_its_address_and_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, f"sqlite:///{tmp_path}/wrong.db")
+    with opened_log() as log, pytest.raises(NoDatabaseError, match=r"wrong\.db.*correct the address"):
+        list(log.read())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_loop_left_in_the_middle_is_found_until_it_has_ended(history: History) -> None:

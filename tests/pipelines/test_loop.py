@@ -114,6 +114,13 @@ def test_without_a_champion_there_is_nothing_to_watch(project: Project) -> None:
 def test_an_empty_log_keeps(project: Project) -> None:
     project("--pipeline", "train")
     project("--pipeline", "deploy")
+    done = project("--pipeline", "monitor", check=False)
+    assert done.returncode == 1
+    assert "There is no prediction log at" in done.stderr
+    assert not (project.folder / ".serving" / "predictions.db").exists(), "made by who only reads"
+    log = PredictionLog(database(project))
+    log.create()
+    log.close()
     done = project("--pipeline", "monitor")
     assert "The window is empty" in done.stdout
     assert report(project).decision.action == "keep"
