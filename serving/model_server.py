@@ -28,6 +28,7 @@ from mlserver.utils import install_uvloop_event_loop
 
 from serving.guard import CLOSED, LOOPBACK, Guard
 from serving.http_limits import LimitedProtocol
+from serving.infer_route import InferRoute
 from serving.v2_bodies import PlainBodies
 from serving.versions import VersionedModels
 
@@ -60,7 +61,10 @@ class _Rest(RESTServer):  # type: ignore[misc]
     token: str
 
     def _get_config(self) -> uvicorn.Config:
-        return _guarded(super()._get_config(), self._settings, self.token)
+        config, settings = super()._get_config(), self._settings
+        counted = settings.metrics_rest_server_prefix if settings.metrics_endpoint else None
+        config.app = InferRoute(config.app, self._data_plane, counted)
+        return _guarded(config, settings, self.token)
 
 
 class _Metrics(MetricsServer):  # type: ignore[misc]

@@ -132,6 +132,51 @@ def test_a_body_that_is_no_request_is_a_4xx(http: httpx.Client, body: bytes) -> 
     assert 400 <= answer.status_code < 500
 
 
+def test_what_is_answered_is_counted(http: httpx.Client, server: ModelServer, version: Version) -> None:
+    """Before the answer leaves; MLServer's own route counts after it."""
+    body = request(version.rows[version.bundle.features].head(1))
+    before = counted(server, 404)
+    for _ in range(2):
+        assert http.post(INFER.replace(NAME, "nobody"), json=body).status_code == 404
+    assert counted(server, 404) == before + 2
+
+
+def counted(server: ModelServer, status: int) -> float:
+    """Requests to infer that MLServer's REST server counted under a status."""
+    daemon = server.daemon()
+    assert daemon is not None
+    text = httpx.get(f"http://127.0.0.1:{daemon.metrics_port}/metrics", trust_env=False).text
+    names = ("rest_server_requests_total{", '/infer"', f'status_code="{status}"')
+    lines = [line for line in text.splitlines() if all(name in line for name in names)]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        (INFER, {"id": "mine"}),
+        (INFER, {"outputs": [{"name": "p_severe"}, {"name": "contributions"}]}),
+        (INFER, {"parameters": {"missing": "nan"}, "outputs": []}),
+        (INFER, {"outputs": [{"name": "label"}]}),
+        (INFER, {"inputs": None}),
+        (INFER.replace(NAME, "nobody"), {"id": "mine"}),
+        (INFER.replace("/infer", "/versions/9/infer"), {"id": "mine"}),
+    ],
+)
+def test_a_prediction_is_answered_as_mlserver_itself_does(
+    http: httpx.Client, version: Version, path: str, change: dict[str, Any]
+) -> None:
+    """MLServer's own route takes other kinds of JSON, which ours leaves to it."""
+    body = json.dumps(request(version.rows[version.bundle.features].head(2)) | change)
+    kinds = ("application/json; charset=utf-8", "application/vnd.v2+json")
+    ours, own = (http.post(path, content=body, headers={"content-type": kind}) for kind in kinds)
+    assert ours.status_code == own.status_code
+    assert ours.headers.keys() == own.headers.keys()
+    if "id" not in change and ours.is_success:  # each gets one of its own
+        assert ours.json().pop("id") != own.json().pop("id")
+    assert {**ours.json(), "id": 0} == {**own.json(), "id": 0}
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()
