@@ -26,7 +26,7 @@ import pytest
 from accidents.monitoring.history import Event, History, new_loop
 from accidents.monitoring.measurements import MonitorReport
 from accidents.prediction_log import PredictionLog, PredictionLogError
-from tests.monitor_traffic import log_predictions
+from tests.monitor_traffic import log_predictions, newest_bundle
 from tests.monitoring.servers import free_addresses, needs_programs, until, watching
 from tests.pipelines.conftest import Project
 
@@ -299,25 +299,22 @@ def test_mlflow_gone_in_the_middle_of_a_retraining(project: Project) -> None:
     assert stages(project, begun)[-1] == ("verify", "ok"), again.stdout
 
 
-def test_drift_and_a_loss_in_the_log_close_the_loop(project: Project) -> None:
-    """Predictions of a world that has changed, with their outcomes, as they stand in the log."""
-    begun = len(events(project))
+def test_a_shift_of_severity_in_the_log_is_mended_by_a_recalibration(project: Project) -> None:
+    """Predictions of a world that has grown more severe, with their outcomes, as they stand in the log."""
+    begun, before = len(events(project)), newest_bundle(project.folder)
     log = PredictionLog(database(project))
     log_predictions(project.folder, log, 1_500, year=2026, drift="severity_shift", labels=True)
     log.close()
-    params = project.folder / "params.yaml"
-    text = params.read_text(encoding="utf-8")
-    params.write_text(
-        text.replace("drift: none", "drift: severity_shift").replace("confirm: 2", "confirm: 1"),
-        encoding="utf-8",
-    )
     done = project("--pipeline", "monitor", "--last", "1500")
     found = report(project)
     assert found.decision.firing == ("performance",), done.stdout
-    assert found.decision.action == "retrain"
+    assert found.decision.action == "recalibrate"
     assert ("promote", "ok") in stages(project, begun), done.stdout
     assert stages(project, begun)[-1] == ("verify", "ok")
-    # The new champion knows the changed world: what was lost is found again, on the same accidents.
+    mended = newest_bundle(project.folder)
+    assert mended.facts["recalibrated"]["version"] == found.measurements.champion.version
+    assert mended.model.booster.text == before.model.booster.text
+    # What was lost is found again, on the same accidents.
     again = project("--pipeline", "monitor", "--last", "1500", "--decide-only")
     assert report(project).decision.firing == (), again.stdout
 
