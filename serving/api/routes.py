@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from inspect import signature
+from inspect import get_annotations
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
@@ -33,7 +33,7 @@ class OwnRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What answers a request."""
-        if signature(self.endpoint).parameters.keys() != {"request"}:
+        if get_annotations(self.endpoint, eval_str=True) != {"request": Request, "return": Response}:
             return super().get_route_handler()
         handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
         return handler
