@@ -6,7 +6,8 @@ import pandas as pd
 from zenml import step
 
 from accidents.bundle import HOLDOUT, load_bundle
-from accidents.monitoring.performance import measure_performance
+from accidents.monitoring.callers import hangs_on
+from accidents.monitoring.performance import lost_without, measure_performance
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.window import Window, unlearnt
 from accidents.settings import EvaluationSettings
@@ -40,4 +41,11 @@ def measure_window(
     measured = measure_performance(
         rows, holdout, policy.performance, evaluation.budget, evaluation.n_bootstrap, seed
     )
+    if looked_at.facts.from_log and measured.losses:
+        voices = [rows[name].to_numpy(dtype=object) for name in ("caller", "giver")]
+        one = hangs_on(
+            voices,
+            lambda left: lost_without(rows[left], measured, policy.performance, evaluation.budget, seed),
+        )
+        measured = measured.model_copy(update={"hangs_on": one})
     return {"notes": notes, "performance": measured.model_dump(mode="json")}

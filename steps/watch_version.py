@@ -15,6 +15,7 @@ from zenml import log_metadata, step
 from accidents.bundle import Bundle, load_bundle
 from accidents.errors import AccidentsError
 from accidents.golden import Golden, golden_of
+from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.database import opened_log
 from accidents.monitoring.policy import ProbationPolicy
 from accidents.monitoring.probation import Compared, Probe, Verdict, judge_probation
@@ -92,18 +93,20 @@ def _require_ready(api: str) -> None:
 
 def _first_predictions(watched: Bundle, earlier: Bundle | None, version: str, since: datetime) -> Compared:
     """What the new version answered last, and what the one before would have."""
+    none = Compared(np.empty(0), np.empty(0), np.empty(0, dtype=object))
     if earlier is None:
-        return Compared(np.empty(0), np.empty(0))
+        return none
     with opened_log() as log:
         rows = [
-            (row["probability"], _values(row["features"], earlier))
+            (row["probability"], _values(row["features"], earlier), row["key_name"] or NO_KEY)
             for row in log.read(since=since, last=LOOKED_AT)
             if row["model_version"] == version and row["model_digest"] == watched.digest
         ]
     if not rows:
-        return Compared(np.empty(0), np.empty(0))
-    matrix = np.array([values for _, values in rows], dtype=np.float32)
-    return Compared(np.array([p for p, _ in rows]), probabilities(earlier.model, matrix))
+        return none
+    answered, values, callers = zip(*rows, strict=True)
+    before = probabilities(earlier.model, np.array(values, dtype=np.float32))
+    return Compared(np.array(answered), before, np.array(callers, dtype=object))
 
 
 def _values(features: Mapping[str, float | None], bundle: Bundle) -> list[float]:

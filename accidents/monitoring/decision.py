@@ -134,6 +134,9 @@ def _action(
         wanted = _why_retrain(now, firing, mine, policy, moment)
     if not wanted:
         return "alert", []
+    one = now.performance.hangs_on if now.performance and "new_year" not in firing else None
+    if one:
+        return "alert", [f"{wanted} But nothing is lost without {one}: one caller retrains nothing."]
     broken = now.drift.broken if now.drift else ()
     if broken:
         return "alert", [f"{wanted} But {_names(broken)} must be mended first: a broken field is not learnt."]

@@ -119,11 +119,15 @@ class Figure(_Value):
 
 
 class PerformanceMeasures(_Value):
-    """Performance on the labelled accidents that the champion has not learnt from."""
+    """Performance on the labelled accidents that the champion has not learnt from.
+
+    `hangs_on`: the caller without whose accidents and labels nothing is lost.
+    """
 
     accidents: int
     severe: int
     figures: tuple[Figure, ...]
+    hangs_on: str | None = None
 
     @property
     def losses(self) -> tuple[Figure, ...]:

@@ -15,6 +15,7 @@ from accidents.monitoring.measurements import Figure, PerformanceMeasures
 from accidents.monitoring.policy import PerformancePolicy
 
 MEASURED = ("roc_auc", "pr_auc", "brier", "ece", "recall_at_budget", "calibration_gap")
+_NO_INTERVALS = 2  # draws: only the value is wanted
 _Z = NormalDist().inv_cdf(0.975)
 
 
@@ -43,6 +44,20 @@ def measure_performance(
         figures=tuple(
             _figure(name, now[name], promised.get(name), judged.get(name), chance) for name in MEASURED
         ),
+    )
+
+
+def lost_without(
+    rows: pd.DataFrame, measured: PerformanceMeasures, policy: PerformancePolicy, budget: float, seed: int
+) -> bool:
+    """Whether these of the accidents alone lose as much in one of the metrics that are lost."""
+    if rows["severe"].nunique() < 2:
+        return False
+    now = figures(rows, budget, _NO_INTERVALS, seed)
+    return any(
+        _loss(one.metric, now[one.metric].value, one.expected) >= policy.judged[one.metric]
+        for one in measured.losses
+        if one.expected is not None
     )
 
 

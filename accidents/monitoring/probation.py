@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from accidents.monitoring.callers import hangs_on
 from accidents.monitoring.policy import ProbationPolicy
 
 
@@ -22,10 +23,12 @@ class Probe:
 
 @dataclass(frozen=True)
 class Compared:
-    """P(severe) of the same accidents, float64 [n]: as the new version answered, and by the one before."""
+    """P(severe) of the same accidents, float64 [n]: as the new version answered, and by the one before; and
+    who asked, object [n]."""
 
     new: npt.NDArray[np.float64]
     before: npt.NDArray[np.float64]
+    callers: npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -39,31 +42,39 @@ class Verdict:
     slowest: float
     predictions: int
     difference: float | None
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return asdict(self) | {"reasons": list(self.reasons)}
+        return asdict(self) | {"reasons": list(self.reasons), "notes": list(self.notes)}
 
 
 def judge_probation(probes: Sequence[Probe], compared: Compared, policy: ProbationPolicy) -> Verdict:
     """What the probes and predictions so far say.
 
-    Latency is judged by the 95th percentile of the probes that were answered.
+    Latency is judged by the 95th percentile of the probes that were answered. What it predicts takes a
+    version back only if it does so without any one caller, too: nobody ends a probation by a choice of
+    accidents.
     """
     failed = [probe for probe in probes if probe.error]
     answered = [probe.seconds for probe in probes if not probe.error]
     slow = float(np.quantile(answered, 0.95)) if answered else 0.0
     difference = float(np.mean(compared.new - compared.before)) if len(compared.new) else None
-    reasons = []
+    reasons, notes = [], []
     if len(probes) >= policy.min_probes and len(failed) / len(probes) > policy.error_rate:
         reasons.append(f"{len(failed)} of {len(probes)} golden requests failed, the last: {failed[-1].error}")
     if len(answered) >= policy.min_probes and slow > policy.latency:
         reasons.append(f"golden requests take {slow:.2f} s (95th percentile), at most {policy.latency:g} s")
     if len(compared.new) >= policy.min_predictions and abs(difference or 0) > policy.difference:
-        reasons.append(
+        found = (
             f"{len(compared.new):,} of its predictions are {difference:+.3f} from those of the version "
             f"before on the same accidents, at most {policy.difference:g}"
         )
+        one = hangs_on([compared.callers], lambda left: _differs(compared, left, policy.difference))
+        if one is None:
+            reasons.append(found)
+        else:
+            notes.append(f"{found}; but not without those of {one}, and one caller takes no version back")
     return Verdict(
         not reasons,
         tuple(reasons),
@@ -72,4 +83,9 @@ def judge_probation(probes: Sequence[Probe], compared: Compared, policy: Probati
         max(answered, default=0.0),
         len(compared.new),
         difference,
+        tuple(notes),
     )
+
+
+def _differs(compared: Compared, left: npt.NDArray[np.bool_], limit: float) -> bool:
+    return bool(abs(np.mean(compared.new[left] - compared.before[left])) > limit)

@@ -17,10 +17,12 @@ import numpy as np
 import pandas as pd
 
 from accidents.bundle import Bundle
+from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.measurements import WindowFacts
 from accidents.scoring import probabilities
 
 LOG = "prediction log"
+Key = tuple[str | None, str]  # caller and accident_id, or no caller and request_id
 MONTHS = 12
 
 
@@ -56,23 +58,26 @@ def log_window(
     anew, since another version may have given the answer.
     """
     names = bundle.features
-    kept: dict[str, dict[str, Any]] = {}
-    values: dict[str, list[float]] = {}
-    labels: dict[str, set[bool]] = {}
+    kept: dict[Key, dict[str, Any]] = {}
+    values: dict[Key, list[float]] = {}
+    labels: dict[Key, set[bool]] = {}
     strange, absent, read, other = set[str](), set[str](), 0, 0
     for row in rows:
         if row["stage"] != bundle.stage:
             other += 1
             continue
         read += 1
-        accident = row["accident_id"] or row["request_id"]
+        # An id is its caller's own.
+        accident = (row["accident_id"] and row.get("key_name"), row["accident_id"] or row["request_id"])
         given = row["features"]
         strange |= given.keys() - set(names)
         absent |= set(names) - given.keys()
         values[accident] = [np.nan if (value := given.get(name)) is None else value for name in names]
-        kept[accident] = _facts_of(row)
+        kept[accident] = _facts_of(row) | {"giver": kept.get(accident, {}).get("giver", "")}
         if row["severe"] is not None:
             labels.setdefault(accident, set()).add(bool(row["severe"]))
+            if not row.get("label_trusted"):
+                kept[accident]["giver"] = row.get("labelled_by") or NO_KEY
     frame = _frame(kept, values, labels, names)
     frame["p_severe"] = _scores(bundle, frame)
     contradicting = sum(len(found) > 1 for found in labels.values())
@@ -142,22 +147,22 @@ def _facts_of(row: Mapping[str, Any]) -> dict[str, Any]:
         "created": created,
         "digest": row["model_digest"],
         "served": row["probability"],
+        "caller": row.get("key_name") or NO_KEY,
     }
 
 
 def _frame(
-    kept: Mapping[str, Mapping[str, Any]],
-    values: Mapping[str, Sequence[float]],
-    labels: Mapping[str, set[bool]],
+    kept: Mapping[Key, Mapping[str, Any]],
+    values: Mapping[Key, Sequence[float]],
+    labels: Mapping[Key, set[bool]],
     names: Sequence[str],
 ) -> pd.DataFrame:
     matrix = np.array([values[key] for key in kept], dtype=np.float32).reshape(len(kept), len(names))
     severe = [float(min(found)) if len(found := labels.get(key, set())) == 1 else np.nan for key in kept]
-    facts = pd.DataFrame(
-        list(kept.values()), columns=["year", "month", "created", "digest", "served"], index=range(len(kept))
-    )
+    names_of_facts = ["year", "month", "created", "digest", "served", "caller", "giver"]
+    facts = pd.DataFrame(list(kept.values()), columns=names_of_facts, index=range(len(kept)))
     frame = pd.DataFrame(matrix, columns=list(names))
-    frame["accident_id"] = pd.Series(list(kept), dtype="str")
+    frame["accident_id"] = pd.Series([name for _, name in kept], dtype="str")
     frame["severe"] = np.array(severe, dtype=np.float32)
     return pd.concat([frame, facts], axis=1)
 

@@ -171,6 +171,15 @@ def test_a_training_that_failed_starts_no_cooldown() -> None:
     assert decide(DRIFTED_AND_LOST, history, POLICY, NOW).action == "retrain"
 
 
+def test_a_loss_that_is_one_callers_doing_alerts_and_retrains_nothing() -> None:
+    one = performance(True).model_copy(update={"hangs_on": "attacker"})
+    decided = decide(measurements(drift=drift(["light"]), performance=one), [], POLICY, NOW)
+    assert decided.action == "alert"
+    assert "nothing is lost without attacker" in decided.reasons[-1]
+    whole_year = measurements(performance=one, new_years=(2027,))
+    assert decide(whole_year, [], POLICY, NOW).action == "retrain", "files are nobody's choice"
+
+
 def test_a_clock_that_moved_back_prolongs_nothing_beyond_the_cooldown() -> None:
     ahead = [past(DRIFTED_AND_LOST, [], days_ago=-400)]
     held = decide(DRIFTED_AND_LOST, ahead, POLICY, NOW)

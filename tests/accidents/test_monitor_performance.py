@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from accidents.monitoring.callers import hangs_on
 from accidents.monitoring.measurements import PerformanceMeasures
-from accidents.monitoring.performance import MEASURED, measure_performance
+from accidents.monitoring.performance import MEASURED, lost_without, measure_performance
 from accidents.monitoring.policy import PerformancePolicy
 
 POLICY = PerformancePolicy()
@@ -79,3 +80,16 @@ def test_shuffled_labels_are_a_loss() -> None:
     window = rows(2_000, 5)
     window["severe"] = window["severe"].sample(frac=1, random_state=1).to_numpy()
     assert "roc_auc" in lost(measure(window))
+
+
+@pytest.mark.parametrize(("attacked", "who"), [(True, "attacker"), (False, None)])
+def test_a_loss_by_coin_toss_labels_hangs_on_who_gave_them(attacked: bool, who: str | None) -> None:
+    callers = np.resize(np.array(["lyon", "lille", "metz"], dtype=object), 3_000)
+    window = rows(3_000, 1) if attacked else rows(3_000, 1, signal=0.3)
+    if attacked:
+        tossed = rows(6_000, 2).assign(severe=np.resize([0.0, 1.0], 6_000))
+        window = pd.concat([window, tossed], ignore_index=True)
+        callers = np.concatenate([callers, np.full(6_000, "attacker", dtype=object)])
+    measured = measure(window)
+    assert lost(measured)
+    assert hangs_on([callers], lambda left: lost_without(window[left], measured, POLICY, 0.2, 7)) == who

@@ -69,6 +69,18 @@ def test_of_several_predictions_of_an_accident_the_last_counts(bundle: Bundle) -
     assert "2 earlier predictions of the same accidents" in found.notes[0]
 
 
+def test_an_id_is_its_callers_own_and_who_asked_and_labelled_is_known(bundle: Bundle) -> None:
+    rows = [
+        row(0, bundle, accident_id="A", key_name="lyon", severe=True, labelled_by="lyon"),
+        row(1, bundle, accident_id="A", key_name="lyon"),
+        row(2, bundle, accident_id="A", key_name="lille", severe=False, labelled_by="m", label_trusted=True),
+    ]  # fmt: skip
+    found = window(rows, bundle).frame
+    assert list(zip(found["caller"], found["giver"], found["severe"], strict=True)) == [
+        ("lyon", "lyon", 1.0), ("lille", "", 0.0)
+    ]  # fmt: skip
+
+
 def test_labels_that_contradict_each_other_do_not_count(bundle: Bundle) -> None:
     rows = [
         row(0, bundle, accident_id="A", severe=True), row(1, bundle, accident_id="A", severe=False),

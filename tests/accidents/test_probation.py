@@ -9,13 +9,13 @@ from accidents.monitoring.policy import ProbationPolicy
 from accidents.monitoring.probation import Compared, Probe, judge_probation
 
 POLICY = ProbationPolicy()
-NONE = Compared(np.empty(0), np.empty(0))
+NONE = Compared(np.empty(0), np.empty(0), np.empty(0, dtype=object))
 WELL = [Probe(0.01)] * 20
 
 
-def compared(n: int, difference: float) -> Compared:
+def compared(n: int, difference: float, callers: tuple[str, ...] = ("lyon", "lille")) -> Compared:
     before = np.linspace(0.1, 0.6, n)
-    return Compared(before + difference, before)
+    return Compared(before + difference, before, np.resize(np.array(callers, dtype=object), n))
 
 
 def test_a_version_that_is_well_stays() -> None:
@@ -46,3 +46,19 @@ def test_other_predictions_for_the_same_accidents_take_it_back(difference: float
     assert not verdict.stays
     assert "from those of the version before on the same accidents" in verdict.reasons[0]
     assert judge_probation(WELL, compared(20, difference), POLICY).stays, "too few to say"
+
+
+def test_one_callers_choice_of_accidents_takes_no_version_back() -> None:
+    alone = judge_probation(WELL, compared(300, 0.3, callers=("attacker",)), POLICY)
+    assert alone.stays
+    assert "not without those of attacker" in alone.notes[0]
+    chosen, usual = compared(300, 0.3, callers=("attacker",)), compared(200, 0.01)
+    mixed = Compared(
+        *(
+            np.concatenate([getattr(each, name) for each in (chosen, usual)])
+            for name in ("new", "before", "callers")
+        )
+    )
+    verdict = judge_probation(WELL, mixed, POLICY)
+    assert (verdict.stays, verdict.reasons) == (True, ())
+    assert verdict.difference == pytest.approx(0.184)
