@@ -41,11 +41,13 @@ def measure_window(
     measured = measure_performance(
         rows, holdout, policy.performance, evaluation.budget, evaluation.n_bootstrap, seed
     )
-    if looked_at.facts.from_log and measured.losses:
+    gap = policy.recalibrate.gap if policy.recalibrate else 1.0
+    off = abs(getattr(measured.calibration_gap, "value", None) or 0) >= gap
+    if looked_at.facts.from_log and (measured.losses or off):
         voices = [rows[name].to_numpy(dtype=object) for name in ("caller", "giver")]
         one = hangs_on(
             voices,
-            lambda left: lost_without(rows[left], measured, policy.performance, evaluation.budget, seed),
+            lambda left: lost_without(rows[left], measured, policy.performance, evaluation.budget, seed, gap),
         )
         measured = measured.model_copy(update={"hangs_on": one})
     return {"notes": notes, "performance": measured.model_dump(mode="json")}

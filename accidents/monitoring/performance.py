@@ -48,11 +48,20 @@ def measure_performance(
 
 
 def lost_without(
-    rows: pd.DataFrame, measured: PerformanceMeasures, policy: PerformancePolicy, budget: float, seed: int
+    rows: pd.DataFrame,
+    measured: PerformanceMeasures,
+    policy: PerformancePolicy,
+    budget: float,
+    seed: int,
+    gap: float,
 ) -> bool:
-    """Whether these of the accidents alone lose as much in one of the metrics that are lost."""
+    """Whether these of the accidents alone lose as much in one of the metrics that are lost; where none is,
+    whether their calibration gap is `gap` or more."""
     if rows["severe"].nunique() < 2:
         return False
+    if not measured.losses:
+        severe, predicted = (rows[name].to_numpy(np.float64) for name in ("severe", "p_severe"))
+        return abs(calibration_gap(severe, predicted).value) >= gap
     now = figures(rows, budget, _NO_INTERVALS, seed)
     return any(
         _loss(one.metric, now[one.metric].value, one.expected) >= policy.judged[one.metric]

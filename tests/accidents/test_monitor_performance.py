@@ -92,4 +92,15 @@ def test_a_loss_by_coin_toss_labels_hangs_on_who_gave_them(attacked: bool, who: 
         callers = np.concatenate([callers, np.full(6_000, "attacker", dtype=object)])
     measured = measure(window)
     assert lost(measured)
-    assert hangs_on([callers], lambda left: lost_without(window[left], measured, POLICY, 0.2, 7)) == who
+    assert (
+        hangs_on([callers], lambda left: lost_without(window[left], measured, POLICY, 0.2, 7, 0.015)) == who
+    )
+
+
+def test_a_gap_too_small_to_be_a_loss_hangs_on_who_made_it_too() -> None:
+    callers = np.repeat(np.array(["lyon", "lille", "attacker"], dtype=object), 2_000)
+    window = pd.concat([rows(4_000, 1), rows(2_000, 3, shift=0.35)], ignore_index=True)
+    measured = measure(window)
+    assert not lost(measured)
+    found = hangs_on([callers], lambda left: lost_without(window[left], measured, POLICY, 0.2, 7, 0.015))
+    assert found == "attacker"
