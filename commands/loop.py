@@ -227,12 +227,12 @@ class Loop:
         from pipelines.verify import verify
 
         self._say("verify", "started", version, before=before, since=since.isoformat())
-        policy = self.params.monitor.probation
-        console.print(f"Version {version} is on probation for {policy.minutes:g} minutes.")
+        settings = self.params.monitor
+        console.print(f"Version {version} is on probation for {settings.probation.minutes:g} minutes.")
         options = load_config("verify", self.stack, ROOT / "configs").options()
         run: Any = verify.with_options(**options)(
-            stage=self.params.stage, version=version, before=before, since=since.isoformat(), policy=policy,
-            api=API.url,
+            stage=self.params.stage, version=version, before=before, since=since.isoformat(),
+            settings=settings, api=API.url,
         )  # fmt: skip
         found = run.steps["watch_version"].outputs["probation"][0].load()
         if found["stays"]:

@@ -45,6 +45,6 @@ def monitor(params: Params, given: str | None, loop_id: str) -> None:
 def window_of(params: Params, given: str | None, bundle: Any) -> Any:
     """The accidents that are looked at: of the prediction log, or of what was given."""
     if given is None:
-        return read_log_window(bundle, params.monitor.window)
+        return read_log_window(bundle, params.monitor, params.seed)
     intake = load_input(given, params.data)
     return take_file_window(build_input_features(intake, params.stage), intake, bundle)

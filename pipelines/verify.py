@@ -5,14 +5,14 @@ from __future__ import annotations
 from zenml import pipeline
 from zenml.enums import ExecutionMode
 
-from accidents.monitoring.policy import ProbationPolicy
+from accidents.monitoring.policy import MonitorSettings
 from pipelines.progress import step_started
 from steps.watch_version import watch_version
 
 
 @pipeline(name="verify", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
 def verify(
-    stage: str, version: str, before: str | None, since: str, policy: ProbationPolicy, api: str | None
+    stage: str, version: str, before: str | None, since: str, settings: MonitorSettings, api: str | None
 ) -> None:
     """Watch the version, and say whether it stays; who called takes it back if it does not."""
-    watch_version(stage, version, before, since, policy, api)
+    watch_version(stage, version, before, since, settings, api)

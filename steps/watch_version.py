@@ -17,7 +17,7 @@ from accidents.errors import AccidentsError
 from accidents.golden import Golden, golden_of
 from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.database import opened_log
-from accidents.monitoring.policy import ProbationPolicy
+from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.probation import Compared, Probe, Verdict, judge_probation
 from accidents.scoring import probabilities
 from steps import registry
@@ -31,9 +31,9 @@ _API_SECONDS = 3
 
 @step
 def watch_version(
-    stage: str, version: str, before: str | None, since: str, policy: ProbationPolicy, api: str | None
+    stage: str, version: str, before: str | None, since: str, settings: MonitorSettings, api: str | None
 ) -> Annotated[dict[str, Any], "probation"]:
-    """Watch version `version` until `policy.minutes` after `since`; ends at once when something is wrong.
+    """Watch `version` until the probation's minutes after `since`; ends at once when something is wrong.
 
     Parameters
     ----------
@@ -41,6 +41,7 @@ def watch_version(
     since : when it was deployed, ISO 8601.
     api : address of the API in front of it; None if none runs.
     """
+    policy = settings.probation
     name = registry.model_name(stage)
     watched, golden = _bundle(name, version)
     earlier = _bundle(name, before)[0] if before else None
@@ -49,7 +50,8 @@ def watch_version(
     told = float("inf")
     while True:
         probes.append(_probe(name, golden, api))
-        verdict = judge_probation(probes, _first_predictions(watched, earlier, version, begun), policy)
+        compared = _first_predictions(watched, earlier, version, begun)
+        verdict = judge_probation(probes, compared, policy, settings.per_caller)
         left = policy.minutes * 60 - (datetime.now(begun.tzinfo) - begun).total_seconds()
         if told - left >= TOLD_EVERY or not verdict.stays:
             told = left

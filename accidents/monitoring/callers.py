@@ -1,13 +1,57 @@
-"""Whether a finding is one caller's doing: docs/decisions/0012-who-may-steer-the-loop.md."""
+"""How much one caller counts, and whether a finding is one caller's doing:
+docs/decisions/0012-who-may-steer-the-loop.md."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 NO_KEY = "callers without a key"
+
+
+def at_most(
+    callers: npt.NDArray[np.object_], share: float | None, enough: int, seed: int
+) -> tuple[npt.NDArray[np.bool_], tuple[str, ...]]:
+    """Which accidents count so that no caller is more than a share of those that do, and what was left out.
+
+    A share that so few callers cannot keep to is an equal one for each: with three callers a third. Who has
+    fewer than `enough` accidents is no caller of its own in this, else a handful would leave a handful of
+    everybody's; those of all such callers together may be one. With one caller nothing can be left out.
+
+    Parameters
+    ----------
+    callers : of each accident who asked.
+    share : None leaves out nothing.
+    enough : accidents that say something; so many of a caller's always count.
+    """
+    kept = np.ones(len(callers), dtype=bool)
+    names, places, counts = np.unique(callers.astype(str), return_inverse=True, return_counts=True)
+    voices = int(np.minimum(counts, enough).sum()) // enough
+    if share is None or voices < 2:
+        return kept, ()
+    share = max(share, 1 / voices)
+    most = _most(counts, share)
+    random, told = np.random.default_rng(seed), []
+    for place in np.flatnonzero(counts > most):
+        own = np.flatnonzero(places == place)
+        kept[random.choice(own, len(own) - most, replace=False)] = False
+        told.append(
+            f"Counted {most:,} of {counts[place]:,} predictions of {names[place]}: "
+            f"at most {share:.0%} of a window come from one caller."
+        )
+    return kept, tuple(told)
+
+
+def _most(counts: npt.NDArray[np.int_], share: float) -> int:
+    """The largest number of accidents of one caller that is no more than its share of all that count."""
+
+    def excess(most: int) -> float:
+        return most - share * float(np.minimum(counts, most).sum())
+
+    return bisect_right(range(int(counts.max()) + 1), 1e-6, key=excess) - 1  # 1e-6: rounding
 
 
 def hangs_on(

@@ -88,11 +88,12 @@ class ProbationPolicy(_Strict):
 
 
 class MonitorSettings(_Strict):
-    """All of it."""
+    """All of it. `per_caller`: share of a window of predictions that one caller may be; None: any."""
 
     window: WindowSettings = WindowSettings()
     min_rows: int = Field(default=300, ge=30)
     min_labels: int = Field(default=500, ge=50)
+    per_caller: float | None = Field(default=0.2, gt=0, le=1)
     drift: DriftPolicy = DriftPolicy()
     performance: PerformancePolicy = PerformancePolicy()
     recalibrate: RecalibrationPolicy | None = RecalibrationPolicy()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accidents.monitoring.callers import hangs_on
+from accidents.monitoring.callers import at_most, hangs_on
 from accidents.monitoring.policy import ProbationPolicy
 
 
@@ -30,6 +30,10 @@ class Compared:
     before: npt.NDArray[np.float64]
     callers: npt.NDArray[np.object_]
 
+    def of(self, kept: npt.NDArray[np.bool_]) -> Compared:
+        """Some of them."""
+        return Compared(self.new[kept], self.before[kept], self.callers[kept])
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -49,18 +53,22 @@ class Verdict:
         return asdict(self) | {"reasons": list(self.reasons), "notes": list(self.notes)}
 
 
-def judge_probation(probes: Sequence[Probe], compared: Compared, policy: ProbationPolicy) -> Verdict:
+def judge_probation(
+    probes: Sequence[Probe], compared: Compared, policy: ProbationPolicy, per_caller: float | None
+) -> Verdict:
     """What the probes and predictions so far say.
 
     Latency is judged by the 95th percentile of the probes that were answered. What it predicts takes a
     version back only if it does so without any one caller, too: nobody ends a probation by a choice of
-    accidents.
+    accidents. Nor does one hide what others see: no caller is more than `per_caller` of what is compared.
     """
+    kept, left_out = at_most(compared.callers, per_caller, policy.min_predictions, seed=0)
+    compared = compared.of(kept)
     failed = [probe for probe in probes if probe.error]
     answered = [probe.seconds for probe in probes if not probe.error]
     slow = float(np.quantile(answered, 0.95)) if answered else 0.0
     difference = float(np.mean(compared.new - compared.before)) if len(compared.new) else None
-    reasons, notes = [], []
+    reasons, notes = list[str](), list(left_out)
     if len(probes) >= policy.min_probes and len(failed) / len(probes) > policy.error_rate:
         reasons.append(f"{len(failed)} of {len(probes)} golden requests failed, the last: {failed[-1].error}")
     if len(answered) >= policy.min_probes and slow > policy.latency:

@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from accidents.bundle import Bundle
-from accidents.monitoring.callers import NO_KEY
+from accidents.monitoring.callers import NO_KEY, at_most
 from accidents.monitoring.measurements import WindowFacts
+from accidents.monitoring.policy import MonitorSettings
 from accidents.scoring import probabilities
 
 LOG = "prediction log"
@@ -102,6 +103,19 @@ def log_window(
         last_month=last,
     )
     return Window(frame, facts, tuple(filter(None, notes)))
+
+
+def capped(window: Window, policy: MonitorSettings, seed: int) -> Window:
+    """A window of the log without what is beyond one caller's share; what was left out is noted."""
+    callers = window.frame["caller"].to_numpy(dtype=object)
+    kept, told = at_most(callers, policy.per_caller, policy.min_rows, seed)
+    if not told:
+        return window
+    frame = window.frame[kept].reset_index(drop=True)
+    first, last = _months(frame)
+    labelled = int(frame["severe"].notna().sum())
+    changed = {"rows": len(frame), "labelled": labelled, "first_month": first, "last_month": last}
+    return Window(frame, window.facts.model_copy(update=changed), (*window.notes, *told))
 
 
 def file_window(

@@ -13,7 +13,8 @@ import pytest
 from accidents.bundle import Bundle, write_bundle
 from accidents.features import feature_names
 from accidents.model import ModelSettings, train
-from accidents.monitoring.window import Window, file_window, log_window, new_years, unlearnt
+from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.window import Window, capped, file_window, log_window, new_years, unlearnt
 from tests.accidents.frames import feature_frame
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -79,6 +80,24 @@ def test_an_id_is_its_callers_own_and_who_asked_and_labelled_is_known(bundle: Bu
     assert list(zip(found["caller"], found["giver"], found["severe"], strict=True)) == [
         ("lyon", "lyon", 1.0), ("lille", "", 0.0)
     ]  # fmt: skip
+
+
+def test_a_flood_hides_no_shift_of_the_others_and_is_told(bundle: Bundle) -> None:
+    """Everybody's nights have come, but one caller sends five times as many accidents at noon."""
+    usual = row(0, bundle)
+
+    def at(hour: float, **facts: Any) -> dict[str, Any]:
+        return usual | {"features": usual["features"] | {"hour": hour}} | facts
+
+    rooms = [at(23.0, request_id=f"a{k}", key_name=f"room{k % 4}", severe=True) for k in range(400)]
+    flood = [at(12.0, request_id=f"b{k}", key_name="flood") for k in range(2_000)]
+    whole = window([*rooms, *flood], bundle)
+    assert whole.frame["hour"].mean() == pytest.approx(13.8, abs=0.1)
+    found = capped(whole, MonitorSettings(min_rows=30), seed=1)
+    assert found.frame["hour"].mean() == pytest.approx(20.8)
+    assert (found.facts.rows, found.facts.labelled, len(found.frame)) == (500, 400, 500)
+    assert found.notes[-1].startswith("Counted 100 of 2,000 predictions of flood: at most 20%")
+    assert capped(whole, MonitorSettings(min_rows=30, per_caller=None), seed=1) is whole
 
 
 def test_labels_that_contradict_each_other_do_not_count(bundle: Bundle) -> None:

@@ -9,8 +9,10 @@ from accidents.monitoring.policy import ProbationPolicy
 from accidents.monitoring.probation import Compared, Probe, judge_probation
 
 POLICY = ProbationPolicy()
+SHARE = 0.2  # of the predictions, at most, from one caller
 NONE = Compared(np.empty(0), np.empty(0), np.empty(0, dtype=object))
 WELL = [Probe(0.01)] * 20
+ROOMS = ("lyon", "lille", "nice", "brest", "metz", "dijon", "tours")
 
 
 def compared(n: int, difference: float, callers: tuple[str, ...] = ("lyon", "lille")) -> Compared:
@@ -18,47 +20,66 @@ def compared(n: int, difference: float, callers: tuple[str, ...] = ("lyon", "lil
     return Compared(before + difference, before, np.resize(np.array(callers, dtype=object), n))
 
 
+def mixed(*parts: Compared) -> Compared:
+    arrays = (np.concatenate([getattr(one, name) for one in parts]) for name in ("new", "before", "callers"))
+    return Compared(*arrays)
+
+
 def test_a_version_that_is_well_stays() -> None:
-    verdict = judge_probation(WELL, compared(200, 0.03), POLICY)
+    verdict = judge_probation(WELL, compared(200, 0.03), POLICY, SHARE)
     assert (verdict.stays, verdict.reasons) == (True, ())
     assert verdict.difference == pytest.approx(0.03)
 
 
 def test_errors_take_it_back() -> None:
-    verdict = judge_probation([*WELL, Probe(1, "gone")], NONE, POLICY)
+    verdict = judge_probation([*WELL, Probe(1, "gone")], NONE, POLICY, SHARE)
     assert not verdict.stays
     assert "1 of 21 golden requests failed, the last: gone" in verdict.reasons[0]
 
 
 def test_one_error_before_enough_is_known_does_not() -> None:
-    assert judge_probation([Probe(1, "gone")], NONE, POLICY).stays
-    assert judge_probation([Probe(0.01)] * 60 + [Probe(1, "gone")], NONE, POLICY).stays, "below error_rate"
+    assert judge_probation([Probe(1, "gone")], NONE, POLICY, SHARE).stays
+    assert judge_probation([Probe(0.01)] * 60 + [Probe(1, "gone")], NONE, POLICY, SHARE).stays, (
+        "below error_rate"
+    )
 
 
 def test_latency_takes_it_back_but_one_slow_answer_does_not() -> None:
-    assert not judge_probation([Probe(0.5)] * 10, NONE, POLICY).stays
-    assert judge_probation([*WELL * 2, Probe(3.0)], NONE, POLICY).stays
+    assert not judge_probation([Probe(0.5)] * 10, NONE, POLICY, SHARE).stays
+    assert judge_probation([*WELL * 2, Probe(3.0)], NONE, POLICY, SHARE).stays
 
 
 @pytest.mark.parametrize("difference", [0.15, -0.15])
 def test_other_predictions_for_the_same_accidents_take_it_back(difference: float) -> None:
-    verdict = judge_probation(WELL, compared(80, difference), POLICY)
+    verdict = judge_probation(WELL, compared(80, difference), POLICY, SHARE)
     assert not verdict.stays
     assert "from those of the version before on the same accidents" in verdict.reasons[0]
-    assert judge_probation(WELL, compared(20, difference), POLICY).stays, "too few to say"
+    assert judge_probation(WELL, compared(20, difference), POLICY, SHARE).stays, "too few to say"
 
 
 def test_one_callers_choice_of_accidents_takes_no_version_back() -> None:
-    alone = judge_probation(WELL, compared(300, 0.3, callers=("attacker",)), POLICY)
+    alone = judge_probation(WELL, compared(300, 0.3, callers=("attacker",)), POLICY, SHARE)
     assert alone.stays
     assert "not without those of attacker" in alone.notes[0]
     chosen, usual = compared(300, 0.3, callers=("attacker",)), compared(200, 0.01)
-    mixed = Compared(
-        *(
-            np.concatenate([getattr(each, name) for each in (chosen, usual)])
-            for name in ("new", "before", "callers")
-        )
-    )
-    verdict = judge_probation(WELL, mixed, POLICY)
+    verdict = judge_probation(WELL, mixed(chosen, usual), POLICY, per_caller=None)
     assert (verdict.stays, verdict.reasons) == (True, ())
     assert verdict.difference == pytest.approx(0.184)
+
+
+def test_one_callers_choice_among_seven_others_accidents_is_its_share_of_the_difference() -> None:
+    usual = compared(700, 0.01, callers=ROOMS)
+    among = mixed(compared(300, 0.4, callers=("attacker",)), usual)
+    assert judge_probation(WELL, among, POLICY, per_caller=None).difference == pytest.approx(0.127)
+    verdict = judge_probation(WELL, among, POLICY, SHARE)
+    assert (verdict.stays, verdict.predictions) == (True, 875)
+    assert verdict.difference == pytest.approx(0.2 * 0.4 + 0.8 * 0.01)
+    assert "Counted 175 of 300 predictions of attacker" in verdict.notes[0]
+
+
+def test_one_caller_does_not_hide_what_the_others_see() -> None:
+    worse = mixed(compared(5_000, 0.0, callers=("attacker",)), compared(700, 0.15, callers=ROOMS))
+    assert judge_probation(WELL, worse, POLICY, per_caller=None).stays
+    verdict = judge_probation(WELL, worse, POLICY, SHARE)
+    assert not verdict.stays
+    assert "875 of its predictions are +0.120" in verdict.reasons[0]
