@@ -73,8 +73,9 @@ status: $(VENV)/train  ## what is deployed, healthy or not, how many predictions
 stop: $(VENV)/train  ## stop the API and the model servers
 	$(BIN)/python run.py --stop
 
-repro: $(VENV)/train  ## `dvc repro`: rebuild raw data, prepared data and model, only what changed
-	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+repro: $(VENV)/train  ## `dvc repro`: rebuild raw data, prepared data and model, only what changed; renews dvc.lock
+	@test -e .git || $(BIN)/dvc config --local core.no_scm true
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m commands.repro
 
 test: $(VENV)/dev  ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile

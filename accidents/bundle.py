@@ -63,6 +63,11 @@ class Bundle:
         return str(self.facts["stage"])
 
     @property
+    def identity(self) -> str | None:
+        """What it was made from, see accidents.provenance; bundles of before 0.4 do not say."""
+        return self.facts.get("identity")
+
+    @property
     def features(self) -> list[str]:
         return list(self.facts["features"])
 
@@ -140,18 +145,28 @@ def write_bundle(
     return load_bundle(folder)
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: Path, digest: str | None = None) -> Bundle:
     """Check every file against the manifest, then load.
+
+    Parameters
+    ----------
+    digest : what whoever registered the bundle wrote down elsewhere. The manifest is in the folder itself:
+        who alters both gets past the manifest, not past this.
 
     Raises
     ------
     BundleError
-        Naming the file that is missing, altered, or not in the manifest.
+        Naming the file that is missing, altered, or not in the manifest; or if this is another bundle.
     """
     verify(folder)
+    found = _sha256(folder / MANIFEST)
+    if digest is not None and found != digest:
+        raise BundleError(
+            f"{folder} is not the bundle that was registered: its digest is {found[:12]}…, the registry "
+            f"holds {digest[:12]}…. Do not use it; restore the artifact store, or train again."
+        )
     facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-    digest = _sha256(folder / MANIFEST)
-    return Bundle(folder, Model.load(folder / "model"), facts, digest)
+    return Bundle(folder, Model.load(folder / "model"), facts, found)
 
 
 def verify(folder: Path) -> None:

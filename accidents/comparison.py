@@ -9,13 +9,21 @@ import numpy as np
 import pandas as pd
 
 from accidents.bundle import Bundle
-from accidents.evaluation import Comparison, Evaluation, compare, evaluate
-from accidents.gates import BASELINES, EVERY, GateReport
-from accidents.promotion import ChampionComparison, Decision, Freshness, decide
-from accidents.settings import Params
+from accidents.config import Strict
+from accidents.evaluation import Evaluation, EvaluationSettings, compare, evaluate
+from accidents.gates import GateReport
+from accidents.promotion import ChampionComparison, Decision, Freshness, PromotionSettings, decide
 from accidents.slices import compare_slices
 
 ENOUGH_UNSEEN = 1_000  # accidents the champion has not learnt from; with fewer, all are compared
+
+
+class JudgingSettings(Strict):
+    """How champion and challenger are held against each other."""
+
+    promotion: PromotionSettings = PromotionSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    seed: int = 7
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ def judge(
     champion_version: str,
     test_rows: pd.DataFrame,
     predicted: np.ndarray,
-    params: Params,
+    rules: JudgingSettings,
 ) -> Judgement:
     """Decide about a candidate. Compared are the models that were judged, not refits that saw the test.
 
@@ -57,10 +65,13 @@ def judge(
     predicted : P(severe) of those rows from the candidate's model that was judged, float64 [n].
     """
     if champion is None:
-        return Judgement(decide(gates, None, freshness(candidate, None), params.promotion), gates)
-    if champion.digest == candidate.digest:
+        return Judgement(decide(gates, None, freshness(candidate, None), rules.promotion), gates)
+    if is_same(candidate, champion):
         same = Decision(
-            False, "same", f"This is the champion already: version {champion_version}, byte for byte."
+            False,
+            "same",
+            f"This is the champion already: version {champion_version}, made from the same data, parameters "
+            "and code.",
         )
         return Judgement(same, gates)
     if is_synthetic(candidate) and not is_synthetic(champion):
@@ -75,36 +86,23 @@ def judge(
         gone = ", ".join(sorted(unknown))
         note = f"Not compared: champion {champion_version} uses features that are no more ({gone})."
         return Judgement(
-            decide(gates, None, freshness(candidate, champion), params.promotion), gates, notes=(note,)
+            decide(gates, None, freshness(candidate, champion), rules.promotion), gates, notes=(note,)
         )
     rows, notes = _unseen(champion, test_rows)
     kept, reigning = (
         test_rows[rows],
         champion.judged.predict_matrix(test_rows.loc[rows, champion.features].to_numpy(np.float32)),
     )
-    compared = _compare(champion_version, kept, reigning, predicted[rows], params)
-    evaluation = params.evaluation
-    measured = evaluate(kept["severe"], reigning, evaluation.budget, evaluation.n_bootstrap, params.seed)
-    decision = decide(gates, compared, freshness(candidate, champion), params.promotion)
+    compared = _compare(champion_version, kept, reigning, predicted[rows], rules)
+    evaluation = rules.evaluation
+    measured = evaluate(kept["severe"], reigning, evaluation.budget, evaluation.n_bootstrap, rules.seed)
+    decision = decide(gates, compared, freshness(candidate, champion), rules.promotion)
     return Judgement(decision, gates, compared, measured, notes)
 
 
-def compare_with_baselines(params: Params, predictions: pd.DataFrame) -> dict[str, dict[str, Comparison]]:
-    """What the baseline gates ask for: {baseline: {metric: comparison}}, the baseline standing as champion.
-
-    `predictions` has columns severe, model, and one for each baseline.
-    """
-    found: dict[str, dict[str, Comparison]] = {}
-    for gate in params.gates:
-        names = BASELINES if gate.baseline == EVERY else (gate.baseline,)
-        for name in filter(None, names):
-            metric = str(gate.metric)  # a baseline gate names one: GateSettings sees to it
-            severe, champion, challenger = (predictions[column] for column in ("severe", name, "model"))
-            found.setdefault(name, {})[metric] = compare(
-                severe, champion, challenger, metric, budget=params.evaluation.budget,
-                n_bootstrap=params.evaluation.n_bootstrap, seed=params.seed,
-            )  # fmt: skip
-    return found
+def is_same(one: Bundle, other: Bundle) -> bool:
+    """Whether two bundles are the same version: made from the same, or the same byte for byte."""
+    return one.digest == other.digest or (one.identity is not None and one.identity == other.identity)
 
 
 def is_synthetic(bundle: Bundle) -> bool:
@@ -117,16 +115,6 @@ def freshness(candidate: Bundle, champion: Bundle | None) -> Freshness:
     return Freshness(
         candidate.facts["learnt_from"][-1], champion.facts["learnt_from"][-1] if champion else None
     )
-
-
-def learnt_from(*parts: pd.DataFrame) -> list[str]:
-    """The months that rows are of, in order, as "2018-03"."""
-    months = (
-        pd.concat([part[["year", "month"]] for part in parts])
-        .drop_duplicates()
-        .sort_values(["year", "month"])
-    )
-    return [f"{year}-{month:02d}" for year, month in months.itertuples(index=False)]
 
 
 def _unseen(champion: Bundle, rows: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -145,11 +133,11 @@ def _unseen(champion: Bundle, rows: pd.DataFrame) -> tuple[np.ndarray, tuple[str
 
 
 def _compare(
-    version: str, rows: pd.DataFrame, reigning: np.ndarray, predicted: np.ndarray, params: Params
+    version: str, rows: pd.DataFrame, reigning: np.ndarray, predicted: np.ndarray, rules: JudgingSettings
 ) -> ChampionComparison:
-    severe, metric = rows["severe"].to_numpy(float), params.promotion.metric
-    draws, budget = params.evaluation.n_bootstrap, params.evaluation.budget
-    overall = compare(severe, reigning, predicted, metric, budget, draws, params.seed)
+    severe, metric = rows["severe"].to_numpy(float), rules.promotion.metric
+    draws, budget = rules.evaluation.n_bootstrap, rules.evaluation.budget
+    overall = compare(severe, reigning, predicted, metric, budget, draws, rules.seed)
     # Bonferroni over some thirty groups looks far into the tails: 1,000 draws at least.
-    slices = compare_slices(rows, severe, reigning, predicted, metric, max(draws, 1_000), params.seed)
+    slices = compare_slices(rows, severe, reigning, predicted, metric, max(draws, 1_000), rules.seed)
     return ChampionComparison(f"version {version}", overall, slices)

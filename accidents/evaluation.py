@@ -15,7 +15,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, field_validator
 
+from accidents.bands import DEFAULT_BANDS, check_bands
+from accidents.config import Strict
 from accidents.errors import DataError, SettingsError
 
 Array = npt.NDArray[np.float64]
@@ -33,6 +36,19 @@ METRICS = (*HIGHER_IS_BETTER, "prevalence", "alerted_share")
 ECE_BINS = 15
 BUDGET = 0.2
 SMALLEST_PROBABILITY = 1e-7  # keeps log loss finite, as scikit-learn does
+
+
+class EvaluationSettings(Strict):
+    """How the later year is judged."""
+
+    budget: float = Field(default=0.2, gt=0, lt=1)
+    n_bootstrap: int = Field(default=500, ge=100)
+    bands: Mapping[str, float] = DEFAULT_BANDS
+
+    @field_validator("bands")
+    @classmethod
+    def _bands_cover(cls, bands: Mapping[str, float]) -> Mapping[str, float]:
+        return check_bands(bands)
 
 
 @dataclass(frozen=True)

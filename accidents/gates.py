@@ -12,11 +12,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from accidents.behaviour import CHECKS, BehaviourResult
+from accidents.config import Strict
 from accidents.errors import SettingsError
-from accidents.evaluation import HIGHER_IS_BETTER, METRICS, Comparison, Estimate, Evaluation
+from accidents.evaluation import (
+    HIGHER_IS_BETTER,
+    METRICS,
+    Comparison,
+    Estimate,
+    Evaluation,
+    EvaluationSettings,
+    compare,
+)
 from accidents.slices import SLICES, SliceResult
 
 EVERY = "every"
@@ -112,6 +122,14 @@ class GateSettings(BaseModel):
         return f"{side}{self.metric} {' and '.join(ends)}"
 
 
+class GateRules(Strict):
+    """The gates, and how what they ask for is measured."""
+
+    gates: tuple[GateSettings, ...] = ()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    seed: int = 7
+
+
 @dataclass(frozen=True)
 class GateResult:
     """One gate: what was wanted, what was found, and whether that passes."""
@@ -162,6 +180,24 @@ def gate_settings(values: Sequence[Mapping[str, Any]]) -> tuple[GateSettings, ..
     Raises `SettingsError` naming the gate, what it names that is not there, and the nearest that is.
     """
     return tuple(_one_gate(number, value) for number, value in enumerate(values))
+
+
+def compare_with_baselines(rules: GateRules, predictions: pd.DataFrame) -> dict[str, dict[str, Comparison]]:
+    """What the baseline gates ask for: {baseline: {metric: comparison}}, the baseline standing as champion.
+
+    `predictions` has columns severe, model, and one for each baseline.
+    """
+    found: dict[str, dict[str, Comparison]] = {}
+    for gate in rules.gates:
+        names = BASELINES if gate.baseline == EVERY else (gate.baseline,)
+        for name in filter(None, names):
+            metric = str(gate.metric)  # a baseline gate names one: GateSettings sees to it
+            severe, champion, challenger = (predictions[column] for column in ("severe", name, "model"))
+            found.setdefault(name, {})[metric] = compare(
+                severe, champion, challenger, metric, budget=rules.evaluation.budget,
+                n_bootstrap=rules.evaluation.n_bootstrap, seed=rules.seed,
+            )  # fmt: skip
+    return found
 
 
 def check_gates(

@@ -20,6 +20,7 @@ from accidents.evaluation import alerts_for_budget, compare, evaluate
 from accidents.gates import GateReport, GateResult, GateSettings
 from accidents.monitoring.reference import expected
 from accidents.promotion import Decision
+from accidents.provenance import identity_of
 from accidents.settings import Params
 
 HELD_BACK = 1 / 3  # of the labelled accidents, the latest: they judge what the earlier ones taught
@@ -83,6 +84,7 @@ def _facts(bundle: Bundle, made: Recalibration, reference: pd.DataFrame) -> Mapp
     return {
         "judged": judged,
         **bundle.facts,
+        "identity": identity_of({"of": bundle.identity, "to": made.calibration.to_dict(), **made.facts}),
         "threshold": alerts_for_budget(known, budget).threshold,
         "recalibrated": made.facts,
     }

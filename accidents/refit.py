@@ -16,15 +16,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from accidents.calibration import BetaCalibration
-from accidents.comparison import learnt_from
 from accidents.encoding import PlaceEncoder
-from accidents.evaluation import Evaluation, alerts_for_budget, compare, evaluate
+from accidents.evaluation import Evaluation, EvaluationSettings, alerts_for_budget, compare, evaluate
 from accidents.features import feature_names
 from accidents.gates import GateResult
 from accidents.model import Layout, Model, ModelSettings, boost, labelled, of_bags
+from accidents.monitoring.reference import learnt_from
 from accidents.progress import track
 from accidents.results import Results
-from accidents.settings import Params
 
 FOLDS = 10  # at least: with fewer bags than folds the rows of the others have no score out of fold
 MONTHS = 12
@@ -74,7 +73,7 @@ def recency(age: Doubles) -> Doubles:
 
 
 def refit_facts(
-    facts: Mapping[str, Any], rows: pd.DataFrame, tested: int, results: Results, params: Params
+    facts: Mapping[str, Any], rows: pd.DataFrame, tested: int, results: Results, budget: float, seed: int
 ) -> dict[str, Any]:
     """A bundle's facts with those of its refit laid over, and what they replace under `judged`.
 
@@ -82,11 +81,11 @@ def refit_facts(
     """
     test = rows.tail(tested)
     test = test[test["p_unseen"].notna()]
-    found = evaluate(test["severe"], test["p_unseen"], params.evaluation.budget, 0, params.seed)
+    found = evaluate(test["severe"], test["p_unseen"], budget, 0, seed)
     known = rows["p_unseen"].dropna()
     return {
         **facts,
-        "threshold": alerts_for_budget(known, params.evaluation.budget).threshold,
+        "threshold": alerts_for_budget(known, budget).threshold,
         "learnt_from": learnt_from(rows),
         "judged": {
             "learnt_from": facts["learnt_from"],
@@ -97,17 +96,19 @@ def refit_facts(
     }
 
 
-def check_refit(predictions: pd.DataFrame, unseen: pd.DataFrame, params: Params) -> GateResult:
+def check_refit(
+    predictions: pd.DataFrame, unseen: pd.DataFrame, settings: EvaluationSettings, seed: int
+) -> GateResult:
     """The gate of a refit: on accidents of the test it is calibrated as well as the model that was judged.
 
     Neither had seen them: the refit's P(severe), `p_unseen`, is out of fold, and NaN where there is none.
     What is lost must be within chance, or `MARGIN`.
     """
     p = unseen["p_unseen"].to_numpy()
-    known, settings = ~np.isnan(p), params.evaluation
+    known = ~np.isnan(p)
     found = compare(
         predictions["severe"][known], predictions["model"][known], p[known], "ece", settings.budget,
-        settings.n_bootstrap, params.seed,
+        settings.n_bootstrap, seed,
     )  # fmt: skip
     numbers = f"{found.challenger:.3f} against {found.champion:.3f} on {found.accidents:,} accidents"
     wanted = f"ECE no more than {MARGIN:g} worse, beyond chance, than that of the model that was judged"

@@ -22,7 +22,7 @@ from accidents.errors import DataError, SettingsError
 
 TRAIN, CALIBRATION, TEST, LEFT_OUT = "train", "calibration", "test", "left_out"
 PARTS = (TRAIN, CALIBRATION, TEST)
-LABEL_BREAK = 2018  # the police record "hospitalised" differently from this year on (codes: label_break_2018)
+LABEL_BREAK = 2018  # the police record "hospitalised" differently from this year on (cautions in codes.yaml)
 
 Parts = npt.NDArray[np.str_]
 

@@ -1,4 +1,4 @@
-"""Which data, code and parameters a result came from.
+"""Versions of the raw data.
 
 A data version is the hash DVC gives a folder laid out as `<year>/<published file>`: the same hash stands
 in `dvc.lock` for `data/raw`, on every MLflow run and on every model version. The files go into DVC's
@@ -7,12 +7,9 @@ cache, so that any version seen once can be trained on again.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +25,11 @@ ROOT = Path(__file__).resolve().parent.parent
 def _repo(root: Path) -> Repo:
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
+    from dvc.scm import SCM
 
     try:
-        return Repo(os.fspath(root))
+        # The cache needs no git, and a downloaded archive or an image has none.
+        return Repo(os.fspath(root), scm=SCM(os.fspath(root), no_scm=True))
     except NotDvcRepoError:
         raise SourceError(
             f"{root} is not a DVC repository: run `dvc init` there, or work in a clone."
@@ -99,30 +98,3 @@ def _pull(repo: Repo, wanted: Any) -> None:
             "Check the hash (MLflow tag `data_version`), or `dvc pull` from the remote that has it."
         )
     transfer(remote, repo.cache.local, {wanted}, shallow=False)
-
-
-def git_commit(root: Path = ROOT) -> str:
-    """The commit checked out, with `-dirty` behind it if tracked files differ; `unknown` outside git."""
-
-    def git(*words: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", os.fspath(root), *words], capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-@lru_cache(maxsize=1)
-def code_version() -> str:
-    """Hash of the domain's own code and tables: cached steps run again when any of it changes."""
-    digest = hashlib.sha256()
-    package = Path(__file__).resolve().parent
-    for path in sorted(p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-        digest.update(path.relative_to(package).as_posix().encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]

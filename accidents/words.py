@@ -15,7 +15,8 @@ from accidents import codes
 from accidents.errors import SettingsError
 from accidents.features.declared import FEATURES
 
-LANGUAGES = ("en", "fr")
+FILES = {"en": "words_en.yaml", "fr": "words_fr.yaml"}
+LANGUAGES = tuple(FILES)
 # Where the words of a category's codes are: feature -> column.
 CODED = {f.name: str(getattr(f.compute, "column", f.name)) for f in FEATURES if f.kind == "category"}
 
@@ -70,7 +71,7 @@ def words(language: str = "en") -> dict[str, Any]:
 def _document(language: str) -> dict[str, Any]:
     if language not in LANGUAGES:
         raise SettingsError(f"Unknown language {language!r}: choose one of {', '.join(LANGUAGES)}.")
-    text = files("accidents").joinpath(f"words_{language}.yaml").read_text(encoding="utf-8")
+    text = files("accidents").joinpath(FILES[language]).read_text(encoding="utf-8")
     document: dict[str, Any] = yaml.safe_load(text)
     return document
 

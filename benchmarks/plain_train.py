@@ -19,8 +19,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accidents.data import have_raw
+from accidents.provenance import git_commit
 from accidents.settings import Params, load_params
-from accidents.versioning import ROOT, git_commit
+from accidents.versioning import ROOT
+from pipelines.identity import made_from
 from stacks.environment import prepare_environment
 
 if TYPE_CHECKING:
@@ -34,8 +37,8 @@ SHARED = (
     "accidents.baselines", "accidents.reports.figures", "accidents.reports.maps", "accidents.reports.card",
 )  # fmt: skip
 STEPS = ("build_bundle", "build_features", "check_candidate", "draw_reports", "evaluate_model",
-         "judge_candidate", "load_data", "refit_model", "register_model", "score_baselines", "split_data",
-         "summarise", "train_model")  # fmt: skip
+         "judge_candidate", "load_data", "refit_model", "register_model", "report_quality",
+         "score_baselines", "split_data", "summarise", "train_model")  # fmt: skip
 
 
 def main(output: str) -> None:
@@ -54,7 +57,9 @@ def main(output: str) -> None:
 def train(params: Params, step: Mapping[str, Any], store: Path) -> None:
     """What pipelines/train.py wires, one call after another; reports go to reports/ as run.py puts them."""
     stage, seed, provenance = params.stage, params.seed, {"git_commit": git_commit(ROOT)}
-    tables, quality, facts = step["load_data"](params.data, "")
+    raw_version = have_raw(params.data).version
+    tables, facts = step["load_data"](params.data, raw_version)
+    quality = step["report_quality"](tables)
     rows = step["build_features"](tables, stage)
     training, calibration, test, split = step["split_data"](rows, params.split)
     data_reports = validate(training, test, stage, store / "data_reports")
@@ -63,18 +68,19 @@ def train(params: Params, step: Mapping[str, Any], store: Path) -> None:
     predictions, results = step["evaluate_model"](
         model, calibration, test, baselines, params.evaluation, seed
     )
-    gates = step["check_candidate"](predictions, results, params)
+    gates = step["check_candidate"](predictions, results, params.gate_rules)
     deployed, unseen = model, None
     if params.refit:
         deployed, unseen = step["refit_model"](
             model, gates, training, calibration, test, params.model, stage, seed
         )
     bundle = step["build_bundle"](
-        deployed, model, training, calibration, test, predictions, split, results, params, facts, unseen
-    )
-    reports = step["draw_reports"](bundle, test, predictions, results)
-    number = track(bundle.path, [reports.path, data_reports], test, results, params, provenance, store)
-    decision = step["judge_candidate"](bundle, test, predictions, gates, params, None, unseen)
+        deployed, model, training, calibration, test, predictions, split, results, params.evaluation, facts,
+        made_from(params, raw_version), f"accident-severity-{stage}", seed, unseen,
+    )  # fmt: skip
+    reports = step["draw_reports"](bundle, test, predictions, results, seed)
+    number = track(bundle.path, [reports.path, data_reports], results, params, provenance, store)
+    decision = step["judge_candidate"](bundle, test, predictions, gates, params.judging, None, unseen)
     champion = promote(bundle.path, number, decision)
     summary = step["summarise"](bundle, reports, predictions, results, decision, number, champion, provenance)
     for folder in (quality.path, reports.path, data_reports, summary.path):
@@ -114,7 +120,6 @@ def validate(training: pd.DataFrame, test: pd.DataFrame, stage: str, folder: Pat
 def track(
     folder: Path,
     reports: list[Path],
-    test: pd.DataFrame,
     results: dict[str, Any],
     params: Params,
     provenance: dict[str, str],
@@ -125,7 +130,7 @@ def track(
 
     from accidents.bundle import load_bundle
     from accidents.results import Results
-    from steps.tracking import log_candidate, tags_of
+    from steps.tracking import log_candidate, log_model, tags_of
 
     bundle = load_bundle(folder)
     facts = tags_of(bundle, provenance)
@@ -133,7 +138,8 @@ def track(
     mlflow.create_experiment("train", artifact_location=(store / "artifacts").as_uri())
     mlflow.set_experiment("train")
     with mlflow.start_run():
-        _, address = log_candidate(bundle, reports, test, Results.from_dict(results), params, facts)
+        log_candidate(reports, Results.from_dict(results), params.experiment(), facts)
+        _, address = log_model(bundle)
         return str(mlflow.register_model(address, bundle.facts["name"], tags=facts).version)
 
 

@@ -271,12 +271,10 @@ class Loop:
 
     def _with_data_of_champion(self, params: Params, source: str | None) -> Params:
         """The champion's own source and years: what it was trained on is what newer years are added to."""
-        from accidents.bundle import load_bundle
-
         champion = self.registry.champion(self.name)
         if champion is None:
             raise AccidentsError(f"{self.name} has no champion yet to watch: python run.py --pipeline train.")
-        facts = load_bundle(self.registry.bundle_of(champion).path).facts
+        facts = self.registry.bundle_of(champion).facts
         update = {"years": tuple(facts["years"]), "version": None}
         if source is None:
             update["source"] = facts["source"]

@@ -6,7 +6,7 @@ import os
 
 from pydantic import AnyHttpUrl, Field
 
-from accidents.settings import Strict, parse, read_yaml
+from accidents.config import Strict, parse, read_yaml
 from commands.project import ROOT
 
 PUSHGATEWAY = "ACCIDENTS_PUSHGATEWAY"

@@ -7,7 +7,6 @@ from datetime import datetime
 from prometheus_client import pushadd_to_gateway
 from rich.markup import escape
 
-from accidents.bundle import load_bundle
 from accidents.files import write_whole
 from accidents.monitoring.database import opened_history
 from accidents.monitoring.exposition import JOB, exposition
@@ -59,5 +58,5 @@ def _champion_now(report: MonitorReport, name: str) -> tuple[Champion, datetime 
     if one is None:
         return report.measurements.champion, None
     at = registry.promoted_at(one)
-    bundle = load_bundle(registry.bundle_of(one).path)
+    bundle = registry.bundle_of(one)
     return Champion.of(bundle, name, str(one.number)), datetime.fromisoformat(at) if at else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from accidents.provenance import git_commit
 from accidents.settings import Params
-from accidents.versioning import git_commit
 from commands.project import ROOT, on_stack
 
 
@@ -27,8 +27,8 @@ def recalibrate(
         params=params, given=given, provenance={"git_commit": git_commit(ROOT), **provenance}
     )
     outputs = {
-        "decision": ("recalibrate_model", "decision"),
+        "decision": ("promote_recalibrated", "decision"),
         "model_version": ("register_recalibrated", "model_version"),
-        "champion_version": ("promote_model", "champion_version"),
+        "champion_version": ("promote_recalibrated", "champion_version"),
     }
     return {name: run.steps[step].outputs[output][0].load() for name, (step, output) in outputs.items()}

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from accidents.provenance import git_commit
 from accidents.settings import Params
-from accidents.versioning import git_commit
 from commands.project import ROOT, console, on_stack
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import Field
 
+from accidents.config import Strict, parse, read_yaml
 from accidents.errors import AccidentsError
 from accidents.files import write_whole
-from accidents.settings import Strict, parse, read_yaml
 from commands.keys import keys_of
 from commands.project import ROOT, api_settings, console
 from commands.signals import heed_signals

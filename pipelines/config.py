@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from accidents.settings import Strict, parse, read_yaml
+from accidents.config import Strict, parse, read_yaml
 
 
 class RetryConfig(Strict):

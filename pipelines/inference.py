@@ -5,7 +5,7 @@ from __future__ import annotations
 from zenml import pipeline
 from zenml.enums import ExecutionMode, StackComponentType
 
-from accidents.settings import DataSettings
+from accidents.sources.settings import DataSettings
 from pipelines.progress import step_started
 from pipelines.train import has
 from steps.build_input_features import build_input_features

@@ -36,7 +36,7 @@ def monitor(params: Params, given: str | None, loop_id: str) -> None:
     window = window_of(params, given, bundle)
     reports = drift = None
     if has(StackComponentType.DATA_VALIDATOR):
-        reports, drift = check_window(window, bundle, stage, policy)
+        reports, drift = check_window(window, bundle, stage, policy, params.seed)
     performance = measure_window(window, bundle, policy, params.evaluation, params.seed)
     report = decide_action(window, bundle, version_facts, performance, policy, loop_id, drift)
     report_window.with_options(experiment_tracker=tracker())(report, reports)

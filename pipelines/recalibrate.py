@@ -9,8 +9,9 @@ from accidents.settings import Params
 from pipelines.monitor import window_of
 from pipelines.progress import step_started
 from pipelines.train import tracker
+from steps import registry
 from steps.load_version import load_version
-from steps.promote_model import promote_model
+from steps.promote_recalibrated import promote_recalibrated
 from steps.recalibrate_model import recalibrate_model
 from steps.register_recalibrated import register_recalibrated
 
@@ -26,8 +27,8 @@ def recalibrate(params: Params, given: str | None, provenance: dict[str, str]) -
     """
     champion, version_facts = load_version(params.stage, None)
     window = window_of(params, given, champion)
-    bundle, decision = recalibrate_model(champion, version_facts, window, params)
+    bundle, judgement = recalibrate_model(champion, version_facts, window, params)
     registered = register_recalibrated.with_options(experiment_tracker=tracker())(
-        bundle, decision, provenance
+        bundle, judgement, provenance
     )
-    promote_model(registered, decision, params.stage)
+    promote_recalibrated(registered, judgement, registry.model_name(params.stage))

@@ -6,16 +6,16 @@ from zenml import pipeline
 from zenml.enums import ExecutionMode
 
 from accidents.settings import Params
+from pipelines.caching import cached
 from pipelines.progress import step_started
-from pipelines.train import CACHE
 from steps.build_features import build_features
 from steps.load_data import load_data
 from steps.replay_months import replay_months
 
 
-@pipeline(name="replay", cache_policy=CACHE, on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
+@pipeline(name="replay", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
 def replay(params: Params, raw_version: str) -> None:
     """Nothing is registered, promoted or written into the history; `raw_version` as in `train`."""
-    tables, _, data_facts = load_data(params.data, raw_version)
-    rows = build_features(tables, params.stage)
+    tables, data_facts = cached(load_data)(params.data, raw_version)
+    rows = cached(build_features)(tables, params.stage)
     replay_months(rows, data_facts, params)

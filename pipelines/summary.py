@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -26,7 +28,7 @@ SHOWN = {
     "recall_at_budget": "recall*",
 }
 FOLDERS = {
-    "load_data": "quality_report",
+    "report_quality": "quality_report",
     "draw_reports": "reports",
     "validate_data": "data_reports",
     "summarise": "summary",
@@ -41,14 +43,30 @@ OPTIONAL = (
 
 
 def export(run: PipelineRunResponse, folder: Path) -> None:
-    """Copy the run's reports, cached or not, into `folder`."""
+    """Put the run's reports, cached or not, into `folder`, all or none; those of the run before go."""
     folder.mkdir(parents=True, exist_ok=True)
     steps = run.steps  # each look asks the store
-    for step, output in FOLDERS.items():
-        if step in steps:
-            made = steps[step].outputs[output][0].load()
-            shutil.copytree(made.path, folder, dirs_exist_ok=True)
-            shutil.rmtree(made.path)
+    with TemporaryDirectory(prefix=".", dir=folder) as part:
+        for step, output in FOLDERS.items():
+            if step in steps:
+                made = steps[step].outputs[output][0].load()
+                shutil.copytree(made.path, part, dirs_exist_ok=True)
+                shutil.rmtree(made.path)
+        _replace(folder, Path(part))
+
+
+def _replace(folder: Path, part: Path) -> None:
+    """Move all that is in `part` into `folder`, and remove what the run before had put there."""
+    listed, new = folder / ".of-training.json", {path.name for path in part.iterdir()}
+    before = set(json.loads(listed.read_text(encoding="utf-8"))) if listed.exists() else set()
+    listed.write_text(json.dumps(sorted(new | before)), encoding="utf-8")
+    for name in before | new:
+        old = folder / name
+        if name not in new or old.is_dir():
+            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+        if name in new:
+            os.replace(part / name, old)
+    listed.write_text(json.dumps(sorted(new)), encoding="utf-8")
 
 
 def show(run: PipelineRunResponse, folder: Path, stack: str, seconds: float, console: Console) -> None:
@@ -67,7 +85,7 @@ def show(run: PipelineRunResponse, folder: Path, stack: str, seconds: float, con
         _metrics(summary),
         f"[bold]{verdict}[/] {escape(decision['reason'])}",
         *map(escape, decision["notes"]),
-        f"This is version {summary['model_version']}; champion: {champion}. Stack {stack}{_left_out()}.",
+        f"{_registered(steps, summary['model_version'])}; champion: {champion}. Stack {stack}{_left_out()}.",
         f"Reports: {folder.name}/model_card.html, and the pictures beside it. Dashboard: make dashboard",
         f"{seconds:.0f} s, {cached} of {len(steps)} steps cached. Next: {_next(decision)}",
     ]
@@ -79,6 +97,13 @@ def _warnings(steps: Mapping[str, StepRunResponse]) -> list[str]:
     """What reading the files has to say of them."""
     facts: dict[str, Any] = steps["load_data"].outputs["data_facts"][0].load()
     return list(facts.get("warnings", ()))
+
+
+def _registered(steps: Mapping[str, StepRunResponse], version: str) -> str:
+    step = steps["register_model"]
+    if step.status != "cached" and step.outputs["newly_registered"][0].load():
+        return f"This is version {version}, newly registered"
+    return f"The same data, parameters and code as before: this is version {version}, nothing was registered"
 
 
 def _left_out() -> str:

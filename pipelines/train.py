@@ -6,12 +6,13 @@ from typing import Any
 
 from zenml import pipeline
 from zenml.client import Client
-from zenml.config.cache_policy import CachePolicy
 from zenml.enums import ExecutionMode, StackComponentType
 
 from accidents.settings import Params
-from accidents.versioning import code_version
+from pipelines.caching import cached
+from pipelines.identity import made_from
 from pipelines.progress import step_started
+from steps import registry
 from steps.build_bundle import build_bundle
 from steps.build_features import build_features
 from steps.check_candidate import check_candidate
@@ -22,6 +23,7 @@ from steps.load_data import load_data
 from steps.promote_model import promote_model
 from steps.refit_model import refit_model
 from steps.register_model import register_model
+from steps.report_quality import report_quality
 from steps.score_baselines import score_baselines
 from steps.split_data import split_data
 from steps.summarise import summarise
@@ -29,12 +31,9 @@ from steps.train_model import train_model
 from steps.tune_model import tune_model
 from steps.validate_data import validate_data
 
-# A cached step runs again when the domain's own code has changed, not only the step's few lines.
-CACHE = CachePolicy.model_validate({"cache_func": code_version})
-
 
 # Fail fast, or ZenML replaces a step's own error by one that names the step only.
-@pipeline(name="train", cache_policy=CACHE, on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
+@pipeline(name="train", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
 def train(params: Params, raw_version: str, champion: str | None, provenance: dict[str, str]) -> None:
     """Train one candidate and decide about it.
 
@@ -44,41 +43,55 @@ def train(params: Params, raw_version: str, champion: str | None, provenance: di
     champion : version of who is champion now, None if there is none.
     provenance : tags for the version and the tracked run, such as the git commit.
     """
-    tables, _, data_facts = load_data(params.data, raw_version)
-    rows = build_features(tables, params.stage)
-    train_rows, calibration_rows, test_rows, split = split_data(rows, params.split)
+    name, origin = registry.model_name(params.stage), made_from(params, raw_version)
+    tables, data_facts = cached(load_data)(params.data, raw_version)
+    cached(report_quality, but=())(tables)
+    rows = cached(build_features)(tables, params.stage)
+    train_rows, calibration_rows, test_rows, split = cached(split_data)(rows, params.split)
 
-    data_reports = (
-        validate_data(train_rows, test_rows, params.stage) if has(StackComponentType.DATA_VALIDATOR) else None
-    )
+    data_reports = None
+    if has(StackComponentType.DATA_VALIDATOR):
+        data_reports = cached(validate_data)(train_rows, test_rows, params.stage)
 
     settings: Any = params.model
     if params.tuning.trials:
-        settings = tune_model(train_rows, params.model, params.stage, params.tuning.trials, params.seed)
-    model = train_model(train_rows, calibration_rows, settings, params.stage, params.seed)
-    baselines = score_baselines(train_rows, calibration_rows, test_rows, params.stage, params.seed)
+        settings = cached(tune_model)(
+            train_rows, params.model, params.stage, params.tuning.trials, params.seed
+        )
+    model = cached(train_model)(train_rows, calibration_rows, settings, params.stage, params.seed)
+    baselines = cached(score_baselines)(train_rows, calibration_rows, test_rows, params.stage, params.seed)
 
-    predictions, results = evaluate_model(
+    predictions, results = cached(evaluate_model)(
         model, calibration_rows, test_rows, baselines, params.evaluation, params.seed
     )
-    gates = check_candidate(predictions, results, params)
+    gates = cached(check_candidate)(predictions, results, params.gate_rules)
     deployed, unseen = model, None
     if params.refit:
-        deployed, unseen = refit_model(
+        deployed, unseen = cached(refit_model)(
             model, gates, train_rows, calibration_rows, test_rows, settings, params.stage, params.seed
         )
-    bundle = build_bundle(
-        deployed, model, train_rows, calibration_rows, test_rows, predictions, split, results, params,
-        data_facts, unseen,
+    bundle = cached(build_bundle)(
+        deployed, model, train_rows, calibration_rows, test_rows, predictions, split, results,
+        params.evaluation, data_facts, origin, name, params.seed, unseen,
     )  # fmt: skip
-    reports = draw_reports(bundle, test_rows, predictions, results)
+    reports = cached(draw_reports, but=())(bundle, test_rows, predictions, results, params.seed)
 
-    registered = register_model.with_options(experiment_tracker=tracker())(
-        bundle, reports, data_reports, test_rows, results, params, provenance
+    known = registry.with_identity(name, origin.identity) is not None
+    # What is known needs no tracked run; what is not known, or no more, is registered whatever is cached.
+    registering = register_model.with_options(
+        experiment_tracker=None if known else tracker(), enable_cache=known
     )
-    decision = judge_candidate(bundle, test_rows, predictions, gates, params, champion, unseen)
-    champion_now = promote_model(registered, decision, params.stage)
-    summarise(bundle, reports, predictions, results, decision, registered, champion_now, provenance)
+    registered, _ = cached(registering)(
+        bundle, reports, data_reports, results, params.experiment(), provenance
+    )
+    rules = params.judging
+    judgement = cached(judge_candidate)(bundle, test_rows, predictions, gates, rules, champion, unseen)
+    champion_now, decision = cached(promote_model)(
+        registered, judgement, bundle, test_rows, predictions, gates, rules, name, unseen
+    )
+    cached(summarise, but=())(
+        bundle, reports, predictions, results, decision, registered, champion_now, provenance
+    )
 
 
 def has(kind: StackComponentType) -> bool:

@@ -20,8 +20,8 @@ class BundleModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]
         self.bundle = load_bundle(Path(context.artifacts["bundle"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
-        """P(severe) of each row; columns may come in any order."""
-        return self.bundle.predict(model_input[self.bundle.features].to_numpy(np.float32))
+        """P(severe) of each row; columns may come in any order, and one that does not come is missing."""
+        return self.bundle.predict(model_input.reindex(columns=self.bundle.features).to_numpy(np.float32))
 
 
 mlflow.models.set_model(BundleModel())

@@ -45,10 +45,12 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
     """Serves one bundle. Requests and responses are described in docs/serving.md."""
 
     async def load(self) -> bool:
-        """Check the bundle's hashes, load it, and predict once; a bundle that cannot is refused (422)."""
+        """Check that the bundle is the one deployed, load it, and predict once; or refuse it (422)."""
         folder = Path(await get_model_uri(self.settings))
         try:
-            self._bundle, declarations, self._facts = await asyncio.to_thread(_load, folder)
+            self._bundle, declarations, self._facts = await asyncio.to_thread(
+                _load, folder, _extra(self.settings).get("digest")
+            )
         except AccidentsError as error:
             raise MLServerError(str(error), _UNPROCESSABLE) from None
         self.served_version = _version(self.settings)
@@ -131,9 +133,9 @@ def _output(name: str, values: np.ndarray[Any, Any], parameters: Parameters | No
     )
 
 
-def _load(folder: Path) -> tuple[Bundle, list[dict[str, Any]], dict[str, Any]]:
+def _load(folder: Path, digest: str | None) -> tuple[Bundle, list[dict[str, Any]], dict[str, Any]]:
     """The bundle, its declarations and what answers say of it, once it has shown that it predicts."""
-    bundle = load_bundle(folder)
+    bundle = load_bundle(folder, digest)
     unknown = np.full((1, len(bundle.features)), np.nan, dtype=np.float32)
     known = bundle.questions.changes(bundle.model.predict_many, unknown)
     for values in (bundle.predict(unknown), bundle.model.contributions(unknown), known):
@@ -149,9 +151,13 @@ def _load(folder: Path) -> tuple[Bundle, list[dict[str, Any]], dict[str, Any]]:
 
 
 def _version(settings: Any) -> str | None:
-    parameters = settings.parameters
-    version = (parameters.extra or {}).get("version") or parameters.version if parameters else None
+    version = _extra(settings).get("version") or (settings.parameters and settings.parameters.version)
     return str(version) if version else None
+
+
+def _extra(settings: Any) -> dict[str, Any]:
+    """What the deployer wrote into the model's settings: the version, and the digest of its bundle."""
+    return (settings.parameters and settings.parameters.extra) or {}
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:

@@ -8,15 +8,13 @@ import pandas as pd
 from zenml import step
 
 from accidents.bundle import write_bundle
-from accidents.comparison import learnt_from
+from accidents.evaluation import EvaluationSettings
 from accidents.model import Model
-from accidents.monitoring.reference import latest_learnt, promised
+from accidents.monitoring.reference import latest_learnt, learnt_from, promised
+from accidents.provenance import MadeFrom
 from accidents.refit import refit_facts
 from accidents.reports.card import model_card
 from accidents.results import Results
-from accidents.settings import Params
-from accidents.versioning import code_version
-from steps import registry
 from steps.folder import Folder
 
 
@@ -30,8 +28,11 @@ def build_bundle(
     test_predictions: pd.DataFrame,
     split: dict[str, Any],
     results: dict[str, Any],
-    params: Params,
+    evaluation: EvaluationSettings,
     data_facts: dict[str, Any],
+    made_from: MadeFrom,
+    name: str,
+    seed: int,
     unseen: pd.DataFrame | None = None,
 ) -> Annotated[Folder, "bundle"]:
     """Put model, facts, reference and card together; the same inputs give the same bytes.
@@ -42,27 +43,25 @@ def build_bundle(
     deployed, judged = Model.load(model.path), Results.from_dict(results)
     learnt, refitted = pd.concat([train_rows, calibration_rows]), unseen is not None and len(unseen) > 0
     facts = {
-        "name": registry.model_name(params.stage),
-        "stage": params.stage,
+        "name": name,
+        "stage": deployed.stage,
         "threshold": judged.alerts.threshold,
-        "budget": params.evaluation.budget,
-        "bands": dict(params.evaluation.bands),
+        "budget": evaluation.budget,
+        "bands": dict(evaluation.bands),
         "source": data_facts["source"],
         "synthetic": data_facts["synthetic"],
         "years": data_facts["years"],
         "split": split,
         "learnt_from": learnt_from(learnt),
-        "data_version": data_facts["version"],
-        "code_version": code_version(),
-        "params": params.model_dump(mode="json"),
+        **made_from.facts(),
     }
     if unseen is not None and refitted:
         learnt = pd.concat([learnt, test_rows]).assign(p_unseen=unseen["p_unseen"].to_numpy())
-        facts = refit_facts(facts, learnt, len(test_rows), judged, params)
-    sample = latest_learnt(learnt, params.seed)
+        facts = refit_facts(facts, learnt, len(test_rows), judged, evaluation.budget, seed)
+    sample = latest_learnt(learnt, seed)
     folder = Path(tempfile.mkdtemp(prefix="bundle-")) / "bundle"
     reference = sample.assign(p_severe=deployed.predict_proba(sample))
-    holdout = promised(test_rows, test_predictions["model"], params.seed)
+    holdout = promised(test_rows, test_predictions["model"], seed)
     write_bundle(
         folder, deployed, facts, reference, model_card(facts, judged), holdout,
         Model.load(judged_model.path) if refitted else None,

@@ -6,7 +6,7 @@ import pandas as pd
 from zenml import step
 
 from accidents import features
-from accidents.data import load_tables
+from accidents.table_files import load_tables
 from steps.folder import Folder
 
 

@@ -20,7 +20,7 @@ from steps.validate_data import kinds_of_columns
 
 @step
 def check_window(
-    window: Folder, bundle: Folder, stage: str, policy: MonitorSettings
+    window: Folder, bundle: Folder, stage: str, policy: MonitorSettings, seed: int
 ) -> tuple[Annotated[Folder, "window_reports"], Annotated[dict[str, Any], "window_drift"]]:
     """data_quality.html, drift.html and drift.json, and what a decision needs of them; empty for no rows."""
     looked_at, folder = Window.load(window.path), Path(tempfile.mkdtemp(prefix="window-reports-"))
@@ -42,6 +42,7 @@ def check_window(
         policy.drift,
         before,
         judge_missing=before is not None or not looked_at.facts.from_log,
+        seed=seed,
     )
     quality = validator.data_profiling(looked_at.frame, **columns, prediction_columns=["p_severe"])
     (folder / "data_quality.html").write_text(quality.html, encoding="utf-8")

@@ -26,7 +26,9 @@ def decide_action(
 ) -> Annotated[dict[str, Any], "monitor_report"]:
     """A MonitorReport as JSON."""
     looked_at = Window.load(window.path)
-    champion = Champion.of(load_bundle(bundle.path), version_facts["name"], version_facts["version"])
+    champion = Champion.of(
+        load_bundle(bundle.path, version_facts["digest"]), version_facts["name"], version_facts["version"]
+    )
     now = Measurements.model_validate(
         {
             "champion": champion,

@@ -22,7 +22,7 @@ def deploy_model(
     chosen = registry.version(name, number)
     before = [one.config.model_version for one in services(deployer, name)]
     service = deploy(deployer, chosen, bundle.path, golden / "golden.json")
-    checked = golden_of(load_bundle(bundle.path))
+    checked = golden_of(load_bundle(bundle.path, version_facts["digest"]))
     try:
         difference = check_golden(service, checked)
     except AccidentsError as error:

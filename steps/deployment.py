@@ -15,7 +15,7 @@ import numpy as np
 
 from accidents.errors import AccidentsError
 from accidents.golden import Golden
-from steps import registry
+from steps import mirror, registry
 
 if TYPE_CHECKING:
     from zenml.model_deployers import BaseModelDeployer
@@ -96,7 +96,11 @@ def check_golden(service: Any, golden: Golden) -> float:
 
 def _with_mlserver(deployer: Any, one: ModelVersionResponse, bundle: Path, golden: Path) -> Any:
     config = deployer.deployment(
-        model_name=one.model.name, model_version=str(one.number), bundle=bundle, golden=golden
+        model_name=one.model.name,
+        model_version=str(one.number),
+        bundle=bundle,
+        golden=golden,
+        digest=registry.digest_of(one),
     )
     return deployer.deploy_model(config)
 
@@ -107,7 +111,7 @@ def _with_mlflow(deployer: Any, one: ModelVersionResponse, bundle: Path, golden:
     from accidents.bundle import load_bundle
     from accidents.golden import golden_of
 
-    model_registry, number = registry.active_registry(), registry.registry_version(one)
+    model_registry, number = mirror.active_registry(), mirror.registry_version(one)
     if model_registry is None or number is None:
         raise DeploymentError(f"Version {one.number} of {one.model.name} is not in MLflow's model registry.")
     source = model_registry.get_model_version(one.model.name, number).model_source_uri

@@ -20,7 +20,11 @@ EXPLAINED = 1_000  # accidents in the SHAP pictures: more look the same and take
 
 @step
 def draw_reports(
-    bundle: Folder, test_rows: pd.DataFrame, test_predictions: pd.DataFrame, results: dict[str, Any]
+    bundle: Folder,
+    test_rows: pd.DataFrame,
+    test_predictions: pd.DataFrame,
+    results: dict[str, Any],
+    seed: int,
 ) -> Annotated[Folder, "reports"]:
     """One PNG a picture, and the model card around them; the decision is not known yet."""
     loaded, judged = load_bundle(bundle.path), Results.from_dict(results)
@@ -36,7 +40,7 @@ def draw_reports(
         "lift": figures.lift(severe, scores, judged.model.budget),
         "slices": figures.slices(judged.slices),
         "map": severity_map(*place, severe, predicted),
-        **_explained(loaded, test_rows),
+        **_explained(loaded, test_rows, seed),
     }
     folder = Path(tempfile.mkdtemp(prefix="reports-"))
     drawn = {name: figures.png(picture) for name, picture in pictures.items()}
@@ -46,9 +50,9 @@ def draw_reports(
     return Folder(folder)
 
 
-def _explained(bundle: Bundle, rows: pd.DataFrame) -> dict[str, Any]:
+def _explained(bundle: Bundle, rows: pd.DataFrame, seed: int) -> dict[str, Any]:
     """Feature importance (mean |SHAP|) and the SHAP summary, on a sample."""
-    sample = rows.sample(min(EXPLAINED, len(rows)), random_state=7)
+    sample = rows.sample(min(EXPLAINED, len(rows)), random_state=seed)
     matrix = sample[bundle.features].to_numpy(np.float32)
     shap = bundle.model.contributions(matrix)[:, :-1]
     values, columns = bundle.model.inputs(matrix), bundle.model.columns

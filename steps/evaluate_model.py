@@ -6,10 +6,9 @@ import pandas as pd
 from zenml import step
 
 from accidents.behaviour import behaviour_checks
-from accidents.evaluation import alerts_for_budget, evaluate
+from accidents.evaluation import EvaluationSettings, alerts_for_budget, evaluate
 from accidents.model import Model
 from accidents.results import Results
-from accidents.settings import EvaluationSettings
 from accidents.slices import evaluate_slices
 from steps.folder import Folder
 

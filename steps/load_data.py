@@ -6,30 +6,30 @@ from typing import Annotated, Any
 
 from zenml import step
 
-from accidents.data import have_raw, prepare, save_tables
-from accidents.reports.quality import write_quality
-from accidents.settings import DataSettings
+from accidents.data import have_raw, prepare
+from accidents.errors import SourceError
+from accidents.sources.settings import DataSettings
+from accidents.table_files import save_tables
 from steps.folder import Folder
 
 
 @step
 def load_data(
     data: DataSettings, raw_version: str
-) -> tuple[
-    Annotated[Folder, "tables"],
-    Annotated[Folder, "quality_report"],
-    Annotated[dict[str, Any], "data_facts"],
-]:
+) -> tuple[Annotated[Folder, "tables"], Annotated[dict[str, Any], "data_facts"]]:
     """Have the raw files, version them with DVC, read and check them.
 
-    `raw_version` is the DVC hash of the files as they are now: cached tables are used only if it is the same.
+    `raw_version` is the DVC hash of the files that the run was promised; other files stop it.
     """
     raw = have_raw(data)
+    if raw.version != raw_version:
+        raise SourceError(
+            f"The raw files have changed since the run began: it was promised {raw_version}, now they are "
+            f"{raw.version}. Run it again."
+        )
     tables, quality = prepare(raw)
     folder = Path(tempfile.mkdtemp(prefix="tables-"))
     save_tables(folder, tables, quality)
-    report = Path(tempfile.mkdtemp(prefix="quality-"))
-    write_quality(report, quality, len(tables.accidents))
     facts = {
         "version": raw.version,
         "synthetic": raw.synthetic,
@@ -37,4 +37,4 @@ def load_data(
         "years": sorted(raw.years),
         "warnings": quality.warnings(),
     }
-    return Folder(folder), Folder(report), facts
+    return Folder(folder), facts

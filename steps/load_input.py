@@ -7,7 +7,7 @@ from typing import Annotated
 from zenml import step
 
 from accidents.batch import read_input
-from accidents.settings import DataSettings
+from accidents.sources.settings import DataSettings
 from steps.folder import Folder
 
 

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from zenml import step
 
-from accidents.bundle import load_bundle
 from accidents.errors import AccidentsError
 from steps import registry
 from steps.folder import Folder
@@ -14,17 +13,16 @@ from steps.folder import Folder
 def load_version(
     stage: str, version: str | None
 ) -> tuple[Annotated[Folder, "bundle"], Annotated[dict[str, Any], "version_facts"]]:
-    """Find the version, copy its bundle here, check the bundle's hashes."""
+    """Find the version, copy its bundle here, check that it is what was registered."""
     name = registry.model_name(stage)
     chosen = registry.champion(name) if version is None else registry.version(name, version)
     if chosen is None:
         raise AccidentsError(f"{name} has no champion yet. Run --pipeline train, or name a --version.")
-    folder = registry.bundle_of(chosen)
-    bundle = load_bundle(folder.path)
+    bundle = registry.bundle_of(chosen)
     facts = {
         "name": name,
         "version": str(chosen.number),
         "digest": bundle.digest,
         "synthetic": bool(bundle.facts["synthetic"]),
     }
-    return folder, facts
+    return Folder(bundle.folder), facts

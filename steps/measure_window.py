@@ -6,11 +6,11 @@ import pandas as pd
 from zenml import step
 
 from accidents.bundle import HOLDOUT, load_bundle
+from accidents.evaluation import EvaluationSettings
 from accidents.monitoring.callers import hangs_on
 from accidents.monitoring.performance import lost_without, measure_performance
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.window import Window, unlearnt
-from accidents.settings import EvaluationSettings
 from steps.folder import Folder
 
 

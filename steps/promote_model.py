@@ -1,22 +1,42 @@
-"""The candidate becomes champion if the decision says so."""
+"""The candidate becomes champion if the decision says so, and still stands when it does."""
 
 from typing import Annotated, Any
 
+import pandas as pd
 from zenml import step
 
+from accidents.comparison import JudgingSettings
 from steps import registry
+from steps.folder import Folder
+from steps.judge_candidate import judge_candidate
 
 
 @step
 def promote_model(
-    model_version: str, decision: dict[str, Any], stage: str
-) -> Annotated[str, "champion_version"]:
-    """Promote the candidate or leave the champion; return who is champion now, "" for nobody."""
-    name = registry.model_name(stage)
-    candidate = registry.version(name, model_version)
-    if decision["promote"]:
-        registry.promote(candidate, decision["reason"])
-    if decision["rule"] != "same":  # who is champion already keeps the reason it was promoted for
-        registry.note(candidate, decision["reason"])
-    now = registry.agree(name)
-    return str(now.number) if now else ""
+    model_version: str,
+    judgement: dict[str, Any],
+    bundle: Folder,
+    test_rows: pd.DataFrame,
+    test_predictions: pd.DataFrame,
+    gates: dict[str, Any],
+    rules: JudgingSettings,
+    name: str,
+    unseen: pd.DataFrame | None = None,
+) -> tuple[Annotated[str, "champion_version"], Annotated[dict[str, Any], "decision"]]:
+    """Promote the candidate or leave the champion; return who is champion now, "" for nobody, and why.
+
+    If another has become champion since the candidate was judged, it is judged again, against that one.
+    """
+    candidate, decision = registry.version(name, model_version), judgement
+    while True:
+        try:
+            if decision["promote"]:
+                registry.promote(candidate, decision["reason"], decision["against"])
+            else:
+                registry.check_champion(name, decision["against"])
+            break
+        except registry.ChampionChangedError as changed:
+            decision = judge_candidate.entrypoint(
+                bundle, test_rows, test_predictions, gates, rules, changed.champion, unseen
+            )
+    return registry.conclude(candidate, decision), decision

@@ -17,13 +17,14 @@ from steps.folder import Folder
 @step
 def recalibrate_model(
     champion: Folder, version_facts: dict[str, Any], window: Folder, params: Params
-) -> tuple[Annotated[Folder, "bundle"], Annotated[dict[str, Any], "decision"]]:
+) -> tuple[Annotated[Folder, "bundle"], Annotated[dict[str, Any], "judgement"]]:
     """A bundle, and whether it may replace the champion."""
-    loaded = load_bundle(champion.path)
+    loaded = load_bundle(champion.path, version_facts["digest"])
     labelled = unlearnt(Window.load(window.path), loaded)
     if labelled["severe"].nunique() < 2:
         raise DataError("The window has no labels of both outcomes that the champion has not learnt from.")
     made = recalibrate(loaded, labelled, version_facts["version"], params)
     folder = Path(tempfile.mkdtemp(prefix="bundle-")) / "bundle"
     write_recalibrated(folder, loaded, made)
-    return Folder(folder), {**made.decision.to_dict(), **made.gates.to_dict()}
+    judgement = {**made.decision.to_dict(), **made.gates.to_dict(), "against": version_facts["version"]}
+    return Folder(folder), judgement

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-import pandas as pd
 from zenml import get_step_context, log_metadata, step
 from zenml.client import Client
 from zenml.model.utils import link_artifact_version_to_model_version
 
-from accidents.bundle import load_bundle
+from accidents.bundle import Bundle, load_bundle
 from accidents.results import Results
-from accidents.settings import Params
-from steps import registry
+from steps import mirror, registry
 from steps.folder import Folder
-from steps.tracking import log_candidate, tags_of
+from steps.tracking import log_candidate, log_model, tags_of
 
 
 @step
@@ -22,35 +21,48 @@ def register_model(
     bundle: Folder,
     reports: Folder,
     data_reports: Folder | None,
-    test_rows: pd.DataFrame,
     results: dict[str, Any],
-    params: Params,
+    params: dict[str, Any],
     provenance: dict[str, str],
-) -> Annotated[str, "model_version"]:
-    """Log and register the candidate; return the number of its ZenML model version.
-
-    A bundle that is registered already, byte for byte, keeps its version.
-    """
+) -> tuple[Annotated[str, "model_version"], Annotated[bool, "newly_registered"]]:
+    """Log and register the candidate; return the number of its ZenML model version, and whether it is new."""
     loaded, judged = load_bundle(bundle.path), Results.from_dict(results)
-    name = registry.model_name(loaded.stage)
-    known = registry.with_bundle(name, loaded.digest)
-    if known is not None:
-        return str(known.number)
-    facts = tags_of(loaded, provenance)
-    folders = [reports, data_reports] if data_reports else [reports]
-    tracked = None
-    if Client().active_stack.experiment_tracker is not None:
-        tracked = log_candidate(loaded, [one.path for one in folders], test_rows, judged, params, facts)
-    registered = mirror(name, tracked, facts)
-    if registered:
-        facts[registry.REGISTRY_VERSION] = registered
-    made = new_version(name)
-    figures = {metric: estimate.value for metric, estimate in judged.model.metrics.items()}
-    log_metadata(metadata={**facts, "metrics": figures}, model_version_id=made.id)
-    return str(made.number)
+    tags = tags_of(loaded, provenance)
+    metrics = {metric: estimate.value for metric, estimate in judged.model.metrics.items()}
+
+    def log() -> None:
+        log_candidate([one.path for one in (reports, data_reports) if one], judged, params, tags)
+
+    return register(loaded, tags, {"metrics": metrics}, log)
 
 
-def new_version(name: str) -> Any:
+def register(
+    bundle: Bundle, tags: Mapping[str, str], told: Mapping[str, Any], log: Callable[[], None]
+) -> tuple[str, bool]:
+    """The number of a bundle's version, and whether it was made now, by the step that calls this.
+
+    What was made from the same is registered already and keeps its version; where the stack's registry lacks
+    that, after a crash or because it was lost, it is registered there again.
+
+    Parameters
+    ----------
+    told : more for ZenML's version than its tags. log : logs to the tracked run all but the model.
+    """
+    name = bundle.facts["name"]
+    with registry.changing():
+        registry.bury(name)
+        known = registry.with_identity(name, bundle.facts["identity"])
+        if known is not None:
+            registry.complete(known)
+            return str(known.number), False
+        version = _new_version(name, {**tags, **told})
+        if Client().active_stack.experiment_tracker is not None:
+            log()
+            mirror.register(version, *log_model(bundle), tags)
+    return str(version.number), True
+
+
+def _new_version(name: str, told: Mapping[str, Any]) -> Any:
     """A new ZenML model version with this run's bundle and reports linked to it."""
     client = Client()
     try:
@@ -64,18 +76,6 @@ def new_version(name: str) -> Any:
         for artifact in artifacts:
             if artifact.artifact.name in (registry.BUNDLE, "reports", "data_reports"):
                 link_artifact_version_to_model_version(artifact, made)
-    return made
-
-
-def mirror(name: str, tracked: tuple[str, str] | None, facts: dict[str, str]) -> str | None:
-    """Register what was tracked in the stack's registry; its version there, or None with no registry."""
-    stack_registry = registry.active_registry()
-    if stack_registry is None or tracked is None:
-        return None
-    from zenml.model_registries.base_model_registry import ModelRegistryModelMetadata
-
-    run_id, address = tracked
-    metadata = ModelRegistryModelMetadata.model_validate({"mlflow_run_id": run_id, **facts})
-    return str(
-        stack_registry.register_model_version(name, model_source_uri=address, metadata=metadata).version
-    )
+    # Last: with the digest of its bundle the version is finished.
+    log_metadata(metadata=dict(told), model_version_id=made.id)
+    return client.get_model_version(name, made.number)

@@ -35,7 +35,7 @@ def report_predictions(
         taken,
         predictions,
         severe,
-        load_bundle(bundle.path),
+        load_bundle(bundle.path, version_facts["digest"]),
         _drift(drift, folder),
         version_facts,
         n_bootstrap,

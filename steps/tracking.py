@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
 
 from accidents.bundle import Bundle
 from accidents.results import Results
-from accidents.settings import Params
 from accidents.versioning import ROOT
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
 
 SERVED_WITH = ("mlflow", "lightgbm", "numpy", "pandas", "pyyaml", "pydantic", "scipy")
 
@@ -23,6 +26,7 @@ def tags_of(bundle: Bundle, provenance: Mapping[str, str]) -> dict[str, str]:
     return {
         **provenance,
         "bundle": bundle.digest,
+        "identity": bundle.facts["identity"],
         "data_version": bundle.facts["data_version"],
         "code_version": bundle.facts["code_version"],
         "source": bundle.facts["source"],
@@ -31,56 +35,75 @@ def tags_of(bundle: Bundle, provenance: Mapping[str, str]) -> dict[str, str]:
 
 
 def log_candidate(
-    bundle: Bundle,
-    reports: Sequence[Path],
-    test_rows: pd.DataFrame,
-    results: Results,
-    params: Params,
-    facts: Mapping[str, str],
-) -> tuple[str, str]:
-    """Log everything to the active run; return (run id, address of the model).
+    reports: Sequence[Path], results: Results, params: Mapping[str, Any], tags: Mapping[str, str]
+) -> None:
+    """Log everything but the model to the active run.
 
     Parameters
     ----------
     reports : folders whose files go under `reports/`.
-    facts : tags.
+    params : nested; they are logged with dotted names.
     """
     import mlflow
 
-    mlflow.log_params(_flat(params.model_dump(mode="json")))
-    mlflow.set_tags(dict(facts))
+    mlflow.log_params(_flat(params))
+    mlflow.set_tags(dict(tags))
     mlflow.log_metrics(_metrics(results))
     for folder in reports:
         mlflow.log_artifacts(str(folder), "reports")
-    return _log_model(bundle, test_rows)
 
 
-def log_recalibrated(bundle: Bundle, facts: Mapping[str, str]) -> tuple[str, str]:
-    """Log a recalibrated version to the active run; return (run id, address of the model)."""
+def log_recalibrated(bundle: Bundle, tags: Mapping[str, str]) -> None:
+    """Log everything but the model of a recalibrated version to the active run."""
     import mlflow
 
-    made = bundle.facts["recalibrated"]
-    mlflow.set_tags({**facts, "kind": "recalibrate"})
-    mlflow.log_metrics({"labels": made["labels"], "threshold": bundle.threshold})
+    mlflow.set_tags({**tags, "kind": "recalibrate"})
+    mlflow.log_metrics({"labels": bundle.facts["recalibrated"]["labels"], "threshold": bundle.threshold})
     mlflow.log_params(bundle.model.calibration.to_dict())
-    return _log_model(bundle, pd.read_parquet(bundle.folder / "reference.parquet"))
 
 
-def _log_model(bundle: Bundle, rows: pd.DataFrame) -> tuple[str, str]:
+def log_model(bundle: Bundle) -> tuple[str, str]:
+    """Log the bundle to the active run as a model; return (run id, address of the model)."""
     import mlflow
+    import pandas as pd
 
-    example = rows[bundle.features].head(3).astype(float)
+    rows = pd.read_parquet(bundle.folder / "reference.parquet", columns=bundle.features)
     model = mlflow.pyfunc.log_model(
         name="model",
         python_model=str(ROOT / "serving" / "mlflow_model.py"),
         artifacts={"bundle": str(bundle.folder)},
         code_paths=[str(ROOT / "accidents")],
-        signature=mlflow.models.infer_signature(example, bundle.predict(example.to_numpy("float32"))),
-        input_example=example,
+        signature=signature_of(bundle),
+        input_example=rows.head(3).astype(float),
         # Named, because finding them out takes MLflow six seconds.
         pip_requirements=[f"{package}=={installed(package)}" for package in SERVED_WITH],
     )
     return str(model.run_id), str(model.model_uri)
+
+
+def signature_of(bundle: Bundle) -> ModelSignature:
+    """The declared features, each a number that may be missing, whatever the training rows hold."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.double, name, required=False) for name in bundle.features
+    ]
+    return ModelSignature(Schema(columns), Schema([TensorSpec(np.dtype(np.float64), (-1,))]))
+
+
+@contextmanager
+def run_of(name: str) -> Iterator[None]:
+    """A run of the active stack's tracker outside any step, for a model that is registered later."""
+    import mlflow
+    from zenml.client import Client
+
+    tracker: Any = Client().active_stack.experiment_tracker
+    tracker.configure_mlflow()
+    # ZenML's own way: MLflow's `set_experiment` would put a new one's files into ./mlruns.
+    tracker._set_active_experiment("train")
+    with mlflow.start_run(run_name=f"{name}, registered again"):
+        yield
 
 
 def _metrics(results: Results) -> dict[str, float]:
@@ -97,7 +120,7 @@ def _metrics(results: Results) -> dict[str, float]:
     return {name: number for name, number in flat.items() if math.isfinite(number)}
 
 
-def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, dict):

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 from zenml import log_metadata, step
 
-from accidents.bundle import Bundle, load_bundle
+from accidents.bundle import Bundle
 from accidents.errors import AccidentsError
 from accidents.golden import Golden, golden_of
 from accidents.monitoring.callers import NO_KEY
@@ -66,7 +66,7 @@ def watch_version(
 
 
 def _bundle(name: str, version: str) -> tuple[Bundle, Golden]:
-    bundle = load_bundle(registry.bundle_of(registry.version(name, version)).path)
+    bundle = registry.bundle_of(registry.version(name, version))
     return bundle, golden_of(bundle, PROBED_ROWS)
 
 

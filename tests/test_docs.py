@@ -9,6 +9,13 @@ import pytest
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "serving" / "web" / "README.md"]
+ROOMS = "accidents|commands|steps|pipelines|stacks|serving|monitoring|benchmarks|docs|configs|references"
+NAMED = re.compile(rf"(?<![\w/.{{}}-])((?:{ROOMS})/[\w./*-]*\.\w+)\b")
+TRACKED = subprocess.run(
+    ["git", "ls-files", "*.py", "*.yaml", "*.toml", "Makefile", ":!tests", ":!benchmarks"],
+    cwd=ROOT, capture_output=True, text=True, check=True,
+).stdout.split()  # fmt: skip
+WEB = {"docs/static/swagger-ui.css", "docs/static/swagger-ui-bundle.js", "docs/start.js"}  # addresses
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 
 
@@ -17,6 +24,13 @@ def test_links_lead_somewhere(page: Path) -> None:
     links = [found[1] for found in LINK.finditer(page.read_text(encoding="utf-8"))]
     here = [link for link in links if "://" not in link]
     assert [link for link in here if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("file", TRACKED, ids=str)
+def test_files_that_comments_and_messages_name_are_there(file: str) -> None:
+    named = {found[1] for found in NAMED.finditer((ROOT / file).read_text(encoding="utf-8"))}
+    here = {name for name in named if "*" not in name}
+    assert {name for name in here if not (ROOT / name).exists()} - WEB == set()
 
 
 def test_make_targets_that_the_readme_names_exist() -> None:

@@ -17,8 +17,8 @@ from accidents.batch.rows import Rows, accidents_and_places, used
 from accidents.batch.years import read_raw_year
 from accidents.data import RawData, have_raw
 from accidents.errors import DataError, SourceError
-from accidents.settings import DataSettings
 from accidents.sources.files import YearFiles, find_years
+from accidents.sources.settings import DataSettings
 from accidents.tables import Tables, chosen
 
 # Columns of our own in what comes out.

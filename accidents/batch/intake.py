@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from accidents.data import load_tables, save_tables
 from accidents.quality import QualityReport
+from accidents.table_files import load_tables, save_tables
 from accidents.tables import Tables
 
 ROW, ID, NOTES, PEDESTRIAN = "row", "accident_id", "notes", "pedestrian_given"

@@ -12,7 +12,6 @@ from accidents.monitoring.measurements import DriftMeasures, FeatureDrift, Past
 from accidents.monitoring.policy import DriftPolicy
 from accidents.monitoring.reference import expected
 
-SEED = 7
 ENOUGH_OF_A_SEASON = 1_000  # reference accidents of the window's months; with fewer, all months are taken
 
 
@@ -47,6 +46,7 @@ def measure_drift(
     before: Mapping[str, float] | None,
     judge_missing: bool,
     page: bool = True,
+    seed: int = 7,
 ) -> tuple[DriftMeasures, Any]:
     """Drift of a window, and the validator's own result with its page.
 
@@ -59,10 +59,11 @@ def measure_drift(
     columns : the features by kind, as the validator takes them.
     before, judge_missing : see `drift_measures`.
     page : whether the validator draws its charts too.
+    seed : of the probabilities that are drawn to compare with.
     """
     compared, same_months = of_same_months(reference, window)
     promised = of_same_months(expected(reference, holdout), window)[0]
-    drawn = promised["p_severe"].sample(len(compared), replace=True, random_state=SEED)
+    drawn = promised["p_severe"].sample(len(compared), replace=True, random_state=seed)
     compared = compared.assign(p_severe=drawn.to_numpy())
     found = validator.data_validation(window, compared, **columns, prediction_columns=["p_severe"], page=page)
     measured = drift_measures(

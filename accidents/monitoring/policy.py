@@ -35,7 +35,9 @@ class DriftPolicy(_Strict):
     def _are_features(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         unknown = sorted(set(names) - {feature.name for feature in FEATURES})
         if unknown:
-            raise ValueError(f"no such feature: {', '.join(unknown)}; docs/features.md lists them")
+            raise ValueError(
+                f"no such feature: {', '.join(unknown)}; accidents/features/declared.py lists them"
+            )
         return names
 
 

@@ -37,5 +37,15 @@ def promised(test: pd.DataFrame, p_severe: pd.Series, seed: int, most: int = HOL
     return _sample(scored, seed, most)
 
 
+def learnt_from(*parts: pd.DataFrame) -> list[str]:
+    """The months that rows are of, in order, as "2018-03"."""
+    months = (
+        pd.concat([part[["year", "month"]] for part in parts])
+        .drop_duplicates()
+        .sort_values(["year", "month"])
+    )
+    return [f"{year}-{month:02d}" for year, month in months.itertuples(index=False)]
+
+
 def _sample(rows: pd.DataFrame, seed: int, most: int) -> pd.DataFrame:
     return rows.sample(min(most, len(rows)), random_state=seed).sort_index()

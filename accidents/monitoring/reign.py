@@ -15,12 +15,11 @@ import pandas as pd
 
 from accidents import model
 from accidents.bundle import Bundle
-from accidents.comparison import learnt_from
 from accidents.evaluation import Comparison, compare
 from accidents.features import feature_names
 from accidents.model import Model
 from accidents.monitoring.measurements import Champion
-from accidents.monitoring.reference import latest_learnt, promised
+from accidents.monitoring.reference import latest_learnt, learnt_from, promised
 from accidents.refit import refit
 from accidents.scoring import probabilities
 from accidents.settings import Params

@@ -135,7 +135,7 @@ class _Walk:
         # The files say as much as those that were learnt from, so what is missing can be compared with them.
         drift, _ = measure_drift(
             setup.validator, window.frame, champion.reference, champion.holdout, setup.columns, policy.drift,
-            before=None, judge_missing=True, page=False,
+            before=None, judge_missing=True, page=False, seed=setup.params.seed,
         )  # fmt: skip
         measured = Measurements(
             champion=champion.facts, window=window.facts, drift=drift, performance=performance,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from accidents.settings import DataSettings
 from accidents.sources.catalogue import published_files
 from accidents.sources.files import find_years
+from accidents.sources.settings import DataSettings
 
 _LABELS = "usagers"
 

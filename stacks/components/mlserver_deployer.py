@@ -44,12 +44,15 @@ class MLServerDeployer(BaseModelDeployer):
         return ModelServer(self.config)
 
     def deployment(
-        self, *, model_name: str, model_version: str, bundle: Path, golden: Path
+        self, *, model_name: str, model_version: str, bundle: Path, golden: Path, digest: str | None = None
     ) -> MLServerDeploymentConfig:
         """What `deploy_model` takes: a version of a model, its bundle and its golden requests.
 
-        Raises StackError if there is no bundle.
+        Raises StackError if there is no bundle, or another one than `digest` says, where that is known.
         """
+        found = bundle_digest(bundle)
+        if digest not in (None, found):
+            raise StackError(f"{bundle} is not the bundle of version {model_version} that was registered.")
         return MLServerDeploymentConfig(
             name=model_name,
             service_name=model_name,
@@ -57,7 +60,7 @@ class MLServerDeployer(BaseModelDeployer):
             model_version=model_version,
             bundle=str(bundle),
             golden=str(golden),
-            digest=bundle_digest(bundle),
+            digest=found,
             server=self.config,
         )
 

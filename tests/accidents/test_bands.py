@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accidents.bands import DEFAULT_BANDS, band_of, check_bands
+from accidents.config import parse
 from accidents.errors import SettingsError
-from accidents.settings import Params, parse
+from accidents.settings import Params
 
 
 @pytest.mark.parametrize(

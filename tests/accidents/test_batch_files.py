@@ -21,7 +21,7 @@ from accidents.batch.people import KINDS
 from accidents.errors import AccidentsError, DataError, SourceError
 from accidents.features import build_one, feature_names
 from accidents.scoring import input_features
-from accidents.settings import DataSettings
+from accidents.sources.settings import DataSettings
 
 DATA = DataSettings()
 GOOD = {"time": "2024-03-02T18:30", "latitude": "48.85", "longitude": "2.35"}

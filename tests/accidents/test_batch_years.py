@@ -12,7 +12,7 @@ from accidents.batch import Intake, read_input
 from accidents.errors import AccidentsError
 from accidents.features import build_features
 from accidents.scoring import input_features
-from accidents.settings import DataSettings
+from accidents.sources.settings import DataSettings
 from tests.accidents.raw_year import RawYear
 
 DATA = DataSettings()

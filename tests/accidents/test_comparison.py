@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from accidents.bundle import Bundle
-from accidents.comparison import judge, learnt_from
+from accidents.comparison import JudgingSettings, judge
 from accidents.gates import GateReport, GateResult
-from accidents.settings import Params
+from accidents.monitoring.reference import learnt_from
 
 PASSED = GateReport((GateResult("metric roc_auc", "at least 0.5", "0.8", True),))
 REFUSED = GateReport((GateResult("metric roc_auc", "at least 0.9", "0.8", False),))
-PARAMS = Params.model_validate({"evaluation": {"n_bootstrap": 100}})
+RULES = JudgingSettings.model_validate({"evaluation": {"n_bootstrap": 100}})
 
 
 class FixedModel:
@@ -52,18 +52,18 @@ def rows(n: int = 3_000, noise: float = 0.3) -> tuple[pd.DataFrame, np.ndarray]:
 
 def test_without_a_champion_the_gates_alone_decide() -> None:
     frame, good = rows()
-    assert judge(PASSED, bundle("a", ["2018-01"]), None, "", frame, good, PARAMS).decision.promote
-    assert not judge(REFUSED, bundle("a", ["2018-01"]), None, "", frame, good, PARAMS).decision.promote
+    assert judge(PASSED, bundle("a", ["2018-01"]), None, "", frame, good, RULES).decision.promote
+    assert not judge(REFUSED, bundle("a", ["2018-01"]), None, "", frame, good, RULES).decision.promote
 
 
 def test_a_better_candidate_is_promoted_and_a_worse_one_is_not() -> None:
     frame, good = rows()
     champion, candidate = bundle("a", ["2018-01"]), bundle("b", ["2018-01"])
-    better = judge(PASSED, candidate, champion, "1", frame, good, PARAMS)
+    better = judge(PASSED, candidate, champion, "1", frame, good, RULES)
     assert (better.decision.promote, better.decision.rule) == (True, "better")
     assert better.champion is not None
     assert better.champion["roc_auc"].value < 0.9
-    worse = judge(PASSED, candidate, champion, "1", frame.assign(old=good), frame["old"].to_numpy(), PARAMS)
+    worse = judge(PASSED, candidate, champion, "1", frame.assign(old=good), frame["old"].to_numpy(), RULES)
     assert (worse.decision.promote, worse.decision.rule) == (False, "worse")
 
 
@@ -74,7 +74,7 @@ def test_a_candidate_that_is_better_overall_and_worse_for_pedestrians_is_refused
     frame = frame.assign(pedestrian=hit.astype(float), old=np.where(hit, good, frame["old"]))
     guessed = np.random.default_rng(3).uniform(0.3, 0.7, len(frame))
     judged = judge(PASSED, bundle("b", ["2018-02"]), bundle("a", ["2018-01"]), "1", frame,
-                   np.where(hit, guessed, good), PARAMS)  # fmt: skip
+                   np.where(hit, guessed, good), RULES)  # fmt: skip
     assert judged.comparison is not None
     assert judged.comparison.overall.verdict == "better"
     assert (judged.decision.promote, judged.decision.rule) == (False, "worse_slice")
@@ -83,13 +83,13 @@ def test_a_candidate_that_is_better_overall_and_worse_for_pedestrians_is_refused
 
 def test_a_better_candidate_does_not_pass_a_refusing_gate() -> None:
     frame, good = rows()
-    judged = judge(REFUSED, bundle("b", ["2018-01"]), bundle("a", ["2018-01"]), "1", frame, good, PARAMS)
+    judged = judge(REFUSED, bundle("b", ["2018-01"]), bundle("a", ["2018-01"]), "1", frame, good, RULES)
     assert (judged.decision.promote, judged.decision.rule) == (False, "gates")
 
 
 def test_the_same_bundle_is_the_champion_already() -> None:
     frame, good = rows()
-    judged = judge(PASSED, bundle("a", ["2018-01"]), bundle("a", ["2018-01"]), "4", frame, good, PARAMS)
+    judged = judge(PASSED, bundle("a", ["2018-01"]), bundle("a", ["2018-01"]), "4", frame, good, RULES)
     assert (judged.decision.promote, judged.decision.rule) == (False, "same")
     assert "version 4" in judged.decision.reason
 
@@ -97,14 +97,14 @@ def test_the_same_bundle_is_the_champion_already() -> None:
 def test_what_learnt_from_synthetic_accidents_never_replaces_what_learnt_from_real_ones() -> None:
     frame, good = rows()
     real, made = bundle("a", ["2018-01"]), bundle("b", ["2018-02"], synthetic=True)
-    assert judge(PASSED, made, real, "1", frame, good, PARAMS).decision.rule == "synthetic"
-    assert judge(PASSED, real, made, "1", frame, good, PARAMS).decision.promote
+    assert judge(PASSED, made, real, "1", frame, good, RULES).decision.rule == "synthetic"
+    assert judge(PASSED, real, made, "1", frame, good, RULES).decision.promote
 
 
 def test_accidents_that_the_champion_learnt_from_are_left_out() -> None:
     frame, good = rows()
     champion = bundle("a", ["2019-01"])
-    judged = judge(PASSED, bundle("b", ["2018-01"]), champion, "1", frame, good, PARAMS)
+    judged = judge(PASSED, bundle("b", ["2018-01"]), champion, "1", frame, good, RULES)
     assert judged.comparison is not None
     assert judged.comparison.overall.accidents == 1_500
     assert "1,500 test accidents that the champion learnt from are left out" in judged.notes[0]
@@ -118,7 +118,7 @@ def test_a_refit_is_compared_by_the_model_that_was_judged_which_has_not_seen_the
     perfect = frame["severe"].to_numpy()
     object.__setattr__(champion, "model", SimpleNamespace(predict_matrix=lambda _: perfect))
     champion.__dict__["judged"] = FixedModel()
-    judged = judge(PASSED, bundle("b", ["2018-01"]), champion, "1", frame, good, PARAMS)
+    judged = judge(PASSED, bundle("b", ["2018-01"]), champion, "1", frame, good, RULES)
     assert judged.comparison is not None
     assert judged.comparison.overall.accidents == 3_000
     assert (judged.decision.promote, judged.decision.rule, judged.notes) == (True, "better", ())
@@ -127,7 +127,7 @@ def test_a_refit_is_compared_by_the_model_that_was_judged_which_has_not_seen_the
 def test_when_the_champion_has_seen_all_of_them_that_is_said() -> None:
     frame, good = rows()
     judged = judge(
-        PASSED, bundle("b", ["2018-01"]), bundle("a", ["2019-01", "2019-06"]), "1", frame, good, PARAMS
+        PASSED, bundle("b", ["2018-01"]), bundle("a", ["2019-01", "2019-06"]), "1", frame, good, RULES
     )
     assert judged.comparison is not None
     assert judged.comparison.overall.accidents == 3_000
@@ -137,7 +137,7 @@ def test_when_the_champion_has_seen_all_of_them_that_is_said() -> None:
 def test_a_champion_with_features_that_are_no_more_is_not_compared() -> None:
     frame, good = rows()
     champion = bundle("a", ["2018-01"], feature="forgotten")
-    judged = judge(PASSED, bundle("b", ["2018-01"]), champion, "1", frame, good, PARAMS)
+    judged = judge(PASSED, bundle("b", ["2018-01"]), champion, "1", frame, good, RULES)
     assert judged.comparison is None
     assert "forgotten" in judged.notes[0]
 
@@ -157,5 +157,5 @@ def test_a_judgement_goes_through_json(key: str) -> None:
     import json
 
     frame, good = rows()
-    judged = judge(PASSED, bundle("b", ["2018-01"]), bundle("a", ["2018-01"]), "1", frame, good, PARAMS)
+    judged = judge(PASSED, bundle("b", ["2018-01"]), bundle("a", ["2018-01"]), "1", frame, good, RULES)
     assert key in json.loads(json.dumps(judged.to_dict()))

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accidents.config import parse
 from accidents.errors import SettingsError
 from accidents.monitoring.decision import decide
 from accidents.monitoring.measurements import KINDS, Decision, Measurements, PerformanceMeasures
 from accidents.monitoring.policy import DriftPolicy, MonitorSettings
-from accidents.settings import Params, load_params, parse
+from accidents.settings import Params, load_params
 from tests.monitor_reports import NOW, POLICY, drift, measurements, past, performance, shifted, walk
 
 HEALTHY = measurements()

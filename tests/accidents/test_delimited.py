@@ -18,8 +18,8 @@ from accidents.batch import Intake, read_input
 from accidents.errors import DataError
 from accidents.reading import read_year
 from accidents.reading.delimited import split_rows
-from accidents.settings import DataSettings
 from accidents.sources import archives
+from accidents.sources.settings import DataSettings
 from tests.accidents.raw_year import RawYear
 
 HEADER = "accident_id,time,department,light,note"

@@ -13,8 +13,8 @@ from accidents.data import layout
 from accidents.errors import DataError
 from accidents.quality import QualityReport
 from accidents.reading import read_year, read_years
-from accidents.settings import DataSettings
 from accidents.sources.files import find_years
+from accidents.sources.settings import DataSettings
 from tests.accidents.raw_year import RawYear
 
 SAY = "of another year than caracteristiques_2016.csv says, by accident id and date, which are kept"

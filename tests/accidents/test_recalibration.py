@@ -80,6 +80,7 @@ def test_trees_and_what_was_judged_are_the_same_and_golden_rows_its_own(champion
     np.testing.assert_array_equal(mended.judged.predict_proba(rows), champion.judged.predict_proba(rows))
     assert mended.facts["recalibrated"]["version"] == "3"
     assert mended.facts["recalibrated"]["labels"] == 1_000
+    assert mended.identity not in (None, champion.identity), "another version, not the champion's"
     assert mended.facts["learnt_from"] == FACTS["learnt_from"]
     check_here(mended, golden_of(mended, 100))
     unseen = pd.read_parquet(mended.folder / "reference.parquet")["p_unseen"]

@@ -81,8 +81,8 @@ def predictions(rows: pd.DataFrame) -> pd.DataFrame:
 def test_the_gate_lets_a_calibrated_refit_pass_and_stops_one_that_is_not(made: Refit, rows: pd.DataFrame):
     judged = predictions(rows)
     good = pd.DataFrame({"p_unseen": made.unseen})
-    assert check_refit(judged, good, PARAMS).passed
-    refused = check_refit(judged, good**2, PARAMS)
+    assert check_refit(judged, good, PARAMS.evaluation, PARAMS.seed).passed
+    refused = check_refit(judged, good**2, PARAMS.evaluation, PARAMS.seed)
     assert not refused.passed
     assert "ECE" in refused.wanted
 
@@ -90,4 +90,5 @@ def test_the_gate_lets_a_calibrated_refit_pass_and_stops_one_that_is_not(made: R
 def test_the_gate_looks_only_at_what_is_out_of_fold(made: Refit, rows: pd.DataFrame):
     unseen = pd.DataFrame({"p_unseen": made.unseen})
     known = int(unseen["p_unseen"].notna().sum())
-    assert f"on {known:,} accidents" in check_refit(predictions(rows), unseen, PARAMS).found
+    found = check_refit(predictions(rows), unseen, PARAMS.evaluation, PARAMS.seed).found
+    assert f"on {known:,} accidents" in found

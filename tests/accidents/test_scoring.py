@@ -15,7 +15,7 @@ from accidents.batch import Intake, read_input
 from accidents.bundle import Bundle, write_bundle
 from accidents.model import ModelSettings, train
 from accidents.reports.predictions import drift_in_words, summary, write_report
-from accidents.settings import DataSettings
+from accidents.sources.settings import DataSettings
 from tests.accidents.frames import feature_frame
 
 VERSION = {"name": "accident-severity-dispatch", "version": "3"}

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from accidents.errors import SourceError
-from accidents.versioning import git_commit, restore, snapshot
+from accidents.provenance import git_commit
+from accidents.versioning import restore, snapshot
 
 DVC = Path(sys.executable).with_name("dvc")
 
@@ -87,6 +89,16 @@ def test_an_unknown_version_says_where_it_was_looked_for_and_leaves_nothing(
     assert not list(tmp_path.glob("back*"))
 
 
+def test_without_git_versions_are_the_same_and_come_back(repository: Path, tmp_path: Path) -> None:
+    """As in a downloaded archive, or in an image that the sources were copied into."""
+    files = two_years(tmp_path / "raw")
+    version = snapshot(files, repository)
+    shutil.rmtree(repository / ".git")
+    assert snapshot(files, repository) == version
+    assert len(list(restore(version, tmp_path / "back", repository).rglob("*.csv"))) == 2
+    assert git_commit(repository) == "unknown"
+
+
 def test_outside_a_dvc_repository_the_remedy_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="dvc init"):
         snapshot(two_years(tmp_path / "raw"), tmp_path)
@@ -105,3 +117,11 @@ def test_the_commit_says_when_tracked_files_differ(tmp_path: Path) -> None:
 
 def test_outside_git_the_commit_is_unknown(tmp_path: Path) -> None:
     assert git_commit(tmp_path / "nowhere") == "unknown"
+
+
+def test_the_commit_of_a_repository_around_the_project_is_not_its_own(tmp_path: Path) -> None:
+    run(tmp_path, "git", "init", "-q")
+    commit = ["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "one", "--allow-empty"]
+    run(tmp_path, "git", *commit)
+    (tmp_path / "unpacked").mkdir()
+    assert git_commit(tmp_path / "unpacked") == "unknown"

@@ -2,13 +2,41 @@
 
 import json
 import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
+from commands.repro import DVC, stale_lock, wrong_stages
 from tests.pipelines.conftest import Project
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("edit", [None, "code.py", "params.yaml"])
+def test_a_lock_that_is_not_of_the_code_is_told_without_any_data(tmp_path: Path, edit: str | None) -> None:
+    """A clean clone: what the stage made is neither there nor in a cache."""
+
+    def run(*words: str | Path) -> None:
+        subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+
+    (tmp_path / "code.py").write_text("print(1)")
+    (tmp_path / "params.yaml").write_text("seed: 1")
+    stage = {"cmd": "echo 1 > out", "deps": ["code.py"], "params": ["seed"], "outs": ["out"]}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"train": stage}}))
+    run(DVC, "init", "-q", "--no-scm")
+    run(DVC, "repro", "-q")
+    (tmp_path / "out").unlink()
+    shutil.rmtree(tmp_path / ".dvc" / "cache")
+    if edit:
+        with (tmp_path / edit).open("a") as file:
+            file.write("2")
+    assert [line.split()[2] for line in stale_lock(tmp_path)] == ([edit] if edit else [])
+
+
+def test_stages_depend_on_the_code_they_run() -> None:
+    assert list(wrong_stages()) == [], "run make repro"
 
 
 def repro(project: Project) -> list[str]:

@@ -22,6 +22,9 @@ name = "accident-severity-dispatch"
 """
 
 
+BUNDLES = "artifacts/build_bundle/bundle/*/*/files/manifest.json"
+
+
 def summary(project: Project) -> dict:
     return json.loads((project.folder / "reports" / "summary.json").read_text())
 
@@ -78,8 +81,7 @@ def test_the_registered_model_gives_the_bundles_probabilities(project: Project) 
         + """
 import mlflow, numpy as np
 from steps import registry
-from accidents.bundle import load_bundle
-bundle = load_bundle(registry.bundle_of(registry.champion(name)).path)
+bundle = registry.bundle_of(registry.champion(name))
 import pandas as pd
 rows = pd.read_parquet(bundle.folder / "reference.parquet")[bundle.features]
 loaded = mlflow.pyfunc.load_model(f"models:/{name}@champion")
@@ -94,7 +96,7 @@ def test_the_dashboard_has_the_pictures(project: Project) -> None:
 from zenml.client import Client
 run = Client().get_pipeline("train").last_run
 outputs = {"draw_reports": "reports", "validate_data": "data_reports",
-           "load_data": "quality_report", "summarise": "summary"}
+           "report_quality": "quality_report", "summarise": "summary"}
 for step, output in outputs.items():
     for one in run.steps[step].outputs[output][0].visualizations:
         print(one.type, one.uri.rsplit("/", 1)[-1])
@@ -116,11 +118,28 @@ def test_a_second_run_is_cached_and_keeps_the_champion(project: Project) -> None
     assert steps_cached(project("--pipeline", "train").stdout) == (steps, steps)
 
 
+def test_what_no_model_comes_from_trains_and_registers_nothing(project: Project) -> None:
+    params, words = project.folder / "params.yaml", project.folder / "accidents" / "words_fr.yaml"
+    template = project.folder / "accidents" / "reports" / "templates" / "model_card.md"
+    before = {path: path.read_text(encoding="utf-8") for path in (params, words, template)}
+    params.write_text(before[params].replace("clear_after: 2", "clear_after: 3"), encoding="utf-8")
+    words.write_text(before[words] + "# A comment.\n", encoding="utf-8")
+    template.write_text("{# A comment. #}\n" + before[template], encoding="utf-8")
+    done = project("--pipeline", "train")
+    for path, text in before.items():
+        path.write_text(text, encoding="utf-8")
+    ran = set(re.findall(r"^  (\w+(?: \w+)*) \.\.\.$", done.stderr, re.M))
+    assert ran == {"draw reports", "register model", "summarise"}, "what shows the card, and what looks it up"
+    assert "this is version 1, nothing was registered" in re.sub(r"\s+", " ", done.stdout)
+
+
 def test_training_again_gives_the_same_bundle_byte_for_byte(project: Project) -> None:
     done = project("--pipeline", "train", "--no-cache")
     assert steps_cached(done.stdout)[0] == 0
-    assert "byte for byte" in done.stdout
-    assert summary(project)["model_version"] == "1", "the same bundle is not registered twice"
+    assert "nothing was registered" in re.sub(r"\s+", " ", done.stdout)
+    assert summary(project)["model_version"] == "1", "the same inputs are not registered twice"
+    bundles = {path.read_bytes() for path in (project.folder / ".zenml").glob(BUNDLES)}
+    assert len(bundles) == 1
 
 
 def test_other_data_is_another_version_and_the_old_hash_gives_the_old_metrics(project: Project) -> None:
@@ -143,9 +162,9 @@ def test_promote_and_rollback_move_both_registries(project: Project) -> None:
     champion = (
         MLFLOW
         + """
-from steps import registry
+from steps import mirror, registry
 now = registry.champion(name)
-print(now.number, registry.registry_version(now), client.get_model_version_by_alias(name, "champion").version)
+print(now.number, mirror.registry_version(now), client.get_model_version_by_alias(name, "champion").version)
 """
     )
     project("--promote", "2")

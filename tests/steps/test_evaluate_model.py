@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accidents.evaluation import threshold_for_budget
+from accidents.evaluation import EvaluationSettings, threshold_for_budget
 from accidents.model import ModelSettings, train
-from accidents.settings import EvaluationSettings
 from steps.evaluate_model import evaluate_model
 from steps.folder import Folder
 from tests.accidents.frames import feature_frame

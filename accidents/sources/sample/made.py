@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from accidents.files import write_whole
+from accidents.source_code import code_version
 from accidents.sources.files import YearFiles
-from accidents.versioning import code_version
 
 Recipe = dict[str, Any]
 
@@ -25,7 +25,7 @@ def recipe(year: int, accidents: int, seed: int, drift: str) -> Recipe:
     """Everything that the files of a year depend on."""
     return {
         "year": year, "accidents": accidents, "seed": seed, "drift": drift,
-        "code": code_version(), "numpy": np.__version__, "pandas": pd.__version__,
+        "code": code_version("accidents.sources.sample"), "numpy": np.__version__, "pandas": pd.__version__,
     }  # fmt: skip
 
 

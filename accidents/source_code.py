@@ -1,0 +1,150 @@
+"""The code that something runs through: the modules it imports, theirs, and the tables that these read.
+
+Found in the sources themselves, nothing is imported. docs/decisions/0014 tells what it is for.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from accidents.versioning import ROOT
+
+OURS = ("accidents", "steps", "pipelines", "commands")
+# What trees, encoders, calibrations and figures come out of: other versions may give other numbers.
+LIBRARIES = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy")
+
+
+@dataclass(frozen=True)
+class _Module:
+    """One module: its file, what it may import when it runs, the tables it reads, and what it says."""
+
+    path: Path
+    imports: frozenset[str]
+    tables: tuple[Path, ...]
+    meaning: str
+
+
+def files_of(*roots: str, but: Sequence[str] = (), root: Path = ROOT) -> list[Path]:
+    """Files of the modules that `roots` run through, and of the tables these read.
+
+    Parameters
+    ----------
+    roots : modules, such as "steps.train_model".
+    but : packages that are passed over, with what only they import.
+    """
+    found = _modules(roots, tuple(but), root)
+    return sorted({path for one in found.values() for path in (one.path, *one.tables)})
+
+
+def code_version(*roots: str, but: Sequence[str] = (), root: Path = ROOT) -> str:
+    """Hash of what that code does: another layout, comment or docstring gives the same."""
+    digest = hashlib.sha256(libraries().encode())
+    for name, one in sorted(_modules(roots, tuple(but), root).items()):
+        digest.update(f"\n{name} {one.meaning}".encode())
+        for table in one.tables:
+            digest.update(table.name.encode() + table.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def libraries() -> str:
+    """The libraries whose numbers are ours, with the versions that are installed."""
+    return ", ".join(f"{name} {_installed(name)}" for name in LIBRARIES)
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+def _modules(roots: Sequence[str], but: tuple[str, ...], root: Path) -> dict[str, _Module]:
+    found: dict[str, _Module] = {}
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        path = _path(name, root)
+        if name in found or path is None or any(name == one or name.startswith(f"{one}.") for one in but):
+            continue
+        found[name] = _read(path)
+        waiting += [*_packages(name), *found[name].imports]
+    return found
+
+
+def _path(name: str, root: Path) -> Path | None:
+    """The file of one of our modules; None for what is no module of ours, such as a function."""
+    if name.partition(".")[0] not in OURS:
+        return None
+    place = root.joinpath(*name.split("."))
+    return next((path for path in (place / "__init__.py", place.with_suffix(".py")) if path.exists()), None)
+
+
+def _packages(name: str) -> Iterator[str]:
+    """The packages that a module is in: importing it runs theirs first."""
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+@cache
+def _read(path: Path) -> _Module:
+    tree = ast.parse(path.read_bytes())
+    nodes = list(_run(tree))
+    said = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    imports = frozenset(name for node in nodes for name in _imported(node))
+    tables = tuple(table for table in _tables(path.parent) if table.name in said)
+    return _Module(path, imports, tables, " ".join(_meaning(tree)))
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those that only a type checker reads."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        skipped = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        waiting += () if skipped else ast.iter_child_nodes(node)
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (one.name for one in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        yield node.module
+        yield from (f"{node.module}.{one.name}" for one in node.names)
+
+
+@cache
+def _tables(folder: Path) -> tuple[Path, ...]:
+    """Files beside a package's modules, and in folders of it that are no packages, which are not code."""
+    inner = (one for one in folder.iterdir() if one.is_dir() and not (one / "__init__.py").exists())
+    places = (folder, *(one for one in inner if one.name != "__pycache__"))
+    return tuple(sorted(one for place in places for one in place.iterdir() if one.suffix not in (".py", "")))
+
+
+def _meaning(node: object) -> Iterator[str]:
+    """A syntax tree without places and docstrings; what is empty is left out, so that every Python agrees."""
+    if isinstance(node, list):
+        for one in node:
+            yield from _meaning(one)
+    elif isinstance(node, ast.AST):
+        yield f"({type(node).__name__}"
+        for name, value in ast.iter_fields(node):
+            if value is None or value == []:
+                continue
+            yield name
+            yield from _meaning(value[1:] if name == "body" and _has_docstring(node) else value)
+        yield ")"
+    else:
+        yield repr(node)
+
+
+def _has_docstring(node: ast.AST) -> bool:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None

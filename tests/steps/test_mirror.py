@@ -1,0 +1,101 @@
+"""MLflow's registry follows ZenML's versions, also after it was lost or a crash came in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from accidents.bundle import Bundle
+from stacks.apply import apply_stack
+from steps import mirror, registry
+from steps.mirror import MirrorError
+from tests.model_servers import make_version
+from tests.stacks.conftest import write_stack
+from tests.steps.test_promote_model import version_of
+from tests.zenml_store import zenml_store
+
+__all__ = ["zenml_store"]
+
+pytestmark = pytest.mark.slow
+NAME = "mirrored"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_version(tmp_path_factory.mktemp("bundle"), seed=1).bundle
+
+
+@pytest.fixture(scope="module")
+def mlflow(zenml_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """MLflow's client of an active stack with tracker and registry, and an empty model in ZenML."""
+    from zenml.client import Client
+
+    components = {"experiment_tracker": {"flavor": "mlflow"}, "model_registry": {"flavor": "mlflow"}}
+    folder = write_stack(tmp_path_factory.mktemp("stacks"), "mirroring", **components)
+    before = Client().active_stack_model.name
+    apply_stack("mirroring", folder=folder)
+    Client().create_model(NAME)
+    tracker: Any = Client().active_stack.experiment_tracker
+    tracker.configure_mlflow()
+    from mlflow import MlflowClient
+
+    yield MlflowClient()
+    Client().activate_stack(before)
+
+
+def test_a_version_that_a_crash_left_out_of_the_registry_is_registered_before_it_is_promoted(
+    mlflow: Any, bundle: Bundle
+) -> None:
+    one = registry.version(NAME, version_of(bundle, NAME))
+    assert not mirror.has(one)
+    registry.promote(one, "by hand")
+    held = mlflow.get_model_version_by_alias(NAME, "champion")
+    assert str(held.version) == mirror.registry_version(one)
+    assert held.tags["bundle"] == bundle.digest
+    assert not Path("mlruns").exists()
+
+
+def test_the_registered_model_takes_every_feature_as_one_that_may_be_missing(
+    mlflow: Any, bundle: Bundle
+) -> None:
+    import pandas as pd
+    from mlflow.pyfunc import load_model
+
+    model = load_model(f"models:/{NAME}@champion")
+    inputs = model.metadata.get_input_schema().inputs
+    assert [column.name for column in inputs] == bundle.features
+    assert not any(column.required for column in inputs)
+    said = pd.DataFrame({"speed_limit": [80.0, None], "light": [1.0, 5.0]})
+    expected = bundle.predict(said.reindex(columns=bundle.features).to_numpy(np.float32))
+    np.testing.assert_allclose(model.predict(said), expected)
+
+
+def test_a_lost_registry_is_made_up_for_by_the_next_promotion(mlflow: Any, bundle: Bundle) -> None:
+    mlflow.delete_registered_model(NAME)
+    one = registry.champion(NAME)
+    assert one is not None
+    assert not mirror.has(one)
+    registry.promote(one, "by hand")
+    assert mlflow.get_model_version_by_alias(NAME, "champion").tags["bundle"] == bundle.digest
+
+
+def test_what_the_registry_cannot_be_given_is_not_promoted(
+    mlflow: Any, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = registry.champion(NAME)
+    assert champion is not None
+    two = registry.version(NAME, version_of(bundle, NAME))
+
+    def down(*_: object, **__: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("mlflow.pyfunc.log_model", down)
+    with pytest.raises(MirrorError, match=r"cannot be given it: the disk is full\. Nothing was changed"):
+        registry.promote(two, "by hand")
+    assert registry.champion(NAME).id == champion.id
+    held = mlflow.get_model_version_by_alias(NAME, "champion")
+    assert str(held.version) == mirror.registry_version(champion)
