@@ -21,6 +21,7 @@ from stacks.components.mlserver_flavor import MLServerDeployerConfig
 from stacks.components.mlserver_server import ModelServer
 from tests.accidents.frames import feature_frame
 from tests.conftest import ROOT
+from tests.processes import kill_all_of
 
 NAME = "accident-severity-dispatch"
 LOCK = ROOT / "requirements" / "serve.txt"
@@ -106,10 +107,13 @@ def model_server(folder: Path, code: Path, **changes: object) -> Iterator[ModelS
 
 
 def end(server: ModelServer) -> None:
-    """Stop everything a server serves."""
-    for name in server.folder.served():
-        server.stop(name)
-    assert server.daemon() is None
+    """Stop everything a server serves; nothing of it runs on, also if that fails."""
+    try:
+        for name in server.folder.served():
+            server.stop(name)
+        assert server.daemon() is None
+    finally:
+        kill_all_of(server.folder.root)
 
 
 def client_of(server: ModelServer) -> ModelServerClient:

@@ -30,7 +30,8 @@ from filelock import FileLock, Timeout
 from stacks.errors import StackError
 
 CANDIDATE = "-candidate"  # ends the name under which a version proves itself beside the one it is to replace
-PROGRAM, IMPLEMENTATION = "serving.model_server", "serving.runtime.BundleRuntime"  # of the copy of the code
+# Modules of the copy of the code.
+PROGRAM, IMPLEMENTATION = "serving.guarded_mlserver", "serving.runtime.BundleRuntime"
 _LOCK_SECONDS = 900.0
 _SETTINGS, _STOPPED = "model-settings.json", "stopped-settings.json"
 

@@ -4,12 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from accidents.versioning import ROOT
 from benchmarks.project_copy import copy_project
+from tests.processes import kill_all_of
 
 SMALL = {"accidents_per_year: 20000": "accidents_per_year: 4000", "n_bootstrap: 500": "n_bootstrap: 100",
          "model: {}": "model: {n_estimators: 60}",
@@ -97,6 +99,8 @@ def make_project(folder: Path) -> Project:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """One copy for the tests of a module, which run in order."""
-    return make_project(tmp_path_factory.mktemp("project") / "a project")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """One copy for the tests of a module, which run in order; nothing of it runs on after them."""
+    made = make_project(tmp_path_factory.mktemp("project") / "a project")
+    yield made
+    kill_all_of(made.folder)

@@ -17,6 +17,7 @@ import pytest
 from accidents.bundle import load_bundle
 from accidents.golden import golden_of
 from tests.pipelines.conftest import Project, make_project
+from tests.processes import kill_all_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 
@@ -30,10 +31,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     params.write_text(params.read_text().replace("n_estimators: 60", "n_estimators: 50"))
     project("--pipeline", "train")
     project("--promote", "1")
-    yield project
-    project("--stop", check=False)
-    for daemon in daemons(project):
-        daemon.kill()
+    try:
+        yield project
+        project("--stop", check=False)
+    finally:
+        kill_all_of(project.folder)
 
 
 def daemons(project: Project) -> list[psutil.Process]:

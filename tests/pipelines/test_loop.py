@@ -66,7 +66,7 @@ def daemon(project: Project) -> psutil.Process:
     """The model server's process."""
     found = [
         one for one in psutil.process_iter(["cmdline"])
-        if any("mlserver" in word for word in one.info["cmdline"] or [])
+        if "serving.guarded_mlserver" in (one.info["cmdline"] or [])
         and str(project.folder) in " ".join([*(one.info["cmdline"] or []), _cwd(one)])
     ]  # fmt: skip
     assert found, "no model server of this project runs"

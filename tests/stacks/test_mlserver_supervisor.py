@@ -86,7 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server(folder: Path, code: Path, one: Version) -> Iterator[ModelServer]:
     """One that serves version 1 and is supervised."""
-    with model_server(folder, code, restarts=2, hang_timeout=2, stop_timeout=5) as running:
+    with model_server(folder, code, restarts=2, hang_timeout=10, stop_timeout=5) as running:
         deploy(running, "1", one)
         yield running
     assert family(running) == []

@@ -1,6 +1,6 @@
 """The program of the model server: MLServer behind a guard, its repository open to the deployer alone.
 
-    python -m serving.model_server FOLDER TOKEN_FILE
+    python -m serving.guarded_mlserver FOLDER TOKEN_FILE
 
 FOLDER holds MLServer's settings.json and the models. Whoever has the token may load and unload models, over
 REST; nobody may over gRPC. `grpc_max_message_length` of the settings bounds the bodies of both.
