@@ -23,6 +23,7 @@ from stacks.errors import StackError
 
 HOST = "127.0.0.1"
 PORTS = ("http_port", "grpc_port", "metrics_port")
+_LET_GO_SECONDS = 5.0  # a process that was killed may hold its ports a little longer
 _MAX_MESSAGE = 16 * 1024 * 1024  # bytes of a request, REST and gRPC; 10,000 rows are a third of it
 
 
@@ -72,7 +73,7 @@ def start_daemon(
     StackError
         A port is taken, or the server ended or did not answer in time: with what it said last.
     """
-    chosen = choose_ports(ports)
+    chosen = choose_ports(ports, _LET_GO_SECONDS)
     write_json(folder.models / "settings.json", _settings(folder, chosen))
     write_secret(folder.token, secrets.token_urlsafe(32))
     with folder.output.open("wb") as output:
@@ -117,8 +118,22 @@ def stop_daemon(daemon: Daemon, timeout: float) -> None:
     psutil.wait_procs(left, 5)
 
 
-def choose_ports(ports: Mapping[str, int]) -> dict[str, int]:
-    """The ports to listen on. Raises StackError if one is taken: by whom, and what to set."""
+def choose_ports(ports: Mapping[str, int], patience: float = 0) -> dict[str, int]:
+    """The ports to listen on.
+
+    Raises StackError if one is taken, after `patience` seconds still: by whom, and what to set.
+    """
+    end = time.monotonic() + patience
+    while True:
+        try:
+            return _choose_ports(ports)
+        except StackError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.05)
+
+
+def _choose_ports(ports: Mapping[str, int]) -> dict[str, int]:
     sockets: dict[str, socket.socket] = {}
     try:
         for name, port in ports.items():

@@ -174,12 +174,13 @@ class Supervisor:
         try:
             if not server.bring_back():
                 return  # a deployment was quicker
+            _LOG.warning("The model server was brought back: %s.", reason)
         except (StackError, OSError, psutil.Error) as error:
             reason = f"it could not be brought back: {error}"
+            _LOG.warning("Of the model server: %s", reason)
         self._answered = time.monotonic()
         self._budget.spend(self._answered)
         self._metrics.restarts.labels(fault).inc()
-        _LOG.warning("The model server was started or loaded again, for %s", reason)
         self._tell(restarts=self._told.restarts + 1, reason=reason, changed=time.time())
 
     def _give_up(self, settings: ServerSettings) -> None:

@@ -265,6 +265,17 @@ def test_a_taken_port_is_named_with_its_owner_and_the_setting(
             deploy(server, "1", one)
 
 
+def test_a_port_that_a_killed_server_still_holds_is_waited_for() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = {"http_port": taken.getsockname()[1]}
+        with pytest.raises(StackError, match="http_port"):
+            choose_ports(ports, patience=0.1)
+        threading.Timer(0.3, taken.close).start()
+        assert choose_ports(ports, patience=10) == ports
+
+
 def test_another_port_is_moved_to_once_it_is_free(tmp_path: Path, fresh: ModelServer, one: Version) -> None:
     deploy(fresh, "1", one)
     before = fresh.daemon()
