@@ -43,6 +43,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "serving": _own("benchmarks.serving"),
     "soak": _own("benchmarks.soak"),
     "batch": _own("benchmarks.batch"),
+    "commands": _own("benchmarks.commands"),
     "drift": _own("benchmarks.drift"),
     "monitor_scale": _own("benchmarks.monitor_scale"),
     "signal": _own("benchmarks.sample_signal"),

@@ -21,7 +21,7 @@ from benchmarks.options import Options
 from benchmarks.project_copy import copy_project
 
 TITLE = "What ZenML adds to a training run"
-MOST_SECONDS = 15.0
+MOST_SECONDS, MOST_CACHED = 15.0, 6.0
 SMALL = {
     "accidents_per_year: 20000": "accidents_per_year: 2000",
     "n_bootstrap: 500": "n_bootstrap: 100",
@@ -66,7 +66,12 @@ def run(options: Options) -> Outcome:
             figure=f"{added:.1f} s",
             met=added <= MOST_SECONDS,
         ),
-        Figure(what="The same command again, every step cached", target="", figure=f"{wall['cached']:.1f} s"),
+        Figure(
+            what="The same command again, every step cached",
+            target=f"at most {MOST_CACHED:g} s",
+            figure=f"{wall['cached']:.1f} s",
+            met=wall["cached"] <= MOST_CACHED,
+        ),
     )
     rows = [(told, f"{wall[way]:.1f}", f"{cpu[way]:.1f}") for way, told in WAYS.items()]
     rows.append(("what ZenML adds", f"{added:.1f}", f"{cpu['cold'] - cpu['plain']:.1f}"))

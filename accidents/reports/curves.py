@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from accidents.evaluation import calibration_curve, lift_curve
 
@@ -21,6 +20,8 @@ def write_curves(folder: Path, severe: pd.Series, predicted: pd.Series) -> None:
     folder : made if it is not there.
     severe, predicted : label (0 or 1) and P(severe) of each test accident.
     """
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
     folder.mkdir(parents=True, exist_ok=True)
     false_positive_rate, true_positive_rate, _ = roc_curve(severe, predicted)
     precision, recall, _ = precision_recall_curve(severe, predicted)

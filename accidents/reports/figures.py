@@ -15,7 +15,6 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from accidents.evaluation import BUDGET, ECE_BINS, Estimate, calibration_curve, evaluate, lift_curve
 from accidents.features import FEATURES
@@ -61,6 +60,8 @@ def png(figure: Figure) -> bytes:
 
 def roc_and_pr(y: Array, scores: Mapping[str, Array]) -> Figure:
     """ROC and precision-recall curves of `scores` {name: P(severe), (n,)}; the model first."""
+    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+
     figure, (roc, pr) = _panels("Telling severe accidents from others", 5.6, 2)
     for (name, p), (colour, dash, width) in zip(_ranking(scores).items(), STYLES, strict=False):
         line: dict[str, Any] = {"color": colour, "ls": dash, "lw": width}

@@ -48,3 +48,10 @@ def test_status_makes_no_component_but_the_deployer(tmp_path: Path) -> None:
     done = python(["-c", code], ZENML_CONFIG_PATH=str(tmp_path))
     assert "Stack local" in done.stdout
     assert done.stdout.splitlines()[-1] == "0 False True", done.stderr
+
+
+def test_what_a_cached_training_loads_is_free_of_scikit_learn() -> None:
+    """The pipeline's own modules: the steps that need it load it."""
+    code = "import sys, run; run._prepare('local'); import pipelines.train; print('sklearn' in sys.modules)"
+    done = python(["-c", code])
+    assert done.stdout.splitlines()[-1:] == ["False"], done.stderr
