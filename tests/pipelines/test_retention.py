@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
-from zenml import pipeline, step
+from zenml import pipeline
 from zenml.client import Client
 
 from accidents.settings import KeepSettings
 from pipelines.retention import old_runs, trim
 from stacks.apply import apply_stack
-from steps.folder import Folder, FolderMaterializer
 from tests.zenml_store import zenml_store
 
 __all__ = ["zenml_store"]
 
 
-@step(enable_cache=False, output_materializers=FolderMaterializer)
-def leave(folder: str, rows: int) -> Annotated[Folder, "left"]:
-    """An artifact of some size."""
-    print("a line for the log")
-    made = Path(folder)
-    made.mkdir(exist_ok=True)
-    (made / "file.bin").write_bytes(os.urandom(rows))
-    return Folder(made)
-
-
-@step(enable_cache=False)
-def fail() -> None:
-    """A run that goes wrong leaves things, too."""
-    raise ValueError("as it must")
-
-
 def runner(name: str) -> Callable[..., Any]:
+    """A pipeline of this name that leaves an artifact and a line in the log, and fails if it is told to."""
+    from tests.pipelines.leaving import fail, leave
+
     @pipeline(name=name)
     def made(folder: str, bad: bool = False) -> None:
         leave(folder, 100_000)
