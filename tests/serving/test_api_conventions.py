@@ -93,7 +93,9 @@ def test_a_body_that_grows_too_much_is_refused(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "packed", [BODY, b"", gzip.compress(BODY)[:-1], gzip.compress(BODY)[:20], gzip.compress(BODY) + b"{}"]
+    "packed",
+    [BODY, b"", gzip.compress(BODY)[:-1], gzip.compress(BODY)[:20], gzip.compress(BODY) + b"{}"],
+    ids=["not packed", "empty", "its end cut off", "its beginning only", "more behind it"],
 )
 def test_what_is_not_packed_as_it_says_is_refused(client: TestClient, packed: bytes) -> None:
     error_of(client.post("/predict", content=packed, headers=GZIP), 400, "bad_request")
