@@ -27,6 +27,7 @@ from accidents.prediction_insert import insert_into
 from accidents.prediction_labels import Label, NewestLabels, add_labels, targets_of
 from accidents.prediction_retention import Ages, count_old, forget
 from accidents.prediction_tables import (
+    LABELS,
     PREDICTIONS,
     PredictionLogError,
     check_aware,
@@ -171,6 +172,14 @@ class PredictionLog:
                 labels = NewestLabels(connection, page)
                 for row in page:
                     yield _from_row(row) | labels.of(row)
+
+    def labels(self) -> Iterator[tuple[str, str | None, bool]]:
+        """All that was ever said of accidents with an id, in that order: the id, by whom, and severe."""
+        given = select(LABELS.c.accident_id, LABELS.c.key_name, LABELS.c.severe)
+        query = given.where(LABELS.c.accident_id.is_not(None)).order_by(LABELS.c.id)
+        with self._database.reading() as connection:
+            for row in connection.execute(query, execution_options={"yield_per": PAGE}):
+                yield row.accident_id, row.key_name, row.severe
 
     def close(self) -> None:
         """Give back all connections; a later call opens new ones."""

@@ -25,6 +25,7 @@ PUSHED: Mapping[str, tuple[str, ...]] = {
     "accidents_monitor_mean_probability": ("of",),
     "accidents_monitor_performance": ("metric", "end"),
     "accidents_monitor_expected_performance": ("metric",),
+    "accidents_monitor_labels_disagreeing": ("caller",),
     "accidents_champion_info": ("version",),
     "accidents_champion_learnt_until_timestamp_seconds": (),
     "accidents_champion_promoted_timestamp_seconds": (),

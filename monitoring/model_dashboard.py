@@ -58,6 +58,9 @@ PARTS = [
         _over_time("calibration_gap", "Observed less predicted",
                    "0: as many severe accidents as the probabilities say."),
         _over_time("ece", "Calibration error"),
+        Drawn("Callers' outcomes that are not the published ones", "percentunit",
+              [("accidents_monitor_labels_disagreeing", "{{caller}}")], "bars",
+              about="Of accidents of the published year that the monitor looked at last."),
     ]),
     Part("Drift", [
         Drawn("Drifted", "short",

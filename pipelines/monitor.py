@@ -12,6 +12,7 @@ from pipelines.progress import step_started
 from pipelines.train import has, tracker
 from steps.build_input_features import build_input_features
 from steps.check_window import check_window
+from steps.compare_labels import compare_labels
 from steps.decide_action import decide_action
 from steps.load_input import load_input
 from steps.load_version import load_version
@@ -38,7 +39,8 @@ def monitor(params: Params, given: str | None, loop_id: str) -> None:
     if has(StackComponentType.DATA_VALIDATOR):
         reports, drift = check_window(window, bundle, stage, policy, params.seed)
     performance = measure_window(window, bundle, policy, params.evaluation, params.seed)
-    report = decide_action(window, bundle, version_facts, performance, policy, loop_id, drift)
+    labels = None if given is None else compare_labels(window)
+    report = decide_action(window, bundle, version_facts, performance, policy, loop_id, drift, labels)
     report_window.with_options(experiment_tracker=tracker())(report, reports)
 
 

@@ -23,12 +23,14 @@ def decide_action(
     policy: MonitorSettings,
     loop_id: str,
     drift: dict[str, Any] | None = None,
+    labels: dict[str, Any] | None = None,
 ) -> Annotated[dict[str, Any], "monitor_report"]:
     """A MonitorReport as JSON."""
     looked_at = Window.load(window.path)
     champion = Champion.of(
         load_bundle(bundle.path, version_facts["digest"]), version_facts["name"], version_facts["version"]
     )
+    labels = labels or {"callers": (), "notes": ()}
     now = Measurements.model_validate(
         {
             "champion": champion,
@@ -36,7 +38,8 @@ def decide_action(
             "drift": drift or None,
             "performance": performance["performance"],
             "new_years": new_years(looked_at.facts, champion.years),
-            "notes": (*looked_at.notes, *performance["notes"]),
+            "labels": labels["callers"],
+            "notes": (*looked_at.notes, *performance["notes"], *labels["notes"]),
         }
     )
     moment = datetime.now(UTC)

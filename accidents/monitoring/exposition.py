@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from accidents.monitoring.measurements import (
     ACTIONS,
     KINDS,
+    CallerLabels,
     Champion,
     DriftMeasures,
     MonitorReport,
@@ -66,6 +67,7 @@ def exposition(
         _drift(told, report.measurements.drift)
     if report.measurements.performance is not None:
         _performance(told, report.measurements.performance)
+    _labels(told, report.measurements.labels)
     _champion(told, champion, promoted)
     _loop(told, outcomes)
     return told
@@ -124,6 +126,13 @@ def _performance(told: Exposition, performance: PerformanceMeasures) -> None:
     told.many(
         "accidents_monitor_expected_performance", "What the test part of training promised", ("metric",),
         {(one.metric,): one.expected for one in performance.figures},
+    )  # fmt: skip
+
+
+def _labels(told: Exposition, labels: Sequence[CallerLabels]) -> None:
+    told.many(
+        "accidents_monitor_labels_disagreeing", "Share of a caller's labels that are not the published ones",
+        ("caller",), {(one.caller,): one.share for one in labels},
     )  # fmt: skip
 
 

@@ -145,14 +145,33 @@ class PerformanceMeasures(_Value):
         return next((figure for figure in self.figures if figure.metric == "calibration_gap"), None)
 
 
+class CallerLabels(_Value):
+    """A caller's labels of accidents of a published year, and how many are not what was published."""
+
+    caller: str
+    compared: int
+    disagreeing: int
+    p_value: float
+    beyond_chance: bool
+
+    @property
+    def share(self) -> float:
+        """Of those compared, the part that disagrees."""
+        return self.disagreeing / self.compared
+
+
 class Measurements(_Value):
-    """Everything a decision is taken on. `new_years`: labelled, whole, and later than the champion knows."""
+    """Everything a decision is taken on, and for people `labels` and `notes`.
+
+    `new_years`: labelled, whole, and later than the champion knows.
+    """
 
     champion: Champion
     window: WindowFacts
     drift: DriftMeasures | None = None
     performance: PerformanceMeasures | None = None
     new_years: tuple[int, ...] = ()
+    labels: tuple[CallerLabels, ...] = ()
     notes: tuple[str, ...] = ()
 
 

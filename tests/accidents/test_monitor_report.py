@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from accidents.monitoring.exposition import exposition
-from accidents.monitoring.measurements import MonitorReport
+from accidents.monitoring.measurements import CallerLabels, MonitorReport
 from accidents.reports.monitor import strength, write_monitor
 from tests.monitor_reports import CHAMPION, drift, feature, measurements, performance, report
 
@@ -34,6 +34,19 @@ def test_the_files_are_written_and_the_json_comes_back(told: MonitorReport, tmp_
     assert all(reason.split(":")[0] in page for reason in told.decision.reasons)
     assert (tmp_path / "history.png").stat().st_size > 5_000
     assert (tmp_path / "features.png").exists() == (told.measurements.drift is not None)
+
+
+def test_callers_labels_are_in_the_page_and_the_metrics(tmp_path: Path) -> None:
+    wrong = CallerLabels(caller="lyon", compared=200, disagreeing=50, p_value=1e-20, beyond_chance=True)
+    right = CallerLabels(caller="lille", compared=100, disagreeing=4, p_value=0.7, beyond_chance=False)
+    told = report(measurements(labels=(wrong, right)))
+    write_monitor(tmp_path, told, [told])
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Outcomes that callers gave" in page
+    assert page.count("more than chance") == 1
+    found = samples(told)
+    assert found["accidents_monitor_labels_disagreeing", (("caller", "lyon"),)] == 0.25
+    assert found["accidents_monitor_labels_disagreeing", (("caller", "lille"),)] == 0.04
 
 
 def test_names_from_outside_are_escaped_in_the_page(tmp_path: Path) -> None:

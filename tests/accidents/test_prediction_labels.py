@@ -143,6 +143,15 @@ def test_what_a_label_reads_and_what_one_outcome_leaves_behind_is_bounded(
         assert connection.execute(text("SELECT key_name FROM labels WHERE newest")).all() == [("ministry",)]
 
 
+def test_all_that_was_said_of_accidents_with_an_id_by_whom_in_order(log: PredictionLog) -> None:
+    of_id, without = prediction(accident_id="A"), prediction()
+    log.write([of_id, without])
+    log.add_labels([Label(True, accident_id="A", key_name="control-room")])
+    log.add_labels([Label(True, request_id=without.request_id, key_name="control-room")])
+    log.add_labels([Label(False, request_id=of_id.request_id, key_name="admin", trusted=True)])
+    assert list(log.labels()) == [("A", "control-room", True), ("A", "admin", False)]
+
+
 def test_a_label_names_one_thing() -> None:
     for wrong in ({}, {"request_id": "a", "accident_id": "b"}):
         with pytest.raises(PredictionLogError, match="either"):

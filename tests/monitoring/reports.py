@@ -9,6 +9,7 @@ from prometheus_client import pushadd_to_gateway
 
 from accidents.monitoring.exposition import JOB, Exposition, exposition
 from accidents.monitoring.measurements import (
+    CallerLabels,
     Champion,
     Decision,
     DriftMeasures,
@@ -51,6 +52,7 @@ def report(*active: Kind, created: datetime | None = None, **champion: Any) -> M
         window=WindowFacts(source="prediction log", from_log=True, rows=900, labelled=600),
         drift=drift,
         performance=PerformanceMeasures(accidents=600, severe=190, figures=figures),
+        labels=(CallerLabels(caller="lyon", compared=200, disagreeing=50, p_value=0.0, beyond_chance=True),),
     )
     decision = Decision(action="alert" if active else "keep", firing=active, active=active, reasons=("a",))
     return MonitorReport(created=created or datetime.now(UTC), measurements=measured, decision=decision)
