@@ -56,10 +56,17 @@ class Watch:
 
 
 @contextmanager
-def watching(folder: Path, api: str, model_server: str, hook_key: str, divisor: int = 60) -> Iterator[Watch]:
-    """All three, watching an API and a model server (each host:port)."""
+def watching(
+    folder: Path,
+    api: str,
+    model_server: str,
+    hook_key: str,
+    divisor: int = 60,
+    supervisor: str = Addresses.supervisor,
+) -> Iterator[Watch]:
+    """All three, watching an API, a model server and its supervisor, if it has one (each host:port)."""
     prometheus, alertmanager, pushgateway = free_addresses(3)
-    at = Addresses(api, model_server, prometheus, alertmanager, pushgateway)
+    at = Addresses(api, model_server, prometheus, alertmanager, pushgateway, supervisor)
     write_configs(folder, at)
     hasten(folder, divisor)
     for name, key in ((HOOK_KEY, hook_key), (METRICS_KEY, "")):

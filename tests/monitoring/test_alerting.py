@@ -23,6 +23,7 @@ import pytest
 from monitoring.exposed import MODEL_SERVER, OWN, PROCESS, PUSHED
 from serving.api.keys import Keys
 from stacks.components.mlserver_server import ModelServer
+from stacks.components.mlserver_supervision import read_supervision
 from tests.conftest import ROOT
 from tests.model_servers import Version, client_of, copy_code, deploy, make_version, model_server
 from tests.monitoring.reports import push
@@ -60,10 +61,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     version = make_version(folder / "version", seed=1)
     mark = folder / "mark"
     key = Keys(folder / "hook-keys.json").new("alertmanager")
-    with model_server(folder / "models", copy_code(folder / "code"), restarts=0) as models:
+    with model_server(folder / "models", copy_code(folder / "code")) as models:
         deploy(models, "1", version)
         daemon = models.daemon()
         assert daemon is not None
+        until(lambda: getattr(read_supervision(models.folder), "metrics_port", None), "the supervisor", 30)
+        supervision = read_supervision(models.folder)
+        assert supervision is not None
         hook = {
             "hook_command": json.dumps([sys.executable, "-c", LOOP, str(mark)]),
             "hook_keys_file": str(folder / "hook-keys.json"),
@@ -73,7 +77,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         with (
             api_process(folder, client_of(models).url, **hook) as api,
             watching(
-                folder / "watch", api.address.removeprefix("http://"), f"127.0.0.1:{daemon.metrics_port}", key
+                folder / "watch",
+                api.address.removeprefix("http://"),
+                f"127.0.0.1:{daemon.metrics_port}",
+                key,
+                supervisor=f"127.0.0.1:{supervision.metrics_port}",
             ) as watch,
         ):
             yield Running(watch, api, models, version, mark)
@@ -176,9 +184,11 @@ def told(running: Running) -> set[str]:
 
 
 def test_a_killed_model_server_starts_the_loop_and_one_that_is_back_ends_the_alert(traffic: Running) -> None:
-    daemon = traffic.models.daemon()
+    daemon, supervision = traffic.models.daemon(), read_supervision(traffic.models.folder)
     assert daemon is not None
-    os.kill(daemon.pid, signal.SIGKILL)
+    assert supervision is not None
+    for process in (supervision.pid, daemon.pid):  # else the supervisor would be faster than the alert
+        os.kill(process, signal.SIGKILL)
     alert = until(lambda: "EndpointNotReady" in traffic.watch.firing(), "the alert", 30)
     loop = until(lambda: traffic.loops, "the loop", 30)
     print(f"alert after {alert:.1f} s, loop {loop:.1f} s later")
