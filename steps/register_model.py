@@ -33,7 +33,8 @@ def register_model(
     def log() -> None:
         log_candidate([one.path for one in (reports, data_reports) if one], judged, params, tags)
 
-    return register(loaded, tags, {"metrics": metrics}, log)
+    number, is_new = register(loaded, tags, {"metrics": metrics}, log)
+    return number, is_new  # as a tuple, or ZenML takes both for one output
 
 
 def register(
