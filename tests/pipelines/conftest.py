@@ -99,7 +99,7 @@ def make_project(folder: Path) -> Project:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A module's first test may wait for several trainings, which takes minutes where other work runs beside."""
+    """A first test may wait for several trainings: minutes, where other work runs beside."""
     for item in items:
         if Path(__file__).parent in item.path.parents and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(900))
