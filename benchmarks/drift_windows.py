@@ -20,6 +20,7 @@ from accidents.monitoring.measurements import Champion, Decision, Measurements, 
 from accidents.monitoring.performance import measure_performance
 from accidents.monitoring.policy import DriftPolicy, MonitorSettings
 from accidents.reading import read_years
+from accidents.refit import refit
 from accidents.sources.sample import write_sample
 from accidents.sources.sample.drift import LOCKDOWN_MONTHS
 
@@ -34,10 +35,11 @@ CHAMPION = Champion(name="m", version="1", digest="d", stage="dispatch", synthet
 
 @dataclass(frozen=True)
 class Watched:
-    """A champion of one sample year, what it learnt from, and what it promised on half the next."""
+    """A deployed model, the year before its windows, what it says out of fold, and what was promised."""
 
     model: Model
     reference: pd.DataFrame
+    unseen: pd.DataFrame
     holdout: pd.DataFrame
 
     def scored(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -48,7 +50,7 @@ class Watched:
         """The decision about a window of labelled accidents, on its own, without a history."""
         policy = POLICIES.get(row, POLICY)
         drift, _ = measure_drift(
-            validator, window, self.reference, self.holdout, kinds(), policy.drift, None, True, page=False
+            validator, window, self.reference, self.unseen, kinds(), policy.drift, None, True, page=False
         )
         performance = (
             measure_performance(window, self.holdout, policy.performance, 0.2, 100, 7)
@@ -93,15 +95,22 @@ def year(number: int, accidents: int, drift: str = "none") -> pd.DataFrame:
 
 @cache
 def watched(accidents: int) -> Watched:
-    """A champion of 2021; every second accident of 2022 is its holdout."""
+    """What is deployed: learnt from 2021 and from every second accident of 2022.
+
+    The model before it, of 2021 alone, promised on that half of 2022.
+    """
     learnt, promised = year(LEARNT, accidents), year(WATCHED, accidents).iloc[::2]
     early = learnt["month"] <= 10
-    model = train(learnt[early], learnt[~early], ModelSettings(bags=1, n_jobs=1), "dispatch", 7)
-    one = Watched(model, learnt.sample(min(20_000, len(learnt)), random_state=7), promised)
+    settings = ModelSettings(bags=1, n_jobs=1)
+    judged = train(learnt[early], learnt[~early], settings, "dispatch", 7)
+    deployed = refit(pd.concat([learnt, promised]), settings, "dispatch", 7)
+    holdout = promised.assign(p_severe=judged.predict_proba(promised))
+    unseen = promised.assign(p_severe=deployed.unseen[len(learnt) :]).dropna(subset="p_severe")
     return Watched(
-        model,
-        one.scored(one.reference),
-        one.scored(promised.sample(min(10_000, len(promised)), random_state=7)),
+        deployed.model,
+        learnt.sample(min(20_000, len(learnt)), random_state=7),
+        unseen,
+        holdout.sample(min(10_000, len(holdout)), random_state=7),
     )
 
 

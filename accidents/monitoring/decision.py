@@ -28,6 +28,7 @@ from accidents.monitoring.measurements import (
     Past,
     PerformanceMeasures,
 )
+from accidents.monitoring.performance import beyond_chance
 from accidents.monitoring.policy import MonitorSettings
 
 _SHOWN = 8  # names in a sentence
@@ -151,11 +152,10 @@ def _only_calibration(now: Measurements, policy: MonitorSettings) -> bool:
     gap = performance.calibration_gap if performance else None
     if performance is None or limits is None or gap is None or gap.value is None:
         return False
-    beyond_chance = gap.low is not None and gap.high is not None and not gap.low <= 0 <= gap.high
     return (
         performance.accidents >= limits.min_labels
         and abs(gap.value) >= limits.gap
-        and beyond_chance
+        and beyond_chance(gap, policy.performance.significance)
         and not performance.ranking_lost
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from accidents.monitoring.measurements import DriftMeasures, FeatureDrift, Past
@@ -63,13 +64,21 @@ def measure_drift(
     """
     compared, same_months = of_same_months(reference, window)
     promised = of_same_months(expected(reference, holdout), window)[0]
-    drawn = promised["p_severe"].sample(len(compared), replace=True, random_state=seed)
-    compared = compared.assign(p_severe=drawn.to_numpy())
+    compared = compared.assign(p_severe=_as_many(promised["p_severe"], len(compared), seed))
     found = validator.data_validation(window, compared, **columns, prediction_columns=["p_severe"], page=page)
     measured = drift_measures(
         found.to_dict(), policy, before, judge_missing, same_months, means(promised, window)
     )
     return measured, found
+
+
+def _as_many(values: pd.Series, count: int, seed: int) -> npt.NDArray[np.float64]:
+    """Values, or a sample of them, float64 [count], NaN after the last.
+
+    None is drawn twice: a test would take copies for evidence, and find drift where nothing moved.
+    """
+    drawn = values.sample(min(count, len(values)), random_state=seed)
+    return np.pad(drawn.to_numpy(np.float64), (0, count - len(drawn)), constant_values=np.nan)
 
 
 def missing_before(history: Sequence[Past]) -> Mapping[str, float] | None:

@@ -85,6 +85,14 @@ def calibration_gap(severe: npt.NDArray[np.float64], predicted: npt.NDArray[np.f
     return Estimate(value, value - half, value + half)
 
 
+def beyond_chance(figure: Figure, significance: float) -> bool:
+    """Whether a figure is further from 0 than chance takes it, either way, with this probability."""
+    if figure.value is None or figure.low is None or figure.high is None:
+        return False
+    error = (figure.high - figure.low) / (2 * _Z)
+    return abs(figure.value) > NormalDist().inv_cdf(1 - significance / 2) * error
+
+
 def _figure(
     name: str, now: Estimate, promised: Estimate | None, limit: float | None, chance: float
 ) -> Figure:

@@ -66,7 +66,7 @@ METRICS = tuple(name for name in PerformancePolicy.model_fields if name != "sign
 
 class RecalibrationPolicy(_Strict):
     """When the probabilities alone are mended: the calibration gap is `gap` or more, and more than chance
-    gives in one window of twenty, on `min_labels` labelled accidents or more, and the ranking is not lost.
+    gives (`performance.significance`), on `min_labels` labelled accidents or more; the ranking is not lost.
     """
 
     gap: float = Field(default=0.015, gt=0, lt=1)

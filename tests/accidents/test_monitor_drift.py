@@ -117,3 +117,11 @@ def test_probabilities_are_compared_with_those_of_the_test_part(
     assert set(validator.reference["p_severe"]) == {p}
     assert (found.mean_reference, found.mean_window) == pytest.approx((p, 0.5))
     assert validator.asked["prediction_columns"] == ["p_severe"]
+
+
+def test_probabilities_are_compared_with_those_there_are_not_with_copies_of_them() -> None:
+    validator = Remembering()
+    unseen = frame(300).assign(p_severe=np.linspace(0, 1, 300))
+    measure_drift(validator, frame(100), frame(900), unseen, KINDS, POLICY, None, True)
+    compared = validator.reference["p_severe"].dropna()
+    assert sorted(compared) == sorted(unseen["p_severe"])
