@@ -89,7 +89,7 @@ def test_where_only_the_probabilities_are_off_they_are_mended(gap: float) -> Non
 
 @pytest.mark.parametrize(
     "found",
-    [shifted(0.012, accidents=20_000), shifted(0.05, accidents=900), shifted(0.025)],
+    [shifted(0.012, accidents=20_000), shifted(0.028).model_copy(update={"accidents": 900}), shifted(0.025)],
     ids=["small", "too few labels", "within chance"],
 )
 def test_what_may_be_chance_is_not_mended(found: PerformanceMeasures) -> None:
