@@ -90,7 +90,7 @@ def _predictions() -> str:
         finally:
             log.close()
     except NoDatabaseError as error:
-        return f"none: {error}"
+        return f"none: {str(error).partition('. ')[0]}; make serve begins one"
     except PredictionLogError as error:
         return f"cannot be counted: {error}"
 
