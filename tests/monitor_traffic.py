@@ -24,12 +24,18 @@ def sample_features(folder: Path, year: int, accidents: int, drift: str = "none"
 
 
 def log_predictions(
-    project: Path, log: PredictionLog, count: int, year: int, drift: str = "none", labels: bool = False
-) -> pd.DataFrame:
-    """Write `count` predictions, a second apart and the last one now; return their rows."""
+    project: Path, log: PredictionLog, count: int, year: int, drift: str = "none", labels: bool = False,
+    by_chance: bool = False,
+) -> pd.DataFrame:  # fmt: skip
+    """Write `count` predictions, a second apart and the last one now; return their rows.
+
+    With labels `by_chance`, nothing that was predicted has to do with what came.
+    """
     bundle = newest_bundle(project)
     rows = sample_features(project / "traffic" / f"{year}-{drift}", year, max(count, 4_000), drift)
     rows = rows.sample(count, random_state=1).reset_index(drop=True)
+    if by_chance:
+        rows["severe"] = np.random.default_rng(1).permutation(rows["severe"])
     p = bundle.predict(rows[bundle.features].to_numpy(np.float32))
     log.create()
     log.write([_prediction(place, row, p[place], bundle, count) for place, row in rows.iterrows()])

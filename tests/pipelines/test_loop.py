@@ -319,6 +319,21 @@ def test_a_shift_of_severity_in_the_log_is_mended_by_a_recalibration(project: Pr
     assert report(project).decision.firing == (), again.stdout
 
 
+def test_drift_and_a_lost_ranking_in_the_log_ask_for_a_retraining(project: Project) -> None:
+    log = PredictionLog(database(project))
+    log_predictions(project.folder, log, 1_500, year=2027, drift="new_vehicle", labels=True, by_chance=True)
+    log.close()
+    at_once = project.folder / "at_once.yaml"
+    params = (project.folder / "params.yaml").read_text(encoding="utf-8")
+    at_once.write_text(params.replace("cooldown_days: 30", "cooldown_days: 0"), encoding="utf-8")
+    look = ["--pipeline", "monitor", "--last", "1500", "--decide-only", "--params", str(at_once)]
+    done = project(*look)
+    decision = report(project).decision
+    assert {"features", "performance"} <= set(decision.firing), done.stdout
+    assert decision.action == "retrain"
+    assert "Drift and a performance loss together: train again." in decision.reasons
+
+
 def test_again_and_again_through_errors_until_it_is_told_to_stop(project: Project) -> None:
     file = project.folder / ".serving" / "predictions.db"
     looks = len([one for one in stages(project) if one == ("monitor", "ok")])
