@@ -41,6 +41,8 @@ class ModelSettings(BaseModel):
     `bags` boosters of `n_estimators` trees each, grown with different seeds and different cross-fitting
     folds, are averaged. `monotone` holds the trees to what declared features say of the direction of risk.
     `masked` is the share of training rows that are learnt from again with some of what is known hidden.
+    `two_kinds`: every second bag draws the thresholds of its splits at random (extremely randomised trees,
+    Geurts et al. 2006) and learns twice as fast; it errs elsewhere, so the average errs less.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +57,7 @@ class ModelSettings(BaseModel):
     reg_lambda: float = Field(default=5.0, ge=0)
     monotone: bool = True
     masked: float = Field(default=0.5, ge=0, le=1)
+    two_kinds: bool = True
     n_jobs: int = Field(default=2, ge=1, le=64)
 
 
@@ -208,7 +211,7 @@ def train(
             "The training years hold no label, or one class only: choose years with a usagers file."
         )
     bags = track(range(settings.bags), "Training bags of trees")
-    model = of_bags([boost(x, y, settings, stage, seed + bag) for bag in bags], x, y, stage)
+    model = of_bags([boost(x, y, settings, stage, seed, bag) for bag in bags], x, y, stage)
     later, label = labelled(calibration, names)
     model.calibration = BetaCalibration.fit(model.predict_matrix(later), label.astype(np.float64))
     return model
@@ -224,15 +227,19 @@ def of_bags(bags: Sequence[Booster], x: Floats, y: Floats, stage: str) -> Model:
 
 
 def boost(
-    x: Floats, y: Floats, settings: ModelSettings, stage: str, seed: int, scale: float = 1.0
+    x: Floats, y: Floats, settings: ModelSettings, stage: str, seed: int, bag: int, scale: float = 1.0
 ) -> Booster:
     """One bag: trees grown on features [n, k] and labels [n], which stand for `scale` times as many rows."""
     from lightgbm import LGBMClassifier
 
+    seed += bag
     layout, columns = Layout(feature_names(stage)), tree_columns(feature_names(stage))
     rises = {feature.name: feature.rises for feature in features_of(stage)}
+    at_random = settings.two_kinds and bag % 2 == 1
     classifier = LGBMClassifier(
-        **settings.model_dump(exclude={"monotone", "bags", "masked"}),
+        **settings.model_dump(exclude={"monotone", "bags", "masked", "two_kinds", "learning_rate"}),
+        learning_rate=settings.learning_rate * (2 if at_random else 1),
+        extra_trees=at_random,
         subsample_freq=1,
         random_state=seed,
         deterministic=True,

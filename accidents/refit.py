@@ -56,7 +56,7 @@ def refit(rows: pd.DataFrame, settings: ModelSettings, stage: str, seed: int) ->
     for number in track(range(settings.bags), "Refitting bags of trees"):
         held = fold == number
         scale = len(y) / (~held).sum()  # densities as all rows give them
-        bag = boost(x[~held], y[~held], settings, stage, seed + number, scale)
+        bag = boost(x[~held], y[~held], settings, stage, seed, number, scale)
         scores[held] = bag.score(_unseen_inputs(x, y, held, stage, scale))
         bags.append(bag)
     model = of_bags(bags, x, y, stage)

@@ -9,15 +9,18 @@ folds: a choice that helps within a year may cost in the next (docs/features.md)
 - "2021": trained on 2018, tested on the joined file of 2021, with the features that both have. Its rows were
   chosen by the label: compare rows of the table, not columns.
 - "another region": trained outside a fifth of all squares of 100 km, tested inside.
+- "sample, changed": trained on the sample's 2021, tested on a 2022 in which a new kind of vehicle has come.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -26,8 +29,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from accidents.features import build_features, feature_names
 from accidents.model import ModelSettings, train
 from accidents.progress import track
-from accidents.reading import read_year
+from accidents.reading import read_year, read_years
 from accidents.sources.files import find_years
+from accidents.sources.sample import write_sample
 from benchmarks.others_protocol import read as read_2021
 from benchmarks.real_2018 import SEED, region_folds
 
@@ -43,6 +47,7 @@ class Choice:
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    place_prior: float = 20.0  # accidents of the coarser scale that a place's own are weighed against
     teach: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows
     both: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows
 
@@ -55,6 +60,12 @@ def _latest(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["month"] > rows["month"].max() - 6]
 
 
+def _mostly_recent(rows: pd.DataFrame) -> pd.DataFrame:
+    """Drawn so that an accident counts half of one six months later."""
+    age = rows["month"].max() - rows["month"]
+    return rows[np.random.default_rng(SEED).random(len(rows)) < 0.5 ** (age / 6)]
+
+
 def _new_codes_unknown(rows: pd.DataFrame) -> pd.DataFrame:
     """Roads of a métropole (7) are 0.7 % of 2018 and 5 % of 2021."""
     return rows.assign(road_class=rows["road_class"].where(rows["road_class"] != 7))
@@ -62,6 +73,7 @@ def _new_codes_unknown(rows: pd.DataFrame) -> pd.DataFrame:
 
 CHOICES = (
     Choice("defaults"),
+    Choice("all bags of one kind", {"two_kinds": False}),
     Choice("no monotone constraints", {"monotone": False}),
     Choice("nothing hidden in training", {"masked": 0.0}),
     Choice("eight bags", {"bags": 8}),
@@ -69,6 +81,9 @@ CHOICES = (
     Choice("100 accidents a leaf", {"min_child_samples": 100}),
     Choice("600 trees at 0.025", {"n_estimators": 600, "learning_rate": 0.025}),
     Choice("the latest six months only", teach=_latest),
+    Choice("an accident counts half of one six months later", teach=_mostly_recent),
+    Choice("places shrunk by 60 accidents, not 20", place_prior=60.0),
+    Choice("no place", both=_hidden("latitude", "longitude", "department", "commune")),
     Choice("roads of a métropole (code 7) as unknown", both=_new_codes_unknown),
     Choice("without infrastructure and lanes", both=_hidden("infrastructure", "lanes")),
 )
@@ -85,7 +100,14 @@ def protocols(baac: Path) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
         "later months": (frame[~late], frame[late]),
         "2021": (_only(frame, shared), _only(joined, shared)),
         "another region": (frame[~elsewhere], frame[elsewhere]),
+        "sample, changed": (_sample(2021, "none"), _sample(2022, "new_vehicle")),
     }
+
+
+def _sample(year: int, drift: str) -> pd.DataFrame:
+    with tempfile.TemporaryDirectory(prefix="transfer-") as folder:
+        tables, _ = read_years(write_sample(Path(folder), [year], 20_000, seed=SEED, drift=drift))
+    return build_features(tables.validate(), STAGE)
 
 
 def _joined(rows: pd.DataFrame) -> pd.DataFrame:
@@ -102,7 +124,8 @@ def measure(choice: Choice, teach: pd.DataFrame, test: pd.DataFrame, jobs: int) 
     """ROC-AUC and PR-AUC; ranking needs no calibration."""
     settings = ModelSettings(**{"bags": BAGS, "n_jobs": jobs, **choice.settings})
     taught = choice.teach(choice.both(teach))
-    p = train(taught, taught.iloc[:0], settings, STAGE, SEED).predict_proba(choice.both(test))
+    with patch("accidents.encoding._PRIOR", choice.place_prior):
+        p = train(taught, taught.iloc[:0], settings, STAGE, SEED).predict_proba(choice.both(test))
     return float(roc_auc_score(test["severe"], p)), float(average_precision_score(test["severe"], p))
 
 
