@@ -162,7 +162,7 @@ def load_bundle(folder: Path, digest: str | None = None) -> Bundle:
     found = _sha256(folder / MANIFEST)
     if digest is not None and found != digest:
         raise BundleError(
-            f"{folder} is not the bundle that was registered: its digest is {found[:12]}…, the registry "
+            f"This is not the bundle that was registered: its digest is {found[:12]}…, the registry "
             f"holds {digest[:12]}…. Do not use it; restore the artifact store, or train again."
         )
     facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))

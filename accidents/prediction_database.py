@@ -256,9 +256,15 @@ class PredictionDatabase:
             # `from None`: what SQLAlchemy chains may hold the address with its password.
             raise PredictionLogError(self._words(error)) from None
 
+    def _else(self) -> str:
+        """What to do about trouble that none of `REMEDIES` is for."""
+        if self._file is None:
+            return "See the log of the database server."
+        return "Restore it from a backup, or move it away and start the API anew."
+
     def _words(self, error: Exception) -> str:
         said = str(getattr(error, "orig", None) or error).strip().replace("\n", " ")
         if self._password:
             said = said.replace(self._password, "***")
-        remedy = next((cure for sign, cure in REMEDIES.items() if sign in said.lower()), "See its own log.")
+        remedy = next((cure for sign, cure in REMEDIES.items() if sign in said.lower()), self._else())
         return f"The {self._schema.what} {self.place} cannot be used: {said.rstrip('.')}. {remedy}"

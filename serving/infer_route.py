@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import re
 import time
+from http import HTTPStatus
 
 import orjson
 from mlserver.errors import MLServerError
 from mlserver.handlers import DataPlane
 from mlserver.types import InferenceRequest
 from mlserver.utils import extract_headers
+from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette_exporter import PrometheusMiddleware
 
-from serving.guard import again
+from serving.http_limits import Refused
 
 _PATH = re.compile(r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?/infer")
 _COUNTED_AS = ("POST", "/v2/models/{model_name}/infer")
 _APP = "mlserver"  # what MLServer calls itself in its metrics
 _JSON = b"application/json"
+_SHOWN = 5  # of what is wrong with a request
 
 
 class InferRoute:
@@ -45,31 +48,29 @@ class InferRoute:
         if found is None:
             await self._app(scope, receive, send)
             return
-        messages = await _messages(receive)
-        request = _request(b"".join(message.get("body", b"") for message in messages))
-        if request is None:  # MLServer says what is wrong with it
-            await self._app(scope, again(messages, receive), send)
-            return
+        given = b"".join(message.get("body", b"") for message in await _messages(receive))
         begun = time.perf_counter()
         if self._counted:
             self._counted.requests_in_progress.labels("POST", _APP).inc()
         status = 500
         try:
-            status, headers, body = await self._answer(request, found["name"], found["version"])
+            status, headers, body = await self._answer(given, found["name"], found["version"])
         finally:
             self._count(status, time.perf_counter() - begun)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(
-        self, request: InferenceRequest, name: str, version: str | None
+        self, given: bytes, name: str, version: str | None
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         status: int = 200
         more: dict[str, str] = {}
         try:
-            response = await self._data_plane.infer(request, name, version)
+            response = await self._data_plane.infer(_request(given), name, version)
             more = extract_headers(response) or {}
             body = response.model_dump_json(exclude_unset=True, exclude_none=True).encode()
+        except Refused as refused:
+            status, body = refused.status.value, orjson.dumps({"error": refused.message})
         except MLServerError as error:
             status, body = error.status_code, orjson.dumps({"error": str(error)})
         headers = [(b"content-type", _JSON), (b"content-length", str(len(body)).encode())]
@@ -99,9 +100,14 @@ async def _messages(receive: Receive) -> list[Message]:
     return messages
 
 
-def _request(body: bytes) -> InferenceRequest | None:
-    """The request, if it is one."""
+def _request(body: bytes) -> InferenceRequest:
+    """The request. Raises Refused for what is none, which V2 has told as `error`; MLServer has `detail`."""
     try:
         return InferenceRequest.model_validate(orjson.loads(body))
-    except ValueError:
-        return None
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)[:_SHOWN]
+        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in wrong)
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, told) from None
+    except orjson.JSONDecodeError as error:
+        message = f"The body is no JSON: {error}. What is not known is null: JSON has no NaN."
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, message) from None

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 from zenml import log_metadata, step
 
-from accidents.bundle import load_bundle
 from accidents.monitoring.database import opened_history
 from accidents.monitoring.decision import decide, why_not_judged
 from accidents.monitoring.measurements import Champion, Measurements, MonitorReport
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.window import Window, new_years
 from steps.folder import Folder
+from steps.registry import registered
 
 
 @step
@@ -27,9 +27,7 @@ def decide_action(
 ) -> Annotated[dict[str, Any], "monitor_report"]:
     """A MonitorReport as JSON."""
     looked_at = Window.load(window.path)
-    champion = Champion.of(
-        load_bundle(bundle.path, version_facts["digest"]), version_facts["name"], version_facts["version"]
-    )
+    champion = Champion.of(registered(bundle, version_facts), version_facts["name"], version_facts["version"])
     labels = labels or {"callers": (), "notes": ()}
     now = Measurements.model_validate(
         {

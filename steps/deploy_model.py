@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from zenml import log_metadata, step
 
-from accidents.bundle import load_bundle
 from accidents.errors import AccidentsError
 from accidents.golden import golden_of
 from steps import registry
@@ -22,7 +21,7 @@ def deploy_model(
     chosen = registry.version(name, number)
     before = [one.config.model_version for one in services(deployer, name)]
     service = deploy(deployer, chosen, bundle.path, golden / "golden.json")
-    checked = golden_of(load_bundle(bundle.path, version_facts["digest"]))
+    checked = golden_of(registry.registered(bundle, version_facts))
     try:
         difference = check_golden(service, checked)
     except AccidentsError as error:

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from zenml import step
 
-from accidents.bundle import load_bundle
 from accidents.errors import DataError
 from accidents.monitoring.window import Window, unlearnt
 from accidents.recalibration import recalibrate, write_recalibrated
 from accidents.settings import Params
 from steps.folder import Folder
+from steps.registry import registered
 
 
 @step
@@ -19,7 +19,7 @@ def recalibrate_model(
     champion: Folder, version_facts: dict[str, Any], window: Folder, params: Params
 ) -> tuple[Annotated[Folder, "bundle"], Annotated[dict[str, Any], "judgement"]]:
     """A bundle, and whether it may replace the champion."""
-    loaded = load_bundle(champion.path, version_facts["digest"])
+    loaded = registered(champion, version_facts)
     labelled = unlearnt(Window.load(window.path), loaded)
     if labelled["severe"].nunique() < 2:
         raise DataError("The window has no labels of both outcomes that the champion has not learnt from.")

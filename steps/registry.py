@@ -18,7 +18,7 @@ from uuid import UUID
 from filelock import FileLock
 
 from accidents.bundle import Bundle, load_bundle
-from accidents.errors import AccidentsError
+from accidents.errors import AccidentsError, BundleError
 from steps import mirror
 from steps.folder import Folder
 
@@ -92,7 +92,16 @@ def bundle_of(one: ModelVersionResponse) -> Bundle:
     if artifact is None:
         raise RegistryError(f"Version {one.number} of {one.model.name} has no bundle. Train again.")
     folder: Folder = artifact.load()
-    return load_bundle(folder.path, digest_of(one))
+    facts = {"name": one.model.name, "version": one.number, "digest": digest_of(one)}
+    return registered(folder, facts)
+
+
+def registered(bundle: Folder, facts: Mapping[str, Any]) -> Bundle:
+    """The bundle in a folder. Raises BundleError, naming the version of `facts`, if it is not its own."""
+    try:
+        return load_bundle(bundle.path, facts["digest"])
+    except BundleError as error:
+        raise BundleError(f"{facts['name']} version {facts['version']}: {error}") from None
 
 
 def digest_of(one: ModelVersionResponse) -> str:

@@ -11,9 +11,9 @@ import pandas as pd
 from zenml import step
 
 from accidents.batch import Intake
-from accidents.bundle import load_bundle
 from accidents.reports.predictions import UNCHECKED, summary, write_report
 from steps.folder import Folder
+from steps.registry import registered
 
 
 @step
@@ -35,7 +35,7 @@ def report_predictions(
         taken,
         predictions,
         severe,
-        load_bundle(bundle.path, version_facts["digest"]),
+        registered(bundle, version_facts),
         _drift(drift, folder),
         version_facts,
         n_bootstrap,

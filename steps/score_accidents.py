@@ -7,9 +7,9 @@ import pandas as pd
 from zenml import step
 
 from accidents.batch import Intake
-from accidents.bundle import load_bundle
 from accidents.scoring import Explained, score
 from steps.folder import Folder
+from steps.registry import registered
 
 
 @step
@@ -18,7 +18,7 @@ def score_accidents(
 ) -> tuple[Annotated[pd.DataFrame, "predictions"], Annotated[float, "seconds"]]:
     """One row a prediction, in the input's order, and how long it took."""
     explained: Explained = reasons  # type: ignore[assignment]  # checked on the command line
-    loaded, rows = load_bundle(bundle.path, version_facts["digest"]), Intake.load(intake.path).rows
+    loaded, rows = registered(bundle, version_facts), Intake.load(intake.path).rows
     started = time.monotonic()
     predictions = score(loaded, features, rows, version_facts["name"], version_facts["version"], explained)
     return predictions, time.monotonic() - started

@@ -46,7 +46,7 @@ def read_content(path: Path, wanted: Callable[[str], bool], remedy: str) -> byte
     if start.startswith((b"<", b"{", b"pk\x03\x04", b"%pdf")):
         raise DataError(f"{path}: is not CSV but a web page, an archive or an office document. {remedy}")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or data[:_FIRST].count(0) * 10 > len(data[:_FIRST]):
-        raise DataError(f"{path}: is not text in UTF-8 or Latin-1. Save it as CSV in UTF-8. {remedy}")
+        raise DataError(f"{path}: is not text in UTF-8 or Latin-1, perhaps UTF-16. {remedy}")
     data = data.removeprefix(_BOM)
     try:
         data.decode("utf-8")

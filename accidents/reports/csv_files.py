@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -26,7 +28,17 @@ def write_csv(frame: pd.DataFrame, path: Path, raw: bool = False) -> None:
     """
     if not raw:
         frame = pd.DataFrame({_harmless(str(name)): neutral(column) for name, column in frame.items()})
-    frame.to_csv(path, index=False)
+    frame.to_csv(path, index=False, quoting=_quoting(frame))
+
+
+def _quoting(frame: pd.DataFrame) -> Literal[0, 2]:
+    """All texts in quotes if one has a carriage return: Python before 3.13 would leave it bare, and readers
+    begin a new row there."""
+    texts = [column.dropna() for _, column in frame.items() if not pd.api.types.is_numeric_dtype(column)]
+    bare = any("\r" in name for name in map(str, frame.columns)) or any(
+        text.astype("str").str.contains("\r", regex=False).any() for text in texts
+    )
+    return csv.QUOTE_NONNUMERIC if bare else csv.QUOTE_MINIMAL
 
 
 def neutral(texts: pd.Series) -> pd.Series:

@@ -89,7 +89,8 @@ class MLServerService(BaseDeploymentService):
         if said is None:
             if self.config.model_name not in self.server.folder.served():
                 return ServiceState.INACTIVE, "stopped"
-            return ServiceState.ERROR, f"the model server (process {daemon.pid}) does not answer for it"
+            silent = f"the model server (process {daemon.pid}) does not answer for it"
+            return ServiceState.ERROR, f"{silent}; {self.server.supervision()}"
         versions, digest = said.get("versions"), said.get("parameters", {}).get("digest")
         if (versions, digest) != ([self.config.model_version], self.config.digest):
             return ServiceState.ERROR, f"the model server answers as version {versions}: deploy again"

@@ -43,6 +43,13 @@ def test_nor_is_what_another_separator_makes_of_it(text: str, then: str) -> None
     assert neutral(pd.Series([text], dtype="str")).tolist() == [then]
 
 
+def test_a_carriage_return_begins_no_row(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"place": pd.Series(["a\rb", "c"], dtype="str"), "n": [1, 2]})
+    write_csv(frame, tmp_path / "f.csv", raw=True)
+    assert pd.read_csv(tmp_path / "f.csv").equals(frame)
+    assert '"a\rb"' in (tmp_path / "f.csv").read_bytes().decode()
+
+
 def test_names_are_cells_too_and_gaps_and_numbers_stay(tmp_path: Path) -> None:
     frame = pd.DataFrame({
         "=x": pd.Series(["=a", None], dtype="str"), "n": [-1.5, float("nan")],

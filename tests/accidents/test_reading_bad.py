@@ -38,7 +38,7 @@ HEADER, *ROWS = GOOD.splitlines()
         (b"<!DOCTYPE html><html><body>404</body></html>", r"is not CSV but a web page"),
         (b"\n  <html>", r"is not CSV but a web page"),
         (b"PK\x03\x04rest", r"an archive or an office document"),
-        (GOOD.decode().encode("utf-16"), r"is not text in UTF-8 or Latin-1\. Save it as CSV in UTF-8"),
+        (GOOD.decode().encode("utf-16"), r"is not text in UTF-8 or Latin-1, perhaps UTF-16\. Download the file again"),
         (GOOD.replace(b";", b" "), r"line 1: the key column Num_Acc is missing; the line reads 'Num_Acc catr"),
         (GOOD.replace(b"Num_Acc", b"Numero"), r"line 1: the key column Num_Acc is missing.*named as published"),
         (b"\n".join(ROWS), r"line 1: there is no header line"),
