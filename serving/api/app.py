@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import FileResponse
@@ -16,6 +17,7 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from accidents.place import SHAPES
+from serving.api.direct import Direct
 from serving.api.docs import add_docs
 from serving.api.document import document_of
 from serving.api.errors import ApiError
@@ -24,7 +26,7 @@ from serving.api.limits import Rates
 from serving.api.metrics import BUILD
 from serving.api.mistakes import where
 from serving.api.parts import running
-from serving.api.routes import router
+from serving.api.routes import router, takes_request_alone
 from serving.api.security import Gate
 from serving.api.settings import Settings
 from serving.api.warming import warm_up
@@ -64,6 +66,8 @@ def create_app(settings: Settings) -> FastAPI:
     _add_page(app)
     _add_errors(app)
     routes = [route.path for route in router.routes if isinstance(route, Route)]
+    own = [route for route in router.routes if isinstance(route, APIRoute) and takes_request_alone(route)]
+    app.add_middleware(Direct, routes=own)
     app.add_middleware(Gate, settings=settings, keys=keys, hook_keys=hook_keys, rates=rates, routes=routes)
     if settings.allowed_origins:
         _allow_origins(app, settings.allowed_origins)
