@@ -44,14 +44,8 @@ def on_stack(stack: str) -> Any:
     return registry
 
 
-def put_off_garbage() -> None:
-    """Until the stack is there: imports make a million objects that stay, and looking for garbage among them
-    is a sixth of the time that they take."""
-    gc.disable()
-
-
 def _collect_garbage_again() -> None:
-    """What is there by now is never looked through again."""
+    """What is there by now, since run.py put it off, is never looked through again."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
