@@ -34,11 +34,11 @@ def open_own(address: str | Request, timeout: float) -> Any:
 
 
 def on_stack(stack: str) -> Any:
-    """Apply and activate the stack; return the registry of model versions that works on it."""
+    """Activate the stack; return the registry of model versions that works on it."""
     with console.status(f"Preparing stack {stack} ..."):
-        from stacks.apply import apply_stack
+        from stacks.apply import use_stack
 
-        apply_stack(stack)
+        use_stack(stack)
         from steps import registry
     _collect_garbage_again()
     return registry

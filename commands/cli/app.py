@@ -16,6 +16,7 @@ from commands.cli.keys import keys
 from commands.cli.monitor import monitor
 from commands.cli.replay import replay
 from commands.cli.serve import serve, stop
+from commands.cli.stack import stack
 from commands.cli.status import status
 from commands.cli.train import train
 
@@ -27,7 +28,7 @@ PIPELINES: dict[str, Callable[..., None]] = {
     "monitor": monitor,
 }
 COMMANDS: tuple[Callable[..., None], ...] = (serve, stop, status, promote, rollback, replay, clean)
-GROUPS = (keys,)
+GROUPS = (keys, stack)
 HELP = """Learn from road-accident files how likely someone is killed or hospitalised,
 and serve it.
 

@@ -86,8 +86,14 @@ def parse_years(text: str, option: str = "--years") -> list[int]:
 
 def prepare(stack: str) -> None:
     """Set the environment, before anything imports ZenML, and refuse a stack that there is no file for."""
+    prepare_store()
     from stacks.definition import read_stack
+
+    read_stack(stack)
+
+
+def prepare_store() -> None:
+    """Set the environment, before anything imports ZenML."""
     from stacks.environment import prepare_environment
 
     prepare_environment(ROOT)
-    read_stack(stack)

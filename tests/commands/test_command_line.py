@@ -38,6 +38,10 @@ OPTIONS = {
     "keys new": {"--name", "--scope", "--hook"},
     "keys revoke": {"--hook"},
     "keys list": {"--hook"},
+    "stack list": set(),
+    "stack apply": set(),
+    "stack check": set(),
+    "stack teardown": {"--yes"},
 }  # fmt: skip
 
 
@@ -86,7 +90,7 @@ def test_the_help_fits_one_screen_and_no_line_is_cut(capsys: pytest.CaptureFixtu
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 80
     assert "..." not in said
-    for name in [f"--pipeline {name}" for name in PIPELINES] + ["status", "keys", "replay"]:
+    for name in [f"--pipeline {name}" for name in PIPELINES] + ["status", "keys", "stack", "replay"]:
         assert f"\n  {name} " in said.replace("    --", "  --"), name
 
 
@@ -171,6 +175,7 @@ def test_a_shell_completes_commands_pipelines_options_and_stacks() -> None:
     assert OPTIONS["--pipeline train"] <= offered
     assert "--every" not in offered
     assert completions("status", "--stack", "") == {"bare", "local", "local-mlflow"}
+    assert completions("stack", "apply", "lo") == {"local", "local-mlflow"}
 
 
 @pytest.mark.skipif(not Path("/bin/bash").exists(), reason="bash is not here")
