@@ -1,4 +1,4 @@
-# Each target is a line or two that calls run.py or a tool; `make help` lists them.
+# Each target is a line or two that calls `run.py` or a tool; `make help` lists them.
 # The first Python that is there, is one the locks are made for, and can make an environment (Debian: python3-venv).
 FITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for one in python3.11 python3.12 python3.13 python3 python; do \
@@ -48,17 +48,17 @@ deploy: $(VENV)/train  ## serve the champion through the stack's model deployer
 	$(BIN)/python run.py --pipeline deploy
 
 serve: $(VENV)/train  ## the API and the control room's page, on top of the deployed model
-	$(BIN)/python run.py --serve
+	$(BIN)/python run.py serve
 
 demo: $(VENV)/train  ## from nothing to a model that is trained, deployed, called and monitored
-	$(BIN)/python run.py --stop
+	$(BIN)/python run.py stop
 	$(BIN)/python run.py --pipeline train
 	$(BIN)/python run.py --pipeline deploy
 	$(BIN)/python run.py --pipeline inference --input 2022
-	$(BIN)/python run.py --serve --detach
+	$(BIN)/python run.py serve --detach
 	$(BIN)/python -m commands.call
 	$(BIN)/python run.py --pipeline monitor --input 2022
-	$(BIN)/python run.py --status
+	$(BIN)/python run.py status
 	$(BIN)/python -m commands.call --how
 
 monitor: $(VENV)/train  ## look at the champion: drift, performance, a decision, and what follows from it
@@ -68,10 +68,10 @@ watch: $(VENV)/train  ## Prometheus, Alertmanager and the Pushgateway on this ma
 	$(BIN)/python -m commands.watch
 
 status: $(VENV)/train  ## what is deployed, healthy or not, how many predictions, drift
-	$(BIN)/python run.py --status
+	$(BIN)/python run.py status
 
 stop: $(VENV)/train  ## stop the API and the model servers
-	$(BIN)/python run.py --stop
+	$(BIN)/python run.py stop
 
 repro: $(VENV)/train  ## `dvc repro`: rebuild raw data, prepared data and model, only what changed; renews dvc.lock
 	@test -e .git || $(BIN)/dvc config --local core.no_scm true
@@ -112,6 +112,6 @@ lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
 	cd requirements && ../$(COMPILE) -c train.txt -c api.txt dev.in -o dev.txt
 
 clean:  ## stop and remove what runs made; the data, DVC's cache, keys and the prediction log stay
-	-$(BIN)/python run.py --stop
+	-$(BIN)/python run.py stop
 	rm -rf .zenml .serving/model-server reports/*.png reports/*.html reports/inference
 	rm -rf .pytest_cache .mypy_cache .ruff_cache

@@ -30,7 +30,7 @@ def run(options: Options) -> Outcome:
         folder = copy_project(Path(place) / "project", SMALL if options.quick else None)
         project = Project(folder)
         project.run("--pipeline", "train")
-        project.run("--promote", "1")
+        project.run("promote", "1")
         text = (folder / "params.yaml").read_text(encoding="utf-8")
         big = re.sub(r"accidents_per_year: \d+", f"accidents_per_year: {accidents}", text)
         (folder / "big.yaml").write_text(big, encoding="utf-8")

@@ -49,12 +49,12 @@ def served(quick: bool) -> Iterator[Served]:
         _any_ports(folder / "stacks" / "local.yaml")
         project = Project(folder)
         project.run("--pipeline", "train")
-        project.run("--promote", "1")  # whatever the gates say of it
+        project.run("promote", "1")  # whatever the gates say of it
         project.run("--pipeline", "deploy")
-        key = project.run("--new-key").split("acc_")[1].split()[0]
+        key = project.run("keys", "new").split("acc_")[1].split()[0]
         mlflow = project.start_mlflow()
         try:
-            project.run("--serve", "--detach")
+            project.run("serve", "--detach")
             _wait(f"http://127.0.0.1:{project.mlflow_port}/ping")
             yield Served(
                 folder=folder,
@@ -66,7 +66,7 @@ def served(quick: bool) -> Iterator[Served]:
             )
         finally:
             os.killpg(mlflow.pid, 15)  # `mlflow models serve` leaves children behind otherwise
-            project.run("--stop")
+            project.run("stop")
 
 
 class Project:

@@ -1,1 +1,1 @@
-"""What `run.py` does for each of its options, one file a command; heavy imports wait for their need."""
+"""What `run.py` does, one file a command (what may be typed: cli/); heavy imports wait for their need."""

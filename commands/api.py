@@ -1,4 +1,4 @@
-"""`--serve` and `--stop`: the API in front of what the stack's model deployer serves."""
+"""`run.py serve` and `stop`: the API in front of what the stack's model deployer serves."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def serve_api(params: Params, stack: str, detach: bool) -> None:
 
     running = API.url
     if running:
-        raise AccidentsError(f"The API runs already, at {running}. Stop it first: python run.py --stop.")
+        raise AccidentsError(f"The API runs already, at {running}. Stop it first: python run.py stop.")
     name, model_server = _deployed(params, stack)
     settings = api_settings()
     url = url_of(settings.host, settings.port)
@@ -48,7 +48,7 @@ def serve_api(params: Params, stack: str, detach: bool) -> None:
     API.start(words, ROOT, {**_environment(), **told}, url)
     _wait(url)
     console.print(how_to_call(url), highlight=False, soft_wrap=True)
-    console.print("Stop it: [bold]python run.py --stop[/]")
+    console.print("Stop it: [bold]python run.py stop[/]")
 
 
 def stop_serving(stack: str) -> None:
@@ -146,7 +146,7 @@ def how_to_call(url: str) -> str:
 
     asked = Keys(ROOT / api_settings().keys_file).any()
     key = f' -H "X-API-Key: ${KEY}"' if asked else ""
-    hint = f"\nA key is asked for: put yours into {KEY}, or make one: run.py --new-key.\n" if asked else ""
+    hint = f"\nA key is asked for: put yours into {KEY}, or make one: run.py keys new.\n" if asked else ""
     return (
         f"API and the control room's page: {url}/   what it can do: {url}/docs\n{hint}\n"
         f"  curl -s {url}/predict -H 'Content-Type: application/json'{key} -d @{EXAMPLE}\n"

@@ -38,7 +38,7 @@ def main(words: list[str]) -> int:
     """Ask about the example and its variants, or say how."""
     url = API.url
     if url is None:
-        console.print("The API does not run in the background: python run.py --serve --detach")
+        console.print("The API does not run in the background: python run.py serve --detach")
         return 1
     if words == ["--how"]:
         console.print(how_to_call(url), highlight=False, soft_wrap=True)

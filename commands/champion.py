@@ -1,4 +1,4 @@
-"""`--promote VERSION` and `--rollback`: the champion by hand."""
+"""`run.py promote` and `rollback`: the champion by hand."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def _show(facts: dict[str, Any], seconds: float) -> None:
         f"\n[bold]{facts['name']}[/] version {facts['version']}{was} serves at {facts['url']}{synthetic}.",
         f"{facts['golden_rows']:,} golden rows, asked of the endpoint: {_difference(facts['difference'])}.",
         f"{seconds:.0f} s. Next: [bold]make serve[/], the API in front of it; "
-        "[bold]python run.py --status[/] tells what runs.",
+        "[bold]python run.py status[/] tells what runs.",
     ]:
         console.print(line if "[" in line else escape(line), highlight=False)
 

@@ -1,4 +1,4 @@
-"""`--new-key` and `--revoke-key NAME`: who may call the API, or with `--hook` start its loop."""
+"""`run.py keys`: who may call the API, or with `--hook` start its loop."""
 
 from __future__ import annotations
 
@@ -39,6 +39,19 @@ def revoke(name: str, hook: bool = False) -> None:
     """Make a key useless; a running API follows within seconds."""
     keys_of(hook).revoke(name)
     console.print(f"The key of {name} opens nothing any more.")
+
+
+def show(hook: bool = False) -> None:
+    """Print the name of each key, and what it may do; the keys themselves are known to nobody."""
+    from serving.api.keys import SCOPES
+
+    keys = keys_of(hook)
+    names = keys.names()
+    for name in names:
+        granted = "start the loop" if hook else ", ".join(one for one in SCOPES if one in keys.scopes(name))
+        console.print(f"{name:24} {granted}", highlight=False, markup=False)
+    if not names:
+        console.print("No key opens anything." if keys.any() else "No key was made yet: run.py keys new.")
 
 
 def keys_of(hook: bool) -> Keys:

@@ -256,7 +256,7 @@ class Loop:
             self._say("rollback", "failed", version, before=before, error=_words(error))
             raise AccidentsError(
                 f"Version {version} went wrong ({why}) and could not be taken back: {_words(error)}. "
-                "Look at `python run.py --status`, then `python run.py --pipeline deploy`."
+                "Look at `python run.py status`, then `python run.py --pipeline deploy`."
             ) from error
         self._say("rollback", "ok", version, before=before, reason=why)
         self._remark(version, probation="failed", taken_back=why[:200])

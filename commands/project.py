@@ -34,24 +34,18 @@ def open_own(address: str | Request, timeout: float) -> Any:
 
 
 def on_stack(stack: str) -> Any:
-    """Apply and activate the stack; return the registry of model versions that works on it."""
+    """Activate the stack; return the registry of model versions that works on it."""
     with console.status(f"Preparing stack {stack} ..."):
-        from stacks.apply import apply_stack
+        from stacks.apply import use_stack
 
-        apply_stack(stack)
+        use_stack(stack)
         from steps import registry
     _collect_garbage_again()
     return registry
 
 
-def put_off_garbage() -> None:
-    """Until the stack is there: imports make a million objects that stay, and looking for garbage among them
-    is a sixth of the time that they take."""
-    gc.disable()
-
-
 def _collect_garbage_again() -> None:
-    """What is there by now is never looked through again."""
+    """What is there by now, since run.py put it off, is never looked through again."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()

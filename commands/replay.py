@@ -1,4 +1,4 @@
-"""`--pipeline monitor --replay YEARS`."""
+"""`replay YEARS`."""
 
 from __future__ import annotations
 

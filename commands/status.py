@@ -1,4 +1,4 @@
-"""`--status`: what is deployed where, whether it is well, how many predictions, the last drift verdict."""
+"""`run.py status`: what is deployed where, whether it is well, predictions, the last drift verdict."""
 
 from __future__ import annotations
 

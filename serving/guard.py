@@ -21,7 +21,7 @@ from serving.http_limits import Refused
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 REPOSITORY = "/v2/repository"
-CLOSED = "The model repository is for the deployer alone: python run.py --pipeline deploy, or --stop."
+CLOSED = "The model repository is for the deployer alone: python run.py --pipeline deploy, or run.py stop."
 _READ = (b"host", b"origin", b"sec-fetch-site", b"content-length", b"authorization")
 _OWN_SITES = (None, b"same-origin", b"none")
 

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
-from stacks.components import FLAVORS
-from stacks.definition import STACKS_FOLDER, StackDefinition, nearest, read_stack
-from stacks.environment import store_folder
+from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
 from stacks.errors import StackError
+from stacks.flavors import component_type, find_flavor, register_flavors, require_integration, valid_config
+from stacks.state import LABEL, file_digest, refuse_unless_applied
+from stacks.store import find_component, find_stack, is_embedded, opened_store
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from zenml.client import Client
-    from zenml.enums import StackComponentType
-    from zenml.models import ComponentResponse, FlavorResponse, StackResponse
-
-LOCK_SECONDS = 120
+    from zenml.models import StackResponse
 
 
 @dataclass(frozen=True)
@@ -56,52 +50,54 @@ def apply_stack(name: str, activate: bool = True, folder: Path = STACKS_FOLDER) 
             that cannot be written.
     """
     definition = read_stack(name, folder)
-    with _store_lock():
-        from zenml.client import Client
-
-        client = Client()
+    with opened_store() as client:
         _keep_telemetry_off()
-        changes = _apply_flavors(client)
-        ids = {kind: _apply_component(client, definition, kind, changes) for kind in definition.components}
-        stack = _apply_stack(client, definition, ids, changes)
+        stack, changes = _make(client, definition, file_digest(name, folder))
         if activate:
-            # It would win over what is activated here, for this process and its children.
-            os.environ.pop("ZENML_ACTIVE_STACK_ID", None)
-        active = client.active_stack_model.id == stack.id
-        if (activate and not active) or (active and changes):
-            # Also when it was active: the client keeps the active stack's components as it first saw them.
+            changes += _activate(client, stack, bool(changes))
+        elif changes and client.active_stack_model.id == stack.id:
             client.activate_stack(stack.id)
-        if activate and not active:
-            changes.append(f"activated stack {name}")
+        active = client.active_stack_model.id == stack.id
     components = {
         kind: f"{definition.component_name(kind)} ({component.flavor})"
         for kind, component in definition.components.items()
     }
-    return StackSummary(name, components, tuple(changes), active or activate)
+    return StackSummary(name, components, tuple(changes), active)
 
 
-@contextmanager
-def _store_lock() -> Iterator[None]:
-    """One process at a time: ZenML creates its database at first use and does not guard that itself."""
-    folder = store_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "apply.lock", timeout=LOCK_SECONDS)
-        lock.acquire()
-    except Timeout:
-        raise StackError(
-            f"Another process has been applying a stack in {folder} for over {LOCK_SECONDS} s. "
-            "Try again when it is done."
-        ) from None
-    except OSError as error:
-        raise StackError(
-            f"ZenML's store {folder} cannot be written: {error.strerror}. "
-            "Make the folder writable, or set ZENML_CONFIG_PATH to one that is."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+def use_stack(name: str, folder: Path = STACKS_FOLDER) -> None:
+    """Activate a stack for the run that follows; on the embedded store it is applied before.
+
+    Raises:
+        StackError: as `apply_stack`; on a shared store also if the stack was not applied, or its file has
+            changed since: others run on it, so that only `stack apply` changes it.
+    """
+    definition = read_stack(name, folder)
+    with opened_store() as client:
+        _keep_telemetry_off()
+        if is_embedded(client):
+            stack, changes = _make(client, definition, file_digest(name, folder))
+        else:
+            stack, changes = refuse_unless_applied(client, name, folder), []
+        _activate(client, stack, bool(changes))
+
+
+def _make(client: Client, definition: StackDefinition, digest: str) -> tuple[StackResponse, list[str]]:
+    """Have the flavors, the components and the stack as the file says; return the stack, and what changed."""
+    changes = register_flavors(client)
+    ids = {kind: _apply_component(client, definition, kind, changes) for kind in definition.components}
+    return _apply_stack(client, definition, digest, ids, changes), changes
+
+
+def _activate(client: Client, stack: StackResponse, changed: bool) -> list[str]:
+    """Make it the active stack; what that changed."""
+    # It would win over what is activated here, for this process and its children.
+    os.environ.pop("ZENML_ACTIVE_STACK_ID", None)
+    active = client.active_stack_model.id == stack.id
+    if changed or not active:
+        # Also when it was active: the client keeps the active stack's components as it first saw them.
+        client.activate_stack(stack.id)
+    return [] if active else [f"activated stack {stack.name}"]
 
 
 def _keep_telemetry_off() -> None:
@@ -114,41 +110,19 @@ def _keep_telemetry_off() -> None:
         configuration.analytics_opt_in = False
 
 
-def _apply_flavors(client: Client) -> list[str]:
-    """Register our flavors; refresh those whose settings have changed since."""
-    from zenml.enums import StackComponentType
-    from zenml.models import FlavorUpdate
-    from zenml.stack.flavor import validate_flavor_source
-
-    changes = []
-    for own in FLAVORS:
-        kind = StackComponentType(own.type)
-        known = _flavor(client, kind, own.name)
-        if known is None:
-            client.create_flavor(own.source, kind)
-            changes.append(f"registered flavor {own.name}")
-            continue
-        _, flavor = validate_flavor_source(own.source, kind, validate_component_classes=False)
-        if (known.source, known.config_schema) != (own.source, flavor.config_schema):
-            update = FlavorUpdate(source=own.source, config_schema=flavor.config_schema)
-            client.zen_store.update_flavor(known.id, update)
-            changes.append(f"updated flavor {own.name}")
-    return changes
-
-
 def _apply_component(client: Client, definition: StackDefinition, kind: str, changes: list[str]) -> UUID:
     """Create or update one component, add to `changes` what was done, return its id."""
     wanted = definition.components[kind]
     name = definition.component_name(kind)
     where = f"component {kind} of stack {definition.name}"
-    component_type = _component_type(kind, definition)
-    flavor = _known_flavor(client, component_type, wanted.flavor, where)
-    config = _valid_config(flavor, wanted.config, where)
-    known = _component(client, component_type, name)
+    type_ = component_type(kind, definition)
+    flavor = find_flavor(client, type_, wanted.flavor, where)
+    config = valid_config(flavor, wanted.config, where)
+    known = find_component(client, type_, name)
     if known is None:
-        _require_integration(flavor, where)
+        require_integration(flavor, where)
         known = client.create_stack_component(
-            name=name, flavor=wanted.flavor, component_type=component_type, configuration=config
+            name=name, flavor=wanted.flavor, component_type=type_, configuration=config
         )
         changes.append(f"created {kind} {name}")
     elif known.flavor_name != wanted.flavor:
@@ -159,98 +133,38 @@ def _apply_component(client: Client, definition: StackDefinition, kind: str, cha
     elif known.configuration != config:
         # ZenML merges: a key that is to go must be set to None.
         removed: dict[str, Any] = dict.fromkeys(known.configuration)
-        client.update_stack_component(known.id, component_type, configuration={**removed, **config})
+        client.update_stack_component(known.id, type_, configuration={**removed, **config})
         changes.append(f"updated {kind} {name}: {_differences(known.configuration, config)}")
     return known.id
 
 
 def _apply_stack(
-    client: Client, definition: StackDefinition, ids: dict[str, UUID], changes: list[str]
+    client: Client, definition: StackDefinition, digest: str, ids: dict[str, UUID], changes: list[str]
 ) -> StackResponse:
-    """Create the stack, or give it exactly these components."""
+    """Create the stack, or give it exactly these components, and keep the digest of its file with it."""
     from zenml.enums import StackComponentType
     from zenml.models import StackRequest, StackUpdate
 
     wanted = {StackComponentType(kind): [component] for kind, component in ids.items()}
-    found = client.list_stacks(name=definition.name, hydrate=True).items
-    if not found:
+    stack = find_stack(client, definition.name)
+    if stack is None:
         request = StackRequest(
             name=definition.name,
             description=definition.description,
             components={kind: list(components) for kind, components in wanted.items()},
+            labels={LABEL: digest},
         )
         changes.append(f"created stack {definition.name}")
         return client.zen_store.create_stack(request)
-    stack = found[0]
+    labels = {**(stack.labels or {}), LABEL: digest}
     now = {kind: [item.id for item in items] for kind, items in stack.components.items()}
-    if (now, stack.description) == (wanted, definition.description):
+    same = (now, stack.description) == (wanted, definition.description)
+    if same and stack.labels == labels:
         return stack
-    update = StackUpdate(components=wanted, description=definition.description)
-    changes.append(f"updated stack {definition.name}")
+    if not same:
+        changes.append(f"updated stack {definition.name}")
+    update = StackUpdate(components=wanted, description=definition.description, labels=labels)
     return client.zen_store.update_stack(stack.id, update)
-
-
-def _component_type(kind: str, definition: StackDefinition) -> StackComponentType:
-    from zenml.enums import StackComponentType
-
-    valid = StackComponentType.values()
-    if kind not in valid:
-        raise StackError(
-            f"Stack {definition.name}: {kind!r} is not a component type.{nearest(kind, valid)} "
-            f"There are: {', '.join(sorted(valid))}."
-        )
-    return StackComponentType(kind)
-
-
-def _flavor(client: Client, kind: StackComponentType, name: str) -> FlavorResponse | None:
-    found = client.list_flavors(type=kind, name=name, hydrate=True).items
-    return found[0] if found else None
-
-
-def _known_flavor(client: Client, kind: StackComponentType, name: str, where: str) -> FlavorResponse:
-    flavor = _flavor(client, kind, name)
-    if flavor is None:
-        valid = sorted(item.name for item in client.list_flavors(type=kind, size=500).items)
-        raise StackError(
-            f"{where}: there is no flavor {name!r}.{nearest(name, valid)} There are: {', '.join(valid)}."
-        )
-    return flavor
-
-
-def _component(client: Client, kind: StackComponentType, name: str) -> ComponentResponse | None:
-    found = client.list_stack_components(type=kind, name=name, hydrate=True).items
-    return found[0] if found else None
-
-
-def _valid_config(flavor: FlavorResponse, config: dict[str, Any], where: str) -> dict[str, Any]:
-    """The configuration as ZenML would store it, or an error that names the key and the nearest valid one."""
-    from zenml.stack import Flavor
-
-    config_class = Flavor.from_model(flavor).config_class
-    for key in config:
-        if key not in config_class.model_fields:
-            valid = sorted(config_class.model_fields)
-            raise StackError(
-                f"{where}: {key!r} is not a setting of flavor {flavor.name!r}.{nearest(key, valid)} "
-                f"There are: {', '.join(valid) or 'none'}."
-            )
-    try:
-        return config_class(**config).model_dump(mode="json", exclude_unset=True)
-    except ValueError as error:
-        raise StackError(f"{where}: the configuration is not valid: {error}") from error
-
-
-def _require_integration(flavor: FlavorResponse, where: str) -> None:
-    """Fail now, not in the middle of a pipeline, when what the component wraps is not installed."""
-    from zenml.stack import Flavor
-
-    try:
-        Flavor.from_model(flavor).implementation_class  # noqa: B018  (a property that imports)
-    except ImportError as error:
-        raise StackError(
-            f"{where}: flavor {flavor.name!r} needs a package that is not installed ({error}). "
-            f"Install what the {flavor.integration or flavor.name} integration asks for."
-        ) from error
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> str:

@@ -56,19 +56,28 @@ def read_stack(name: str, folder: Path = STACKS_FOLDER) -> StackDefinition:
         StackError: there is no such stack, or its file is not what a stack file may be.
     """
     path = folder / f"{name}.yaml"
+    definition = _validate(_fill(read_raw(name, folder), path), path)
+    if definition.name != name:
+        raise StackError(f"{path} calls its stack {definition.name!r}; the file name and `name:` must agree.")
+    return definition
+
+
+def read_raw(name: str, folder: Path = STACKS_FOLDER) -> Any:
+    """What `<folder>/<name>.yaml` says, nothing filled in and nothing checked.
+
+    Raises:
+        StackError: there is no such stack, or its file is not YAML.
+    """
+    path = folder / f"{name}.yaml"
     if name not in stack_names(folder):
         raise StackError(
             f"There is no stack {name!r}.{nearest(name, stack_names(folder))} "
             f"There are: {', '.join(stack_names(folder)) or 'none'} (in {folder})."
         )
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise StackError(f"{path} is not YAML: {error}") from error
-    definition = _validate(_fill(raw, path), path)
-    if definition.name != name:
-        raise StackError(f"{path} calls its stack {definition.name!r}; the file name and `name:` must agree.")
-    return definition
 
 
 def nearest(wrong: str, valid: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ def deploy_model(
         difference = check_golden(service, checked)
     except AccidentsError as error:
         raise DeploymentError(
-            f"{error} Or was another version deployed meanwhile? --status tells."
+            f"{error} Or was another version deployed meanwhile? `run.py status` tells."
         ) from error
     facts = {
         **facts_of(service),

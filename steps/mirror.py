@@ -98,7 +98,7 @@ def tell(one: ModelVersionResponse, champion: bool = False, tags: Mapping[str, s
     except Exception as error:  # each registry has its own
         raise MirrorError(
             f"The model registry could not be told of version {one.number}: {_first_line(error)}. ZenML's "
-            "store is right; the next --promote or training tells it again."
+            "store is right; the next `run.py promote` or training tells it again."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import psutil
@@ -29,3 +30,10 @@ def _words(process: psutil.Process) -> str:
         return " ".join([*process.cmdline(), process.cwd()])
     except psutil.Error:
         return ""
+
+
+def free_port() -> int:
+    """A port of loopback where nothing listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

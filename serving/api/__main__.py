@@ -39,7 +39,7 @@ def _require_key_or_loopback(settings: Settings) -> None:
     if not settings.loopback and not Keys(settings.keys_file).any():
         raise SettingsError(
             f"`host` is {settings.host}, which others can reach, and {settings.keys_file} holds no key. "
-            "Make one with `python run.py --new-key --name NAME`, or serve on 127.0.0.1."
+            "Make one with `python run.py keys new --name NAME`, or serve on 127.0.0.1."
         )
 
 

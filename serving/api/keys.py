@@ -183,7 +183,7 @@ def _read(path: Path) -> list[_Key]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise KeysError(
             f"The keys {path} are damaged ({type(error).__name__}: {error}). "
-            "Restore the file, or delete it and make new keys with: python run.py --new-key --name NAME"
+            "Restore the file, or delete it and make new keys with: python run.py keys new --name NAME"
         ) from None
 
 

@@ -70,6 +70,6 @@ class Readiness:
 
 
 _MODEL_FAULTS = {
-    "unavailable": "The model server does not answer, or has not loaded the model: python run.py --status.",
+    "unavailable": "The model server does not answer, or has not loaded the model: python run.py status.",
     "mismatch": "The API and the model do not fit together: deploy the model again, start the API again.",
 }

@@ -145,7 +145,7 @@ class Gate:
             raise ApiError(
                 "scope_missing",
                 f"This key lacks the scope {needed!r}. Ask who runs the API for one that has it: "
-                f"python run.py --new-key --scope {needed}.",
+                f"python run.py keys new --scope {needed}.",
             )
         return CORRECT in scopes
 
@@ -235,7 +235,7 @@ def _require_own_machine(presented: Presented, allowed_origins: Collection[str])
     under the page's own name that leads here (DNS rebinding), or by a request that asks nobody first."""
     host = presented.host
     if presented.forwarded:
-        raise ApiError("host_refused", "Behind a proxy a key is needed: python run.py --new-key.")
+        raise ApiError("host_refused", "Behind a proxy a key is needed: python run.py keys new.")
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     try:
         good = name == "localhost" or ipaddress.ip_address(name.strip("[]")).is_loopback

@@ -33,7 +33,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_a_store_that_cannot_be_read_is_told_plainly(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("store: [", encoding="utf-8")
-    done = python(["run.py", "--status"], ZENML_CONFIG_PATH=str(tmp_path))
+    done = python(["run.py", "status"], ZENML_CONFIG_PATH=str(tmp_path))
     assert done.returncode == 1
     assert "is not ZenML's configuration any more" in done.stderr
     assert "Traceback" not in done.stderr
@@ -42,9 +42,9 @@ def test_a_store_that_cannot_be_read_is_told_plainly(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_status_makes_no_component_but_the_deployer(tmp_path: Path) -> None:
     """What the others wrap takes seconds to import; once, when the stack is new, they are all tried."""
-    assert python(["run.py", "--status"], ZENML_CONFIG_PATH=str(tmp_path)).returncode == 0
+    assert python(["run.py", "status"], ZENML_CONFIG_PATH=str(tmp_path)).returncode == 0
     told = "print(code, 'mlflow' in sys.modules, gc.isenabled())"
-    code = f"import gc, sys, run; code = run.cli(['--status']); {told}"
+    code = f"import gc, sys, run; code = run.cli(['status']); {told}"
     done = python(["-c", code], ZENML_CONFIG_PATH=str(tmp_path))
     assert "Stack local" in done.stdout
     assert done.stdout.splitlines()[-1] == "0 False True", done.stderr
@@ -52,6 +52,7 @@ def test_status_makes_no_component_but_the_deployer(tmp_path: Path) -> None:
 
 def test_what_a_cached_training_loads_is_free_of_scikit_learn() -> None:
     """The pipeline's own modules: the steps that need it load it."""
-    code = "import sys, run; run._prepare('local'); import pipelines.train; print('sklearn' in sys.modules)"
+    prepared = "from commands.cli.options import prepare; prepare('local'); import pipelines.train"
+    code = f"import sys; {prepared}; print('sklearn' in sys.modules)"
     done = python(["-c", code])
     assert done.stdout.splitlines()[-1:] == ["False"], done.stderr

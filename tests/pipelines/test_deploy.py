@@ -30,10 +30,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     params = project.folder / "params.yaml"
     params.write_text(params.read_text().replace("n_estimators: 60", "n_estimators: 50"))
     project("--pipeline", "train")
-    project("--promote", "1")
+    project("promote", "1")
     try:
         yield project
-        project("--stop", check=False)
+        project("stop", check=False)
     finally:
         kill_all_of(project.folder)
 
@@ -73,7 +73,7 @@ def url_in(said: str) -> str:
 
 
 def test_nothing_is_deployed_yet_and_status_says_what_to_do(project: Project) -> None:
-    assert "run.py --pipeline deploy" in project("--status").stdout
+    assert "run.py --pipeline deploy" in project("status").stdout
 
 
 def test_an_unknown_version_is_refused_by_name(project: Project) -> None:
@@ -90,21 +90,21 @@ def test_the_champion_serves_what_training_gave(project: Project) -> None:
     expected = golden_of(load_bundle(bundle(project, 1)), rows=5).p_severe
     assert version == "1"
     assert probabilities == pytest.approx(expected.tolist(), abs=1e-6)
-    assert "healthy" in project("--status").stdout
+    assert "healthy" in project("status").stdout
 
 
 def test_a_killed_server_is_told_and_deploy_brings_it_back(project: Project) -> None:
     for daemon in daemons(project):
         os.kill(daemon.pid, signal.SIGKILL)
-    assert "not running" in project("--status").stdout
+    assert "not running" in project("status").stdout
     said = project("--pipeline", "deploy").stdout
     assert asked(url_in(said), project)[0] == "1"
 
 
 def test_the_endpoint_follows_a_champion_made_by_hand_and_back(project: Project) -> None:
-    said = project("--promote", "2").stdout
+    said = project("promote", "2").stdout
     assert asked(url_in(said), project)[0] == "2"
-    said = project("--rollback").stdout
+    said = project("rollback").stdout
     assert asked(url_in(said), project)[0] == "1"
 
 
@@ -116,7 +116,7 @@ def test_an_altered_bundle_never_replaces_a_good_one(project: Project) -> None:
     trees.write_text(good)
     assert done.returncode == 1
     assert "trees.txt is altered" in done.stderr
-    assert asked(url_in(project("--status").stdout), project)[0] == "1"
+    assert asked(url_in(project("status").stdout), project)[0] == "1"
 
 
 def test_the_api_in_the_background_is_asked_keyed_and_stopped(project: Project) -> None:
@@ -124,16 +124,16 @@ def test_the_api_in_the_background_is_asked_keyed_and_stopped(project: Project) 
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
     project.environment["ACCIDENTS_PORT"] = str(port)
-    said = project("--serve", "--detach").stdout
+    said = project("serve", "--detach").stdout
     assert f"curl -s http://127.0.0.1:{port}/predict" in said
-    assert "runs already" in project("--serve", "--detach", check=False).stderr
+    assert "runs already" in project("serve", "--detach", check=False).stderr
     called = project.shell(sys.executable, "-m", "commands.call").stdout
     assert re.search(r"the example: \d+\.\d%, (low|moderate|high|very high)", called)
-    status = project("--status").stdout
+    status = project("status").stdout
     assert f"ready at http://127.0.0.1:{port}" in status
     assert "3 in the log" in status
 
-    made = project("--new-key", "--name", "control-room").stdout
+    made = project("keys", "new", "--name", "control-room").stdout
     key = re.search(r"acc_\S+", made)
     assert key is not None
     refused = project.shell(sys.executable, "-m", "commands.call", check=False)
@@ -145,21 +145,21 @@ def test_the_api_in_the_background_is_asked_keyed_and_stopped(project: Project) 
         '-H "X-API-Key: $ACCIDENTS_API_KEY"'
         in project.shell(sys.executable, "-m", "commands.call", "--how").stdout
     )
-    project("--revoke-key", "control-room")
+    project("keys", "revoke", "control-room")
     assert project.shell(sys.executable, "-m", "commands.call", check=False).returncode == 1
 
 
 def test_an_option_that_does_nothing_here_is_refused(project: Project) -> None:
-    done = project("--status", "--detach", check=False)
-    assert done.returncode == 1
-    assert "--detach does not go with this command" in done.stderr
+    done = project("status", "--detach", check=False)
+    assert done.returncode == 2
+    assert "--detach does not go with run.py status, but with: serve." in done.stderr
 
 
 def test_stop_leaves_nothing_behind_and_deploy_brings_it_back(project: Project) -> None:
     assert daemons(project)
-    project("--stop")
+    project("stop")
     assert daemons(project) == []
-    assert "not running" in project("--status").stdout
+    assert "not running" in project("status").stdout
     assert asked(url_in(project("--pipeline", "deploy").stdout), project)[0] == "1"
 
 
@@ -169,9 +169,9 @@ def test_zenmls_own_deployer_serves_the_same_version(project: Project) -> None:
     again = project("--pipeline", "deploy", "--version", "2", "--stack", "local-mlflow").stdout
     assert "version 2 (before: 1)" in again
     served = [one for one in psutil.process_iter() if "invocations" in again and serves_mlflow(project, one)]
-    refused = project("--serve", "--stack", "local-mlflow", check=False)
+    refused = project("serve", "--stack", "local-mlflow", check=False)
     assert "Open Inference Protocol" in refused.stderr
-    project("--stop", "--stack", "local-mlflow")
+    project("stop", "--stack", "local-mlflow")
     gone, _ = psutil.wait_procs(served, timeout=10)
     assert len(gone) == len(served) > 0
 

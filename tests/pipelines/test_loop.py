@@ -38,7 +38,7 @@ NAME = "accident-severity-dispatch"
 @pytest.fixture(scope="module", autouse=True)
 def stopped(project: Project) -> Iterator[None]:
     yield
-    project("--stop", check=False)
+    project("stop", check=False)
 
 
 def database(project: Project) -> str:
@@ -222,7 +222,7 @@ def test_a_version_that_goes_wrong_in_its_first_hour_is_taken_back(project: Proj
         ("verify", "failed"), ("rollback", "started"), ("rollback", "ok"),
     ]  # fmt: skip
     assert served_version(project) == "2"
-    status = project("--status").stdout
+    status = project("status").stdout
     assert "rollback of version 3: ok" in status
     (project.folder / "params.yaml").write_text(
         text.replace("cooldown_days: 30", "cooldown_days: 0"), encoding="utf-8"
@@ -234,7 +234,7 @@ def test_a_server_that_died_is_healed_and_one_that_was_stopped_stays_so(project:
     done = project("--pipeline", "monitor")
     assert f"{NAME} should be served and is not" in done.stdout
     assert served_version(project) == "2"
-    project("--stop")
+    project("stop")
     done = project("--pipeline", "monitor")
     assert "should be served" not in done.stdout
     project("--pipeline", "deploy")
@@ -388,12 +388,12 @@ def test_an_alert_starts_the_loop_which_mends_the_endpoint(
 ) -> None:
     """The real Prometheus sees that the model server is gone, the real Alertmanager tells the API, the API
     starts the loop, and this deploys the champion again: nobody does anything."""
-    key = re.search(r"acc_\S+", project("--new-key", "--hook", "--name", "alertmanager").stdout)
+    key = re.search(r"acc_\S+", project("keys", "new", "--hook", "--name", "alertmanager").stdout)
     assert key
     api, *ports = free_addresses(4)
     _fix_ports(project, ports)  # the API knows the model server by its address: it must come back there
     project.environment["ACCIDENTS_PORT"] = api.rpartition(":")[2]
-    project("--serve", "--detach")
+    project("serve", "--detach")
     begun = len(events(project))
     metrics = project.python(METRICS_PORT).strip()
     with watching(tmp_path_factory.mktemp("watch"), api, f"127.0.0.1:{metrics}", key[0]) as watch:
@@ -405,7 +405,7 @@ def test_an_alert_starts_the_loop_which_mends_the_endpoint(
     (looked,) = [one for one in events(project)[begun:] if one.stage == "monitor"]
     assert looked.detail["reason"] == "alert"
     assert "should be served and is not" in (project.folder / ".serving" / "loop.log").read_text()
-    project("--stop")
+    project("stop")
 
 
 def _fix_ports(project: Project, addresses: list[str]) -> None:
@@ -414,7 +414,7 @@ def _fix_ports(project: Project, addresses: list[str]) -> None:
     for name, address in zip(("http_port", "grpc_port", "metrics_port"), addresses, strict=True):
         text = text.replace(f"{name}: 0", f"{name}: {address.rpartition(':')[2]}")
     stack.write_text(text, encoding="utf-8")
-    project("--stop")
+    project("stop")
     project("--pipeline", "deploy")
 
 

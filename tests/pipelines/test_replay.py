@@ -19,12 +19,12 @@ def folder(project: Project) -> Path:
 
 def test_what_cannot_be_replayed_is_refused_before_anything_runs(project: Project) -> None:
     refused = [
-        (("--replay", "2022"), "nothing to watch"),
-        (("--replay", "2019-2022", "--stack", "bare"), "data validator"),
-        (("--replay", "autumn"), "not a list of years"),
+        (("2022",), "nothing to watch"),
+        (("2019-2022", "--stack", "bare"), "data validator"),
+        (("autumn",), "not a list of years"),
     ]
     for words, message in refused:
-        done = project("--pipeline", "monitor", *words, check=False)
+        done = project("replay", *words, check=False)
         assert done.returncode == 1, words
         assert message in done.stderr.replace("\n", " "), words
         assert "Traceback" not in done.stderr
@@ -33,7 +33,7 @@ def test_what_cannot_be_replayed_is_refused_before_anything_runs(project: Projec
 
 
 def test_past_years_are_walked_through_month_by_month(project: Project) -> None:
-    done = project("--pipeline", "monitor", "--replay", "2019-2022")
+    done = project("replay", "2019-2022")
     assert {path.name for path in folder(project).iterdir()} == FILES
     found = json.loads((folder(project) / "replay.json").read_text(encoding="utf-8"))
     assert found["synthetic"] is True
@@ -67,7 +67,7 @@ def test_it_leaves_nothing_in_the_registry_or_the_history(project: Project) -> N
 def test_a_replay_that_fails_leaves_the_one_before_alone(project: Project) -> None:
     before = (folder(project) / "replay.json").read_bytes()
     (project.folder / "nothing").mkdir()
-    done = project("--pipeline", "monitor", "--replay", "2019-2022", "--source", "nothing", check=False)
+    done = project("replay", "2019-2022", "--source", "nothing", check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert (folder(project) / "replay.json").read_bytes() == before

@@ -167,12 +167,12 @@ now = registry.champion(name)
 print(now.number, mirror.registry_version(now), client.get_model_version_by_alias(name, "champion").version)
 """
     )
-    project("--promote", "2")
+    project("promote", "2")
     assert project.python(champion).split()[-3:] == ["2", "2", "2"]
-    project("--promote", "1")
-    assert "version 2 is champion again" in project("--rollback").stdout
+    project("promote", "1")
+    assert "version 2 is champion again" in project("rollback").stdout
     assert project.python(champion).split()[-3:] == ["2", "2", "2"]
-    wrong = project("--promote", "99", check=False)
+    wrong = project("promote", "99", check=False)
     assert wrong.returncode == 1
     assert "has no version '99'" in wrong.stderr
 
@@ -215,7 +215,7 @@ def test_a_wrong_setting_stops_before_anything_runs(project: Project, words: lis
 
 @pytest.mark.realdata
 def test_real_2018_trains_and_is_promoted_over_a_synthetic_champion(project: Project, baac: Path) -> None:
-    project("--promote", "1")
+    project("promote", "1")
     done = project("--pipeline", "train", "--source", str(baac), "--years", "2018")
     found = summary(project)
     assert found["synthetic"] is False

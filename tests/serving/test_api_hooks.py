@@ -340,18 +340,18 @@ def test_keys_of_the_hook_are_made_and_revoked_on_the_command_line(tmp_path: Pat
         )
         return done.returncode, " ".join((done.stdout + done.stderr).split())
 
-    code, said = command("--new-key", "--hook", "--name", "alertmanager")
+    code, said = command("keys", "new", "--hook", "--name", "alertmanager")
     assert code == 0
     assert "It opens POST /hooks/alert, and nothing else." in said
     (made,) = re.findall(r"acc_\S+", said)
     assert Keys(project / ".serving" / "hook-keys.json").check(made) == "alertmanager"
     assert not (project / ".serving" / "keys.json").exists()  # the API still asks nobody
-    assert command("--revoke-key", "alertmanager")[0] == 1  # no such key of the API
-    assert command("--revoke-key", "alertmanager", "--hook")[0] == 0
+    assert command("keys", "revoke", "alertmanager")[0] == 1  # no such key of the API
+    assert command("keys", "revoke", "alertmanager", "--hook")[0] == 0
     assert Keys(project / ".serving" / "hook-keys.json").check(made) is None
-    code, said = command("--status", "--hook")
-    assert code == 1
-    assert "--hook does not go with this command" in said
+    code, said = command("status", "--hook")
+    assert code == 2
+    assert "--hook does not go with run.py status" in said
 
 
 def test_a_wrong_command_and_a_shared_file_of_keys_are_named(

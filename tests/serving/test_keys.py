@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-import run
+from commands.cli.keys import Scope
 from serving.api import keys as module
 from serving.api.keys import SCOPES, Keys, KeysError
 from tests.conftest import ROOT
@@ -54,7 +54,7 @@ def test_a_key_may_what_it_was_made_for_also_elsewhere(path: Path) -> None:
     assert running.check(key) == "statistics"
     assert running.scopes("page") == {"predict"}
     assert running.scopes("statistics") == {"label", "correct"}
-    assert [one.value for one in run.Scope] == list(SCOPES)
+    assert [one.value for one in Scope] == list(SCOPES)
 
 
 def test_a_key_of_before_there_were_scopes_predicts_and_labels_as_it_did(path: Path) -> None:

@@ -14,6 +14,7 @@ from stacks.environment import prepare_environment
 from stacks.errors import StackError
 from stacks.foreign import LEFT_OUT
 from stacks.home import home_variables
+from tests.zenml_store import isolated_environment
 
 
 @pytest.fixture
@@ -116,7 +117,9 @@ threading.Thread.start = refuse
 
 def test_no_thread_is_started_as_python_ends(tmp_path: Path) -> None:
     words = [sys.executable, "-W", "ignore", "-c", LOGS, str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        words, env=isolated_environment(tmp_path), capture_output=True, text=True, check=True
+    )
     assert done.stderr == ""
 
 

@@ -1,0 +1,50 @@
+"""`run.py --pipeline inference`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from accidents.errors import SettingsError
+from commands.cli import options
+from commands.cli.options import prepare, read_params
+
+
+def inference(
+    input: options.Input = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the predictions; without: reports/inference/INPUT.", metavar="FOLDER"),
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Score with this version, not the champion.", metavar="VERSION")
+    ] = None,
+    reasons: Annotated[
+        Literal["all", "alerts", "none"], typer.Option(help="Accidents that reasons are given for.")
+    ] = "all",
+    raw_csv: Annotated[
+        bool,
+        typer.Option(
+            "--raw-csv", help="CSV files for programs: cells that spreadsheets compute stay as they are."
+        ),
+    ] = False,
+    source: options.Source = None,
+    refresh: options.Refresh = False,
+    data_version: options.DataVersion = None,
+    stage: options.Stage = None,
+    stack: options.Stack = "local",
+    params: options.ParamsFile = None,
+    config: options.ConfigFile = None,
+) -> None:
+    """Score a year or a file of accidents: probability, band and reasons of each, and a report."""
+    if input is None:
+        raise SettingsError("--pipeline inference needs --input: --input 2022, or a file")
+    prepare(stack)
+    asked = read_params(
+        params, data__source=source, data__refresh=refresh or None, data__version=data_version, stage=stage
+    )
+    from commands.inference import inference as run
+
+    run(asked, stack, config, input, output, version, reasons, raw_csv)

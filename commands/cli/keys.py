@@ -1,0 +1,60 @@
+"""`run.py keys new|revoke|list`: who may call the API, or with `--hook` start its loop."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from accidents.errors import SettingsError
+
+
+class Scope(StrEnum):
+    """What a key may do: serving/api/keys.py."""
+
+    predict = "predict"
+    label = "label"
+    correct = "correct"
+
+
+Hook = Annotated[
+    bool, typer.Option("--hook", help="Of those that start the monitoring loop, and do nothing else.")
+]
+
+keys = typer.Typer(name="keys", help="Make, revoke and list the keys of the API.")
+
+
+@keys.command()
+def new(
+    name: Annotated[str | None, typer.Option(help="Whose key it is.", metavar="NAME")] = None,
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(help="predict (without any), label or correct; again for more.", metavar="SCOPE"),
+    ] = None,
+    hook: Hook = False,
+) -> None:
+    """Make a key; it is shown once."""
+    if hook and scope:
+        raise SettingsError("--scope does not go with --hook: such a key starts the loop, and nothing else")
+    from commands import keys as work
+
+    work.new(name, [one.value for one in scope or ()], hook)
+
+
+@keys.command()
+def revoke(
+    name: Annotated[str, typer.Argument(help="Whose key.", metavar="NAME")], hook: Hook = False
+) -> None:
+    """Make a key useless."""
+    from commands import keys as work
+
+    work.revoke(name, hook)
+
+
+@keys.command("list")
+def list_keys(hook: Hook = False) -> None:
+    """List whose keys there are, and what each may do."""
+    from commands import keys as work
+
+    work.show(hook)

@@ -1,0 +1,48 @@
+"""`run.py --pipeline monitor`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from accidents.errors import SettingsError
+from commands.cli import options
+from commands.cli.options import prepare, read_params
+
+
+def monitor(
+    input: options.Input = None,
+    every: Annotated[
+        str | None, typer.Option(metavar="PERIOD", help="Again and again, such as 30m, 6h or 1d.")
+    ] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, help="Of the log, the last days.", metavar="DAYS")
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option(min=1, help="Of the log, the last predictions.", metavar="NUMBER")
+    ] = None,
+    decide_only: Annotated[bool, typer.Option("--decide-only", help="Decide, and leave it at that.")] = False,
+    reason: Annotated[str, typer.Option(help="Who starts it, for the history.", metavar="TEXT")] = "by hand",
+    source: options.Source = None,
+    refresh: options.Refresh = False,
+    tune: options.Tune = None,
+    stage: options.Stage = None,
+    stack: options.Stack = "local",
+    params: options.ParamsFile = None,
+    config: options.ConfigFile = None,
+) -> None:
+    """Hold the prediction log, or --input, against what was promised; decide, and act on it."""
+    if input is not None and every is not None:
+        raise SettingsError("--input and --every do not go together: give one of them")
+    prepare(stack)
+    asked = read_params(
+        params, monitor__window__days=days, monitor__window__last=last, data__source=source,
+        data__refresh=refresh or None, tuning__trials=tune, stage=stage,
+    )  # fmt: skip
+    from commands import monitor as watch
+
+    if every is None:
+        watch.monitor(asked, stack, config, input, source, not decide_only, reason)
+    else:
+        watch.monitor_every(asked, stack, config, source, not decide_only, every)

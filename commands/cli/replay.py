@@ -1,0 +1,35 @@
+"""`run.py replay YEARS`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from commands.cli import options
+from commands.cli.options import parse_years, prepare, read_params
+
+
+def replay(
+    years: Annotated[str, typer.Argument(help="Such as 2005-2024.", metavar="YEARS")],
+    source: options.Source = None,
+    refresh: options.Refresh = False,
+    data_version: options.DataVersion = None,
+    stage: options.Stage = None,
+    stack: options.Stack = "local",
+    params: options.ParamsFile = None,
+    config: options.ConfigFile = None,
+) -> None:
+    """Show what would have been decided in past years.
+
+    The monitor walks through them month by month, and trains where it decides to.
+    """
+    wanted = parse_years(years, "YEARS")
+    prepare(stack)
+    asked = read_params(
+        params, data__years=wanted, data__source=source, data__refresh=refresh or None,
+        data__version=data_version, stage=stage,
+    )  # fmt: skip
+    from commands.replay import replay as run
+
+    run(asked, stack, config, wanted)

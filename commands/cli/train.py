@@ -1,0 +1,39 @@
+"""`run.py --pipeline train`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from commands.cli import options
+from commands.cli.options import parse_years, prepare, read_params
+
+
+def train(
+    years: Annotated[
+        str | None, typer.Option(help="Such as 2018, 2018,2024 or 2019-2023.", metavar="YEARS")
+    ] = None,
+    source: options.Source = None,
+    refresh: options.Refresh = False,
+    data_version: options.DataVersion = None,
+    test_year: Annotated[
+        int | None, typer.Option(help="Test on this year instead of the last.", metavar="YEAR")
+    ] = None,
+    tune: options.Tune = None,
+    cache: Annotated[bool, typer.Option(help="Take steps that have not changed from the last run.")] = True,
+    stage: options.Stage = None,
+    stack: options.Stack = "local",
+    params: options.ParamsFile = None,
+    config: options.ConfigFile = None,
+) -> None:
+    """Learn from years of accident files; evaluate, register, and promote what earns it."""
+    prepare(stack)
+    asked = read_params(
+        params, data__years=None if years is None else parse_years(years), data__source=source,
+        data__refresh=refresh or None, data__version=data_version, split__test_year=test_year,
+        tuning__trials=tune, stage=stage,
+    )  # fmt: skip
+    from commands.train import train as run
+
+    run(asked, stack, config, cache)

@@ -1,0 +1,55 @@
+"""`run.py stack`: what stacks there are, and what becomes of them in ZenML's store."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from commands.project import console
+from stacks.errors import StackError
+
+
+def list_all() -> None:
+    """Print every stack file, its components, and how it stands in the store."""
+    from stacks.overview import list_stacks
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for head in ("stack", "active", "in the store", "components"):
+        table.add_column(head, overflow="fold")
+    for line in list_stacks():
+        components = ", ".join(f"{kind} {flavor}" for kind, flavor in line.components.items())
+        table.add_row(line.name, "yes" if line.active else "", escape(line.state), components)
+    console.print(table)
+
+
+def apply(name: str) -> None:
+    """Apply a stack file, and say what that changed."""
+    from stacks.apply import apply_stack
+
+    summary = apply_stack(name, activate=False)
+    for change in summary.changes:
+        console.print(change, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Stack {name} is applied." if summary.changes else f"Stack {name}: nothing has changed.")
+
+
+def check(name: str) -> None:
+    """Try everything the stack asks for, a line each. Raises StackError at the end if something is wrong."""
+    from stacks.check import check_stack
+
+    failed = 0
+    for finding in check_stack(name):
+        failed += not finding.well
+        mark = "[green]ok   [/]" if finding.well else "[red]wrong[/]"
+        console.print(f"{mark} {escape(f'{finding.what}: {finding.told}')}", highlight=False, soft_wrap=True)
+    if failed:
+        raise StackError(f"Stack {name} cannot be used as it is: {failed} of what was tried is wrong, above.")
+
+
+def teardown(name: str, sure: bool) -> None:
+    """Take a stack out of ZenML's store, and say what went and what stayed."""
+    from stacks.teardown import teardown_stack
+
+    for line in teardown_stack(name, sure):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Runs, artifacts and models stay. Back again: python run.py stack apply {name}")

@@ -1,0 +1,113 @@
+"""What a component may be: its flavor, the flavor's settings, and what must be installed for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from stacks.components import FLAVORS, OwnFlavor
+from stacks.definition import StackDefinition, nearest
+from stacks.errors import StackError
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+    from zenml.enums import StackComponentType
+    from zenml.models import FlavorResponse
+    from zenml.stack import Flavor
+
+
+def register_flavors(client: Client) -> list[str]:
+    """Register our flavors; refresh those whose settings have changed since."""
+    from zenml.enums import StackComponentType
+    from zenml.models import FlavorUpdate
+
+    changes = []
+    for own in FLAVORS:
+        kind = StackComponentType(own.type)
+        known = _registered(client, kind, own.name)
+        if known is None:
+            client.create_flavor(own.source, kind)
+            changes.append(f"registered flavor {own.name}")
+            continue
+        flavor = _own_flavor(own)
+        if (known.source, known.config_schema) != (own.source, flavor.config_schema):
+            update = FlavorUpdate(source=own.source, config_schema=flavor.config_schema)
+            client.zen_store.update_flavor(known.id, update)
+            changes.append(f"updated flavor {own.name}")
+    return changes
+
+
+def component_type(kind: str, definition: StackDefinition) -> StackComponentType:
+    """ZenML's word for a kind of component; StackError if it knows none such."""
+    from zenml.enums import StackComponentType
+
+    valid = StackComponentType.values()
+    if kind not in valid:
+        raise StackError(
+            f"Stack {definition.name}: {kind!r} is not a component type.{nearest(kind, valid)} "
+            f"There are: {', '.join(sorted(valid))}."
+        )
+    return StackComponentType(kind)
+
+
+def find_flavor(client: Client, kind: StackComponentType, name: str, where: str) -> Flavor:
+    """The flavor of this name; one of ours needs not be registered yet.
+
+    Raises:
+        StackError: there is none.
+    """
+    from zenml.stack import Flavor
+
+    ours = next((own for own in FLAVORS if (own.type, own.name) == (kind.value, name)), None)
+    if ours is not None:
+        return _own_flavor(ours)
+    found = _registered(client, kind, name)
+    if found is None:
+        valid = sorted(item.name for item in client.list_flavors(type=kind, size=500).items)
+        raise StackError(
+            f"{where}: there is no flavor {name!r}.{nearest(name, valid)} There are: {', '.join(valid)}."
+        )
+    return Flavor.from_model(found)
+
+
+def _own_flavor(own: OwnFlavor) -> Flavor:
+    from zenml.enums import StackComponentType
+    from zenml.stack.flavor import validate_flavor_source
+
+    kind = StackComponentType(own.type)
+    return validate_flavor_source(own.source, kind, validate_component_classes=False)[1]
+
+
+def _registered(client: Client, kind: StackComponentType, name: str) -> FlavorResponse | None:
+    found = client.list_flavors(type=kind, name=name, hydrate=True).items
+    return found[0] if found else None
+
+
+def valid_config(flavor: Flavor, config: dict[str, Any], where: str) -> dict[str, Any]:
+    """The configuration as ZenML would store it, or an error that names the key and the nearest valid one."""
+    config_class = flavor.config_class
+    for key in config:
+        if key not in config_class.model_fields:
+            valid = sorted(config_class.model_fields)
+            raise StackError(
+                f"{where}: {key!r} is not a setting of flavor {flavor.name!r}.{nearest(key, valid)} "
+                f"There are: {', '.join(valid) or 'none'}."
+            )
+    try:
+        return config_class(**config).model_dump(mode="json", exclude_unset=True)
+    except ValidationError as error:
+        faults = ((".".join(map(str, one["loc"])), one["msg"]) for one in error.errors(include_url=False))
+        said = "; ".join(f"{key}: {fault}" if key else fault for key, fault in faults)
+        raise StackError(f"{where}: the configuration is not valid: {said}.") from error
+
+
+def require_integration(flavor: Flavor, where: str) -> None:
+    """Fail now, not in the middle of a pipeline, when what the component wraps is not installed."""
+    try:
+        flavor.implementation_class  # noqa: B018  (a property that imports)
+    except ImportError as error:
+        raise StackError(
+            f"{where}: flavor {flavor.name!r} needs a package that is not installed ({error}). "
+            f"Install what ZenML's integration for {flavor.name} asks for."
+        ) from error

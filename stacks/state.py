@@ -1,0 +1,56 @@
+"""Whether a stack in ZenML's store is what its file says: a digest of the file is kept with the stack."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from stacks.definition import STACKS_FOLDER, read_raw
+from stacks.errors import StackError
+from stacks.store import find_stack
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+    from zenml.models import StackResponse
+
+LABEL = "file"
+State = Literal["applied", "changed since", "not applied"]
+
+
+def file_digest(name: str, folder: Path = STACKS_FOLDER) -> str:
+    """SHA-256 of what a stack file says; comments, and what `{root}` and `${NAME}` are here, do not count."""
+    content = json.dumps(read_raw(name, folder), sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def state_of(stack: StackResponse | None, digest: str) -> State:
+    """How a stack of the store, if it is there, stands to a file of this digest."""
+    if stack is None:
+        return "not applied"
+    labels: Mapping[str, object] = stack.labels or {}
+    return "applied" if labels.get(LABEL) == digest else "changed since"
+
+
+def refuse_unless_applied(client: Client, name: str, folder: Path = STACKS_FOLDER) -> StackResponse:
+    """The stack as it is in the store.
+
+    Raises
+    ------
+    StackError
+        If it is not there, or is not what its file says now.
+    """
+    stack = find_stack(client, name)
+    if stack is None:
+        raise StackError(
+            f"Stack {name} has not been applied to ZenML's store at {client.zen_store.url}. "
+            f"Apply it: python run.py stack apply {name}"
+        )
+    if state_of(stack, file_digest(name, folder)) != "applied":
+        raise StackError(
+            f"{folder / name}.yaml is not what was applied to ZenML's store at {client.zen_store.url}, where "
+            f"others may run on it. Take the change back, or apply it: python run.py stack apply {name}"
+        )
+    return stack

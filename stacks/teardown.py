@@ -1,0 +1,119 @@
+"""Take a stack out of ZenML's store again, with the components that nothing else needs; data stays."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from stacks.definition import STACKS_FOLDER, stack_names
+from stacks.errors import StackError
+from stacks.services import services
+from stacks.state import LABEL
+from stacks.store import find_stack, opened_store
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+    from zenml.enums import StackComponentType
+    from zenml.models import ComponentResponse, StackResponse
+
+DEFAULT = "default"  # ZenML's own stack
+
+
+def teardown_stack(name: str, sure: bool = False, folder: Path = STACKS_FOLDER) -> list[str]:
+    """Remove a stack, and those of its components that no other stack uses and no artifact lies in.
+
+    Parameters
+    ----------
+    sure : whether it may be the active stack; ZenML's default stack is active then.
+
+    Returns
+    -------
+    What was removed and what was kept, a line each.
+
+    Raises
+    ------
+    StackError
+        If there is no such stack in the store, it is not of a stack file, it is active, or a model is being
+        served on it.
+    """
+    with opened_store() as client:
+        stack = _stack_of_a_file(client, name, folder)
+        told = _leave(client, stack, sure)
+        mine = {kind: found[0] for kind, found in stack.components.items()}
+        kept = {kind: why for kind, one in mine.items() if (why := _needed_by(client, stack, kind, one))}
+        _refuse_if_serving(stack, [one for kind, one in mine.items() if kind not in kept])
+        with warnings.catch_warnings():
+            # ZenML's database has removed by itself what SQLAlchemy then finds missing.
+            warnings.filterwarnings("ignore", message="DELETE statement on table 'stack_composition'")
+            client.delete_stack(stack.id)
+        told.append(f"removed stack {name}")
+        for kind, component in mine.items():
+            if kind in kept:
+                told.append(f"kept {kind.value} {component.name}: {kept[kind]}")
+            else:
+                client.delete_stack_component(component.id, kind)
+                told.append(f"removed {kind.value} {component.name}")
+    return told
+
+
+def _stack_of_a_file(client: Client, name: str, folder: Path) -> StackResponse:
+    stack = find_stack(client, name)
+    if stack is None:
+        raise StackError(f"Stack {name} is not in ZenML's store: there is nothing to tear down.")
+    if LABEL not in (stack.labels or {}) and name not in stack_names(folder):
+        raise StackError(
+            f"Stack {name} was not made by `stack apply`. To remove it: zenml stack delete {name}"
+        )
+    return stack
+
+
+def _leave(client: Client, stack: StackResponse, sure: bool) -> list[str]:
+    """Have another stack active; what that changed."""
+    if client.active_stack_model.id != stack.id:
+        return []
+    if not sure:
+        raise StackError(
+            f"Stack {stack.name} is active. With --yes it goes, and ZenML's stack {DEFAULT!r} is active then."
+        )
+    client.activate_stack(DEFAULT)
+    return [f"activated stack {DEFAULT}"]
+
+
+def _needed_by(
+    client: Client, stack: StackResponse, kind: StackComponentType, component: ComponentResponse
+) -> str | None:
+    """Why a component must stay; None if it may go."""
+    from zenml.enums import StackComponentType
+
+    stacks = client.list_stacks(component_id=component.id).items
+    others = sorted(one.name for one in stacks if one.id != stack.id)
+    if others:
+        return f"also of stack {', '.join(others)}"
+    if kind is StackComponentType.ARTIFACT_STORE:
+        # ZenML would forget where they lie.
+        artifacts = client.list_artifact_versions(artifact_store_id=component.id, size=1).total
+        return f"{artifacts:,} artifacts lie in it" if artifacts else None
+    return None
+
+
+def _refuse_if_serving(stack: StackResponse, going: list[ComponentResponse]) -> None:
+    """Raise StackError where a model server would be left without its deployer."""
+    served = [f"{one.config.model_name} version {one.config.model_version}" for one in _served(going)]
+    if served:
+        raise StackError(
+            f"On stack {stack.name} {', '.join(served)} is being served. "
+            f"Stop it first: python run.py stop --stack {stack.name}"
+        )
+
+
+def _served(components: list[ComponentResponse]) -> Iterator[Any]:
+    from zenml.enums import StackComponentType
+    from zenml.model_deployers import BaseModelDeployer
+    from zenml.stack import StackComponent
+
+    for component in components:
+        if component.type is StackComponentType.MODEL_DEPLOYER:
+            deployer = cast(BaseModelDeployer, StackComponent.from_model(component))
+            yield from (one for one in services(deployer) if one.is_running)

@@ -1,0 +1,109 @@
+"""A stack is taken away with what only it needs; data, and what others use, stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from stacks import teardown
+from stacks.apply import apply_stack
+from stacks.errors import StackError
+from stacks.teardown import teardown_stack
+from tests.stacks.conftest import StackWriter
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def stacks() -> set[str]:
+    from zenml.client import Client
+
+    return {stack.name for stack in Client().list_stacks(size=500).items}
+
+
+def components() -> set[str]:
+    from zenml.client import Client
+
+    return {component.name for component in Client().list_stack_components(size=500).items}
+
+
+def test_what_apply_made_goes_and_apply_brings_it_back(zenml_store: Path, stack_file: StackWriter) -> None:
+    before = stacks(), components()
+    folder = stack_file("passing", data_validator={"flavor": "evidently_modern"})
+    made = apply_stack("passing", activate=False, folder=folder).changes
+    assert {"passing_local", "passing_evidently_modern"} <= components()
+    told = teardown_stack("passing", folder=folder)
+    assert told[0] == "removed stack passing"
+    assert sorted(told[1:]) == [
+        "removed artifact_store passing_local",
+        "removed data_validator passing_evidently_modern",
+        "removed orchestrator passing_local",
+    ]
+    assert (stacks(), components()) == before
+    again = apply_stack("passing", activate=False, folder=folder).changes
+    assert set(again) == {change for change in made if "flavor" not in change}
+    teardown_stack("passing", folder=folder)
+
+
+def test_what_another_stack_uses_stays(zenml_store: Path, stack_file: StackWriter) -> None:
+    folder = stack_file("first", data_validator={"flavor": "evidently_modern"})
+    stack_file("second", artifact_store={"flavor": "local", "name": "first_local"})
+    for name in ("first", "second"):
+        apply_stack(name, activate=False, folder=folder)
+    assert "kept artifact_store first_local: also of stack second" in teardown_stack("first", folder=folder)
+    assert stacks() >= {"second"}
+    teardown_stack("second", folder=folder)
+    assert "first_local" not in components()
+
+
+def test_an_artifact_store_that_something_lies_in_stays_and_so_does_what_lies_there(
+    zenml_store: Path, stack_file: StackWriter, tmp_path: Path
+) -> None:
+    from zenml import save_artifact
+    from zenml.client import Client
+
+    store = {"flavor": "local", "config": {"path": str(tmp_path / "artifacts")}}
+    folder = stack_file("kept", artifact_store=store)
+    apply_stack("kept", folder=folder)
+    saved = save_artifact([1, 2, 3], "some-numbers")
+    told = teardown_stack("kept", sure=True, folder=folder)
+    assert "kept artifact_store kept_local: 1 artifacts lie in it" in told
+    assert "removed orchestrator kept_local" in told
+    assert Client().get_artifact_version(saved.id).load() == [1, 2, 3]
+
+
+def test_the_active_stack_goes_only_if_that_is_meant(zenml_store: Path, stack_file: StackWriter) -> None:
+    from zenml.client import Client
+
+    folder = stack_file("reigning")
+    apply_stack("reigning", folder=folder)
+    with pytest.raises(StackError, match=r"is active\. With --yes"):
+        teardown_stack("reigning", folder=folder)
+    assert "reigning" in stacks()
+    assert "activated stack default" in teardown_stack("reigning", sure=True, folder=folder)
+    assert Client().active_stack_model.name == "default"
+
+
+def test_a_stack_that_serves_is_left_alone(
+    zenml_store: Path, stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployer = {"flavor": "mlserver", "config": {"folder": "{store}/s", "lock": "x", "code": "{root}"}}
+    folder = stack_file("serving", model_deployer=deployer)
+    apply_stack("serving", activate=False, folder=folder)
+    config = SimpleNamespace(model_name="severity", model_version="3")
+    service = SimpleNamespace(is_running=True, config=config)
+    monkeypatch.setattr(teardown, "services", lambda deployer: [service])
+    with pytest.raises(StackError, match=r"severity version 3 is being served.*run\.py stop --stack serving"):
+        teardown_stack("serving", folder=folder)
+    assert "serving" in stacks()
+    service.is_running = False
+    teardown_stack("serving", folder=folder)
+    assert "serving" not in stacks()
+
+
+def test_only_stacks_of_a_file_are_torn_down(zenml_store: Path, stack_file: StackWriter) -> None:
+    with pytest.raises(StackError, match="nothing to tear down"):
+        teardown_stack("nowhere", folder=stack_file("other"))
+    with pytest.raises(StackError, match="was not made by `stack apply`"):
+        teardown_stack("default", folder=stack_file("other"))
