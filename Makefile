@@ -83,12 +83,13 @@ test: $(VENV)/dev  ## every test
 unit: $(VENV)/dev  ## only the tests that need no ZenML store, under a minute
 	$(BIN)/python -m pytest tests/accidents -m "not slow" -n 2
 
-check: $(VENV)/dev  ## linters, types, import rules, workflows
+check: $(VENV)/dev  ## linters, types, import rules, workflows and forms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
 
 audit: $(VENV)/dev  ## known vulnerabilities in every lock, where an advisory database can be reached
