@@ -45,8 +45,11 @@ def on_stack(stack: str) -> Any:
 
 
 def put_off_garbage() -> None:
-    """Until the stack is there: imports make a million objects that stay, and looking for garbage among them
-    is a sixth of the time that they take."""
+    """Look for no garbage until the stack is there.
+
+    Imports make a million objects that stay, and looking for garbage among them is a sixth of the time that
+    they take.
+    """
     gc.disable()
 
 

@@ -51,9 +51,11 @@ def apply_stack(name: str, activate: bool = True, folder: Path = STACKS_FOLDER) 
     Components changed by hand are put back as the file has them, and `changes` says so. Processes that apply
     at once wait for one another.
 
-    Raises:
-        StackError: no such stack, a file that is not valid, an integration that is not installed, or a store
-            that cannot be written.
+    Raises
+    ------
+    StackError
+        No such stack, a file that is not valid, an integration that is not installed, or a store
+        that cannot be written.
     """
     definition = read_stack(name, folder)
     with _store_lock():

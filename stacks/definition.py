@@ -52,8 +52,10 @@ def stack_names(folder: Path = STACKS_FOLDER) -> list[str]:
 def read_stack(name: str, folder: Path = STACKS_FOLDER) -> StackDefinition:
     """Read `<folder>/<name>.yaml`, with `{root}`, `{store}` and `${VARIABLE}` filled in.
 
-    Raises:
-        StackError: there is no such stack, or its file is not what a stack file may be.
+    Raises
+    ------
+    StackError
+        There is no such stack, or its file is not what a stack file may be.
     """
     path = folder / f"{name}.yaml"
     if name not in stack_names(folder):

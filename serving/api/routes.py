@@ -28,8 +28,10 @@ from serving.api.predicting import Asked
 
 
 class OwnRoute(APIRoute):
-    """FastAPI declares a route that takes the request alone and gives a Response, and stays out of its way:
-    looking for parameters and a model of the answer would cost each prediction 0.05 ms for nothing."""
+    """A route that takes the request alone and gives a Response, so that FastAPI stays out of its way.
+
+    Looking for parameters and a model of the answer would cost each prediction 0.05 ms for nothing.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What answers a request."""
@@ -150,8 +152,10 @@ async def live(request: Request) -> Response:
     responses={503: {"model": answers.ReadyAnswer, "description": "Not ready; says what is missing."}},
 )
 async def ready(request: Request) -> Response:
-    """200 if the model server has the model and a prediction can be logged, else 503 and why. Tried once a
-    second at most."""
+    """200 if the model server has the model and a prediction can be logged, else 503 and why.
+
+    Tried once a second at most.
+    """
     answer = await _parts(request).readiness.answer()
     return _json(answer, 200 if answer["ready"] else 503)
 
