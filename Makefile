@@ -83,12 +83,13 @@ test: $(VENV)/dev  ## every test
 unit: $(VENV)/dev  ## only the tests that need no ZenML store, under a minute
 	$(BIN)/python -m pytest tests/accidents -m "not slow" -n 2
 
-check: $(VENV)/dev  ## linters, types, import rules, workflows
+check: $(VENV)/dev  ## linters, types, import rules, workflows and forms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
 
 audit: $(VENV)/dev  ## known vulnerabilities in every lock, where an advisory database can be reached
@@ -109,7 +110,7 @@ mlflow: $(VENV)/train  ## MLflow's pages of this project's runs, on this machine
 lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
 	cd requirements && for role in uv train serve; do ../$(COMPILE) $$role.in -o $$role.txt; done
 	cd requirements && ../$(COMPILE) -c train.txt api.in -o api.txt
-	cd requirements && ../$(COMPILE) -c train.txt -c api.txt dev.in -o dev.txt
+	cd requirements && ../$(COMPILE) -c train.txt -c api.txt train.in api.in dev.in -o dev.txt
 
 clean:  ## stop and remove what runs made; the data, DVC's cache, keys and the prediction log stay
 	-$(BIN)/python run.py stop

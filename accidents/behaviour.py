@@ -1,5 +1,4 @@
-"""Behavioural checks: change one thing about real accidents and see whether the risk moves as common sense
-says.
+"""Behavioural checks: change one thing about real accidents; the risk must move as common sense says.
 
 They need no labels, and catch what averages hide: a model that learnt a quirk of how accidents are written
 down.
@@ -142,9 +141,7 @@ def _pedestrian(accidents: pd.DataFrame, _: np.random.Generator) -> pd.DataFrame
 
 
 def _instead_of_a_car(feature: str, category: int) -> Change:
-    """Of two or more cars and no two-wheeler, one is a two-wheeler; another car stays, so `heaviest` does
-    too.
-    """
+    """Make one of several cars a two-wheeler, where there is none; another car stays, and so `heaviest`."""
 
     def change(accidents: pd.DataFrame, _: np.random.Generator) -> pd.DataFrame:
         only_cars = (accidents[["bicycles", "mopeds", "motorcycles"]] == 0).all(axis=1) & (

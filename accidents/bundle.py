@@ -60,6 +60,7 @@ class Bundle:
 
     @property
     def stage(self) -> str:
+        """What is known when the model is asked."""
         return str(self.facts["stage"])
 
     @property
@@ -69,6 +70,7 @@ class Bundle:
 
     @property
     def features(self) -> list[str]:
+        """Names of the features, in the order of the model's columns."""
         return list(self.facts["features"])
 
     @property

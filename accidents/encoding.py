@@ -52,6 +52,7 @@ class Area:
 
     @property
     def rows_a_degree(self) -> float:
+        """Rows of the grid in one degree of latitude."""
         return _KM_PER_DEGREE / _CELL_KM
 
     @property

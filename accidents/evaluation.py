@@ -1,5 +1,4 @@
-"""How good are the probabilities, and how sure are we: metrics with 95 % intervals bootstrapped over
-accidents.
+"""How good are the probabilities, and how sure are we: metrics with 95 % bootstrap intervals.
 
 A row is an accident. A bootstrap draw is n accidents drawn with replacement. All metrics here depend on a
 draw only through how many severe and other accidents it has at each distinct score, so the scores are sorted
@@ -83,8 +82,9 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Challenger against champion on the same accidents; `difference` is positive where the challenger is
-    better.
+    """Challenger against champion on the same accidents.
+
+    `difference` is positive where the challenger is better.
     """
 
     metric: str
@@ -167,8 +167,9 @@ class _Counts:
         }
 
     def _alerted(self, hits: Array, alarms: Array, severe: Array, both: Array) -> tuple[float, float]:
-        """(alerted accidents, severe ones among them); equal scores share what is left of the budget
-        evenly.
+        """(alerted accidents, severe ones among them).
+
+        Equal scores share what is left of the budget evenly.
         """
         if self.alerted is not None:
             return _dot(self.alerted, both), _dot(self.alerted, severe)
@@ -211,8 +212,7 @@ def compare(
     seed: int = 7,
     level: float = 0.95,
 ) -> Comparison:
-    """Paired bootstrap of the difference in `metric`: both models are measured on the same draws of
-    accidents.
+    """Compare two models in `metric` by a paired bootstrap: both are measured on the same draws.
 
     Raises `SettingsError` on a metric that has no better and worse, `DataError` as `evaluate`.
     """
@@ -250,8 +250,9 @@ def alerts_for_budget(p: npt.ArrayLike, budget: float = BUDGET) -> Alerts:
 
 
 def lift_curve(y: npt.ArrayLike, p: npt.ArrayLike, points: int = 101) -> dict[str, Array]:
-    """share of accidents alerted (0 to 1), recall, precision and lift over prevalence there; each
-    (points,).
+    """Share of accidents alerted (0 to 1), recall, precision and lift over prevalence there.
+
+    Each is float64 [points].
     """
     labels, scores = _checked(y, p)
     severe, other = _Counts(labels, scores, BUDGET, None).of()
@@ -263,8 +264,9 @@ def lift_curve(y: npt.ArrayLike, p: npt.ArrayLike, points: int = 101) -> dict[st
 
 
 def calibration_curve(y: npt.ArrayLike, p: npt.ArrayLike, bins: int = ECE_BINS) -> dict[str, Array]:
-    """Per bin of equal width that holds accidents: predicted mean, observed share with Wilson interval,
-    accidents.
+    """A reliability curve: one row for each bin of equal width that holds accidents.
+
+    Columns: predicted mean, observed share with Wilson interval, accidents.
     """
     from scipy.stats import binomtest
 

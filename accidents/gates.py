@@ -1,7 +1,7 @@
-"""Gates: what a model must show before it may be promoted. A list in params.yaml, refused if one names
-nothing real.
+"""Gates: what a model must show before it may be promoted.
 
-A gate that could not be measured has not been passed, unless it says `if_unmeasured: allow`.
+A list in params.yaml, refused if one names nothing real. A gate that could not be measured has not been
+passed, unless it says `if_unmeasured: allow`.
 """
 
 from __future__ import annotations

@@ -84,8 +84,10 @@ class PredictionDatabase:
         self._run(self._create_tables, write=True)
 
     def run(self, work: Callable[[Connection], Result], *, write: bool) -> Result:
-        """What `work` returns, done in one transaction. It is called twice if the connection was lost: a
-        server that was restarted is not an error, so `work` must bear being repeated after a commit.
+        """Do `work` in one transaction, and return what it returns.
+
+        It is called twice if the connection was lost: a server that was restarted is not an error, so `work`
+        must bear being repeated after a commit.
 
         Raises
         ------
@@ -102,8 +104,10 @@ class PredictionDatabase:
             self._insert(table, rows)
 
     def check(self) -> None:
-        """Raise PredictionLogError unless the database answers, and is of our version; NoDatabaseError if
-        there is none."""
+        """Raise PredictionLogError unless the database answers, and is of our version.
+
+        Where there is none it is a NoDatabaseError.
+        """
         self._run(self._check_version, write=False)
 
     @contextmanager
@@ -148,8 +152,10 @@ class PredictionDatabase:
         return result
 
     def _insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Through SQLite's driver: every prediction waits for this, and SQLAlchemy's own layers over a
-        transaction of one row take thrice as much of the processor."""
+        """Commit through SQLite's driver: every prediction waits for this.
+
+        SQLAlchemy's own layers over a transaction of one row take thrice as much of the processor.
+        """
         given = as_driver_takes(table, rows, self._engine.dialect)
         self._settle()
         with self._writing, self._engine.connect() as connection:

@@ -86,8 +86,10 @@ class FilesBeside:
             )
 
     def _require_whole(self, size: int) -> None:
-        """What was cut off is gone, and SQLite, which does not notice, would spoil the rest with the gap. It
-        makes -wal shorter by itself only once all that is in it is in the main file."""
+        """What was cut off is gone, and SQLite, which does not notice, would spoil the rest with the gap.
+
+        It makes -wal shorter by itself only once all that is in it is in the main file.
+        """
         if self._index is None:  # never closed: that would take SQLite's own locks on it from this process
             self._index = os.open(self._paths[2], os.O_RDONLY | os.O_CLOEXEC)
         page, pages = _INDEX.unpack(os.pread(self._index, _INDEX.size, 0))

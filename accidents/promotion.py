@@ -47,8 +47,9 @@ class ChampionComparison:
 
 @dataclass(frozen=True)
 class Freshness:
-    """Last month of the data each was trained on, "2018-12"; None where it is not known or there is no
-    champion.
+    """Last month of the data each was trained on, "2018-12".
+
+    None where it is not known or there is no champion.
     """
 
     challenger: str | None
@@ -79,10 +80,10 @@ def decide(
     freshness: Freshness,
     settings: PromotionSettings = DEFAULT_SETTINGS,
 ) -> Decision:
-    """Promote only if every gate passes and the champion is beaten by more than noise, or tied by a fresher
-    model.
+    """Promote only if every gate passes and the champion is beaten by more than noise.
 
-    `comparison` is None where there is no champion yet: then the gates alone decide.
+    A tie is enough for a fresher model. `comparison` is None where there is no champion yet: then the gates
+    alone decide.
     """
     if not gates.passed:
         return _refused_by_gates(gates)

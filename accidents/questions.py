@@ -85,6 +85,7 @@ class Questions:
 
     @property
     def names(self) -> list[str]:
+        """Names of the questions, in their order."""
         return [one.name for one in self.asked]
 
     def changes(self, predict: Predict, matrix: Floats) -> Doubles:

@@ -1,7 +1,7 @@
-"""The same figures for parts of the test set: where, when and who. A part too small to measure is listed as
-such.
+"""The same figures for parts of the test set: where, when and who.
 
-Slices are declared once, here, on the columns that `build_features` gives.
+A part too small to measure is listed as such. Slices are declared once, here, on the columns that
+`build_features` gives.
 """
 
 from __future__ import annotations

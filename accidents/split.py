@@ -1,9 +1,8 @@
-"""Which accidents teach, which calibrate and which test: by time, so that a figure says how the next year
-will go.
+"""Which accidents teach, which calibrate and which test.
 
-The same street, junction and season recur, and so does the same accident in several rows. A random split puts
-both on both sides and flatters the model; here every part is later than the one before it, and an accident is
-in one part.
+By time, so that a figure says how the next year will go. The same street, junction and season recur, and so
+does the same accident in several rows. A random split puts both on both sides and flatters the model; here
+every part is later than the one before it, and an accident is in one part.
 """
 
 from __future__ import annotations
@@ -41,8 +40,9 @@ class SplitSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Split:
-    """Where each row went: `parts` holds train, calibration, test or left_out, in the order of the rows
-    given.
+    """Where each row went.
+
+    `parts` holds train, calibration, test or left_out, in the order of the rows given.
     """
 
     parts: Parts
@@ -183,8 +183,9 @@ def _tested_year(years: Sequence[int], wanted: int | None) -> int:
 
 
 def _month_cuts(period: npt.NDArray[np.int64], year: int, shares: Sequence[float]) -> list[int]:
-    """First month (as a period) after each cumulated share of the year's accidents, each part with a month at
-    least.
+    """First month (as a period) after each cumulated share of the year's accidents.
+
+    Each part has a month at least.
     """
     months, counts = np.unique(period[period // 12 == year], return_counts=True)
     if len(months) <= len(shares):

@@ -59,8 +59,10 @@ class Trees(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """What a walk through one tree remembers: of each split the edge the row takes; of each edge whether the
-    row meets all conditions on its feature, the product of the factors, and 1 / (r + t (1 - r)).
+    """What a walk through one tree remembers.
+
+    Of each split the edge the row takes; of each edge whether the row meets all conditions on its feature,
+    the product of the factors, and 1 / (r + t (1 - r)).
     """
 
     taken: Indices

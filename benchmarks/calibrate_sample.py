@@ -79,6 +79,7 @@ def fit(
 
 
 def round_all(values: np.ndarray) -> list[float]:
+    """Round each to two decimals."""
     return [round(float(v), 2) for v in values]
 
 
@@ -136,6 +137,7 @@ def fit_2021(d: pd.DataFrame, deps: list[str]) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Fit what the sample follows, and write it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

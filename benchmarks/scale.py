@@ -72,6 +72,7 @@ class Phases:
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
+        """Note seconds and peak memory of what is done inside."""
         started = time.perf_counter()
         yield
         seconds = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""Ten minutes at half of what the API can do: does memory grow, does anything fail?"""
+"""Ten minutes at half of what the API can do: whether memory grows, and whether anything fails."""
 
 from __future__ import annotations
 

@@ -161,8 +161,10 @@ def _loop(stack: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without what is meant for ZenML, but with where its store is: the loop that the API may start must
-    find the same one."""
+    """Ours without what is meant for ZenML, but with where its store is.
+
+    The loop that the API may start must find the same one.
+    """
     ours = ("ZENML_", "MLFLOW_", KEY, "PYTHONPATH", "VIRTUAL_ENV")
     store = "ZENML_CONFIG_PATH"
     return {name: value for name, value in os.environ.items() if name == store or not name.startswith(ours)}

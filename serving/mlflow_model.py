@@ -17,6 +17,7 @@ class BundleModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]
     """Loads the bundle once, checked against its manifest, and predicts P(severe)."""
 
     def load_context(self, context: Any) -> None:
+        """Load the bundle that MLflow kept as an artifact."""
         self.bundle = load_bundle(Path(context.artifacts["bundle"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:

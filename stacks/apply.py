@@ -45,9 +45,11 @@ def apply_stack(name: str, activate: bool = True, folder: Path = STACKS_FOLDER) 
     Components changed by hand are put back as the file has them, and `changes` says so. Processes that apply
     at once wait for one another.
 
-    Raises:
-        StackError: no such stack, a file that is not valid, an integration that is not installed, or a store
-            that cannot be written.
+    Raises
+    ------
+    StackError
+        No such stack, a file that is not valid, an integration that is not installed, or a store
+        that cannot be written.
     """
     definition = read_stack(name, folder)
     with opened_store() as client:
@@ -68,7 +70,8 @@ def apply_stack(name: str, activate: bool = True, folder: Path = STACKS_FOLDER) 
 def use_stack(name: str, folder: Path = STACKS_FOLDER) -> None:
     """Activate a stack for the run that follows; on the embedded store it is applied before.
 
-    Raises:
+    Raises
+    ------
         StackError: as `apply_stack`; on a shared store also if the stack was not applied, or its file has
             changed since: others run on it, so that only `stack apply` changes it.
     """

@@ -52,8 +52,10 @@ def stack_names(folder: Path = STACKS_FOLDER) -> list[str]:
 def read_stack(name: str, folder: Path = STACKS_FOLDER) -> StackDefinition:
     """Read `<folder>/<name>.yaml`, with `{root}`, `{store}` and `${VARIABLE}` filled in.
 
-    Raises:
-        StackError: there is no such stack, or its file is not what a stack file may be.
+    Raises
+    ------
+    StackError
+        There is no such stack, or its file is not what a stack file may be.
     """
     path = folder / f"{name}.yaml"
     definition = _validate(_fill(read_raw(name, folder), path), path)
@@ -65,7 +67,8 @@ def read_stack(name: str, folder: Path = STACKS_FOLDER) -> StackDefinition:
 def read_raw(name: str, folder: Path = STACKS_FOLDER) -> Any:
     """What `<folder>/<name>.yaml` says, nothing filled in and nothing checked.
 
-    Raises:
+    Raises
+    ------
         StackError: there is no such stack, or its file is not YAML.
     """
     path = folder / f"{name}.yaml"

@@ -61,8 +61,10 @@ def prepare_environment(root: Path) -> Path:
     moves the store and `ZENML_LOGGING_VERBOSITY=INFO` brings ZenML's own messages back; those that would lead
     astray go, which is told on standard error: stacks/foreign.py. No file is written.
 
-    Raises:
-        StackError: ZenML was imported before, too late for these values to be read.
+    Raises
+    ------
+    StackError
+        ZenML was imported before, too late for these values to be read.
     """
     root = root.resolve()
     _refuse_if_too_late(root)

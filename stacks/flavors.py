@@ -54,7 +54,8 @@ def component_type(kind: str, definition: StackDefinition) -> StackComponentType
 def find_flavor(client: Client, kind: StackComponentType, name: str, where: str) -> Flavor:
     """The flavor of this name; one of ours needs not be registered yet.
 
-    Raises:
+    Raises
+    ------
         StackError: there is none.
     """
     from zenml.stack import Flavor

@@ -39,9 +39,11 @@ class FolderMaterializer(BaseMaterializer):
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA
 
     def save(self, data: Folder) -> None:
+        """Copy the folder into the artifact store."""
         io_utils.copy_dir(os.fspath(data.path), os.path.join(self.uri, "files"), overwrite=True)
 
     def load(self, data_type: type[Any]) -> Folder:
+        """Copy the folder out of the artifact store."""
         # Deleted by ZenML after the step; outside a step (run.py) the caller copies what it keeps.
         with self.get_temporary_directory(delete_at_exit=False) as folder:
             io_utils.copy_dir(os.path.join(self.uri, "files"), folder, overwrite=True)

@@ -1,5 +1,7 @@
-"""How much one caller counts, and whether a finding is one caller's doing:
-docs/decisions/0012-who-may-steer-the-loop.md."""
+"""How much one caller counts, and whether a finding is one caller's doing.
+
+Why: docs/decisions/0012-who-may-steer-the-loop.md.
+"""
 
 from __future__ import annotations
 

@@ -234,8 +234,10 @@ class History:
         return next((row.id for row in self._rows(query)), None)
 
     def _looks(self, stage: str, now: datetime) -> dict[int, Look]:
-        """Every run of a stage by its id, in the order written. One that is dated in the future took place
-        before the one that was written after it."""
+        """Every run of a stage by its id, in the order written.
+
+        One that is dated in the future took place before the one that was written after it.
+        """
         query = select(RUNS.c.id, RUNS.c.created, RUNS.c.judged, RUNS.c.model_digest)
         looks: list[tuple[int, Look]] = []
         after = now

@@ -1,5 +1,7 @@
-"""Whether the outcomes that callers gave are those of a published year:
-docs/decisions/0012-who-may-steer-the-loop.md."""
+"""Whether the outcomes that callers gave are those of a published year.
+
+Why: docs/decisions/0012-who-may-steer-the-loop.md.
+"""
 
 from __future__ import annotations
 

@@ -55,8 +55,10 @@ def lost_without(
     seed: int,
     gap: float,
 ) -> bool:
-    """Whether these of the accidents alone lose as much in one of the metrics that are lost; where none is,
-    whether their calibration gap is `gap` or more."""
+    """Whether these of the accidents alone lose as much in one of the metrics that are lost.
+
+    Where none is lost: whether their calibration gap is `gap` or more.
+    """
     if rows["severe"].nunique() < 2:
         return False
     if not measured.losses:

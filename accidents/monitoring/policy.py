@@ -65,8 +65,10 @@ METRICS = tuple(name for name in PerformancePolicy.model_fields if name != "sign
 
 
 class RecalibrationPolicy(_Strict):
-    """When the probabilities alone are mended: the calibration gap is `gap` or more, and more than chance
-    gives (`performance.significance`), on `min_labels` labelled accidents or more; the ranking is not lost.
+    """When the probabilities alone are mended.
+
+    The calibration gap is `gap` or more, and more than chance gives (`performance.significance`), on
+    `min_labels` labelled accidents or more; the ranking is not lost.
     """
 
     gap: float = Field(default=0.015, gt=0, lt=1)

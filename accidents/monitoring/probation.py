@@ -1,4 +1,4 @@
-"""The first hour of a version that the loop has deployed: is it well, and does it say what it should?"""
+"""The first hour of a version that the loop has deployed: whether it is well, and says what it should."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class Compared:
-    """P(severe) of the same accidents, float64 [n]: as the new version answered, and by the one before; and
-    who asked, object [n]."""
+    """P(severe) of the same accidents, float64 [n]: as the new version answered, and by the one before.
+
+    With who asked, object [n].
+    """
 
     new: npt.NDArray[np.float64]
     before: npt.NDArray[np.float64]

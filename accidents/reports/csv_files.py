@@ -32,8 +32,10 @@ def write_csv(frame: pd.DataFrame, path: Path, raw: bool = False) -> None:
 
 
 def _quoting(frame: pd.DataFrame) -> Literal[0, 2]:
-    """All texts in quotes if one has a carriage return: Python before 3.13 would leave it bare, and readers
-    begin a new row there."""
+    """All texts in quotes if one has a carriage return.
+
+    Python before 3.13 would leave it bare, and readers begin a new row there.
+    """
     texts = [column.dropna() for _, column in frame.items() if not pd.api.types.is_numeric_dtype(column)]
     bare = any("\r" in name for name in map(str, frame.columns)) or any(
         text.astype("str").str.contains("\r", regex=False).any() for text in texts

@@ -58,6 +58,7 @@ class PartFile:
 
     @property
     def size(self) -> int:
+        """Bytes that have come so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def version(self) -> Version | None:
@@ -74,5 +75,6 @@ class PartFile:
         self._note.write_text(json.dumps(asdict(version)), encoding="utf-8")
 
     def discard(self) -> None:
+        """Remove the bytes and the note of what they are of."""
         self.path.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)

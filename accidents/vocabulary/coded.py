@@ -21,6 +21,7 @@ class Codes:
 
     @cached_property
     def declared(self) -> Column:
+        """What codes.yaml says of the column."""
         return column(self.name, self.table)
 
     @cached_property

@@ -16,6 +16,7 @@ from starlette.responses import FileResponse
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
+from accidents.__about__ import __version__
 from accidents.place import SHAPES
 from serving.api.direct import Direct
 from serving.api.docs import add_docs
@@ -31,7 +32,6 @@ from serving.api.security import Gate
 from serving.api.settings import Settings
 from serving.api.warming import warm_up
 
-VERSION = "1.0"  # of what callers see
 _WEB = Path(__file__).resolve().parent.parent / "web"
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 _ALLOWED = {"POST": "OPTIONS, POST"}  # of a route that has this method; the others are read
@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="Accident severity",
-        version=VERSION,
+        version=__version__,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -71,7 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Gate, settings=settings, keys=keys, hook_keys=hook_keys, rates=rates, routes=routes)
     if settings.allowed_origins:
         _allow_origins(app, settings.allowed_origins)
-    BUILD.info({"version": VERSION})
+    BUILD.info({"version": __version__})
     return app
 
 

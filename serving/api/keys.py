@@ -66,8 +66,11 @@ class Keys:
         self._refresh()
 
     def any(self) -> bool:
-        """Whether callers must present a key. True from the first key on, also when all were revoked or the
-        file vanishes under a running process: that must not open the API."""
+        """Whether callers must present a key.
+
+        True from the first key on, also when all were revoked or the file vanishes under a running process:
+        that must not open the API.
+        """
         self._refresh()
         return self._seen is not None
 

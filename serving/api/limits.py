@@ -23,8 +23,10 @@ _CHARSET = re.compile(rb'charset="?([^\s";]+)')
 
 
 class _Storage(MemoryStorage):
-    """Looks every ten seconds for what has expired, where its parent starts a thread to do so at nearly each
-    request. What has expired is not counted in any case."""
+    """Looks every ten seconds for what has expired.
+
+    Its parent starts a thread to do so at nearly each request. What has expired is not counted in any case.
+    """
 
     _SECONDS = 10.0
     _looked = 0.0

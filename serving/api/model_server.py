@@ -37,8 +37,9 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Scores:
-    """The answer for some rows: P(severe) of each and, if asked, its contributions by `columns` and what each
-    of the `questions` would change.
+    """The answer for some rows: P(severe) of each.
+
+    If asked, also its contributions by `columns` and what each of the `questions` would change.
     """
 
     facts: ModelFacts

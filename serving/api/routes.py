@@ -136,8 +136,10 @@ async def live(request: Request) -> Response:
     responses={503: {"model": answers.ReadyAnswer, "description": "Not ready; says what is missing."}},
 )
 async def ready(request: Request) -> Response:
-    """200 if the model server has the model and a prediction can be logged, else 503 and why. Tried once a
-    second at most."""
+    """200 if the model server has the model and a prediction can be logged, else 503 and why.
+
+    Tried once a second at most.
+    """
     answer = await _parts(request).readiness.answer()
     return _json(answer, 200 if answer["ready"] else 503)
 

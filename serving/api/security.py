@@ -128,8 +128,11 @@ class Gate:
         return name
 
     def _access(self, path: str) -> str:
-        """open, key, closed, or charged: needs a key and counts as an accident. The hook has keys of its own,
-        also on this machine, and is closed while there is none or nothing to start."""
+        """`open`, `key`, `closed`, or `charged`, which needs a key and counts as an accident.
+
+        The hook has keys of its own, also on this machine, and is closed while there is none or nothing to
+        start.
+        """
         if path == _HOOK:
             return "hook" if self._settings.hook_command and self._any(self._hook_keys) else "closed"
         if path in _OPEN or path.startswith(_OPEN_UNDER):
@@ -231,8 +234,10 @@ _PROXYS = (b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"forwarded", 
 
 
 def _require_own_machine(presented: Presented, allowed_origins: Collection[str]) -> None:
-    """Without a key, others could reach us through a proxy or through a page that is open on this machine:
-    under the page's own name that leads here (DNS rebinding), or by a request that asks nobody first."""
+    """Without a key, others could reach us through a proxy or through a page that is open on this machine.
+
+    Under the page's own name that leads here (DNS rebinding), or by a request that asks nobody first.
+    """
     host = presented.host
     if presented.forwarded:
         raise ApiError("host_refused", "Behind a proxy a key is needed: python run.py keys new.")

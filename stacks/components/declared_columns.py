@@ -32,8 +32,10 @@ def declare(
 ) -> list[Column]:
     """Columns by kind: a target is a category (it is a class), a prediction a number (a probability).
 
-    Raises:
-        StackError: none is declared, or one is declared twice.
+    Raises
+    ------
+    StackError
+        None is declared, or one is declared twice.
     """
     columns = [Column(name, "number") for name in numerical]
     columns += [Column(name, "category") for name in categorical]
@@ -53,8 +55,10 @@ def declare(
 def tidy(frame: object, columns: Sequence[Column], which: str) -> pd.DataFrame:
     """The declared columns alone: numbers as float64, categories as text, missing and infinite as NaN.
 
-    Raises:
-        StackError: not a frame, without rows, without a declared column, or text in a column of numbers.
+    Raises
+    ------
+    StackError
+        Not a frame, without rows, without a declared column, or text in a column of numbers.
     """
     if not isinstance(frame, pd.DataFrame):
         raise StackError(

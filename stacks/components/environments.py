@@ -31,7 +31,7 @@ def environment(lock: Path, folder: Path) -> Path:
     Raises
     ------
     StackError
-        uv is not installed, the lock cannot be read, or a package cannot be had or has another hash.
+        Uv is not installed, the lock cannot be read, or a package cannot be had or has another hash.
     """
     place = folder.resolve() / _key(lock)
     python = place / "bin" / "python"

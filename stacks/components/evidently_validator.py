@@ -53,8 +53,10 @@ class EvidentlyModernValidator(BaseDataValidator):
     ) -> DataProfile:
         """Quality of `dataset`, one row an accident, column by column; Evidently's data summary as the page.
 
-        Raises:
-            StackError: no rows, a column that is not there or not of its kind, or an argument not taken.
+        Raises
+        ------
+        StackError
+            No rows, a column that is not there or not of its kind, or an argument not taken.
         """
         _refuse(comparison_dataset=comparison_dataset, profile_list=profile_list, **unknown)
         columns = declare(numerical_columns, categorical_columns, target_columns, prediction_columns)
@@ -87,9 +89,11 @@ class EvidentlyModernValidator(BaseDataValidator):
         Mind the order: in ZenML's own `evidently` flavor the first one is the reference.
         Without a `page` Evidently's tests are called and its charts, nine tenths of the time, are not drawn.
 
-        Raises:
-            StackError: no reference, no rows, a column that is not there or not of its kind, or an argument
-                that is not taken.
+        Raises
+        ------
+        StackError
+            No reference, no rows, a column that is not there or not of its kind, or an argument
+            that is not taken.
         """
         _refuse(check_list=check_list, **unknown)
         columns = declare(numerical_columns, categorical_columns, target_columns, prediction_columns)
@@ -301,8 +305,11 @@ def _refuse(**arguments: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Constant columns make NumPy warn of correlations that are not defined, ties make SciPy choose another
-    way to the same p-value; nobody here can act on that."""
+    """Pass over warnings that nobody here can act on.
+
+    Constant columns make NumPy warn of correlations that are not defined, ties make SciPy choose another way
+    to the same p-value.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         yield

@@ -23,6 +23,7 @@ from schemathesis.checks import (
 )
 from starlette.testclient import TestClient
 
+from accidents.__about__ import __version__
 from serving.api.__main__ import config_of
 from serving.api.accident import Accident
 from serving.api.app import create_app
@@ -94,6 +95,11 @@ def test_the_api_does_what_its_document_says(address: str, route: str, mode: Gen
 
     if mode is GenerationMode.POSITIVE or "/predict" in path or path == "/labels":
         ask()  # routes without input cannot be asked wrongly
+
+
+def test_it_is_of_the_version_that_is_installed(document: dict[str, Any], client: TestClient) -> None:
+    assert document["info"]["version"] == __version__
+    assert f'accidents_api_info{{version="{__version__}"}} 1.0' in client.get("/metrics").text
 
 
 def test_it_is_version_3_0_without_anything_newer(document: dict[str, Any]) -> None:

@@ -56,11 +56,13 @@ def grouped(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def road_number(rng: np.random.Generator, a: Columns) -> npt.NDArray[Any]:
+    """Number of the road as text, empty for two in five."""
     unnamed = rng.random(len(a["hour"])) < 0.4
     return np.where(unnamed, "", text("%d", a["road_number"]))
 
 
 def birth_years(rng: np.random.Generator, year: int, u: Columns) -> npt.NDArray[Any]:
+    """Year of birth of each user as text, a few of them wrong."""
     born = year - u["age"]
     return text("%d", np.where(rng.random(len(born)) < WRONG_BIRTH_YEAR, 1870, born))
 
@@ -75,4 +77,5 @@ def vehicle_labels(rng: np.random.Generator, v: Columns, numbered: float, accide
 
 
 def users_kept(u: Columns, keep: npt.NDArray[np.bool_]) -> Columns:
+    """Columns of the users of whom `keep` is true."""
     return {name: values[keep] for name, values in u.items()}

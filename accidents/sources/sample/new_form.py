@@ -37,6 +37,7 @@ _EQUIPMENT_SINCE_2019 = {0: 8, 1: 1, 2: 2, 3: 3, 11: 1, 21: 2, 31: 3, 12: 0, 22:
 def new_tables(
     rng: np.random.Generator, year: int, serial: Values, a: Columns, v: Columns, u: Columns
 ) -> dict[str, pd.DataFrame]:
+    """Write the four tables of a year in the form of the files from 2019 on."""
     label = vehicle_labels(rng, v, numbered=0.0, accidents=len(serial))
     vehicle_id = grouped(np.arange(len(label)) + (138_000_000 if year <= 2020 else 155_000_000))
     keep = np.ones(len(u["role"]), dtype=bool) if year >= 2021 else ~u["fled"]
@@ -185,8 +186,10 @@ def degrees(values: npt.NDArray[Any], digits: int) -> list[str]:
 
 
 def padded(values: npt.NDArray[Any], year: int) -> npt.NDArray[Any]:
+    """Numbers as text, of two digits from 2021 on."""
     return text("%02d" if year >= 2021 else "%d", values)
 
 
 def times(a: Columns) -> npt.NDArray[Any]:
+    """Hour and minute as HH:MM."""
     return np.char.add(np.char.add(text("%02d", a["hour"]), ":"), text("%02d", a["minute"]))

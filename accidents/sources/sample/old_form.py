@@ -30,6 +30,7 @@ _GPS = {"971": "A", "972": "A", "973": "G", "974": "R", "976": "Y"}
 def old_tables(
     rng: np.random.Generator, year: int, serial: Values, a: Columns, v: Columns, u: Columns
 ) -> dict[str, pd.DataFrame]:
+    """Write the four tables of a year in the form of the files up to 2018."""
     label = vehicle_labels(rng, v, numbered=0.23 if year <= 2016 else 0.0, accidents=len(serial))
     users = users_kept(u, keep=~u["fled"])
     return {
