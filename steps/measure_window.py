@@ -47,7 +47,7 @@ def measure_window(
         voices = [rows[name].to_numpy(dtype=object) for name in ("caller", "giver")]
         one = hangs_on(
             voices,
-            lambda left: lost_without(rows[left], measured, policy.performance, evaluation.budget, seed, gap),
+            lambda left: lost_without(rows[left], measured, policy, evaluation.budget, seed),
         )
         measured = measured.model_copy(update={"hangs_on": one})
     return {"notes": notes, "performance": measured.model_dump(mode="json")}

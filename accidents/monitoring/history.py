@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from sqlalchemy import Column, Integer, MetaData, Table, Text, func, or_, select
 
-from accidents.monitoring.measurements import Decision, MonitorReport, Past
+from accidents.monitoring.measurements import COOLED, Decision, MonitorReport, Past
 from accidents.monitoring.policy import MonitorSettings
 from accidents.prediction_database import PredictionDatabase
 from accidents.prediction_tables import NoDatabaseError, Schema, UtcDateTime
@@ -155,9 +155,9 @@ class History:
         """
         looks = self._looks(stage, now or datetime.now(UTC))
         first = _first_needed(looks, policy, champion)
-        retrained = self._last_retraining(stage)
+        acted = self._last_of_each_action(stage)
         query = select(RUNS.c.id, RUNS.c.report, RUNS.c.loop_id).where(RUNS.c.stage == stage)
-        query = query.where(or_(RUNS.c.id >= first, RUNS.c.id == retrained)).order_by(RUNS.c.id)
+        query = query.where(or_(RUNS.c.id >= first, RUNS.c.id.in_(acted))).order_by(RUNS.c.id)
         rows = self._rows(query)
         undone = self._undone([row.loop_id for row in rows])
         return [
@@ -226,12 +226,12 @@ class History:
         """The loops whose training failed or was not wanted: what they were asked for is still to be done."""
         return {row.loop_id for row in self._rows(_UNDONE.where(EVENTS.c.loop_id.in_(loop_ids)))}
 
-    def _last_retraining(self, stage: str) -> int | None:
-        """The run that decided it, of those that led to one."""
+    def _last_of_each_action(self, stage: str) -> list[int]:
+        """The runs that decided the last retraining and the last recalibration, of those that led to one."""
         query = select(func.max(RUNS.c.id).label("id")).where(
-            RUNS.c.stage == stage, RUNS.c.action == "retrain", RUNS.c.loop_id.not_in(_UNDONE)
+            RUNS.c.stage == stage, RUNS.c.action.in_(COOLED), RUNS.c.loop_id.not_in(_UNDONE)
         )
-        return next((row.id for row in self._rows(query)), None)
+        return [row.id for row in self._rows(query.group_by(RUNS.c.action))]
 
     def _looks(self, stage: str, now: datetime) -> dict[int, Look]:
         """Every run of a stage by its id, in the order written.

@@ -19,6 +19,7 @@ Action = Literal["keep", "alert", "recalibrate", "retrain"]
 Kind = Literal["missing", "features", "predictions", "performance", "new_year"]
 KINDS: tuple[Kind, ...] = ("missing", "features", "predictions", "performance", "new_year")
 ACTIONS: tuple[Action, ...] = ("keep", "alert", "recalibrate", "retrain")
+COOLED: tuple[Action, ...] = ("recalibrate", "retrain")  # after one, none of its kind for a while
 CALIBRATION = ("calibration_gap", "brier", "ece")  # metrics that a recalibration can mend
 
 

@@ -12,10 +12,10 @@ import pandas as pd
 
 from accidents.evaluation import HIGHER_IS_BETTER, Estimate, evaluate
 from accidents.monitoring.measurements import Figure, PerformanceMeasures
-from accidents.monitoring.policy import PerformancePolicy
+from accidents.monitoring.policy import MonitorSettings, PerformancePolicy
 
 MEASURED = ("roc_auc", "pr_auc", "brier", "ece", "recall_at_budget", "calibration_gap")
-_NO_INTERVALS = 2  # draws: only the value is wanted
+_DRAWS = 100  # of a bootstrap that is asked once a caller
 _Z = NormalDist().inv_cdf(0.975)
 
 
@@ -48,25 +48,25 @@ def measure_performance(
 
 
 def lost_without(
-    rows: pd.DataFrame,
-    measured: PerformanceMeasures,
-    policy: PerformancePolicy,
-    budget: float,
-    seed: int,
-    gap: float,
+    rows: pd.DataFrame, measured: PerformanceMeasures, policy: MonitorSettings, budget: float, seed: int
 ) -> bool:
     """Whether these of the accidents alone lose as much in one of the metrics that are lost.
 
-    Where none is lost: whether their calibration gap is `gap` or more.
+    Where none is, whether their calibration gap is to be mended. They must be as many as say anything, and
+    what they lose more than chance: else a handful that one caller has left over would bear witness.
     """
-    if rows["severe"].nunique() < 2:
+    if len(rows) < policy.min_labels or rows["severe"].nunique() < 2:
         return False
+    now = figures(rows, budget, _DRAWS, seed)
     if not measured.losses:
-        severe, predicted = (rows[name].to_numpy(np.float64) for name in ("severe", "p_severe"))
-        return abs(calibration_gap(severe, predicted).value) >= gap
-    now = figures(rows, budget, _NO_INTERVALS, seed)
+        gap = now["calibration_gap"].value
+        mended = policy.recalibrate is not None and abs(gap) >= policy.recalibrate.gap
+        return mended and abs(gap) > _beyond(policy.performance.significance, now["calibration_gap"])
+    judged = policy.performance.judged
+    chance = policy.performance.significance / len(judged)
     return any(
-        _loss(one.metric, now[one.metric].value, one.expected) >= policy.judged[one.metric]
+        _loss(one.metric, now[one.metric].value, one.expected)
+        >= max(judged[one.metric], _beyond(chance, now[one.metric]))
         for one in measured.losses
         if one.expected is not None
     )
@@ -91,8 +91,7 @@ def beyond_chance(figure: Figure, significance: float) -> bool:
     """Whether a figure is further from 0 than chance takes it, either way, with this probability."""
     if figure.value is None or figure.low is None or figure.high is None:
         return False
-    error = (figure.high - figure.low) / (2 * _Z)
-    return abs(figure.value) > NormalDist().inv_cdf(1 - significance / 2) * error
+    return abs(figure.value) > _beyond(significance, Estimate(figure.value, figure.low, figure.high))
 
 
 def _figure(
@@ -127,12 +126,12 @@ def _loss(name: str, now: float, promised: float) -> float:
 
 def _by_chance(now: Estimate, promised: Estimate, chance: float) -> float:
     """The loss that two samples of one distribution exceed with this probability."""
-    error = math.hypot(_standard_error(now), _standard_error(promised))
-    return NormalDist().inv_cdf(1 - chance / 2) * error
+    return math.hypot(_beyond(chance, now), _beyond(chance, promised))
 
 
-def _standard_error(estimate: Estimate) -> float:
-    return (estimate.high - estimate.low) / (2 * _Z)
+def _beyond(chance: float, estimate: Estimate) -> float:
+    """How far from its value the true one is with this probability, on either side together."""
+    return NormalDist().inv_cdf(1 - chance / 2) * (estimate.high - estimate.low) / (2 * _Z)
 
 
 def _known(value: float) -> float | None:

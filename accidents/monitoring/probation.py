@@ -80,7 +80,7 @@ def judge_probation(
             f"{len(compared.new):,} of its predictions are {difference:+.3f} from those of the version "
             f"before on the same accidents, at most {policy.difference:g}"
         )
-        one = hangs_on([compared.callers], lambda left: _differs(compared, left, policy.difference))
+        one = hangs_on([compared.callers], lambda left: _differs(compared, left, policy))
         if one is None:
             reasons.append(found)
         else:
@@ -97,5 +97,7 @@ def judge_probation(
     )
 
 
-def _differs(compared: Compared, left: npt.NDArray[np.bool_], limit: float) -> bool:
-    return bool(abs(np.mean(compared.new[left] - compared.before[left])) > limit)
+def _differs(compared: Compared, left: npt.NDArray[np.bool_], policy: ProbationPolicy) -> bool:
+    """Whether those that are left say so too, and are half of what says anything (of two callers, one)."""
+    difference = abs(np.mean(compared.new[left] - compared.before[left]))
+    return bool(2 * left.sum() >= policy.min_predictions and difference > policy.difference)

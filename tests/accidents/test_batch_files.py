@@ -228,7 +228,7 @@ def test_parquet_and_gzip_give_what_csv_gives(tmp_path: Path) -> None:
         ("a.csv", b'time,"department\n1,2,3\n', "line 1: a quotation mark in the header is not closed. Put"),
         ("a.csv", b"'time','department'\n'1','2'\n", "in double quotes or none"),
         ("a.csv", b"PK\x03\x04\0\0\0", "an archive or an office document that is damaged"),
-        ("a.csv", "time".encode("utf-16"), "is not text in UTF-8 or Latin-1. Save it as CSV"),
+        ("a.csv", "time".encode("utf-16"), "is not text in UTF-8 or Latin-1, perhaps UTF-16. Save it as CSV"),
         ("a.csv.gz", b"\x1f\x8b\x08 cut short", "cannot be read"),
         ("a.parquet", b"time,department\n", "cannot be read as Parquet"),
         ("a.xlsx", b"PK", "accidents are read from files that end in .csv"),

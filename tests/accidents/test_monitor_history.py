@@ -15,7 +15,7 @@ from accidents.monitoring.history import History, new_loop
 from accidents.monitoring.measurements import Measurements
 from accidents.prediction_log import PredictionLog, PredictionLogError
 from accidents.prediction_tables import NoDatabaseError
-from tests.monitor_reports import CHAMPION, NOW, POLICY, drift, measurements, performance, report
+from tests.monitor_reports import CHAMPION, NOW, POLICY, drift, measurements, performance, report, shifted
 from tests.predictions import connected, prediction
 
 pytest_plugins = ["tests.log_fixtures"]
@@ -64,6 +64,15 @@ def look_often(history: History, count: int, since: timedelta, now: Measurements
     for k in range(count):
         moment = NOW - since + timedelta(minutes=5 * k)
         history.add_run(report(now, moment), judged=True, loop_id=new_loop())
+
+
+def test_the_last_recalibration_is_remembered_too(history: History) -> None:
+    off = measurements(performance=shifted(0.05))
+    history.add_run(report(off, NOW - timedelta(days=3)), judged=True, loop_id=new_loop())
+    look_often(history, 60, since=timedelta(days=2), now=measurements(champion={"digest": "b" * 64}))
+    past = history.past("dispatch", POLICY, "b" * 64, NOW)
+    decision = decide(off, past, POLICY, NOW)
+    assert (decision.action, "the last recalibration was decided" in decision.reasons[-1]) == ("alert", True)
 
 
 def test_the_last_retraining_is_remembered_however_often_somebody_looks(history: History) -> None:

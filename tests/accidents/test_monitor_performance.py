@@ -9,9 +9,9 @@ import pytest
 from accidents.monitoring.callers import hangs_on
 from accidents.monitoring.measurements import PerformanceMeasures
 from accidents.monitoring.performance import MEASURED, lost_without, measure_performance
-from accidents.monitoring.policy import PerformancePolicy
+from accidents.monitoring.policy import MonitorSettings, PerformancePolicy
 
-POLICY = PerformancePolicy()
+POLICY, MONITOR = PerformancePolicy(), MonitorSettings()
 
 
 def rows(n: int, seed: int, shift: float = 0.0, signal: float = 1.0) -> pd.DataFrame:
@@ -92,9 +92,7 @@ def test_a_loss_by_coin_toss_labels_hangs_on_who_gave_them(attacked: bool, who: 
         callers = np.concatenate([callers, np.full(6_000, "attacker", dtype=object)])
     measured = measure(window)
     assert lost(measured)
-    assert (
-        hangs_on([callers], lambda left: lost_without(window[left], measured, POLICY, 0.2, 7, 0.015)) == who
-    )
+    assert hangs_on([callers], lambda left: lost_without(window[left], measured, MONITOR, 0.2, 7)) == who
 
 
 def test_a_gap_too_small_to_be_a_loss_hangs_on_who_made_it_too() -> None:
@@ -102,5 +100,17 @@ def test_a_gap_too_small_to_be_a_loss_hangs_on_who_made_it_too() -> None:
     window = pd.concat([rows(4_000, 1), rows(2_000, 3, shift=0.35)], ignore_index=True)
     measured = measure(window)
     assert not lost(measured)
-    found = hangs_on([callers], lambda left: lost_without(window[left], measured, POLICY, 0.2, 7, 0.015))
+    found = hangs_on([callers], lambda left: lost_without(window[left], measured, MONITOR, 0.2, 7))
+    assert found == "attacker"
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("others", [30, 250, 600])
+def test_a_handful_of_others_bear_no_witness_by_chance(others: int, seed: int) -> None:
+    tossed = rows(2_000, seed).assign(severe=np.resize([0.0, 1.0], 2_000))
+    window = pd.concat([tossed, rows(others, 100 + seed)], ignore_index=True)
+    callers = np.array(["attacker"] * 2_000 + ["lyon"] * others, dtype=object)
+    measured = measure(window)
+    assert lost(measured)
+    found = hangs_on([callers], lambda left: lost_without(window[left], measured, MONITOR, 0.2, 7))
     assert found == "attacker"

@@ -67,6 +67,13 @@ def test_one_callers_choice_of_accidents_takes_no_version_back() -> None:
     assert verdict.difference == pytest.approx(0.184)
 
 
+@pytest.mark.parametrize("others", [1, 3, 20])
+def test_nor_does_a_handful_of_others_bear_witness(others: int) -> None:
+    chosen = compared(300, 0.3, callers=("attacker",))
+    verdict = judge_probation(WELL, mixed(chosen, compared(others, 0.2, ("lyon",))), POLICY, SHARE)
+    assert (verdict.stays, verdict.reasons) == (True, ())
+
+
 def test_one_callers_choice_among_seven_others_accidents_is_its_share_of_the_difference() -> None:
     usual = compared(700, 0.01, callers=ROOMS)
     among = mixed(compared(300, 0.4, callers=("attacker",)), usual)
