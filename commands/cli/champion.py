@@ -18,7 +18,7 @@ def promote(
 ) -> None:
     """Make a version champion by hand; the endpoint follows."""
     prepare(stack)
-    asked = read_params(params, stage=stage)
+    asked = read_params(params, {"stage": stage})
     from commands.champion import change_champion
 
     change_champion(asked, stack, version)
@@ -29,7 +29,7 @@ def rollback(
 ) -> None:
     """Put back the champion before this one; the endpoint follows."""
     prepare(stack)
-    asked = read_params(params, stage=stage)
+    asked = read_params(params, {"stage": stage})
     from commands.champion import change_champion
 
     change_champion(asked, stack, None)

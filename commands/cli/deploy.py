@@ -21,7 +21,7 @@ def deploy(
 ) -> None:
     """Prove the champion on golden rows, then serve it through the stack's model deployer."""
     prepare(stack)
-    asked = read_params(params, stage=stage)
+    asked = read_params(params, {"stage": stage})
     from commands.deploy import deploy as run
 
     run(asked, stack, config, version)

@@ -42,9 +42,13 @@ def inference(
     if input is None:
         raise SettingsError("--pipeline inference needs --input: --input 2022, or a file")
     prepare(stack)
-    asked = read_params(
-        params, data__source=source, data__refresh=refresh or None, data__version=data_version, stage=stage
-    )
+    given = {
+        "data.source": source,
+        "data.refresh": refresh or None,
+        "data.version": data_version,
+        "stage": stage,
+    }
+    asked = read_params(params, given)
     from commands.inference import inference as run
 
     run(asked, stack, config, input, output, version, reasons, raw_csv)

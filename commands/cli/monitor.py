@@ -36,10 +36,15 @@ def monitor(
     if input is not None and every is not None:
         raise SettingsError("--input and --every do not go together: give one of them")
     prepare(stack)
-    asked = read_params(
-        params, monitor__window__days=days, monitor__window__last=last, data__source=source,
-        data__refresh=refresh or None, tuning__trials=tune, stage=stage,
-    )  # fmt: skip
+    given = {
+        "monitor.window.days": days,
+        "monitor.window.last": last,
+        "data.source": source,
+        "data.refresh": refresh or None,
+        "tuning.trials": tune,
+        "stage": stage,
+    }
+    asked = read_params(params, given)
     from commands import monitor as watch
 
     if every is None:

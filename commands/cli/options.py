@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -51,8 +52,8 @@ Input = Annotated[
 ]
 
 
-def read_params(path: Path | None, **given: Any) -> Params:
-    """Lay what was given over params.yaml; `data__source` stands for `data.source`, None for not given.
+def read_params(path: Path | None, given: Mapping[str, Any] | None = None) -> Params:
+    """Lay what was given, by dotted keys, over params.yaml; None stands for not given.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def read_params(path: Path | None, **given: Any) -> Params:
     """
     from accidents.settings import load_params
 
-    told = {key.replace("__", "."): value for key, value in given.items() if value is not None}
+    told = {key: value for key, value in (given or {}).items() if value is not None}
     return load_params(path or ROOT / "params.yaml", told)
 
 

@@ -26,10 +26,14 @@ def replay(
     """
     wanted = parse_years(years, "YEARS")
     prepare(stack)
-    asked = read_params(
-        params, data__years=wanted, data__source=source, data__refresh=refresh or None,
-        data__version=data_version, stage=stage,
-    )  # fmt: skip
+    given = {
+        "data.years": wanted,
+        "data.source": source,
+        "data.refresh": refresh or None,
+        "data.version": data_version,
+        "stage": stage,
+    }
+    asked = read_params(params, given)
     from commands.replay import replay as run
 
     run(asked, stack, config, wanted)

@@ -21,7 +21,7 @@ def serve(
     Its settings are in configs/api.yaml.
     """
     prepare(stack)
-    asked = read_params(params, stage=stage)
+    asked = read_params(params, {"stage": stage})
     from commands.api import serve_api
 
     serve_api(asked, stack, detach)

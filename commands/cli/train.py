@@ -29,11 +29,16 @@ def train(
 ) -> None:
     """Learn from years of accident files; evaluate, register, and promote what earns it."""
     prepare(stack)
-    asked = read_params(
-        params, data__years=None if years is None else parse_years(years), data__source=source,
-        data__refresh=refresh or None, data__version=data_version, split__test_year=test_year,
-        tuning__trials=tune, stage=stage,
-    )  # fmt: skip
+    given = {
+        "data.years": None if years is None else parse_years(years),
+        "data.source": source,
+        "data.refresh": refresh or None,
+        "data.version": data_version,
+        "split.test_year": test_year,
+        "tuning.trials": tune,
+        "stage": stage,
+    }
+    asked = read_params(params, given)
     from commands.train import train as run
 
     run(asked, stack, config, cache)

@@ -227,6 +227,8 @@ def _mistake(line: str) -> str:
     """What the parser says against a command line; nothing is run. What is left out is no mistake."""
     group = typer.main.get_command(build())
     words, context = shlex.split(line), None
+    if {"--install-completion", "--show-completion"} & set(words):  # would do it, here and now
+        return ""
     try:
         while True:
             context = group.make_context("run.py", words, parent=context)
