@@ -186,8 +186,8 @@ class Supervisor:
     def _give_up(self, settings: ServerSettings) -> None:
         minutes = settings.restart_window / 60
         reason = (
-            f"tried {settings.restarts} times in {minutes:g} minutes, the last time {self._told.reason}. "
-            "Mend that, then: python run.py --pipeline deploy"
+            f"tried {settings.restarts} times in {minutes:g} minutes, the last time "
+            f"{self._told.reason.rstrip('.')}. Mend that, then: python run.py --pipeline deploy"
         )
         _LOG.error("Giving up: %s", reason)
         self._metrics.gave_up.set(1)
