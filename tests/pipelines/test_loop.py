@@ -429,11 +429,8 @@ print(services(active_deployer())[0].server.daemon().metrics_port)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--every", "1d"), "give one of"),
-        (("--pipeline", "deploy", "--every", "1d"), "--every does not go with this command"),
         (("--pipeline", "monitor", "--every", "often"), "is no period: write 30m, 6h or 1d"),
         (("--pipeline", "monitor", "--every", "1d", "--input", "2023"), "do not go together"),
-        (("--pipeline", "train", "--decide-only"), "--decide-only does not go with this command"),
         (("--pipeline", "monitor", "--input", "no.csv"), "there is no such file"),
         (("--pipeline", "monitor", "--input", "1066"), "1066"),
     ],
