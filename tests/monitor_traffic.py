@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -38,11 +39,11 @@ def log_predictions(
         rows["severe"] = np.random.default_rng(1).permutation(rows["severe"])
     p = bundle.predict(rows[bundle.features].to_numpy(np.float32))
     log.create()
-    log.write([_prediction(place, row, p[place], bundle, count) for place, row in rows.iterrows()])
+    log.write([_prediction(place, row, p[place], bundle, count, drift) for place, row in rows.iterrows()])
     if labels:
         log.add_labels(
             [
-                Label(bool(row["severe"]), accident_id=_id(place, year), key_name=_caller(place))
+                Label(bool(row["severe"]), accident_id=_id(place, year, drift), key_name=_caller(place))
                 for place, row in rows.iterrows()
             ]
         )
@@ -57,8 +58,8 @@ def newest_bundle(project: Path) -> Bundle:
     return load_bundle(manifests[-1].parent)
 
 
-def _id(place: int, year: int) -> str:
-    return f"{year}-{place:06}"
+def _id(place: int, year: int, drift: str) -> str:
+    return f"{year}-{place:06}" if drift == "none" else f"{year}-{drift}-{place:06}"
 
 
 def _caller(place: int) -> str:
@@ -66,11 +67,11 @@ def _caller(place: int) -> str:
     return ("lyon", "lille")[place % 2]
 
 
-def _prediction(place: int, row: pd.Series, p: float, bundle: Bundle, count: int) -> Prediction:
+def _prediction(place: int, row: pd.Series, p: float, bundle: Bundle, count: int, drift: str) -> Prediction:
     features = {name: None if np.isnan(row[name]) else float(row[name]) for name in bundle.features}
     return Prediction(
-        request_id=f"{place:08x}{int(row['accident_id']) % 16**24:024x}",
-        accident_id=_id(place, int(row["year"])),
+        request_id=f"{place:08x}{crc32(drift.encode()):08x}{int(row['accident_id']) % 16**16:016x}",
+        accident_id=_id(place, int(row["year"]), drift),
         created=datetime.now(UTC) - timedelta(seconds=count - place),
         stage="dispatch",
         model_name="accident-severity-dispatch",

@@ -321,7 +321,7 @@ def test_a_shift_of_severity_in_the_log_is_mended_by_a_recalibration(project: Pr
 
 def test_drift_and_a_lost_ranking_in_the_log_ask_for_a_retraining(project: Project) -> None:
     log = PredictionLog(database(project))
-    log_predictions(project.folder, log, 1_500, year=2027, drift="new_vehicle", labels=True, by_chance=True)
+    log_predictions(project.folder, log, 1_500, year=2026, drift="new_vehicle", labels=True, by_chance=True)
     log.close()
     at_once = project.folder / "at_once.yaml"
     params = (project.folder / "params.yaml").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from stacks.errors import StackError
 from stacks.teardown import teardown_stack
 from tests.stacks.conftest import StackWriter
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error::sqlalchemy.exc.SAWarning")
 
 
 def stacks() -> set[str]:
