@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from accidents.versioning import ROOT
+from accidents.data.versions import ROOT
 
 OURS = ("accidents", "steps", "pipelines", "commands")
 # What trees, encoders, calibrations and figures come out of: other versions may give other numbers.
@@ -35,7 +35,7 @@ def files_of(*roots: str, but: Sequence[str] = (), root: Path = ROOT) -> list[Pa
 
     Parameters
     ----------
-    roots : modules, such as "steps.train_model".
+    roots : modules, such as "steps.training.train_model".
     but : packages that are passed over, with what only they import.
     """
     found = _modules(roots, tuple(but), root)

@@ -114,7 +114,7 @@ def score_alone(bundle: str, rows: int) -> dict[str, Any]:
     import pandas as pd
 
     from accidents.bundle import load_bundle
-    from accidents.scoring import probabilities
+    from accidents.scoring.score import probabilities
 
     loaded = load_bundle(Path(bundle))
     reference = pd.read_parquet(loaded.folder / "reference.parquet")[loaded.features].to_numpy(np.float32)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.calibrate_sample --baac ../shared/baac
 
-writes accidents/sources/sample/calibration.json. Only shares per context, fitted coefficients and accident
-counts per place (five accidents or more) are written: nothing of a single accident.
+writes accidents/data/sources/sample/calibration.json. Only shares per context, fitted coefficients and
+accident counts per place (five accidents or more) are written: nothing of a single accident.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from scipy.spatial import cKDTree
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from accidents.sources.sample import severity, world
-from accidents.sources.sample import tables as keys
+from accidents.data.sources.sample import severity, world
+from accidents.data.sources.sample import tables as keys
 from benchmarks.sample_aggregates import (
     SPEED_LIMITS,
     accident_tables,
@@ -36,7 +36,7 @@ from benchmarks.sample_aggregates import (
 )
 
 LATEST = 2021  # the year whose processed copy has places, speed limits and collisions
-SPREAD = 1.28  # by trial: see tests/accidents/test_sample.py for the ROC-AUC it must give
+SPREAD = 1.28  # by trial: see tests/accidents/data/test_sample.py for the ROC-AUC it must give
 
 
 def user_risk(u: pd.DataFrame) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from accidents.data.reading import read_years
+from accidents.data.sources.files import find_years
 from accidents.features import build_features
 from accidents.progress import track
-from accidents.reading import read_years
-from accidents.sources.files import find_years
 from benchmarks.document import table
 from benchmarks.drift_windows import POLICY, kinds, validator
 from benchmarks.options import Options

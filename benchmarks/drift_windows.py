@@ -12,17 +12,17 @@ from uuid import uuid4
 
 import pandas as pd
 
+from accidents.data.reading import read_years
+from accidents.data.sources.sample import write_sample
+from accidents.data.sources.sample.drift import LOCKDOWN_MONTHS
 from accidents.features import build_features, features_of
-from accidents.model import Model, ModelSettings, train
 from accidents.monitoring.decision import decide
 from accidents.monitoring.drift import measure_drift
 from accidents.monitoring.measurements import Champion, Decision, Measurements, WindowFacts
 from accidents.monitoring.performance import measure_performance
 from accidents.monitoring.policy import DriftPolicy, MonitorSettings
-from accidents.reading import read_years
-from accidents.refit import refit
-from accidents.sources.sample import write_sample
-from accidents.sources.sample.drift import LOCKDOWN_MONTHS
+from accidents.training.model import Model, ModelSettings, train
+from accidents.training.refit import refit
 
 POLICY = MonitorSettings()
 MONTHS, SUNNY = "months", "months without weather"  # rows of quiet windows that are of one month each
@@ -76,7 +76,7 @@ def validator() -> Any:
     """The stack's data validator with its default settings, without a store."""
     from zenml.enums import StackComponentType
 
-    from stacks.components.evidently_flavor import EvidentlyModernFlavor
+    from stacks.components.evidently.flavor import EvidentlyModernFlavor
 
     flavor, now = EvidentlyModernFlavor(), datetime.now(UTC)
     return flavor.implementation_class(

@@ -46,7 +46,7 @@ def fill(folder: str, predictions: int) -> dict[str, Any]:
     import numpy as np
 
     from accidents.bundle import write_bundle
-    from accidents.prediction_log import Label, Prediction, PredictionLog
+    from accidents.predictions.log import Label, Prediction, PredictionLog
     from benchmarks.drift_windows import WATCHED, watched, year
 
     champion = watched(20_000)
@@ -95,7 +95,7 @@ def monitor(folder: str) -> dict[str, Any]:
     from accidents.monitoring.drift import measure_drift
     from accidents.monitoring.performance import measure_performance
     from accidents.monitoring.window import log_window, unlearnt
-    from accidents.prediction_log import PredictionLog
+    from accidents.predictions.log import PredictionLog
     from accidents.reports.monitor import features_figure, png
     from benchmarks.drift_windows import POLICY, kinds, validator
 

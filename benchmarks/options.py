@@ -41,7 +41,7 @@ class Options:
 
 @functools.cache
 def _kept(years: tuple[int, ...], accidents: int) -> tempfile.TemporaryDirectory[str]:
-    from accidents.sources.sample import write_sample
+    from accidents.data.sources.sample import write_sample
 
     folder = tempfile.TemporaryDirectory(prefix="sample-")
     write_sample(Path(folder.name), years, accidents)

@@ -18,7 +18,7 @@ import pandas as pd
 from lightgbm import LGBMClassifier
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
 
-from accidents.encoding import PlaceEncoder, cross_fit
+from accidents.training.place_encoder import PlaceEncoder, cross_fit
 
 SEED, FOLDS = 7, 5
 Floats = npt.NDArray[np.float32]

@@ -24,15 +24,15 @@ def score_year(bundle: str, given: str, reasons: str) -> dict[str, float]:
     import numpy as np
     import pandas as pd
 
-    from accidents.batch import read_input
     from accidents.bundle import load_bundle
+    from accidents.params import DataSettings
     from accidents.reports.predictions import summary, write_report
-    from accidents.scoring import input_features, score
-    from accidents.settings import DataSettings
+    from accidents.scoring.batch import read_input
+    from accidents.scoring.score import input_features, score
 
     importing = time.perf_counter()
     from benchmarks.drift_windows import validator
-    from steps.validate_data import kinds_of_columns
+    from steps.data.validate_data import kinds_of_columns
 
     importing = time.perf_counter() - importing
     intake, loaded = read_input(given, DataSettings()), load_bundle(Path(bundle))

@@ -19,10 +19,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accidents.data import have_raw
-from accidents.provenance import git_commit
-from accidents.settings import Params, load_params
-from accidents.versioning import ROOT
+from accidents.bundle.provenance import git_commit
+from accidents.data.dataset import have_raw
+from accidents.data.versions import ROOT
+from accidents.params import Params, load_params
 from pipelines.identity import made_from
 from stacks.environment import prepare_environment
 
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 SHARED = (
     "pandas", "sklearn.ensemble", "lightgbm", "scipy.stats", "matplotlib.figure", "pyarrow",
     "evidently.presets", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "dvc.repo",
-    "accidents.data", "accidents.bundle", "accidents.comparison", "accidents.behaviour",
-    "accidents.baselines", "accidents.reports.figures", "accidents.reports.maps", "accidents.reports.card",
+    "accidents.data.dataset", "accidents.bundle", "accidents.promotion.comparison",
+    "accidents.evaluation.behaviour",
+    "accidents.training.baselines", "accidents.reports.figures", "accidents.reports.maps",
+    "accidents.reports.card",
 )  # fmt: skip
 STEPS = ("build_bundle", "build_features", "check_candidate", "draw_reports", "evaluate_model",
          "judge_candidate", "load_data", "refit_model", "register_model", "report_quality",
@@ -48,7 +50,7 @@ def main(output: str) -> None:
         importlib.import_module(name)
     started, before = time.perf_counter(), time.process_time()
     bodies = {name: getattr(importlib.import_module(f"steps.{name}"), name).entrypoint for name in STEPS}
-    importlib.import_module("stacks.components.evidently_validator")
+    importlib.import_module("stacks.components.evidently.validator")
     importing = {"wall": time.perf_counter() - started, "cpu": time.process_time() - before}
     train(load_params(ROOT / "params.yaml"), bodies, ROOT / "plain")
     Path(output).write_text(json.dumps(importing), encoding="utf-8")
@@ -88,15 +90,15 @@ def train(params: Params, step: Mapping[str, Any], store: Path) -> None:
 
 
 def validate(training: pd.DataFrame, test: pd.DataFrame, stage: str, folder: Path) -> Path:
-    """What steps/validate_data.py does, on the validator itself."""
+    """What steps/data/validate_data.py does, on the validator itself."""
     from datetime import datetime
     from uuid import uuid4
 
     from zenml.enums import StackComponentType
 
     from accidents.features import features_of
-    from stacks.components.evidently_flavor import EvidentlyModernConfig
-    from stacks.components.evidently_validator import EvidentlyModernValidator
+    from stacks.components.evidently.flavor import EvidentlyModernConfig
+    from stacks.components.evidently.validator import EvidentlyModernValidator
 
     validator = EvidentlyModernValidator(
         name="plain", id=uuid4(), config=EvidentlyModernConfig(), flavor="evidently_modern",
@@ -125,12 +127,12 @@ def track(
     provenance: dict[str, str],
     store: Path,
 ) -> str:
-    """What steps/register_model.py logs and registers, in an MLflow of our own; the version's number."""
+    """What steps.promotion.register_model logs and registers, in an MLflow of our own; the version."""
     import mlflow
 
     from accidents.bundle import load_bundle
-    from accidents.results import Results
-    from steps.tracking import log_candidate, log_model, tags_of
+    from accidents.evaluation.results import Results
+    from steps.support.tracking import log_candidate, log_model, tags_of
 
     bundle = load_bundle(folder)
     facts = tags_of(bundle, provenance)
@@ -144,7 +146,7 @@ def track(
 
 
 def promote(folder: Path, number: str, decision: dict[str, Any]) -> str:
-    """What steps/promote_model.py does, in MLflow: who is champion then, "" for nobody."""
+    """What steps/promotion/promote_model.py does, in MLflow: who is champion then, "" for nobody."""
     from mlflow import MlflowClient
 
     from accidents.bundle import load_bundle

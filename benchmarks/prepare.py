@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from accidents.data.sources.files import YearFiles, find_years
 from accidents.progress import track
-from accidents.sources.files import YearFiles, find_years
 from benchmarks.child import measure
 from benchmarks.document import Figure, Outcome, table
 from benchmarks.options import FULL_YEAR, REAL_2018, Options, sample
@@ -124,8 +124,8 @@ def prepare_years(folder: str, years: list[int]) -> dict[str, float]:
 
 def prepare(years: list[YearFiles]) -> int:
     """Read, check and compute features; how many accidents there are."""
+    from accidents.data.reading import read_years
     from accidents.features import build_features
-    from accidents.reading import read_years
 
     tables, _ = read_years({files.year: files for files in years})
     return len(build_features(tables, "dispatch"))

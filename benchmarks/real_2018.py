@@ -22,12 +22,12 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from accidents.evaluation import evaluate
+from accidents.data.reading import read_year
+from accidents.data.sources.files import find_years
+from accidents.evaluation.metrics import evaluate
 from accidents.features import STAGES, build_features
-from accidents.model import Model, ModelSettings, train
 from accidents.progress import track
-from accidents.reading import read_year
-from accidents.sources.files import find_years
+from accidents.training.model import Model, ModelSettings, train
 
 SEED, FOLDS, BUDGET = 7, 5, 0.2
 METRICS = ("roc_auc", "pr_auc", "ece", "brier", "recall_at_budget")

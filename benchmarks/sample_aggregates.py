@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from accidents.sources.sample import severity
-from accidents.sources.sample import tables as keys
+from accidents.data.sources.sample import severity
+from accidents.data.sources.sample import tables as keys
 
 PASSENGERS_2018 = 0.74  # by trial: real 2018 has 130,169 users for 57,783 accidents
 SPEED_LIMITS = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 130)

@@ -7,8 +7,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from accidents.data.sources.files import find_years
 from accidents.progress import track
-from accidents.sources.files import find_years
 from benchmarks.child import measure
 from benchmarks.document import Figure, Outcome, table
 from benchmarks.options import REAL_2018, Options, sample
@@ -91,9 +91,9 @@ def cross_validated(
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold
 
+    from accidents.data.reading import read_year
     from accidents.features import build_features, feature_names
-    from accidents.model import ModelSettings, train
-    from accidents.reading import read_year
+    from accidents.training.model import ModelSettings, train
 
     tables, _ = read_year(find_years(Path(folder))[2018])
     rows = build_features(tables, stage)

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from accidents.settings import load_params
-from accidents.sources.files import find_years
-from accidents.versioning import ROOT
+from accidents.data.sources.files import find_years
+from accidents.data.versions import ROOT
+from accidents.params import load_params
 from benchmarks.child import measure, peak_gib
 from benchmarks.document import Figure, Outcome, table
 from benchmarks.options import FULL_YEAR, Options, sample
@@ -82,13 +82,13 @@ class Phases:
 
 def train_at_scale(folder: str, years: list[int]) -> dict[str, Any]:
     """Train on all years but the last two (of two: on the first) and judge on the last."""
-    from accidents.behaviour import behaviour_checks
-    from accidents.evaluation import alerts_for_budget, evaluate
+    from accidents.data.reading import read_years
+    from accidents.evaluation.behaviour import behaviour_checks
+    from accidents.evaluation.metrics import alerts_for_budget, evaluate
+    from accidents.evaluation.slices import evaluate_slices
     from accidents.features import build_features
-    from accidents.model import train
-    from accidents.reading import read_years
-    from accidents.slices import evaluate_slices
-    from accidents.split import PARTS, split
+    from accidents.training.model import train
+    from accidents.training.split import PARTS, split
 
     params, phase = load_params(ROOT / "params.yaml"), Phases()
     budget, draws, seed = params.evaluation.budget, params.evaluation.n_bootstrap, params.seed

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from accidents.bundle import load_bundle
+from accidents.bundle.golden import Golden, golden_of
 from accidents.features import build_one
-from accidents.golden import Golden, golden_of
 from benchmarks.document import Figure, Outcome, table
 from benchmarks.load import Load, load
 from benchmarks.options import Options

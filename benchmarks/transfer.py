@@ -26,12 +26,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from accidents.data.reading import read_year, read_years
+from accidents.data.sources.files import find_years
+from accidents.data.sources.sample import write_sample
 from accidents.features import build_features, feature_names
-from accidents.model import ModelSettings, train
 from accidents.progress import track
-from accidents.reading import read_year, read_years
-from accidents.sources.files import find_years
-from accidents.sources.sample import write_sample
+from accidents.training.model import ModelSettings, train
 from benchmarks.others_protocol import read as read_2021
 from benchmarks.real_2018 import SEED, region_folds
 
@@ -124,7 +124,7 @@ def measure(choice: Choice, teach: pd.DataFrame, test: pd.DataFrame, jobs: int) 
     """ROC-AUC and PR-AUC; ranking needs no calibration."""
     settings = ModelSettings(**{"bags": BAGS, "n_jobs": jobs, **choice.settings})
     taught = choice.teach(choice.both(teach))
-    with patch("accidents.encoding._PRIOR", choice.place_prior):
+    with patch("accidents.training.place_encoder._PRIOR", choice.place_prior):
         p = train(taught, taught.iloc[:0], settings, STAGE, SEED).predict_proba(choice.both(test))
     return float(roc_auc_score(test["severe"], p)), float(average_precision_score(test["severe"], p))
 

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 from accidents.errors import AccidentsError
-from accidents.settings import Params
+from accidents.params import Params
 from commands.background import Background
 from commands.project import ROOT, api_settings, console, on_stack, open_own
 
@@ -26,7 +26,7 @@ READY_SECONDS = 30
 
 def serve_api(params: Params, stack: str, detach: bool) -> None:
     """Run the API in its own environment: in this terminal until Ctrl-C, or in the background."""
-    from stacks.components.environments import environment, environments_folder
+    from stacks.components.mlserver.environments import environment, environments_folder
 
     running = API.url
     if running:
@@ -57,7 +57,7 @@ def stop_serving(stack: str) -> None:
     on_stack(stack)
     from zenml.enums import ServiceState
 
-    from steps.deployment import find_deployer, services
+    from steps.support.deployment import find_deployer, services
 
     deployer = find_deployer()
     if deployer is None:
@@ -75,7 +75,7 @@ def stop_serving(stack: str) -> None:
 def _deployed(params: Params, stack: str) -> tuple[str, str]:
     """Name of the served model, and address of its server. Raises AccidentsError if it does not run."""
     registry = on_stack(stack)
-    from steps.deployment import active_deployer, services
+    from steps.support.deployment import active_deployer, services
 
     name = registry.model_name(params.stage)
     deployer = active_deployer()
@@ -113,7 +113,7 @@ def url_of(host: str, port: int) -> str:
 
 def stranger_at(url: str) -> str | None:
     """What answers at an address, in words; None for this project's API. Raises OSError if nothing does."""
-    from serving.api.identity import identity_of
+    from serving.api.http.identity import identity_of
 
     try:
         with open_own(f"{url}/health/live", timeout=3) as answer:
@@ -142,7 +142,7 @@ def _wait(url: str) -> None:
 
 def how_to_call(url: str) -> str:
     """Where the API is, and a command to copy."""
-    from serving.api.keys import Keys
+    from serving.api.operations.keys import Keys
 
     asked = Keys(ROOT / api_settings().keys_file).any()
     key = f' -H "X-API-Key: ${KEY}"' if asked else ""

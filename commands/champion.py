@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accidents.settings import Params
+from accidents.params import Params
 from commands.deploy import follow
 from commands.project import console, on_stack
 

@@ -14,10 +14,10 @@ from rich.progress import track
 from rich.prompt import Confirm
 from rich.table import Table
 
-from accidents.prediction_log import PredictionLog, PredictionLogError
-from accidents.prediction_retention import Ages
-from accidents.prediction_tables import NoDatabaseError
-from accidents.settings import KeepSettings, Params
+from accidents.params import KeepSettings, Params
+from accidents.predictions.log import PredictionLog, PredictionLogError
+from accidents.predictions.retention import Ages
+from accidents.predictions.tables import NoDatabaseError
 from commands.project import ROOT, api_settings, console, on_stack
 
 LOGS = (".serving", ".watch")

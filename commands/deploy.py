@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from accidents.settings import Params
+from accidents.params import Params
 from commands.project import ROOT, console, on_stack
 
 
@@ -20,7 +20,7 @@ def deploy(params: Params, stack: str, config: Path | None, version: str | None)
     options = load_config("deploy", stack, ROOT / "configs", config).options()
     on_stack(stack)
     from pipelines.deploy import deploy as pipeline
-    from steps.deployment import active_deployer
+    from steps.support.deployment import active_deployer
 
     active_deployer()  # a stack without one is told before a run is begun
     run: Any = pipeline.with_options(**options)(stage=params.stage, version=version)
@@ -31,7 +31,7 @@ def deploy(params: Params, stack: str, config: Path | None, version: str | None)
 
 def follow(params: Params, stack: str) -> None:
     """Deploy the new champion if its model is being served on this stack; nothing otherwise."""
-    from steps import registry
+    from steps.support import registry
 
     if served(registry.model_name(params.stage)):
         console.print("The endpoint follows:")
@@ -40,7 +40,7 @@ def follow(params: Params, stack: str) -> None:
 
 def served(name: str) -> list[Any]:
     """The services of a model on the active stack, newest first; none if it has no deployer."""
-    from steps.deployment import find_deployer, services
+    from steps.support.deployment import find_deployer, services
 
     deployer = find_deployer()
     return services(deployer, name) if deployer else []

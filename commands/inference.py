@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from accidents.errors import SettingsError
-from accidents.settings import Params
+from accidents.params import Params
 from commands.project import ROOT, console, on_stack
 
 
@@ -25,7 +25,7 @@ def inference(
     reasons : all, alerts or none.
     raw_csv : whether the CSV files are for programs, not for spreadsheets.
     """
-    from accidents.batch import check_input, name_of
+    from accidents.scoring.batch import check_input, name_of
     from pipelines.config import load_config
 
     started = time.monotonic()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from commands.project import ROOT, api_settings, console
 
 if TYPE_CHECKING:
-    from serving.api.keys import Keys
+    from serving.api.operations.keys import Keys
 
 
 def new(name: str | None, scopes: Sequence[str], hook: bool = False) -> None:
@@ -17,7 +17,7 @@ def new(name: str | None, scopes: Sequence[str], hook: bool = False) -> None:
 
     `scopes`: what it may do; none said: ask for predictions.
     """
-    from serving.api.keys import CORRECT, LABEL, PREDICT, SCOPES
+    from serving.api.operations.keys import CORRECT, LABEL, PREDICT, SCOPES
 
     keys = keys_of(hook)
     first = not keys.any()
@@ -43,7 +43,7 @@ def revoke(name: str, hook: bool = False) -> None:
 
 def show(hook: bool = False) -> None:
     """Print the name of each key, and what it may do; the keys themselves are known to nobody."""
-    from serving.api.keys import SCOPES
+    from serving.api.operations.keys import SCOPES
 
     keys = keys_of(hook)
     names = keys.names()
@@ -56,7 +56,7 @@ def show(hook: bool = False) -> None:
 
 def keys_of(hook: bool) -> Keys:
     """The keys that open the API, or those that open its hook."""
-    from serving.api.keys import Keys
+    from serving.api.operations.keys import Keys
 
     settings = api_settings()
     return Keys(ROOT / (settings.hook_keys_file if hook else settings.keys_file))

@@ -19,10 +19,10 @@ from rich.markup import escape
 
 from accidents.errors import AccidentsError, BusyError
 from accidents.monitoring.database import VARIABLE, opened_history, opened_log
-from accidents.monitoring.history import Event, new_loop
 from accidents.monitoring.measurements import MonitorReport
 from accidents.monitoring.years import years_to_learn
-from accidents.settings import Params
+from accidents.params import Params
+from accidents.predictions.history import Event, new_loop
 from commands.api import API
 from commands.deploy import deploy, served
 from commands.project import ROOT, api_settings, console, on_stack

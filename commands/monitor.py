@@ -18,7 +18,7 @@ from accidents.errors import AccidentsError, SettingsError
 from accidents.files import move_whole
 from accidents.monitoring.database import opened_history, opened_log
 from accidents.monitoring.measurements import MonitorReport
-from accidents.settings import Params
+from accidents.params import Params
 from commands.project import ROOT, console
 from commands.scratch import scratch
 from commands.signals import heed_signals
@@ -80,7 +80,7 @@ def monitor_every(
 
 def look(params: Params, stack: str, config: Path | None, given: str | None, loop_id: str) -> MonitorReport:
     """Run the monitor pipeline; put its files into reports/monitor and print what was decided."""
-    from accidents.batch import check_input
+    from accidents.scoring.batch import check_input
     from pipelines.config import load_config
     from pipelines.monitor import monitor as pipeline
 

@@ -39,7 +39,7 @@ def on_stack(stack: str) -> Any:
         from stacks.apply import use_stack
 
         use_stack(stack)
-        from steps import registry
+        from steps.support import registry
     _collect_garbage_again()
     return registry
 

@@ -9,12 +9,12 @@ from rich.markup import escape
 
 from accidents.files import write_whole
 from accidents.monitoring.database import opened_history
-from accidents.monitoring.exposition import JOB, exposition
+from accidents.monitoring.gauges import JOB, exposition
 from accidents.monitoring.measurements import Champion, MonitorReport
-from accidents.prediction_log import PredictionLogError
+from accidents.predictions.log import PredictionLogError
 from commands.loop_settings import loop_settings
 from commands.project import ROOT, console
-from steps import registry
+from steps.support import registry
 
 FILE = ROOT / "reports" / "monitor" / "metrics.prom"
 

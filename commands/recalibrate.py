@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from accidents.provenance import git_commit
-from accidents.settings import Params
+from accidents.bundle.provenance import git_commit
+from accidents.params import Params
 from commands.project import ROOT, on_stack
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from accidents.errors import SettingsError
 from accidents.files import move_whole
-from accidents.settings import Params
+from accidents.params import Params
 from commands.project import ROOT, console, on_stack
 from commands.train import raw_data
 from stacks.definition import read_stack
 
 if TYPE_CHECKING:
-    from accidents.monitoring.replay_records import Replay
+    from accidents.replay.records import Replay
 
 FOLDER = ROOT / "reports" / "replay"
 
@@ -26,7 +26,7 @@ def replay(params: Params, stack: str, config: Path | None, years: Sequence[int]
 
     `years` are also those of `params.data`.
     """
-    from accidents.monitoring.replay import check_years
+    from accidents.replay.walk import check_years
     from pipelines.config import load_config
 
     started = time.monotonic()
@@ -53,7 +53,7 @@ def _export(run: Any, folder: Path) -> None:
 
 def _show(folder: Path, stack: str, seconds: float) -> None:
     """Print what was decided how often, the trainings, and where the files are."""
-    from accidents.monitoring.replay_records import Replay
+    from accidents.replay.records import Replay
 
     found = Replay.model_validate_json((folder / "replay.json").read_text(encoding="utf-8"))
     for line in [*_lines(found), f"Picture: reports/{folder.name}/replay.png; beside it report.html, "

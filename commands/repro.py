@@ -15,8 +15,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from accidents.provenance import APART
-from accidents.settings import Params
+from accidents.bundle.provenance import APART
+from accidents.params import Params
 from accidents.source_code import files_of
 from commands.project import ROOT
 from pipelines.identity import MAKE_A_BUNDLE, TUNING
@@ -29,9 +29,9 @@ def code_of_stages() -> dict[str, list[str]]:
     """Files that the work of each stage runs through."""
     training = [*files_of(*MAKE_A_BUNDLE, TUNING, but=APART), *files_of("accidents.reports.curves")]
     return {
-        "raw": _named(files_of("accidents.sources")),
+        "raw": _named(files_of("accidents.data.sources")),
         "prepared": _named(
-            files_of("accidents.reading", "accidents.table_files", but=("accidents.sources",))
+            files_of("accidents.data.reading", "accidents.data.table_files", but=("accidents.data.sources",))
         ),
         "train": _named(training),
     }

@@ -15,9 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from accidents.features.declared import STAGES
-from accidents.monitoring.history import History
-from accidents.prediction_log import PredictionLog, PredictionLogError
-from accidents.prediction_tables import NoDatabaseError
+from accidents.predictions.history import History
+from accidents.predictions.log import PredictionLog, PredictionLogError
+from accidents.predictions.tables import NoDatabaseError
 from commands.api import API, stranger_at, url_of
 from commands.project import ROOT, api_settings, console, on_stack, open_own
 
@@ -34,7 +34,7 @@ def show_status(stack: str) -> None:
 
 
 def _models(stack: str, reigning: dict[str, str]) -> Table:
-    from steps.deployment import find_deployer, services
+    from steps.support.deployment import find_deployer, services
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"Stack {stack}", title_justify="left")
     for head in ("model", "champion", "deployed", "state", "at"):

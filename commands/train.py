@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from accidents.provenance import git_commit
-from accidents.settings import Params
+from accidents.bundle.provenance import git_commit
+from accidents.params import Params
 from commands.project import ROOT, console, on_stack
 
 
@@ -51,6 +51,6 @@ def train(
 
 def raw_data(params: Params) -> str:
     """Have the raw data, before ZenML starts; return its version."""
-    from accidents.data import have_raw
+    from accidents.data.dataset import have_raw
 
     return have_raw(params.data).version

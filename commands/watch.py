@@ -18,11 +18,11 @@ from accidents.files import write_whole
 from commands.keys import keys_of
 from commands.project import ROOT, api_settings, console
 from commands.signals import heed_signals
-from monitoring.configs import HOOK_KEY, METRICS_KEY, Addresses, write_configs
-from monitoring.programs import commands, grafana, missing
+from observability.configs import HOOK_KEY, METRICS_KEY, Addresses, write_configs
+from observability.programs import commands, grafana, missing
 
 HOST = "127.0.0.1"
-DASHBOARDS = "monitoring/grafana/dashboards"
+DASHBOARDS = "observability/grafana/dashboards"
 _PROMETHEUS, _ALERTMANAGER = "prometheus", "alertmanager"  # names of the keys they present
 _TICK = 1.0  # seconds between looks at what runs
 _STOP_SECONDS = 15

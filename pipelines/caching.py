@@ -6,9 +6,9 @@ from typing import Any
 
 from zenml.config.cache_policy import CachePolicy
 
-from accidents.provenance import APART
+from accidents.bundle.provenance import APART
+from accidents.data.versions import ROOT
 from accidents.source_code import files_of, libraries
-from accidents.versioning import ROOT
 
 
 def cached(step: Any, but: tuple[str, ...] = APART) -> Any:

@@ -6,9 +6,9 @@ from zenml import pipeline
 from zenml.enums import ExecutionMode
 
 from pipelines.progress import step_started
-from steps.check_parity import check_parity
-from steps.deploy_model import deploy_model
-from steps.load_version import load_version
+from steps.deployment.check_parity import check_parity
+from steps.deployment.deploy_model import deploy_model
+from steps.deployment.load_version import load_version
 
 
 @pipeline(name="deploy", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)

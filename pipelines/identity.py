@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from accidents.provenance import APART, MadeFrom
-from accidents.settings import Params
+from accidents.bundle.provenance import APART, MadeFrom
+from accidents.params import Params
 from accidents.source_code import code_version
 
 # The steps whose work flows into a bundle; tuning's does where it is asked for.
 MAKE_A_BUNDLE = (
-    "steps.load_data",
-    "steps.build_features",
-    "steps.split_data",
-    "steps.train_model",
-    "steps.score_baselines",
-    "steps.evaluate_model",
-    "steps.check_candidate",
-    "steps.refit_model",
-    "steps.build_bundle",
+    "steps.data.load_data",
+    "steps.data.build_features",
+    "steps.data.split_data",
+    "steps.training.train_model",
+    "steps.training.score_baselines",
+    "steps.evaluation.evaluate_model",
+    "steps.evaluation.check_candidate",
+    "steps.training.refit_model",
+    "steps.training.build_bundle",
 )
-TUNING = "steps.tune_model"
+TUNING = "steps.training.tune_model"
 
 
 def made_from(params: Params, raw_version: str) -> MadeFrom:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from zenml import pipeline
 from zenml.enums import ExecutionMode, StackComponentType
 
-from accidents.sources.settings import DataSettings
+from accidents.data.sources.settings import DataSettings
 from pipelines.progress import step_started
 from pipelines.train import has
-from steps.build_input_features import build_input_features
-from steps.check_drift import check_drift
-from steps.load_input import load_input
-from steps.load_version import load_version
-from steps.report_predictions import report_predictions
-from steps.score_accidents import score_accidents
+from steps.deployment.load_version import load_version
+from steps.scoring.build_input_features import build_input_features
+from steps.scoring.check_drift import check_drift
+from steps.scoring.load_input import load_input
+from steps.scoring.report_predictions import report_predictions
+from steps.scoring.score_accidents import score_accidents
 
 
 @pipeline(name="inference", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)

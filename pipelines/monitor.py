@@ -7,19 +7,19 @@ from typing import Any
 from zenml import pipeline
 from zenml.enums import ExecutionMode, StackComponentType
 
-from accidents.settings import Params
+from accidents.params import Params
 from pipelines.progress import step_started
 from pipelines.train import has, tracker
-from steps.build_input_features import build_input_features
-from steps.check_window import check_window
-from steps.compare_labels import compare_labels
-from steps.decide_action import decide_action
-from steps.load_input import load_input
-from steps.load_version import load_version
-from steps.measure_window import measure_window
-from steps.read_log_window import read_log_window
-from steps.report_window import report_window
-from steps.take_file_window import take_file_window
+from steps.deployment.load_version import load_version
+from steps.monitoring.check_window import check_window
+from steps.monitoring.compare_labels import compare_labels
+from steps.monitoring.decide_action import decide_action
+from steps.monitoring.measure_window import measure_window
+from steps.monitoring.read_log_window import read_log_window
+from steps.monitoring.report_window import report_window
+from steps.monitoring.take_file_window import take_file_window
+from steps.scoring.build_input_features import build_input_features
+from steps.scoring.load_input import load_input
 
 
 @pipeline(name="monitor", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)

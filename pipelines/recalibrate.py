@@ -5,15 +5,15 @@ from __future__ import annotations
 from zenml import pipeline
 from zenml.enums import ExecutionMode
 
-from accidents.settings import Params
+from accidents.params import Params
 from pipelines.monitor import window_of
 from pipelines.progress import step_started
 from pipelines.train import tracker
-from steps import registry
-from steps.load_version import load_version
-from steps.promote_recalibrated import promote_recalibrated
-from steps.recalibrate_model import recalibrate_model
-from steps.register_recalibrated import register_recalibrated
+from steps.deployment.load_version import load_version
+from steps.promotion.promote_recalibrated import promote_recalibrated
+from steps.promotion.register_recalibrated import register_recalibrated
+from steps.support import registry
+from steps.training.recalibrate_model import recalibrate_model
 
 
 @pipeline(name="recalibrate", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)

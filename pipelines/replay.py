@@ -5,12 +5,12 @@ from __future__ import annotations
 from zenml import pipeline
 from zenml.enums import ExecutionMode
 
-from accidents.settings import Params
+from accidents.params import Params
 from pipelines.caching import cached
 from pipelines.progress import step_started
-from steps.build_features import build_features
-from steps.load_data import load_data
-from steps.replay_months import replay_months
+from steps.data.build_features import build_features
+from steps.data.load_data import load_data
+from steps.monitoring.replay_months import replay_months
 
 
 @pipeline(name="replay", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zenml.client import Client
 
-from accidents.settings import KeepSettings
+from accidents.params import KeepSettings
 
 if TYPE_CHECKING:
     from uuid import UUID

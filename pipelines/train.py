@@ -8,28 +8,28 @@ from zenml import pipeline
 from zenml.client import Client
 from zenml.enums import ExecutionMode, StackComponentType
 
-from accidents.settings import Params
+from accidents.params import Params
 from pipelines.caching import cached
 from pipelines.identity import made_from
 from pipelines.progress import step_started
-from steps import registry
-from steps.build_bundle import build_bundle
-from steps.build_features import build_features
-from steps.check_candidate import check_candidate
-from steps.draw_reports import draw_reports
-from steps.evaluate_model import evaluate_model
-from steps.judge_candidate import judge_candidate
-from steps.load_data import load_data
-from steps.promote_model import promote_model
-from steps.refit_model import refit_model
-from steps.register_model import register_model
-from steps.report_quality import report_quality
-from steps.score_baselines import score_baselines
-from steps.split_data import split_data
-from steps.summarise import summarise
-from steps.train_model import train_model
-from steps.tune_model import tune_model
-from steps.validate_data import validate_data
+from steps.data.build_features import build_features
+from steps.data.load_data import load_data
+from steps.data.report_quality import report_quality
+from steps.data.split_data import split_data
+from steps.data.validate_data import validate_data
+from steps.evaluation.check_candidate import check_candidate
+from steps.evaluation.draw_reports import draw_reports
+from steps.evaluation.evaluate_model import evaluate_model
+from steps.evaluation.summarise import summarise
+from steps.promotion.judge_candidate import judge_candidate
+from steps.promotion.promote_model import promote_model
+from steps.promotion.register_model import register_model
+from steps.support import registry
+from steps.training.build_bundle import build_bundle
+from steps.training.refit_model import refit_model
+from steps.training.score_baselines import score_baselines
+from steps.training.train_model import train_model
+from steps.training.tune_model import tune_model
 
 
 # Fail fast, or ZenML replaces a step's own error by one that names the step only.

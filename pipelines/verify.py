@@ -7,7 +7,7 @@ from zenml.enums import ExecutionMode
 
 from accidents.monitoring.policy import MonitorSettings
 from pipelines.progress import step_started
-from steps.watch_version import watch_version
+from steps.deployment.watch_version import watch_version
 
 
 @pipeline(name="verify", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)

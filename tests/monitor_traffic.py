@@ -10,12 +10,12 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
-from accidents.bands import band_of
 from accidents.bundle import Bundle, load_bundle
+from accidents.data.reading import read_years
+from accidents.data.sources.sample import write_sample
 from accidents.features import build_features
-from accidents.prediction_log import Label, Prediction, PredictionLog
-from accidents.reading import read_years
-from accidents.sources.sample import write_sample
+from accidents.predictions.log import Label, Prediction, PredictionLog
+from accidents.vocabulary.bands import band_of
 
 
 def sample_features(folder: Path, year: int, accidents: int, drift: str = "none") -> pd.DataFrame:

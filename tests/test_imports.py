@@ -30,7 +30,9 @@ def test_a_forbidden_import_is_found(tmp_path: Path) -> None:
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
     assert lint_imports(tmp_path).returncode == 0
-    (tmp_path / "accidents" / "model.py").write_text("def train():\n    import zenml\n")
+    (tmp_path / "accidents" / "training").mkdir()
+    (tmp_path / "accidents" / "training" / "__init__.py").touch()
+    (tmp_path / "accidents" / "training" / "model.py").write_text("def train():\n    import zenml\n")
     done = lint_imports(tmp_path)
     assert done.returncode == 1
-    assert "accidents.model -> zenml" in done.stdout
+    assert "accidents.training.model -> zenml" in done.stdout

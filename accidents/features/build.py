@@ -14,7 +14,7 @@ from accidents.features.year_view import YearView
 if TYPE_CHECKING:
     import pandas as pd
 
-    from accidents.tables import Tables
+    from accidents.data.tables import Tables
 
 # Killed or hospitalised. `grav` is a name, not a grade: 2 is worse than 3, and 1 is unharmed.
 _SEVERE = Count("users", "severity", frozenset({2, 3}))

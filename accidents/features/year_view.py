@@ -11,7 +11,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pandas as pd
 
-    from accidents.tables import Tables
+    from accidents.data.tables import Tables
 
 Floats = npt.NDArray[np.float32]
 # Codes are small and not negative: a look-up table this long, and one entry for "missing", serves them all.

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from accidents.errors import SettingsError
-from accidents.monitoring.history import History
-from accidents.prediction_log import PredictionLog
+from accidents.predictions.history import History
+from accidents.predictions.log import PredictionLog
 
 VARIABLE = "ACCIDENTS_DATABASE_URL"
 

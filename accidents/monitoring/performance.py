@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from accidents.evaluation import HIGHER_IS_BETTER, Estimate, evaluate
+from accidents.evaluation.metrics import HIGHER_IS_BETTER, Estimate, evaluate
 from accidents.monitoring.measurements import Figure, PerformanceMeasures
 from accidents.monitoring.policy import MonitorSettings, PerformancePolicy
 

@@ -20,7 +20,7 @@ from accidents.bundle import Bundle
 from accidents.monitoring.callers import NO_KEY, at_most
 from accidents.monitoring.measurements import WindowFacts
 from accidents.monitoring.policy import MonitorSettings
-from accidents.scoring import probabilities
+from accidents.scoring.score import probabilities
 
 LOG = "prediction log"
 Key = tuple[str | None, str]  # caller and accident_id, or no caller and request_id

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from accidents.sources.catalogue import published_files
-from accidents.sources.files import find_years
-from accidents.sources.settings import DataSettings
+from accidents.data.sources.catalogue import published_files
+from accidents.data.sources.files import find_years
+from accidents.data.sources.settings import DataSettings
 
 _LABELS = "usagers"
 
@@ -20,7 +20,7 @@ def years_to_learn(data: DataSettings, known: Sequence[int], until: int) -> tupl
 
 def _offered(data: DataSettings, after: int, until: int) -> list[int]:
     if data.source == "sample":
-        from accidents.sources.sample import LAST_YEAR
+        from accidents.data.sources.sample import LAST_YEAR
 
         return list(range(after + 1, min(until, LAST_YEAR) + 1))
     if data.source == "data.gouv":

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from accidents.evaluation import calibration_curve, lift_curve
+from accidents.evaluation.metrics import calibration_curve, lift_curve
 
 POINTS = 200  # a curve has as many points as accidents: thinned, a picture shows no difference
 

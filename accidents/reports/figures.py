@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from accidents.evaluation import BUDGET, ECE_BINS, Estimate, calibration_curve, evaluate, lift_curve
+from accidents.evaluation.metrics import BUDGET, ECE_BINS, Estimate, calibration_curve, evaluate, lift_curve
+from accidents.evaluation.slices import SliceResult
 from accidents.features import FEATURES
-from accidents.slices import SliceResult
 
 Array = npt.NDArray[Any]
 

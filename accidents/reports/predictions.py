@@ -13,15 +13,15 @@ import numpy.typing as npt
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from accidents.batch import Intake
 from accidents.bundle import Bundle
-from accidents.codes import column
-from accidents.evaluation import Alerts, Evaluation, evaluate
+from accidents.evaluation.metrics import Alerts, Evaluation, evaluate
 from accidents.reports.csv_files import write_csv
 from accidents.reports.figures import READABLE, png
 from accidents.reports.maps import predicted_map
 from accidents.reports.quality import write_quality
-from accidents.scoring import probabilities
+from accidents.scoring.batch import Intake
+from accidents.scoring.score import probabilities
+from accidents.vocabulary.codes import column
 
 Drift = Mapping[str, Any]
 UNCHECKED = "not checked"
@@ -41,7 +41,7 @@ def summary(
 
     Parameters
     ----------
-    predictions : as `accidents.scoring.score` gives them.
+    predictions : as `accidents.scoring.score.score` gives them.
     severe : the labels of the same accidents, NaN where not known, float32 [n].
     drift : at least `verdict`; the rest of `DriftResult.to_dict()` if drift was checked.
     version : `name` and `version` of the registered model.

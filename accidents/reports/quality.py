@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from accidents.quality import QualityReport
+from accidents.data.quality import QualityReport
 from accidents.reports.csv_files import write_csv
 
 ORDER = ["warned", "dropped", "blanked", "repaired", "noted"]

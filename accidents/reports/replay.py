@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from accidents.monitoring.measurements import ACTIONS, KINDS, Figure
-from accidents.monitoring.replay_records import Replay
+from accidents.replay.records import Replay
 from accidents.reports.csv_files import write_csv
 from accidents.reports.figures import png
 from accidents.reports.replay_picture import replay_picture

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
-from accidents.monitoring.arrivals import MONTHS
+from accidents.data.reading.cells import LAST_OLD_YEAR
 from accidents.monitoring.measurements import ACTIONS, KINDS
-from accidents.monitoring.replay_records import Record, Replay, Training
-from accidents.reading.cells import LAST_OLD_YEAR
+from accidents.replay.arrivals import MONTHS
+from accidents.replay.records import Record, Replay, Training
 from accidents.reports.figures import BLUE, DPI, FAINT, INK, ON_WHITE, PALE, RED, WIDTH
 from accidents.reports.monitor import COLOURS
-from accidents.split import LABEL_BREAK
+from accidents.training.split import LABEL_BREAK
 
 HEIGHTS = {
     "champion": 0.55,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache, cached_property
 
-from accidents.codes import Column, column
-from accidents.common_words import common_words
 from accidents.vocabulary.cell_text import NOT_STATED, plain, spoken
-from accidents.words import words
+from accidents.vocabulary.codes import Column, column
+from accidents.vocabulary.vehicle_aliases import common_words
+from accidents.vocabulary.words import words
 
 _LONGEST = 200  # characters that are looked at
 

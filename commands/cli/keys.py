@@ -11,7 +11,7 @@ from accidents.errors import SettingsError
 
 
 class Scope(StrEnum):
-    """What a key may do: serving/api/keys.py."""
+    """What a key may do: serving/api/operations/keys.py."""
 
     predict = "predict"
     label = "label"

@@ -12,7 +12,7 @@ import typer
 from accidents.errors import SettingsError
 
 if TYPE_CHECKING:
-    from accidents.settings import Params
+    from accidents.params import Params
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -60,7 +60,7 @@ def read_params(path: Path | None, given: Mapping[str, Any] | None = None) -> Pa
     SettingsError
         Naming the key that is wrong.
     """
-    from accidents.settings import load_params
+    from accidents.params import load_params
 
     told = {key: value for key, value in (given or {}).items() if value is not None}
     return load_params(path or ROOT / "params.yaml", told)

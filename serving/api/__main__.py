@@ -9,10 +9,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from accidents.errors import AccidentsError, SettingsError
-from accidents.prediction_log import PredictionLog
+from accidents.predictions.log import PredictionLog
 from serving.api.app import create_app
-from serving.api.keys import Keys
-from serving.api.protocol import ApiProtocol
+from serving.api.http.uvicorn_protocol import ApiProtocol
+from serving.api.operations.keys import Keys
 from serving.api.settings import Settings, load_settings
 from serving.http_limits import limited
 

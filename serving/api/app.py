@@ -17,20 +17,20 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from accidents.__about__ import __version__
-from accidents.place import SHAPES
-from serving.api.direct import Direct
-from serving.api.docs import add_docs
-from serving.api.document import document_of
-from serving.api.errors import ApiError
-from serving.api.keys import Keys
-from serving.api.limits import Rates
-from serving.api.metrics import BUILD
-from serving.api.mistakes import where
+from accidents.geography.departments import SHAPES
+from serving.api.http.direct import Direct
+from serving.api.http.docs import add_docs
+from serving.api.http.errors import ApiError
+from serving.api.http.limits import Rates
+from serving.api.http.mistakes import where
+from serving.api.http.openapi import document_of
+from serving.api.http.security import Gate
+from serving.api.operations.keys import Keys
+from serving.api.operations.metrics import BUILD
 from serving.api.parts import running
+from serving.api.predicting.warming import warm_up
 from serving.api.routes import router, takes_request_alone
-from serving.api.security import Gate
 from serving.api.settings import Settings
-from serving.api.warming import warm_up
 
 _WEB = Path(__file__).resolve().parent.parent / "web"
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from accidents.prediction_log import PredictionLog
-from serving.api.batching import Batcher
-from serving.api.counting import Counting
-from serving.api.hooks import Hook
-from serving.api.identity import identity_of
-from serving.api.labelling import Labeller
-from serving.api.limits import Rates
-from serving.api.log_writer import LogWriter
-from serving.api.metrics import LOG_ROWS, LOG_SECONDS
-from serving.api.model_server import ModelServer
-from serving.api.predicting import Predictor
-from serving.api.readiness import Readiness
+from accidents.predictions.log import PredictionLog
+from serving.api.http.identity import identity_of
+from serving.api.http.limits import Rates
+from serving.api.operations.hooks import Hook
+from serving.api.operations.metrics import LOG_ROWS, LOG_SECONDS
+from serving.api.operations.readiness import Readiness
+from serving.api.predicting.batching import Batcher
+from serving.api.predicting.counting import Counting
+from serving.api.predicting.labelling import Labeller
+from serving.api.predicting.log_writer import LogWriter
+from serving.api.predicting.model_server import ModelServer
+from serving.api.predicting.predict import Predictor
 from serving.api.settings import Settings
 
 

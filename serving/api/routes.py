@@ -12,18 +12,18 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from accidents.words import words
-from serving.api import answers
-from serving.api.accident import MAX_BATCH, Accident, Batch, Outcomes
-from serving.api.document import body_of, errors, query_of
-from serving.api.errors import ApiError
-from serving.api.hooks import Notification
-from serving.api.limits import read_json
-from serving.api.metrics import exposition
-from serving.api.mistakes import Mistakes
-from serving.api.options import Options, options_of
+from accidents.vocabulary.words import words
+from serving.api.http.errors import ApiError
+from serving.api.http.limits import read_json
+from serving.api.http.mistakes import Mistakes
+from serving.api.http.openapi import body_of, errors, query_of
+from serving.api.http.query import Options, options_of
+from serving.api.operations.hooks import Notification
+from serving.api.operations.metrics import exposition
 from serving.api.parts import Parts
-from serving.api.predicting import Asked
+from serving.api.predicting.predict import Asked
+from serving.api.schema import answers
+from serving.api.schema.accident import MAX_BATCH, Accident, Batch, Outcomes
 
 router = APIRouter()
 Language = Annotated[Literal["en", "fr"], Query(description="Language of the words.")]

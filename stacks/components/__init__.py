@@ -15,11 +15,11 @@ FLAVORS = (
     OwnFlavor(
         type="data_validator",
         name="evidently_modern",
-        source="stacks.components.evidently_flavor.EvidentlyModernFlavor",
+        source="stacks.components.evidently.flavor.EvidentlyModernFlavor",
     ),
     OwnFlavor(
         type="model_deployer",
         name="mlserver",
-        source="stacks.components.mlserver_flavor.MLServerDeployerFlavor",
+        source="stacks.components.mlserver.flavor.MLServerDeployerFlavor",
     ),
 )

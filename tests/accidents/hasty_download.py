@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from accidents.sources.catalogue import published_files
-from accidents.sources.datagouv import MANIFEST, download
-from accidents.sources.files import YearFiles
-from accidents.sources.transfer import TransferSettings
+from accidents.data.sources.catalogue import published_files
+from accidents.data.sources.datagouv import MANIFEST, download
+from accidents.data.sources.files import YearFiles
+from accidents.data.sources.transfer import TransferSettings
 from tests.accidents.hostile_server import (
     HostileServer,
 )

@@ -8,10 +8,10 @@ import io
 from pathlib import Path
 from typing import Self
 
-from accidents.quality import QualityReport
-from accidents.reading import read_year
-from accidents.sources.files import YearFiles
-from accidents.tables import Tables
+from accidents.data.quality import QualityReport
+from accidents.data.reading import read_year
+from accidents.data.sources.files import YearFiles
+from accidents.data.tables import Tables
 
 # ruff: noqa: E501 - written like a file, a few cells a line
 

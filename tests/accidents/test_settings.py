@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from accidents.data.versions import ROOT
 from accidents.errors import SettingsError
-from accidents.settings import load_params
-from accidents.versioning import ROOT
+from accidents.params import load_params
 
 
 def params(folder: Path, text: str) -> Path:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from accidents.bundle import load_bundle
-from accidents.golden import golden_of
+from accidents.bundle.golden import golden_of
 from tests.pipelines.conftest import Project, make_project
 from tests.processes import kill_all_of
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from accidents.provenance import APART
+from accidents.bundle.provenance import APART
+from accidents.data.versions import ROOT
 from accidents.source_code import _read, _tables, code_version, files_of
-from accidents.versioning import ROOT
 from pipelines.identity import MAKE_A_BUNDLE
 
 
@@ -34,7 +34,7 @@ def change(project: Path, file: str, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("accidents/words_fr.yaml", "labels:", "# Changed.\nlabels:"),
+        ("accidents/vocabulary/words_fr.yaml", "labels:", "# Changed.\nlabels:"),
         ("accidents/reports/templates/model_card.md", "#", "##"),
         ("accidents/reports/card.py", '"""The card in Markdown.', '"""Another card.'),
         (
@@ -42,11 +42,11 @@ def change(project: Path, file: str, old: str, new: str) -> None:
             "clear_after: int = Field(default=2",
             "clear_after: int = Field(default=3",
         ),
-        ("accidents/sources/datagouv.py", "sources.json", "sources-2.json"),
-        ("accidents/model.py", '"""P(severe) from the features of a stage.', '"""Another word.'),
-        ("accidents/model.py", "from __future__", "# A comment.\nfrom __future__"),
-        ("accidents/promotion.py", "tie_margin: float", "tied_margin: float"),
-        ("steps/registry.py", "Never finished", "Not finished"),
+        ("accidents/data/sources/datagouv.py", "sources.json", "sources-2.json"),
+        ("accidents/training/model.py", '"""P(severe) from the features of a stage.', '"""Another word.'),
+        ("accidents/training/model.py", "from __future__", "# A comment.\nfrom __future__"),
+        ("accidents/promotion/decision.py", "tie_margin: float", "tied_margin: float"),
+        ("steps/support/registry.py", "Never finished", "Not finished"),
     ],
 )
 def test_what_no_model_comes_from_changes_no_version(project: Path, file: str, old: str, new: str) -> None:
@@ -58,12 +58,12 @@ def test_what_no_model_comes_from_changes_no_version(project: Path, file: str, o
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("accidents/model.py", "default=300", "default=301"),
-        ("accidents/encoding.py", "def cross_fit(", "def cross_fit_(x): ...\ndef cross_fit("),
-        ("accidents/codes.yaml", "tables:", "# Even here.\ntables:"),
+        ("accidents/training/model.py", "default=300", "default=301"),
+        ("accidents/training/place_encoder.py", "def cross_fit(", "def cross_fit_(x): ...\ndef cross_fit("),
+        ("accidents/vocabulary/codes.yaml", "tables:", "# Even here.\ntables:"),
         ("accidents/features/declared.py", "rises=1", "rises=-1"),
-        ("accidents/split.py", "LABEL_BREAK = 2018", "LABEL_BREAK = 2019"),
-        ("steps/build_bundle.py", '"stage": deployed.stage', '"stage": str(deployed.stage)'),
+        ("accidents/training/split.py", "LABEL_BREAK = 2018", "LABEL_BREAK = 2019"),
+        ("steps/training/build_bundle.py", '"stage": deployed.stage', '"stage": str(deployed.stage)'),
     ],
 )
 def test_what_a_model_comes_from_is_another_version(project: Path, file: str, old: str, new: str) -> None:
@@ -73,12 +73,17 @@ def test_what_a_model_comes_from_is_another_version(project: Path, file: str, ol
 
 
 def test_a_step_depends_on_what_it_runs_through_only() -> None:
-    train = {path.relative_to(ROOT).as_posix() for path in files_of("steps.train_model", but=APART)}
-    assert {"accidents/model.py", "accidents/encoding.py", "accidents/calibration.py"} <= train
-    assert not {"accidents/codes.yaml", "accidents/settings.py", "accidents/gates.py"} & train
-    read = {path.relative_to(ROOT).as_posix() for path in files_of("steps.load_data", but=APART)}
-    assert {"accidents/codes.yaml", "accidents/reading/years.py"} <= read
-    assert "accidents/model.py" not in read
+    train = {path.relative_to(ROOT).as_posix() for path in files_of("steps.training.train_model", but=APART)}
+    assert {
+        "accidents/training/model.py",
+        "accidents/training/place_encoder.py",
+        "accidents/training/calibration.py",
+    } <= train
+    apart = {"accidents/vocabulary/codes.yaml", "accidents/params.py", "accidents/promotion/gates.py"}
+    assert not apart & train
+    read = {path.relative_to(ROOT).as_posix() for path in files_of("steps.data.load_data", but=APART)}
+    assert {"accidents/vocabulary/codes.yaml", "accidents/data/reading/years.py"} <= read
+    assert "accidents/training/model.py" not in read
 
 
 def test_every_table_beside_the_code_is_read_by_a_module() -> None:

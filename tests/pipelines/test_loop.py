@@ -23,11 +23,11 @@ import pandas as pd
 import psutil
 import pytest
 
-from accidents.monitoring.history import Event, History, new_loop
 from accidents.monitoring.measurements import MonitorReport
-from accidents.prediction_log import PredictionLog, PredictionLogError
+from accidents.predictions.history import Event, History, new_loop
+from accidents.predictions.log import PredictionLog, PredictionLogError
 from tests.monitor_traffic import log_predictions, newest_bundle
-from tests.monitoring.servers import free_addresses, needs_programs, until, watching
+from tests.observability.servers import free_addresses, needs_programs, until, watching
 from tests.pipelines.conftest import Project
 
 # A loop is several commands of a minute each, on a machine that may have other work.
@@ -66,7 +66,7 @@ def daemon(project: Project) -> psutil.Process:
     """The model server's process."""
     found = [
         one for one in psutil.process_iter(["cmdline"])
-        if "serving.guarded_mlserver" in (one.info["cmdline"] or [])
+        if "serving.runtime.guarded_mlserver" in (one.info["cmdline"] or [])
         and str(project.folder) in " ".join([*(one.info["cmdline"] or []), _cwd(one)])
     ]  # fmt: skip
     assert found, "no model server of this project runs"
@@ -86,7 +86,7 @@ def served_version(project: Project) -> str:
         """
 from stacks.apply import apply_stack
 apply_stack("local")
-from steps.deployment import active_deployer, services
+from steps.support.deployment import active_deployer, services
 print(services(active_deployer())[0].prediction_url)
 """
     ).strip()
@@ -181,7 +181,7 @@ def test_each_stage_is_in_zenml_and_mlflow(project: Project) -> None:
 from stacks.apply import apply_stack
 apply_stack("local")
 from zenml.client import Client
-from steps import registry
+from steps.support import registry
 client = Client()
 for name in ("monitor", "train", "deploy", "verify"):
     runs = client.list_pipeline_runs(pipeline=name, status="completed", sort_by="desc:created").items
@@ -421,7 +421,7 @@ def _fix_ports(project: Project, addresses: list[str]) -> None:
 METRICS_PORT = """
 from stacks.apply import apply_stack
 apply_stack("local")
-from steps.deployment import active_deployer, services
+from steps.support.deployment import active_deployer, services
 print(services(active_deployer())[0].server.daemon().metrics_port)
 """
 

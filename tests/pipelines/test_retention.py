@@ -10,7 +10,7 @@ import pytest
 from zenml import pipeline
 from zenml.client import Client
 
-from accidents.settings import KeepSettings
+from accidents.params import KeepSettings
 from pipelines.retention import old_runs, trim
 from stacks.apply import apply_stack
 from tests.zenml_store import zenml_store

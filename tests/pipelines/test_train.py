@@ -80,7 +80,7 @@ def test_the_registered_model_gives_the_bundles_probabilities(project: Project) 
         MLFLOW
         + """
 import mlflow, numpy as np
-from steps import registry
+from steps.support import registry
 bundle = registry.bundle_of(registry.champion(name))
 import pandas as pd
 rows = pd.read_parquet(bundle.folder / "reference.parquet")[bundle.features]
@@ -162,7 +162,7 @@ def test_promote_and_rollback_move_both_registries(project: Project) -> None:
     champion = (
         MLFLOW
         + """
-from steps import mirror, registry
+from steps.support import mirror, registry
 now = registry.champion(name)
 print(now.number, mirror.registry_version(now), client.get_model_version_by_alias(name, "champion").version)
 """

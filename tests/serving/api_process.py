@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stacks.components import environments
+from stacks.components.mlserver import environments
 from tests.conftest import ROOT
 from tests.serving.v2_stand_in import NAME
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from stacks.components.mlserver_server import ModelServer
+from stacks.components.mlserver.server import ModelServer
 from tests.model_servers import Version, client_of, copy_code, deploy, make_version, model_server
 
 

@@ -9,8 +9,8 @@ import asyncio
 import os
 import sys
 
-from accidents.prediction_log import PredictionLog
-from serving.api.log_writer import LogWriter
+from accidents.predictions.log import PredictionLog
+from serving.api.predicting.log_writer import LogWriter
 from tests.predictions import prediction
 
 

@@ -12,8 +12,8 @@ import resource
 import sys
 import time
 
-from accidents.prediction_log import PredictionLog
-from serving.api.log_writer import LogUnavailable, LogWriter
+from accidents.predictions.log import PredictionLog
+from serving.api.predicting.log_writer import LogUnavailable, LogWriter
 from tests.predictions import prediction
 
 LIMIT = 300_000

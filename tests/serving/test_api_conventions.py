@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from accidents.errors import SettingsError
-from serving.api.keys import Keys
+from serving.api.operations.keys import Keys
 from serving.api.settings import load_settings
 from tests.serving.api_client import ACCIDENT, api, error_of
 from tests.serving.v2_stand_in import StandIn, stand_in

@@ -22,7 +22,7 @@ from schemathesis import GenerationMode
 
 from accidents.errors import SettingsError
 from benchmarks.project_copy import copy_project
-from serving.api.keys import Keys
+from serving.api.operations.keys import Keys
 from serving.api.settings import Settings, load_settings
 from tests.serving.api_client import ACCIDENT, error_of
 from tests.serving.api_process import ApiProcess, api_process

@@ -13,10 +13,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from accidents.features import feature_names
-from serving.api.answers import ReadyAnswer
-from serving.api.batching import Batcher, Score
-from serving.api.errors import ApiError
-from serving.api.model_server import ModelServer
+from serving.api.http.errors import ApiError
+from serving.api.predicting.batching import Batcher, Score
+from serving.api.predicting.model_server import ModelServer
+from serving.api.schema.answers import ReadyAnswer
 from tests.serving.api_client import ACCIDENT, api, error_of
 from tests.serving.v2_stand_in import NAME, StandIn, probability, stand_in
 

@@ -16,9 +16,9 @@ import httpx
 import numpy as np
 import pytest
 
-from accidents.prediction_log import PredictionLog
-from serving.api.keys import Keys
-from stacks.components.mlserver_server import ModelServer
+from accidents.predictions.log import PredictionLog
+from serving.api.operations.keys import Keys
+from stacks.components.mlserver.server import ModelServer
 from tests.conftest import ROOT
 from tests.model_servers import Version, client_of, copy_code, deploy, model_server
 from tests.serving.api_client import ACCIDENT, error_of

@@ -10,8 +10,8 @@ import pytest
 from starlette.routing import BaseRoute, Mount, Route
 
 from serving.api.app import create_app
-from serving.api.keys import Keys
-from serving.api.predicting import Predictor
+from serving.api.operations.keys import Keys
+from serving.api.predicting.predict import Predictor
 from tests.serving.api_client import ACCIDENT, api, error_of, settings_of
 from tests.serving.v2_stand_in import StandIn, stand_in
 

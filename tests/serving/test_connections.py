@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serving.api.connections import Connections
+from serving.api.predicting.connections import Connections
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import REGISTRY
 
-from serving.api import counting as module
-from serving.api.counting import Counting
+from serving.api.predicting import counting as module
+from serving.api.predicting.counting import Counting
 from tests.predictions import prediction
 
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 
 from accidents.features import feature_names
-from accidents.place import department_at
-from serving.api.accident import Accident
-from serving.api.description import describe
+from accidents.geography.departments import department_at
+from serving.api.schema.accident import Accident
+from serving.api.schema.description import describe
 from tests.conftest import ROOT
 
 

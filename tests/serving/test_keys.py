@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from commands.cli.keys import Scope
-from serving.api import keys as module
-from serving.api.keys import SCOPES, Keys, KeysError
+from serving.api.operations import keys as module
+from serving.api.operations.keys import SCOPES, Keys, KeysError
 from tests.conftest import ROOT
 
 
@@ -234,7 +234,7 @@ def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.Monk
 
 def test_processes_that_make_keys_at_once_lose_none(path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from serving.api.keys import Keys\n"
+        "import sys; from pathlib import Path; from serving.api.operations.keys import Keys\n"
         "for n in range(10): Keys(Path(sys.argv[1])).new(f'{sys.argv[2]}-{n}')"
     )
     command = [sys.executable, "-c", code, str(path)]

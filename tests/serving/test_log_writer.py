@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from accidents.prediction_log import PredictionLog, PredictionLogError
-from serving.api.log_writer import LogUnavailable, LogWriter
+from accidents.predictions.log import PredictionLog, PredictionLogError
+from serving.api.predicting.log_writer import LogUnavailable, LogWriter
 from tests.conftest import ROOT
 from tests.postgres import PostgresServer
 from tests.predictions import prediction

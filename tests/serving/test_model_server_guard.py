@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from serving.http_limits import HEADER_LIMIT
-from stacks.components.mlserver_client import ModelServerClient
-from stacks.components.mlserver_server import ModelServer
+from stacks.components.mlserver.client import ModelServerClient
+from stacks.components.mlserver.server import ModelServer
 from stacks.errors import StackError
 from tests.model_servers import NAME, Version, client_of, request
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from accidents.prediction_log import PredictionLog
-from serving.api.keys import Keys
-from stacks.components.mlserver_server import ModelServer
+from accidents.predictions.log import PredictionLog
+from serving.api.operations.keys import Keys
+from stacks.components.mlserver.server import ModelServer
 from tests.conftest import ROOT
 from tests.model_servers import NAME, client_of
 from tests.serving.api_process import api_process

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stacks.components.mlserver_server import ModelServer
+from stacks.components.mlserver.server import ModelServer
 from tests.model_servers import NAME, Version, request
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.tensors import MAX_ROWS, RequestError, TensorReader
+from serving.runtime.tensors import MAX_ROWS, RequestError, TensorReader
 
 DECLARED = [
     {"name": "hour", "kind": "number", "codes": []},

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accidents.versioning import ROOT
+from accidents.data.versions import ROOT
 from stacks.apply import apply_stack
 from stacks.definition import read_stack
-from steps.tracking import SERVED_WITH
+from steps.support.tracking import SERVED_WITH
 from tests.model_servers import NAME, Version, copy_code, end, make_version, settings
 from tests.stacks.conftest import write_stack
 
@@ -28,7 +28,7 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
 
 @pytest.fixture(scope="module")
 def registered(zenml_store: Path, version: Version, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where the stack's registry has the model: logged as steps/tracking.py logs it."""
+    """Where the stack's registry has the model: logged as steps/support/tracking.py logs it."""
     import mlflow
     from zenml.client import Client
 
@@ -83,7 +83,7 @@ def test_both_deployers_give_the_bundles_probabilities(
 ) -> None:
     from zenml.client import Client
 
-    from stacks.components.mlserver_deployer import MLServerDeployer
+    from stacks.components.mlserver.deployer import MLServerDeployer
 
     rows = version.rows[version.bundle.features].head(200)
     expected = version.bundle.predict(rows.to_numpy(np.float32))

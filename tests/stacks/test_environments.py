@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.components.environments import SHARED, environment, environments_folder
+from stacks.components.mlserver.environments import SHARED, environment, environments_folder
 from stacks.errors import StackError
 
 # One that requirements/dev.txt has: without dependencies, and quick to install.

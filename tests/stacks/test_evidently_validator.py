@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 from zenml.enums import StackComponentType
 
-from stacks.components import drift_tests
-from stacks.components.declared_columns import Column, tidy
-from stacks.components.drift_tests import chi2_p_value
-from stacks.components.evidently_flavor import EvidentlyModernConfig, EvidentlyModernFlavor
-from stacks.components.evidently_validator import EvidentlyModernValidator
-from stacks.components.validation_results import DataProfile, DriftResult
+from stacks.components.evidently import drift_tests
+from stacks.components.evidently.declared_columns import Column, tidy
+from stacks.components.evidently.drift_tests import chi2_p_value
+from stacks.components.evidently.flavor import EvidentlyModernConfig, EvidentlyModernFlavor
+from stacks.components.evidently.validation_results import DataProfile, DriftResult
+from stacks.components.evidently.validator import EvidentlyModernValidator
 from stacks.errors import StackError
 
 NUMBERS = ["speed", "age", "width"]

@@ -20,9 +20,9 @@ import numpy as np
 import psutil
 import pytest
 
-from stacks.components.mlserver_daemon import Daemon, choose_ports
-from stacks.components.mlserver_folder import ServedModel, bundle_digest, write_json
-from stacks.components.mlserver_server import ModelServer
+from stacks.components.mlserver.daemon import Daemon, choose_ports
+from stacks.components.mlserver.folder import ServedModel, bundle_digest, write_json
+from stacks.components.mlserver.server import ModelServer
 from stacks.errors import StackError
 from tests.conftest import ROOT
 from tests.model_servers import (
@@ -185,8 +185,8 @@ def test_it_outlives_the_shell_that_started_it(tmp_path: Path, code: Path, one: 
         program = (
             "import sys, time; from pathlib import Path\n"
             "from stacks.environment import prepare_environment; prepare_environment(Path.cwd())\n"
-            "from stacks.components.mlserver_flavor import MLServerDeployerConfig as Config\n"
-            "from stacks.components.mlserver_server import ModelServer\n"
+            "from stacks.components.mlserver.flavor import MLServerDeployerConfig as Config\n"
+            "from stacks.components.mlserver.server import ModelServer\n"
             "server = ModelServer(Config.model_validate_json(sys.argv[1]))\n"
             "server.deploy(sys.argv[2], '1', Path(sys.argv[3]), Path(sys.argv[4]))\n"
             "print('deployed', flush=True); time.sleep(60)\n"

@@ -17,12 +17,12 @@ import httpx
 import psutil
 import pytest
 
-from stacks.components.mlserver_client import ModelServerClient
-from stacks.components.mlserver_folder import ServerFolder
-from stacks.components.mlserver_server import ModelServer
-from stacks.components.mlserver_settings import ServerSettings
-from stacks.components.mlserver_supervision import PROGRAM, State, Supervision, read_supervision
-from stacks.components.mlserver_supervisor import Budget
+from stacks.components.mlserver.client import ModelServerClient
+from stacks.components.mlserver.folder import ServerFolder
+from stacks.components.mlserver.server import ModelServer
+from stacks.components.mlserver.settings import ServerSettings
+from stacks.components.mlserver.supervision import PROGRAM, State, Supervision, read_supervision
+from stacks.components.mlserver.supervisor import Budget
 from stacks.errors import StackError
 from tests.conftest import ROOT
 from tests.model_servers import (

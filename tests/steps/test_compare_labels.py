@@ -9,9 +9,9 @@ import pytest
 
 from accidents.monitoring.measurements import WindowFacts
 from accidents.monitoring.window import Window
-from accidents.prediction_log import Label, PredictionLog
-from steps.compare_labels import compare_labels
-from steps.folder import Folder
+from accidents.predictions.log import Label, PredictionLog
+from steps.monitoring.compare_labels import compare_labels
+from steps.support.folder import Folder
 from tests.predictions import prediction
 
 

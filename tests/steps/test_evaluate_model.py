@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accidents.evaluation import EvaluationSettings, threshold_for_budget
-from accidents.model import ModelSettings, train
-from steps.evaluate_model import evaluate_model
-from steps.folder import Folder
+from accidents.evaluation.metrics import EvaluationSettings, threshold_for_budget
+from accidents.training.model import ModelSettings, train
+from steps.evaluation.evaluate_model import evaluate_model
+from steps.support.folder import Folder
 from tests.accidents.frames import feature_frame
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from accidents.bundle import Bundle
 from stacks.apply import apply_stack
-from steps import mirror, registry
-from steps.mirror import MirrorError
+from steps.support import mirror, registry
+from steps.support.mirror import MirrorError
 from tests.model_servers import make_version
 from tests.stacks.conftest import write_stack
 from tests.steps.test_promote_model import version_of

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from accidents.bundle import Bundle, write_bundle
-from accidents.comparison import JudgingSettings
-from accidents.gates import GateReport, GateResult
-from accidents.model import ModelSettings, train
-from steps import registry
-from steps.folder import Folder
-from steps.promote_model import promote_model
-from steps.promote_recalibrated import promote_recalibrated
+from accidents.promotion.comparison import JudgingSettings
+from accidents.promotion.gates import GateReport, GateResult
+from accidents.training.model import ModelSettings, train
+from steps.promotion.promote_model import promote_model
+from steps.promotion.promote_recalibrated import promote_recalibrated
+from steps.support import registry
+from steps.support.folder import Folder
 from tests.accidents.frames import feature_frame
 from tests.zenml_store import zenml_store
 

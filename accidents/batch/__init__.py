@@ -1,6 +1,0 @@
-"""Batch scoring: what accidents there are to score, from a raw year or a file with one row an accident."""
-
-from accidents.batch.inputs import check_input, name_of, read_input
-from accidents.batch.intake import Intake
-
-__all__ = ["Intake", "check_input", "name_of", "read_input"]

@@ -1,0 +1,68 @@
+"""What a model version was made from. The same inputs are the same version: docs/decisions/0014."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from accidents.data.versions import ROOT
+
+# The hash of the raw files stands for how they were had; reports and words only tell what was made.
+APART = ("accidents.data.sources", "accidents.reports", "accidents.vocabulary.words")
+
+
+class MadeFrom(BaseModel):
+    """All that a version depends on.
+
+    Attributes
+    ----------
+    data_version : DVC hash of the raw files.
+    code_version : hash of the code that training runs through; see accidents.source_code.
+    params : `Params.of_training`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_version: str
+    code_version: str
+    params: Mapping[str, Any]
+
+    @property
+    def identity(self) -> str:
+        """Two versions with one identity are the same version."""
+        return identity_of(self.model_dump())
+
+    def facts(self) -> dict[str, Any]:
+        """For bundle.json."""
+        return {"identity": self.identity, **self.model_dump()}
+
+
+def identity_of(inputs: Mapping[str, Any]) -> str:
+    """The identity of what is made from these; they go through JSON."""
+    content = json.dumps(dict(inputs), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def git_commit(root: Path = ROOT) -> str:
+    """The commit checked out, with `-dirty` behind it if tracked files differ; `unknown` outside git."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", os.fspath(root), *words], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
+            return "unknown"  # of a repository around us, which says nothing of our files
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,1 @@
+"""From a source of raw files to checked tables: sources, reading, quality, versions."""

@@ -1,0 +1,79 @@
+"""From a source to checked tables: what the train pipeline's first step and the DVC stages both do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from accidents.data.quality import QualityReport
+from accidents.data.reading import read_years
+from accidents.data.sources import YearFiles, fetch, find_years
+from accidents.data.sources.settings import DataSettings
+from accidents.data.table_files import load_tables
+from accidents.data.tables import Tables
+from accidents.data.versions import ROOT, restore, snapshot
+from accidents.source_code import code_version
+
+DATA = ROOT / "data"
+STAMP = DATA / "prepared" / "made_from.json"  # of which raw files and code the tables beside it were made
+SYNTHETIC = "SYNTHETIC.txt"  # stands above the years that the sample made, and is versioned with them
+
+
+@dataclass(frozen=True)
+class RawData:
+    """Raw files by year, the DVC hash of all of them, and whether they are synthetic."""
+
+    years: Mapping[int, YearFiles]
+    version: str
+    synthetic: bool
+
+
+def have_raw(settings: DataSettings, folder: Path = DATA) -> RawData:
+    """Have the raw files asked for - made, downloaded, found or taken from DVC - and version them.
+
+    Raises
+    ------
+    SourceError
+        If the source cannot give those years, or DVC does not hold that version.
+    """
+    if settings.version is not None:
+        restored = restore(settings.version, folder / "versions" / settings.version.removesuffix(".dir"))
+        return versioned(find_years(restored))
+    sample = settings.sample.model_dump()
+    return versioned(
+        fetch(settings.source, settings.years, folder / "sources", refresh=settings.refresh, sample=sample)
+    )
+
+
+def layout(years: Mapping[int, YearFiles]) -> dict[str, Path]:
+    """The files by their place in a versioned folder, `<year>/<published name>`, and the sample's mark."""
+    home = {path: year for year in sorted(years, reverse=True) for path in years[year].paths.values()}
+    files = {f"{year}/{path.name}": path for path, year in home.items()}  # an archive of several years once
+    marks = {mark for one in years.values() if (mark := _mark(one))}
+    return files | ({SYNTHETIC: min(marks)} if marks else {})
+
+
+def prepare(raw: RawData) -> tuple[Tables, QualityReport]:
+    """Read and check the years, or take `data/prepared` if this code made it from the same version."""
+    if STAMP.exists() and json.loads(STAMP.read_text(encoding="utf-8")) == made_from(raw.version):
+        return load_tables(STAMP.parent)
+    tables, quality = read_years(raw.years)
+    return tables.validate(), quality
+
+
+def versioned(years: Mapping[int, YearFiles]) -> RawData:
+    """Raw files of years with their version."""
+    files = layout(years)
+    return RawData(years, snapshot(files), SYNTHETIC in files)
+
+
+def made_from(version: str) -> dict[str, str]:
+    """What prepared tables are a function of: the raw files and the code that reads them."""
+    return {"data_version": version, "code_version": code_version("accidents.data.reading")}
+
+
+def _mark(files: YearFiles) -> Path | None:
+    folder = next(iter(files.paths.values())).parent
+    return next((mark for mark in (folder / SYNTHETIC, folder.parent / SYNTHETIC) if mark.exists()), None)

@@ -1,0 +1,100 @@
+"""Versions of the raw data.
+
+A data version is the hash DVC gives a folder laid out as `<year>/<published file>`: the same hash stands
+in `dvc.lock` for `data/raw`, on every MLflow run and on every model version. The files go into DVC's
+cache, so that any version seen once can be trained on again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accidents.errors import SourceError
+from accidents.files import whole_folder
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _repo(root: Path) -> Repo:
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+    from dvc.scm import SCM
+
+    try:
+        # The cache needs no git, and a downloaded archive or an image has none.
+        return Repo(os.fspath(root), scm=SCM(os.fspath(root), no_scm=True))
+    except NotDvcRepoError:
+        raise SourceError(
+            f"{root} is not a DVC repository: run `dvc init` there, or work in a clone."
+        ) from None
+
+
+def snapshot(files: Mapping[str, Path], root: Path = ROOT) -> str:
+    """Put files into DVC's cache as one folder and return the folder's DVC hash.
+
+    Parameters
+    ----------
+    files : mapping from the path inside the folder (`2018/lieux-2018.csv.gz`) to the file on disk.
+    root : the DVC repository.
+
+    Returns
+    -------
+    The hash with its `.dir` ending, as `dvc.lock` writes it.
+    """
+    from dvc.fs import LocalFileSystem
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.transfer import transfer
+    from dvc_data.hashfile.tree import Tree
+
+    cache = _repo(root).cache.local
+    tree: Any = Tree()  # type: ignore[no-untyped-call]
+    for inside, path in sorted(files.items()):
+        staging, meta, built = build(cache, os.fspath(path), LocalFileSystem(), "md5")
+        transfer(staging, cache, {built.hash_info}, shallow=False)
+        tree.add(tuple(inside.split("/")), meta, built.hash_info)
+    tree.digest()
+    cache.add(tree.path, tree.fs, tree.oid, hardlink=False)
+    return str(tree.oid)
+
+
+def restore(version: str, folder: Path, root: Path = ROOT) -> Path:
+    """Lay the files of a data version out below `folder`, from DVC's cache or its default remote.
+
+    Raises
+    ------
+    SourceError
+        If neither holds that version.
+    """
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    repo = _repo(root)
+    cache, wanted = repo.cache.local, HashInfo("md5", version)
+    if not cache.exists(version):
+        _pull(repo, wanted)
+    tree: Any = Tree.load(cache, wanted)
+    with whole_folder(folder) as part:
+        for key, (_, hash_info) in tree.iteritems():
+            target = part.joinpath(*key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(cache.oid_to_path(hash_info.value), target)
+    return folder
+
+
+def _pull(repo: Repo, wanted: Any) -> None:
+    from dvc_data.hashfile.transfer import transfer
+
+    remote = repo.cloud.get_remote_odb()
+    if not remote.exists(wanted.value):
+        raise SourceError(
+            f"Data version {wanted.value} is neither in DVC's cache nor in its remote {remote.path}. "
+            "Check the hash (MLflow tag `data_version`), or `dvc pull` from the remote that has it."
+        )
+    transfer(remote, repo.cache.local, {wanted}, shallow=False)

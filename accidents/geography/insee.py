@@ -1,0 +1,64 @@
+"""Departments and communes to the INSEE form, whichever of the two published forms they have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from accidents.data.reading.cells import LAST_OLD_YEAR, MISSING, Cell
+from accidents.vocabulary.cell_text import plain
+from accidents.vocabulary.codes import column
+
+
+def is_old_form(counts: Mapping[str, int], year: int) -> bool:
+    """Whether departments are written 590 rather than 59, by what a file holds, else by year.
+
+    `counts` maps raw cells to how often they occur. 590 exists in the old form only, 59 in the new one only.
+    """
+    old = new = 0
+    for text, count in counts.items():
+        number = plain(text)
+        if number.isascii() and number.isdigit() and len(number) < 4:
+            old += count * (int(number) % 10 == 0 and 100 <= int(number) <= 950)
+            new += count * (int(number) % 10 != 0 and int(number) <= 95)
+    return year <= LAST_OLD_YEAR if old == new else old > new
+
+
+def parse_department(text: str, old: bool) -> Cell:
+    """INSEE code ("01", "2A", "974") of a raw department in the old or the new form."""
+    number = plain(text).upper()
+    if number in ("", ".", "-1", "0"):
+        return MISSING
+    if old and number in ("201", "202"):
+        code = "2A" if number == "201" else "2B"
+    elif old and number.isascii() and number.isdigit() and int(number) <= 950:
+        code = number[:-1].zfill(2) if number.endswith("0") else "?"
+    else:
+        code = number.zfill(2)
+    return Cell(code) if code in column("department").codes else Cell(None, "blanked", "not in the code list")
+
+
+def parse_commune(number: str, department: str | None) -> Cell:
+    """INSEE code of five characters from a plain cell; up to three digits are put behind the department."""
+    number = number.upper()
+    if number in ("", ".", "-1", "0"):
+        return MISSING
+    code = number.zfill(5)
+    if len(number) <= 3:
+        if department is None:
+            return Cell(None, "blanked", "commune without a department")
+        # Overseas the department takes three of the five: 971 + 024 and 971 + 124 are both 97124.
+        tail = number[-2:].zfill(2) if len(department) == 3 else number.zfill(3)
+        code = department + tail
+    valid = (
+        len(code) == 5
+        and code.isascii()
+        and code[2:].isdigit()
+        and (code[:2].isdigit() or code[:2] in ("2A", "2B"))
+    )
+    return Cell(code) if valid else Cell(None, "blanked", "not a commune code")
+
+
+def department_of(commune: str) -> str | None:
+    """Department of an INSEE commune code."""
+    code = commune[:3] if commune[:2] in ("97", "98") else commune[:2]
+    return code if code in column("department").codes else None

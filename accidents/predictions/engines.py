@@ -1,0 +1,118 @@
+"""Addresses of the prediction log's database, and the engines that connect to them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+
+from accidents.predictions.sqlite_files import identity_of
+from accidents.predictions.tables import PredictionLogError
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 0.9  # seconds to wait for another program's lock
+# A server that went away without a word is noticed in seconds, not in the two hours TCP takes by itself.
+POSTGRES = {
+    "connect_timeout": "2",  # seconds; the least that libpq takes
+    "tcp_user_timeout": "5000",  # milliseconds
+    "keepalives_idle": "5",  # seconds
+    "application_name": "accidents",
+    "options": f"-c lock_timeout={int(PATIENCE * 1000)} -c timezone=UTC",
+}
+
+
+def parsed(address: str) -> URL:
+    """An address as URL. Raises PredictionLogError for one that is written wrongly."""
+    wrong = (
+        "The address of the prediction log is not one of sqlite:///FILE and "
+        "postgresql://USER:PASSWORD@HOST:PORT/DATABASE. Correct `database_url`; "
+        "write @ : / ? # in a password as %40 %3A %2F %3F %23."
+    )  # and not what it is: an address that is written wrongly may show its password anywhere
+    try:
+        url = make_url(address.replace("postgres://", "postgresql://", 1))
+    except (SQLAlchemyError, ValueError):
+        raise PredictionLogError(wrong) from None
+    known = url.drivername in {"sqlite", "postgresql", "postgresql+psycopg"}
+    if not known or (url.get_backend_name() == "postgresql" and address.count("@") > 1):
+        raise PredictionLogError(wrong)
+    return url
+
+
+def file_of(url: URL) -> Path:
+    """The file of an address of SQLite. Raises PredictionLogError for one that is none."""
+    if not url.database or url.database.startswith((":", "file:")) or url.query:
+        raise PredictionLogError(
+            f"The log needs a plain file, not {url}: it must outlive the process. "
+            "Write sqlite:///FILE, or sqlite:////FILE for a path from the root."
+        )
+    return ROOT / url.database
+
+
+def without_secrets(url: URL) -> str:
+    """An address as it may be shown."""
+    port = f":{url.port}" if url.port else ""
+    return f"postgresql://{url.host or ''}{port}/{url.database or ''}"
+
+
+def is_absent(file: Path | None) -> bool:
+    """Whether there is no such file."""
+    try:
+        return file is not None and not file.exists()
+    except OSError:  # its folder may not be looked into
+        return False
+
+
+def connect_to(file: Path) -> Callable[[], sqlite3.Connection]:
+    """Connects to the file; never makes it."""
+    # mode=rw: a file that is gone is an error. Only `create` begins a new, empty log.
+    address = f"{file.as_uri()}?mode=rw"
+    return lambda: sqlite3.connect(address, uri=True, timeout=PATIENCE, check_same_thread=False)
+
+
+def sqlite_engine(file: Path, connect: Callable[[], sqlite3.Connection]) -> Engine:
+    """Of the connections that `connect` makes to the file."""
+    engine = create_engine(f"sqlite:///{file}", creator=connect, hide_parameters=True, pool_timeout=PATIENCE)
+
+    @event.listens_for(engine, "connect")
+    def opened(connection: sqlite3.Connection, record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, see below
+        connection.execute("PRAGMA synchronous=FULL")
+        record.info["file"] = identity_of(file)
+
+    @event.listens_for(engine, "checkout")
+    def checked_out(connection: sqlite3.Connection, record: Any, proxy: Any) -> None:
+        if record.info["file"] != identity_of(file):
+            raise DisconnectionError  # the pool opens another
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        # IMMEDIATE takes the one lock for writing at once, and waits for it; a later upgrade would not wait.
+        if kind := connection.get_execution_options().get("sqlite_begin"):
+            connection.exec_driver_sql(f"BEGIN {kind}")
+
+    return engine
+
+
+def postgres_engine(url: URL) -> Engine:
+    """Connects to the server, and notices when it has gone."""
+    extra = {name: value for name, value in POSTGRES.items() if name not in url.query}
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        connect_args=extra,
+        hide_parameters=True,
+        pool_timeout=PATIENCE,
+    )
+
+    @event.listens_for(engine, "handle_error")
+    def failed(context: ExceptionContext) -> None:
+        # A server that shuts down says so before it hangs up: that too is a lost connection.
+        state = getattr(context.original_exception, "sqlstate", None) or ""
+        if state.startswith(("57P", "08")):
+            context.is_disconnect = True
+
+    return engine

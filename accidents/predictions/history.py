@@ -1,0 +1,307 @@
+"""The history of monitoring: every decision, and every stage of every loop that followed from one.
+
+It is kept in the database of the prediction log, in tables of its own; nothing in them is ever changed. If
+they are gone they are made anew, with what is first written: hysteresis and cooldown then begin from nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Column, Integer, MetaData, Table, Text, func, or_, select
+
+from accidents.monitoring.measurements import COOLED, Decision, MonitorReport, Past
+from accidents.monitoring.policy import MonitorSettings
+from accidents.predictions.database import PredictionDatabase
+from accidents.predictions.tables import NoDatabaseError, Schema, UtcDateTime
+
+VERSION = 1
+SHOWN = 50  # earlier runs in a picture
+DEFAULT_POLICY = MonitorSettings()
+STAGES = ("monitor", "train", "promote", "deploy", "verify", "rollback")
+OUTCOMES = ("ok", "failed", "refused", "skipped")
+_ENDS = {
+    "verify": {"ok"},
+    "rollback": {"ok", "failed"},
+    "promote": {"refused"},
+    "train": {"failed", "refused", "skipped"},
+}
+
+TABLES = MetaData()
+VERSIONS = Table("monitor_history_version", TABLES, Column("version", Integer, primary_key=True))
+RUNS = Table(
+    "monitor_runs",
+    TABLES,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("created", UtcDateTime, nullable=False),
+    Column("loop_id", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("model_digest", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("labelled", Integer, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("judged", Integer, nullable=False),
+    Column("reasons", Text, nullable=False),  # a JSON list
+    Column("report", Text, nullable=False),  # a MonitorReport as JSON
+)
+EVENTS = Table(
+    "loop_events",
+    TABLES,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("loop_id", Text, nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("outcome", Text, nullable=False),  # started, or one of OUTCOMES
+    Column("model_version", Text),
+    Column("detail", Text, nullable=False),  # a JSON object
+)
+MONITOR_HISTORY = Schema(
+    "monitoring history", TABLES, VERSIONS, VERSION, "run --pipeline monitor once", mended=True
+)
+
+_UNDONE = select(EVENTS.c.loop_id).where(
+    EVENTS.c.stage == "train", EVENTS.c.outcome.in_(("failed", "skipped"))
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A run without its report; `misdated`: it is dated in the future, and `created` is put right."""
+
+    created: datetime
+    judged: bool
+    champion: str
+    misdated: bool
+
+
+@dataclass(frozen=True)
+class Event:
+    """One stage of a loop as it began or ended."""
+
+    loop_id: str
+    created: datetime
+    model: str
+    stage: str
+    outcome: str
+    version: str | None
+    detail: Mapping[str, Any]
+
+    @property
+    def ends_loop(self) -> bool:
+        """Whether nothing follows it."""
+        if self.stage == "monitor":
+            return self.outcome != "ok" or self.detail.get("action") not in ("retrain", "recalibrate")
+        return self.outcome in _ENDS.get(self.stage, ())
+
+
+class History:
+    """Decisions and loops in SQLite or PostgreSQL. Where nothing was written yet there are none.
+
+    Every method raises PredictionLogError when the database is gone, full, locked, or of another version.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Opens nothing yet. `url` is that of the prediction log."""
+        self._database = PredictionDatabase(url, MONITOR_HISTORY)
+        self.place = self._database.place
+
+    def create(self) -> None:
+        """Make the tables that are not there; what is there stays."""
+        self._database.create()
+
+    def add_run(self, report: MonitorReport, judged: bool, loop_id: str) -> None:
+        """Write down a decision, and the loop that it was taken in."""
+        measured, decision = report.measurements, report.decision
+        row = {
+            "created": report.created,
+            "loop_id": loop_id,
+            "stage": measured.champion.stage,
+            "model_version": measured.champion.version,
+            "model_digest": measured.champion.digest,
+            "source": measured.window.source,
+            "rows": measured.window.rows,
+            "labelled": measured.window.labelled,
+            "action": decision.action,
+            "judged": int(judged),
+            "reasons": json.dumps(decision.reasons),
+            "report": report.model_dump_json(),
+        }
+        self._write(RUNS, row)
+
+    def past(
+        self,
+        stage: str,
+        policy: MonitorSettings = DEFAULT_POLICY,
+        champion: str | None = None,
+        now: datetime | None = None,
+    ) -> list[Past]:
+        """The decisions about a stage's champions that a further one depends on, in the order written.
+
+        That are those of the last windows, however often somebody looked in between, and the last retraining,
+        however long ago.
+
+        Parameters
+        ----------
+        champion : its digest: only its own windows say how far to look back.
+        now : runs dated later were written with a clock that was ahead.
+        """
+        looks = self._looks(stage, now or datetime.now(UTC))
+        first = _first_needed(looks, policy, champion)
+        acted = self._last_of_each_action(stage)
+        query = select(RUNS.c.id, RUNS.c.report, RUNS.c.loop_id).where(RUNS.c.stage == stage)
+        query = query.where(or_(RUNS.c.id >= first, RUNS.c.id.in_(acted))).order_by(RUNS.c.id)
+        rows = self._rows(query)
+        undone = self._undone([row.loop_id for row in rows])
+        return [
+            _past(MonitorReport.model_validate_json(row.report), looks[row.id], row.loop_id not in undone)
+            for row in rows
+        ]
+
+    def reports(self, stage: str, count: int = SHOWN) -> list[MonitorReport]:
+        """The newest reports of a stage, in the order they were written."""
+        query = select(RUNS.c.report).where(RUNS.c.stage == stage).order_by(RUNS.c.id.desc()).limit(count)
+        return [MonitorReport.model_validate_json(row.report) for row in reversed(self._rows(query))]
+
+    def add_event(
+        self,
+        loop_id: str,
+        moment: datetime,
+        model: str,
+        stage: str,
+        outcome: str,
+        version: str | None = None,
+        **detail: Any,
+    ) -> None:
+        """Write down how a stage of a loop began ("started") or ended."""
+        row = {
+            "loop_id": loop_id,
+            "created": moment,
+            "model": model,
+            "stage": stage,
+            "outcome": outcome,
+            "model_version": version,
+            "detail": json.dumps(detail, default=str),
+        }
+        self._write(EVENTS, row)
+
+    def unfinished(self, model: str) -> list[Event]:
+        """The events of the newest loop if a crash left it in the middle; else none."""
+        last = select(func.max(EVENTS.c.id)).where(EVENTS.c.model == model).scalar_subquery()
+        of_loop = select(EVENTS.c.loop_id).where(EVENTS.c.id == last).scalar_subquery()
+        query = select(EVENTS).where(EVENTS.c.loop_id == of_loop).order_by(EVENTS.c.id)
+        events = self._events(query)
+        return [] if not events or events[-1].ends_loop else events
+
+    def events(self, model: str, count: int = 20) -> list[Event]:
+        """The newest events of a model's loops, in the order they were written."""
+        newest = select(EVENTS).where(EVENTS.c.model == model).order_by(EVENTS.c.id.desc()).limit(count)
+        return self._events(newest)[::-1]
+
+    def outcomes(self, model: str) -> dict[tuple[str, str], tuple[int, datetime]]:
+        """Of each stage and outcome how often it was, and when last."""
+        query = (
+            select(EVENTS.c.stage, EVENTS.c.outcome, func.count(), func.max(EVENTS.c.id))
+            .where(EVENTS.c.model == model, EVENTS.c.outcome != "started")
+            .group_by(EVENTS.c.stage, EVENTS.c.outcome)
+        )
+
+        found = self._rows(query)
+        last = select(EVENTS.c.id, EVENTS.c.created).where(EVENTS.c.id.in_([row[3] for row in found]))
+        moments = {row.id: row.created for row in self._rows(last)}
+        return {(row[0], row[1]): (row[2], moments[row[3]]) for row in found}
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self._database.close()
+
+    def _undone(self, loop_ids: Sequence[str]) -> set[str]:
+        """The loops whose training failed or was not wanted: what they were asked for is still to be done."""
+        return {row.loop_id for row in self._rows(_UNDONE.where(EVENTS.c.loop_id.in_(loop_ids)))}
+
+    def _last_of_each_action(self, stage: str) -> list[int]:
+        """The runs that decided the last retraining and the last recalibration, of those that led to one."""
+        query = select(func.max(RUNS.c.id).label("id")).where(
+            RUNS.c.stage == stage, RUNS.c.action.in_(COOLED), RUNS.c.loop_id.not_in(_UNDONE)
+        )
+        return [row.id for row in self._rows(query.group_by(RUNS.c.action))]
+
+    def _looks(self, stage: str, now: datetime) -> dict[int, Look]:
+        """Every run of a stage by its id, in the order written.
+
+        One that is dated in the future took place before the one that was written after it.
+        """
+        query = select(RUNS.c.id, RUNS.c.created, RUNS.c.judged, RUNS.c.model_digest)
+        looks: list[tuple[int, Look]] = []
+        after = now
+        for row in reversed(self._rows(query.where(RUNS.c.stage == stage).order_by(RUNS.c.id))):
+            after = min(row.created, after) if row.created > now else row.created
+            looks.append((row.id, Look(after, bool(row.judged), row.model_digest, row.created > now)))
+        return dict(reversed(looks))
+
+    def _rows(self, query: Any) -> Sequence[Any]:
+        """None where nothing was written yet."""
+        try:
+            return self._database.run(lambda connection: connection.execute(query).all(), write=False)
+        except NoDatabaseError:
+            return []
+
+    def _write(self, table: Table, row: Mapping[str, Any]) -> None:
+        self._database.create()
+        self._database.run(lambda connection: connection.execute(table.insert(), row), write=True)
+
+    def _events(self, query: Any) -> list[Event]:
+        return [
+            Event(
+                row.loop_id,
+                row.created,
+                row.model,
+                row.stage,
+                row.outcome,
+                row.model_version,
+                json.loads(row.detail),
+            )
+            for row in self._rows(query)
+        ]
+
+
+def new_loop() -> str:
+    """An identity for a loop."""
+    return uuid4().hex
+
+
+def _first_needed(looks: dict[int, Look], policy: MonitorSettings, champion: str | None) -> int:
+    """The first run that hysteresis or confirmation may depend on."""
+    windows, last, first = max(policy.clear_after, policy.confirm) + 2, None, 0
+    for number, look in reversed(looks.items()):
+        if not look.judged or champion not in (None, look.champion):
+            continue
+        if last is None or abs(last - look.created) >= timedelta(hours=policy.apart_hours):
+            windows, last = windows - 1, look.created
+        if windows < 0:
+            break
+        first = number
+    return first
+
+
+def _past(report: MonitorReport, look: Look, completed: bool) -> Past:
+    measured, decision = report.measurements, report.decision
+    drift = measured.drift
+    return Past(
+        created=look.created,
+        champion=look.champion,
+        judged=look.judged,
+        completed=completed,
+        decision=Decision.model_validate(decision.model_dump()),
+        missing_window={one.feature: one.missing_window for one in drift.features} if drift else {},
+        missing_usual={one.feature: one.missing_reference for one in drift.features} if drift else {},
+        from_log=measured.window.from_log,
+        misdated=look.misdated,
+    )

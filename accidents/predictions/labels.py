@@ -1,0 +1,197 @@
+"""What accidents turned out to be: labels are added, never changed, and the newest counts.
+
+Who may say what: docs/decisions/0012-who-may-steer-the-loop.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, or_, select, text, update
+
+from accidents.predictions.tables import LABELS, PREDICTIONS, PredictionLogError, check_text
+
+MAX_CHANGES = (
+    100  # of one outcome by who gave it: then only `correct` changes it, so no history grows for ever
+)
+_TOLD = {"severe": "severe", "labelled": "created", "labelled_by": "key_name", "label_trusted": "trusted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """How an accident turned out: for one prediction (request_id) or all of an accident's (accident_id).
+
+    key_name: who says so; trusted: with the right to correct what others said.
+    """
+
+    severe: bool
+    request_id: str | None = None
+    accident_id: str | None = None
+    key_name: str | None = None
+    trusted: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.request_id is None) == (self.accident_id is None):
+            raise PredictionLogError("A label names either a request_id or an accident_id: give one of them.")
+        for name in ("request_id", "accident_id", "key_name"):
+            check_text(name, getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a label is of: a prediction, or without a request_id all that `caller` asked of an accident."""
+
+    caller: str | None
+    accident_id: str | None
+    request_id: str | None = None
+
+    @property
+    def accident(self) -> Target:
+        """What labels that may speak of the same prediction have in common."""
+        return self if self.accident_id is None else Target(self.caller, self.accident_id)
+
+
+class NewestLabels:
+    """The label that counts of each of these predictions."""
+
+    def __init__(self, connection: Connection, predictions: Sequence[Mapping[Any, Any]]) -> None:
+        requests = {prediction["request_id"] for prediction in predictions}
+        accidents = {prediction["accident_id"] for prediction in predictions} - {None}
+        whole = and_(LABELS.c.request_id.is_(None), LABELS.c.accident_id.in_(accidents))
+        query = select(LABELS).where(LABELS.c.newest, or_(LABELS.c.request_id.in_(requests), whole))
+        self._newest = {_target(label): label for label in connection.execute(query).mappings()}
+
+    def of(self, prediction: Mapping[Any, Any]) -> dict[str, Any]:
+        """`severe`, `labelled` (when), `labelled_by`, `label_trusted`; all None while there is no label."""
+        own = Target(prediction["key_name"], prediction["accident_id"], prediction["request_id"])
+        found = [self._newest[key] for key in {own, own.accident} if key in self._newest]
+        newest = max(found, key=lambda label: label["id"], default=None)
+        return {name: newest and newest[column] for name, column in _TOLD.items()}
+
+
+@dataclass(slots=True)
+class _Said:
+    """The labels that count now among the predictions of one accident: of each (severe, who said so)."""
+
+    whole: tuple[bool, str | None] | None = None  # the newest label of the accident
+    own: dict[str, tuple[bool, str | None]] = field(default_factory=dict)  # of single ones that came after it
+
+    def about(self, request_id: str | None) -> set[tuple[bool, str | None] | None]:
+        """What was said of the predictions that a label would be of; None for nothing."""
+        return (
+            {self.whole, *self.own.values()} if request_id is None else {self.own.get(request_id, self.whole)}
+        )
+
+    def add(self, request_id: str | None, severe: bool, giver: str | None) -> None:
+        if request_id is None:
+            self.whole = severe, giver
+            self.own.clear()
+        else:
+            self.own[request_id] = severe, giver
+
+
+def targets_of(connection: Connection, labels: Sequence[Label]) -> list[Target | None]:
+    """What each label is of; None for no prediction. Needs no lock: whose an id is does not change."""
+    p = PREDICTIONS.c
+    named = {label.request_id for label in labels if label.request_id is not None}
+    found = connection.execute(select(p.request_id, p.accident_id, p.key_name).where(p.request_id.in_(named)))
+    requests = {row.request_id: Target(row.key_name, row.accident_id, row.request_id) for row in found}
+    named = {label.accident_id for label in labels if label.accident_id is not None}
+    first = func.min(p.created)
+    query = select(p.accident_id, p.key_name, first).where(p.accident_id.in_(named))
+    callers: dict[str, list[str | None]] = {}
+    for row in connection.execute(query.group_by(p.accident_id, p.key_name).order_by(first, p.key_name)):
+        callers.setdefault(row.accident_id, []).append(row.key_name)
+    return [
+        requests.get(label.request_id) if label.request_id is not None else _whole(label, callers)
+        for label in labels
+    ]
+
+
+def _whole(label: Label, callers: Mapping[str, Sequence[str | None]]) -> Target | None:
+    """The labelling caller's own accident of this id, else that of the caller who used the id first."""
+    of_id = callers.get(str(label.accident_id))
+    if of_id is None:
+        return None
+    return Target(label.key_name if label.key_name in of_id else of_id[0], label.accident_id)
+
+
+def add_labels(
+    connection: Connection, labels: Sequence[Label], targets: Sequence[Target | None]
+) -> list[str]:
+    """In a writing transaction; see `PredictionLog.add_labels`."""
+    if connection.dialect.name == "postgresql":  # one after the other; SQLite's BEGIN IMMEDIATE does it there
+        connection.execute(text("LOCK TABLE labels IN SHARE ROW EXCLUSIVE MODE"))
+    book = _Book(connection, [target for target in targets if target is not None])
+    statuses = [
+        "unknown" if target is None else book.enter(label, target)
+        for label, target in zip(labels, targets, strict=True)
+    ]
+    book.write(connection)
+    return statuses
+
+
+class _Book:
+    """What counts of the accidents that a batch speaks of, and the rows that the batch adds."""
+
+    def __init__(self, connection: Connection, targets: Sequence[Target]) -> None:
+        self._said: dict[Target, _Said] = {}
+        self._newest: dict[Target, dict[str, Any]] = {}
+        self._outdated: list[int] = []
+        self._rows: list[dict[str, Any]] = []
+        self._now = datetime.now(UTC)
+        requests = {target.request_id for target in targets if target.request_id is not None}
+        accidents = {target.accident_id for target in targets if target.accident_id is not None}
+        mine = or_(LABELS.c.request_id.in_(requests), LABELS.c.accident_id.in_(accidents))
+        query = select(LABELS).where(LABELS.c.newest, mine).order_by(LABELS.c.id)
+        for label in connection.execute(query).mappings():
+            target = _target(label)
+            self._newest[target] = dict(label)
+            self._of(target).add(target.request_id, label["severe"], label["key_name"])
+
+    def _of(self, target: Target) -> _Said:
+        return self._said.setdefault(target.accident, _Said())
+
+    def enter(self, label: Label, target: Target) -> str:
+        """Take a label in, if it is new and may be; its status."""
+        said = self._of(target).about(target.request_id)
+        values = {one and one[0] for one in said}
+        if values == {label.severe}:
+            return "unchanged"
+        before = self._newest.get(target)
+        changes = 0 if before is None else before["changes"] + 1
+        givers = {one[1] for one in said if one is not None}
+        if not label.trusted and (givers - {label.key_name} or changes > MAX_CHANGES):
+            return "refused"
+        self._replace(before)
+        row = {
+            "request_id": target.request_id, "accident_id": target.accident_id, "severe": label.severe,
+            "created": self._now, "key_name": label.key_name, "caller": target.caller,
+            "trusted": label.trusted, "changes": changes, "newest": True,
+        }  # fmt: skip
+        self._rows.append(row)
+        self._newest[target] = row
+        self._of(target).add(target.request_id, label.severe, label.key_name)
+        return "corrected" if (not label.severe) in values else "recorded"
+
+    def _replace(self, before: dict[str, Any] | None) -> None:
+        if before is None:
+            return
+        before["newest"] = False
+        if "id" in before:
+            self._outdated.append(before["id"])
+
+    def write(self, connection: Connection) -> None:
+        """Add the rows, after those that they replace have been marked."""
+        if self._outdated:
+            connection.execute(update(LABELS).where(LABELS.c.id.in_(self._outdated)).values(newest=False))
+        if self._rows:
+            connection.execute(LABELS.insert(), self._rows)
+
+
+def _target(row: Mapping[Any, Any]) -> Target:
+    """What a row of `labels` is of."""
+    return Target(row["caller"], row["accident_id"], row["request_id"])

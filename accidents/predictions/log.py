@@ -1,0 +1,275 @@
+"""Every prediction that was answered, and what became of the accidents.
+
+    log = PredictionLog("sqlite:///.serving/predictions.db")
+    log.create()
+    log.write([Prediction(...)])
+    log.add_labels([Label(accident_id="2026-000123", severe=True)])
+    for row in log.read(last=10_000): ...
+
+All times are aware and in UTC. Tables: accidents/predictions/tables.py; what survives a crash:
+accidents/predictions/database.py.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select
+
+from accidents.predictions.database import PredictionDatabase
+from accidents.predictions.inserts import insert_into
+from accidents.predictions.labels import Label, NewestLabels, add_labels, targets_of
+from accidents.predictions.retention import Ages, count_old, forget
+from accidents.predictions.tables import (
+    LABELS,
+    PREDICTIONS,
+    PredictionLogError,
+    check_aware,
+    check_text,
+    unfit,
+)
+
+__all__ = ["Label", "Prediction", "PredictionLog", "PredictionLogError", "Row", "to_row"]
+
+Row = dict[str, Any]  # a row of the table `predictions`, its mappings as JSON text
+REQUEST_ID = re.compile(r"[0-9a-f]{32}")
+PAGE = 1000  # rows fetched, or labels looked up, at a time
+LABELS_AT_ONCE = 250  # in one transaction: predictions are written in between
+TEXTS = ("accident_id", "stage", "model_name", "model_version", "model_digest", "band", "key_name", "session")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answered prediction.
+
+    request_id: uuid4 as 32 hexadecimal digits; created: aware; probability: 0 to 1; accident: as given to
+    `build_one`; features: as `build_one` returns them, where NaN and None are not known; key_name: whose key;
+    session: of the predictions that a caller made in one, the last counts, and the others are its drafts.
+    """
+
+    request_id: str
+    accident_id: str | None
+    created: datetime
+    stage: str
+    model_name: str
+    model_version: str
+    model_digest: str
+    probability: float
+    band: str
+    alert: bool
+    accident: Mapping[str, Any]
+    features: Mapping[str, float | None]
+    key_name: str | None = None
+    session: str | None = None
+
+
+class PredictionLog:
+    """Predictions and their labels in SQLite or PostgreSQL. Safe to share among threads.
+
+    Every method raises PredictionLogError when the database is gone, full, locked, or of another version.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Opens nothing yet. `url`: sqlite:///FILE, relative to the project's folder, or postgresql://..."""
+        self._database = PredictionDatabase(url)
+        self.place = self._database.place
+
+    def create(self) -> None:
+        """Make the log where there is none yet; what is there stays."""
+        self._database.create()
+
+    def check(self) -> None:
+        """Raise PredictionLogError unless the log is there, answers, and is of our version."""
+        self._database.check()
+
+    def try_write(self) -> None:
+        """Raise PredictionLogError unless a prediction can be written: commits one that nobody sees."""
+        row = to_row(_TRIAL)
+
+        def work(connection: Connection) -> None:
+            connection.execute(insert_into(PREDICTIONS), [row])
+            connection.execute(PREDICTIONS.delete().where(PREDICTIONS.c.request_id == row["request_id"]))
+
+        self._database.run(work, write=True)
+
+    def write(self, records: Sequence[Prediction]) -> None:
+        """Commit all of them or none. A request_id that is there already is left as it is."""
+        self.write_rows([to_row(record) for record in records])
+
+    def write_rows(self, rows: Sequence[Row]) -> None:
+        """As `write`, of rows made by `to_row`."""
+        if rows:
+            self._database.insert(PREDICTIONS, rows)
+
+    def add_labels(self, labels: Sequence[Label]) -> list[str]:
+        """Commit labels, a few hundred at a time, and say of each what it was. Done again, it does no more.
+
+        Returns
+        -------
+        for each label: "recorded" (the first), "unchanged" (nothing new, not stored again), "corrected"
+        (another was there; its row stays, the new one counts), "refused" (another caller said otherwise, or
+        it was changed too often) or "unknown" (no such prediction); the last two are not stored.
+        """
+        parts = [labels[start : start + LABELS_AT_ONCE] for start in range(0, len(labels), LABELS_AT_ONCE)]
+        return [status for part in parts for status in self._add_part(part)]
+
+    def _add_part(self, labels: Sequence[Label]) -> list[str]:
+        targets = self._database.run(lambda connection: targets_of(connection, labels), write=False)
+        return self._database.run(lambda connection: add_labels(connection, labels, targets), write=True)
+
+    def count_old(self, ages: Ages) -> int:
+        """How many predictions are older than `ages` allows."""
+        now = datetime.now(UTC)
+        return self._database.run(lambda connection: count_old(connection, ages, now), write=False)
+
+    def forget(self, ages: Ages) -> Iterator[int]:
+        """Remove them and their labels, some at a time; yield how many were removed with each transaction."""
+        now = datetime.now(UTC)
+        while removed := self._database.run(lambda connection: forget(connection, ages, now), write=True):
+            yield removed
+
+    def count(self) -> int:
+        """How many predictions there are; drafts do not count."""
+        session = select(PREDICTIONS.c.key_name, PREDICTIONS.c.session).where(
+            PREDICTIONS.c.session.is_not(None)
+        )
+        every, drafted, sessions = (
+            select(func.count()).select_from(of).scalar_subquery()
+            for of in (PREDICTIONS, session.subquery(), session.distinct().subquery())
+        )
+        query = select(every - drafted + sessions)
+        return int(self._database.run(lambda connection: connection.execute(query).scalar_one(), write=False))
+
+    def read(
+        self, since: datetime | None = None, until: datetime | None = None, last: int | None = None
+    ) -> Iterator[Mapping[str, Any]]:
+        """Predictions in the order of time, streamed from one snapshot, without drafts.
+
+        Parameters
+        ----------
+        since, until : aware; created at or after `since` and before `until`.
+        last : only the newest so many of these.
+
+        Yields
+        ------
+        the fields of `Prediction`, and of its label `severe`, `labelled` (when it came), `labelled_by` and
+        `label_trusted`; all None: no label yet.
+        """
+        for name, moment in (("since", since), ("until", until)):
+            if moment is not None:
+                check_aware(name, moment)
+        query = _query(since, until, last)
+        with self._database.reading() as connection:
+            found = connection.execute(query, execution_options={"yield_per": PAGE})
+            for page in found.mappings().partitions():
+                # A page's labels at a time: as a join, PostgreSQL plans it for hours.
+                labels = NewestLabels(connection, page)
+                for row in page:
+                    yield _from_row(row) | labels.of(row)
+
+    def labels(self) -> Iterator[tuple[str, str | None, bool]]:
+        """All that was ever said of accidents with an id, in that order: the id, by whom, and severe."""
+        given = select(LABELS.c.accident_id, LABELS.c.key_name, LABELS.c.severe)
+        query = given.where(LABELS.c.accident_id.is_not(None)).order_by(LABELS.c.id)
+        with self._database.reading() as connection:
+            for row in connection.execute(query, execution_options={"yield_per": PAGE}):
+                yield row.accident_id, row.key_name, row.severe
+
+    def close(self) -> None:
+        """Give back all connections; a later call opens new ones."""
+        self._database.close()
+
+
+_TRIAL = Prediction(  # as large as a usual one
+    request_id="0" * 32,
+    accident_id="trial",
+    created=datetime(2000, 1, 1, tzinfo=UTC),
+    stage="",
+    model_name="",
+    model_version="",
+    model_digest="",
+    probability=0.0,
+    band="",
+    alert=False,
+    accident={"filler": "x" * 1_500},
+    features={},
+)
+
+
+def to_row(prediction: Prediction) -> Row:
+    """The row of a prediction, checked, so that the database has no reason of its own to refuse it.
+
+    Raises
+    ------
+    PredictionLogError : a field is not what `Prediction` says; names the field.
+    """
+    if not REQUEST_ID.fullmatch(prediction.request_id):
+        raise unfit("request_id", prediction.request_id, "32 hexadecimal digits, as uuid4().hex gives")
+    if not 0 <= prediction.probability <= 1:
+        raise unfit("probability", prediction.probability, "0 to 1")
+    if any(value is not None and math.isinf(value) for value in prediction.features.values()):
+        raise unfit("features", "an infinity", "finite numbers, or None")
+    check_aware("created", prediction.created)
+    for name in TEXTS:
+        check_text(name, getattr(prediction, name))
+    return {
+        "request_id": prediction.request_id,
+        "accident_id": prediction.accident_id,
+        "created": prediction.created,
+        "stage": prediction.stage,
+        "model_name": prediction.model_name,
+        "model_version": prediction.model_version,
+        "model_digest": prediction.model_digest,
+        "probability": float(prediction.probability),
+        "band": prediction.band,
+        "alert": bool(prediction.alert),
+        "accident": _json("accident", prediction.accident),
+        "features": _json("features", prediction.features),
+        "key_name": prediction.key_name,
+        "session": prediction.session,
+    }
+
+
+def _from_row(row: Mapping[Any, Any]) -> dict[str, Any]:
+    values = dict(row)
+    values["accident"] = orjson.loads(values["accident"])
+    values["features"] = orjson.loads(values["features"])
+    return values
+
+
+def _json(name: str, value: Mapping[str, Any]) -> str:
+    """JSON text; the shortest that gives back each double, so float32 too. NaN becomes null."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError as error:
+        raise unfit(name, str(error), "what JSON can say") from None
+
+
+def _query(since: datetime | None, until: datetime | None, last: int | None) -> Select[Any]:
+    time = (PREDICTIONS.c.created, PREDICTIONS.c.request_id)
+    chosen = select(PREDICTIONS).where(_is_no_draft())
+    if since is not None:
+        chosen = chosen.where(PREDICTIONS.c.created >= since)
+    if until is not None:
+        chosen = chosen.where(PREDICTIONS.c.created < until)
+    if last is None:
+        return chosen.order_by(*time)
+    newest = chosen.order_by(*(column.desc() for column in time)).limit(max(last, 0)).subquery()
+    return select(newest).order_by(newest.c.created, newest.c.request_id)
+
+
+def _is_no_draft() -> ColumnElement[bool]:
+    """Whether nothing came after it in the same session of the same caller."""
+    this, later = PREDICTIONS.c, PREDICTIONS.alias("later")
+    after = or_(
+        later.c.created > this.created,
+        and_(later.c.created == this.created, later.c.request_id > this.request_id),
+    )
+    same = and_(later.c.session == this.session, later.c.key_name.is_not_distinct_from(this.key_name))
+    return or_(this.session.is_(None), ~exists().where(same, after))

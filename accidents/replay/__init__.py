@@ -1,0 +1,1 @@
+"""A study over past years: what would have been decided, as if they were only now arriving."""

@@ -1,0 +1,1 @@
+"""Scoring accidents with a bundle: probabilities, reasons, what to ask next, and batches."""

@@ -1,0 +1,1 @@
+"""From features to a model: split, place encoder, LightGBM, calibration, refit, recalibration."""

@@ -1,0 +1,55 @@
+"""Hiding what a caller may not say, so that the trees learn what an accident means of which little is known.
+
+In the published files hardly a field is empty; on the phone most are. Trees that have never seen a missing
+value send it down an arbitrary branch: with no coordinates they gave 0.83 on average where 0.35 was right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from accidents.features.declared import FEATURES
+from accidents.training.place_encoder import PLACE, PlaceEncoder
+
+Floats = npt.NDArray[np.float32]
+
+_COORDINATES = "coordinates"
+_VEHICLES = {("vehicles", "accident_id"), ("vehicles", "category")}
+
+
+def groups(columns: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Number of the group of each tree column: what is said in one word is known, or not, together."""
+    keys = [_group(column) for column in columns]
+    order = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([order[key] for key in keys])
+
+
+def hide(matrix: Floats, columns: Sequence[str], seed: int) -> Floats:
+    """A copy of tree inputs [n, columns] with groups hidden at random, NaN.
+
+    Each row has a share of its own that is hidden, evenly spread over 0 to 1: from nearly all known to nearly
+    nothing.
+    """
+    rng = np.random.default_rng(seed)
+    group = groups(columns)
+    share = rng.random((len(matrix), 1))
+    hidden = rng.random((len(matrix), int(group.max()) + 1)) < share
+    masked = matrix.copy()
+    masked[hidden[:, group]] = np.nan
+    return masked
+
+
+def _group(column: str) -> Hashable:
+    if column in PlaceEncoder.columns:
+        name = column.removeprefix("severity_")
+        return name if name in PLACE else _COORDINATES
+    if column in PLACE:
+        return _COORDINATES
+    sources = frozenset(_SOURCES[column])
+    return "vehicles" if sources <= _VEHICLES else sources
+
+
+_SOURCES = {feature.name: feature.compute.sources for feature in FEATURES}

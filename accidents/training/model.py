@@ -1,0 +1,275 @@
+"""The model: learnt neighbourhoods, LightGBM trees, calibration. Plain files, no pickle.
+
+Training uses LightGBM through scikit-learn's API. Loading and predicting need numpy and LightGBM's shared
+library only, explaining needs numba too.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from accidents.errors import BundleError, DataError
+from accidents.features import feature_names, features_of
+from accidents.lightgbm.booster import Booster
+from accidents.lightgbm.explanation import Explainer
+from accidents.lightgbm.fast_trees import FastTrees
+from accidents.progress import track
+from accidents.training.calibration import BetaCalibration
+from accidents.training.masking import hide
+from accidents.training.place_encoder import NAMED, PLACE, PlaceEncoder, cross_fit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FORMAT = 2
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+
+class ModelSettings(BaseModel):
+    """Hyper-parameters; docs/features.md tells how the defaults were found.
+
+    `bags` boosters of `n_estimators` trees each, grown with different seeds and different cross-fitting
+    folds, are averaged. `monotone` holds the trees to what declared features say of the direction of risk.
+    `masked` is the share of training rows that are learnt from again with some of what is known hidden.
+    `two_kinds`: every second bag draws the thresholds of its splits at random (extremely randomised trees,
+    Geurts et al. 2006) and learns twice as fast; it errs elsewhere, so the average errs less.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bags: int = Field(default=4, ge=1, le=20)
+    n_estimators: int = Field(default=300, ge=1, le=5000)
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    num_leaves: int = Field(default=31, ge=2, le=1024)
+    min_child_samples: int = Field(default=40, ge=1)
+    colsample_bytree: float = Field(default=0.5, gt=0, le=1)
+    subsample: float = Field(default=0.8, gt=0, le=1)
+    reg_lambda: float = Field(default=5.0, ge=0)
+    monotone: bool = True
+    masked: float = Field(default=0.5, ge=0, le=1)
+    two_kinds: bool = True
+    n_jobs: int = Field(default=2, ge=1, le=64)
+
+
+class Model:
+    """P(severe) from the features of a stage.
+
+    Attributes
+    ----------
+    stage : "dispatch" or "on_scene".
+    features : names of the columns that `predict_matrix` takes, in order.
+    columns : what the trees see: the features but for names of places, and what the encoder says of those.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        features: tuple[str, ...],
+        encoder: PlaceEncoder,
+        booster: Booster,
+        calibration: BetaCalibration,
+        bags: int,
+    ) -> None:
+        self.stage, self.features, self.bags = stage, features, bags
+        self.encoder, self.booster, self.calibration = encoder, booster, calibration
+        self.columns = tree_columns(features)
+        self._layout = Layout(features)
+
+    def predict_proba(self, frame: pd.DataFrame) -> Doubles:
+        """Calibrated P(severe) of the rows of a `build_features` frame, float64 [n]."""
+        return self.predict_matrix(_matrix(frame, self.features))
+
+    def predict_matrix(self, matrix: Floats) -> Doubles:
+        """Calibrated P(severe) of a float32 matrix [n, len(features)]; missing is NaN; float64 [n].
+
+        Raises DataError for another number of columns.
+        """
+        return self.probabilities(self.booster.score(self.inputs(matrix)))
+
+    def predict_many(self, matrix: Floats) -> Doubles:
+        """`predict_matrix`, several times as fast from some dozen rows on, and equal to the last bit."""
+        if self.fast_trees is None:
+            return self.predict_matrix(matrix)
+        return self.probabilities(self.fast_trees.score(self.inputs(matrix)))
+
+    @cached_property
+    def fast_trees(self) -> FastTrees | None:
+        """The trees laid out for many rows; None without numba, or if they are too large for it."""
+        if importlib.util.find_spec("numba") is None:
+            return None
+        try:
+            return FastTrees(self.booster.text)
+        except BundleError:
+            return None
+
+    def probabilities(self, scores: Doubles) -> Doubles:
+        """Calibrated P(severe) of the trees' raw scores, float64 [n]."""
+        return self.calibration.apply(1 / (1 + np.exp(-scores / self.bags)))
+
+    def uncalibrated(self, matrix: Floats) -> Doubles:
+        """What the calibration takes: the mean score of the bags as a probability, float64 [n]."""
+        return 1 / (1 + np.exp(-self.booster.score(self.inputs(matrix)) / self.bags))
+
+    def calibrated_by(self, calibration: BetaCalibration) -> Model:
+        """The same trees and places with another calibration."""
+        return Model(self.stage, self.features, self.encoder, self.booster, calibration, self.bags)
+
+    def contributions(self, matrix: Floats) -> Doubles:
+        """SHAP values in log-odds before calibration, float64 [n, len(columns) + 1]; last: expected score."""
+        contributions: Doubles = self.explainer.contributions(self.inputs(matrix)) / self.bags
+        return contributions
+
+    def explain(self, matrix: Floats) -> tuple[Doubles, Doubles]:
+        """`predict_matrix`, to 1e-12, and `contributions`, in one walk through the trees."""
+        contributions = self.contributions(matrix)
+        return self.probabilities(contributions.sum(axis=1) * self.bags), contributions
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """Explains the trees; made on first use, which takes a second, so a server asks for it at start."""
+        return Explainer(self.booster.text)
+
+    def inputs(self, matrix: Floats) -> Floats:
+        """What the trees see of a matrix [n, len(features)], float32 [n, len(columns)]."""
+        matrix = np.asarray(matrix, dtype=np.float32)
+        if matrix.ndim != 2 or matrix.shape[1] != len(self.features):
+            raise DataError(
+                f"The model takes {len(self.features)} features, not a matrix of shape {matrix.shape}."
+            )
+        return self._layout.join(matrix, self.encoder.transform(self._layout.place(matrix)))
+
+    def save(self, folder: Path) -> None:
+        """Write the model as plain files into an existing folder: same training, same bytes."""
+        facts = {"format": _FORMAT, "stage": self.stage, "bags": self.bags, "features": self.features}
+        _write_json(folder / "model.json", facts)
+        _write_json(folder / "calibration.json", self.calibration.to_dict())
+        (folder / "trees.txt").write_text(self.booster.text, encoding="utf-8", newline="\n")
+        self.encoder.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Model:
+        """Read what `save` wrote. Raises BundleError if a file is missing or of another format."""
+        try:
+            facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            if facts["format"] != _FORMAT:
+                raise BundleError(f"{folder}: model format {facts['format']}, this version reads {_FORMAT}.")
+            booster = Booster((folder / "trees.txt").read_text(encoding="utf-8"))
+            calibration = BetaCalibration.from_dict(
+                json.loads((folder / "calibration.json").read_text("utf-8"))
+            )
+            encoder = PlaceEncoder.load(folder)
+            features, stage, bags = tuple(facts["features"]), str(facts["stage"]), int(facts["bags"])
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"{folder} is no complete model: {error}. Train it again.") from error
+        if booster.features != len(tree_columns(features)):
+            raise BundleError(f"{folder}: the trees and the list of features do not fit. Train it again.")
+        return cls(stage, features, encoder, booster, calibration, bags)
+
+
+class Layout:
+    """Where in a feature matrix the place is, and what goes to the trees as it stands."""
+
+    def __init__(self, features: tuple[str, ...]) -> None:
+        self._place = [features.index(name) for name in PLACE]
+        self._kept = [k for k, name in enumerate(features) if name not in NAMED]
+
+    def place(self, matrix: Floats) -> Floats:
+        """The columns `PLACE`."""
+        return matrix[:, self._place]
+
+    def join(self, matrix: Floats, encoded: Floats) -> Floats:
+        """What the trees see, from all features and what the encoder says of their places."""
+        return np.concatenate([matrix[:, self._kept], encoded], axis=1)
+
+
+def tree_columns(features: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the columns the trees see for a matrix of `features`."""
+    return (*(name for name in features if name not in NAMED), *PlaceEncoder.columns)
+
+
+def train(
+    train: pd.DataFrame, calibration: pd.DataFrame, settings: ModelSettings, stage: str, seed: int
+) -> Model:
+    """Train on one part and calibrate on another, both as `build_features` gives them.
+
+    Unlabelled rows take no part. Raises DataError if training has no labelled rows, or only one class.
+    """
+    names = feature_names(stage)
+    x, y = labelled(train, names)
+    if len(y) == 0 or y.min() == y.max():
+        raise DataError(
+            "The training years hold no label, or one class only: choose years with a usagers file."
+        )
+    bags = track(range(settings.bags), "Training bags of trees")
+    model = of_bags([boost(x, y, settings, stage, seed, bag) for bag in bags], x, y, stage)
+    later, label = labelled(calibration, names)
+    model.calibration = BetaCalibration.fit(model.predict_matrix(later), label.astype(np.float64))
+    return model
+
+
+def of_bags(bags: Sequence[Booster], x: Floats, y: Floats, stage: str) -> Model:
+    """The average of bags, with the places of all rows [n] and not yet calibrated."""
+    names = feature_names(stage)
+    booster = bags[0].merged(bags[1:]) if len(bags) > 1 else bags[0]
+    return Model(
+        stage, names, PlaceEncoder.fit(Layout(names).place(x), y), booster, BetaCalibration(), len(bags)
+    )
+
+
+def boost(
+    x: Floats, y: Floats, settings: ModelSettings, stage: str, seed: int, bag: int, scale: float = 1.0
+) -> Booster:
+    """One bag: trees grown on features [n, k] and labels [n], which stand for `scale` times as many rows."""
+    from lightgbm import LGBMClassifier
+
+    seed += bag
+    layout, columns = Layout(feature_names(stage)), tree_columns(feature_names(stage))
+    rises = {feature.name: feature.rises for feature in features_of(stage)}
+    at_random = settings.two_kinds and bag % 2 == 1
+    classifier = LGBMClassifier(
+        **settings.model_dump(exclude={"monotone", "bags", "masked", "two_kinds", "learning_rate"}),
+        learning_rate=settings.learning_rate * (2 if at_random else 1),
+        extra_trees=at_random,
+        subsample_freq=1,
+        random_state=seed,
+        deterministic=True,
+        force_row_wise=True,
+        verbose=-1,
+        monotone_constraints=[rises.get(name, 0) if settings.monotone else 0 for name in columns],
+    )
+    inputs = layout.join(x, cross_fit(layout.place(x), y, seed, scale=scale))
+    # After cross-fitting, so that no copy of a row tells another its label.
+    again = np.random.default_rng(seed).random(len(y)) < settings.masked
+    partial = hide(inputs[again], columns, seed)
+    classifier.fit(np.concatenate([inputs, partial]), np.concatenate([y, y[again]]))
+    return Booster(classifier.booster_.model_to_string())
+
+
+def labelled(frame: pd.DataFrame, names: tuple[str, ...]) -> tuple[Floats, Floats]:
+    """Features float32 [n, len(names)] and labels float32 [n] of the rows that have one.
+
+    Raises DataError for features that are not there.
+    """
+    frame = frame[frame["severe"].notna()]
+    return _matrix(frame, names), frame["severe"].to_numpy(dtype=np.float32)
+
+
+def _matrix(frame: pd.DataFrame, names: tuple[str, ...]) -> Floats:
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise DataError(f"The features {', '.join(missing)} are missing: build them for this stage first.")
+    return frame[list(names)].to_numpy(dtype=np.float32)
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", newline="\n")

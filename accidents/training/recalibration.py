@@ -1,0 +1,139 @@
+"""Mending probabilities from labels: the same trees, and the three numbers of the calibration fitted again.
+
+A shift of severity, which comes every year, moves the level of the probabilities and hardly their order. Some
+two thousand labels mend that, where a retraining needs a whole year of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from accidents.bundle import HOLDOUT, Bundle, write_bundle
+from accidents.bundle.provenance import identity_of
+from accidents.bundle.reference import expected
+from accidents.evaluation.metrics import alerts_for_budget, compare, evaluate
+from accidents.params import Params
+from accidents.promotion.decision import Decision
+from accidents.promotion.gates import GateReport, GateResult, GateSettings
+from accidents.training.calibration import BetaCalibration
+
+HELD_BACK = 1 / 3  # of the labelled accidents, the latest: they judge what the earlier ones taught
+ENOUGH_FOR_BOUNDS = 2_000  # labels; of fewer, ECE and the like tell more of chance than of the model
+CALIBRATION_METRICS = ("ece", "brier", "log_loss")
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """The new calibration, the gates that it was held against, and what it was learnt from."""
+
+    calibration: BetaCalibration
+    gates: GateReport
+    decision: Decision
+    facts: dict[str, Any]
+
+
+def recalibrate(bundle: Bundle, labelled: pd.DataFrame, version: str, params: Params) -> Recalibration:
+    """Fit the calibration of champion `version` again on labelled accidents, as a monitoring window has them.
+
+    Gates of ranking need not be asked again: a calibration changes no order. What can get worse are the
+    probabilities, so those of the latest accidents are judged by a calibration that has not seen them.
+    """
+    rows = labelled.sort_values(["year", "month"], kind="stable")
+    raw = bundle.model.uncalibrated(rows[bundle.features].to_numpy(np.float32))
+    severe, before = rows["severe"].to_numpy(np.float64), bundle.model.calibration
+    early = len(rows) - round(len(rows) * HELD_BACK)
+    tried = BetaCalibration.fit(raw[:early], severe[:early], prior=before)
+    calibration = BetaCalibration.fit(raw, severe, prior=before)
+    late = severe[early:], before.apply(raw[early:]), tried.apply(raw[early:])
+    gates = GateReport((_better_late(*late, params), *_bounds(severe, calibration.apply(raw), params)))
+    facts = {
+        "version": version,
+        "labels": len(rows),
+        "months": [f"{year}-{month:02d}" for year, month in _months(rows)],
+        "before": before.to_dict(),
+    }
+    return Recalibration(calibration, gates, _decide(gates, len(rows), version), facts)
+
+
+def write_recalibrated(folder: Path, bundle: Bundle, made: Recalibration) -> Bundle:
+    """The champion's bundle with its new calibration, and all that follows from it."""
+    model = bundle.model.calibrated_by(made.calibration)
+    reference = pd.read_parquet(bundle.folder / "reference.parquet")
+    reference["p_severe"] = model.predict_matrix(reference[bundle.features].to_numpy(np.float32))
+    if "p_unseen" in reference:
+        raw = bundle.model.calibration.undo(reference["p_unseen"].to_numpy())
+        reference["p_unseen"] = made.calibration.apply(raw)
+    holdout = pd.read_parquet(bundle.folder / HOLDOUT) if (bundle.folder / HOLDOUT).exists() else None
+    told = f"\n## Recalibrated\n\n{_sentence(made.facts)}\n"
+    card = (bundle.folder / "model_card.md").read_text(encoding="utf-8")
+    return write_bundle(
+        folder, model, _facts(bundle, made, reference), reference, card + told, holdout, bundle.judged
+    )
+
+
+def _facts(bundle: Bundle, made: Recalibration, reference: pd.DataFrame) -> Mapping[str, Any]:
+    """Every accident keeps its rank, so the same share of accidents is alerted, from another probability."""
+    known, budget = expected(reference, None)["p_severe"], float(bundle.facts["budget"])
+    judged = {"learnt_from": bundle.judged_learnt_from, "threshold": bundle.threshold}
+    return {
+        "judged": judged,
+        **bundle.facts,
+        "identity": identity_of({"of": bundle.identity, "to": made.calibration.to_dict(), **made.facts}),
+        "threshold": alerts_for_budget(known, budget).threshold,
+        "recalibrated": made.facts,
+    }
+
+
+def _better_late(severe: np.ndarray, before: np.ndarray, after: np.ndarray, params: Params) -> GateResult:
+    settings = params.evaluation
+    found = compare(severe, before, after, "log_loss", settings.budget, settings.n_bootstrap, params.seed)
+    numbers = f"{found.verdict}: log_loss {found.challenger:.4f} against {found.champion:.4f}"
+    return GateResult(
+        "recalibrated: the latest labels", "log_loss not worse than before", numbers, found.high >= 0
+    )
+
+
+def _bounds(severe: np.ndarray, p: np.ndarray, params: Params) -> tuple[GateResult, ...]:
+    """The gates of params.yaml on whole-set metrics that a calibration can change."""
+    gates = [gate for gate in params.gates if _is_calibration(gate)]
+    if len(severe) < ENOUGH_FOR_BOUNDS:
+        why = f"not measured: {len(severe):,} labels, fewer than {ENOUGH_FOR_BOUNDS:,}"
+        return tuple(GateResult(str(gate.metric), gate.wanted, why, True) for gate in gates)
+    found = evaluate(severe, p, params.evaluation.budget, params.evaluation.n_bootstrap, params.seed)
+    return tuple(
+        GateResult(str(gate.metric), gate.wanted, str(estimate), gate.room(estimate) >= 0)
+        for gate in gates
+        for estimate in (found[str(gate.metric)],)
+    )
+
+
+def _is_calibration(gate: GateSettings) -> bool:
+    return gate.metric in CALIBRATION_METRICS and gate.slice is None and gate.baseline is None
+
+
+def _decide(gates: GateReport, labels: int, version: str) -> Decision:
+    if gates.passed:
+        return Decision(
+            True, "recalibrated", f"Version {version} with its calibration fitted on {labels:,} new labels."
+        )
+    refusals = "; ".join(f"{one.gate}: wanted {one.wanted}, found {one.found}" for one in gates.refusals)
+    return Decision(False, "gates", f"The champion stays: {refusals}.")
+
+
+def _sentence(facts: Mapping[str, Any]) -> str:
+    months = facts["months"]
+    return (
+        f"The trees of version {facts['version']}, with the calibration fitted again on {facts['labels']:,} "
+        f"labelled accidents of {months[0]} to {months[-1]}. The figures above are of before."
+    )
+
+
+def _months(rows: pd.DataFrame) -> list[tuple[int, int]]:
+    known = rows[["year", "month"]].dropna().astype(int).drop_duplicates().sort_values(["year", "month"])
+    return list(known.itertuples(index=False, name=None))

@@ -1,0 +1,136 @@
+"""The model that is deployed: learnt from every labelled row, after its like has been judged.
+
+What is held back for judging is the latest there is, and costs in use. So the model is fitted again on all
+parts. Each of its bags leaves out a fold of the last twelve months; scored by trees and places that have not
+seen them, these rows calibrate the refit, set its alert threshold, and are what drift is compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from accidents.bundle.reference import learnt_from
+from accidents.evaluation.metrics import Evaluation, EvaluationSettings, alerts_for_budget, compare, evaluate
+from accidents.evaluation.results import Results
+from accidents.features import feature_names
+from accidents.progress import track
+from accidents.promotion.gates import GateResult
+from accidents.training.calibration import BetaCalibration
+from accidents.training.model import Layout, Model, ModelSettings, boost, labelled, of_bags
+from accidents.training.place_encoder import PlaceEncoder
+
+FOLDS = 10  # at least: with fewer bags than folds the rows of the others have no score out of fold
+MONTHS = 12
+HALF_LIFE = 3.0  # months: severity drifts within a year and between years, so the latest weigh most
+MARGIN = 0.01  # calibrated on the latest months, a whole test year may be off by this much
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Refit:
+    """The refitted model, and what it says of rows that it learnt from.
+
+    `unseen` is P(severe) out of fold, float64 [n], NaN for rows that every bag has seen.
+    """
+
+    model: Model
+    unseen: Doubles
+
+
+def refit(rows: pd.DataFrame, settings: ModelSettings, stage: str, seed: int) -> Refit:
+    """Fit on all `rows`, as `build_features` gives them, every one with a label."""
+    x, y = labelled(rows, feature_names(stage))
+    age = _months_before_the_last(rows)
+    fold = np.random.default_rng(seed).integers(max(settings.bags, FOLDS), size=len(y))
+    fold[age >= MONTHS] = -1
+    scores = np.full(len(y), np.nan)
+    bags = []
+    for number in track(range(settings.bags), "Refitting bags of trees"):
+        held = fold == number
+        scale = len(y) / (~held).sum()  # densities as all rows give them
+        bag = boost(x[~held], y[~held], settings, stage, seed, number, scale)
+        scores[held] = bag.score(_unseen_inputs(x, y, held, stage, scale))
+        bags.append(bag)
+    model = of_bags(bags, x, y, stage)
+    known = ~np.isnan(scores)
+    model.calibration = BetaCalibration.fit(
+        _sigmoid(scores[known]), y[known].astype(np.float64), recency(age[known])
+    )
+    return Refit(model, model.calibration.apply(_sigmoid(scores)))
+
+
+def recency(age: Doubles) -> Doubles:
+    """What a row weighs in calibration by its age in months, float64 [n]."""
+    return 0.5 ** (age / HALF_LIFE)
+
+
+def refit_facts(
+    facts: Mapping[str, Any], rows: pd.DataFrame, tested: int, results: Results, budget: float, seed: int
+) -> dict[str, Any]:
+    """A bundle's facts with those of its refit laid over, and what they replace under `judged`.
+
+    `rows` have `p_unseen`; the last `tested` of them are the test part, where the two can be compared.
+    """
+    test = rows.tail(tested)
+    test = test[test["p_unseen"].notna()]
+    found = evaluate(test["severe"], test["p_unseen"], budget, 0, seed)
+    known = rows["p_unseen"].dropna()
+    return {
+        **facts,
+        "threshold": alerts_for_budget(known, budget).threshold,
+        "learnt_from": learnt_from(rows),
+        "judged": {
+            "learnt_from": facts["learnt_from"],
+            "threshold": facts["threshold"],
+            "metrics": _values(results.model),
+        },
+        "refit": {"rows": len(rows), "out_of_fold": len(known), "metrics_out_of_fold": _values(found)},
+    }
+
+
+def check_refit(
+    predictions: pd.DataFrame, unseen: pd.DataFrame, settings: EvaluationSettings, seed: int
+) -> GateResult:
+    """The gate of a refit: on accidents of the test it is calibrated as well as the model that was judged.
+
+    Neither had seen them: the refit's P(severe), `p_unseen`, is out of fold, and NaN where there is none.
+    What is lost must be within chance, or `MARGIN`.
+    """
+    p = unseen["p_unseen"].to_numpy()
+    known = ~np.isnan(p)
+    found = compare(
+        predictions["severe"][known], predictions["model"][known], p[known], "ece", settings.budget,
+        settings.n_bootstrap, seed,
+    )  # fmt: skip
+    numbers = f"{found.challenger:.3f} against {found.champion:.3f} on {found.accidents:,} accidents"
+    wanted = f"ECE no more than {MARGIN:g} worse, beyond chance, than that of the model that was judged"
+    return GateResult("refit: calibration", wanted, numbers, found.high >= -MARGIN)
+
+
+def _values(evaluation: Evaluation) -> dict[str, float]:
+    return {name: evaluation[name].value for name in ("roc_auc", "pr_auc", "ece")}
+
+
+def _unseen_inputs(x: Floats, y: Floats, held: npt.NDArray[np.bool_], stage: str, scale: float) -> Floats:
+    """What trees see of the rows held out, with places counted on the others."""
+    layout = Layout(feature_names(stage))
+    encoder = PlaceEncoder.fit(layout.place(x[~held]), y[~held], scale)
+    return layout.join(x[held], encoder.transform(layout.place(x[held])))
+
+
+def _months_before_the_last(rows: pd.DataFrame) -> Doubles:
+    month = (rows["year"].astype(int) * 12 + rows["month"].astype(int)).to_numpy(np.float64)
+    age: Doubles = month.max() - month
+    return age
+
+
+def _sigmoid(scores: Doubles) -> Doubles:
+    return 1 / (1 + np.exp(-scores))

@@ -1,0 +1,111 @@
+"""What the product says in English and in French: labels, words of codes, phrases.
+
+Published codes have their English words in codes.yaml; everything else is in words_en.yaml and words_fr.yaml.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from accidents.errors import SettingsError
+from accidents.features.declared import FEATURES
+from accidents.vocabulary import codes
+
+FILES = {"en": "words_en.yaml", "fr": "words_fr.yaml"}
+LANGUAGES = tuple(FILES)
+# Where the words of a category's codes are: feature -> column.
+CODED = {f.name: str(getattr(f.compute, "column", f.name)) for f in FEATURES if f.kind == "category"}
+
+
+def label(name: str, language: str = "en") -> str:
+    """What a feature, a column or a group of features is called; its own name if it has no label."""
+    return _labels(language).get(name, name)
+
+
+def word(column: str, code: float | str, language: str = "en") -> str | None:
+    """The word of a code (3.0 or "3") of a column; None if it has none."""
+    return _codes(language).get(column, {}).get(_text(code))
+
+
+@lru_cache(maxsize=4096)
+def phrase(feature: str, value: float, language: str = "en") -> str:
+    """What a feature of this value says; `value` is a number or a code."""
+    called, pattern = label(feature, language), _pattern(feature, value, language)
+    known_as = word(CODED[feature], value, language) if feature in CODED else None
+    gaps = {"label": called, "n": _text(value), "next": _text(value + 1), "word": known_as or ""}
+    if feature in CODED and known_as is None:
+        pattern = None  # no such code: its number is all that can be said
+    return pattern.format(**gaps) if pattern else sentence("coded" if known_as else "plain", language, **gaps)
+
+
+def sentence(name: str, language: str = "en", **gaps: str) -> str:
+    """One of the `sentences`, its gaps filled in."""
+    return str(_document(language)["sentences"][name]).format(**gaps)
+
+
+def question(name: str, language: str = "en") -> str:
+    """How something that is not known is asked for: "the speed limit"."""
+    return str(_document(language)["questions"][name])
+
+
+def words(language: str = "en") -> dict[str, Any]:
+    """All that a form or a page needs to speak a language; ready for JSON.
+
+    `labels`: name -> text, for features and form fields. `codes`: column -> code -> word.
+    `retired`: column -> codes that are still read but that a form should no longer offer.
+    Raises SettingsError for an unknown language.
+    """
+    return {
+        "language": language,
+        "labels": dict(_labels(language)),
+        "codes": {column: dict(known) for column, known in _codes(language).items() if column != "mass"},
+        "retired": _retired(),
+    }
+
+
+@lru_cache
+def _document(language: str) -> dict[str, Any]:
+    if language not in LANGUAGES:
+        raise SettingsError(f"Unknown language {language!r}: choose one of {', '.join(LANGUAGES)}.")
+    text = files("accidents.vocabulary").joinpath(FILES[language]).read_text(encoding="utf-8")
+    document: dict[str, Any] = yaml.safe_load(text)
+    return document
+
+
+@lru_cache
+def _labels(language: str) -> dict[str, str]:
+    own, all_names = _document(language)["labels"], _document("fr")["labels"]
+    return {name: own[name] if name in own else codes.column(name).label for name in all_names}
+
+
+@lru_cache
+def _codes(language: str) -> dict[str, dict[str, str]]:
+    own, all_names = _document(language)["codes"], _document("fr")["codes"]
+    return {name: own[name] if name in own else dict(codes.column(name).codes) for name in all_names}
+
+
+def _retired() -> dict[str, list[str]]:
+    names = _document("fr")["codes"].keys() - _document("en")["codes"].keys()
+    columns = [codes.column(name) for name in sorted(names)]
+    return {
+        str(c.name): [code for code in c.codes if code in c.codes_until] for c in columns if c.codes_until
+    }
+
+
+def _pattern(feature: str, value: float, language: str) -> str | None:
+    """The phrase for a value, its gaps not filled in; None where there is none of its own."""
+    found: str | dict[str, str] | None = _document(language)["phrases"].get(feature)
+    if not isinstance(found, dict):
+        return found
+    if feature in CODED:
+        return found.get(_text(value), found.get("any"))
+    kind = "none" if value == 0 else "one" if value == 1 else "many"
+    return found.get(kind, found.get("many"))
+
+
+def _text(number: float | str) -> str:
+    return number if isinstance(number, str) else f"{number:g}"

@@ -1,0 +1,101 @@
+"""The dashboard of the service: traffic, errors, latency, saturation, the model server."""
+
+from __future__ import annotations
+
+from observability.panels import Drawn, Part
+
+VARIABLES = [("route", "accidents_http_requests_total")]
+_API, _SERVER = '{job="accidents-api"}', '{job="accidents-model-server"}'
+
+
+def _rate(metric: str, by: str = "", where: str = "") -> str:
+    return f"sum{f' by({by})' if by else ''} (rate({metric}{where}[$__rate_interval]))"
+
+
+def _quantile(share: float, metric: str, where: str = "") -> str:
+    return f"histogram_quantile({share}, {_rate(f'{metric}_bucket', 'le', where)})"
+
+
+def _quantiles(metric: str, where: str = "") -> list[tuple[str, str]]:
+    return [(_quantile(share, metric, where), f"{share:.0%}") for share in (0.5, 0.95, 0.99)]
+
+
+def _mean(metric: str, by: str = "", where: str = "") -> str:
+    return f"{_rate(f'{metric}_sum', by, where)} / {_rate(f'{metric}_count', by, where)}"
+
+
+_PREDICT = '{route=~"/predict.*"}'
+_ROUTE = '{route=~"$route"}'
+PARTS = [
+    Part("Now", [
+        Drawn("Ready", "short", [("accidents_ready", "")], "number",
+              "1: predictions can be made. 0: the model server or the log is gone."),
+        Drawn("Model server", "short", [("accidents_model_server_up", "")], "number",
+              "1: it answers its supervisor, which brings it back when it does not."),
+        Drawn("Predictions a minute", "short",
+              [(f"60 * {_rate('accidents_predictions_total')}", "")], "number"),
+        Drawn("5xx, five minutes", "percentunit", [("accidents:errors:ratio5m", "")], "number"),
+        Drawn("Error budget burns", "short", [("accidents:errors:ratio1h / accidents:errors:budget", "")],
+              "number", "1: the month's budget lasts a month. 14.4: two days."),
+        Drawn("Slow budget burns", "short", [("accidents:latency:ratio1h / accidents:latency:budget", "")],
+              "number", "The same for answers that take more than 50 ms."),
+        Drawn("Alerts firing", "short", [('count(ALERTS{alertstate="firing"}) or vector(0)', "")], "number"),
+    ]),
+    Part("Traffic", [
+        Drawn("Requests by route", "reqps",
+              [(_rate("accidents_http_requests_total", "route", _ROUTE), "{{route}}")]),
+        Drawn("Predictions by version", "reqps",
+              [(_rate("accidents_predictions_total", "version"), "version {{version}}")]),
+    ]),
+    Part("Errors", [
+        Drawn("Requests by status", "reqps",
+              [(_rate("accidents_http_requests_total", "status", _ROUTE), "{{status}}")]),
+        Drawn("Share of 5xx among predictions", "percentunit",
+              [("accidents:errors:ratio5m", "5 minutes"), ("accidents:errors:ratio1h", "1 hour"),
+               ("accidents:errors:budget", "budget")]),
+        Drawn("Model server calls that failed", "reqps",
+              [(_rate("accidents_model_errors_total", "kind"), "{{kind}}")]),
+        Drawn("The model server was brought back", "short",
+              [("sum by(fault) (increase(accidents_model_server_restarts_total[1h]))", "{{fault}}"),
+               ("accidents_model_server_gave_up", "given up")], about="In an hour, and for which fault."),
+        Drawn("The prediction log, and keys", "reqps",
+              [(_rate("accidents_log_errors_total"), "writes that failed"),
+               (_rate("accidents_refused_keys_total"), "wrong keys")]),
+    ]),
+    Part("Latency", [
+        Drawn("Predictions", "s", _quantiles("accidents_http_request_seconds", _PREDICT)),
+        Drawn("95 % by route", "s",
+              [("histogram_quantile(0.95, "
+                f"{_rate('accidents_http_request_seconds_bucket', 'le, route', _ROUTE)})",
+                "{{route}}")]),
+        Drawn("Calls of the model server", "s", _quantiles("accidents_model_call_seconds")),
+        Drawn("Commits of the prediction log", "s", _quantiles("accidents_log_commit_seconds")),
+    ]),
+    Part("Saturation", [
+        Drawn("Processor", "percentunit",
+              [(f"rate(process_cpu_seconds_total{_API}[$__rate_interval])", "API"),
+               (f"rate(process_cpu_seconds_total{_SERVER}[$__rate_interval])", "model server")],
+              about="1 is one core; each of the two computes on one."),
+        Drawn("Memory", "bytes",
+              [(f"process_resident_memory_bytes{_API}", "API"),
+               (f"process_resident_memory_bytes{_SERVER}", "model server")]),
+        Drawn("Open files", "percentunit",
+              [(f"process_open_fds{_API} / process_max_fds{_API}", "API"),
+               (f"process_open_fds{_SERVER} / process_max_fds{_SERVER}", "model server")]),
+        Drawn("Accidents that wait for the model server", "short", [("accidents_waiting", "waiting")],
+              about="Refused with 503 from `waiting` in configs/api.yaml on."),
+        Drawn("Accidents a call, predictions a commit", "short",
+              [(_mean("accidents_model_call_rows"), "a call of the model server"),
+               (_mean("accidents_log_commit_rows"), "a commit of the log")]),
+    ]),
+    Part("Model server", [
+        Drawn("Its requests", "reqps",
+              [(_rate("model_infer_request_success_total", "model"), "{{model}}"),
+               (_rate("model_infer_request_failure_total", "model"), "{{model}}, failed"),
+               ("sum(rest_server_requests_in_progress)", "on their way")]),
+        Drawn("Its mean time", "s", [(_mean("model_infer_request_duration", "model"), "{{model}}")]),
+        Drawn("Up since", "dateTimeFromNow",
+              [(f"1000 * process_start_time_seconds{_API}", "API"),
+               (f"1000 * process_start_time_seconds{_SERVER}", "model server")], "number"),
+    ]),
+]  # fmt: skip

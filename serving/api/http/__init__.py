@@ -1,0 +1,1 @@
+"""HTTP: the gate, limits, errors, and the documents."""

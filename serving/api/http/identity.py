@@ -1,0 +1,15 @@
+"""Which project's API this is, so that nobody takes another one on the same address for it."""
+
+from __future__ import annotations
+
+import hashlib
+
+from accidents.predictions.engines import ROOT
+from accidents.predictions.log import PredictionLog
+from serving.api.settings import Settings
+
+
+def identity_of(settings: Settings) -> str:
+    """Of the project's folder and its prediction log; tells neither."""
+    place = PredictionLog(settings.database_url).place  # without its password
+    return hashlib.sha256(f"{ROOT}\n{place}".encode()).hexdigest()[:16]

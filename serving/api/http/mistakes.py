@@ -1,0 +1,78 @@
+"""What is wrong with a body, in words. The work is bounded by what is told, not by what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from serving.api.http.errors import ApiError
+
+_TOLD = 20  # mistakes of a request that are told in full: what was meant, what there is
+_LISTED = 2_000  # mistakes of one accident that pydantic is asked to list, which takes 3 µs each
+_SHOWN = 60  # characters of a name that are echoed
+
+
+class Mistakes:
+    """Tells what pydantic found wrong in one request, field by field.
+
+    Once enough was told, an accident of a batch is still told its first mistake, not what was meant.
+    """
+
+    def __init__(self) -> None:
+        self._left = _TOLD
+
+    def of(self, model: type[BaseModel], error: ValidationError) -> ApiError:
+        """The error that answers it."""
+        count = error.error_count()
+        if count > _LISTED:
+            message = f"more than {_LISTED:,} mistakes, too many to list: compare it with /docs"
+            return ApiError("invalid", f"body: {message}", [{"where": "body", "message": message}])
+        found = error.errors(include_url=False, include_input=False)[: max(1, self._left)]
+        details = [self._detail(model, one) for one in found]
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        first = details[0]
+        return ApiError("invalid", f"{first['where']}: {first['message']}{more}", details)
+
+    def _detail(self, model: type[BaseModel], one: Mapping[str, Any]) -> dict[str, str]:
+        location, in_full = one["loc"], self._left > 0
+        self._left -= 1
+        if one["type"] == "extra_forbidden":
+            message = _unknown_field(model, location) if in_full else "unknown field"
+        elif one["type"] == "unknown_code":
+            coded, value = one["ctx"]["coded"], one["ctx"]["value"]
+            message = coded.refusal(value) if in_full else coded.brief_refusal(value)
+        else:
+            message = str(one["msg"]).removeprefix("Value error, ")
+        return {"where": where(location), "message": message}
+
+
+def where(location: Iterable[int | str]) -> str:
+    """A place in a body as a person writes it: vehicles[0].category."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:_SHOWN]}" for part in location)
+    return text.removeprefix(".") or "body"
+
+
+def _unknown_field(model: type[BaseModel], location: Sequence[int | str]) -> str:
+    fields = _fields_at(model, location[:-1])
+    near = difflib.get_close_matches(str(location[-1])[:_SHOWN], fields, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(fields)}"
+    return f"unknown field; {hint}"
+
+
+def _fields_at(model: type[BaseModel], location: Iterable[int | str]) -> list[str]:
+    """Names of the fields of the model that `location` leads to from `model`."""
+    current = model
+    for part in location:
+        field = current.model_fields.get(str(part))
+        inner = next(iter(_models_in(field.annotation)), None) if field else None
+        current = inner or current
+    return list(current.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in getattr(annotation, "__args__", ()) for found in _models_in(part)]

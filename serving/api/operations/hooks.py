@@ -1,0 +1,143 @@
+"""POST /hooks/alert: what Alertmanager sends, and the one loop that it may start."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from accidents.errors import BusyError
+from serving.api.http.errors import ApiError
+from serving.api.operations.metrics import HOOKS, LOOP_RUNNING, LOOPS
+
+_LOG = logging.getLogger(__name__)
+_LOG_BYTES = 1_000_000  # then the loop's log is put aside, in place of the one before
+_BUSY = BusyError.exit_code  # somebody else's loop runs: that is no failure of this one
+_SHOWN = 200  # characters of alerts' names that are written down
+Outcome = Literal["started", "running", "paused", "not needed"]
+
+
+class _Lenient(BaseModel):
+    """A part of a body whose further fields are left alone: another Alertmanager may send some."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+
+class Alert(_Lenient):
+    """One alert."""
+
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str] = Field(description="`loop: start` on a firing one starts the loop.")
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks for the loop."""
+        return self.status == "firing" and self.labels.get("loop") == "start"
+
+
+class Notification(_Lenient):
+    """What Alertmanager posts to a webhook, version 4."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "version": "4",
+                "groupKey": '{}:{alertname="EndpointNotReady"}',
+                "status": "firing",
+                "receiver": "loop",
+                "alerts": [
+                    {"status": "firing", "labels": {"alertname": "EndpointNotReady", "loop": "start"}}
+                ],
+            }
+        }
+    )
+
+    version: Literal["4"]
+    groupKey: str = Field(min_length=1)  # noqa: N815 - as Alertmanager writes it
+    status: Literal["firing", "resolved"]
+    receiver: str
+    alerts: list[Alert] = Field(min_length=1)
+
+
+class Hook:
+    """Starts the loop: one at a time, and not again within `pause` seconds.
+
+    Parameters
+    ----------
+    command : its words.
+    log : where its output goes. Beside it lies a lock that the loop inherits, so that also an API that was
+        started anew in the meantime knows that it runs; the system lets go of it with the loop.
+    """
+
+    def __init__(self, command: Sequence[str], pause: float, log: Path) -> None:
+        self._command, self._pause, self._log = list(command), pause, log
+        self._lock = log.with_name(f"{log.stem}.hook.lock")
+
+    def take(self, notification: Notification) -> Outcome:
+        """Start the loop if an alert asks for it. Raises ApiError where it cannot be started."""
+        asking = [alert.labels.get("alertname", "?") for alert in notification.alerts if alert.asks]
+        try:
+            outcome = self._start(asking) if asking else "not needed"
+        except OSError as error:
+            HOOKS.labels("failed").inc()
+            _LOG.error("The loop cannot be started (%s): %s", " ".join(self._command), error)
+            raise ApiError(
+                "loop_unavailable", "The loop cannot be started. The API's log says why."
+            ) from None
+        HOOKS.labels(outcome.replace(" ", "_")).inc()
+        return outcome
+
+    def _start(self, asking: Sequence[str]) -> Outcome:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock.open("a+b") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return "running"
+            if 0 <= time.time() - _last_start(lock) < self._pause:
+                return "paused"
+            process = self._run(lock, asking)
+            lock.truncate(0)
+            lock.write(str(time.time()).encode())
+        LOOP_RUNNING.set(1)
+        threading.Thread(target=self._reap, args=(process,), daemon=True).start()
+        return "started"
+
+    def _run(self, lock: IO[bytes], asking: Sequence[str]) -> subprocess.Popen[bytes]:
+        if self._log.exists() and self._log.stat().st_size > _LOG_BYTES:
+            os.replace(self._log, self._log.with_name(f"{self._log.name}.1"))
+        names = ascii(", ".join(sorted(set(asking))))[:_SHOWN]  # they come from outside: no line breaks
+        with self._log.open("ab") as log:
+            log.write(f"--- {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, alerts: {names}\n".encode())
+            log.flush()
+            return subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                pass_fds=[lock.fileno()],
+            )  # fmt: skip
+
+    def _reap(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for its end: a child nobody waits for stays as a zombie."""
+        code = process.wait()
+        LOOP_RUNNING.set(0)
+        exit_words = {0: "ok", _BUSY: "busy"}
+        LOOPS.labels(exit_words.get(code, "failed")).inc()
+        if code not in exit_words:
+            _LOG.error("The loop ended with exit code %s: see %s", code, self._log)
+
+
+def _last_start(lock: IO[bytes]) -> float:
+    """Seconds since 1970; 0 where there was none, or what stands there is no time."""
+    lock.seek(0)
+    try:
+        return float(lock.read(100) or 0)
+    except ValueError:
+        return 0.0

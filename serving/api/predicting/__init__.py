@@ -1,0 +1,1 @@
+"""From an accident to an answer: the model server asked, the prediction logged."""

@@ -1,0 +1,201 @@
+"""From accidents to answers: features, the model's score, reasons in words, the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from pydantic import ValidationError
+
+from accidents.errors import AccidentsError
+from accidents.geography.departments import department_at
+from accidents.predictions.log import Prediction, PredictionLogError
+from accidents.scoring.questions import asking, best
+from accidents.scoring.reasons import top_reasons
+from accidents.vocabulary.bands import band_of
+from serving.api.http.errors import ApiError
+from serving.api.http.mistakes import Mistakes
+from serving.api.http.turns import Turns
+from serving.api.operations.metrics import LOG_ERRORS
+from serving.api.predicting.batching import Batcher, Score
+from serving.api.predicting.counting import Counting
+from serving.api.predicting.log_writer import LogUnavailable, LogWriter
+from serving.api.predicting.model_server import ModelFacts, ModelServer
+from serving.api.schema.accident import Accident
+from serving.api.schema.description import Described, describe
+
+_LOG = logging.getLogger(__name__)
+_TOGETHER = 50  # accidents of a batch that are scored together: single ones get their turn in between
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How an answer is wanted, and by whom."""
+
+    request_id: str
+    caller: str | None
+    reasons: bool
+    language: str
+
+
+class Predictor:
+    """Predicts, and has it in the log before it answers."""
+
+    def __init__(
+        self,
+        server: ModelServer,
+        batcher: Batcher,
+        writer: LogWriter,
+        counting: Counting,
+        reasons_count: int,
+    ) -> None:
+        self._server, self._batcher, self._writer, self._counting = server, batcher, writer, counting
+        self._reasons_count = reasons_count
+
+    async def predict(self, accident: Accident, asked: Asked) -> dict[str, Any]:
+        """The answer for one accident (PredictionAnswer). Raises ApiError."""
+        facts = await self._server.facts()
+        described = describe(accident, facts.stage, department_at)
+        prediction, answer = await self._scored(accident, described, facts.stage, asked, asked.request_id)
+        await self._write([prediction])
+        self._counting.add([prediction])
+        return answer
+
+    async def predict_batch(self, given: Sequence[Any], asked: Asked) -> list[dict[str, Any]]:
+        """An answer for each accident, or in its place what is wrong with it. Raises ApiError.
+
+        All predictions go to the log in one transaction, so either all are answered or none is.
+        """
+        facts = await self._server.facts()
+        answers: list[dict[str, Any]] = []
+        predictions: list[Prediction] = []
+        mistakes, turns = Mistakes(), Turns()
+        for start in range(0, len(given), _TOGETHER):
+            checked = []
+            for one in given[start : start + _TOGETHER]:
+                checked.append(_checked(one, facts.stage, mistakes))
+                await turns.next()
+            for outcome in await asyncio.gather(*(self._one_of(one, facts.stage, asked) for one in checked)):
+                if isinstance(outcome, ApiError):
+                    answers.append(outcome.content(asked.request_id))
+                else:
+                    predictions.append(outcome[0])
+                    answers.append(outcome[1])
+        await self._write(predictions)
+        self._counting.add(predictions)
+        return answers
+
+    async def _one_of(
+        self, checked: tuple[Accident, Described] | ApiError, stage: str, asked: Asked
+    ) -> tuple[Prediction, dict[str, Any]] | ApiError:
+        if isinstance(checked, ApiError):
+            return checked
+        return await self._scored(*checked, stage, asked, uuid4().hex, patient=True)
+
+    async def _scored(
+        self,
+        accident: Accident,
+        described: Described,
+        stage: str,
+        asked: Asked,
+        request_id: str,
+        patient: bool = False,
+    ) -> tuple[Prediction, dict[str, Any]]:
+        row = list(described.features.values())
+        score = await self._batcher.score(row, stage, asked.reasons, patient)
+        prediction = _prediction(request_id, accident, described, score, asked.caller)
+        reasons = self._reasons(described, score, asked.language) if asked.reasons else []
+        ask = _ask(score, asked.language) if asked.reasons else None
+        return prediction, _answer(prediction, score.facts, reasons, ask, described.notes)
+
+    def _reasons(self, described: Described, score: Score, language: str) -> list[dict[str, Any]]:
+        reasons = top_reasons(
+            described.features, score.columns, score.contributions, self._reasons_count, language
+        )
+        return [reason.to_dict() for reason in reasons]
+
+    async def _write(self, predictions: Sequence[Prediction]) -> None:
+        try:
+            await self._writer.add_many(predictions)
+        except (LogUnavailable, PredictionLogError) as error:
+            raise _log_unavailable(error) from None
+
+
+def _checked(given: Any, stage: str, mistakes: Mistakes) -> tuple[Accident, Described] | ApiError:
+    """An accident of a batch and what it is described as, or what is wrong with it."""
+    try:
+        accident = Accident.model_validate(given)
+        return accident, describe(accident, stage, department_at)
+    except ValidationError as error:
+        return mistakes.of(Accident, error)
+    except ApiError as error:
+        return error
+
+
+def _prediction(
+    request_id: str, given: Accident, described: Described, score: Score, caller: str | None
+) -> Prediction:
+    facts, probability = score.facts, score.probability
+    return Prediction(
+        request_id=request_id,
+        accident_id=given.accident_id,
+        created=datetime.now(UTC),
+        stage=facts.stage,
+        model_name=facts.name,
+        model_version=facts.version,
+        model_digest=facts.digest,
+        probability=probability,
+        band=band_of(probability, facts.bands),
+        alert=probability >= facts.threshold,
+        accident=described.accident,
+        features={name: None if math.isnan(v) else v for name, v in described.features.items()},
+        key_name=caller,
+        session=given.session,
+    )
+
+
+def _ask(score: Score, language: str) -> dict[str, Any] | None:
+    """What would help most to know (AskAnswer), if anything would."""
+    found = best(score.questions, score.changes)
+    if found is None:
+        return None
+    name, change = found
+    return {"feature": name, "change": change, "text": asking(name, change, language)}
+
+
+def _answer(
+    prediction: Prediction,
+    facts: ModelFacts,
+    reasons: list[dict[str, Any]],
+    ask: dict[str, Any] | None,
+    notes: list[str],
+) -> dict[str, Any]:
+    return {
+        "request_id": prediction.request_id,
+        "accident_id": prediction.accident_id,
+        "probability": prediction.probability,
+        "band": prediction.band,
+        "alert": prediction.alert,
+        "threshold": facts.threshold,
+        "reasons": reasons,
+        "ask": ask,
+        "model": model_of(facts),
+        "notes": notes,
+    }
+
+
+def model_of(facts: ModelFacts) -> dict[str, Any]:
+    """Which model it is (ModelAnswer)."""
+    return {"name": facts.name, "version": facts.version, "stage": facts.stage, "synthetic": facts.synthetic}
+
+
+def _log_unavailable(error: AccidentsError) -> ApiError:
+    LOG_ERRORS.inc()
+    _LOG.error("%s", error)
+    return ApiError("log_unavailable", "The prediction cannot be logged at the moment. Try again.")

@@ -1,0 +1,1 @@
+"""The bundle behind MLServer: its runtime, the routes, and the guard before them."""

@@ -1,0 +1,1 @@
+"""The `evidently_modern` data validator."""

@@ -1,0 +1,1 @@
+"""The `mlserver` model deployer: a model server on this machine, and its supervisor."""

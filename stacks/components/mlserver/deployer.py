@@ -1,0 +1,210 @@
+"""ZenML's model deployer on a local MLServer: one service a model, whatever version it serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, cast
+from uuid import UUID
+
+from filelock import FileLock
+from zenml.client import Client
+from zenml.enums import ServiceState
+from zenml.model_deployers import BaseModelDeployer, BaseModelDeployerFlavor
+from zenml.model_deployers.base_model_deployer import get_model_version_id_if_exists
+from zenml.models.v2.misc.service import ServiceType
+from zenml.services import BaseService, ServiceConfig
+
+from stacks.components.mlserver.flavor import MLServerDeployerConfig, MLServerDeployerFlavor
+from stacks.components.mlserver.folder import ServedModel, bundle_digest
+from stacks.components.mlserver.server import ModelServer
+from stacks.components.mlserver.service import MLServerDeploymentConfig, MLServerService
+from stacks.errors import StackError
+
+_TIMEOUT = 300  # ZenML's own
+
+
+class MLServerDeployer(BaseModelDeployer):
+    """Deploys bundles to the model server of this machine.
+
+    The server is told first, ZenML's store after it: what the store says is served was served.
+    """
+
+    NAME: ClassVar[str] = "MLServer"
+    FLAVOR: ClassVar[type[BaseModelDeployerFlavor]] = MLServerDeployerFlavor
+    SERVICE_TYPE: ClassVar[ServiceType] = MLServerService.SERVICE_TYPE
+
+    @property
+    def config(self) -> MLServerDeployerConfig:
+        """Settings of the component."""
+        return cast(MLServerDeployerConfig, self._config)
+
+    @property
+    def server(self) -> ModelServer:
+        """The model server."""
+        return ModelServer(self.config)
+
+    def deployment(
+        self, *, model_name: str, model_version: str, bundle: Path, golden: Path, digest: str | None = None
+    ) -> MLServerDeploymentConfig:
+        """What `deploy_model` takes: a version of a model, its bundle and its golden requests.
+
+        Raises StackError if there is no bundle, or another one than `digest` says, where that is known.
+        """
+        found = bundle_digest(bundle)
+        if digest not in (None, found):
+            raise StackError(f"{bundle} is not the bundle of version {model_version} that was registered.")
+        return MLServerDeploymentConfig(
+            name=model_name,
+            service_name=model_name,
+            model_name=model_name,
+            model_version=model_version,
+            bundle=str(bundle),
+            golden=str(golden),
+            digest=found,
+            server=self.config,
+        )
+
+    def deploy_model(
+        self,
+        config: ServiceConfig,
+        service_type: ServiceType = MLServerService.SERVICE_TYPE,
+        replace: bool = True,
+        continuous_deployment_mode: bool = True,
+        timeout: int = _TIMEOUT,
+    ) -> MLServerService:
+        """Serve a version in place of the one that is served under the model's name.
+
+        ZenML's own method deletes the old server before it starts the new one. Here the old version serves
+        until the new one has proved itself, and goes on if it does not.
+
+        Parameters
+        ----------
+        config : from `deployment`.
+        service_type, replace, continuous_deployment_mode, timeout : ZenML's; a model has one service, which
+            is always replaced, and the times are settings of the component.
+
+        Raises
+        ------
+        StackError
+            With the reason; the old version serves, and ZenML's store says so.
+        """
+        if not isinstance(config, MLServerDeploymentConfig):
+            raise StackError("The mlserver deployer takes what its method `deployment` makes.")
+        # Server and store together: of two deployments at once, the later one is in both.
+        self.server.folder.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.server.folder.root / "record.lock"):
+            bundle, golden = Path(config.bundle), Path(config.golden)
+            self.server.deploy(config.model_name, config.model_version, bundle, golden)
+            before = self._services(config.model_name)
+            same = [
+                one for one in before if one.model == _model(config) and one.config.server == config.server
+            ]
+            service = same[0] if same else self._register(config)
+            self._record(service, ServiceState.ACTIVE)
+            for old in before:
+                if old.uuid != service.uuid:
+                    Client().delete_service(old.uuid)
+        return service
+
+    def find_model_server(
+        self,
+        config: dict[str, Any] | None = None,
+        running: bool | None = None,
+        service_uuid: UUID | None = None,
+        pipeline_name: str | None = None,
+        pipeline_step_name: str | None = None,
+        service_name: str | None = None,
+        model_name: str | None = None,
+        model_version: str | None = None,
+        service_type: ServiceType | None = None,
+        type: str | None = None,
+        flavor: str | None = None,
+        pipeline_run_id: str | None = None,
+    ) -> list[BaseService]:
+        """ZenML's, but for this deployer's services alone, and by model name whatever version it serves.
+
+        ZenML's own looks for services of the latest registered version only.
+        """
+        found = super().find_model_server(
+            config=config,
+            running=running,
+            service_uuid=service_uuid,
+            pipeline_name=pipeline_name,
+            pipeline_step_name=pipeline_step_name,
+            service_name=service_name or model_name,
+            service_type=service_type or MLServerService.SERVICE_TYPE,
+            pipeline_run_id=pipeline_run_id,
+        )
+        ours = [one for one in found if isinstance(one, MLServerService) and self._is_here(one)]
+        return [one for one in ours if model_version in (None, one.config.model_version)]
+
+    @staticmethod
+    def get_model_server_info(service: BaseService) -> dict[str, str | None]:
+        """What `zenml model-deployer models describe` shows."""
+        service = cast(MLServerService, service)
+        daemon = service.server.daemon()
+        return {
+            "PREDICTION_URL": service.prediction_url,
+            "HEALTH_CHECK_URL": service.healthcheck_url,
+            "MODEL_NAME": service.config.model_name,
+            "MODEL_VERSION": service.config.model_version,
+            "BUNDLE": service.config.digest,
+            "GRPC_ADDRESS": f"127.0.0.1:{daemon.grpc_port}" if daemon else None,
+            "METRICS_URL": f"http://127.0.0.1:{daemon.metrics_port}/metrics" if daemon else None,
+            "DAEMON_PID": str(daemon.pid) if daemon else None,
+            "SERVER_FOLDER": service.config.server.folder,
+        }
+
+    def perform_deploy_model(self, id: UUID, config: ServiceConfig, timeout: int = _TIMEOUT) -> BaseService:
+        """ZenML's base class asks for it; `deploy_model` does the work here."""
+        raise StackError("Call `deploy_model`.")
+
+    def perform_stop_model(
+        self, service: BaseService, timeout: int = _TIMEOUT, force: bool = False
+    ) -> BaseService:
+        """Serve a model no longer until it is started again; the last one ends the server."""
+        service.stop(timeout=timeout, force=force)
+        return service
+
+    def perform_start_model(self, service: BaseService, timeout: int = _TIMEOUT) -> BaseService:
+        """Serve a stopped model again, or one whose server has ended."""
+        service.start(timeout=timeout)
+        return service
+
+    def perform_delete_model(
+        self, service: BaseService, timeout: int = _TIMEOUT, force: bool = False
+    ) -> None:
+        """Stop a model and forget it."""
+        cast(MLServerService, service).server.remove(cast(MLServerService, service).config.model_name)
+
+    def _services(self, model_name: str) -> list[MLServerService]:
+        return [cast(MLServerService, one) for one in self.find_model_server(service_name=model_name)]
+
+    def _is_here(self, service: MLServerService) -> bool:
+        return Path(service.config.server.folder).resolve() == self.server.folder.root
+
+    def _register(self, config: MLServerDeploymentConfig) -> MLServerService:
+        response = Client().create_service(
+            config=config,
+            service_type=MLServerService.SERVICE_TYPE,
+            model_version_id=get_model_version_id_if_exists(config.model_name, config.model_version),
+        )
+        return MLServerService(uuid=response.id, config=config)
+
+    def _record(self, service: MLServerService, wanted: ServiceState) -> None:
+        """Write a service's state into ZenML's store."""
+        service.admin_state = wanted
+        service.update_status()
+        Client().update_service(
+            id=service.uuid,
+            name=service.config.service_name,
+            service_source=service.model_dump().get("type"),
+            admin_state=service.admin_state,
+            status=service.status.model_dump(),
+            prediction_url=service.prediction_url,
+            health_check_url=service.healthcheck_url,
+        )
+
+
+def _model(config: MLServerDeploymentConfig) -> ServedModel:
+    return ServedModel(config.model_name, config.model_version, config.digest)

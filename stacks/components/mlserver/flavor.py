@@ -1,0 +1,46 @@
+"""The `mlserver` model deployer flavor: its settings, and where its implementation is."""
+
+from __future__ import annotations
+
+from zenml.model_deployers.base_model_deployer import (
+    BaseModelDeployer,
+    BaseModelDeployerConfig,
+    BaseModelDeployerFlavor,
+)
+
+from stacks.components.mlserver.settings import ServerSettings
+
+
+class MLServerDeployerConfig(BaseModelDeployerConfig, ServerSettings):
+    """The settings of the server, as ZenML's component takes them."""
+
+    @property
+    def is_local(self) -> bool:
+        """The server runs on this machine."""
+        return True
+
+
+class MLServerDeployerFlavor(BaseModelDeployerFlavor):
+    """MLServer as a daemon of this machine, in an environment of its own."""
+
+    @property
+    def name(self) -> str:
+        """The name a stack file uses."""
+        return "mlserver"
+
+    @property
+    def display_name(self) -> str:
+        """The name the dashboard shows."""
+        return "MLServer (local daemon)"
+
+    @property
+    def config_class(self) -> type[MLServerDeployerConfig]:
+        """Settings of the component."""
+        return MLServerDeployerConfig
+
+    @property
+    def implementation_class(self) -> type[BaseModelDeployer]:
+        """The deployer."""
+        from stacks.components.mlserver.deployer import MLServerDeployer
+
+        return MLServerDeployer

@@ -1,0 +1,239 @@
+"""What a model server keeps on disk: its models, their bundles and golden requests, and its copy of the code.
+
+models/settings.json               MLServer's settings
+models/NAME/model-settings.json    a model that is served: which bundle, which version
+bundles/DIGEST/  golden/DIGEST.json
+code/HASH/accidents, serving       what the server imports: edits in the project never reach it
+server.json  server.log            the process, and what it says
+token                              what opens its repository, for the deployer alone (mode 0600)
+deployer.json                      the settings of the last deployment
+supervisor.json  supervisor.log    who brings it back, and what that has done
+"""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+import json
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from stacks.errors import StackError
+
+CANDIDATE = "-candidate"  # ends the name under which a version proves itself beside the one it is to replace
+# Modules of the copy of the code.
+PROGRAM, IMPLEMENTATION = "serving.runtime.guarded_mlserver", "serving.runtime.bundle_runtime.BundleRuntime"
+_LOCK_SECONDS = 900.0
+_SETTINGS, _STOPPED = "model-settings.json", "stopped-settings.json"
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A version of a model in a server's folder; `digest` names its bundle there."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class ServerFolder:
+    """The folder of one model server."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.models = self.root / "models"
+        self.state, self.log, self.output, self.token = (
+            self.root / n for n in ("server.json", "server.log", "output.log", "token")
+        )
+        self.settings, self.supervisor, self.supervisor_log = (
+            self.root / n for n in ("deployer.json", "supervisor.json", "supervisor.log")
+        )
+
+    @contextmanager
+    def alone(self, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
+        """One process at a time. Raises StackError if another one takes longer than that."""
+        lock = FileLock(self.root / "deploy.lock")
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say("Another deployment is at work: waiting for it.")
+            try:
+                lock.acquire(timeout=seconds)
+            except Timeout:
+                raise StackError(
+                    f"Another deployment has held {lock.lock_file} for {seconds:g} s: see what it does."
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def add(self, name: str, version: str, bundle: Path, golden: Path) -> ServedModel:
+        """Copy a bundle and its golden requests here; nothing is served yet.
+
+        Raises StackError if one of them cannot be read.
+        """
+        digest = bundle_digest(bundle)
+        try:
+            content = json.loads(golden.read_text(encoding="utf-8"))
+            if not content["request"]["inputs"] or not content["p_severe"]:
+                raise StackError(f"{golden} holds no golden requests.")
+            _copy_folder(bundle, self.root / "bundles" / digest)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StackError(f"{name} cannot be deployed from {bundle} and {golden}: {error!r}.") from error
+        write_json(self._golden(digest), content)
+        return ServedModel(name, version, digest)
+
+    def golden(self, model: ServedModel) -> dict[str, Any]:
+        """{"request": a V2 request, "p_severe": the probabilities it must give}."""
+        try:
+            return dict(json.loads(self._golden(model.digest).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise StackError(f"{self._golden(model.digest)} is gone or damaged: deploy again.") from error
+
+    def serve(
+        self, model: ServedModel, as_name: str | None = None, bundles: ServerFolder | None = None
+    ) -> None:
+        """Write down that the server serves a model from its next load on, with the bundle of that folder."""
+        name = as_name or model.name
+        (self.models / name / _STOPPED).unlink(missing_ok=True)
+        content = {
+            "name": name,
+            "implementation": IMPLEMENTATION,
+            "parameters": {
+                "uri": str((bundles or self).root / "bundles" / model.digest),
+                "extra": {"version": model.version, "digest": model.digest},
+            },
+        }
+        write_json(self.models / name / _SETTINGS, content)
+
+    def stop(self, name: str) -> None:
+        """Write down that a model is no longer served; its bundle is kept."""
+        settings = self.models / name / _SETTINGS
+        if settings.is_file():
+            os.replace(settings, settings.with_name(_STOPPED))
+
+    def remove(self, name: str) -> None:
+        """Forget a model."""
+        shutil.rmtree(self.models / name, ignore_errors=True)
+
+    def delete(self) -> None:
+        """Delete everything."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def served(self) -> dict[str, ServedModel]:
+        """The models that are served, by name."""
+        return {model.name: model for model in self._read(_SETTINGS)}
+
+    def has_code(self, code: str) -> bool:
+        """Whether a copy of the code is here, with the program that is started now."""
+        return (self.root / "code" / code / PROGRAM.replace(".", "/")).with_suffix(".py").is_file()
+
+    def clean(self, code: str) -> None:
+        """Delete the bundles that no model here refers to, and all copies of the code but this one."""
+        kept = {model.digest for model in (*self._read(_SETTINGS), *self._read(_STOPPED))}
+        for old in _others(self.root / "bundles", kept):
+            shutil.rmtree(old, ignore_errors=True)
+        for old in _others(self.root / "golden", {f"{digest}.json" for digest in kept}):
+            old.unlink(missing_ok=True)
+        for old in _others(self.root / "code", {code}):
+            shutil.rmtree(old, ignore_errors=True)
+
+    def copy_code(self, source: Path) -> str:
+        """Copy accidents/ and the modules of serving/ here; return the hash that names the copy."""
+        files = sorted(_code_files(source))
+        if not files:
+            raise StackError(f"There is no accidents/ and serving/ in {source}: set `code` of the deployer.")
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(
+                f"{file.relative_to(source)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode()
+            )
+        place = self.root / "code" / digest.hexdigest()[:16]
+        if not place.is_dir():
+            part = _beside(place)
+            for file in files:
+                (part / file.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, part / file.relative_to(source))
+            os.replace(part, place)
+        return place.name
+
+    def _golden(self, digest: str) -> Path:
+        return self.root / "golden" / f"{digest}.json"
+
+    def _read(self, file: str) -> Iterator[ServedModel]:
+        for path in sorted(self.models.glob(f"*/{file}")):
+            if path.parent.name.endswith(CANDIDATE):
+                continue  # left by a deployment that was killed
+            content = json.loads(path.read_text(encoding="utf-8"))
+            extra = content["parameters"]["extra"]
+            yield ServedModel(content["name"], extra["version"], extra["digest"])
+
+
+def bundle_digest(bundle: Path) -> str:
+    """What names a bundle: the SHA-256 of its manifest. Raises StackError if there is none."""
+    try:
+        return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
+    except OSError as error:
+        raise StackError(f"{bundle} is no bundle: manifest.json cannot be read. Train again.") from error
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal."""
+    print(text, file=sys.stderr)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = _beside(path)
+    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def write_secret(path: Path, secret: str) -> None:
+    """Write a file that nobody else may read, whole or not at all."""
+    part = _beside(path)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(secret + "\n")
+    os.replace(part, path)
+
+
+def _code_files(source: Path) -> Iterable[Path]:
+    yield from (source / "serving").glob("*.py")
+    for path in (source / "accidents").rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder, whole or not at all; one that is there is replaced if it differs."""
+    if target.is_dir() and _same(source, target):
+        return
+    part = _beside(target)
+    shutil.copytree(source, part)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(part, target)
+
+
+def _same(one: Path, other: Path) -> bool:
+    names = [sorted(p.relative_to(f) for p in f.rglob("*") if p.is_file()) for f in (one, other)]
+    return names[0] == names[1] and all(filecmp.cmp(one / n, other / n, shallow=False) for n in names[0])
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+
+
+def _others(folder: Path, kept: set[str]) -> list[Path]:
+    return [path for path in folder.glob("*") if path.name not in kept]

@@ -1,0 +1,1 @@
+"""Steps that get data and make it ready."""

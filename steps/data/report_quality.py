@@ -1,0 +1,20 @@
+"""What reading repaired, blanked and dropped, as a page."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+from zenml import step
+
+from accidents.data.table_files import load_tables
+from accidents.reports.quality import write_quality
+from steps.support.folder import Folder
+
+
+@step
+def report_quality(tables: Folder) -> Annotated[Folder, "quality_report"]:
+    """quality_report.html and .csv."""
+    loaded, quality = load_tables(tables.path)
+    folder = Path(tempfile.mkdtemp(prefix="quality-"))
+    write_quality(folder, quality, len(loaded.accidents))
+    return Folder(folder)

@@ -1,0 +1,39 @@
+"""Data quality of the test part, and its drift against the training part, by the stack's data validator."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+from zenml.client import Client
+
+from accidents.features import features_of
+from steps.support.folder import Folder
+
+
+@step
+def validate_data(
+    train_rows: pd.DataFrame, test_rows: pd.DataFrame, stage: str
+) -> Annotated[Folder, "data_reports"]:
+    """Two pages and drift.json. Drift is told, not acted on: that later years differ is what is tested."""
+    # The pipeline has this step only where the stack has a validator; which one, the step need not know.
+    validator: Any = Client().active_stack.data_validator
+    columns = kinds_of_columns(stage) | {"target_columns": ["severe"]}
+    quality = validator.data_profiling(test_rows, **columns)
+    drift = validator.data_validation(test_rows, train_rows, **columns)
+    folder = Path(tempfile.mkdtemp(prefix="data-reports-"))
+    (folder / "data_quality.html").write_text(quality.html, encoding="utf-8")
+    (folder / "data_drift.html").write_text(drift.html, encoding="utf-8")
+    (folder / "drift.json").write_text(json.dumps(drift.to_dict(), indent=1), encoding="utf-8")
+    return Folder(folder)
+
+
+def kinds_of_columns(stage: str) -> dict[str, list[str]]:
+    """The features of a stage as our data validator wants them told."""
+    features = features_of(stage)
+    return {
+        "numerical_columns": [feature.name for feature in features if feature.kind == "number"],
+        "categorical_columns": [feature.name for feature in features if feature.kind != "number"],
+    }

@@ -1,0 +1,1 @@
+"""Steps that put a version to work."""

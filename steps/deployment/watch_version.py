@@ -1,0 +1,125 @@
+"""The first hour of a new version: golden requests, readiness of the API, and its first predictions."""
+
+from __future__ import annotations
+
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import numpy as np
+from zenml import log_metadata, step
+
+from accidents.bundle import Bundle
+from accidents.bundle.golden import Golden, golden_of
+from accidents.errors import AccidentsError
+from accidents.monitoring.callers import NO_KEY
+from accidents.monitoring.database import opened_log
+from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.probation import Compared, Probe, Verdict, judge_probation
+from accidents.scoring.score import probabilities
+from steps.support import registry
+from steps.support.deployment import active_deployer, check_golden, services
+
+PROBED_ROWS = 20
+TOLD_EVERY = 60  # seconds
+LOOKED_AT = 2_000  # predictions, the newest: at each probe they are read anew
+_API_SECONDS = 3
+
+
+@step
+def watch_version(
+    stage: str, version: str, before: str | None, since: str, settings: MonitorSettings, api: str | None
+) -> Annotated[dict[str, Any], "probation"]:
+    """Watch `version` until the probation's minutes after `since`; ends at once when something is wrong.
+
+    Parameters
+    ----------
+    before : the version it replaced, None if there was none.
+    since : when it was deployed, ISO 8601.
+    api : address of the API in front of it; None if none runs.
+    """
+    policy = settings.probation
+    name = registry.model_name(stage)
+    watched, golden = _bundle(name, version)
+    earlier = _bundle(name, before)[0] if before else None
+    begun = datetime.fromisoformat(since)
+    probes: list[Probe] = []
+    told = float("inf")
+    while True:
+        probes.append(_probe(name, golden, api))
+        compared = _first_predictions(watched, earlier, version, begun)
+        verdict = judge_probation(probes, compared, policy, settings.per_caller)
+        left = policy.minutes * 60 - (datetime.now(begun.tzinfo) - begun).total_seconds()
+        if told - left >= TOLD_EVERY or not verdict.stays:
+            told = left
+            _progress(version, verdict, left)
+        if not verdict.stays or (left <= 0 and len(probes) >= policy.min_probes):
+            break
+        time.sleep(policy.every_seconds)
+    log_metadata(
+        metadata={"probation": verdict.to_dict()}, model_version_id=registry.version(name, version).id
+    )
+    return verdict.to_dict()
+
+
+def _bundle(name: str, version: str) -> tuple[Bundle, Golden]:
+    bundle = registry.bundle_of(registry.version(name, version))
+    return bundle, golden_of(bundle, PROBED_ROWS)
+
+
+def _probe(name: str, golden: Golden, api: str | None) -> Probe:
+    """Golden rows to the model server, and the API asked whether it is ready."""
+    begun = time.perf_counter()
+    found = services(active_deployer(), name)
+    try:
+        if not found or not found[0].is_running:
+            raise AccidentsError("the model server does not run")
+        begun = time.perf_counter()  # the deployer's own look-ups are not the server's latency
+        check_golden(found[0], golden)
+        seconds = time.perf_counter() - begun
+        if api is not None:
+            _require_ready(api)
+    except (AccidentsError, OSError) as error:
+        return Probe(time.perf_counter() - begun, str(error)[:300])
+    return Probe(seconds)
+
+
+def _require_ready(api: str) -> None:
+    """Raise OSError unless the API says that predictions can be made."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener.open(f"{api}/health/ready", timeout=_API_SECONDS).close()
+
+
+def _first_predictions(watched: Bundle, earlier: Bundle | None, version: str, since: datetime) -> Compared:
+    """What the new version answered last, and what the one before would have."""
+    none = Compared(np.empty(0), np.empty(0), np.empty(0, dtype=object))
+    if earlier is None:
+        return none
+    with opened_log() as log:
+        rows = [
+            (row["probability"], _values(row["features"], earlier), row["key_name"] or NO_KEY)
+            for row in log.read(since=since, last=LOOKED_AT)
+            if row["model_version"] == version and row["model_digest"] == watched.digest
+        ]
+    if not rows:
+        return none
+    answered, values, callers = zip(*rows, strict=True)
+    before = probabilities(earlier.model, np.array(values, dtype=np.float32))
+    return Compared(np.array(answered), before, np.array(callers, dtype=object))
+
+
+def _values(features: Mapping[str, float | None], bundle: Bundle) -> list[float]:
+    found = (features.get(name) for name in bundle.features)
+    return [np.nan if value is None else value for value in found]
+
+
+def _progress(version: str, verdict: Verdict, left: float) -> None:
+    print(
+        f"  version {version} on probation: {verdict.probes} golden requests, {verdict.failed} failed, "
+        f"{verdict.predictions:,} predictions; {timedelta(seconds=max(round(left), 0))} left",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -1,0 +1,1 @@
+"""Steps that judge a model."""

@@ -1,0 +1,63 @@
+"""The pictures that a person would rather look at than read."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from zenml import step
+
+from accidents.bundle import Bundle, load_bundle
+from accidents.evaluation.results import Results
+from accidents.reports import figures
+from accidents.reports.card import write_card
+from accidents.reports.maps import severity_map
+from steps.support.folder import Folder
+
+EXPLAINED = 1_000  # accidents in the SHAP pictures: more look the same and take long
+
+
+@step
+def draw_reports(
+    bundle: Folder,
+    test_rows: pd.DataFrame,
+    test_predictions: pd.DataFrame,
+    results: dict[str, Any],
+    seed: int,
+) -> Annotated[Folder, "reports"]:
+    """One PNG a picture, and the model card around them; the decision is not known yet."""
+    loaded, judged = load_bundle(bundle.path), Results.from_dict(results)
+    severe, predicted = test_predictions["severe"].to_numpy(), test_predictions["model"].to_numpy()
+    scores = {
+        str(name): column.to_numpy()
+        for name, column in test_predictions.drop(columns=["accident_id", "severe"]).items()
+    }
+    place = test_rows["latitude"].to_numpy(), test_rows["longitude"].to_numpy()
+    pictures = {
+        "roc_and_pr": figures.roc_and_pr(severe, scores),
+        "calibration": figures.calibration(severe, predicted),
+        "lift": figures.lift(severe, scores, judged.model.budget),
+        "slices": figures.slices(judged.slices),
+        "map": severity_map(*place, severe, predicted),
+        **_explained(loaded, test_rows, seed),
+    }
+    folder = Path(tempfile.mkdtemp(prefix="reports-"))
+    drawn = {name: figures.png(picture) for name, picture in pictures.items()}
+    for name, content in drawn.items():
+        (folder / f"{name}.png").write_bytes(content)
+    write_card(folder, loaded.facts, judged, pictures=drawn)
+    return Folder(folder)
+
+
+def _explained(bundle: Bundle, rows: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """Feature importance (mean |SHAP|) and the SHAP summary, on a sample."""
+    sample = rows.sample(min(EXPLAINED, len(rows)), random_state=seed)
+    matrix = sample[bundle.features].to_numpy(np.float32)
+    shap = bundle.model.contributions(matrix)[:, :-1]
+    values, columns = bundle.model.inputs(matrix), bundle.model.columns
+    strength = dict(zip(columns, np.abs(shap).mean(axis=0), strict=True))
+    return {
+        "importance": figures.importance(strength),
+        "shap_summary": figures.shap_summary(shap, values, columns),
+    }

@@ -1,0 +1,56 @@
+"""Data quality and drift of a window, by the stack's data validator."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+from zenml.client import Client
+
+from accidents.bundle import HOLDOUT
+from accidents.monitoring.database import opened_history
+from accidents.monitoring.drift import measure_drift, missing_before
+from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.window import Window
+from steps.data.validate_data import kinds_of_columns
+from steps.support.folder import Folder
+
+
+@step
+def check_window(
+    window: Folder, bundle: Folder, stage: str, policy: MonitorSettings, seed: int
+) -> tuple[Annotated[Folder, "window_reports"], Annotated[dict[str, Any], "window_drift"]]:
+    """data_quality.html, drift.html and drift.json, and what a decision needs of them; empty for no rows."""
+    looked_at, folder = Window.load(window.path), Path(tempfile.mkdtemp(prefix="window-reports-"))
+    if looked_at.frame.empty:
+        return Folder(folder), {}
+    # The pipeline has this step only where the stack has a validator; which one, the step need not know.
+    validator: Any = Client().active_stack.data_validator
+    before = None
+    if looked_at.facts.from_log:
+        with opened_history() as history:
+            before = missing_before(history.past(stage, policy))
+    columns = kinds_of_columns(stage)
+    drift, found = measure_drift(
+        validator,
+        looked_at.frame,
+        pd.read_parquet(bundle / "reference.parquet"),
+        _holdout(bundle),
+        columns,
+        policy.drift,
+        before,
+        judge_missing=before is not None or not looked_at.facts.from_log,
+        seed=seed,
+    )
+    quality = validator.data_profiling(looked_at.frame, **columns, prediction_columns=["p_severe"])
+    (folder / "data_quality.html").write_text(quality.html, encoding="utf-8")
+    (folder / "drift.html").write_text(found.html, encoding="utf-8")
+    (folder / "drift.json").write_text(json.dumps(found.to_dict(), indent=1), encoding="utf-8")
+    return Folder(folder), drift.model_dump(mode="json")
+
+
+def _holdout(bundle: Folder) -> pd.DataFrame | None:
+    path = bundle / HOLDOUT
+    return pd.read_parquet(path) if path.exists() else None

@@ -1,0 +1,50 @@
+"""From what was measured, the history and the policy to a decision, which goes into the history."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from zenml import log_metadata, step
+
+from accidents.monitoring.database import opened_history
+from accidents.monitoring.decision import decide, why_not_judged
+from accidents.monitoring.measurements import Champion, Measurements, MonitorReport
+from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.window import Window, new_years
+from steps.support.folder import Folder
+from steps.support.registry import registered
+
+
+@step
+def decide_action(
+    window: Folder,
+    bundle: Folder,
+    version_facts: dict[str, Any],
+    performance: dict[str, Any],
+    policy: MonitorSettings,
+    loop_id: str,
+    drift: dict[str, Any] | None = None,
+    labels: dict[str, Any] | None = None,
+) -> Annotated[dict[str, Any], "monitor_report"]:
+    """A MonitorReport as JSON."""
+    looked_at = Window.load(window.path)
+    champion = Champion.of(registered(bundle, version_facts), version_facts["name"], version_facts["version"])
+    labels = labels or {"callers": (), "notes": ()}
+    now = Measurements.model_validate(
+        {
+            "champion": champion,
+            "window": looked_at.facts,
+            "drift": drift or None,
+            "performance": performance["performance"],
+            "new_years": new_years(looked_at.facts, champion.years),
+            "labels": labels["callers"],
+            "notes": (*looked_at.notes, *performance["notes"], *labels["notes"]),
+        }
+    )
+    moment = datetime.now(UTC)
+    with opened_history() as history:
+        past = history.past(champion.stage, policy, champion.digest, moment)
+        decision = decide(now, past, policy, moment)
+        report = MonitorReport(created=moment, measurements=now, decision=decision)
+        history.add_run(report, judged=not why_not_judged(now, policy), loop_id=loop_id)
+    log_metadata({"decision": decision.action, "reasons": list(decision.reasons)})
+    return report.model_dump(mode="json")

@@ -1,0 +1,53 @@
+"""Performance of the champion on the labelled accidents of a window."""
+
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+
+from accidents.bundle import HOLDOUT, load_bundle
+from accidents.evaluation.metrics import EvaluationSettings
+from accidents.monitoring.callers import hangs_on
+from accidents.monitoring.performance import lost_without, measure_performance
+from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.window import Window, unlearnt
+from steps.support.folder import Folder
+
+
+@step
+def measure_window(
+    window: Folder, bundle: Folder, policy: MonitorSettings, evaluation: EvaluationSettings, seed: int
+) -> Annotated[dict[str, Any], "window_performance"]:
+    """Metrics with intervals, and which of them are lost; `notes` alone where they cannot be measured."""
+    looked_at, loaded = Window.load(window.path), load_bundle(bundle.path)
+    rows = unlearnt(looked_at, loaded)
+    notes = []
+    if len(rows) < looked_at.facts.labelled:
+        learnt = looked_at.facts.labelled - len(rows)
+        notes.append(
+            f"{learnt:,} labelled accidents that the champion learnt from are left out of performance."
+        )
+    if looked_at.facts.labelled and (len(rows) < policy.min_labels or rows["severe"].nunique() < 2):
+        notes.append(
+            f"{len(rows):,} labelled accidents are too few to judge performance (min_labels: "
+            f"{policy.min_labels:,}, of both outcomes)."
+        )
+    if len(rows) < policy.min_labels or rows["severe"].nunique() < 2:
+        return {"notes": notes, "performance": None}
+    path = bundle / HOLDOUT
+    holdout = pd.read_parquet(path) if path.exists() else None
+    if holdout is None:
+        notes.append("This champion was made before 0.3 and promised nothing: performance is not judged.")
+    measured = measure_performance(
+        rows, holdout, policy.performance, evaluation.budget, evaluation.n_bootstrap, seed
+    )
+    gap = policy.recalibrate.gap if policy.recalibrate else 1.0
+    off = abs(getattr(measured.calibration_gap, "value", None) or 0) >= gap
+    if looked_at.facts.from_log and (measured.losses or off):
+        voices = [rows[name].to_numpy(dtype=object) for name in ("caller", "giver")]
+        one = hangs_on(
+            voices,
+            lambda left: lost_without(rows[left], measured, policy, evaluation.budget, seed),
+        )
+        measured = measured.model_copy(update={"hangs_on": one})
+    return {"notes": notes, "performance": measured.model_dump(mode="json")}

@@ -1,0 +1,29 @@
+"""The predictions that are looked at, with their labels."""
+
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+from zenml import step
+
+from accidents.bundle import load_bundle
+from accidents.monitoring.database import opened_log
+from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.window import capped, log_window
+from steps.support.folder import Folder
+
+
+@step
+def read_log_window(bundle: Folder, policy: MonitorSettings, seed: int) -> Annotated[Folder, "window"]:
+    """The log's last days, or its last so many predictions; of each caller at most its share."""
+    settings = policy.window
+    until = datetime.now(UTC)
+    since = None if settings.last else until - timedelta(days=settings.days)
+    folder = Path(tempfile.mkdtemp(prefix="window-"))
+    with opened_log() as log:
+        # Not `until`: after a clock has moved back, predictions "of the future" still count.
+        rows = log.read(since=since, last=settings.last)
+        window = log_window(rows, load_bundle(bundle.path), since, until)
+    capped(window, policy, seed).save(folder)
+    return Folder(folder)

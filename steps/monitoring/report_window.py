@@ -1,0 +1,54 @@
+"""What a monitor run leaves behind: page, picture, JSON, and a run of the stack's tracker."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from zenml import step
+from zenml.client import Client
+
+from accidents.monitoring.database import opened_history
+from accidents.monitoring.measurements import MonitorReport
+from accidents.reports.monitor import write_monitor
+from steps.support.folder import Folder
+
+
+@step
+def report_window(
+    report: dict[str, Any], reports: Folder | None = None
+) -> Annotated[Folder, "monitor_reports"]:
+    """monitor.json, report.html, history.png, and Evidently's pages beside them."""
+    told, folder = MonitorReport.model_validate(report), Path(tempfile.mkdtemp(prefix="monitor-"))
+    if reports is not None:
+        shutil.copytree(reports.path, folder, dirs_exist_ok=True)
+    with opened_history() as history:
+        earlier = history.reports(told.measurements.champion.stage)
+    write_monitor(folder, told, earlier)
+    if Client().active_stack.experiment_tracker is not None:
+        _track(told, folder)
+    return Folder(folder)
+
+
+def _track(report: MonitorReport, folder: Path) -> None:
+    import mlflow
+
+    measured, decision = report.measurements, report.decision
+    mlflow.set_tags(
+        {
+            "kind": "monitor",
+            "decision": decision.action,
+            "firing": ", ".join(decision.firing),
+            "champion": measured.champion.version,
+            "window": measured.window.source,
+        }
+    )
+    figures = {"rows": float(measured.window.rows), "labelled": float(measured.window.labelled)}
+    if measured.drift is not None:
+        figures |= {"drifted_features": len(measured.drift.drifted), "mean_p": measured.drift.mean_window}
+    if measured.performance is not None:
+        figures |= {
+            one.metric: one.value for one in measured.performance.figures if one.value is not None
+        }  # fmt: skip
+    mlflow.log_metrics(figures)
+    mlflow.log_artifact(str(folder / "monitor.json"))

@@ -1,0 +1,1 @@
+"""Steps that register and promote a version."""

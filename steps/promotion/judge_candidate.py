@@ -1,0 +1,41 @@
+"""Gates, and the champion on the same accidents: promote or not, and why."""
+
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+
+from accidents.bundle import load_bundle
+from accidents.promotion.comparison import JudgingSettings, judge
+from accidents.promotion.gates import GateReport
+from accidents.training.refit import check_refit
+from steps.support import registry
+from steps.support.folder import Folder
+
+
+@step
+def judge_candidate(
+    bundle: Folder,
+    test_rows: pd.DataFrame,
+    test_predictions: pd.DataFrame,
+    gates: dict[str, Any],
+    rules: JudgingSettings,
+    champion: str | None,
+    unseen: pd.DataFrame | None = None,
+) -> Annotated[dict[str, Any], "judgement"]:
+    """Hold the candidate against champion version `champion`, if there is one, and its refit against itself.
+
+    `unseen` is what the refit gives of all rows out of fold, those of the test last.
+
+    Who is champion is a parameter so that a cached run judges again when it has changed.
+    """
+    candidate, held = load_bundle(bundle.path), GateReport.from_dict(gates)
+    if unseen is not None and len(unseen):
+        tested = unseen.tail(len(test_rows))
+        held = held.and_also(check_refit(test_predictions, tested, rules.evaluation, rules.seed))
+    reigning = None
+    if champion is not None:
+        reigning = registry.bundle_of(registry.version(candidate.facts["name"], champion))
+    predicted = test_predictions["model"].to_numpy()
+    found = judge(held, candidate, reigning, champion or "", test_rows, predicted, rules)
+    return {**found.to_dict(), "against": champion}

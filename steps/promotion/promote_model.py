@@ -1,0 +1,42 @@
+"""The candidate becomes champion if the decision says so, and still stands when it does."""
+
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+
+from accidents.promotion.comparison import JudgingSettings
+from steps.promotion.judge_candidate import judge_candidate
+from steps.support import registry
+from steps.support.folder import Folder
+
+
+@step
+def promote_model(
+    model_version: str,
+    judgement: dict[str, Any],
+    bundle: Folder,
+    test_rows: pd.DataFrame,
+    test_predictions: pd.DataFrame,
+    gates: dict[str, Any],
+    rules: JudgingSettings,
+    name: str,
+    unseen: pd.DataFrame | None = None,
+) -> tuple[Annotated[str, "champion_version"], Annotated[dict[str, Any], "decision"]]:
+    """Promote the candidate or leave the champion; return who is champion now, "" for nobody, and why.
+
+    If another has become champion since the candidate was judged, it is judged again, against that one.
+    """
+    candidate, decision = registry.version(name, model_version), judgement
+    while True:
+        try:
+            if decision["promote"]:
+                registry.promote(candidate, decision["reason"], decision["against"])
+            else:
+                registry.check_champion(name, decision["against"])
+            break
+        except registry.ChampionChangedError as changed:
+            decision = judge_candidate.entrypoint(
+                bundle, test_rows, test_predictions, gates, rules, changed.champion, unseen
+            )
+    return registry.conclude(candidate, decision), decision

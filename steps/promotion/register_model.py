@@ -1,0 +1,82 @@
+"""Everything about a candidate into the stack's tracker and registry, and a ZenML model version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from zenml import get_step_context, log_metadata, step
+from zenml.client import Client
+from zenml.model.utils import link_artifact_version_to_model_version
+
+from accidents.bundle import Bundle, load_bundle
+from accidents.evaluation.results import Results
+from steps.support import mirror, registry
+from steps.support.folder import Folder
+from steps.support.tracking import log_candidate, log_model, tags_of
+
+
+@step
+def register_model(
+    bundle: Folder,
+    reports: Folder,
+    data_reports: Folder | None,
+    results: dict[str, Any],
+    params: dict[str, Any],
+    provenance: dict[str, str],
+) -> tuple[Annotated[str, "model_version"], Annotated[bool, "newly_registered"]]:
+    """Log and register the candidate; return the number of its ZenML model version, and whether it is new."""
+    loaded, judged = load_bundle(bundle.path), Results.from_dict(results)
+    tags = tags_of(loaded, provenance)
+    metrics = {metric: estimate.value for metric, estimate in judged.model.metrics.items()}
+
+    def log() -> None:
+        log_candidate([one.path for one in (reports, data_reports) if one], judged, params, tags)
+
+    number, is_new = register(loaded, tags, {"metrics": metrics}, log)
+    return number, is_new  # as a tuple, or ZenML takes both for one output
+
+
+def register(
+    bundle: Bundle, tags: Mapping[str, str], told: Mapping[str, Any], log: Callable[[], None]
+) -> tuple[str, bool]:
+    """The number of a bundle's version, and whether it was made now, by the step that calls this.
+
+    What was made from the same is registered already and keeps its version; where the stack's registry lacks
+    that, after a crash or because it was lost, it is registered there again.
+
+    Parameters
+    ----------
+    told : more for ZenML's version than its tags. log : logs to the tracked run all but the model.
+    """
+    name = bundle.facts["name"]
+    with registry.changing():
+        registry.bury(name)
+        known = registry.with_identity(name, bundle.facts["identity"])
+        if known is not None:
+            registry.complete(known)
+            return str(known.number), False
+        version = _new_version(name, {**tags, **told})
+        if Client().active_stack.experiment_tracker is not None:
+            log()
+            mirror.register(version, *log_model(bundle), tags)
+    return str(version.number), True
+
+
+def _new_version(name: str, told: Mapping[str, Any]) -> Any:
+    """A new ZenML model version with this run's bundle and reports linked to it."""
+    client = Client()
+    try:
+        client.get_model(name)
+    except KeyError:
+        client.create_model(
+            name, description="P(someone is killed or hospitalised | an injury accident was recorded)"
+        )
+    made = client.create_model_version(name)
+    for artifacts in get_step_context().step_run.inputs.values():
+        for artifact in artifacts:
+            if artifact.artifact.name in (registry.BUNDLE, "reports", "data_reports"):
+                link_artifact_version_to_model_version(artifact, made)
+    # Last: with the digest of its bundle the version is finished.
+    log_metadata(metadata=dict(told), model_version_id=made.id)
+    return client.get_model_version(name, made.number)

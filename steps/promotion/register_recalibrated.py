@@ -1,0 +1,25 @@
+"""A recalibrated version into the stack's tracker and registry, and a ZenML model version."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from zenml import step
+
+from accidents.bundle import load_bundle
+from steps.promotion.register_model import register
+from steps.support.folder import Folder
+from steps.support.tracking import log_recalibrated, tags_of
+
+
+@step
+def register_recalibrated(
+    bundle: Folder, decision: dict[str, Any], provenance: dict[str, str]
+) -> Annotated[str, "model_version"]:
+    """Log and register it; return the number of its ZenML model version."""
+    loaded = load_bundle(bundle.path)
+    made = loaded.facts["recalibrated"]
+    tags = tags_of(loaded, provenance) | {"recalibrated_from": str(made["version"])}
+    told = {"recalibrated": made, "gates": decision["gates"]}
+    number, _ = register(loaded, tags, told, lambda: log_recalibrated(loaded, tags))
+    return number

@@ -1,0 +1,1 @@
+"""Steps that score many accidents."""

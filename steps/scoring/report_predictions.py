@@ -1,0 +1,56 @@
+"""Everything that batch scoring leaves behind, in one folder."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from zenml import step
+
+from accidents.reports.predictions import UNCHECKED, summary, write_report
+from accidents.scoring.batch import Intake
+from steps.support.folder import Folder
+from steps.support.registry import registered
+
+
+@step
+def report_predictions(
+    predictions: pd.DataFrame,
+    features: pd.DataFrame,
+    intake: Folder,
+    bundle: Folder,
+    version_facts: dict[str, Any],
+    n_bootstrap: int,
+    raw_csv: bool,
+    drift: Folder | None = None,
+) -> Annotated[Folder, "inference_report"]:
+    """Predictions as Parquet and CSV, rows set aside, drift, summary.json and report.html."""
+    taken = Intake.load(intake.path)
+    folder = Path(tempfile.mkdtemp(prefix="inference-"))
+    severe = features["severe"].to_numpy(dtype=np.float32)
+    figures = summary(
+        taken,
+        predictions,
+        severe,
+        registered(bundle, version_facts),
+        _drift(drift, folder),
+        version_facts,
+        n_bootstrap,
+    )
+    write_report(folder, figures, taken, predictions, raw_csv)
+    return Folder(folder)
+
+
+def _drift(drift: Folder | None, folder: Path) -> dict[str, Any]:
+    """What the drift check found; its files are copied."""
+    if drift is None:
+        why = "The active stack has no data validator."
+        found: dict[str, Any] = {"verdict": UNCHECKED, "why": why}
+        (folder / "drift.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        return found
+    shutil.copytree(drift.path, folder, dirs_exist_ok=True)
+    read: dict[str, Any] = json.loads((folder / "drift.json").read_text(encoding="utf-8"))
+    return read

@@ -1,0 +1,24 @@
+"""Probability, band, alert and main reasons of each accident."""
+
+import time
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+
+from accidents.scoring.batch import Intake
+from accidents.scoring.score import Explained, score
+from steps.support.folder import Folder
+from steps.support.registry import registered
+
+
+@step
+def score_accidents(
+    features: pd.DataFrame, intake: Folder, bundle: Folder, version_facts: dict[str, Any], reasons: str
+) -> tuple[Annotated[pd.DataFrame, "predictions"], Annotated[float, "seconds"]]:
+    """One row a prediction, in the input's order, and how long it took."""
+    explained: Explained = reasons  # type: ignore[assignment]  # checked on the command line
+    loaded, rows = registered(bundle, version_facts), Intake.load(intake.path).rows
+    started = time.monotonic()
+    predictions = score(loaded, features, rows, version_facts["name"], version_facts["version"], explained)
+    return predictions, time.monotonic() - started

@@ -1,0 +1,284 @@
+"""Model versions, kept by ZenML on every stack; mirror.py has the stack's model registry follow.
+
+ZenML's stage `production` is the truth about who is champion. A version counts from the moment the digest of
+its bundle is written on it, which is the last thing that makes it: what a crash left before that is archived
+by whoever registers or promotes next, and is never chosen.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from filelock import FileLock
+
+from accidents.bundle import Bundle, load_bundle
+from accidents.errors import AccidentsError, BundleError
+from steps.support import mirror
+from steps.support.folder import Folder
+
+if TYPE_CHECKING:
+    from zenml.models import ModelVersionResponse
+
+BUNDLE = "bundle"  # the artifact, and the metadata key of its digest
+_UNFINISHED = "Never finished: the training that made it ended while it was registered."
+
+
+class RegistryError(AccidentsError):
+    """A version, champion or predecessor that is asked for is not there."""
+
+
+class ChampionChangedError(RegistryError):
+    """Another version became champion since a candidate was judged: it is to be judged against that one."""
+
+    def __init__(self, now: ModelVersionResponse | None) -> None:
+        self.champion = str(now.number) if now else None
+        super().__init__(
+            f"Version {self.champion} has become champion meanwhile." if now else "The champion has gone."
+        )
+
+
+def model_name(stage: str) -> str:
+    """The registered name of the model of a knowledge stage: champions are per stage."""
+    return f"accident-severity-{stage.replace('_', '-')}"
+
+
+def champion(name: str) -> ModelVersionResponse | None:
+    """The version in production, or None."""
+    from zenml.client import Client
+    from zenml.enums import ModelStages
+
+    try:
+        return Client().get_model_version(name, ModelStages.PRODUCTION)
+    except KeyError:
+        return None
+
+
+def version(name: str, number: str) -> ModelVersionResponse:
+    """A version by its number. Raises RegistryError if it is absent or unfinished, naming those there are."""
+    from zenml.client import Client
+
+    try:
+        # As a number: ZenML takes a bare "1" for a name, and names may change.
+        found = Client().get_model_version(name, int(number))
+        wrong = "" if _is_finished(found) else f"Version {number} of {name} is no use. {_UNFINISHED}"
+    except (KeyError, ValueError):
+        wrong = f"{name} has no version {number!r}."
+    if wrong:
+        there = ", ".join(str(one.number) for one in versions(name)) or "none yet (run --pipeline train)"
+        raise RegistryError(f"{wrong} There are: {there}.")
+    return found
+
+
+def versions(name: str) -> list[ModelVersionResponse]:
+    """Every finished version, oldest first."""
+    return [one for one in _all(name) if _is_finished(one)]
+
+
+def with_identity(name: str, identity: str) -> ModelVersionResponse | None:
+    """The newest version that was made from the same, or None."""
+    same = (one for one in reversed(versions(name)) if one.run_metadata.get("identity") == identity)
+    return next(same, None)
+
+
+def bundle_of(one: ModelVersionResponse) -> Bundle:
+    """The bundle of a version, copied here. Raises BundleError if it is not what was registered."""
+    artifact = one.get_artifact(BUNDLE)
+    if artifact is None:
+        raise RegistryError(f"Version {one.number} of {one.model.name} has no bundle. Train again.")
+    folder: Folder = artifact.load()
+    facts = {"name": one.model.name, "version": one.number, "digest": digest_of(one)}
+    return registered(folder, facts)
+
+
+def registered(bundle: Folder, facts: Mapping[str, Any]) -> Bundle:
+    """The bundle in a folder. Raises BundleError, naming the version of `facts`, if it is not its own."""
+    try:
+        return load_bundle(bundle.path, facts["digest"])
+    except BundleError as error:
+        raise BundleError(f"{facts['name']} version {facts['version']}: {error}") from None
+
+
+def digest_of(one: ModelVersionResponse) -> str:
+    """The digest its bundle had when it was registered."""
+    return str(one.run_metadata[BUNDLE])
+
+
+@contextmanager
+def changing() -> Iterator[None]:
+    """Nobody else on this machine registers or promotes meanwhile; the lock ends with its process."""
+    from zenml.config.global_config import GlobalConfiguration
+
+    with FileLock(Path(GlobalConfiguration().config_directory) / "versions.lock"):
+        yield
+
+
+def bury(name: str) -> None:
+    """Archive what a crash left unfinished, and say so; to be called while `changing`."""
+    from zenml.client import Client
+    from zenml.enums import ModelStages
+
+    for one in _all(name):
+        if not _is_finished(one) and one.stage != ModelStages.ARCHIVED:
+            Client().update_model_version(one.model.id, one.id, description=_UNFINISHED)
+            one.set_stage(ModelStages.ARCHIVED, force=True)
+            print(f"  version {one.number} of {name} is archived. {_UNFINISHED}", file=sys.stderr, flush=True)
+
+
+def complete(one: ModelVersionResponse) -> None:
+    """Have the stack's registry hold a version, should it lack it: after a crash, or because it was lost."""
+    if not mirror.has(one):
+        mirror.add(one, bundle_of(one))
+
+
+def note(one: ModelVersionResponse, reason: str) -> None:
+    """Write on a version why it was promoted or not."""
+    from zenml.client import Client
+
+    Client().update_model_version(one.model.id, one.id, description=reason)
+    mirror.tell(one, tags={"decision": reason})
+
+
+def remark(one: ModelVersionResponse, **tags: str) -> None:
+    """Write on a version what the loop did with it, where ZenML's dashboard and the registry show it."""
+    from zenml import log_metadata
+
+    log_metadata(metadata={"loop": dict(tags)}, model_version_id=one.id)
+    mirror.tell(one, tags={f"loop_{name}": value for name, value in tags.items()})
+
+
+def promoted_at(one: ModelVersionResponse) -> str | None:
+    """When a version became champion, ISO 8601; None for those promoted before 0.3."""
+    return _promotion(one).get("at")
+
+
+ANYBODY = "anybody"
+
+
+def promote(one: ModelVersionResponse, reason: str, against: str | None = ANYBODY) -> None:
+    """Make a version champion, in ZenML and in the stack's model registry; the old one is archived.
+
+    All that can be wrong is found out before anything is changed. A crash on the way leaves a champion in
+    ZenML that the registry does not know yet; the next promotion, or `agree` after a training, tells it.
+
+    Parameters
+    ----------
+    against : the champion that it was judged against, None for nobody. Raises ChampionChangedError, with the
+        champion as it was, if another version is champion now.
+    """
+    name = one.model.name
+    bundle_of(one)  # one that was altered is refused
+    with changing():
+        bury(name)
+        complete(one)
+        others = _promotions(name, one)
+        before = champion(name)
+        if _number(before) != str(one.number):
+            if against not in (ANYBODY, _number(before)):
+                raise ChampionChangedError(before)
+            _enthrone(one, reason, before, _number(before))
+            _check_alone(one, others)
+        mirror.tell(one, champion=True)
+
+
+def check_champion(name: str, against: str | None) -> None:
+    """Raise ChampionChangedError if another version is champion than a candidate was judged against."""
+    now = champion(name)
+    if _number(now) != against:
+        raise ChampionChangedError(now)
+
+
+def conclude(candidate: ModelVersionResponse, decision: Mapping[str, Any]) -> str:
+    """Write down what was decided of a candidate, and return who is champion now, "" for nobody."""
+    if decision["rule"] != "same":  # who is champion already keeps the reason it was promoted for
+        note(candidate, decision["reason"])
+    now = agree(candidate.model.name)
+    return str(now.number) if now else ""
+
+
+def rollback(name: str) -> tuple[ModelVersionResponse, ModelVersionResponse]:
+    """Put the version back that the champion replaced; return (new champion, old champion)."""
+    with changing():
+        now = champion(name)
+        if now is None:
+            raise RegistryError(f"{name} has no champion to roll back from. Run --pipeline train.")
+        replaced = _promotion(now).get("replaced")
+        if not replaced:
+            raise RegistryError(f"Version {now.number} of {name} replaced no other: nothing to roll back to.")
+        before = version(name, replaced)
+        bundle_of(before)
+        complete(before)
+        # What it had replaced itself stays: a second rollback goes one further back, not forward again.
+        _enthrone(before, f"rolled back from version {now.number}", now, _promotion(before).get("replaced"))
+        mirror.tell(before, champion=True)
+    return before, now
+
+
+def agree(name: str) -> ModelVersionResponse | None:
+    """Have the registry's alias at ZenML's champion, should they differ (a crash in between); return it."""
+    now = champion(name)
+    if now is not None:
+        complete(now)
+        mirror.tell(now, champion=True)
+    return now
+
+
+def _all(name: str) -> list[ModelVersionResponse]:
+    from zenml.client import Client
+
+    try:
+        return sorted(Client().list_model_versions(model=name, size=1000).items, key=lambda one: one.number)
+    except KeyError:
+        return []
+
+
+def _is_finished(one: ModelVersionResponse) -> bool:
+    return BUNDLE in one.run_metadata
+
+
+def _number(one: ModelVersionResponse | None) -> str | None:
+    return str(one.number) if one else None
+
+
+def _promotion(one: ModelVersionResponse) -> dict[str, Any]:
+    found: Any = one.run_metadata.get("promotion", {})
+    return dict(found)
+
+
+def _promotions(name: str, but: ModelVersionResponse) -> dict[UUID, Mapping[str, Any]]:
+    """What the other versions say of their last promotion."""
+    return {one.id: _promotion(one) for one in versions(name) if one.id != but.id}
+
+
+def _enthrone(
+    one: ModelVersionResponse, reason: str, before: ModelVersionResponse | None, replaced: str | None
+) -> None:
+    """Make a version champion after `before`; `replaced` is what a rollback goes back to."""
+    from zenml import log_metadata
+    from zenml.enums import ModelStages
+
+    # The way back is written before the step is taken.
+    at = datetime.now(UTC).isoformat(timespec="microseconds")
+    promotion = {"reason": reason, "replaced": replaced or "", "at": at}
+    log_metadata(metadata={"promotion": promotion}, model_version_id=one.id)
+    check_champion(one.model.name, _number(before))
+    one.set_stage(ModelStages.PRODUCTION, force=True)
+
+
+def _check_alone(one: ModelVersionResponse, others: Mapping[UUID, Mapping[str, Any]]) -> None:
+    """Whether nobody else promoted in the same moment: another machine at the same server has its own lock.
+
+    Each writes that it promotes, then does it, then looks what others wrote: of two, one at least sees the
+    other, gives way and raises ChampionChangedError.
+    """
+    from zenml.enums import ModelStages
+
+    for other in versions(one.model.name):
+        if other.id != one.id and other.stage and _promotion(other) != others.get(other.id, {}):
+            other.set_stage(ModelStages.PRODUCTION, force=True)
+            raise ChampionChangedError(other)

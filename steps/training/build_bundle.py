@@ -1,0 +1,69 @@
+"""The candidate as a bundle: plain files with a manifest."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+
+from accidents.bundle import write_bundle
+from accidents.bundle.provenance import MadeFrom
+from accidents.bundle.reference import latest_learnt, learnt_from, promised
+from accidents.evaluation.metrics import EvaluationSettings
+from accidents.evaluation.results import Results
+from accidents.reports.card import model_card
+from accidents.training.model import Model
+from accidents.training.refit import refit_facts
+from steps.support.folder import Folder
+
+
+@step
+def build_bundle(
+    model: Folder,
+    judged_model: Folder,
+    train_rows: pd.DataFrame,
+    calibration_rows: pd.DataFrame,
+    test_rows: pd.DataFrame,
+    test_predictions: pd.DataFrame,
+    split: dict[str, Any],
+    results: dict[str, Any],
+    evaluation: EvaluationSettings,
+    data_facts: dict[str, Any],
+    made_from: MadeFrom,
+    name: str,
+    seed: int,
+    unseen: pd.DataFrame | None = None,
+) -> Annotated[Folder, "bundle"]:
+    """Put model, facts, reference and card together; the same inputs give the same bytes.
+
+    `model` is what is deployed: where `unseen` has rows, a refit of `judged_model` and what it gives of all
+    rows out of fold.
+    """
+    deployed, judged = Model.load(model.path), Results.from_dict(results)
+    learnt, refitted = pd.concat([train_rows, calibration_rows]), unseen is not None and len(unseen) > 0
+    facts = {
+        "name": name,
+        "stage": deployed.stage,
+        "threshold": judged.alerts.threshold,
+        "budget": evaluation.budget,
+        "bands": dict(evaluation.bands),
+        "source": data_facts["source"],
+        "synthetic": data_facts["synthetic"],
+        "years": data_facts["years"],
+        "split": split,
+        "learnt_from": learnt_from(learnt),
+        **made_from.facts(),
+    }
+    if unseen is not None and refitted:
+        learnt = pd.concat([learnt, test_rows]).assign(p_unseen=unseen["p_unseen"].to_numpy())
+        facts = refit_facts(facts, learnt, len(test_rows), judged, evaluation.budget, seed)
+    sample = latest_learnt(learnt, seed)
+    folder = Path(tempfile.mkdtemp(prefix="bundle-")) / "bundle"
+    reference = sample.assign(p_severe=deployed.predict_proba(sample))
+    holdout = promised(test_rows, test_predictions["model"], seed)
+    write_bundle(
+        folder, deployed, facts, reference, model_card(facts, judged), holdout,
+        Model.load(judged_model.path) if refitted else None,
+    )  # fmt: skip
+    return Folder(folder)

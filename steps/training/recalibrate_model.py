@@ -1,0 +1,30 @@
+"""The champion with its calibration fitted again on the labels of a window."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from zenml import step
+
+from accidents.errors import DataError
+from accidents.monitoring.window import Window, unlearnt
+from accidents.params import Params
+from accidents.training.recalibration import recalibrate, write_recalibrated
+from steps.support.folder import Folder
+from steps.support.registry import registered
+
+
+@step
+def recalibrate_model(
+    champion: Folder, version_facts: dict[str, Any], window: Folder, params: Params
+) -> tuple[Annotated[Folder, "bundle"], Annotated[dict[str, Any], "judgement"]]:
+    """A bundle, and whether it may replace the champion."""
+    loaded = registered(champion, version_facts)
+    labelled = unlearnt(Window.load(window.path), loaded)
+    if labelled["severe"].nunique() < 2:
+        raise DataError("The window has no labels of both outcomes that the champion has not learnt from.")
+    made = recalibrate(loaded, labelled, version_facts["version"], params)
+    folder = Path(tempfile.mkdtemp(prefix="bundle-")) / "bundle"
+    write_recalibrated(folder, loaded, made)
+    judgement = {**made.decision.to_dict(), **made.gates.to_dict(), "against": version_facts["version"]}
+    return Folder(folder), judgement

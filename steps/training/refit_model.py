@@ -1,0 +1,34 @@
+"""The model to deploy: what passed the gates, fitted again on every labelled row."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+
+from accidents.training.model import ModelSettings
+from accidents.training.refit import refit
+from steps.support.folder import Folder
+
+
+@step
+def refit_model(
+    judged: Folder,
+    gates: dict[str, Any],
+    train_rows: pd.DataFrame,
+    calibration_rows: pd.DataFrame,
+    test_rows: pd.DataFrame,
+    settings: ModelSettings,
+    stage: str,
+    seed: int,
+) -> tuple[Annotated[Folder, "refit"], Annotated[pd.DataFrame, "unseen"]]:
+    """The refit, and what it gives of each row out of fold; if a gate refuses, `judged` itself and no row."""
+    rows = pd.concat([train_rows, calibration_rows, test_rows])
+    kept = rows[["accident_id", "severe"]]
+    if not gates["passed"]:
+        return judged, kept.head(0).assign(p_unseen=0.0)
+    made = refit(rows, settings, stage, seed)
+    folder = Path(tempfile.mkdtemp(prefix="refit-"))
+    made.model.save(folder)
+    return Folder(folder), kept.assign(p_unseen=made.unseen)

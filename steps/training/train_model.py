@@ -1,0 +1,23 @@
+"""The candidate: LightGBM on encoded features, calibrated on later rows."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+from zenml import step
+
+from accidents.training import model
+from accidents.training.model import ModelSettings
+from steps.support.folder import Folder
+
+
+@step
+def train_model(
+    train_rows: pd.DataFrame, calibration_rows: pd.DataFrame, settings: ModelSettings, stage: str, seed: int
+) -> Annotated[Folder, "model"]:
+    """Fit on the training rows, calibrate on the calibration rows."""
+    trained = model.train(train_rows, calibration_rows, settings, stage, seed)
+    folder = Path(tempfile.mkdtemp(prefix="model-"))
+    trained.save(folder)
+    return Folder(folder)

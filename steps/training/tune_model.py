@@ -1,0 +1,18 @@
+"""Hyper-parameter search on the training rows alone."""
+
+from typing import Annotated
+
+import pandas as pd
+from zenml import step
+
+from accidents.training.model import ModelSettings
+
+
+@step
+def tune_model(
+    train_rows: pd.DataFrame, settings: ModelSettings, stage: str, trials: int, seed: int
+) -> Annotated[ModelSettings, "tuned_settings"]:
+    """The best settings found in `trials` trials around `settings`."""
+    from accidents.training.tuning import tune  # Optuna, which few runs need
+
+    return tune(train_rows, settings, stage, trials, seed)

@@ -1,0 +1,214 @@
+"""The history of monitoring, in SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from accidents.monitoring.database import VARIABLE, opened_log
+from accidents.monitoring.decision import decide
+from accidents.monitoring.measurements import Measurements
+from accidents.predictions.history import History, new_loop
+from accidents.predictions.log import PredictionLog, PredictionLogError
+from accidents.predictions.tables import NoDatabaseError
+from tests.monitor_reports import CHAMPION, NOW, POLICY, drift, measurements, performance, report, shifted
+from tests.predictions import connected, prediction
+
+pytest_plugins = ["tests.log_fixtures"]
+MODEL = "accident-severity-dispatch"
+
+
+@pytest.fixture
+def history(address: str) -> Iterator[History]:
+    made = History(address)
+    made.create()
+    yield made
+    made.close()
+
+
+def test_decisions_come_back_as_they_were_in_the_order_written(history: History) -> None:
+    first = report(measurements(drift=drift(["light"])))
+    second = report(created=NOW - timedelta(days=3))  # the clock was moved back
+    history.add_run(first, judged=True, loop_id=new_loop())
+    history.add_run(second, judged=False, loop_id=new_loop())
+    assert history.reports("dispatch") == [first, second]
+    past = history.past("dispatch")
+    assert [(one.created, one.judged, one.decision.action) for one in past] == [
+        (first.created, True, "alert"), (second.created, False, "keep"),
+    ]  # fmt: skip
+    assert past[0].missing_window["light"] == 0.02
+    assert history.reports("on_scene") == []
+    assert history.reports("dispatch", 1) == [second]
+
+
+def test_a_training_that_failed_is_not_done_with(history: History) -> None:
+    lost = report(measurements(drift=drift(["light"]), performance=performance(True)))
+    assert lost.decision.action == "retrain"
+    loops = [new_loop(), new_loop(), new_loop()]
+    for loop in loops:
+        history.add_run(lost, judged=True, loop_id=loop)
+    history.add_event(loops[1], NOW, MODEL, "train", "failed", error="MLflow is gone")
+    history.add_event(loops[2], NOW, MODEL, "train", "skipped")
+    assert [one.completed for one in history.past("dispatch")] == [True, False, False]
+
+
+LOST = measurements(drift=drift(["light"]), performance=performance(True))
+
+
+def look_often(history: History, count: int, since: timedelta, now: Measurements = measurements()) -> None:  # noqa: B008
+    """`count` looks five minutes apart, the first so long before NOW."""
+    for k in range(count):
+        moment = NOW - since + timedelta(minutes=5 * k)
+        history.add_run(report(now, moment), judged=True, loop_id=new_loop())
+
+
+def test_the_last_recalibration_is_remembered_too(history: History) -> None:
+    off = measurements(performance=shifted(0.05))
+    history.add_run(report(off, NOW - timedelta(days=3)), judged=True, loop_id=new_loop())
+    look_often(history, 60, since=timedelta(days=2), now=measurements(champion={"digest": "b" * 64}))
+    past = history.past("dispatch", POLICY, "b" * 64, NOW)
+    decision = decide(off, past, POLICY, NOW)
+    assert (decision.action, "the last recalibration was decided" in decision.reasons[-1]) == ("alert", True)
+
+
+def test_the_last_retraining_is_remembered_however_often_somebody_looks(history: History) -> None:
+    undone = new_loop()
+    history.add_run(report(LOST, NOW - timedelta(days=20)), judged=True, loop_id=new_loop())
+    history.add_run(report(LOST, NOW - timedelta(days=10)), judged=True, loop_id=undone)
+    history.add_event(undone, NOW, MODEL, "train", "failed")
+    look_often(history, 120, since=timedelta(days=9))
+    past = history.past("dispatch", POLICY, CHAMPION.digest, NOW)
+    assert [one.created for one in past if one.decision.action == "retrain" and one.completed] == [
+        NOW - timedelta(days=20)
+    ]
+    held = decide(LOST, past, POLICY, NOW)
+    assert held.action == "alert"
+    assert "the last retraining was decided on 2026-11-02" in held.reasons[-1]
+
+
+def test_looks_at_the_same_accidents_end_no_alert_and_forget_no_loss(history: History) -> None:
+    lost = measurements(performance=performance(True))
+    history.add_run(report(lost, NOW - timedelta(hours=22)), judged=True, loop_id=new_loop())
+    look_often(history, 60, since=timedelta(hours=6))
+    past = history.past("dispatch", POLICY, CHAMPION.digest, NOW)
+    assert decide(measurements(), past, POLICY, NOW - timedelta(hours=1)).active == ("performance",)
+    look_often(history, 60, timedelta(hours=1), lost)
+    again = history.past("dispatch", POLICY, CHAMPION.digest, NOW)
+    assert len(again) < 125, "and what is read is bounded"
+    assert again[0].created == NOW - timedelta(hours=22)
+
+
+def test_what_is_read_does_not_grow_with_the_history(history: History) -> None:
+    for days in range(60, 0, -1):
+        history.add_run(report(created=NOW - timedelta(days=days)), judged=True, loop_id=new_loop())
+    assert len(history.past("dispatch", POLICY, CHAMPION.digest, NOW)) == 4
+
+
+def test_a_clock_that_was_ahead_once_holds_nothing_up(history: History) -> None:
+    history.add_run(report(created=NOW - timedelta(days=50)), judged=True, loop_id=new_loop())
+    history.add_run(report(LOST, NOW + timedelta(days=365)), judged=True, loop_id=new_loop())
+    history.add_run(report(created=NOW - timedelta(days=40)), judged=True, loop_id=new_loop())
+    history.add_run(report(created=NOW - timedelta(days=1)), judged=True, loop_id=new_loop())
+    past = history.past("dispatch", POLICY, CHAMPION.digest, NOW)
+    assert [(one.created, one.misdated) for one in past] == [
+        (NOW - timedelta(days=50), False), (NOW - timedelta(days=40), True),
+        (NOW - timedelta(days=40), False), (NOW - timedelta(days=1), False),
+    ]  # fmt: skip
+    decided = decide(LOST, past, POLICY, NOW)
+    assert decided.action == "retrain"
+    assert "1 earlier looks are dated in the future" in " ".join(decided.reasons)
+
+
+def test_nothing_is_made_by_reading(tmp_path: Path) -> None:
+    history = History(f"sqlite:///{tmp_path}/none.db")
+    found = [history.past("dispatch"), history.reports("dispatch"), history.events(MODEL)]
+    assert (found, history.outcomes(MODEL)) == ([[], [], []], {})
+    assert list(tmp_path.iterdir()) == []
+    history.add_event(new_loop(), NOW, MODEL, "train", "ok")
+    assert len(history.events(MODEL)) == 1
+
+
+def test_a_log_that_is_not_there_is_told_with_its_address_and_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, f"sqlite:///{tmp_path}/wrong.db")
+    with opened_log() as log, pytest.raises(NoDatabaseError, match=r"wrong\.db.*correct the address"):
+        list(log.read())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loop_left_in_the_middle_is_found_until_it_has_ended(history: History) -> None:
+    loop = new_loop()
+    history.add_event(loop, NOW, MODEL, "monitor", "ok", "3", action="retrain", years=[2023])
+    for stage, outcome in [("train", "started"), ("train", "ok"), ("promote", "ok"), ("deploy", "started"),
+                           ("deploy", "ok"), ("verify", "started")]:  # fmt: skip
+        assert history.unfinished(MODEL), stage
+        history.add_event(loop, NOW, MODEL, stage, outcome, "4", before="3")
+    assert [one.stage for one in history.unfinished(MODEL)][-1] == "verify"
+    assert history.unfinished(MODEL)[0].detail["years"] == [2023]
+    assert history.unfinished("another") == []
+    history.add_event(loop, NOW, MODEL, "verify", "ok", "4")
+    assert history.unfinished(MODEL) == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "outcome", "detail"),
+    [("monitor", "ok", {"action": "keep"}), ("monitor", "failed", {}), ("train", "failed", {}),
+     ("train", "refused", {}), ("train", "skipped", {}), ("promote", "refused", {}), ("rollback", "ok", {}),
+     ("rollback", "failed", {})],
+)  # fmt: skip
+def test_what_ends_a_loop(history: History, stage: str, outcome: str, detail: dict) -> None:
+    history.add_event(new_loop(), NOW, MODEL, stage, outcome, **detail)
+    assert history.unfinished(MODEL) == []
+
+
+def test_a_failed_deployment_or_probation_does_not_end_it(history: History) -> None:
+    for stage in ("deploy", "verify"):
+        history.add_event(new_loop(), NOW, MODEL, stage, "failed", "4")
+        assert history.unfinished(MODEL), stage
+
+
+def test_outcomes_are_counted(history: History) -> None:
+    for days, outcome in [(2, "ok"), (1, "ok"), (0, "failed")]:
+        history.add_event(new_loop(), NOW - timedelta(days=days), MODEL, "train", "started")
+        history.add_event(new_loop(), NOW - timedelta(days=days), MODEL, "train", outcome)
+    assert history.outcomes(MODEL) == {
+        ("train", "ok"): (2, NOW - timedelta(days=1)), ("train", "failed"): (1, NOW),
+    }  # fmt: skip
+
+
+def test_it_shares_the_database_with_the_prediction_log(history: History, address: str) -> None:
+    log = PredictionLog(address)
+    log.create()
+    log.write([prediction()])
+    history.add_run(report(), judged=True, loop_id=new_loop())
+    assert (log.count(), len(history.reports("dispatch"))) == (1, 1)
+    log.check()
+    log.close()
+
+
+@pytest.mark.parametrize(
+    "gone", [["monitor_runs"], ["loop_events"], ["monitor_runs", "monitor_history_version"]]
+)
+def test_tables_that_are_gone_are_made_anew(history: History, address: str, gone: list[str]) -> None:
+    history.add_run(report(), judged=True, loop_id=new_loop())
+    history.add_event(new_loop(), NOW, MODEL, "train", "ok")
+    history.close()
+    with connected(address) as connection:
+        for table in gone:
+            connection.execute(text(f"DROP TABLE {table}"))
+        connection.commit()
+    again = History(address)
+    if "monitor_history_version" in gone:
+        with pytest.raises(PredictionLogError, match="holds a table 'loop_events' that is not"):
+            again.create()
+        return
+    again.create()
+    assert len(again.past("dispatch")) == (0 if "monitor_runs" in gone else 1)
+    assert len(again.events(MODEL)) == (0 if "loop_events" in gone else 1)
+    again.add_run(report(), judged=True, loop_id=new_loop())
+    again.close()

@@ -1,0 +1,64 @@
+"""Predictions are forgotten by age, those with an outcome later, each with what was said of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from accidents.predictions import retention as prediction_retention
+from accidents.predictions.log import Label, Prediction, PredictionLog
+from accidents.predictions.retention import Ages
+from tests.predictions import connected, prediction
+
+pytest_plugins = ("tests.log_fixtures",)
+AGES = Ages(unlabelled=timedelta(days=100), labelled=timedelta(days=300))
+
+
+def aged(days: float, accident_id: str | None = None) -> Prediction:
+    return prediction(accident_id=accident_id, created=datetime.now(UTC) - timedelta(days=days))
+
+
+def left(log: PredictionLog) -> set[str]:
+    return {row["request_id"] for row in log.read()}
+
+
+def test_by_age_and_those_with_an_outcome_later(log: PredictionLog, address: str):
+    new, old, labelled, of_accident, ancient, same = (
+        aged(99), aged(101), aged(200), aged(200, "A"), aged(301, "B"), aged(10, "B"),
+    )  # fmt: skip
+    log.write([new, old, labelled, of_accident, ancient, same])
+    log.add_labels(
+        [
+            Label(True, request_id=labelled.request_id),
+            Label(False, accident_id="A"),
+            Label(True, accident_id="B"),
+        ]
+    )
+    assert log.count_old(AGES) == 2
+    assert sum(log.forget(AGES)) == 2
+    assert left(log) == {one.request_id for one in (new, labelled, of_accident, same)}
+    outcomes = {row["request_id"]: row["severe"] for row in log.read()}
+    assert outcomes[same.request_id] is True, "a label stays while a prediction of its accident does"
+    assert sum(log.forget(Ages(timedelta(0), timedelta(0)))) == 4
+    with connected(address) as connection:
+        assert connection.execute(text("SELECT count(*) FROM labels")).scalar_one() == 0
+
+
+def test_null_is_for_ever(log: PredictionLog):
+    log.write([aged(5000)])
+    for ages in (Ages(None, None), Ages(None, timedelta(days=1))):
+        assert log.count_old(ages) == 0
+        assert list(log.forget(ages)) == []
+    assert log.count() == 1
+
+
+def test_some_at_a_time_the_oldest_first(log: PredictionLog, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(prediction_retention, "AT_ONCE", 2)
+    written = [aged(200 + k) for k in range(5)]
+    log.write(written)
+    removing = log.forget(AGES)
+    assert next(removing) == 2
+    assert left(log) == {one.request_id for one in written[:3]}
+    assert list(removing) == [2, 1]
