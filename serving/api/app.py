@@ -27,7 +27,7 @@ from serving.api.http.openapi import document_of
 from serving.api.http.security import Gate
 from serving.api.operations.keys import Keys
 from serving.api.operations.metrics import BUILD
-from serving.api.parts import running
+from serving.api.wiring import running
 from serving.api.predicting.warming import warm_up
 from serving.api.routes import router, takes_request_alone
 from serving.api.settings import Settings

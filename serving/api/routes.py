@@ -20,7 +20,7 @@ from serving.api.http.openapi import body_of, errors, query_of
 from serving.api.http.query import Options, options_of
 from serving.api.operations.hooks import Notification
 from serving.api.operations.metrics import exposition
-from serving.api.parts import Parts
+from serving.api.wiring import Parts
 from serving.api.predicting.predict import Asked
 from serving.api.schema import answers
 from serving.api.schema.accident import MAX_BATCH, Accident, Batch, Outcomes

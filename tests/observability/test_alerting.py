@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
-from observability.exposed import MODEL_SERVER, OWN, PROCESS, PUSHED
+from observability.metric_names import MODEL_SERVER, OWN, PROCESS, PUSHED
 from serving.api.operations.keys import Keys
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.supervision import read_supervision

@@ -25,7 +25,7 @@ from tenacity import (
 )
 
 from accidents.data.sources.catalogue import DATASET_PAGE
-from accidents.data.sources.partial import PartFile, Version, version_of
+from accidents.data.sources.partial_download import PartFile, Version, version_of
 from accidents.errors import SourceError
 
 OTHER_WAY = "or work without it: --source sample, or --source FOLDER with files brought another way"

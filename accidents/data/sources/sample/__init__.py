@@ -14,7 +14,7 @@ import pandas as pd
 
 from accidents.data.sources.files import YearFiles
 from accidents.data.sources.sample import drift as drifts
-from accidents.data.sources.sample import made, raw
+from accidents.data.sources.sample import manifest, raw
 from accidents.data.sources.sample.severity import accident_logit, draw_severe, user_severity
 from accidents.data.sources.sample.tables import Calibration, load_calibration
 from accidents.data.sources.sample.world import draw_accidents, draw_users, draw_vehicles, stream
@@ -67,15 +67,15 @@ def write_sample(
     write_whole(folder / "SYNTHETIC.txt", NOTE.encode("utf-8"))
     last = max(years)
     recipes = {
-        year: made.recipe(year, accidents_per_year, seed, drift if year == last else "none")
+        year: manifest.recipe(year, accidents_per_year, seed, drift if year == last else "none")
         for year in sorted(set(years))
     }
     there = {year: raw.year_files(folder / str(year), year) for year in recipes}
-    missing = [year for year, recipe in recipes.items() if not made.is_made(there[year], recipe)]
+    missing = [year for year, recipe in recipes.items() if not manifest.is_made(there[year], recipe)]
     calibration = load_calibration()
     for year in track(missing, "Writing synthetic years"):
         tables = make_year(calibration, year, accidents_per_year, seed, recipes[year]["drift"])
-        made.note(raw.write_year(folder / str(year), year, tables), recipes[year])
+        manifest.note(raw.write_year(folder / str(year), year, tables), recipes[year])
     return there
 
 
