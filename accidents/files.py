@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent  # the project's folder
+
 
 def write_whole(path: Path, content: str | bytes, mode: int = 0o666) -> None:
     """Write a file beside `path`, on the disk, then move it into place.

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from accidents.data.versions import ROOT
+from accidents.files import ROOT
 
 OURS = ("accidents", "steps", "pipelines", "commands")
 # What trees, encoders, calibrations and figures come out of: other versions may give other numbers.

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from accidents.data.versions import ROOT
 from accidents.errors import AccidentsError
+from accidents.files import ROOT
 from benchmarks import printed
 from benchmarks.document import Outcome, Section, assemble, keep, markdown, this_machine
 from benchmarks.options import Options, SkippedError

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accidents.data.versions import ROOT
 from accidents.errors import AccidentsError
+from accidents.files import ROOT
 
 CORES = 2  # what the targets are stated for
 

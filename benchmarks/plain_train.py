@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from accidents.bundle.provenance import git_commit
 from accidents.data.dataset import have_raw
-from accidents.data.versions import ROOT
+from accidents.files import ROOT
 from accidents.params import Params, load_params
 from pipelines.identity import made_from
 from stacks.environment import prepare_environment

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from accidents.data.versions import ROOT
 from accidents.errors import AccidentsError
+from accidents.files import ROOT
 from benchmarks.child import clean_environment
 from benchmarks.document import Outcome
 from benchmarks.options import Options, SkippedError

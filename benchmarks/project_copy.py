@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from accidents.data.versions import ROOT
 from accidents.errors import AccidentsError
+from accidents.files import ROOT
 
 COPIED = ("run.py", "params.yaml", "dvc.yaml", ".dvcignore", "accidents", "commands", "steps", "pipelines",
           "stacks", "serving", "monitoring", "configs", "references", "requirements",

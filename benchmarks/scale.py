@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from accidents.data.sources.files import find_years
-from accidents.data.versions import ROOT
+from accidents.files import ROOT
 from accidents.params import load_params
 from benchmarks.child import measure, peak_gib
 from benchmarks.document import Figure, Outcome, table

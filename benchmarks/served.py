@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from accidents.data.versions import ROOT
 from accidents.errors import AccidentsError
+from accidents.files import ROOT
 from benchmarks.child import clean_environment
 from benchmarks.project_copy import copy_project
 

@@ -7,7 +7,7 @@ from typing import Any
 from zenml.config.cache_policy import CachePolicy
 
 from accidents.bundle.provenance import APART
-from accidents.data.versions import ROOT
+from accidents.files import ROOT
 from accidents.source_code import files_of, libraries
 
 

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from accidents.bundle.questions import Questions
 from accidents.errors import BundleError
 from accidents.features.declared import Feature, features_of
 from accidents.files import whole_folder
-from accidents.scoring.questions import Questions
 from accidents.training.model import Model
 from accidents.vocabulary.bands import DEFAULT_BANDS, check_bands
 

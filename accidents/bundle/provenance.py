@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from accidents.data.versions import ROOT
+from accidents.files import ROOT
 
 # The hash of the raw files stands for how they were had; reports and words only tell what was made.
 APART = ("accidents.data.sources", "accidents.reports", "accidents.vocabulary.words")

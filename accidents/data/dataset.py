@@ -13,7 +13,8 @@ from accidents.data.sources import YearFiles, fetch, find_years
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import load_tables
 from accidents.data.tables import Tables
-from accidents.data.versions import ROOT, restore, snapshot
+from accidents.data.versions import restore, snapshot
+from accidents.files import ROOT
 from accidents.source_code import code_version
 
 DATA = ROOT / "data"

@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accidents.errors import SourceError
-from accidents.files import whole_folder
+from accidents.files import ROOT, whole_folder
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def _repo(root: Path) -> Repo:

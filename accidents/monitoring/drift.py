@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from accidents.bundle.reference import expected
 from accidents.monitoring.measurements import DriftMeasures, FeatureDrift, Past
 from accidents.monitoring.policy import DriftPolicy
+from accidents.training.reference import expected
 
 ENOUGH_OF_A_SEASON = 1_000  # reference accidents of the window's months; with fewer, all months are taken
 

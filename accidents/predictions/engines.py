@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
+from accidents.files import ROOT
 from accidents.predictions.sqlite_files import identity_of
 from accidents.predictions.tables import PredictionLogError
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 0.9  # seconds to wait for another program's lock
 # A server that went away without a word is noticed in seconds, not in the two hours TCP takes by itself.
 POSTGRES = {

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from accidents.bundle import Bundle
-from accidents.bundle.reference import latest_learnt, learnt_from, promised
 from accidents.evaluation.metrics import Comparison, compare
 from accidents.features import feature_names
 from accidents.monitoring.measurements import Champion
@@ -22,6 +21,7 @@ from accidents.params import Params
 from accidents.scoring.score import probabilities
 from accidents.training import model
 from accidents.training.model import Model
+from accidents.training.reference import latest_learnt, learnt_from, promised
 from accidents.training.refit import refit
 from accidents.training.split import CALIBRATION, TEST, TRAIN, split_by_time
 

@@ -1,7 +1,7 @@
 """Why the model gives an accident its risk, in short phrases.
 
 SHAP values of the model's columns are summed into what people understand: all that is known of the place is
-one reason. What is not known is no reason for a person; accidents/scoring/questions.py tells what to ask.
+one reason. What is not known is no reason for a person; accidents/bundle/questions.py tells what to ask.
 """
 
 from __future__ import annotations

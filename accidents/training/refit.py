@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from accidents.bundle.reference import learnt_from
 from accidents.evaluation.metrics import Evaluation, EvaluationSettings, alerts_for_budget, compare, evaluate
 from accidents.evaluation.results import Results
 from accidents.features import feature_names
@@ -24,6 +23,7 @@ from accidents.promotion.gates import GateResult
 from accidents.training.calibration import BetaCalibration
 from accidents.training.model import Layout, Model, ModelSettings, boost, labelled, of_bags
 from accidents.training.place_encoder import PlaceEncoder
+from accidents.training.reference import learnt_from
 
 FOLDS = 10  # at least: with fewer bags than folds the rows of the others have no score out of fold
 MONTHS = 12

@@ -27,10 +27,10 @@ from serving.api.http.openapi import document_of
 from serving.api.http.security import Gate
 from serving.api.operations.keys import Keys
 from serving.api.operations.metrics import BUILD
-from serving.api.wiring import running
 from serving.api.predicting.warming import warm_up
 from serving.api.routes import router, takes_request_alone
 from serving.api.settings import Settings
+from serving.api.wiring import running
 
 _WEB = Path(__file__).resolve().parent.parent / "web"
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}

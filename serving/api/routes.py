@@ -20,10 +20,10 @@ from serving.api.http.openapi import body_of, errors, query_of
 from serving.api.http.query import Options, options_of
 from serving.api.operations.hooks import Notification
 from serving.api.operations.metrics import exposition
-from serving.api.wiring import Parts
 from serving.api.predicting.predict import Asked
 from serving.api.schema import answers
 from serving.api.schema.accident import MAX_BATCH, Accident, Batch, Outcomes
+from serving.api.wiring import Parts
 
 router = APIRouter()
 Language = Annotated[Literal["en", "fr"], Query(description="Language of the words.")]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from accidents.bundle import Bundle
-from accidents.data.versions import ROOT
 from accidents.evaluation.results import Results
+from accidents.files import ROOT
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature

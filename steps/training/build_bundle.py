@@ -9,11 +9,11 @@ from zenml import step
 
 from accidents.bundle import write_bundle
 from accidents.bundle.provenance import MadeFrom
-from accidents.bundle.reference import latest_learnt, learnt_from, promised
 from accidents.evaluation.metrics import EvaluationSettings
 from accidents.evaluation.results import Results
 from accidents.reports.card import model_card
 from accidents.training.model import Model
+from accidents.training.reference import latest_learnt, learnt_from, promised
 from accidents.training.refit import refit_facts
 from steps.support.folder import Folder
 

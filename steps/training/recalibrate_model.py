@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from zenml import step
 
 from accidents.errors import DataError
+from accidents.monitoring.recalibration import recalibrate, write_recalibrated
 from accidents.monitoring.window import Window, unlearnt
 from accidents.params import Params
-from accidents.training.recalibration import recalibrate, write_recalibrated
 from steps.support.folder import Folder
 from steps.support.registry import registered
 

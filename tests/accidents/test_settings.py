@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from accidents.data.versions import ROOT
 from accidents.errors import SettingsError
+from accidents.files import ROOT
 from accidents.params import load_params
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from accidents.data.versions import ROOT
+from accidents.files import ROOT
 from benchmarks.project_copy import copy_project
 from tests.processes import kill_all_of
 

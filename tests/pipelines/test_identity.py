@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from accidents.bundle.provenance import APART
-from accidents.data.versions import ROOT
+from accidents.files import ROOT
 from accidents.source_code import _read, _tables, code_version, files_of
 from pipelines.identity import MAKE_A_BUNDLE
 

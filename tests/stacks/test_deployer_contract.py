@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accidents.data.versions import ROOT
+from accidents.files import ROOT
 from stacks.apply import apply_stack
 from stacks.definition import read_stack
 from steps.support.tracking import SERVED_WITH

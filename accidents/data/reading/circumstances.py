@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from accidents.data.reading.cells import LAST_OLD_YEAR, MISSING, Cell, parser
+from accidents.data.reading.insee import department_of, is_old_form, parse_commune, parse_department
 from accidents.data.reading.raw_columns import NO_YEAR, Index, Source, read_cells, typed
 from accidents.data.tables import DTYPES
 from accidents.geography import boxes as geography
-from accidents.geography.insee import department_of, is_old_form, parse_commune, parse_department
 from accidents.vocabulary.cell_text import plain
 from accidents.vocabulary.codes import Column, columns
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from accidents.data.reading.cells import Cell
+from accidents.data.reading.insee import department_of, parse_commune
 from accidents.data.tables import DTYPES
 from accidents.features.declared import FEATURES
 from accidents.geography import boxes as geography
 from accidents.geography.departments import department_at
-from accidents.geography.insee import department_of, parse_commune
 from accidents.scoring.batch import row_cells
 from accidents.scoring.batch.row_cells import Parser, shortened
 from accidents.scoring.batch.row_files import RowFile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from accidents.predictions.engines import ROOT
+from accidents.files import ROOT
 from accidents.predictions.log import PredictionLog
 from serving.api.settings import Settings
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from accidents.bundle import Bundle, load_bundle, write_bundle
-from accidents.data.versions import ROOT
 from accidents.errors import BundleError
 from accidents.features import feature_names
+from accidents.files import ROOT
 from accidents.training.model import Model, ModelSettings, train
 
 FACTS = {"name": "accident-severity-dispatch", "stage": "dispatch", "threshold": 0.5}

@@ -11,9 +11,9 @@ from scipy.stats import wasserstein_distance
 
 from accidents.data.reading import read_years
 from accidents.data.sources.sample import write_sample
-from accidents.data.versions import ROOT
 from accidents.errors import DataError, SettingsError
 from accidents.features import build_features
+from accidents.files import ROOT
 from accidents.params import load_params
 from accidents.replay.arrivals import Arrivals, Month, published_in
 from accidents.replay.champions import Setup, takes_over, train_reign

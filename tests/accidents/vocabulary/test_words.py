@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from accidents.bundle.questions import TOGETHER, asking
 from accidents.errors import SettingsError
 from accidents.features import FEATURES
-from accidents.scoring.questions import TOGETHER, asking
 from accidents.vocabulary import codes
 from accidents.vocabulary.words import CODED, LANGUAGES, label, phrase, word, words
 

@@ -1,4 +1,4 @@
-"""The stages of dvc.yaml that need no pipeline: `python -m accidents.data.dvc_stages raw`, and `prepared`."""
+"""The stages of dvc.yaml that need no pipeline: `python -m accidents.dvc_stages raw`, and `prepared`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from accidents.data.reading import read_years
 from accidents.data.sources import find_years
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import save_tables
-from accidents.data.versions import ROOT
 from accidents.errors import AccidentsError
-from accidents.files import whole_folder
+from accidents.files import ROOT, whole_folder
 from accidents.params import load_params
 
 
@@ -41,7 +40,7 @@ def main(words: list[str]) -> int:
         elif words == ["prepared"]:
             _prepared()
         else:
-            print("usage: python -m accidents.data.dvc_stages raw|prepared", file=sys.stderr)
+            print("usage: python -m accidents.dvc_stages raw|prepared", file=sys.stderr)
             return 2
     except AccidentsError as error:
         print(f"Error: {error}", file=sys.stderr)

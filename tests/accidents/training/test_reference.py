@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from accidents.bundle.reference import expected, latest_learnt, promised
+from accidents.training.reference import expected, latest_learnt, promised
 
 
 def rows(*years: int, each: int = 120) -> pd.DataFrame:

@@ -11,10 +11,10 @@ import pytest
 from accidents.bundle import Bundle, load_bundle, write_bundle
 from accidents.bundle.golden import check_here, golden_of
 from accidents.evaluation.metrics import evaluate
+from accidents.monitoring.recalibration import recalibrate, write_recalibrated
 from accidents.params import Params
 from accidents.training.calibration import BetaCalibration
 from accidents.training.model import ModelSettings
-from accidents.training.recalibration import recalibrate, write_recalibrated
 from accidents.training.refit import refit
 from tests.accidents.frames import feature_frame, risk
 

@@ -16,12 +16,12 @@ import pandas as pd
 
 from accidents.bundle import HOLDOUT, Bundle, write_bundle
 from accidents.bundle.provenance import identity_of
-from accidents.bundle.reference import expected
 from accidents.evaluation.metrics import alerts_for_budget, compare, evaluate
 from accidents.params import Params
 from accidents.promotion.decision import Decision
 from accidents.promotion.gates import GateReport, GateResult, GateSettings
 from accidents.training.calibration import BetaCalibration
+from accidents.training.reference import expected
 
 HELD_BACK = 1 / 3  # of the labelled accidents, the latest: they judge what the earlier ones taught
 ENOUGH_FOR_BOUNDS = 2_000  # labels; of fewer, ECE and the like tell more of chance than of the model
