@@ -15,11 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from accidents.evaluation.metrics import Evaluation, EvaluationSettings, alerts_for_budget, compare, evaluate
+from accidents.evaluation.metrics import Evaluation, alerts_for_budget, evaluate
 from accidents.evaluation.results import Results
 from accidents.features import feature_names
 from accidents.progress import track
-from accidents.promotion.gates import GateResult
 from accidents.training.calibration import BetaCalibration
 from accidents.training.model import Layout, Model, ModelSettings, boost, labelled, of_bags
 from accidents.training.place_encoder import PlaceEncoder
@@ -28,7 +27,6 @@ from accidents.training.reference import learnt_from
 FOLDS = 10  # at least: with fewer bags than folds the rows of the others have no score out of fold
 MONTHS = 12
 HALF_LIFE = 3.0  # months: severity drifts within a year and between years, so the latest weigh most
-MARGIN = 0.01  # calibrated on the latest months, a whole test year may be off by this much
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -94,25 +92,6 @@ def refit_facts(
         },
         "refit": {"rows": len(rows), "out_of_fold": len(known), "metrics_out_of_fold": _values(found)},
     }
-
-
-def check_refit(
-    predictions: pd.DataFrame, unseen: pd.DataFrame, settings: EvaluationSettings, seed: int
-) -> GateResult:
-    """The gate of a refit: on accidents of the test it is calibrated as well as the model that was judged.
-
-    Neither had seen them: the refit's P(severe), `p_unseen`, is out of fold, and NaN where there is none.
-    What is lost must be within chance, or `MARGIN`.
-    """
-    p = unseen["p_unseen"].to_numpy()
-    known = ~np.isnan(p)
-    found = compare(
-        predictions["severe"][known], predictions["model"][known], p[known], "ece", settings.budget,
-        settings.n_bootstrap, seed,
-    )  # fmt: skip
-    numbers = f"{found.challenger:.3f} against {found.champion:.3f} on {found.accidents:,} accidents"
-    wanted = f"ECE no more than {MARGIN:g} worse, beyond chance, than that of the model that was judged"
-    return GateResult("refit: calibration", wanted, numbers, found.high >= -MARGIN)
 
 
 def _values(evaluation: Evaluation) -> dict[str, float]:

@@ -8,7 +8,7 @@ from zenml import step
 from accidents.bundle import load_bundle
 from accidents.promotion.comparison import JudgingSettings, judge
 from accidents.promotion.gates import GateReport
-from accidents.training.refit import check_refit
+from accidents.promotion.refit_gate import check_refit
 from steps.support import registry
 from steps.support.folder import Folder
 

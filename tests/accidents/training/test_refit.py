@@ -11,8 +11,9 @@ from sklearn.metrics import roc_auc_score
 
 from accidents.evaluation.metrics import evaluate
 from accidents.params import Params
+from accidents.promotion.refit_gate import check_refit
 from accidents.training.model import Model, ModelSettings, train
-from accidents.training.refit import Refit, check_refit, recency, refit
+from accidents.training.refit import Refit, recency, refit
 from tests.accidents.frames import feature_frame
 
 SMALL = ModelSettings(bags=4, n_estimators=30, n_jobs=1, num_leaves=31, min_child_samples=5)
