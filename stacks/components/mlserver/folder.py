@@ -210,7 +210,8 @@ def write_secret(path: Path, secret: str) -> None:
 
 
 def _code_files(source: Path) -> Iterable[Path]:
-    yield from (source / "serving").glob("*.py")
+    for folder in ("serving", "serving/runtime"):
+        yield from (source / folder).glob("*.py")
     for path in (source / "accidents").rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
             yield path
