@@ -7,7 +7,7 @@ from zenml import step
 
 from accidents import features
 from accidents.data.table_files import load_tables
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

@@ -10,7 +10,7 @@ from accidents.data.dataset import have_raw, prepare
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import save_tables
 from accidents.errors import SourceError
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

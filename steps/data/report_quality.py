@@ -8,7 +8,7 @@ from zenml import step
 
 from accidents.data.table_files import load_tables
 from accidents.reports.quality import write_quality
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

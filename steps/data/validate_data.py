@@ -10,7 +10,7 @@ from zenml import step
 from zenml.client import Client
 
 from accidents.features import features_of
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

@@ -8,7 +8,7 @@ from zenml import step
 
 from accidents.bundle import load_bundle
 from accidents.bundle.golden import check_here, golden_of
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

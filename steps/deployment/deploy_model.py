@@ -6,6 +6,7 @@ from zenml import log_metadata, step
 
 from accidents.bundle.golden import golden_of
 from accidents.errors import AccidentsError
+from steps.folder import Folder
 from steps.support import registry
 from steps.support.deployment import (
     DeploymentError,
@@ -15,7 +16,6 @@ from steps.support.deployment import (
     facts_of,
     services,
 )
-from steps.support.folder import Folder
 
 
 @step

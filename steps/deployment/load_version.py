@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from zenml import step
 
 from accidents.errors import AccidentsError
+from steps.folder import Folder
 from steps.support import registry
-from steps.support.folder import Folder
 
 
 @step

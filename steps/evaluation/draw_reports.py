@@ -13,7 +13,7 @@ from accidents.evaluation.results import Results
 from accidents.reports import figures
 from accidents.reports.card import write_card
 from accidents.reports.maps import severity_map
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 EXPLAINED = 1_000  # accidents in the SHAP pictures: more look the same and take long
 

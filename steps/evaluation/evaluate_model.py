@@ -10,7 +10,7 @@ from accidents.evaluation.metrics import EvaluationSettings, alerts_for_budget, 
 from accidents.evaluation.results import Results
 from accidents.evaluation.slices import evaluate_slices
 from accidents.training.model import Model
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

@@ -12,7 +12,7 @@ from accidents.bundle import load_bundle
 from accidents.evaluation.results import Results
 from accidents.reports.card import write_card
 from accidents.reports.curves import write_curves
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

@@ -15,7 +15,7 @@ from accidents.monitoring.drift import measure_drift, missing_before
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.window import Window
 from steps.data.validate_data import kinds_of_columns
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

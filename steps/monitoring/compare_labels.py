@@ -9,7 +9,7 @@ from accidents.monitoring.label_check import compare_labels as compare
 from accidents.monitoring.label_check import told
 from accidents.monitoring.window import Window
 from accidents.predictions.tables import NoDatabaseError
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

@@ -10,7 +10,7 @@ from accidents.monitoring.decision import decide, why_not_judged
 from accidents.monitoring.measurements import Champion, Measurements, MonitorReport
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.window import Window, new_years
-from steps.support.folder import Folder
+from steps.folder import Folder
 from steps.support.registry import registered
 
 

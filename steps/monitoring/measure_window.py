@@ -11,7 +11,7 @@ from accidents.monitoring.callers import hangs_on
 from accidents.monitoring.performance import lost_without, measure_performance
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.window import Window, unlearnt
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

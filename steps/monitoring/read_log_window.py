@@ -11,7 +11,7 @@ from accidents.bundle import load_bundle
 from accidents.monitoring.database import opened_log
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.window import capped, log_window
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

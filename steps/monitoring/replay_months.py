@@ -13,7 +13,7 @@ from accidents.replay.champions import Setup
 from accidents.replay.walk import replay
 from accidents.reports.replay import write_replay
 from steps.data.validate_data import kinds_of_columns
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 # Never from the cache, whose key does not know the settings of the stack's data validator.

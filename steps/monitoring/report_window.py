@@ -11,7 +11,7 @@ from zenml.client import Client
 from accidents.monitoring.database import opened_history
 from accidents.monitoring.measurements import MonitorReport
 from accidents.reports.monitor import write_monitor
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

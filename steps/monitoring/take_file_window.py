@@ -10,7 +10,7 @@ from zenml import step
 from accidents.bundle import load_bundle
 from accidents.monitoring.window import file_window
 from accidents.scoring.batch import Intake
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

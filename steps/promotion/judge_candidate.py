@@ -9,8 +9,8 @@ from accidents.bundle import load_bundle
 from accidents.promotion.comparison import JudgingSettings, judge
 from accidents.promotion.gates import GateReport
 from accidents.promotion.refit_gate import check_refit
+from steps.folder import Folder
 from steps.support import registry
-from steps.support.folder import Folder
 
 
 @step

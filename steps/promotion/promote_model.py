@@ -6,9 +6,9 @@ import pandas as pd
 from zenml import step
 
 from accidents.promotion.comparison import JudgingSettings
+from steps.folder import Folder
 from steps.promotion.judge_candidate import judge_candidate
 from steps.support import registry
-from steps.support.folder import Folder
 
 
 @step

@@ -11,8 +11,8 @@ from zenml.model.utils import link_artifact_version_to_model_version
 
 from accidents.bundle import Bundle, load_bundle
 from accidents.evaluation.results import Results
+from steps.folder import Folder
 from steps.support import mirror, registry
-from steps.support.folder import Folder
 from steps.support.tracking import log_candidate, log_model, tags_of
 
 

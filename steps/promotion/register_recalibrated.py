@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from zenml import step
 
 from accidents.bundle import load_bundle
+from steps.folder import Folder
 from steps.promotion.register_model import register
-from steps.support.folder import Folder
 from steps.support.tracking import log_recalibrated, tags_of
 
 

@@ -7,7 +7,7 @@ from zenml import step
 
 from accidents.scoring.batch import Intake
 from accidents.scoring.score import input_features
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

@@ -10,7 +10,7 @@ from zenml import step
 from zenml.client import Client
 
 from steps.data.validate_data import kinds_of_columns
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

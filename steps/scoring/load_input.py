@@ -8,7 +8,7 @@ from zenml import step
 
 from accidents.data.sources.settings import DataSettings
 from accidents.scoring.batch import read_input
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

@@ -12,7 +12,7 @@ from zenml import step
 
 from accidents.reports.predictions import UNCHECKED, summary, write_report
 from accidents.scoring.batch import Intake
-from steps.support.folder import Folder
+from steps.folder import Folder
 from steps.support.registry import registered
 
 

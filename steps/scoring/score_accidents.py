@@ -8,7 +8,7 @@ from zenml import step
 
 from accidents.scoring.batch import Intake
 from accidents.scoring.score import Explained, score
-from steps.support.folder import Folder
+from steps.folder import Folder
 from steps.support.registry import registered
 
 

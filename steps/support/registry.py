@@ -19,8 +19,8 @@ from filelock import FileLock
 
 from accidents.bundle import Bundle, load_bundle
 from accidents.errors import AccidentsError, BundleError
+from steps.folder import Folder
 from steps.support import mirror
-from steps.support.folder import Folder
 
 if TYPE_CHECKING:
     from zenml.models import ModelVersionResponse

@@ -15,7 +15,7 @@ from accidents.reports.card import model_card
 from accidents.training.model import Model
 from accidents.training.reference import latest_learnt, learnt_from, promised
 from accidents.training.refit import refit_facts
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

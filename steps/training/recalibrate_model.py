@@ -10,7 +10,7 @@ from accidents.errors import DataError
 from accidents.monitoring.recalibration import recalibrate, write_recalibrated
 from accidents.monitoring.window import Window, unlearnt
 from accidents.params import Params
-from steps.support.folder import Folder
+from steps.folder import Folder
 from steps.support.registry import registered
 
 

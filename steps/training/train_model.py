@@ -9,7 +9,7 @@ from zenml import step
 
 from accidents.training import model
 from accidents.training.model import ModelSettings
-from steps.support.folder import Folder
+from steps.folder import Folder
 
 
 @step

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from zenml import step
 
-from steps.support.folder import Folder, FolderMaterializer
+from steps.folder import Folder, FolderMaterializer
 
 
 @step(enable_cache=False, output_materializers=FolderMaterializer)

@@ -10,8 +10,8 @@ import pytest
 from accidents.monitoring.measurements import WindowFacts
 from accidents.monitoring.window import Window
 from accidents.predictions.log import Label, PredictionLog
+from steps.folder import Folder
 from steps.monitoring.compare_labels import compare_labels
-from steps.support.folder import Folder
 from tests.predictions import prediction
 
 

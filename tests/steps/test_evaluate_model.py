@@ -10,7 +10,7 @@ import pytest
 from accidents.evaluation.metrics import EvaluationSettings, threshold_for_budget
 from accidents.training.model import ModelSettings, train
 from steps.evaluation.evaluate_model import evaluate_model
-from steps.support.folder import Folder
+from steps.folder import Folder
 from tests.accidents.frames import feature_frame
 
 

@@ -13,10 +13,10 @@ from accidents.bundle import Bundle, write_bundle
 from accidents.promotion.comparison import JudgingSettings
 from accidents.promotion.gates import GateReport, GateResult
 from accidents.training.model import ModelSettings, train
+from steps.folder import Folder
 from steps.promotion.promote_model import promote_model
 from steps.promotion.promote_recalibrated import promote_recalibrated
 from steps.support import registry
-from steps.support.folder import Folder
 from tests.accidents.frames import feature_frame
 from tests.zenml_store import zenml_store
 

@@ -11,8 +11,8 @@ import pytest
 
 from accidents.bundle import Bundle, load_bundle
 from accidents.errors import BundleError
+from steps.folder import Folder
 from steps.support import registry
-from steps.support.folder import Folder
 from steps.support.registry import ChampionChangedError, RegistryError
 from tests.model_servers import make_version
 from tests.zenml_store import zenml_store

@@ -1,4 +1,7 @@
-"""A folder of plain files as a ZenML artifact; its pictures and pages show in the dashboard."""
+"""A folder of plain files as a ZenML artifact; its pictures and pages show in the dashboard.
+
+This module keeps its name: every store holds it, as what its artifacts are read with.
+"""
 
 from __future__ import annotations
 
