@@ -10,7 +10,7 @@ import pytest
 
 from stacks.apply import apply_stack
 from stacks.components.mlserver.deployer import MLServerDeployer
-from stacks.components.mlserver.service import MLServerService
+from stacks.components.mlserver_service import MLServerService
 from stacks.errors import StackError
 from tests.model_servers import NAME, Version, broken, copy_code, end, make_version, settings
 from tests.stacks.conftest import write_stack

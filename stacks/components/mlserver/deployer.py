@@ -17,7 +17,7 @@ from zenml.services import BaseService, ServiceConfig
 from stacks.components.mlserver.flavor import MLServerDeployerConfig, MLServerDeployerFlavor
 from stacks.components.mlserver.folder import ServedModel, bundle_digest
 from stacks.components.mlserver.server import ModelServer
-from stacks.components.mlserver.service import MLServerDeploymentConfig, MLServerService
+from stacks.components.mlserver_service import MLServerDeploymentConfig, MLServerService
 from stacks.errors import StackError
 
 _TIMEOUT = 300  # ZenML's own
