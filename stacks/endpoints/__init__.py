@@ -1,0 +1,1 @@
+"""Served models, whatever serves them: one protocol, and an adapter a model deployer."""
