@@ -24,11 +24,12 @@ from accidents.monitoring.years import years_to_learn
 from accidents.params import Params
 from accidents.predictions.history import Event, new_loop
 from commands.api import API
-from commands.deploy import deploy, served
+from commands.deploy import deploy
 from commands.project import ROOT, api_settings, console, on_stack
 from commands.push import push
 from commands.recalibrate import recalibrate
 from commands.train import train
+from stacks.endpoints import State, deployed_endpoint
 from stacks.errors import StackError
 
 LOCK = ROOT / ".serving" / "loop.lock"
@@ -124,15 +125,11 @@ class Loop:
 
     def _heal(self) -> None:
         """Deploy a champion again whose server has died; one that somebody stopped stays stopped."""
-        from zenml.enums import ServiceState
-
-        dead = [
-            one for one in served(self.name)
-            if one.admin_state == ServiceState.ACTIVE and not one.is_running
-        ]  # fmt: skip
-        if not dead:
+        endpoint = deployed_endpoint(self.name)
+        state = endpoint.state() if endpoint else None
+        if state is None or state.state != State.failing:
             return
-        console.print(f"{self.name} should be served and is not: {dead[0].status.last_error}")
+        console.print(f"{self.name} should be served and is not: {state.reason}", highlight=False)
         try:
             deploy(self.params, self.stack, None, None)
         except (AccidentsError, StackError) as error:
@@ -207,7 +204,7 @@ class Loop:
         self._deploy(version, before)
 
     def _deploy(self, version: str, before: str | None) -> None:
-        if not served(self.name):
+        if not deployed_endpoint(self.name):
             self._say("verify", "ok", version, before=before, why="the model is not served on this stack")
             console.print(f"{self.name} is not served on stack {self.stack}: nothing to deploy.")
             return

@@ -7,7 +7,6 @@ import urllib.error
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from rich.box import SIMPLE_HEAD
@@ -20,6 +19,7 @@ from accidents.predictions.log import PredictionLog, PredictionLogError
 from accidents.predictions.tables import NoDatabaseError
 from commands.api import API, stranger_at, url_of
 from commands.project import ROOT, api_settings, console, on_stack, open_own
+from stacks.endpoints import Endpoint, State
 
 
 def show_status(stack: str) -> None:
@@ -34,35 +34,33 @@ def show_status(stack: str) -> None:
 
 
 def _models(stack: str, reigning: dict[str, str]) -> Table:
-    from steps.support.deployment import find_deployer, services
+    from stacks.endpoints import find_endpoints
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"Stack {stack}", title_justify="left")
     for head in ("model", "champion", "deployed", "state", "at"):
         table.add_column(head, no_wrap=head == "model", overflow="fold")
-    deployed: dict[str, Any] = {}
-    if deployer := find_deployer():
-        # Newest first: the last one that is put in stays.
-        deployed = {one.config.model_name: one for one in reversed(services(deployer))}
+    endpoints = find_endpoints()
+    deployed = {name: endpoints.endpoint(name) for name in endpoints.names()} if endpoints else {}
     for name in sorted({*reigning, *deployed}):
-        service = deployed.get(name)
-        table.add_row(name, reigning.get(name, "none"), *_served(service, reigning.get(name)))
+        cells = _served(deployed.get(name), reigning.get(name))
+        table.add_row(name, reigning.get(name, "none"), *cells)
     if not table.rows:
         table.add_row("none yet", "", "", "", "python run.py --pipeline train")
     return table
 
 
-def _served(service: Any, champion: str | None) -> tuple[str, str, str]:
-    """Version, state and address of a service, with what to do about it."""
-    if service is None:
+def _served(endpoint: Endpoint | None, champion: str | None) -> tuple[str, str, str]:
+    """Version, state and address of what is deployed, with what to do about it."""
+    versions = endpoint.versions() if endpoint else ()
+    if endpoint is None or not versions:
         return "no", "", "python run.py --pipeline deploy"
-    version = str(service.config.model_version)
-    if not service.is_running:
-        said = service.status.last_error or "it was stopped"
-        return version, f"[red]not running[/]: {escape(said)}", "back: python run.py --pipeline deploy"
+    state, version = endpoint.state(), versions[0].version
+    if state.state != State.healthy:
+        reason = f"[red]not running[/]: {escape(state.reason)}"
+        return version, reason, "back: python run.py --pipeline deploy"
     behind = "" if version == champion else " [yellow](not the champion)[/]"
-    # Only a deployer of ours tells who brings its server back.
-    supervision = f"; {escape(service.supervision)}" if hasattr(service, "supervision") else ""
-    return version + behind, f"[green]healthy[/]{supervision}", urlsplit(service.prediction_url).netloc
+    supervision = f"; {escape(state.supervision)}" if state.supervision else ""
+    return version + behind, f"[green]healthy[/]{supervision}", urlsplit(state.url or "").netloc
 
 
 def _api() -> str:

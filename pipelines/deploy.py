@@ -15,5 +15,5 @@ from steps.deployment.load_version import load_version
 def deploy(stage: str, version: str | None) -> None:
     """Check the bundle, prove it predicts as in training, deploy it, prove that the endpoint does too."""
     bundle, facts = load_version(stage, version)
-    golden, _ = check_parity(bundle)
-    deploy_model(bundle, golden, facts)
+    check_parity(bundle)
+    deploy_model(bundle, facts, after="check_parity")

@@ -20,8 +20,8 @@ from accidents.monitoring.database import opened_log
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.probation import Compared, Probe, Verdict, judge_probation
 from accidents.scoring.score import probabilities
+from stacks.endpoints import State, active_endpoints
 from steps.support import registry
-from steps.support.deployment import active_deployer, check_golden, services
 
 PROBED_ROWS = 20
 TOLD_EVERY = 60  # seconds
@@ -73,12 +73,13 @@ def _bundle(name: str, version: str) -> tuple[Bundle, Golden]:
 def _probe(name: str, golden: Golden, api: str | None) -> Probe:
     """Golden rows to the model server, and the API asked whether it is ready."""
     begun = time.perf_counter()
-    found = services(active_deployer(), name)
     try:
-        if not found or not found[0].is_running:
-            raise AccidentsError("the model server does not run")
+        endpoint = active_endpoints().endpoint(name)
+        state = endpoint.state()
+        if state.state != State.healthy:
+            raise AccidentsError(f"the model server does not run: {state.reason}")
         begun = time.perf_counter()  # the deployer's own look-ups are not the server's latency
-        check_golden(found[0], golden)
+        golden.check(endpoint.predict(golden.features), f"The server at {state.url}")
         seconds = time.perf_counter() - begun
         if api is not None:
             _require_ready(api)

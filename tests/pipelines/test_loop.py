@@ -86,8 +86,9 @@ def served_version(project: Project) -> str:
         """
 from stacks.apply import apply_stack
 apply_stack("local")
-from steps.support.deployment import active_deployer, services
-print(services(active_deployer())[0].prediction_url)
+from stacks.endpoints import active_endpoints
+endpoints = active_endpoints()
+print(endpoints.endpoint(endpoints.names()[0]).state().url)
 """
     ).strip()
     with urllib.request.urlopen(url.removesuffix("/infer"), timeout=10) as answer:
@@ -421,8 +422,8 @@ def _fix_ports(project: Project, addresses: list[str]) -> None:
 METRICS_PORT = """
 from stacks.apply import apply_stack
 apply_stack("local")
-from steps.support.deployment import active_deployer, services
-print(services(active_deployer())[0].server.daemon().metrics_port)
+from zenml.client import Client
+print(Client().active_stack.model_deployer.server.daemon().metrics_port)
 """
 
 
