@@ -9,12 +9,15 @@ import sys
 import time
 from http.client import HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
 from accidents.errors import AccidentsError
-from accidents.params import Params
 from commands.background import Background
 from commands.project import ROOT, api_settings, console, on_stack, open_own
+
+if TYPE_CHECKING:
+    from accidents.params import Params
 
 SERVING = ROOT / ".serving"
 API = Background(SERVING, "api")

@@ -19,31 +19,39 @@ from accidents.predictions.log import PredictionLog, PredictionLogError
 from accidents.predictions.tables import NoDatabaseError
 from commands.api import API, stranger_at, url_of
 from commands.project import ROOT, api_settings, console, on_stack, open_own
-from stacks.endpoints import Endpoint, State
+from stacks.embedded import production_versions
+from stacks.endpoints import Endpoint, State, endpoints_on
+from steps.support.registry import model_name
 
 
 def show_status(stack: str) -> None:
     """Print everything; what cannot be told says why."""
-    registry = on_stack(stack)
-    champions = {name: registry.champion(name) for name in map(registry.model_name, STAGES)}
-    reigning = {name: str(one.number) for name, one in champions.items() if one is not None}
-    console.print(_models(stack, reigning))
-    last = {"Monitor": _monitor(), "Loop": _loop(map(registry.model_name, STAGES))}
+    names = [model_name(stage) for stage in STAGES]
+    console.print(_models(stack, _champions(stack, names)))
+    last = {"Monitor": _monitor(), "Loop": _loop(names)}
     for what, told in {"API": _api(), "Predictions": _predictions(), "Drift": _drift(), **last}.items():
         console.print(f"[bold]{what:12}[/] {escape(told)}", highlight=False, soft_wrap=True)
 
 
-def _models(stack: str, reigning: dict[str, str]) -> Table:
-    from stacks.endpoints import find_endpoints
+def _champions(stack: str, names: Iterable[str]) -> dict[str, str]:
+    """The champion of each model that has one; ZenML is imported only where it must be asked."""
+    numbers = production_versions()
+    if numbers is None:
+        registry = on_stack(stack)
+        found = {name: registry.champion(name) for name in names}
+        return {name: str(one.number) for name, one in found.items() if one is not None}
+    return {name: str(numbers[name]) for name in names if name in numbers}
 
+
+def _models(stack: str, champions: dict[str, str]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"Stack {stack}", title_justify="left")
     for head in ("model", "champion", "deployed", "state", "at"):
         table.add_column(head, no_wrap=head == "model", overflow="fold")
-    endpoints = find_endpoints()
+    endpoints = endpoints_on(stack)
     deployed = {name: endpoints.endpoint(name) for name in endpoints.names()} if endpoints else {}
-    for name in sorted({*reigning, *deployed}):
-        cells = _served(deployed.get(name), reigning.get(name))
-        table.add_row(name, reigning.get(name, "none"), *cells)
+    for name in sorted({*champions, *deployed}):
+        cells = _served(deployed.get(name), champions.get(name))
+        table.add_row(name, champions.get(name, "none"), *cells)
     if not table.rows:
         table.add_row("none yet", "", "", "", "python run.py --pipeline train")
     return table

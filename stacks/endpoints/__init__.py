@@ -1,6 +1,12 @@
 """Served models, whatever serves them: one protocol, and an adapter a model deployer."""
 
-from stacks.endpoints.active import active_endpoints, deployed_endpoint, endpoints_of, find_endpoints
+from stacks.endpoints.active import (
+    active_endpoints,
+    deployed_endpoint,
+    endpoints_of,
+    endpoints_on,
+    find_endpoints,
+)
 from stacks.endpoints.protocol import (
     BundleReference,
     DeploymentError,
@@ -22,5 +28,6 @@ __all__ = [
     "active_endpoints",
     "deployed_endpoint",
     "endpoints_of",
+    "endpoints_on",
     "find_endpoints",
 ]

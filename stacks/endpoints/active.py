@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
+from stacks.definition import read_stack
 from stacks.endpoints.component import Component
 from stacks.endpoints.mlflow import MLflowEndpoints
 from stacks.endpoints.mlserver import MLServerEndpoints
@@ -35,15 +36,38 @@ def endpoints_of(deployer: BaseModelDeployer) -> Endpoints:
     return endpoints_with(Component(deployer.flavor, deployer.config.model_dump(), lambda: deployer))
 
 
+def endpoints_on(stack: str) -> Endpoints | None:
+    """Those of a stack by its file; None if it has no model deployer.
+
+    The stack is activated, which imports ZenML, only for an adapter that asks for ZenML's deployer.
+    """
+    deployer = read_stack(stack).components.get("model_deployer")
+    if deployer is None:
+        return None
+    return endpoints_with(Component(deployer.flavor, deployer.config, lambda: _deployer_on(stack)))
+
+
+def _deployer_on(stack: str) -> BaseModelDeployer:
+    from stacks.apply import use_stack
+
+    use_stack(stack)
+    return cast("BaseModelDeployer", _active_deployer())
+
+
 def find_endpoints() -> Endpoints | None:
     """Those of the active stack; None if it has no model deployer. Its other components are not made."""
+    deployer = _active_deployer()
+    return endpoints_of(deployer) if deployer else None
+
+
+def _active_deployer() -> BaseModelDeployer | None:
     from zenml.client import Client
     from zenml.enums import StackComponentType
     from zenml.model_deployers import BaseModelDeployer
     from zenml.stack import StackComponent
 
     found = Client().active_stack_model.components.get(StackComponentType.MODEL_DEPLOYER)
-    return endpoints_of(cast(BaseModelDeployer, StackComponent.from_model(found[0]))) if found else None
+    return cast(BaseModelDeployer, StackComponent.from_model(found[0])) if found else None
 
 
 def active_endpoints() -> Endpoints:

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, cast
 
+from accidents.config import parse
 from stacks.components.mlserver.folder import ServedModel
 from stacks.components.mlserver.model import fault_of, predict
 from stacks.components.mlserver.server import ModelServer
@@ -37,7 +38,7 @@ class MLServerEndpoints:
 
     def __init__(self, component: Component) -> None:
         self._component = component
-        self._server = ModelServer(ServerSettings.model_validate(component.settings))
+        self._server = ModelServer(parse(ServerSettings, component.settings, "model_deployer"))
 
     def names(self) -> list[str]:
         """Models that the server has, running or not."""
