@@ -28,14 +28,12 @@ from commands.recalibrate import recalibrate
 from commands.train import train
 from stacks.errors import StackError
 
-LEASE = "loop"
-
 
 class Loop:
     """One pass over the champion of a stage, on a stack."""
 
     def __init__(self, params: Params, stack: str, store: PredictionStore, lease: Lease) -> None:
-        """`params`: of `champion_params`; `lease`: of `LEASE`, held."""
+        """`params`: of `champion_params`; `lease`: of `LOOP`, held."""
         from steps.support import registry
 
         self.registry = registry

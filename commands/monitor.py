@@ -18,6 +18,7 @@ from accidents.errors import AccidentsError, SettingsError
 from accidents.files import move_whole
 from accidents.monitoring.measurements import MonitorReport
 from accidents.params import Params
+from accidents.predictions.store import LOOP
 from commands.loop_settings import loop_settings
 from commands.project import ROOT, console
 from commands.scratch import scratch
@@ -42,11 +43,11 @@ def monitor(
     source : what `--source` says; None for the champion's.
     reason : who started it: by hand, schedule, alert.
     """
-    from commands.loop import LEASE, Loop, champion_params
+    from commands.loop import Loop, champion_params
 
     seconds = loop_settings().lease_seconds
     params = champion_params(params, stack, source)
-    with opened_store(begin=given is not None) as store, store.lease(LEASE, seconds) as lease:
+    with opened_store(begin=given is not None) as store, store.lease(LOOP, seconds) as lease:
         Loop(params, stack, store, lease).run(config, given, act, reason)
 
 

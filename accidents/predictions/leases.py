@@ -61,9 +61,16 @@ class DatabaseLease(AbstractContextManager[Lease]):
         self._left = threading.Event()
         self._heart = threading.Thread(target=self._beat, name=f"lease-{name}", daemon=True)
 
+    def take(self) -> Holder | None:
+        """Take it, without renewing it, where it is free; who holds it where it is not."""
+        return self._database.run(self._take, write=True)
+
+    def give_back(self) -> None:
+        """Let others have it at once."""
+        self._database.run(self._give_back, write=True)
+
     def __enter__(self) -> Self:
-        holder = self._database.run(self._take, write=True)
-        if holder is not None:
+        if holder := self.take():
             raise BusyError(
                 f"Another {self._name} runs ({holder}): one at a time. It will finish; if it was killed, its "
                 f"lease in {self._database.place} runs out at {holder.expires:%H:%M:%S} UTC."
@@ -75,7 +82,7 @@ class DatabaseLease(AbstractContextManager[Lease]):
         self._left.set()
         self._heart.join()
         with suppress(PredictionLogError):  # else it runs out by itself
-            self._database.run(self._give_back, write=True)
+            self.give_back()
 
     def require(self) -> None:
         """Renew it, before anything that another holder must not do too.
@@ -103,7 +110,7 @@ class DatabaseLease(AbstractContextManager[Lease]):
                 continue
 
     def _take(self, connection: Connection) -> Holder | None:
-        """Take it where it is free; who holds it where it is not. Done again it does no more."""
+        """Done again, after a connection that was lost, it does no more."""
         row = {"name": self._name, "owner": self._owner, "host": socket.gethostname(), "pid": os.getpid(),
                "acquired": _NOW, "expires": _NOW + self._length}  # fmt: skip
         new = insert(LEASES).values(row)
@@ -122,6 +129,13 @@ class DatabaseLease(AbstractContextManager[Lease]):
     def _give_back(self, connection: Connection) -> None:
         held = LEASES.update().where(LEASES.c.name == self._name, LEASES.c.owner == self._owner)
         connection.execute(held.values(expires=_NOW))
+
+
+def holder_of(database: PredictionDatabase, name: str) -> Holder | None:
+    """Who holds a lease now; None for nobody."""
+    held = select(LEASES).where(LEASES.c.name == name, LEASES.c.expires > _NOW)
+    row = database.run(lambda connection: connection.execute(held).one_or_none(), write=False)
+    return None if row is None else _holder(row)
 
 
 def _holder(row: Row[Any]) -> Holder:

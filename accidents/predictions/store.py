@@ -8,15 +8,16 @@ with store.lease("loop", seconds=60) as lease: ...
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.history import History
-from accidents.predictions.leases import DatabaseLease, FileLease, Lease
+from accidents.predictions.leases import DatabaseLease, FileLease, Holder, Lease, holder_of
 from accidents.predictions.log import PredictionLog
 
 VARIABLE = "ACCIDENTS_DATABASE_URL"  # holds the address, which may hold a password
+LOOP, HOOK = "loop", "hook"  # leases: of who works on the champions, and of who may start that
 
 
 class PredictionStore:
@@ -64,6 +65,24 @@ class PredictionStore:
         if self._database.file is None:
             return DatabaseLease(self._database, name, seconds)
         return FileLease(self._database.file.with_name(f"{name}.lock"), name)
+
+    def holder(self, name: str) -> Holder | None:
+        """Who holds a lease now; None for nobody, and where it is a lock of a file, which tells nothing."""
+        return None if self._database.file else holder_of(self._database, name)
+
+    def claim(self, name: str, seconds: float) -> Callable[[], None] | None:
+        """Take a lease for so long, whatever becomes of this process; None if another has it.
+
+        Of a file of this machine there are no others: it is always had.
+
+        Returns
+        -------
+        what gives it back early.
+        """
+        if self._database.file:
+            return lambda: None
+        lease = DatabaseLease(self._database, name, seconds)
+        return None if lease.take() else lease.give_back
 
     def close(self) -> None:
         """Give back all connections."""
