@@ -14,11 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from accidents.features.declared import STAGES
-from accidents.predictions.history import History
-from accidents.predictions.log import PredictionLog, PredictionLogError
+from accidents.predictions.log import PredictionLogError
 from accidents.predictions.tables import NoDatabaseError
 from commands.api import API, stranger_at, url_of
 from commands.project import ROOT, api_settings, console, on_stack, open_own
+from commands.store import opened_store
 from stacks.embedded import production_versions
 from stacks.endpoints import Endpoint, State, endpoints_on
 from steps.support.registry import model_name
@@ -88,13 +88,9 @@ def _api() -> str:
 
 
 def _predictions() -> str:
-    url = api_settings().database_url
     try:
-        log = PredictionLog(url)
-        try:
-            return f"{log.count():,} in the log"
-        finally:
-            log.close()
+        with opened_store() as store:
+            return f"{store.log.count():,} in the log"
     except NoDatabaseError as error:
         return f"none: {str(error).partition('. ')[0]}; make serve begins one"
     except PredictionLogError as error:
@@ -104,8 +100,10 @@ def _predictions() -> str:
 def _monitor() -> str:
     """What was decided last, and why."""
     try:
-        history = History(api_settings().database_url)
-        found = [one for stage in STAGES for one in history.reports(stage, 1)]
+        with opened_store() as store:
+            found = [one for stage in STAGES for one in store.history.reports(stage, 1)]
+    except NoDatabaseError:
+        found = []
     except PredictionLogError as error:
         return f"cannot be read: {error}"
     if not found:
@@ -117,8 +115,10 @@ def _monitor() -> str:
 def _loop(names: Iterable[str]) -> str:
     """The last stage of the last loop that did more than look."""
     try:
-        history = History(api_settings().database_url)
-        events = [one for name in names for one in history.events(name)]
+        with opened_store() as store:
+            events = [one for name in names for one in store.history.events(name)]
+    except NoDatabaseError:
+        events = []
     except PredictionLogError as error:
         return f"cannot be read: {error}"
     acted = [one for one in events if one.stage != "monitor"]

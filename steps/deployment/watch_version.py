@@ -16,12 +16,12 @@ from accidents.bundle import Bundle
 from accidents.bundle.golden import Golden, golden_of
 from accidents.errors import AccidentsError
 from accidents.monitoring.callers import NO_KEY
-from accidents.monitoring.database import opened_log
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.probation import Compared, Probe, Verdict, judge_probation
 from accidents.scoring.score import probabilities
 from stacks.endpoints import State, active_endpoints
 from steps.support import registry
+from steps.support.store import opened_store
 
 PROBED_ROWS = 20
 TOLD_EVERY = 60  # seconds
@@ -99,10 +99,10 @@ def _first_predictions(watched: Bundle, earlier: Bundle | None, version: str, si
     none = Compared(np.empty(0), np.empty(0), np.empty(0, dtype=object))
     if earlier is None:
         return none
-    with opened_log() as log:
+    with opened_store() as store:
         rows = [
             (row["probability"], _values(row["features"], earlier), row["key_name"] or NO_KEY)
-            for row in log.read(since=since, last=LOOKED_AT)
+            for row in store.log.read(since=since, last=LOOKED_AT)
             if row["model_version"] == version and row["model_digest"] == watched.digest
         ]
     if not rows:

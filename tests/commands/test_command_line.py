@@ -35,6 +35,7 @@ OPTIONS = {
     "promote": ON_A_STACK,
     "rollback": ON_A_STACK,
     "clean": {"--stack", "--params", "--yes"},
+    "database upgrade": {"--stack"},
     "keys new": {"--name", "--scope", "--hook"},
     "keys revoke": {"--hook"},
     "keys list": {"--hook"},
