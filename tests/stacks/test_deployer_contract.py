@@ -102,7 +102,7 @@ def _register(version: Version, files: str) -> None:
     with mlflow.start_run(experiment_id=mlflow.create_experiment(files, artifact_location=files)):
         mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(ROOT / "serving" / "mlflow_model.py"),
+            python_model=str(ROOT / "serving" / "runtime" / "mlflow_model.py"),
             artifacts={"bundle": str(version.bundle.folder)},
             code_paths=[str(ROOT / "accidents")],
             signature=mlflow.models.infer_signature(
