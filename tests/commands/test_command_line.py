@@ -197,7 +197,7 @@ END = re.compile(r"[,;:.)]*(?:\s|$)[\[(&#>|].*|[,;:.)]+(?:\s.*|$)")  # where pro
 QUOTED = re.compile(r"(?:^|[`/ ])run\.py ((?:--?)?[a-z][^`\n]*)", re.MULTILINE)
 TEXTS = [
     ROOT / "README.md", ROOT / "Makefile", *(ROOT / "docs").rglob("*.md"), *(ROOT / "configs").glob("*.yaml"),
-    *(ROOT / "references").rglob("*.service"), ROOT / "monitoring" / "alertmanager.yml",
+    *(ROOT / "references").rglob("*.service"), ROOT / "observability" / "alertmanager.yml",
 ]  # fmt: skip
 
 
