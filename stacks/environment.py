@@ -40,6 +40,8 @@ _QUIET = {
 # training took four times as long.
 _THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
+READ_AT_IMPORT = {**_NO_TELEMETRY, **_QUIET, **_THREADS}
+
 # Warnings of things that are as they should be: each by its logger, and how it begins.
 _NOISE = {
     # ... with its stack trace: the exception goes on to run.py, which tells what a person needs to know
@@ -77,7 +79,7 @@ def prepare_environment(root: Path) -> Path:
     }
     for line in leave_out(os.environ, ours=str(root)):
         print(line, file=sys.stderr)
-    for name, value in {**places, **_NO_TELEMETRY, **_QUIET, **_THREADS}.items():
+    for name, value in {**places, **READ_AT_IMPORT}.items():
         os.environ.setdefault(name, value)
     os.environ.update(home_variables(root))
     _put_own_programs_on_path()
