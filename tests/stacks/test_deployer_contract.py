@@ -40,7 +40,7 @@ def registered(zenml_store: Path, version: Version, tmp_path_factory: pytest.Tem
     with mlflow.start_run(experiment_id=mlflow.create_experiment("contract", artifact_location=files)):
         model = mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(ROOT / "serving" / "mlflow_model.py"),
+            python_model=str(ROOT / "serving" / "runtime" / "mlflow_model.py"),
             artifacts={"bundle": str(version.bundle.folder)},
             code_paths=[str(ROOT / "accidents")],
             signature=mlflow.models.infer_signature(
