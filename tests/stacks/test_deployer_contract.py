@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from accidents.bundle.golden import Golden, golden_of
-from accidents.files import ROOT
 from stacks.apply import apply_stack
 from stacks.definition import read_stack
 from stacks.endpoints import (
@@ -25,7 +24,7 @@ from stacks.endpoints import (
     active_endpoints,
     deployed_endpoint,
 )
-from steps.support.tracking import SERVED_WITH
+from steps.support.tracking import log_model
 from tests.model_servers import NAME, Version, copy_code, make_version, settings
 from tests.processes import kill_all_of
 from tests.stacks.conftest import write_stack
@@ -94,23 +93,12 @@ def with_mlflow(versions: tuple[Version, Version], folders: pytest.TempPathFacto
 
 
 def _register(version: Version, files: str) -> None:
-    """Log a model as steps/support/tracking.py does; its number in the registry is that of the version."""
+    """Log and register a model as training does; its number in the registry is that of the version."""
     import mlflow
 
-    example = version.rows[version.bundle.features].head(3).astype(float)
     # Without an experiment of its own MLflow would keep the files in ./mlruns.
     with mlflow.start_run(experiment_id=mlflow.create_experiment(files, artifact_location=files)):
-        mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(ROOT / "serving" / "runtime" / "mlflow_model.py"),
-            artifacts={"bundle": str(version.bundle.folder)},
-            code_paths=[str(ROOT / "accidents")],
-            signature=mlflow.models.infer_signature(
-                example, version.bundle.predict(example.to_numpy("float32"))
-            ),
-            pip_requirements=list(SERVED_WITH),
-            registered_model_name=NAME,
-        )
+        mlflow.register_model(log_model(version.bundle)[1], NAME)
 
 
 def _end_mlflow() -> None:
