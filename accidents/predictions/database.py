@@ -32,7 +32,7 @@ from accidents.predictions.engines import (
 )
 from accidents.predictions.inserts import as_driver_takes, insert_into
 from accidents.predictions.sqlite_files import FilesBeside, identity_of
-from accidents.predictions.tables import NoDatabaseError, PredictionLogError
+from accidents.predictions.tables import NoDatabaseError, OutdatedError, PredictionLogError
 from accidents.predictions.upgrade import MADE_BY, require_current, upgrade
 
 Result = TypeVar("Result")
@@ -85,9 +85,12 @@ class PredictionDatabase:
         """
         if self.file:
             self._create_file(self.file)
-        with self._explained(), self._upgrading() as connection:
-            upgrade(connection, self.place)
-        self.check()
+        try:
+            self.check()
+        except (NoDatabaseError, OutdatedError):
+            with self._explained(), self._upgrading() as connection:
+                upgrade(connection, self.place)
+            self.check()
 
     def run(self, work: Callable[[Connection], Result], *, write: bool) -> Result:
         """Do `work` in one transaction, and return what it returns.

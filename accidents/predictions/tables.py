@@ -34,6 +34,10 @@ class NoDatabaseError(PredictionLogError):
     """There is none at the address: no file, or none of the tables."""
 
 
+class OutdatedError(PredictionLogError):
+    """Its tables are of an earlier version of this program."""
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment: goes in aware, comes out aware in UTC, whatever the database keeps of time zones."""
 

@@ -9,7 +9,7 @@ import threading
 
 from sqlalchemy import Connection, inspect, text
 
-from accidents.predictions.tables import REVISION, TABLES, NoDatabaseError, PredictionLogError
+from accidents.predictions.tables import REVISION, TABLES, NoDatabaseError, OutdatedError, PredictionLogError
 
 VERSION_TABLE = (
     "prediction_store_version"  # not Alembic's usual name: the database may hold other programs' tables
@@ -24,7 +24,7 @@ _alembic = threading.Lock()  # it keeps the connection it works on in globals
 def require_current(connection: Connection, place: str) -> None:
     """Raise PredictionLogError unless all tables are there, as this program knows them.
 
-    Where there are none it is a NoDatabaseError.
+    Where there are none it is a NoDatabaseError, where they are older an OutdatedError.
     """
     names = set(inspect(connection).get_table_names())
     if VERSION_TABLE not in names:
@@ -92,8 +92,8 @@ def _revision_before_alembic(connection: Connection, place: str) -> str:
     return _REVISION_OF[version]
 
 
-def _outdated(place: str, what: str) -> PredictionLogError:
-    return PredictionLogError(f"The prediction log {place} is {what}. To bring it up to date, {MADE_BY}.")
+def _outdated(place: str, what: str) -> OutdatedError:
+    return OutdatedError(f"The prediction log {place} is {what}. To bring it up to date, {MADE_BY}.")
 
 
 def _too_new(place: str, revision: str) -> PredictionLogError:
