@@ -26,14 +26,17 @@ from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.inserts import insert_into
 from accidents.predictions.labels import Label, NewestLabels, add_labels, targets_of
 from accidents.predictions.retention import Ages, count_old, forget
+from accidents.predictions.shadow import ShadowScore, to_shadow_row
 from accidents.predictions.tables import (
     LABELS,
     PREDICTIONS,
+    SHADOW_SCORES,
     PredictionLogError,
     check_aware,
     check_text,
     unfit,
 )
+from accidents.rollout.roles import CHAMPION
 
 __all__ = ["Label", "Prediction", "PredictionLog", "PredictionLogError", "Row", "to_row"]
 
@@ -41,7 +44,8 @@ Row = dict[str, Any]  # a row of the table `predictions`, its mappings as JSON t
 REQUEST_ID = re.compile(r"[0-9a-f]{32}")
 PAGE = 1000  # rows fetched, or labels looked up, at a time
 LABELS_AT_ONCE = 250  # in one transaction: predictions are written in between
-TEXTS = ("accident_id", "stage", "model_name", "model_version", "model_digest", "band", "key_name", "session")
+TEXTS = ("accident_id", "stage", "model_name", "model_version", "model_digest", "band", "key_name", "session",
+         "role")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class Prediction:
 
     request_id: uuid4 as 32 hexadecimal digits; created: aware; probability: 0 to 1; accident: as given to
     `build_one`; features: as `build_one` returns them, where NaN and None are not known; key_name: whose key;
-    session: of the predictions that a caller made in one, the last counts, and the others are its drafts.
+    session: of the predictions that a caller made in one, the last counts, and the others are its drafts;
+    role: of the version that answered.
     """
 
     request_id: str
@@ -67,6 +72,7 @@ class Prediction:
     features: Mapping[str, float | None]
     key_name: str | None = None
     session: str | None = None
+    role: str = CHAMPION
 
 
 class PredictionLog:
@@ -109,6 +115,11 @@ class PredictionLog:
         """As `write`, of rows made by `to_row`."""
         if rows:
             self._database.insert(PREDICTIONS, rows)
+
+    def write_shadow(self, scores: Sequence[ShadowScore]) -> None:
+        """Commit all of them or none; of a request that this shadow has scored before, the first stays."""
+        if scores:
+            self._database.insert(SHADOW_SCORES, [to_shadow_row(score) for score in scores])
 
     def add_labels(self, labels: Sequence[Label]) -> list[str]:
         """Commit labels, a few hundred at a time, and say of each what it was. Done again, it does no more.
@@ -236,6 +247,7 @@ def to_row(prediction: Prediction) -> Row:
         "features": _json("features", prediction.features),
         "key_name": prediction.key_name,
         "session": prediction.session,
+        "role": prediction.role,
     }
 
 
