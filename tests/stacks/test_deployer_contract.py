@@ -142,7 +142,7 @@ def test_a_version_serves_and_another_takes_its_place(deployer: Deployer) -> Non
     for number in (1, 2):
         deployer.deploy(number)
         (served,) = deployer.endpoint.versions()
-        assert (served.version, served.role, served.share) == (str(number), "champion", 1.0)
+        assert (served.version, served.role, served.share) == (str(number), "champion", 100)
         assert (served.state, served.reason) == (State.healthy, "")
         version = deployer.versions[number - 1]
         assert served.digest in (None, version.bundle.digest)
