@@ -26,7 +26,7 @@ from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.inserts import insert_into
 from accidents.predictions.labels import Label, NewestLabels, add_labels, targets_of
 from accidents.predictions.retention import Ages, count_old, forget
-from accidents.predictions.shadow import ShadowScore, to_shadow_row
+from accidents.predictions.shadow import ShadowScore, shadow_scores, to_shadow_row
 from accidents.predictions.tables import (
     LABELS,
     PREDICTIONS,
@@ -161,7 +161,11 @@ class PredictionLog:
         return int(self._database.run(lambda connection: connection.execute(query).scalar_one(), write=False))
 
     def read(
-        self, since: datetime | None = None, until: datetime | None = None, last: int | None = None
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        last: int | None = None,
+        shadow: str | None = None,
     ) -> Iterator[Mapping[str, Any]]:
         """Predictions in the order of time, streamed from one snapshot, without drafts.
 
@@ -169,11 +173,12 @@ class PredictionLog:
         ----------
         since, until : aware; created at or after `since` and before `until`.
         last : only the newest so many of these.
+        shadow : digest of one whose scores are wanted too.
 
         Yields
         ------
         the fields of `Prediction`, and of its label `severe`, `labelled` (when it came), `labelled_by` and
-        `label_trusted`; all None: no label yet.
+        `label_trusted`; all None: no label yet. With `shadow`, what that gave, None where it gave nothing.
         """
         for name, moment in (("since", since), ("until", until)):
             if moment is not None:
@@ -184,8 +189,10 @@ class PredictionLog:
             for page in found.mappings().partitions():
                 # A page's labels at a time: as a join, PostgreSQL plans it for hours.
                 labels = NewestLabels(connection, page)
+                scores = shadow_scores(connection, page, shadow) if shadow else {}
                 for row in page:
-                    yield _from_row(row) | labels.of(row)
+                    more = {"shadow": scores.get(row["request_id"])} if shadow else {}
+                    yield _from_row(row) | labels.of(row) | more
 
     def labels(self) -> Iterator[tuple[str, str | None, bool]]:
         """All that was ever said of accidents with an id, in that order: the id, by whom, and severe."""

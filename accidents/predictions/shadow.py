@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from accidents.predictions.tables import check_aware, check_text, unfit
+from sqlalchemy import Connection, select
+
+from accidents.predictions.tables import SHADOW_SCORES, check_aware, check_text, unfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,17 @@ class ShadowScore:
     probability: float
     band: str
     alert: bool
+
+
+def shadow_scores(
+    connection: Connection, predictions: Sequence[Mapping[Any, Any]], digest: str
+) -> dict[str, float]:
+    """What the shadow of this digest gave for each of these predictions that it has scored, by request_id."""
+    requests = [prediction["request_id"] for prediction in predictions]
+    query = select(SHADOW_SCORES.c.request_id, SHADOW_SCORES.c.probability).where(
+        SHADOW_SCORES.c.model_digest == digest, SHADOW_SCORES.c.request_id.in_(requests)
+    )
+    return {row.request_id: row.probability for row in connection.execute(query)}
 
 
 def to_shadow_row(score: ShadowScore) -> dict[str, Any]:
