@@ -104,8 +104,10 @@ class MLflowEndpoint:
         url = service.prediction_url if served.state == State.healthy else None
         return EndpointState(served.state, url, served.reason)
 
-    def predict(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    def predict(self, frame: pd.DataFrame, role: Role = CHAMPION) -> npt.NDArray[np.float64]:
         """P(severe) of each row, asked over MLflow's /invocations."""
+        if role != CHAMPION:
+            raise DeploymentError(f"No version of {self.name} serves as {role}.")
         service = self._service or self._newest()
         if service is None:
             raise DeploymentError(f"{self.name} is not served: nothing is deployed.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from accidents.config import parse
 from accidents.rollout.roles import CHAMPION, Role
-from stacks.components.mlserver.folder import ServedModel
+from stacks.components.mlserver.folder import ServedModel, served_as
 from stacks.components.mlserver.model import fault_of, predict
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.settings import ServerSettings
@@ -108,10 +108,10 @@ class MLServerEndpoint:
         url = f"{address}/v2/models/{self.name}/infer" if address and served.state == State.healthy else None
         return EndpointState(served.state, url, served.reason, self._server.supervision())
 
-    def predict(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    def predict(self, frame: pd.DataFrame, role: Role = CHAMPION) -> npt.NDArray[np.float64]:
         """P(severe) of each row, asked over V2."""
         try:
-            return predict(self._server, self.name, frame)
+            return predict(self._server, served_as(self.name, role), frame)
         except StackError as error:
             raise DeploymentError(str(error)) from error
 

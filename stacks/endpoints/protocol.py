@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from accidents.errors import AccidentsError
-from accidents.rollout.roles import Role
+from accidents.rollout.roles import CHAMPION, Role
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,8 +124,8 @@ class Endpoint(Protocol):
         """Whether it answers, asked now."""
         ...
 
-    def predict(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """P(severe) of each row by the champion, float64 [n].
+    def predict(self, frame: pd.DataFrame, role: Role = CHAMPION) -> npt.NDArray[np.float64]:
+        """P(severe) of each row by the version in a role, float64 [n].
 
         Parameters
         ----------

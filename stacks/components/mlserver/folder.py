@@ -30,6 +30,7 @@ from filelock import FileLock, Timeout
 
 from stacks.errors import StackError
 
+CHAMPION = "champion"
 TRIALS = ("-challenger", "-shadow")  # end the name under which a version is on trial beside another
 CANDIDATE = "-candidate"  # ends the name under which a version proves itself beside the one it is to replace
 # Modules of the copy of the code.
@@ -224,6 +225,11 @@ class ServerFolder:
             content = json.loads(path.read_text(encoding="utf-8"))
             extra = content["parameters"]["extra"]
             yield ServedModel(content["name"], extra["version"], extra["digest"])
+
+
+def served_as(name: str, role: str) -> str:
+    """The name on the server of a model's version in a role."""
+    return name if role == CHAMPION else f"{name}-{role}"
 
 
 def bundle_digest(bundle: Path) -> str:

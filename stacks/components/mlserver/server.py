@@ -22,7 +22,15 @@ from stacks.components.mlserver.daemon import (
     stop_daemon,
 )
 from stacks.components.mlserver.environments import environment, environments_folder
-from stacks.components.mlserver.folder import CANDIDATE, TRIALS, ServedModel, ServerFolder, Trial, say
+from stacks.components.mlserver.folder import (
+    CANDIDATE,
+    TRIALS,
+    ServedModel,
+    ServerFolder,
+    Trial,
+    say,
+    served_as,
+)
 from stacks.components.mlserver.settings import ServerSettings
 from stacks.components.mlserver.supervision import read_supervision, supervise, wait_until_gone
 from stacks.errors import StackError
@@ -70,7 +78,7 @@ class ModelServer:
             champion = self.folder.served().get(name)
             if champion is None:
                 raise StackError(f"No version of {name} is served that another could be tried beside.")
-            model = self.folder.add(f"{name}-{role}", version, bundle, golden)
+            model = self.folder.add(served_as(name, role), version, bundle, golden)
             if (model.version, model.digest) == (champion.version, champion.digest):
                 raise StackError(f"Version {version} of {name} is the one that is served: try another.")
             daemon = self._put(model)
