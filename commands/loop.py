@@ -213,8 +213,9 @@ class Loop:
             self._say("deploy", "failed", version, before=before, error=_words(error))
             self._roll_back(version, before, f"it could not be deployed: {_words(error)}")
             return
-        if found is None:
+        if found is None or found["stays"]:
             self._say("deploy", "ok", version, before=before)
+        if found is None:
             self._verify(version, before, datetime.now(UTC))
         else:
             self._conclude(version, before, found)
