@@ -41,6 +41,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "scale": _own("benchmarks.scale"),
     "zenml_overhead": _own("benchmarks.zenml_overhead"),
     "serving": _own("benchmarks.serving"),
+    "rollout": _own("benchmarks.rollout"),
     "soak": _own("benchmarks.soak"),
     "batch": _own("benchmarks.batch"),
     "commands": _own("benchmarks.commands"),

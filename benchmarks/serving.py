@@ -126,7 +126,7 @@ def _metrics(place: Served) -> dict[str, float]:
     request = urllib.request.Request(f"{place.api}/metrics", headers={"X-API-Key": place.key})
     with urllib.request.urlopen(request, timeout=10) as answer:
         text = answer.read().decode()
-    line = r"^(accidents_\w+_seconds_(?:sum|count))(?:\{[^}]*/predict\"[^}]*\})? (\S+)$"
+    line = r"^(accidents_\w+_seconds_(?:sum|count))(?:\{[^}]*(?:/predict|champion)\"[^}]*\})? (\S+)$"
     found = re.findall(line, text, re.M)
     return {name: float(value) for name, value in found}
 

@@ -1,17 +1,21 @@
-"""`run.py promote` and `rollback`: the champion by hand."""
+"""`run.py promote` and `rollback`: the champion by hand, and the end of a trial."""
 
 from __future__ import annotations
 
 from accidents.params import Params
 from commands.deploy import follow
 from commands.project import console, on_stack
+from commands.trial import end_trials
 
 
 def change_champion(params: Params, stack: str, wanted: str | None) -> None:
-    """Promote version `wanted`, or roll back to the champion before this one if it is None."""
+    """Promote version `wanted`. None: take back what is on trial; without, the champion before this one."""
     registry = on_stack(stack)
     name = registry.model_name(params.stage)
     if wanted is None:
+        if end_trials(name):
+            console.print(f"{name}: the champion stays as it is, and answers everything.")
+            return
         now, before = registry.rollback(name)
         console.print(
             f"{name}: version {now.number} is champion again; version {before.number} is not any more."

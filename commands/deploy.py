@@ -46,6 +46,7 @@ def _show(facts: dict[str, Any], seconds: float) -> None:
     for line in [
         f"\n[bold]{facts['name']}[/] version {facts['version']}{was} serves at {facts['url']}{synthetic}.",
         f"{facts['golden_rows']:,} golden rows, asked of the endpoint: {_difference(facts['difference'])}.",
+        *([f"On trial no more: version {', '.join(facts['ended'])}."] if facts["ended"] else []),
         f"{seconds:.0f} s. Next: [bold]make serve[/], the API in front of it; "
         "[bold]python run.py status[/] tells what runs.",
     ]:

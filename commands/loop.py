@@ -20,9 +20,9 @@ from accidents.params import Params
 from accidents.predictions.history import Event, new_loop
 from accidents.predictions.leases import Lease
 from accidents.predictions.store import PredictionStore
-from commands.api import API
 from commands.deploy import deploy
-from commands.project import ROOT, console, on_stack
+from commands.probation import may_try, walk_up, watch
+from commands.project import console, on_stack
 from commands.push import push
 from commands.recalibrate import recalibrate
 from commands.train import train
@@ -197,34 +197,36 @@ class Loop:
         self._deploy(version, before)
 
     def _deploy(self, version: str, before: str | None) -> None:
-        if not deployed_endpoint(self.name):
+        endpoint = deployed_endpoint(self.name)
+        if endpoint is None:
             self._say("verify", "ok", version, before=before, why="the model is not served on this stack")
             console.print(f"{self.name} is not served on stack {self.stack}: nothing to deploy.")
             return
         self._say("deploy", "started", version, before=before)
+        found: dict[str, Any] | None = None
         try:
-            deploy(self.params, self.stack, None, version)
+            if before is not None and may_try(endpoint, self.params, before):
+                found = walk_up(self.params, self.stack, version, before)
+            if found is None or found["stays"]:
+                deploy(self.params, self.stack, None, version)
         except Exception as error:
             self._say("deploy", "failed", version, before=before, error=_words(error))
             self._roll_back(version, before, f"it could not be deployed: {_words(error)}")
             return
-        self._say("deploy", "ok", version, before=before)
-        self._verify(version, before, datetime.now(UTC))
+        if found is None or found["stays"]:
+            self._say("deploy", "ok", version, before=before)
+        if found is None:
+            self._verify(version, before, datetime.now(UTC))
+        else:
+            self._conclude(version, before, found)
 
     def _verify(self, version: str, before: str | None, since: datetime) -> None:
         """Watch the first hour; take the version back if it goes wrong."""
-        from pipelines.config import load_config
-        from pipelines.verify import verify
-
         self._say("verify", "started", version, before=before, since=since.isoformat())
-        settings = self.params.monitor
-        console.print(f"Version {version} is on probation for {settings.probation.minutes:g} minutes.")
-        options = load_config("verify", self.stack, ROOT / "configs").options()
-        run: Any = verify.with_options(**options)(
-            stage=self.params.stage, version=version, before=before, since=since.isoformat(),
-            settings=settings, api=API.url,
-        )  # fmt: skip
-        found = run.steps["watch_version"].outputs["probation"][0].load()
+        self._conclude(version, before, watch(self.params, self.stack, version, before, since))
+
+    def _conclude(self, version: str, before: str | None, found: dict[str, Any]) -> None:
+        """Let the version stay, or take it back, as its probation says."""
         if found["stays"]:
             self._say("verify", "ok", version, before=before, **found)
             self._remark(version, probation="passed")

@@ -19,8 +19,9 @@ from accidents.predictions.tables import NoDatabaseError
 from commands.api import API, stranger_at, url_of
 from commands.project import ROOT, api_settings, console, on_stack, open_own
 from commands.store import opened_store
+from commands.trial import describe
 from stacks.embedded import production_versions
-from stacks.endpoints import Endpoint, State, endpoints_on
+from stacks.endpoints import Endpoint, ServedVersion, State, endpoints_on
 from steps.support.registry import model_name
 
 
@@ -52,6 +53,8 @@ def _models(stack: str, champions: dict[str, str]) -> Table:
     for name in sorted({*champions, *deployed}):
         cells = _served(deployed.get(name), champions.get(name))
         table.add_row(name, champions.get(name, "none"), *cells)
+        for one in deployed[name].versions()[1:] if name in deployed else ():
+            table.add_row("", "", *_on_trial(one))
     if not table.rows:
         table.add_row("none yet", "", "", "", "python run.py --pipeline train")
     return table
@@ -69,6 +72,12 @@ def _served(endpoint: Endpoint | None, champion: str | None) -> tuple[str, str, 
     behind = "" if version == champion else " [yellow](not the champion)[/]"
     supervision = f"; {escape(state.supervision)}" if state.supervision else ""
     return version + behind, f"[green]healthy[/]{supervision}", urlsplit(state.url or "").netloc
+
+
+def _on_trial(one: ServedVersion) -> tuple[str, str, str]:
+    healthy = one.state == State.healthy
+    state = "[green]healthy[/]" if healthy else f"[red]not running[/]: {escape(one.reason)}"
+    return f"{one.version}, {describe(one)}", state, "end: run.py promote or rollback"
 
 
 def _api() -> str:

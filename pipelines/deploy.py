@@ -1,19 +1,30 @@
-"""Deploy: the champion, or a version asked for, through the stack's model deployer."""
+"""Deploy: the champion, a version asked for, or one on trial, through the stack's model deployer."""
 
 from __future__ import annotations
 
 from zenml import pipeline
 from zenml.enums import ExecutionMode
 
+from accidents.rollout.roles import CHAMPION, Role
 from pipelines.progress import step_started
 from steps.deployment.check_parity import check_parity
 from steps.deployment.deploy_model import deploy_model
 from steps.deployment.load_version import load_version
+from steps.deployment.try_version import try_version
 
 
 @pipeline(name="deploy", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
-def deploy(stage: str, version: str | None) -> None:
-    """Check the bundle, prove it predicts as in training, deploy it, prove that the endpoint does too."""
+def deploy(stage: str, version: str | None, role: Role = CHAMPION, share: int = 0) -> None:
+    """Check the bundle, prove it predicts as in training, deploy it, prove that the endpoint does too.
+
+    Parameters
+    ----------
+    role : what it is deployed for; as a challenger or shadow it serves beside the champion.
+    share : percent of the requests that a challenger answers.
+    """
     bundle, facts = load_version(stage, version)
     check_parity(bundle)
-    deploy_model(bundle, facts, after="check_parity")
+    if role == CHAMPION:
+        deploy_model(bundle, facts, after="check_parity")
+    else:
+        try_version(bundle, facts, role, share, after="check_parity")

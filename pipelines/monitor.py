@@ -13,6 +13,7 @@ from pipelines.train import has, tracker
 from steps.deployment.load_version import load_version
 from steps.monitoring.check_window import check_window
 from steps.monitoring.compare_labels import compare_labels
+from steps.monitoring.compare_trials import compare_trials
 from steps.monitoring.decide_action import decide_action
 from steps.monitoring.measure_window import measure_window
 from steps.monitoring.read_log_window import read_log_window
@@ -41,7 +42,8 @@ def monitor(params: Params, given: str | None, loop_id: str) -> None:
     performance = measure_window(window, bundle, policy, params.evaluation, params.seed)
     labels = None if given is None else compare_labels(window)
     report = decide_action(window, bundle, version_facts, performance, policy, loop_id, drift, labels)
-    report_window.with_options(experiment_tracker=tracker())(report, reports)
+    trials = compare_trials(bundle, version_facts, policy, params.seed) if given is None else None
+    report_window.with_options(experiment_tracker=tracker())(report, reports, trials)
 
 
 def window_of(params: Params, given: str | None, bundle: Any) -> Any:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from accidents.features import FEATURES
+from accidents.rollout.roles import SHARES
 
 
 class _Strict(BaseModel):
@@ -80,8 +84,10 @@ class ProbationPolicy(_Strict):
     """When a version that the loop has deployed is taken back.
 
     `difference`: of the mean P(severe) of its predictions from the version before, on the same accidents.
+    `canary`: percents of the accidents that it answers before it answers all; none: all at once.
     """
 
+    canary: tuple[Annotated[int, Field(ge=SHARES[0], le=SHARES[-1])], ...] = ()
     minutes: float = Field(default=60, ge=0, le=24 * 60)
     every_seconds: float = Field(default=10, gt=0, le=600)
     error_rate: float = Field(default=0.02, gt=0, le=1)
@@ -89,6 +95,13 @@ class ProbationPolicy(_Strict):
     difference: float = Field(default=0.1, gt=0, le=1)
     min_probes: int = Field(default=5, ge=1)
     min_predictions: int = Field(default=50, ge=1)
+
+    @field_validator("canary")
+    @classmethod
+    def _goes_up(cls, shares: tuple[int, ...]) -> tuple[int, ...]:
+        if any(later <= earlier for earlier, later in pairwise(shares)):
+            raise ValueError("the shares of a canary must go up, as [5, 25, 50]")
+        return shares
 
 
 class MonitorSettings(_Strict):

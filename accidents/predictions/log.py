@@ -26,14 +26,17 @@ from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.inserts import insert_into
 from accidents.predictions.labels import Label, NewestLabels, add_labels, targets_of
 from accidents.predictions.retention import Ages, count_old, forget
+from accidents.predictions.shadow import ShadowScore, shadow_scores, to_shadow_row
 from accidents.predictions.tables import (
     LABELS,
     PREDICTIONS,
+    SHADOW_SCORES,
     PredictionLogError,
     check_aware,
     check_text,
     unfit,
 )
+from accidents.rollout.roles import CHAMPION
 
 __all__ = ["Label", "Prediction", "PredictionLog", "PredictionLogError", "Row", "to_row"]
 
@@ -41,7 +44,8 @@ Row = dict[str, Any]  # a row of the table `predictions`, its mappings as JSON t
 REQUEST_ID = re.compile(r"[0-9a-f]{32}")
 PAGE = 1000  # rows fetched, or labels looked up, at a time
 LABELS_AT_ONCE = 250  # in one transaction: predictions are written in between
-TEXTS = ("accident_id", "stage", "model_name", "model_version", "model_digest", "band", "key_name", "session")
+TEXTS = ("accident_id", "stage", "model_name", "model_version", "model_digest", "band", "key_name", "session",
+         "role")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class Prediction:
 
     request_id: uuid4 as 32 hexadecimal digits; created: aware; probability: 0 to 1; accident: as given to
     `build_one`; features: as `build_one` returns them, where NaN and None are not known; key_name: whose key;
-    session: of the predictions that a caller made in one, the last counts, and the others are its drafts.
+    session: of the predictions that a caller made in one, the last counts, and the others are its drafts;
+    role: of the version that answered.
     """
 
     request_id: str
@@ -67,6 +72,7 @@ class Prediction:
     features: Mapping[str, float | None]
     key_name: str | None = None
     session: str | None = None
+    role: str = CHAMPION
 
 
 class PredictionLog:
@@ -110,6 +116,11 @@ class PredictionLog:
         if rows:
             self._database.insert(PREDICTIONS, rows)
 
+    def write_shadow(self, scores: Sequence[ShadowScore]) -> None:
+        """Commit all of them or none; of a request that this shadow has scored before, the first stays."""
+        if scores:
+            self._database.insert(SHADOW_SCORES, [to_shadow_row(score) for score in scores])
+
     def add_labels(self, labels: Sequence[Label]) -> list[str]:
         """Commit labels, a few hundred at a time, and say of each what it was. Done again, it does no more.
 
@@ -150,7 +161,11 @@ class PredictionLog:
         return int(self._database.run(lambda connection: connection.execute(query).scalar_one(), write=False))
 
     def read(
-        self, since: datetime | None = None, until: datetime | None = None, last: int | None = None
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        last: int | None = None,
+        shadow: str | None = None,
     ) -> Iterator[Mapping[str, Any]]:
         """Predictions in the order of time, streamed from one snapshot, without drafts.
 
@@ -158,11 +173,12 @@ class PredictionLog:
         ----------
         since, until : aware; created at or after `since` and before `until`.
         last : only the newest so many of these.
+        shadow : digest of one whose scores are wanted too.
 
         Yields
         ------
         the fields of `Prediction`, and of its label `severe`, `labelled` (when it came), `labelled_by` and
-        `label_trusted`; all None: no label yet.
+        `label_trusted`; all None: no label yet. With `shadow`, what that gave, None where it gave nothing.
         """
         for name, moment in (("since", since), ("until", until)):
             if moment is not None:
@@ -173,8 +189,10 @@ class PredictionLog:
             for page in found.mappings().partitions():
                 # A page's labels at a time: as a join, PostgreSQL plans it for hours.
                 labels = NewestLabels(connection, page)
+                scores = shadow_scores(connection, page, shadow) if shadow else {}
                 for row in page:
-                    yield _from_row(row) | labels.of(row)
+                    more = {"shadow": scores.get(row["request_id"])} if shadow else {}
+                    yield _from_row(row) | labels.of(row) | more
 
     def labels(self) -> Iterator[tuple[str, str | None, bool]]:
         """All that was ever said of accidents with an id, in that order: the id, by whom, and severe."""
@@ -236,6 +254,7 @@ def to_row(prediction: Prediction) -> Row:
         "features": _json("features", prediction.features),
         "key_name": prediction.key_name,
         "session": prediction.session,
+        "role": prediction.role,
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select
 
-from accidents.predictions.tables import LABELS, PREDICTIONS
+from accidents.predictions.tables import LABELS, PREDICTIONS, SHADOW_SCORES
 
 AT_ONCE = 1_000  # rows a transaction: others want to write meanwhile
 
@@ -36,6 +36,7 @@ def forget(connection: Connection, ages: Ages, now: datetime) -> int:
     rows = connection.execute(oldest).all()
     requests = [row.request_id for row in rows]
     connection.execute(delete(LABELS).where(LABELS.c.request_id.in_(requests)))
+    connection.execute(delete(SHADOW_SCORES).where(SHADOW_SCORES.c.request_id.in_(requests)))
     connection.execute(delete(PREDICTIONS).where(PREDICTIONS.c.request_id.in_(requests)))
     accidents = {row.accident_id for row in rows if row.accident_id is not None}
     left = exists().where(_of_accident())

@@ -21,9 +21,10 @@ from sqlalchemy import (
 from sqlalchemy.types import DateTime, TypeDecorator
 
 from accidents.errors import AccidentsError
+from accidents.rollout.roles import CHAMPION
 
 # Of the tables below, as the newest file in predictions/migrations/versions makes them.
-REVISION = "0004"
+REVISION = "0005"
 
 
 class PredictionLogError(AccidentsError):
@@ -76,6 +77,7 @@ PREDICTIONS = Table(
     Column(
         "session", Text
     ),  # of a caller's predictions with one session the last counts, the others are drafts
+    Column("role", Text, nullable=False, server_default=CHAMPION),  # of the version that answered
 )
 Index("predictions_created", PREDICTIONS.c.created, PREDICTIONS.c.request_id)
 Index(
@@ -89,6 +91,19 @@ Index(
     PREDICTIONS.c.session,
     sqlite_where=PREDICTIONS.c.session.is_not(None),
     postgresql_where=PREDICTIONS.c.session.is_not(None),
+)
+
+# What a shadow gave for the accident of a prediction: never answered, kept as long as the prediction.
+SHADOW_SCORES = Table(
+    "shadow_scores",
+    TABLES,
+    Column("request_id", Text, primary_key=True),
+    Column("model_digest", Text, primary_key=True),
+    Column("model_version", Text, nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("probability", Double, nullable=False),
+    Column("band", Text, nullable=False),
+    Column("alert", Boolean, nullable=False),
 )
 
 # Nothing that was said is ever changed or deleted here. Of all labels of a prediction the one with the

@@ -24,7 +24,7 @@ _P_VALUE_METHODS = ("ks", "chi2_two_sample")
 
 
 def write_monitor(folder: Path, report: MonitorReport, history: Sequence[MonitorReport]) -> None:
-    """Write everything but Evidently's pages into an existing folder.
+    """Write everything but the pages of Evidently and of trials into an existing folder.
 
     `history` holds this run as its last entry and the earlier ones before it.
     """
@@ -35,13 +35,15 @@ def write_monitor(folder: Path, report: MonitorReport, history: Sequence[Monitor
     for name, content in pictures.items():
         (folder / f"{name}.png").write_bytes(content)
     page = Environment(loader=PackageLoader("accidents.reports"), autoescape=True, undefined=StrictUndefined)
+    pages = [path for path in sorted(folder.glob("*.html")) if path.name != "report.html"]
     html = page.get_template("monitor.html").render(
         report=report,
         decision=report.decision,
         measured=report.measurements,
         window=report.measurements.window,
         figures=figure_rows(report),
-        pages=[path.name for path in sorted(folder.glob("*.html")) if path.name != "report.html"],
+        pages=[path.name for path in pages if not path.name.startswith("trial_")],
+        trials=[path.name for path in pages if path.name.startswith("trial_")],
         pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
     )
     (folder / "report.html").write_text(html, encoding="utf-8")

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     model_timeout: float = Field(default=0.8, gt=0, le=60)
     rows_per_call: int = Field(default=64, ge=1, le=10_000)
     waiting: int = Field(default=2_000, ge=1)
+    routes_every: float = Field(default=1, ge=0.05, le=60)
 
     database_url: str = "sqlite:///.serving/predictions.db"
     keys_file: Path = Path(".serving/keys.json")

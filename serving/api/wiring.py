@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import Request
 
 from accidents.predictions.store import PredictionStore
+from accidents.rollout.roles import CHAMPION, Role
 from serving.api.http.identity import identity_of
 from serving.api.http.limits import Rates
 from serving.api.operations.hooks import Hook
@@ -20,6 +23,8 @@ from serving.api.predicting.labelling import Labeller
 from serving.api.predicting.log_writer import LogWriter
 from serving.api.predicting.model_server import ModelServer
 from serving.api.predicting.predict import Predictor
+from serving.api.predicting.rollout import Rollout
+from serving.api.predicting.shadow import ShadowQueue
 from serving.api.settings import Settings
 
 
@@ -45,24 +50,35 @@ class Parts:
 @asynccontextmanager
 async def running(settings: Settings, rates: Rates) -> AsyncIterator[Parts]:
     """Start what runs beside the routes, and stop it at the end. Raises PredictionLogError."""
-    server = ModelServer(str(settings.model_server), settings.model_name, settings.model_timeout)
+    server, batcher = _connect(settings, CHAMPION)
     store = PredictionStore(settings.database_url)
     log = store.log
     writer = LogWriter(log, on_commit=_count_commit)
-    batcher = Batcher(server, settings.rows_per_call, settings.waiting, settings.model_timeout)
     counting = Counting()
-    predictor = Predictor(server, batcher, writer, counting, settings.reasons_count)
+    rollout = Rollout(server, partial(_connect, settings))
+    shadow = ShadowQueue(rollout, log)
+    predictor = Predictor(server, batcher, writer, counting, settings.reasons_count, rollout, shadow)
     await writer.start()
+    watch = asyncio.create_task(rollout.watch(settings.routes_every))
     try:
         hook = Hook(settings.hook_command, settings.hook_pause, settings.hook_log, store)
-        readiness, labeller = Readiness(server, log), Labeller(log)
+        readiness, labeller = Readiness(server, log, rollout), Labeller(log)
         yield Parts(
             settings, rates, predictor, labeller, counting, readiness, hook, identity_of(settings)
         )  # fmt: skip
     finally:
+        watch.cancel()
+        await shadow.stop()
+        rollout.close()
         server.stop()
         await writer.stop()
         store.close()
+
+
+def _connect(settings: Settings, role: Role, model: str | None = None) -> tuple[ModelServer, Batcher]:
+    """A model of the model server, and who brings accidents together for it."""
+    server = ModelServer(str(settings.model_server), settings.model_name, settings.model_timeout, role, model)
+    return server, Batcher(server, settings.rows_per_call, settings.waiting, settings.model_timeout, role)
 
 
 def _count_commit(records: int, seconds: float) -> None:

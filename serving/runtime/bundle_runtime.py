@@ -6,6 +6,9 @@
 The version goes into `extra`: MLServer orders the versions it knows of by number, so that going back to a
 lower one would keep the higher, and it answers 400 while a new one loads. Of a model without a version it
 loads the new one beside the old and then switches.
+
+`routes` in `extra` is a file that the metadata tell as it is then: the versions on trial beside this one,
+which a share of the requests, or a copy of each, may go to (docs/decisions/0029-routes-from-metadata.md).
 """
 
 from __future__ import annotations
@@ -106,7 +109,7 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
                 MetadataTensor(name=CONTRIBUTIONS, datatype="FP64", shape=[-1, width], parameters=columns),
                 MetadataTensor(name=QUESTIONS, datatype="FP64", shape=[-1, len(names)], parameters=questions),
             ],
-            parameters=Parameters(**self._facts),
+            parameters=Parameters(**self._facts, routes=_routes(self.settings)),
         )
 
     def _outputs(self, wanted: list[str], matrix: np.ndarray[Any, Any]) -> list[ResponseOutput]:
@@ -158,6 +161,15 @@ def _version(settings: Any) -> str | None:
 def _extra(settings: Any) -> dict[str, Any]:
     """What the deployer wrote into the model's settings: the version, and the digest of its bundle."""
     return (settings.parameters and settings.parameters.extra) or {}
+
+
+def _routes(settings: Any) -> str:
+    """A JSON list: of each version on trial its role, its model here, its share; as it is now."""
+    file = _extra(settings).get("routes")
+    try:
+        return Path(file).read_text(encoding="utf-8") if file else "[]"
+    except OSError:  # nothing is on trial
+        return "[]"
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:

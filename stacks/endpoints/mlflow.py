@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 from accidents.errors import AccidentsError
+from accidents.rollout.roles import CHAMPION, Role
 from stacks.endpoints.component import Component
 from stacks.endpoints.protocol import (
     BundleReference,
@@ -78,6 +79,17 @@ class MLflowEndpoint:
         self._service = new
         return _served_version(new)
 
+    def try_out(self, bundle: BundleReference, golden: Golden, role: Role, share: int) -> ServedVersion:
+        """Raise DeploymentError: what ZenML's deployer starts has one version and names no other."""
+        raise DeploymentError(
+            f"ZenML's mlflow deployer serves one version at a time, so version {bundle.version} cannot be on "
+            "trial as well. Use a stack with an mlserver deployer: --stack local."
+        )
+
+    def end_trials(self) -> tuple[ServedVersion, ...]:
+        """Nothing can be on trial."""
+        return ()
+
     def versions(self) -> tuple[ServedVersion, ...]:
         """The version that was deployed last; before a switch is over another one serves, too."""
         service = self._newest()
@@ -92,8 +104,10 @@ class MLflowEndpoint:
         url = service.prediction_url if served.state == State.healthy else None
         return EndpointState(served.state, url, served.reason)
 
-    def predict(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    def predict(self, frame: pd.DataFrame, role: Role = CHAMPION) -> npt.NDArray[np.float64]:
         """P(severe) of each row, asked over MLflow's /invocations."""
+        if role != CHAMPION:
+            raise DeploymentError(f"No version of {self.name} serves as {role}.")
         service = self._service or self._newest()
         if service is None:
             raise DeploymentError(f"{self.name} is not served: nothing is deployed.")
@@ -173,4 +187,4 @@ def _served_version(service: MLFlowDeploymentService) -> ServedVersion:
         state = State.failing if wanted else State.stopped
         reason = service.status.last_error or ("its server has ended" if wanted else "stopped")
     version, name = str(service.config.model_version), str(service.config.model_name)
-    return ServedVersion(version, None, "champion", 1.0, state, name, reason)
+    return ServedVersion(version, None, CHAMPION, 100, state, name, reason)

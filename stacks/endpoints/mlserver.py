@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, cast
 
 from accidents.config import parse
-from stacks.components.mlserver.folder import ServedModel
+from accidents.rollout.roles import CHAMPION, Role
+from stacks.components.mlserver.folder import ServedModel, served_as
 from stacks.components.mlserver.model import fault_of, predict
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.settings import ServerSettings
@@ -42,7 +45,8 @@ class MLServerEndpoints:
 
     def names(self) -> list[str]:
         """Models that the server has, running or not."""
-        return sorted({*self._server.folder.served(), *self._server.folder.stopped()})
+        models = {**self._server.folder.served(), **self._server.folder.stopped()}
+        return sorted(name for name, model in models.items() if not model.on_trial)
 
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint of a model, also of one that was never deployed."""
@@ -58,27 +62,42 @@ class MLServerEndpoint:
 
     def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
         """Prove the version beside the one that serves, then switch, which no request notices."""
-        with TemporaryDirectory(prefix="golden-") as folder:
-            file = Path(folder) / "golden.json"
-            golden.write(file)
-            try:
-                deployer = self._deployer()
-                config = deployer.deployment(
-                    model_name=self.name,
-                    model_version=bundle.version,
-                    bundle=bundle.folder,
-                    golden=file,
-                    digest=bundle.digest,
-                )
-                deployer.deploy_model(config)
-            except (StackError, RuntimeError) as error:
-                raise DeploymentError(str(error)) from error
+        with _written(golden) as file, _explained():
+            deployer = self._deployer()
+            config = deployer.deployment(
+                model_name=self.name,
+                model_version=bundle.version,
+                bundle=bundle.folder,
+                golden=file,
+                digest=bundle.digest,
+            )
+            deployer.deploy_model(config)
         return self._served_version(ServedModel(self.name, bundle.version, bundle.digest))
 
+    def try_out(self, bundle: BundleReference, golden: Golden, role: Role, share: int) -> ServedVersion:
+        """Prove the version beside the one that serves, then have requests go to it; one server has both."""
+        with _written(golden) as file, _explained():
+            trial = self._server.try_out(self.name, bundle.version, bundle.folder, file, role, share)
+        return self._served_version(trial.model, role, share)
+
+    def end_trials(self) -> tuple[ServedVersion, ...]:
+        """Have the champion answer everything; return what was beside it."""
+        ended = self.versions()[1:]
+        with _explained():
+            self._server.end_trials(self.name)
+        return ended
+
     def versions(self) -> tuple[ServedVersion, ...]:
-        """The one version that the server has of the model."""
+        """The version that serves the model, and those on trial beside it."""
         model = self._model()
-        return (self._served_version(model),) if model else ()
+        if model is None:
+            return ()
+        trials = [
+            self._served_version(one.model, cast(Role, one.role), one.share)
+            for one in self._server.folder.trials(self.name)
+        ]
+        rest = 100 - sum(one.share for one in trials)
+        return (self._served_version(model, CHAMPION, rest), *trials)
 
     def state(self) -> EndpointState:
         """Whether the server answers with the version that it should have."""
@@ -89,10 +108,10 @@ class MLServerEndpoint:
         url = f"{address}/v2/models/{self.name}/infer" if address and served.state == State.healthy else None
         return EndpointState(served.state, url, served.reason, self._server.supervision())
 
-    def predict(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    def predict(self, frame: pd.DataFrame, role: Role = CHAMPION) -> npt.NDArray[np.float64]:
         """P(severe) of each row, asked over V2."""
         try:
-            return predict(self._server, self.name, frame)
+            return predict(self._server, served_as(self.name, role), frame)
         except StackError as error:
             raise DeploymentError(str(error)) from error
 
@@ -116,11 +135,28 @@ class MLServerEndpoint:
         folder = self._server.folder
         return folder.served().get(self.name) or folder.stopped().get(self.name)
 
-    def _served_version(self, model: ServedModel) -> ServedVersion:
-        stopped = self.name not in self._server.folder.served()
+    def _served_version(self, model: ServedModel, role: Role = CHAMPION, share: int = 100) -> ServedVersion:
+        stopped = model.name not in self._server.folder.served()
         reason = fault_of(self._server, model)
         state = State.stopped if stopped else State.failing if reason else State.healthy
-        return ServedVersion(model.version, model.digest, "champion", 1.0, state, self.name, reason)
+        return ServedVersion(model.version, model.digest, role, share, state, model.name, reason)
 
     def _deployer(self) -> MLServerDeployer:
         return cast("MLServerDeployer", self._component.deployer())
+
+
+@contextmanager
+def _written(golden: Golden) -> Iterator[Path]:
+    """Golden requests as a file, as long as they are needed."""
+    with TemporaryDirectory(prefix="golden-") as folder:
+        file = Path(folder) / "golden.json"
+        golden.write(file)
+        yield file
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (StackError, RuntimeError) as error:  # RuntimeError: what ZenML's deployers raise
+        raise DeploymentError(str(error)) from error

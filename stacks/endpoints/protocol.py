@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from accidents.errors import AccidentsError
+from accidents.rollout.roles import CHAMPION, Role
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from accidents.bundle.golden import Golden
-
-Role = Literal["champion", "challenger", "shadow"]
 
 
 class DeploymentError(AccidentsError):
@@ -57,7 +56,7 @@ class ServedVersion:
     ----------
     digest : of its bundle; None where the deployer does not know it.
     role : `champion` answers, `challenger` answers its share, `shadow` is asked and never answers.
-    share : of the requests that it answers, 0 to 1.
+    share : percent of the requests that it answers.
     model : the name it is asked by at the V2 address.
     reason : why it does not serve; empty where it does.
     """
@@ -65,7 +64,7 @@ class ServedVersion:
     version: str
     digest: str | None
     role: Role
-    share: float
+    share: int
     state: State
     model: str
     reason: str = ""
@@ -101,6 +100,22 @@ class Endpoint(Protocol):
         """Serve a version as champion, once it has given the golden answers; else the old one serves on."""
         ...
 
+    def try_out(self, bundle: BundleReference, golden: Golden, role: Role, share: int) -> ServedVersion:
+        """Serve a version beside the champion, once it has given the golden answers; else all is as it was.
+
+        It takes the place of another one in this role; a version has one role.
+
+        Parameters
+        ----------
+        role : challenger or shadow.
+        share : percent of the requests that a challenger answers, 1 to 99; 0 for a shadow.
+        """
+        ...
+
+    def end_trials(self) -> tuple[ServedVersion, ...]:
+        """Have the champion answer everything; return what was beside it. `deploy` does so, too."""
+        ...
+
     def versions(self) -> tuple[ServedVersion, ...]:
         """What is deployed, running or not, the champion first; empty where nothing is."""
         ...
@@ -109,8 +124,8 @@ class Endpoint(Protocol):
         """Whether it answers, asked now."""
         ...
 
-    def predict(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """P(severe) of each row by the champion, float64 [n].
+    def predict(self, frame: pd.DataFrame, role: Role = CHAMPION) -> npt.NDArray[np.float64]:
+        """P(severe) of each row by the version in a role, float64 [n].
 
         Parameters
         ----------

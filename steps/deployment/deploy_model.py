@@ -18,7 +18,7 @@ def deploy_model(bundle: Folder, version_facts: dict[str, Any]) -> Annotated[dic
     chosen = registry.version(name, number)
     golden = golden_of(registry.registered(bundle, version_facts))
     endpoint = active_endpoints().endpoint(name)
-    before = [one.version for one in endpoint.versions()]
+    before = endpoint.versions()
     reference = BundleReference(
         name, number, registry.digest_of(chosen), bundle.path, mirror.registry_version(chosen)
     )
@@ -34,7 +34,8 @@ def deploy_model(bundle: Folder, version_facts: dict[str, Any]) -> Annotated[dic
         "name": name,
         "version": number,
         "url": url,
-        "before": before[0] if before else None,
+        "before": before[0].version if before else None,
+        "ended": [f"{one.version} ({one.role})" for one in before[1:]],
         "golden_rows": len(golden.p_severe),
         "difference": difference,
         "synthetic": version_facts["synthetic"],

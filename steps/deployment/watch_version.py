@@ -18,6 +18,7 @@ from accidents.errors import AccidentsError
 from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.probation import Compared, Probe, Verdict, judge_probation
+from accidents.rollout.roles import CHAMPION, Role
 from accidents.scoring.score import probabilities
 from stacks.endpoints import State, active_endpoints
 from steps.support import registry
@@ -31,15 +32,22 @@ _API_SECONDS = 3
 
 @step
 def watch_version(
-    stage: str, version: str, before: str | None, since: str, settings: MonitorSettings, api: str | None
+    stage: str,
+    version: str,
+    before: str | None,
+    since: str,
+    settings: MonitorSettings,
+    api: str | None,
+    role: Role = CHAMPION,
 ) -> Annotated[dict[str, Any], "probation"]:
     """Watch `version` until the probation's minutes after `since`; ends at once when something is wrong.
 
     Parameters
     ----------
-    before : the version it replaced, None if there was none.
+    before : the version it replaced, or is tried beside; None if there was none.
     since : when it was deployed, ISO 8601.
     api : address of the API in front of it; None if none runs.
+    role : in which it serves.
     """
     policy = settings.probation
     name = registry.model_name(stage)
@@ -49,7 +57,7 @@ def watch_version(
     probes: list[Probe] = []
     told = float("inf")
     while True:
-        probes.append(_probe(name, golden, api))
+        probes.append(_probe(name, golden, api, role))
         compared = _first_predictions(watched, earlier, version, begun)
         verdict = judge_probation(probes, compared, policy, settings.per_caller)
         left = policy.minutes * 60 - (datetime.now(begun.tzinfo) - begun).total_seconds()
@@ -70,7 +78,7 @@ def _bundle(name: str, version: str) -> tuple[Bundle, Golden]:
     return bundle, golden_of(bundle, PROBED_ROWS)
 
 
-def _probe(name: str, golden: Golden, api: str | None) -> Probe:
+def _probe(name: str, golden: Golden, api: str | None, role: Role) -> Probe:
     """Golden rows to the model server, and the API asked whether it is ready."""
     begun = time.perf_counter()
     try:
@@ -79,7 +87,7 @@ def _probe(name: str, golden: Golden, api: str | None) -> Probe:
         if state.state != State.healthy:
             raise AccidentsError(f"the model server does not run: {state.reason}")
         begun = time.perf_counter()  # the deployer's own look-ups are not the server's latency
-        golden.check(endpoint.predict(golden.features), f"The server at {state.url}")
+        golden.check(endpoint.predict(golden.features, role), f"The server at {state.url}")
         seconds = time.perf_counter() - begun
         if api is not None:
             _require_ready(api)

@@ -16,12 +16,13 @@ from steps.support.store import opened_store
 
 @step
 def report_window(
-    report: dict[str, Any], reports: Folder | None = None
+    report: dict[str, Any], reports: Folder | None = None, trials: Folder | None = None
 ) -> Annotated[Folder, "monitor_reports"]:
-    """monitor.json, report.html, history.png, and Evidently's pages beside them."""
+    """monitor.json, report.html, history.png; beside them Evidently's pages, and those of trials."""
     told, folder = MonitorReport.model_validate(report), Path(tempfile.mkdtemp(prefix="monitor-"))
-    if reports is not None:
-        shutil.copytree(reports.path, folder, dirs_exist_ok=True)
+    for beside in (reports, trials):
+        if beside is not None:
+            shutil.copytree(beside.path, folder, dirs_exist_ok=True)
     with opened_store() as store:
         earlier = store.history.reports(told.measurements.champion.stage)
     write_monitor(folder, told, earlier)

@@ -22,7 +22,7 @@ ON_A_STACK = {"--stack", "--params", "--stage"}
 FILES = {"--source", "--refresh", "--data-version"}
 OPTIONS = {
     "--pipeline train": ON_A_STACK | FILES | {"--config", "--years", "--test-year", "--tune", "--cache"},
-    "--pipeline deploy": ON_A_STACK | {"--config", "--version"},
+    "--pipeline deploy": ON_A_STACK | {"--config", "--version", "--canary", "--shadow"},
     "--pipeline inference": ON_A_STACK | FILES
     | {"--config", "--input", "--output", "--version", "--reasons", "--raw-csv"},
     "--pipeline monitor": ON_A_STACK

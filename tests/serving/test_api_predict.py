@@ -56,7 +56,8 @@ def test_an_answer_is_the_models(client: TestClient) -> None:
     assert answer["probability"] == pytest.approx(probability(110))
     assert (answer["band"], answer["alert"], answer["threshold"]) == ("very high", True, 0.5)
     assert answer["model"] == {
-        "name": "accident-severity-dispatch", "version": "1", "stage": "dispatch", "synthetic": True
+        "name": "accident-severity-dispatch", "version": "1", "role": "champion", "stage": "dispatch",
+        "synthetic": True,
     }  # fmt: skip
     assert [reason["feature"] for reason in answer["reasons"]] == ["place", "speed_limit"]
     assert answer["accident_id"] == "A-1"

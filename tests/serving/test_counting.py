@@ -11,7 +11,7 @@ from tests.predictions import prediction
 
 def counted(version: str) -> float:
     labels = {"model": "accident-severity-dispatch", "version": version, "stage": "dispatch",
-              "band": "moderate", "alert": "no"}  # fmt: skip
+              "band": "moderate", "alert": "no", "role": "champion"}  # fmt: skip
     return REGISTRY.get_sample_value("accidents_predictions_total", labels) or 0.0
 
 

@@ -37,6 +37,8 @@ class StandIn:
     outputs: tuple[str, ...] = ("p_severe", "contributions", "questions")
     rows: list[int] = field(default_factory=list)  # of each infer call
     calls: int = 0
+    routes: str | None = None  # what its metadata tell of versions on trial
+    beside: dict[str, StandIn] = field(default_factory=dict)  # those, by the name of their model
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -52,9 +54,10 @@ class StandIn:
     def metadata(self) -> dict[str, Any]:
         inputs = [{"name": name, "datatype": "FP32", "shape": [-1]} for name in feature_names(self.stage)]
         outputs = [{"name": name, "datatype": "FP64", "shape": [-1]} for name in self.outputs]
+        routes = {} if self.routes is None else {"routes": self.routes}
         return {
             "name": NAME, "versions": [self.version], "inputs": inputs, "outputs": outputs,
-            "parameters": self.facts,
+            "parameters": self.facts | routes,
         }  # fmt: skip
 
     def infer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -98,15 +101,19 @@ def stand_in(port: int = 0) -> Iterator[StandIn]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self._answer({} if self.path.endswith("/ready") else model.metadata())
+            asked = self._asked()
+            self._answer(asked, {} if self.path.endswith("/ready") else asked.metadata())
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            model.calls += 1
-            time.sleep(model.delay)
-            self._answer(model.infer(json.loads(body)) if model.status == 200 else {})
+            asked, body = self._asked(), self.rfile.read(int(self.headers["Content-Length"]))
+            asked.calls += 1
+            time.sleep(asked.delay)
+            self._answer(asked, asked.infer(json.loads(body)) if asked.status == 200 else {})
 
-        def _answer(self, content: dict[str, Any]) -> None:
+        def _asked(self) -> StandIn:
+            return model.beside.get(self.path.split("/")[3], model)
+
+        def _answer(self, model: StandIn, content: dict[str, Any]) -> None:
             good = model.status == 200
             body = json.dumps(content if good else {"error": model.refusal}).encode()
             body = body if model.answer is None else model.answer

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from accidents.bundle.golden import Golden, golden_of
+from accidents.rollout.roles import Role
 from stacks.apply import apply_stack
 from stacks.definition import read_stack
 from stacks.endpoints import (
@@ -51,6 +53,12 @@ class Deployer:
         bundle = self.versions[number - 1].bundle
         reference = BundleReference(NAME, str(number), bundle.digest, bundle.folder, str(number))
         self.endpoint.deploy(reference, golden or self.golden(number))
+
+    def try_out(self, number: int, role: Role, share: int) -> None:
+        """Serve a version on trial beside the one that serves."""
+        bundle = self.versions[number - 1].bundle
+        reference = BundleReference(NAME, str(number), bundle.digest, bundle.folder, str(number))
+        self.endpoint.try_out(reference, self.golden(number), role, share)
 
     def golden(self, number: int) -> Golden:
         """Twenty accidents and what the version says of them."""
@@ -130,7 +138,7 @@ def test_a_version_serves_and_another_takes_its_place(deployer: Deployer) -> Non
     for number in (1, 2):
         deployer.deploy(number)
         (served,) = deployer.endpoint.versions()
-        assert (served.version, served.role, served.share) == (str(number), "champion", 1.0)
+        assert (served.version, served.role, served.share) == (str(number), "champion", 100)
         assert (served.state, served.reason) == (State.healthy, "")
         version = deployer.versions[number - 1]
         assert served.digest in (None, version.bundle.digest)
@@ -145,6 +153,25 @@ def test_a_version_serves_and_another_takes_its_place(deployer: Deployer) -> Non
     assert state.url is not None
     address = deployer.endpoint.v2_address()
     assert state.url.startswith(address) if address else not deployer.speaks_v2
+
+
+def test_a_version_is_on_trial_beside_it_or_refused_in_words(deployer: Deployer) -> None:
+    if not deployer.speaks_v2:
+        with pytest.raises(DeploymentError, match="one version at a time"):
+            deployer.try_out(1, "challenger", 10)
+        assert deployer.endpoint.end_trials() == ()
+        return
+    for role, share in (("shadow", 0), ("challenger", 10), ("challenger", 30)):
+        deployer.try_out(1, cast(Role, role), share)
+        champion, trial = deployer.endpoint.versions()
+        assert (champion.version, champion.role, champion.share) == ("2", "champion", 100 - share)
+        assert (trial.version, trial.role, trial.share, trial.state) == ("1", role, share, State.healthy)
+        version = deployer.versions[0]
+        answered = deployer.endpoint.predict(version.rows[version.bundle.features].head(20), trial.role)
+        np.testing.assert_allclose(answered, version.bundle.predict(version.matrix[:20]), rtol=0, atol=1e-6)
+    assert deployer.endpoints.names() == [NAME], "a trial is no model of its own"
+    assert [one.version for one in deployer.endpoint.end_trials()] == ["1"]
+    assert [one.version for one in deployer.endpoint.versions()] == ["2"]
 
 
 def test_one_that_does_not_give_the_golden_answers_is_refused_and_the_old_one_serves(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Info, generate_latest
+
+from accidents.rollout.roles import CHALLENGER, SHADOW, Role
 
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -11,15 +15,22 @@ _TENTHS = tuple(k / 10 for k in range(1, 11))
 REQUESTS = Counter("accidents_http_requests", "HTTP requests answered", ["route", "method", "status"])
 SECONDS = Histogram("accidents_http_request_seconds", "Time to answer", ["route"], buckets=_SECONDS)
 PREDICTIONS = Counter(
-    "accidents_predictions", "Accidents scored", ["model", "version", "stage", "band", "alert"]
+    "accidents_predictions", "Accidents scored", ["model", "version", "stage", "band", "alert", "role"]
 )
 PROBABILITIES = Histogram("accidents_probability", "P(severe) of accidents scored", buckets=_TENTHS)
 DEPARTMENTS = Counter("accidents_department_predictions", "Accidents scored, by département", ["department"])
 LABELS = Counter("accidents_labels", "Outcomes received", ["status"])
-WAITING = Gauge("accidents_waiting", "Accidents that wait for the model server")
-MODEL_SECONDS = Histogram("accidents_model_call_seconds", "Time of a model server call", buckets=_SECONDS)
+WAITING = Gauge("accidents_waiting", "Accidents that wait for the model server", ["role"])
+MODEL_SECONDS = Histogram(
+    "accidents_model_call_seconds", "Time of a model server call", ["role"], buckets=_SECONDS
+)
 MODEL_ROWS = Histogram("accidents_model_call_rows", "Accidents in a model server call", buckets=_ROWS)
-MODEL_ERRORS = Counter("accidents_model_errors", "Model server calls that failed", ["kind"])
+MODEL_ERRORS = Counter("accidents_model_errors", "Model server calls that failed", ["kind", "role"])
+SHARE = Gauge(
+    "accidents_rollout_share", "Percent of the accidents that a version beside the champion gets", ["role"]
+)
+FALLBACKS = Counter("accidents_challenger_fallbacks", "Accidents of the challenger that fell to the champion")
+SHADOW_SCORES = Counter("accidents_shadow_scores", "Copies of accidents, by what became of them", ["outcome"])
 LOG_SECONDS = Histogram("accidents_log_commit_seconds", "Time of a commit of the log", buckets=_SECONDS)
 LOG_ROWS = Histogram("accidents_log_commit_rows", "Predictions in a commit of the log", buckets=_ROWS)
 LOG_ERRORS = Counter("accidents_log_errors", "Writes of predictions or labels that failed")
@@ -37,7 +48,12 @@ def _begin_at_zero() -> None:
         for status in (200, 500, 503):
             REQUESTS.labels(route, "POST", status)
     for kind in ("timeout", "connection", "unavailable", "mismatch"):
-        MODEL_ERRORS.labels(kind)
+        for role in get_args(Role):
+            MODEL_ERRORS.labels(kind, role)
+    for outcome in ("logged", "dropped", "failed"):
+        SHADOW_SCORES.labels(outcome)
+    for role in (CHALLENGER, SHADOW):
+        SHARE.labels(role)
     for outcome in ("started", "running", "paused", "not_needed", "failed"):
         HOOKS.labels(outcome)
     for code in ("ok", "busy", "failed"):

@@ -11,6 +11,7 @@ from serving.api.http.errors import ApiError
 from serving.api.operations.metrics import READY
 from serving.api.predicting.model_server import ModelServer
 from serving.api.predicting.predict import model_of
+from serving.api.predicting.rollout import Rollout
 
 _FRESH = 1.0  # seconds
 _PATIENCE = 1.5  # seconds for the log, whose own for a lock is shorter
@@ -19,8 +20,8 @@ _PATIENCE = 1.5  # seconds for the log, whose own for a lock is shorter
 class Readiness:
     """The answer of /health/ready (ReadyAnswer)."""
 
-    def __init__(self, server: ModelServer, log: PredictionLog) -> None:
-        self._server, self._log = server, log
+    def __init__(self, server: ModelServer, log: PredictionLog, rollout: Rollout) -> None:
+        self._server, self._log, self._rollout = server, log, rollout
         self._checked, self._answer = -_FRESH, dict[str, Any]()
         self._lock = asyncio.Lock()
         self._trial: asyncio.Task[None] | None = None
@@ -41,6 +42,7 @@ class Readiness:
             "model_server": server,
             "prediction_log": "ready" if log is None else "unavailable",
             "model": facts,
+            "rollout": self._rollout.to_list(),
             "reasons": [reason for reason in (_MODEL_FAULTS.get(server), log) if reason],
         }
 

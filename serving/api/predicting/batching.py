@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from accidents.rollout.roles import CHAMPION, Role
 from serving.api.http.errors import ApiError
 from serving.api.operations.metrics import MODEL_ROWS, WAITING
 from serving.api.predicting.model_server import ModelFacts, ModelServer, Scores, unavailable
@@ -40,13 +41,16 @@ class Batcher:
     rows_per_call : accidents in one call, at most.
     waiting : accidents that may wait; more are refused with ApiError ("busy").
     patience : seconds an accident may take; then ApiError ("model_unavailable").
+    role : of the version that scores.
     """
 
-    def __init__(self, server: ModelServer, rows_per_call: int, waiting: int, patience: float) -> None:
+    def __init__(
+        self, server: ModelServer, rows_per_call: int, waiting: int, patience: float, role: Role = CHAMPION
+    ) -> None:
         self._server, self._rows_per_call, self._limit = server, rows_per_call, waiting
         self._patience = patience
         self._queue: deque[_Waiting] = deque()
-        WAITING.set_function(lambda: len(self._queue))
+        WAITING.labels(role).set_function(lambda: len(self._queue))
         self._worker: asyncio.Task[None] | None = None
 
     async def score(

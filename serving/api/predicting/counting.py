@@ -41,6 +41,6 @@ class Counting:
 
 def _count(one: Prediction) -> None:
     alert = "yes" if one.alert else "no"
-    PREDICTIONS.labels(one.model_name, one.model_version, one.stage, one.band, alert).inc()
+    PREDICTIONS.labels(one.model_name, one.model_version, one.stage, one.band, alert, one.role).inc()
     PROBABILITIES.observe(one.probability)
     DEPARTMENTS.labels(one.accident.get("department", "unknown")).inc()

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from accidents.features import STAGES, feature_names
+from accidents.rollout.roles import CHAMPION, Role
 from serving.api.http.errors import ApiError
 from serving.api.operations.metrics import MODEL_ERRORS, MODEL_SECONDS
 from serving.api.predicting.connections import Connections
@@ -33,6 +34,7 @@ class ModelFacts:
     bands: Mapping[str, float]
     synthetic: bool
     digest: str
+    role: Role = CHAMPION
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,17 @@ class ModelServer:
     Parameters
     ----------
     url : of the server, without /v2.
-    name : of the model.
+    name : of the model, as it is registered.
     timeout : seconds for a call, connecting included.
+    role : what the version is for.
+    served_as : the model's name on the server, where that is another one.
     """
 
-    def __init__(self, url: str, name: str, timeout: float) -> None:
-        self._connections = Connections(f"{url.rstrip('/')}/v2/models/{name}", timeout)
-        self._name = name
+    def __init__(
+        self, url: str, name: str, timeout: float, role: Role = CHAMPION, served_as: str | None = None
+    ) -> None:
+        self._connections = Connections(f"{url.rstrip('/')}/v2/models/{served_as or name}", timeout)
+        self._name, self._role, self._seconds = name, role, MODEL_SECONDS.labels(role)
         self._facts: ModelFacts | None = None
         self._explains: tuple[str, ...] = ()  # the outputs that explain, as far as the model has them
         self._asking: asyncio.Task[ModelFacts] | None = None
@@ -86,6 +92,15 @@ class ModelServer:
         self._asking = None
         if not asking.cancelled():
             asking.exception()  # told to who waited; nobody may have
+
+    async def metadata(self) -> Mapping[str, Any] | None:
+        """What the server says of the model, unchecked; None if it does not answer, or not for this model."""
+        try:
+            status, content = await self._connections.ask("GET", "")
+            found: Mapping[str, Any] | None = orjson.loads(content) if status == 200 else None
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
 
     async def refresh(self) -> ModelFacts:
         """Read the model's metadata. Raises ApiError for a server that is gone or a model we cannot ask."""
@@ -115,14 +130,14 @@ class ModelServer:
         body = _request(feature_names(stage), rows, outputs)
         started = time.perf_counter()
         answer = self._parsed(await self._ask("POST", "/infer", body))
-        MODEL_SECONDS.observe(time.perf_counter() - started)
+        self._seconds.observe(time.perf_counter() - started)
         return await self._scores(answer, stage, len(rows))
 
     async def _scores(self, answer: Mapping[str, Any], stage: str, rows: int) -> Scores:
         try:
             if self._facts is None or answer["parameters"]["digest"] != self._facts.digest:
                 await self._look_again()  # another model answers: is it one that we can ask?
-            facts = _facts(answer, str(answer["model_version"]))
+            facts = self._facts_of(answer, str(answer["model_version"]))
             outputs = {output["name"]: output for output in answer["outputs"]}
             probabilities = outputs["p_severe"]["data"]
             if facts.stage != stage or len(probabilities) != rows:
@@ -150,16 +165,16 @@ class ModelServer:
         try:
             status, content = await self._connections.ask(method, path, body)
         except TimeoutError:
-            MODEL_ERRORS.labels("timeout").inc()
+            self._count_error("timeout")
             raise unavailable() from None
         except OSError:
-            MODEL_ERRORS.labels("connection").inc()
+            self._count_error("connection")
             self._facts = None  # what comes back may be another model
             raise unavailable() from None
         if status < 300:
             return content
         if status >= 500 or status == 404 or _NOT_READY in content:
-            MODEL_ERRORS.labels("unavailable").inc()
+            self._count_error("unavailable")
             raise unavailable()
         raise self._mismatched(content[:_SHOWN].decode("utf-8", "replace"))
 
@@ -171,7 +186,7 @@ class ModelServer:
 
     def _mismatched(self, why: str) -> ApiError:
         """Our request and the model do not fit: told to the operator, not to the caller."""
-        MODEL_ERRORS.labels("mismatch").inc()
+        self._count_error("mismatch")
         _LOG.error("The model server refuses what the API asks of %s: %s", self._name, why)
         self._refused = self._facts.digest if self._facts else None
         self.mismatch, self._facts = why, None  # whatever we believed of the model: ask again
@@ -179,7 +194,7 @@ class ModelServer:
 
     def _checked(self, metadata: Mapping[str, Any]) -> ModelFacts:
         try:
-            facts = _facts(metadata, str(next(iter(metadata["versions"]), "")))
+            facts = self._facts_of(metadata, str(next(iter(metadata["versions"]), "")))
             inputs = {one["name"] for one in metadata["inputs"]}
         except (KeyError, TypeError, ValueError) as error:
             raise self._mismatched(f"metadata without {error}") from None
@@ -187,19 +202,22 @@ class ModelServer:
             raise self._mismatched(f"stage {facts.stage} with features {', '.join(sorted(inputs))}")
         return facts
 
+    def _count_error(self, kind: str) -> None:
+        MODEL_ERRORS.labels(kind, self._role).inc()
 
-def _facts(answer: Mapping[str, Any], version: str) -> ModelFacts:
-    """From the parameters of an answer or of the metadata."""
-    said = answer["parameters"]
-    return ModelFacts(
-        name=str(answer.get("model_name") or answer["name"]),
-        version=version,
-        stage=str(said["stage"]),
-        threshold=float(said["threshold"]),
-        bands=json.loads(said["bands"]),
-        synthetic=bool(said["synthetic"]),
-        digest=str(said["digest"]),
-    )
+    def _facts_of(self, answer: Mapping[str, Any], version: str) -> ModelFacts:
+        """From the parameters of an answer or of the metadata."""
+        said = answer["parameters"]
+        return ModelFacts(
+            name=self._name,
+            version=version,
+            stage=str(said["stage"]),
+            threshold=float(said["threshold"]),
+            bands=json.loads(said["bands"]),
+            synthetic=bool(said["synthetic"]),
+            digest=str(said["digest"]),
+            role=self._role,
+        )
 
 
 def _request(columns: Sequence[str], rows: Sequence[Sequence[float]], outputs: Sequence[str]) -> bytes:

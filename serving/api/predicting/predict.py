@@ -22,11 +22,13 @@ from accidents.vocabulary.bands import band_of
 from serving.api.http.errors import ApiError
 from serving.api.http.mistakes import Mistakes
 from serving.api.http.turns import Turns
-from serving.api.operations.metrics import LOG_ERRORS
+from serving.api.operations.metrics import FALLBACKS, LOG_ERRORS
 from serving.api.predicting.batching import Batcher, Score
 from serving.api.predicting.counting import Counting
 from serving.api.predicting.log_writer import LogUnavailable, LogWriter
 from serving.api.predicting.model_server import ModelFacts, ModelServer
+from serving.api.predicting.rollout import Rollout
+from serving.api.predicting.shadow import ShadowQueue
 from serving.api.schema.accident import Accident
 from serving.api.schema.description import Described, describe
 
@@ -54,9 +56,11 @@ class Predictor:
         writer: LogWriter,
         counting: Counting,
         reasons_count: int,
+        rollout: Rollout,
+        shadow: ShadowQueue,
     ) -> None:
         self._server, self._batcher, self._writer, self._counting = server, batcher, writer, counting
-        self._reasons_count = reasons_count
+        self._reasons_count, self._rollout, self._shadow = reasons_count, rollout, shadow
 
     async def predict(self, accident: Accident, asked: Asked) -> dict[str, Any]:
         """The answer for one accident (PredictionAnswer). Raises ApiError."""
@@ -64,7 +68,7 @@ class Predictor:
         described = describe(accident, facts.stage, department_at)
         prediction, answer = await self._scored(accident, described, facts.stage, asked, asked.request_id)
         await self._write([prediction])
-        self._counting.add([prediction])
+        self._account([prediction])
         return answer
 
     async def predict_batch(self, given: Sequence[Any], asked: Asked) -> list[dict[str, Any]]:
@@ -88,7 +92,7 @@ class Predictor:
                     predictions.append(outcome[0])
                     answers.append(outcome[1])
         await self._write(predictions)
-        self._counting.add(predictions)
+        self._account(predictions)
         return answers
 
     async def _one_of(
@@ -108,17 +112,41 @@ class Predictor:
         patient: bool = False,
     ) -> tuple[Prediction, dict[str, Any]]:
         row = list(described.features.values())
-        score = await self._batcher.score(row, stage, asked.reasons, patient)
+        if self._rollout.challenger is None:
+            score = await self._batcher.score(row, stage, asked.reasons, patient)
+        else:
+            identity = _identity(accident, request_id)
+            score = await self._score_on_trial(identity, row, stage, asked.reasons, patient)
         prediction = _prediction(request_id, accident, described, score, asked.caller)
         reasons = self._reasons(described, score, asked.language) if asked.reasons else []
         ask = _ask(score, asked.language) if asked.reasons else None
         return prediction, _answer(prediction, score.facts, reasons, ask, described.notes)
+
+    async def _score_on_trial(
+        self, identity: str, row: Sequence[float], stage: str, contributions: bool, patient: bool
+    ) -> Score:
+        """The challenger's answer if the accident is its own and it has one; else the champion's."""
+        challenger = self._rollout.challenger_for(identity)
+        if challenger is not None:
+            try:
+                return await challenger.score(row, stage, contributions, patient)
+            except ApiError as error:
+                _LOG.warning("The challenger did not answer, the champion does: %s", error.message)
+                FALLBACKS.inc()
+                self._rollout.drop_challenger()
+        return await self._batcher.score(row, stage, contributions, patient)
 
     def _reasons(self, described: Described, score: Score, language: str) -> list[dict[str, Any]]:
         reasons = top_reasons(
             described.features, score.columns, score.contributions, self._reasons_count, language
         )
         return [reason.to_dict() for reason in reasons]
+
+    def _account(self, predictions: Sequence[Prediction]) -> None:
+        """Count what is about to be answered, and leave a copy for the shadow."""
+        self._counting.add(predictions)
+        if self._rollout.shadow is not None:
+            self._shadow.put(predictions)
 
     async def _write(self, predictions: Sequence[Prediction]) -> None:
         try:
@@ -136,6 +164,11 @@ def _checked(given: Any, stage: str, mistakes: Mistakes) -> tuple[Accident, Desc
         return mistakes.of(Accident, error)
     except ApiError as error:
         return error
+
+
+def _identity(accident: Accident, request_id: str) -> str:
+    """What keeps an accident with one version: its id, or that of the form in which it is filled in."""
+    return accident.accident_id or accident.session or request_id
 
 
 def _prediction(
@@ -157,6 +190,7 @@ def _prediction(
         features={name: None if math.isnan(v) else v for name, v in described.features.items()},
         key_name=caller,
         session=given.session,
+        role=facts.role,
     )
 
 
@@ -192,7 +226,13 @@ def _answer(
 
 def model_of(facts: ModelFacts) -> dict[str, Any]:
     """Which model it is (ModelAnswer)."""
-    return {"name": facts.name, "version": facts.version, "stage": facts.stage, "synthetic": facts.synthetic}
+    return {
+        "name": facts.name,
+        "version": facts.version,
+        "role": facts.role,
+        "stage": facts.stage,
+        "synthetic": facts.synthetic,
+    }
 
 
 def _log_unavailable(error: AccidentsError) -> ApiError:

@@ -41,6 +41,9 @@ class ModelAnswer(Answer):
 
     name: str = Field(examples=["accident-severity-dispatch"])
     version: str = Field(examples=["3"])
+    role: Literal["champion", "challenger"] = Field(
+        description="challenger: a version that answers a share of the accidents on trial."
+    )
     stage: Literal["dispatch", "on_scene"]
     synthetic: bool = Field(description="Learnt from synthetic accidents: not for use on real ones.")
 
@@ -122,6 +125,14 @@ class LiveAnswer(Answer):
     api: str = Field(description="Tells the API of one project and log from that of another.")
 
 
+class RouteAnswer(Answer):
+    """A version beside the champion."""
+
+    role: Literal["challenger", "shadow"]
+    version: str
+    share: int = Field(ge=0, lt=100, description="Percent of the accidents it answers; 0 for a shadow.")
+
+
 class ReadyAnswer(Answer):
     """Whether predictions can be made, and if not, what is missing."""
 
@@ -129,6 +140,7 @@ class ReadyAnswer(Answer):
     model_server: Literal["ready", "unavailable", "mismatch"]
     prediction_log: Literal["ready", "unavailable"]
     model: ModelAnswer | None
+    rollout: list[RouteAnswer] = Field(description="Versions on trial beside the model, as of the last look.")
     reasons: list[str] = Field(description="Why it is not ready, and what to do.")
 
 

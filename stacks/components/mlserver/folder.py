@@ -2,6 +2,7 @@
 
 models/settings.json               MLServer's settings
 models/NAME/model-settings.json    a model that is served: which bundle, which version
+models/NAME/routes.json            versions on trial beside it, which are served as NAME-ROLE
 bundles/DIGEST/  golden/DIGEST.json
 code/HASH/accidents, serving       what the server imports: edits in the project never reach it
 server.json  server.log            the process, and what it says
@@ -29,11 +30,13 @@ from filelock import FileLock, Timeout
 
 from stacks.errors import StackError
 
+CHAMPION = "champion"
+TRIALS = ("-challenger", "-shadow")  # end the name under which a version is on trial beside another
 CANDIDATE = "-candidate"  # ends the name under which a version proves itself beside the one it is to replace
 # Modules of the copy of the code.
 PROGRAM, IMPLEMENTATION = "serving.runtime.guarded_mlserver", "serving.runtime.bundle_runtime.BundleRuntime"
 _LOCK_SECONDS = 900.0
-_SETTINGS, _STOPPED = "model-settings.json", "stopped-settings.json"
+_SETTINGS, _STOPPED, _ROUTES = "model-settings.json", "stopped-settings.json", "routes.json"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,20 @@ class ServedModel:
     name: str
     version: str
     digest: str
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether it is served beside another version of its model."""
+        return self.name.endswith(TRIALS)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A version on trial: `role` is challenger or shadow, `share` the percent that a challenger answers."""
+
+    role: str
+    share: int
+    model: ServedModel
 
 
 class ServerFolder:
@@ -112,7 +129,11 @@ class ServerFolder:
             "implementation": IMPLEMENTATION,
             "parameters": {
                 "uri": str((bundles or self).root / "bundles" / model.digest),
-                "extra": {"version": model.version, "digest": model.digest},
+                "extra": {
+                    "version": model.version,
+                    "digest": model.digest,
+                    "routes": str(self.models / name / _ROUTES),
+                },
             },
         }
         write_json(self.models / name / _SETTINGS, content)
@@ -126,6 +147,28 @@ class ServerFolder:
     def remove(self, name: str) -> None:
         """Forget a model."""
         shutil.rmtree(self.models / name, ignore_errors=True)
+
+    def trials(self, name: str) -> list[Trial]:
+        """The versions on trial beside a model."""
+        try:
+            told = json.loads((self.models / name / _ROUTES).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return []
+        return [
+            Trial(one["role"], one["share"], ServedModel(one["model"], one["version"], one["digest"]))
+            for one in told
+        ]
+
+    def set_trials(self, name: str, trials: Iterable[Trial]) -> None:
+        """Have requests go to these beside the model, as its metadata tell; its model must be served."""
+        told = [
+            {
+                "role": one.role, "share": one.share, "model": one.model.name,
+                "version": one.model.version, "digest": one.model.digest,
+            }
+            for one in trials
+        ]  # fmt: skip
+        write_json(self.models / name / _ROUTES, told)
 
     def delete(self) -> None:
         """Delete everything."""
@@ -182,6 +225,11 @@ class ServerFolder:
             content = json.loads(path.read_text(encoding="utf-8"))
             extra = content["parameters"]["extra"]
             yield ServedModel(content["name"], extra["version"], extra["digest"])
+
+
+def served_as(name: str, role: str) -> str:
+    """The name on the server of a model's version in a role."""
+    return name if role == CHAMPION else f"{name}-{role}"
 
 
 def bundle_digest(bundle: Path) -> str:

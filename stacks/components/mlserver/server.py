@@ -22,7 +22,15 @@ from stacks.components.mlserver.daemon import (
     stop_daemon,
 )
 from stacks.components.mlserver.environments import environment, environments_folder
-from stacks.components.mlserver.folder import CANDIDATE, ServedModel, ServerFolder, say
+from stacks.components.mlserver.folder import (
+    CANDIDATE,
+    TRIALS,
+    ServedModel,
+    ServerFolder,
+    Trial,
+    say,
+    served_as,
+)
 from stacks.components.mlserver.settings import ServerSettings
 from stacks.components.mlserver.supervision import read_supervision, supervise, wait_until_gone
 from stacks.errors import StackError
@@ -45,21 +53,48 @@ class ModelServer:
     def deploy(self, name: str, version: str, bundle: Path, golden: Path) -> ServedModel:
         """Serve a version of a model in place of the one that is served under its name, if any.
 
+        It then serves everything: what was on trial beside it is not any more.
         Raises StackError, and what was served before is served still.
         """
         with self._changing():
             model = self.folder.add(name, version, bundle, golden)
-            python, code = self._wanted_runtime()
-            daemon = self._running() or self._restart_as_it_was(python, code)
-            if (daemon.python, daemon.code) != (str(python), code) or self._moved(daemon):
-                daemon = self._renew(daemon, python, code, model)
-            elif self.is_serving(daemon, model):
-                self._check(daemon, [model])
-                self.folder.serve(model)  # not so if a deployment was killed half-way
-            else:
-                self._switch(daemon, model)
+            daemon = self._put(model)
+            self._end_trials(name)
             self.folder.clean(daemon.code)
             return model
+
+    def try_out(self, name: str, version: str, bundle: Path, golden: Path, role: str, share: int) -> Trial:
+        """Serve a version beside the one that is served under the model's name.
+
+        Another one in the same role goes, as does this one in another role.
+
+        Parameters
+        ----------
+        role : challenger or shadow. share : percent of the requests that a challenger answers, else 0.
+
+        Raises StackError, and what was served before is served still, in its role.
+        """
+        with self._changing():
+            champion = self.folder.served().get(name)
+            if champion is None:
+                raise StackError(f"No version of {name} is served that another could be tried beside.")
+            model = self.folder.add(served_as(name, role), version, bundle, golden)
+            if (model.version, model.digest) == (champion.version, champion.digest):
+                raise StackError(f"Version {version} of {name} is the one that is served: try another.")
+            daemon = self._put(model)
+            others = [
+                one for one in self.folder.trials(name)
+                if one.role != role and one.model.version != version
+            ]  # fmt: skip
+            trial = Trial(role, share, model)
+            self._set_trials(name, [*others, trial])
+            self.folder.clean(daemon.code)
+            return trial
+
+    def end_trials(self, name: str) -> list[Trial]:
+        """Serve no version beside the model any more; return those that were on trial."""
+        with self._changing():
+            return self._end_trials(name)
 
     def start(self, model: ServedModel) -> None:
         """Serve a version again that was stopped, or whose server has ended."""
@@ -72,6 +107,7 @@ class ModelServer:
     def stop(self, name: str) -> None:
         """Serve a model no longer; a server that has none left is ended, and its supervisor."""
         with self._changing():
+            self._end_trials(name)
             self.folder.stop(name)
             self._unload(name)
         self._let_supervisor_go()
@@ -79,6 +115,7 @@ class ModelServer:
     def remove(self, name: str) -> None:
         """Stop a model and forget it."""
         with self._changing():
+            self._end_trials(name)
             self.folder.remove(name)
             self._unload(name)
         self._let_supervisor_go()
@@ -97,7 +134,8 @@ class ModelServer:
             if daemon is None:
                 daemon = self._start_last()
             missing = [model for model in served.values() if not self.is_ready(daemon, model.name)]
-            self._load_each(daemon, missing)
+            self._load_each(daemon, [model for model in missing if not model.on_trial])
+            self._load_if_it_goes(daemon, [model for model in missing if model.on_trial])
             return ended or bool(missing)
 
     def pause(self) -> None:
@@ -124,6 +162,33 @@ class ModelServer:
     def is_ready(self, daemon: Daemon, name: str) -> bool | None:
         """Whether a model can be asked; None: no answer."""
         return self._client(daemon).is_ready(name)
+
+    def _put(self, model: ServedModel) -> Daemon:
+        """Serve a model under its name, on the environment and code of now."""
+        python, code = self._wanted_runtime()
+        daemon = self._running() or self._restart_as_it_was(python, code)
+        if (daemon.python, daemon.code) != (str(python), code) or self._moved(daemon):
+            return self._renew(daemon, python, code, model)
+        if self.is_serving(daemon, model):
+            self._check(daemon, [model])
+            self.folder.serve(model)  # not so if a deployment was killed half-way
+        else:
+            self._switch(daemon, model)
+        return daemon
+
+    def _end_trials(self, name: str) -> list[Trial]:
+        trials = self.folder.trials(name)
+        self._set_trials(name, [])
+        return trials
+
+    def _set_trials(self, name: str, trials: list[Trial]) -> None:
+        """First nobody is told of a model any more, then it goes: who asks it still, asks the other then."""
+        if self.folder.trials(name) != trials:
+            self.folder.set_trials(name, trials)
+        kept = {one.model.name for one in trials}
+        for left in {name + end for end in TRIALS} & self.folder.served().keys() - kept:
+            self.folder.remove(left)
+            self._unload(left)
 
     def _wanted_runtime(self) -> tuple[Path, str]:
         """The Python and the copy of the code that a server started now would run on."""
@@ -154,10 +219,7 @@ class ModelServer:
         if last is not None and self._can_run(last):
             python, code = Path(last.python), last.code
         daemon = start_daemon(self.folder, python, code, self._ports(last), self.settings.start_timeout)
-        try:
-            self._load_each(daemon, served.values())
-        except StackError as error:  # what is deployed now may well be its repair
-            say(f"{error}\nGoing on without.")
+        self._load_if_it_goes(daemon, served.values())  # what is deployed now may well be a repair
         return daemon
 
     def _start_last(self) -> Daemon:
@@ -181,6 +243,12 @@ class ModelServer:
                 errors.append(f"{model.name} version {model.version}: {error}")
         if errors:
             raise StackError("\n".join(errors))
+
+    def _load_if_it_goes(self, daemon: Daemon, models: Iterable[ServedModel]) -> None:
+        try:
+            self._load_each(daemon, models)
+        except StackError as error:
+            say(f"{error}\nGoing on without.")
 
     def _renew(self, old: Daemon, python: Path, code: str, model: ServedModel) -> Daemon:
         """Start anew, on other code or ports, with all models: proved beside first, else as it was."""

@@ -153,7 +153,8 @@ class Supervisor:
         daemon, now = server.daemon(), time.monotonic()
         if daemon is None:
             return ENDED
-        answers = [server.is_ready(daemon, name) for name in self.folder.served()]
+        models = self.folder.served().values()  # one on trial has a say nowhere, here neither
+        answers = [server.is_ready(daemon, one.name) for one in models if not one.on_trial]
         if None not in answers:
             self._answered = now
         elif now - self._answered > server.settings.hang_timeout:

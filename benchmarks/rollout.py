@@ -1,0 +1,106 @@
+"""What a canary or a shadow costs callers: the same load with and without, in turn."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.document import Figure, Outcome, table
+from benchmarks.load import Load, load
+from benchmarks.options import Options
+from benchmarks.served import MODEL, Project, Served, served
+from benchmarks.serving import accidents_of
+from stacks.components.mlserver.folder import ServedModel, ServerFolder, Trial
+
+TITLE = "A canary or a shadow beside the champion"
+CLIENTS = (1, 8)
+NOTICED = 1.5  # seconds in which the API has seen who is on trial
+SLOWER = 1.15  # times a p50 or p99 may be, measurement noise included
+Loads = dict[tuple[str, int], list[Load]]  # by what is on trial and clients, one a round
+
+
+def run(options: Options) -> Outcome:
+    """Every way in turn, several rounds; ratios within a round."""
+    seconds, rounds = (2, 1) if options.quick else (10, 5)
+    with served(options.quick) as place:
+        ways = _ways(place)
+        folder = ServerFolder(place.folder / ".serving" / "model-server")
+        bodies, headers = accidents_of(place.bundle), {"X-API-Key": place.key}
+        url = f"{place.api}/predict?reasons=false"
+        load(url, bodies, 8, 2, headers)  # warm
+        loads: Loads = {}
+        for _ in range(rounds):
+            for way, trials in ways.items():
+                folder.set_trials(MODEL, trials)
+                time.sleep(NOTICED)
+                for clients in CLIENTS:
+                    loads.setdefault((way, clients), []).append(load(url, bodies, clients, seconds, headers))
+    return _outcome(loads, seconds, rounds)
+
+
+def _ways(place: Served) -> Mapping[str, list[Trial]]:
+    """What is on trial: version 2, trained with another seed, or a version that nobody serves."""
+    project = Project(place.folder)
+    params = _with_another_seed(place.folder)
+    project.run("--pipeline", "train", "--params", params.name)
+    project.run("--pipeline", "deploy", "--version", "2", "--shadow")
+    folder = ServerFolder(place.folder / ".serving" / "model-server")
+    (shadow,) = folder.trials(MODEL)
+    gone = ServedModel(f"{MODEL}-gone", shadow.model.version, shadow.model.digest)
+    return {
+        "nothing": [],
+        "a shadow": [shadow],
+        "a dead shadow": [Trial("shadow", 0, gone)],
+        "a canary of 50 %": [Trial("challenger", 50, shadow.model)],
+    }
+
+
+def _with_another_seed(folder: Path) -> Path:
+    params = folder / "another.yaml"
+    text = (folder / "params.yaml").read_text(encoding="utf-8")
+    params.write_text(text.replace("\nseed: 7", "\nseed: 8", 1), encoding="utf-8")
+    return params
+
+
+def _outcome(loads: Loads, seconds: int, rounds: int) -> Outcome:
+    failed = sum(one.failed for found in loads.values() for one in found)
+    figures = [
+        Figure(what="Requests that failed, in all", target="0", figure=str(failed), met=failed == 0),
+        *(
+            _slower(loads, way, clients, name)
+            for way in ("a dead shadow", "a shadow")
+            for clients in CLIENTS
+            for name in ("p50_ms", "p99_ms")
+        ),
+    ]
+    rows = [
+        (way, str(clients), *(f"{_median(found, name):.2f}" for name in ("p50_ms", "p99_ms", "per_second")))
+        for (way, clients), found in loads.items()
+    ]
+    about = (
+        f"wrk asks the API for one accident at a time, without reasons, for {seconds} s a way and number of "
+        f"clients; {rounds} rounds, medians. Both versions live in the one model server; the shadow's copies "
+        "go to it many in a call, and its scores into the log. Ratios are of loads one after another."
+    )
+    body = table(("beside the champion", "clients", "p50 ms", "p99 ms", "requests/s"), rows)
+    return Outcome(about=about, figures=tuple(figures), body=body)
+
+
+def _slower(loads: Loads, way: str, clients: int, name: str) -> Figure:
+    pairs = zip(loads[way, clients], loads["nothing", clients], strict=True)
+    ratio = statistics.median(getattr(one, name) / getattr(other, name) for one, other in pairs)
+    told = "one client" if clients == 1 else f"{clients} clients"
+    return Figure(
+        what=f"With {way} against without, {told}, {name.removesuffix('_ms')}",
+        target=f"at most {SLOWER:g} times",
+        figure=f"{ratio:.2f} times",
+        met=ratio <= SLOWER,
+    )
+
+
+def _median(found: list[Load], name: str) -> float:
+    figures: list[Any] = [getattr(one, name) for one in found]
+    return float(statistics.median(figures))

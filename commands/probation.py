@@ -1,0 +1,66 @@
+"""The first hour of a version that the loop has made: watched, or with a growing share of the accidents."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from accidents.params import Params
+from accidents.rollout.roles import CHALLENGER, CHAMPION, Role
+from commands.api import API
+from commands.project import ROOT, console
+from commands.trial import try_version
+from stacks.endpoints import Endpoint, State
+
+
+def may_try(endpoint: Endpoint, params: Params, before: str | None) -> bool:
+    """Whether a new version is to begin as a canary: asked for, and the one before answers beside it."""
+    if not params.monitor.probation.canary or before is None:
+        return False
+    served = endpoint.versions()
+    answers = bool(served) and served[0].version == before and endpoint.state().state == State.healthy
+    if answers and endpoint.v2_address() is None:
+        console.print("This stack's deployer serves one version at a time: the new one takes over at once.")
+        return False
+    return answers
+
+
+def walk_up(params: Params, stack: str, version: str, before: str) -> dict[str, Any]:
+    """Have the version answer share after share, as long as nothing is wrong; return what was seen last.
+
+    The probation's minutes are divided among the shares.
+    """
+    policy = params.monitor.probation
+    each = policy.model_copy(update={"minutes": policy.minutes / len(policy.canary), "canary": ()})
+    monitor = params.monitor.model_copy(update={"probation": each})
+    found: dict[str, Any] = {}
+    for share in policy.canary:
+        try_version(params, stack, None, version, CHALLENGER, share)
+        told = params.model_copy(update={"monitor": monitor})
+        found = watch(told, stack, version, before, datetime.now(UTC), CHALLENGER)
+        if not found["stays"]:
+            break
+    return found
+
+
+def watch(
+    params: Params, stack: str, version: str, before: str | None, since: datetime, role: Role = CHAMPION
+) -> dict[str, Any]:
+    """Run the verify pipeline; return its verdict.
+
+    Parameters
+    ----------
+    since : when the version was deployed in this role.
+    """
+    from pipelines.config import load_config
+    from pipelines.verify import verify
+
+    settings = params.monitor
+    console.print(f"Version {version} is on probation for {settings.probation.minutes:g} minutes.")
+    options = load_config("verify", stack, ROOT / "configs").options()
+    run: Any = verify.with_options(**options)(
+        stage=params.stage, version=version, before=before, since=since.isoformat(), settings=settings,
+        api=API.url, role=role,
+    )  # fmt: skip
+    found: dict[str, Any] = run.steps["watch_version"].outputs["probation"][0].load()
+    return found

@@ -1,0 +1,79 @@
+"""`--pipeline deploy --canary` and `--shadow`: a version on trial beside the champion, and its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from accidents.errors import AccidentsError
+from accidents.params import Params
+from accidents.rollout.roles import CHALLENGER, SHADOW, Role
+from commands.project import ROOT, console, on_stack
+from stacks.endpoints import Endpoint, ServedVersion, State
+
+
+def try_version(
+    params: Params, stack: str, config: Path | None, version: str, role: Role, share: int
+) -> dict[str, Any]:
+    """Serve `version` beside the champion, as challenger with a share in percent, or as shadow; say so."""
+    from pipelines.config import load_config
+
+    started = time.monotonic()
+    options = load_config("deploy", stack, ROOT / "configs", config).options()
+    registry = on_stack(stack)
+    from pipelines.deploy import deploy as pipeline
+    from stacks.endpoints import active_endpoints
+
+    name = registry.model_name(params.stage)
+    _require_trial(active_endpoints().endpoint(name), registry.version(name, version))
+    run: Any = pipeline.with_options(**options)(stage=params.stage, version=version, role=role, share=share)
+    facts: dict[str, Any] = run.steps["try_version"].outputs["trial"][0].load()
+    _show(facts, time.monotonic() - started)
+    return facts
+
+
+def end_trials(name: str) -> Sequence[ServedVersion]:
+    """Have the champion answer everything again; return what was on trial on the active stack."""
+    from stacks.endpoints import deployed_endpoint
+
+    endpoint = deployed_endpoint(name)
+    ended = endpoint.end_trials() if endpoint else ()
+    for one in ended:
+        console.print(f"The trial of version {one.version} ({describe(one)}) is over.", highlight=False)
+    return ended
+
+
+def describe(one: ServedVersion) -> str:
+    """What a version is for, in words."""
+    return f"canary of {one.share} %" if one.role == CHALLENGER else one.role
+
+
+def _require_trial(endpoint: Endpoint, version: Any) -> None:
+    """Raise AccidentsError where this version cannot be on trial, before a run is begun."""
+    number, served = str(version.number), endpoint.versions()
+    if not served or endpoint.state().state != State.healthy:
+        raise AccidentsError(
+            f"{endpoint.name} is not being served, so nothing can be tried beside it. "
+            "Deploy the champion first: python run.py --pipeline deploy."
+        )
+    if served[0].version == number:
+        raise AccidentsError(
+            f"Version {number} of {endpoint.name} is the one that serves: a trial is for another version."
+        )
+
+
+def _show(facts: dict[str, Any], seconds: float) -> None:
+    number, beside = facts["version"], facts["beside"]
+    if facts["role"] == SHADOW:
+        does = f"scores a copy of each request; version {beside} answers them all"
+    else:
+        does = f"answers {facts['share']} % of the accidents, version {beside} the others"
+    for line in [
+        f"\n[bold]{facts['name']}[/] version {number} {does}.",
+        f"{facts['golden_rows']:,} golden rows, asked of the endpoint: as training gave them.",
+        f"{seconds:.0f} s. Next: [bold]python run.py status[/]; the trial ends with "
+        f"[bold]run.py promote {number}[/] or [bold]run.py rollback[/].",
+    ]:
+        console.print(line, highlight=False)

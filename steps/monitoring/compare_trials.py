@@ -1,0 +1,53 @@
+"""Versions on trial against the champion, on the accidents of the log that they scored: a page each."""
+
+import tempfile
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from zenml import step
+
+from accidents.bundle import Bundle, load_bundle
+from accidents.monitoring.callers import NO_KEY
+from accidents.monitoring.policy import MonitorSettings
+from accidents.reports.trial import write_trial
+from accidents.rollout.scored import compare_scored, scored_by
+from stacks.endpoints import ServedVersion, deployed_endpoint
+from steps.folder import Folder
+from steps.support import registry
+from steps.support.store import opened_store
+
+LOOKED_AT = 20_000  # predictions, the newest of the window
+
+
+@step
+def compare_trials(
+    bundle: Folder, version_facts: dict[str, Any], policy: MonitorSettings, seed: int
+) -> Annotated[Folder, "trial_reports"]:
+    """trial_challenger.html and trial_shadow.html, and the same as JSON; empty where nothing is on trial."""
+    name, folder = version_facts["name"], Path(tempfile.mkdtemp(prefix="trials-"))
+    champion = load_bundle(bundle.path)
+    for one in _on_trial(name):
+        facts = {
+            "name": name,
+            "role": one.role,
+            "share": one.share,
+            "version": one.version,
+            "champion": version_facts["version"],
+        }
+        trial = registry.bundle_of(registry.version(name, one.version))
+        write_trial(folder, facts, compare_scored(_scored(trial, champion, policy), champion, trial, seed))
+    return Folder(folder)
+
+
+def _on_trial(name: str) -> Iterable[ServedVersion]:
+    endpoint = deployed_endpoint(name)
+    return endpoint.versions()[1:] if endpoint else ()
+
+
+def _scored(trial: Bundle, champion: Bundle, policy: MonitorSettings) -> Any:
+    since = datetime.now(UTC) - timedelta(days=policy.window.days)
+    with opened_store() as store:
+        rows = store.log.read(since=since, last=LOOKED_AT, shadow=trial.digest)
+        return scored_by(trial.digest, rows, list(champion.features), NO_KEY)
