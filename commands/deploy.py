@@ -19,12 +19,14 @@ def deploy(params: Params, stack: str, config: Path | None, version: str | None)
     started = time.monotonic()
     options = load_config("deploy", stack, ROOT / "configs", config).options()
     on_stack(stack)
+    from pipelines import runs
     from pipelines.deploy import deploy as pipeline
     from steps.support.deployment import active_deployer
+    from steps.support.references import refer_to
 
     active_deployer()  # a stack without one is told before a run is begun
-    run: Any = pipeline.with_options(**options)(stage=params.stage, version=version)
-    facts: dict[str, Any] = run.steps["deploy_model"].outputs["deployment"][0].load()
+    run = runs.run(pipeline, options, version=refer_to(params.stage, version))
+    facts: dict[str, Any] = run.load("deploy_model", "deployment")
     _show(facts, time.monotonic() - started)
     return facts
 

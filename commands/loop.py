@@ -223,6 +223,7 @@ class Loop:
 
     def _verify(self, version: str, before: str | None, since: datetime) -> None:
         """Watch the first hour; take the version back if it goes wrong."""
+        from pipelines import runs
         from pipelines.config import load_config
         from pipelines.verify import verify
 
@@ -230,11 +231,11 @@ class Loop:
         settings = self.params.monitor
         console.print(f"Version {version} is on probation for {settings.probation.minutes:g} minutes.")
         options = load_config("verify", self.stack, ROOT / "configs").options()
-        run: Any = verify.with_options(**options)(
-            stage=self.params.stage, version=version, before=before, since=since.isoformat(),
+        run = runs.run(
+            verify, options, stage=self.params.stage, version=version, before=before, since=since.isoformat(),
             settings=settings, api=API.url,
         )  # fmt: skip
-        found = run.steps["watch_version"].outputs["probation"][0].load()
+        found = run.load("watch_version", "probation")
         if found["stays"]:
             self._say("verify", "ok", version, before=before, **found)
             self._remark(version, probation="passed")

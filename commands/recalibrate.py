@@ -20,15 +20,22 @@ def recalibrate(
     from pipelines.config import load_config
 
     on_stack(stack)
+    from pipelines import runs
     from pipelines.recalibrate import recalibrate as pipeline
+    from steps.support.references import refer_to
 
     options = load_config("recalibrate", stack, ROOT / "configs").options()
-    run: Any = pipeline.with_options(**options)(
-        params=params, given=given, provenance={"git_commit": git_commit(ROOT), **provenance}
+    run = runs.run(
+        pipeline,
+        options,
+        params=params,
+        champion=refer_to(params.stage, None),
+        given=given,
+        provenance={"git_commit": git_commit(ROOT), **provenance},
     )
     outputs = {
         "decision": ("promote_recalibrated", "decision"),
         "model_version": ("register_recalibrated", "model_version"),
         "champion_version": ("promote_recalibrated", "champion_version"),
     }
-    return {name: run.steps[step].outputs[output][0].load() for name, (step, output) in outputs.items()}
+    return {name: run.load(step, output) for name, (step, output) in outputs.items()}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from accidents.bundle.provenance import git_commit
+from accidents.files import whole_content
 from accidents.params import Params
 from commands.project import ROOT, console, on_stack
 
@@ -31,21 +31,23 @@ def train(
     options = load_config("train", stack, ROOT / "configs", config).options()
     raw_version = raw_data(params)
     registry = on_stack(stack)
-    from pipelines import summary
+    from pipelines import runs, summary
     from pipelines.train import train as pipeline
 
     champion = registry.champion(registry.model_name(params.stage))
     if not cache:
         options["enable_cache"] = False
-    run: Any = pipeline.with_options(**options)(
+    run = runs.run(
+        pipeline,
+        options,
         params=params,
         raw_version=raw_version,
         champion=str(champion.number) if champion else None,
         provenance={"git_commit": git_commit(ROOT), **(provenance or {})},
     )
-    summary.export(run, ROOT / "reports")
-    summary.show(run, ROOT / "reports", stack, time.monotonic() - started, console)
-    made: dict[str, Any] = json.loads((ROOT / "reports" / "summary.json").read_text(encoding="utf-8"))
+    run.export(summary.FOLDERS, whole_content(ROOT / "reports", ".of-training.json"))
+    made: dict[str, Any] = run.load("summarise", "figures")
+    summary.show(run, made, stack, time.monotonic() - started, console)
     return made
 
 

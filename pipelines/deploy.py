@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from zenml import pipeline
 from zenml.enums import ExecutionMode
 
 from pipelines.progress import step_started
 from steps.deployment.check_parity import check_parity
 from steps.deployment.deploy_model import deploy_model
-from steps.deployment.load_version import load_version
+from steps.support.references import VersionReference, bundle_of
 
 
 @pipeline(name="deploy", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
-def deploy(stage: str, version: str | None) -> None:
+def deploy(version: VersionReference) -> None:
     """Check the bundle, prove it predicts as in training, deploy it, prove that the endpoint does too."""
-    bundle, facts = load_version(stage, version)
-    golden, _ = check_parity(bundle)
-    deploy_model(bundle, golden, facts)
+    bundle: Any = bundle_of(version)
+    golden, _ = check_parity(bundle, version)
+    deploy_model(bundle, golden, version)

@@ -16,19 +16,19 @@ from steps.support.deployment import (
     facts_of,
     services,
 )
+from steps.support.references import VersionReference
 
 
 @step
 def deploy_model(
-    bundle: Folder, golden: Folder, version_facts: dict[str, Any]
+    bundle: Folder, golden: Folder, version: VersionReference
 ) -> Annotated[dict[str, Any], "deployment"]:
     """Deploy, then ask the endpoint itself for the golden rows; whatever fails, the old version serves on."""
     deployer = active_deployer()
-    name, number = version_facts["name"], version_facts["version"]
-    chosen = registry.version(name, number)
-    before = [one.config.model_version for one in services(deployer, name)]
+    chosen, loaded = registry.version(version.name, version.version), version.load(bundle)
+    before = [one.config.model_version for one in services(deployer, version.name)]
     service = deploy(deployer, chosen, bundle.path, golden / "golden.json")
-    checked = golden_of(registry.registered(bundle, version_facts))
+    checked = golden_of(loaded)
     try:
         difference = check_golden(service, checked)
     except AccidentsError as error:
@@ -40,7 +40,7 @@ def deploy_model(
         "before": before[0] if before else None,
         "golden_rows": len(checked.p_severe),
         "difference": difference,
-        "synthetic": version_facts["synthetic"],
+        "synthetic": bool(loaded.facts["synthetic"]),
     }
     log_metadata(metadata={"deployment": facts}, model_version_id=chosen.id)
     return facts
