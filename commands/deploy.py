@@ -17,7 +17,7 @@ def deploy(params: Params, stack: str, config: Path | None, version: str | None)
     from pipelines.config import load_config
 
     started = time.monotonic()
-    options = load_config("deploy", stack, ROOT / "configs", config).options()
+    settings = load_config("deploy", stack, ROOT / "configs", config)
     on_stack(stack)
     from pipelines import runs
     from pipelines.deploy import deploy as pipeline
@@ -25,7 +25,7 @@ def deploy(params: Params, stack: str, config: Path | None, version: str | None)
     from steps.support.references import refer_to
 
     active_deployer()  # a stack without one is told before a run is begun
-    run = runs.run(pipeline, options, version=refer_to(params.stage, version))
+    run = runs.run(pipeline, settings, version=refer_to(params.stage, version))
     facts: dict[str, Any] = run.load("deploy_model", "deployment")
     _show(facts, time.monotonic() - started)
     return facts

@@ -29,7 +29,7 @@ def inference(
     from pipelines.config import load_config
 
     started = time.monotonic()
-    options = load_config("inference", stack, ROOT / "configs", config).options()
+    settings = load_config("inference", stack, ROOT / "configs", config)
     check_input(given, params.data)
     folder = output or ROOT / "reports" / "inference" / name_of(given)
     _check_output(folder)
@@ -40,7 +40,7 @@ def inference(
 
     run = runs.run(
         pipeline,
-        options,
+        settings,
         given=given,
         data=params.data,
         stage=params.stage,

@@ -181,7 +181,7 @@ class Loop:
         )  # fmt: skip
         params = self.params.model_copy(update={"data": data})
         try:
-            made = train(params, self.stack, None, True, {"loop": self.loop_id})
+            made = train(params, self.stack, None, True, {"loop": self.loop_id}, at_once=True)
         except Exception as error:
             self._say("train", "failed", error=_words(error))
             raise AccidentsError(
@@ -228,12 +228,12 @@ class Loop:
         from pipelines.verify import verify
 
         self._say("verify", "started", version, before=before, since=since.isoformat())
-        settings = self.params.monitor
-        console.print(f"Version {version} is on probation for {settings.probation.minutes:g} minutes.")
-        options = load_config("verify", self.stack, ROOT / "configs").options()
+        policy = self.params.monitor
+        console.print(f"Version {version} is on probation for {policy.probation.minutes:g} minutes.")
+        settings = load_config("verify", self.stack, ROOT / "configs")
         run = runs.run(
-            verify, options, stage=self.params.stage, version=version, before=before, since=since.isoformat(),
-            settings=settings, api=API.url,
+            verify, settings, stage=self.params.stage, version=version, before=before,
+            since=since.isoformat(), settings=policy, api=API.url,
         )  # fmt: skip
         found = run.load("watch_version", "probation")
         if found["stays"]:

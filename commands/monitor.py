@@ -85,11 +85,11 @@ def look(params: Params, stack: str, config: Path | None, given: str | None, loo
     from steps.support.references import refer_to
 
     started = time.monotonic()
-    options = load_config("monitor", stack, ROOT / "configs", config).options()
+    settings = load_config("monitor", stack, ROOT / "configs", config)
     if given is not None:
         check_input(given, params.data)
     champion = refer_to(params.stage, None)
-    run = runs.run(pipeline, options, params=params, champion=champion, given=given, loop_id=loop_id)
+    run = runs.run(pipeline, settings, params=params, champion=champion, given=given, loop_id=loop_id)
     # The metrics of the last push are kept there, too.
     run.export([("report_window", "monitor_reports")], whole_folder(REPORTS, keep=["metrics.prom"]))
     report = MonitorReport.model_validate(run.load("decide_action", "monitor_report"))

@@ -24,10 +24,10 @@ def recalibrate(
     from pipelines.recalibrate import recalibrate as pipeline
     from steps.support.references import refer_to
 
-    options = load_config("recalibrate", stack, ROOT / "configs").options()
+    settings = load_config("recalibrate", stack, ROOT / "configs")
     run = runs.run(
         pipeline,
-        options,
+        settings,
         params=params,
         champion=refer_to(params.stage, None),
         given=given,

@@ -30,7 +30,7 @@ def replay(params: Params, stack: str, config: Path | None, years: Sequence[int]
     from pipelines.config import load_config
 
     started = time.monotonic()
-    options = load_config("replay", stack, ROOT / "configs", config).options()
+    settings = load_config("replay", stack, ROOT / "configs", config)
     check_years(years)
     if "data_validator" not in read_stack(stack).components:
         raise SettingsError(
@@ -42,7 +42,7 @@ def replay(params: Params, stack: str, config: Path | None, years: Sequence[int]
     from pipelines import runs
     from pipelines.replay import replay as pipeline
 
-    run = runs.run(pipeline, options, params=params, raw_version=raw_version)
+    run = runs.run(pipeline, settings, params=params, raw_version=raw_version)
     run.export([("replay_months", "replay")], whole_folder(FOLDER))
     _show(Replay.model_validate(run.load("replay_months", "records")), stack, time.monotonic() - started)
 

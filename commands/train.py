@@ -19,32 +19,40 @@ def train(
     config: Path | None,
     cache: bool,
     provenance: Mapping[str, str] | None = None,
+    at_once: bool = False,
 ) -> dict[str, Any]:
     """Check everything, have the data, run the pipeline on the stack, show what came out.
 
-    `provenance` are further tags for the run and the version. Returns what summary.json holds: decision,
-    model_version, champion_version and more.
+    Parameters
+    ----------
+    provenance : further tags for the run and the version.
+    at_once : whatever `schedule` the configuration has.
+
+    Returns
+    -------
+    What summary.json holds: decision, model_version, champion_version and more; nothing if it was scheduled.
     """
     from pipelines.config import load_config
 
     started = time.monotonic()
-    options = load_config("train", stack, ROOT / "configs", config).options()
+    settings = load_config("train", stack, ROOT / "configs", config)
     raw_version = raw_data(params)
     registry = on_stack(stack)
     from pipelines import runs, summary
     from pipelines.train import train as pipeline
 
     champion = registry.champion(registry.model_name(params.stage))
-    if not cache:
-        options["enable_cache"] = False
-    run = runs.run(
-        pipeline,
-        options,
-        params=params,
-        raw_version=raw_version,
-        champion=str(champion.number) if champion else None,
-        provenance={"git_commit": git_commit(ROOT), **(provenance or {})},
-    )
+    arguments = {
+        "params": params,
+        "raw_version": raw_version,
+        "champion": str(champion.number) if champion else None,
+        "provenance": {"git_commit": git_commit(ROOT), **(provenance or {})},
+    }
+    if settings.schedule and not at_once:
+        runs.schedule(pipeline, settings, **arguments)
+        console.print("Scheduled, with the data, parameters and code of now.")
+        return {}
+    run = runs.run(pipeline, settings.now(cache), **arguments)
     run.export(summary.FOLDERS, whole_content(ROOT / "reports", ".of-training.json"))
     made: dict[str, Any] = run.load("summarise", "figures")
     summary.show(run, made, stack, time.monotonic() - started, console)

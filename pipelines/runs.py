@@ -20,12 +20,14 @@ from zenml.enums import ExecutionStatus
 from zenml.utils.exception_utils import reconstruct_exception
 from zenml.utils.run_utils import refresh_run_status
 
-from accidents.errors import AccidentsError
+from accidents.errors import AccidentsError, SettingsError
 from pipelines.progress import tell
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, StepRunResponse
     from zenml.pipelines.pipeline_definition import Pipeline
+
+    from pipelines.config import PipelineConfig
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between looks at a run that is not over
 
@@ -69,12 +71,12 @@ class Run:
                     shutil.rmtree(made.path)
 
 
-def run(pipeline: Pipeline, options: Mapping[str, Any], **arguments: Any) -> Run:
+def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
     """Run a pipeline on the active stack, to its end.
 
     Parameters
     ----------
-    options : for the pipeline's `with_options`.
+    config : how to run it; it must not be a schedule.
     arguments : the pipeline's own.
 
     Raises
@@ -84,15 +86,36 @@ def run(pipeline: Pipeline, options: Mapping[str, Any], **arguments: Any) -> Run
     RunError
         If it did not end well and no step says why.
     """
+    if config.schedule:
+        raise SettingsError(
+            f"configs/{pipeline.name}.yaml: `schedule` is for train alone: a command puts to use what the "
+            f"other runs leave. For {pipeline.name}, have cron or systemd start the command."
+        )
+    _check_steps(pipeline, config, arguments)
     name = f"{pipeline.name}-{datetime.now(UTC):%Y_%m_%d-%H_%M_%S_%f}"
     raised = None
     try:
-        pipeline.with_options(**options, run_name=name)(**arguments)
+        pipeline.with_options(**config.options(), run_name=name)(**arguments)
     except Exception as error:
         if _find(name) is None:
             raise  # refused before it began
         raised = error
     return wait(name, raised)
+
+
+def schedule(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> None:
+    """Have the stack's orchestrator run a pipeline when the configuration says.
+
+    Raises SettingsError if the stack's orchestrator cannot.
+    """
+    orchestrator = Client().active_stack.orchestrator
+    if not orchestrator.config.is_schedulable:
+        raise SettingsError(
+            f"configs/{pipeline.name}.yaml: an orchestrator of flavor {orchestrator.flavor} keeps no "
+            "`schedule`. Take it out, and have cron or systemd start the command."
+        )
+    _check_steps(pipeline, config, arguments)
+    pipeline.with_options(**config.options())(**arguments)
 
 
 def wait(name: str, raised: Exception | None = None) -> Run:
@@ -110,6 +133,14 @@ def wait(name: str, raised: Exception | None = None) -> Run:
     if raised is not None and str(raised) == str(failure):
         raise raised  # it failed in this process: the traceback is here
     raise failure from raised
+
+
+def _check_steps(pipeline: Pipeline, config: PipelineConfig, arguments: Mapping[str, Any]) -> None:
+    """ZenML passes over what is said of a step that is not there."""
+    if config.steps:
+        described = pipeline.copy()
+        described.prepare(**arguments)
+        config.check_steps(described.invocations)
 
 
 def _find(name: str) -> PipelineRunResponse | None:

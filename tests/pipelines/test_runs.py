@@ -10,9 +10,10 @@ import pytest
 from zenml.client import Client
 from zenml.enums import StackComponentType
 
-from accidents.errors import AccidentsError, SourceError
+from accidents.errors import AccidentsError, SettingsError, SourceError
 from accidents.files import whole_folder
 from pipelines import runs
+from pipelines.config import PipelineConfig
 from stacks.apply import apply_stack
 from tests.zenml_store import zenml_store
 
@@ -42,7 +43,7 @@ def where(request: pytest.FixtureRequest, zenml_store: Path) -> Iterator[str]:
 def test_what_it_left_is_read_from_the_store(where: str, tmp_path: Path) -> None:
     from tests.pipelines.elsewhere_steps import elsewhere
 
-    run = runs.run(elsewhere, {})
+    run = runs.run(elsewhere, PipelineConfig())
     process = run.load("where", "process")
     assert (process == os.getpid()) == (where == "here")
     run.export([("write", "written"), ("absent", "written")], whole_folder(tmp_path / "out"))
@@ -54,7 +55,7 @@ def test_a_step_that_failed_tells_its_own_reason(where: str) -> None:
     from tests.pipelines.elsewhere_steps import WORD, elsewhere
 
     with pytest.raises(SourceError) as told:
-        runs.run(elsewhere, {}, how="error")
+        runs.run(elsewhere, PipelineConfig(), how="error")
     assert str(told.value) == WORD
 
 
@@ -62,7 +63,7 @@ def test_a_defect_stays_one_and_tells_where_it_is(where: str) -> None:
     from tests.pipelines.elsewhere_steps import elsewhere
 
     with pytest.raises(ZeroDivisionError, match="a defect") as told:
-        runs.run(elsewhere, {}, how="defect")
+        runs.run(elsewhere, PipelineConfig(), how="defect")
     noted = "".join(getattr(told.value, "__notes__", []))
     assert where == "here" or ("In step where" in noted and "elsewhere_steps.py" in noted)
 
@@ -73,13 +74,13 @@ def test_steps_that_were_killed_end_the_wait(where: str) -> None:
     if where == "here":
         pytest.skip("it would be this process that is killed")
     with pytest.raises(AccidentsError, match=r"elsewhere-.* ended as failed"):
-        runs.run(elsewhere, {}, how="killed")
+        runs.run(elsewhere, PipelineConfig(), how="killed")
 
 
 def test_an_export_that_fails_leaves_the_one_before_alone(where: str, tmp_path: Path) -> None:
     from tests.pipelines.elsewhere_steps import elsewhere
 
-    run, out = runs.run(elsewhere, {}), tmp_path / "out"
+    run, out = runs.run(elsewhere, PipelineConfig()), tmp_path / "out"
     out.mkdir()
     (out / "before.txt").write_text("before")
     with pytest.raises(KeyError):
@@ -92,5 +93,20 @@ def test_what_is_refused_before_it_begins_is_no_run(where: str) -> None:
 
     before = Client().list_pipeline_runs().total
     with pytest.raises(ValueError, match="entrypoint arguments"):
-        runs.run(elsewhere, {}, nobody="knows")
+        runs.run(elsewhere, PipelineConfig(), nobody="knows")
     assert Client().list_pipeline_runs().total == before
+
+
+def test_a_step_that_is_not_there_and_a_schedule_that_nobody_keeps_are_refused(where: str) -> None:
+    from tests.pipelines.elsewhere_steps import elsewhere
+
+    def config(**said: object) -> PipelineConfig:
+        return PipelineConfig.model_validate(said)
+
+    cron = config(schedule={"cron_expression": "0 3 * * *"})
+    with pytest.raises(SettingsError, match=r"`steps.wite`, did you mean `write`"):
+        runs.run(elsewhere, config(steps={"wite": {}}))
+    with pytest.raises(SettingsError, match="for train alone"):
+        runs.run(elsewhere, cron)
+    with pytest.raises(SettingsError, match="keeps no `schedule`"):
+        runs.schedule(elsewhere, cron)
