@@ -12,7 +12,7 @@ from accidents.errors import SettingsError
 from accidents.files import whole_folder
 from accidents.params import Params
 from commands.project import ROOT, console, on_stack
-from commands.train import raw_data
+from commands.train import hand_over, raw_data
 from stacks.definition import read_stack
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def replay(params: Params, stack: str, config: Path | None, years: Sequence[int]
         )
     raw_version = raw_data(params)
     on_stack(stack)
+    hand_over(raw_version, params)
     from accidents.replay.records import Replay
     from pipelines import runs
     from pipelines.replay import replay as pipeline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +42,8 @@ def train(
     from pipelines import runs, summary
     from pipelines.train import train as pipeline
 
+    hand_over(raw_version, params)
+
     champion = registry.champion(registry.model_name(params.stage))
     arguments = {
         "params": params,
@@ -57,6 +60,16 @@ def train(
     made: dict[str, Any] = run.load("summarise", "figures")
     summary.show(run, made, stack, time.monotonic() - started, console)
     return made
+
+
+def hand_over(raw_version: str, params: Params) -> None:
+    """Where steps run elsewhere, put the raw files into DVC's remote for them; a sample they make anew."""
+    from accidents.data.dataset import DVC_REMOTE
+    from accidents.data.versions import push
+    from pipelines import runs
+
+    if params.data.source != "sample" and runs.elsewhere():
+        push(raw_version, os.environ.get(DVC_REMOTE))
 
 
 def raw_data(params: Params) -> str:

@@ -71,6 +71,11 @@ class Run:
                     shutil.rmtree(made.path)
 
 
+def elsewhere() -> bool:
+    """Whether the active stack runs steps on other machines, which do not see the files of this one."""
+    return not Client().active_stack.orchestrator.config.is_local
+
+
 def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
     """Run a pipeline on the active stack, to its end.
 
