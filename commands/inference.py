@@ -9,6 +9,7 @@ from accidents.errors import SettingsError
 from accidents.files import whole_folder
 from accidents.params import Params
 from commands.project import ROOT, console, on_stack
+from commands.raw_files import hand_over_input
 
 
 def inference(
@@ -42,6 +43,7 @@ def inference(
         pipeline,
         settings,
         given=given,
+        input_version=hand_over_input(given, params.data),
         data=params.data,
         stage=params.stage,
         version=refer_to(params.stage, version),

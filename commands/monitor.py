@@ -18,6 +18,7 @@ from accidents.monitoring.database import opened_history, opened_log
 from accidents.monitoring.measurements import MonitorReport
 from accidents.params import Params
 from commands.project import ROOT, console
+from commands.raw_files import hand_over_input
 from commands.scratch import scratch
 from commands.signals import heed_signals
 
@@ -89,7 +90,16 @@ def look(params: Params, stack: str, config: Path | None, given: str | None, loo
     if given is not None:
         check_input(given, params.data)
     champion = refer_to(params.stage, None)
-    run = runs.run(pipeline, settings, params=params, champion=champion, given=given, loop_id=loop_id)
+    version = None if given is None else hand_over_input(given, params.data)
+    run = runs.run(
+        pipeline,
+        settings,
+        params=params,
+        champion=champion,
+        given=given,
+        input_version=version,
+        loop_id=loop_id,
+    )
     # The metrics of the last push are kept there, too.
     run.export([("report_window", "monitor_reports")], whole_folder(REPORTS, keep=["metrics.prom"]))
     report = MonitorReport.model_validate(run.load("decide_action", "monitor_report"))

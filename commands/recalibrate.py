@@ -8,6 +8,7 @@ from typing import Any
 from accidents.bundle.provenance import git_commit
 from accidents.params import Params
 from commands.project import ROOT, on_stack
+from commands.raw_files import hand_over_input
 
 
 def recalibrate(
@@ -31,6 +32,7 @@ def recalibrate(
         params=params,
         champion=refer_to(params.stage, None),
         given=given,
+        input_version=None if given is None else hand_over_input(given, params.data),
         provenance={"git_commit": git_commit(ROOT), **provenance},
     )
     outputs = {

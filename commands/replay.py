@@ -12,7 +12,7 @@ from accidents.errors import SettingsError
 from accidents.files import whole_folder
 from accidents.params import Params
 from commands.project import ROOT, console, on_stack
-from commands.train import hand_over, raw_data
+from commands.raw_files import hand_over, raw_data
 from stacks.definition import read_stack
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from accidents.bundle.provenance import git_commit
 from accidents.files import whole_content
 from accidents.params import Params
 from commands.project import ROOT, console, on_stack
+from commands.raw_files import hand_over, raw_data
 
 
 def train(
@@ -60,20 +60,3 @@ def train(
     made: dict[str, Any] = run.load("summarise", "figures")
     summary.show(run, made, stack, time.monotonic() - started, console)
     return made
-
-
-def hand_over(raw_version: str, params: Params) -> None:
-    """Where steps run elsewhere, put the raw files into DVC's remote for them; a sample they make anew."""
-    from accidents.data.dataset import DVC_REMOTE
-    from accidents.data.versions import push
-    from pipelines import runs
-
-    if params.data.source != "sample" and runs.elsewhere():
-        push(raw_version, os.environ.get(DVC_REMOTE))
-
-
-def raw_data(params: Params) -> str:
-    """Have the raw data, before ZenML starts; return its version."""
-    from accidents.data.dataset import have_raw
-
-    return have_raw(params.data).version

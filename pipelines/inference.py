@@ -20,8 +20,8 @@ from steps.support.references import VersionReference, bundle_of
 
 @pipeline(name="inference", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
 def inference(
-    given: str, data: DataSettings, stage: str, version: VersionReference, reasons: str, n_bootstrap: int,
-    raw_csv: bool = False,
+    given: str, input_version: str, data: DataSettings, stage: str, version: VersionReference,
+    reasons: str, n_bootstrap: int, raw_csv: bool = False,
 ) -> None:  # fmt: skip
     """Score every row that can be scored and set the others aside.
 
@@ -29,13 +29,14 @@ def inference(
     ----------
     given : a year such as "2022" (from the source in `data`), a folder of published files of one year, or a
         CSV or Parquet file with one row an accident.
+    input_version : DVC hash of it, as it is now.
     version : of the model.
     reasons : which accidents are explained: all, alerts or none.
     n_bootstrap : draws for the intervals, where the input tells how the accidents ended.
     raw_csv : whether the CSV files are for programs: what spreadsheets take for formulas stays as it is.
     """
     bundle: Any = bundle_of(version)
-    intake = load_input(given, data)
+    intake = load_input(given, data, input_version)
     features = build_input_features(intake, stage)
     drift = check_drift(features, bundle, stage) if has(StackComponentType.DATA_VALIDATOR) else None
     predictions, _ = score_accidents(features, intake, bundle, version, reasons)

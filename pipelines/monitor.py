@@ -23,18 +23,21 @@ from steps.support.references import VersionReference, bundle_of
 
 
 @pipeline(name="monitor", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
-def monitor(params: Params, champion: VersionReference, given: str | None, loop_id: str) -> None:
+def monitor(
+    params: Params, champion: VersionReference, given: str | None, input_version: str | None, loop_id: str
+) -> None:
     """Measure and decide; nothing is changed but the history.
 
     Parameters
     ----------
     given : a year such as "2023" (from the source in `params.data`), a folder of published files of one year,
         or a file of accidents; None for the prediction log.
+    input_version : DVC hash of it, as it is now.
     loop_id : the loop this run belongs to.
     """
     policy, stage = params.monitor, params.stage
     bundle: Any = bundle_of(champion)
-    window = window_of(params, given, bundle)
+    window = window_of(params, given, input_version, bundle)
     reports = drift = None
     if has(StackComponentType.DATA_VALIDATOR):
         reports, drift = check_window(window, bundle, stage, policy, params.seed)
@@ -44,9 +47,9 @@ def monitor(params: Params, champion: VersionReference, given: str | None, loop_
     report_window.with_options(experiment_tracker=tracker())(report, reports)
 
 
-def window_of(params: Params, given: str | None, bundle: Any) -> Any:
+def window_of(params: Params, given: str | None, version: str | None, bundle: Any) -> Any:
     """The accidents that are looked at: of the prediction log, or of what was given."""
-    if given is None:
+    if given is None or version is None:
         return read_log_window(bundle, params.monitor, params.seed)
-    intake = load_input(given, params.data)
+    intake = load_input(given, params.data, version)
     return take_file_window(build_input_features(intake, params.stage), intake, bundle)

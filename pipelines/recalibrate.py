@@ -19,17 +19,21 @@ from steps.training.recalibrate_model import recalibrate_model
 
 @pipeline(name="recalibrate", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
 def recalibrate(
-    params: Params, champion: VersionReference, given: str | None, provenance: dict[str, str]
+    params: Params,
+    champion: VersionReference,
+    given: str | None,
+    input_version: str | None,
+    provenance: dict[str, str],
 ) -> None:
     """Make the version and decide about it.
 
     Parameters
     ----------
-    given : as `monitor` takes it.
+    given, input_version : as `monitor` takes them.
     provenance : tags for the version and the tracked run.
     """
     before: Any = bundle_of(champion)
-    window = window_of(params, given, before)
+    window = window_of(params, given, input_version, before)
     bundle, judgement = recalibrate_model(before, champion, window, params)
     registered = register_recalibrated.with_options(experiment_tracker=tracker())(
         bundle, judgement, provenance

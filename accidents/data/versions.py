@@ -131,7 +131,14 @@ def _copy(kept: Path, target: Path, md5: str) -> None:
 
 
 def _remote(repo: Repo, address: str | None) -> Any:
-    return repo.cloud.get_remote_odb(_GIVEN if address else None)
+    from dvc.config import NoRemoteError
+
+    try:
+        return repo.cloud.get_remote_odb(_GIVEN if address else None)
+    except NoRemoteError:
+        raise SourceError(
+            "It is not in DVC's cache, and there is no remote: `dvc remote add -d NAME ADDRESS` adds one."
+        ) from None
 
 
 def _pull(repo: Repo, remote: Any, wanted: Any) -> None:
