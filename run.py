@@ -36,7 +36,9 @@ def cli(words: list[str], name: str = "run.py") -> int:
         with scratch():
             return int(build()(words, prog_name=name, standalone_mode=False) or 0)
     except (AccidentsError, StackError) as error:
-        _tell(str(error))
+        from commands.foreseen import told
+
+        _tell(told(error))
         return BusyError.exit_code if isinstance(error, BusyError) else 1
     except typer.TyperException as error:
         from commands.cli.mistakes import explain

@@ -11,7 +11,7 @@ from accidents.errors import AccidentsError
 from accidents.files import ROOT
 
 COPIED = ("run.py", "params.yaml", "dvc.yaml", ".dvcignore", "accidents", "commands", "steps", "pipelines",
-          "stacks", "serving", "monitoring", "configs", "references", "requirements",
+          "stacks", "serving", "observability", "configs", "references", "requirements",
           "benchmarks")  # fmt: skip
 
 

@@ -9,13 +9,15 @@ import sys
 import time
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
 from accidents.errors import AccidentsError
-from accidents.params import Params
 from commands.background import Background
 from commands.project import ROOT, api_settings, console, on_stack, open_own
+
+if TYPE_CHECKING:
+    from accidents.params import Params
 
 SERVING = ROOT / ".serving"
 API = Background(SERVING, "api")
@@ -55,18 +57,18 @@ def stop_serving(stack: str) -> None:
     """Stop the API and every model server of the stack; what was deployed stays known."""
     console.print("API stopped." if API.stop() else "The API did not run.")
     on_stack(stack)
-    from zenml.enums import ServiceState
+    from stacks.endpoints import State, find_endpoints
 
-    from steps.support.deployment import find_deployer, services
-
-    deployer = find_deployer()
-    if deployer is None:
+    endpoints = find_endpoints()
+    if endpoints is None:
         return
+    deployed = [endpoints.endpoint(name) for name in endpoints.names()]
     # Also one that has ended: its supervisor may be about to bring it back.
-    wanted = [one for one in services(deployer) if one.is_running or one.admin_state == ServiceState.ACTIVE]
-    for service in wanted:
-        deployer.stop_model_server(service.uuid)
-        console.print(f"{service.config.model_name} version {service.config.model_version} stopped.")
+    wanted = [one for one in deployed if one.state().state != State.stopped]
+    for endpoint in wanted:
+        endpoint.stop()
+        numbers = " and ".join(one.version for one in endpoint.versions())
+        console.print(f"{endpoint.name} version {numbers} stopped.")
     console.print(
         "Back again: [bold]python run.py --pipeline deploy[/]" if wanted else "No model was served."
     )
@@ -75,20 +77,23 @@ def stop_serving(stack: str) -> None:
 def _deployed(params: Params, stack: str) -> tuple[str, str]:
     """Name of the served model, and address of its server. Raises AccidentsError if it does not run."""
     registry = on_stack(stack)
-    from steps.support.deployment import active_deployer, services
+    from stacks.endpoints import State, active_endpoints
 
     name = registry.model_name(params.stage)
-    deployer = active_deployer()
-    found: list[Any] = [service for service in services(deployer, name) if service.is_running]
-    if not found:
+    endpoints = active_endpoints()
+    endpoint = endpoints.endpoint(name)
+    state = endpoint.state()
+    if state.state != State.healthy:
         raise AccidentsError(
-            f"{name} is not being served on stack {stack}. Run: python run.py --pipeline deploy."
+            f"{name} is not being served on stack {stack}: {state.reason}. "
+            "Run: python run.py --pipeline deploy."
         )
-    address, protocol, _ = str(found[0].prediction_url).partition("/v2/")
-    if not protocol:
+    address = endpoint.v2_address()
+    if address is None:
         raise AccidentsError(
-            f"{name} is served at {address} by a {deployer.flavor} deployer, which does not speak the Open "
-            "Inference Protocol that the API needs. Use a stack with an mlserver deployer: --stack local."
+            f"{name} is served at {state.url} by a deployer of flavor {endpoints.flavor}, which does not "
+            "speak the Open Inference Protocol that the API needs. Use a stack with an mlserver deployer: "
+            "--stack local."
         )
     return name, address
 

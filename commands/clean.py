@@ -15,10 +15,11 @@ from rich.prompt import Confirm
 from rich.table import Table
 
 from accidents.params import KeepSettings, Params
-from accidents.predictions.log import PredictionLog, PredictionLogError
+from accidents.predictions.log import PredictionLogError
 from accidents.predictions.retention import Ages
 from accidents.predictions.tables import NoDatabaseError
-from commands.project import ROOT, api_settings, console, on_stack
+from commands.project import ROOT, console, on_stack
+from commands.store import opened_store
 
 LOGS = (".serving", ".watch")
 MEGABYTE = 1_000_000
@@ -110,23 +111,23 @@ def _shorten(file: Path, most: int | None) -> Path:
 
 def _predictions(keep: KeepSettings) -> Iterator[Old]:
     ages = Ages(_days(keep.prediction_days), _days(keep.labelled_days))
-    url = api_settings().database_url
-    log = PredictionLog(url)
     try:
-        count = log.count_old(ages)
+        with opened_store() as store:
+            count = store.log.count_old(ages)
     except NoDatabaseError:
         return
     except PredictionLogError as error:
         console.print(f"[yellow]The prediction log is left alone:[/] {error}", highlight=False)
         return
     kept = f"{keep.prediction_days} days, {keep.labelled_days} with an outcome"
-    yield Old("predictions", count, kept, lambda: _each(log.forget(ages)))
+    yield Old("predictions", count, kept, lambda: _forget(ages))
 
 
-def _each(removed: Iterable[int]) -> Iterator[None]:
+def _forget(ages: Ages) -> Iterator[None]:
     """One step of progress a prediction."""
-    for count in removed:
-        yield from (None for _ in range(count))
+    with opened_store() as store:
+        for count in store.log.forget(ages):
+            yield from repeat(None, count)
 
 
 def _days(days: int | None) -> timedelta | None:

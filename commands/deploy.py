@@ -21,10 +21,10 @@ def deploy(params: Params, stack: str, config: Path | None, version: str | None)
     on_stack(stack)
     from pipelines import runs
     from pipelines.deploy import deploy as pipeline
-    from steps.support.deployment import active_deployer
+    from stacks.endpoints import active_endpoints
     from steps.support.references import refer_to
 
-    active_deployer()  # a stack without one is told before a run is begun
+    active_endpoints()  # a stack without one is told before a run is begun
     run = runs.run(pipeline, settings, version=refer_to(params.stage, version))
     facts: dict[str, Any] = run.load("deploy_model", "deployment")
     _show(facts, time.monotonic() - started)
@@ -33,19 +33,12 @@ def deploy(params: Params, stack: str, config: Path | None, version: str | None)
 
 def follow(params: Params, stack: str) -> None:
     """Deploy the new champion if its model is being served on this stack; nothing otherwise."""
+    from stacks.endpoints import deployed_endpoint
     from steps.support import registry
 
-    if served(registry.model_name(params.stage)):
+    if deployed_endpoint(registry.model_name(params.stage)):
         console.print("The endpoint follows:")
         deploy(params, stack, None, None)
-
-
-def served(name: str) -> list[Any]:
-    """The services of a model on the active stack, newest first; none if it has no deployer."""
-    from steps.support.deployment import find_deployer, services
-
-    deployer = find_deployer()
-    return services(deployer, name) if deployer else []
 
 
 def _show(facts: dict[str, Any], seconds: float) -> None:

@@ -52,6 +52,12 @@ def remedy(error: BaseException) -> str | None:
     return None
 
 
+def told(error: Exception) -> str:
+    """An error of ours in its own words; with the remedy where a full disk or a damaged database made it."""
+    found = remedy(error) or ""
+    return f"{error}\n{found}" if found.startswith((_FULL, _DAMAGED)) else str(error)
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error

@@ -6,50 +6,44 @@ a crash or a power cut, goes on from there; the old champion serves until a new 
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from rich.markup import escape
 
-from accidents.errors import AccidentsError, BusyError
-from accidents.monitoring.database import VARIABLE, opened_history, opened_log
+from accidents.errors import AccidentsError
 from accidents.monitoring.measurements import MonitorReport
 from accidents.monitoring.years import years_to_learn
 from accidents.params import Params
 from accidents.predictions.history import Event, new_loop
+from accidents.predictions.leases import Lease
+from accidents.predictions.store import PredictionStore
 from commands.api import API
-from commands.deploy import deploy, served
-from commands.project import ROOT, api_settings, console, on_stack
+from commands.deploy import deploy
+from commands.project import ROOT, console, on_stack
 from commands.push import push
 from commands.recalibrate import recalibrate
 from commands.train import train
+from stacks.endpoints import State, deployed_endpoint
 from stacks.errors import StackError
-
-LOCK = ROOT / ".serving" / "loop.lock"
 
 
 class Loop:
     """One pass over the champion of a stage, on a stack."""
 
-    def __init__(self, params: Params, stack: str, source: str | None = None) -> None:
-        """`source`: of the accident files, None for that of the champion."""
-        os.environ.setdefault(VARIABLE, api_settings().database_url)
-        self.registry = on_stack(stack)
-        self.stack, self.name = stack, str(self.registry.model_name(params.stage))
-        self.params = self._with_data_of_champion(params, source)
+    def __init__(self, params: Params, stack: str, store: PredictionStore, lease: Lease) -> None:
+        """`params`: of `champion_params`; `lease`: of `LOOP`, held."""
+        from steps.support import registry
+
+        self.registry = registry
+        self.store, self.lease = store, lease
+        self.params, self.stack, self.name = params, stack, registry.model_name(params.stage)
         self.loop_id = new_loop()
 
     def run(self, config: Path | None, given: str | None, act: bool, reason: str) -> MonitorReport:
         """Finish what was left in the middle, heal the endpoint, look and decide, and act on it."""
-        if given is None:  # else the first that is written would make a database where there is none
-            with opened_log() as log:
-                log.check()
         try:
             self._resume()
             self._heal()
@@ -86,8 +80,7 @@ class Loop:
 
     def _resume(self) -> None:
         """Go on with a loop that a crash left in the middle."""
-        with opened_history() as history:
-            events = history.unfinished(self.name)
+        events = self.store.history.unfinished(self.name)
         if not events:
             return
         last = events[-1]
@@ -103,11 +96,12 @@ class Loop:
 
     def _go_on(self, events: list[Event]) -> None:
         last = events[-1]
-        now = self.registry.champion(self.name)
-        if (last.stage, last.outcome) == ("train", "started") and str(now.number) != _before(events):
+        champion = self.registry.champion(self.name)
+        now = str(champion.number) if champion else None
+        if (last.stage, last.outcome) == ("train", "started") and now and now != _before(events):
             # The candidate was promoted, and the crash came before that was written down.
-            self._say("promote", "ok", str(now.number), before=_before(events), reason="as it turned out")
-            self._deploy(str(now.number), _before(events))
+            self._say("promote", "ok", now, before=_before(events), reason="as it turned out")
+            self._deploy(now, _before(events))
         elif last.stage in ("monitor", "train") and not _made(events):
             self._make()
         elif last.stage == "train":
@@ -124,15 +118,12 @@ class Loop:
 
     def _heal(self) -> None:
         """Deploy a champion again whose server has died; one that somebody stopped stays stopped."""
-        from zenml.enums import ServiceState
-
-        dead = [
-            one for one in served(self.name)
-            if one.admin_state == ServiceState.ACTIVE and not one.is_running
-        ]  # fmt: skip
-        if not dead:
+        endpoint = deployed_endpoint(self.name)
+        state = endpoint.state() if endpoint else None
+        if state is None or state.state != State.failing:
             return
-        console.print(f"{self.name} should be served and is not: {dead[0].status.last_error}")
+        console.print(f"{self.name} should be served and is not: {state.reason}", highlight=False)
+        self.lease.require()
         try:
             deploy(self.params, self.stack, None, None)
         except (AccidentsError, StackError) as error:
@@ -140,8 +131,7 @@ class Loop:
 
     def _make(self) -> None:
         """Make the version that was decided on: trained, or recalibrated."""
-        with opened_history() as history:
-            decided = [one for one in history.events(self.name) if one.loop_id == self.loop_id]
+        decided = [one for one in self.store.history.events(self.name) if one.loop_id == self.loop_id]
         look = next(one.detail for one in decided if one.stage == "monitor")
         started = next((_before(decided) for one in decided if one.stage == "train"), None)
         now = self.registry.champion(self.name)
@@ -207,7 +197,7 @@ class Loop:
         self._deploy(version, before)
 
     def _deploy(self, version: str, before: str | None) -> None:
-        if not served(self.name):
+        if not deployed_endpoint(self.name):
             self._say("verify", "ok", version, before=before, why="the model is not served on this stack")
             console.print(f"{self.name} is not served on stack {self.stack}: nothing to deploy.")
             return
@@ -270,53 +260,35 @@ class Loop:
         last = int(window.last_month[:4]) if window.last_month else 0
         return list(years_to_learn(self.params.data, known, last))
 
-    def _with_data_of_champion(self, params: Params, source: str | None) -> Params:
-        """The champion's own source and years: what it was trained on is what newer years are added to."""
-        champion = self.registry.champion(self.name)
-        if champion is None:
-            raise AccidentsError(f"{self.name} has no champion yet to watch: python run.py --pipeline train.")
-        facts = self.registry.bundle_of(champion).facts
-        update = {"years": tuple(facts["years"]), "version": None}
-        if source is None:
-            update["source"] = facts["source"]
-        split = params.split.model_copy(update={"test_year": None})
-        return params.model_copy(
-            update={"data": params.data.model_copy(update=update), "split": split}
-        )  # fmt: skip
-
     def _say(self, stage: str, outcome: str, version: str | None = None, **detail: Any) -> None:
-        with opened_history() as history:
-            history.add_event(
-                self.loop_id, datetime.now(UTC), self.name, stage, outcome, version, **detail
-            )  # fmt: skip
+        """Write it down, if the loop is still ours: each act of it is written down before it begins."""
+        self.lease.require()
+        self.store.history.add_event(
+            self.loop_id, datetime.now(UTC), self.name, stage, outcome, version, **detail
+        )
 
     def _remark(self, version: str, **tags: str) -> None:
         self.registry.remark(self.registry.version(self.name, version), **tags)
 
 
-@contextmanager
-def only_one() -> Iterator[None]:
-    """Hold the lock of this machine's loops. Raises BusyError, naming who holds it, where one runs.
+def champion_params(params: Params, stack: str, source: str | None = None) -> Params:
+    """Take source and years of the champion on a stack: to these newer years are added.
 
-    The system lets the lock go with the process that holds it, however it ends.
+    `source` is that of the accident files instead. Raises AccidentsError where there is no champion.
     """
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    holder = LOCK.with_suffix(".json")
-    try:
-        with FileLock(LOCK, timeout=0):
-            began = datetime.now(UTC).isoformat(timespec="seconds")
-            holder.write_text(json.dumps({"pid": os.getpid(), "since": began}), encoding="utf-8")
-            yield
-    except Timeout:
-        raise BusyError(f"Another loop runs ({_holder(holder)}): one at a time. It will finish.") from None
-
-
-def _holder(path: Path) -> str:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {found['pid']}, since {found['since']}"
-    except (OSError, ValueError, KeyError):
-        return "it has only just begun"
+    registry = on_stack(stack)
+    name = registry.model_name(params.stage)
+    champion = registry.champion(name)
+    if champion is None:
+        raise AccidentsError(f"{name} has no champion yet to watch: python run.py --pipeline train.")
+    facts = registry.bundle_of(champion).facts
+    update = {"years": tuple(facts["years"]), "version": None}
+    if source is None:
+        update["source"] = facts["source"]
+    split = params.split.model_copy(update={"test_year": None})
+    return params.model_copy(
+        update={"data": params.data.model_copy(update=update), "split": split}
+    )  # fmt: skip
 
 
 def _made(events: list[Event]) -> Mapping[str, Any]:

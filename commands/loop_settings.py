@@ -17,6 +17,7 @@ class LoopSettings(Strict):
 
     pushgateway: AnyHttpUrl | None = None
     push_timeout: float = Field(default=5, gt=0, le=60)
+    lease_seconds: float = Field(default=60, ge=3, le=3600)
 
 
 def loop_settings() -> LoopSettings:

@@ -14,13 +14,15 @@ from rich.markup import escape
 
 from accidents.errors import AccidentsError, SettingsError
 from accidents.files import whole_folder
-from accidents.monitoring.database import opened_history, opened_log
 from accidents.monitoring.measurements import MonitorReport
 from accidents.params import Params
+from accidents.predictions.store import LOOP
+from commands.loop_settings import loop_settings
 from commands.project import ROOT, console
 from commands.raw_files import hand_over_input
 from commands.scratch import scratch
 from commands.signals import heed_signals
+from commands.store import opened_store
 
 REPORTS = ROOT / "reports" / "monitor"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -40,10 +42,12 @@ def monitor(
     source : what `--source` says; None for the champion's.
     reason : who started it: by hand, schedule, alert.
     """
-    from commands.loop import Loop, only_one
+    from commands.loop import Loop, champion_params
 
-    with only_one():
-        Loop(params, stack, source).run(config, given, act, reason)
+    seconds = loop_settings().lease_seconds
+    params = champion_params(params, stack, source)
+    with opened_store(begin=given is not None) as store, store.lease(LOOP, seconds) as lease:
+        Loop(params, stack, store, lease).run(config, given, act, reason)
 
 
 def monitor_every(
@@ -117,13 +121,11 @@ def parse_every(text: str) -> timedelta:
 
 
 def _due_in(params: Params, stack: str, period: timedelta) -> timedelta:
-    from commands.loop import Loop
+    from commands.loop import champion_params
 
-    Loop(params, stack)  # says now, not in a day, that there is no champion, no stack or no log
-    with opened_log() as log:
-        log.check()
-    with opened_history() as history:
-        last = [report.created for report in history.reports(params.stage, 1)]
+    champion_params(params, stack)  # says now, not in a day, that there is no champion or no stack
+    with opened_store() as store:
+        last = [report.created for report in store.history.reports(params.stage, 1)]
     if not last:
         return timedelta(0)
     # A last look in the future (the clock was moved back) counts as just now.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+
+from accidents.predictions.store import VARIABLE
 
 if TYPE_CHECKING:
     from urllib.request import Request
@@ -40,6 +43,9 @@ def on_stack(stack: str) -> Any:
 
         use_stack(stack)
         from steps.support import registry
+        from steps.support.store import address_in_secret
+    if VARIABLE not in os.environ and (address := address_in_secret()):
+        os.environ[VARIABLE] = address  # over configs/api.yaml: the stack's steps use it too
     _collect_garbage_again()
     return registry
 

@@ -8,12 +8,12 @@ from prometheus_client import pushadd_to_gateway
 from rich.markup import escape
 
 from accidents.files import write_whole
-from accidents.monitoring.database import opened_history
 from accidents.monitoring.gauges import JOB, exposition
 from accidents.monitoring.measurements import Champion, MonitorReport
 from accidents.predictions.log import PredictionLogError
 from commands.loop_settings import loop_settings
 from commands.project import ROOT, console
+from commands.store import opened_store
 from steps.support import registry
 
 FILE = ROOT / "reports" / "monitor" / "metrics.prom"
@@ -26,8 +26,8 @@ def push(name: str, stage: str) -> None:
     """
     settings = loop_settings()
     try:
-        with opened_history() as history:
-            outcomes, reports = history.outcomes(name), history.reports(stage, 1)
+        with opened_store() as store:
+            outcomes, reports = store.history.outcomes(name), store.history.reports(stage, 1)
     except PredictionLogError as error:
         console.print(f"[yellow]No metrics for Prometheus:[/] {escape(str(error))}", highlight=False)
         return

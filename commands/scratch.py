@@ -35,8 +35,16 @@ def _clear_away(root: Path) -> None:
     """Remove the folders of our own commands that run no more."""
     for folder in root.glob(f"{PREFIX}*-*"):
         process = folder.name.removeprefix(PREFIX).split("-")[0]
-        if process.isdecimal() and folder.owner() == _user() and not _runs(int(process)):
+        if process.isdecimal() and _is_ours(folder) and not _runs(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether this user made it: by number, for in a container a user may have no name."""
+    try:
+        return folder.lstat().st_uid == os.getuid()
+    except FileNotFoundError:  # another command was faster
+        return False
 
 
 def _runs(process: int) -> bool:
@@ -47,7 +55,3 @@ def _runs(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _user() -> str:
-    return Path(tempfile.gettempdir()).owner()

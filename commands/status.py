@@ -7,7 +7,6 @@ import urllib.error
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from rich.box import SIMPLE_HEAD
@@ -15,54 +14,61 @@ from rich.markup import escape
 from rich.table import Table
 
 from accidents.features.declared import STAGES
-from accidents.predictions.history import History
-from accidents.predictions.log import PredictionLog, PredictionLogError
+from accidents.predictions.log import PredictionLogError
 from accidents.predictions.tables import NoDatabaseError
 from commands.api import API, stranger_at, url_of
 from commands.project import ROOT, api_settings, console, on_stack, open_own
+from commands.store import opened_store
+from stacks.embedded import production_versions
+from stacks.endpoints import Endpoint, State, endpoints_on
+from steps.support.registry import model_name
 
 
 def show_status(stack: str) -> None:
     """Print everything; what cannot be told says why."""
-    registry = on_stack(stack)
-    champions = {name: registry.champion(name) for name in map(registry.model_name, STAGES)}
-    reigning = {name: str(one.number) for name, one in champions.items() if one is not None}
-    console.print(_models(stack, reigning))
-    last = {"Monitor": _monitor(), "Loop": _loop(map(registry.model_name, STAGES))}
+    names = [model_name(stage) for stage in STAGES]
+    console.print(_models(stack, _champions(stack, names)))
+    last = {"Monitor": _monitor(), "Loop": _loop(names)}
     for what, told in {"API": _api(), "Predictions": _predictions(), "Drift": _drift(), **last}.items():
         console.print(f"[bold]{what:12}[/] {escape(told)}", highlight=False, soft_wrap=True)
 
 
-def _models(stack: str, reigning: dict[str, str]) -> Table:
-    from steps.support.deployment import find_deployer, services
+def _champions(stack: str, names: Iterable[str]) -> dict[str, str]:
+    """The champion of each model that has one; ZenML is imported only where it must be asked."""
+    numbers = production_versions()
+    if numbers is None:
+        registry = on_stack(stack)
+        found = {name: registry.champion(name) for name in names}
+        return {name: str(one.number) for name, one in found.items() if one is not None}
+    return {name: str(numbers[name]) for name in names if name in numbers}
 
+
+def _models(stack: str, champions: dict[str, str]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"Stack {stack}", title_justify="left")
     for head in ("model", "champion", "deployed", "state", "at"):
         table.add_column(head, no_wrap=head == "model", overflow="fold")
-    deployed: dict[str, Any] = {}
-    if deployer := find_deployer():
-        # Newest first: the last one that is put in stays.
-        deployed = {one.config.model_name: one for one in reversed(services(deployer))}
-    for name in sorted({*reigning, *deployed}):
-        service = deployed.get(name)
-        table.add_row(name, reigning.get(name, "none"), *_served(service, reigning.get(name)))
+    endpoints = endpoints_on(stack)
+    deployed = {name: endpoints.endpoint(name) for name in endpoints.names()} if endpoints else {}
+    for name in sorted({*champions, *deployed}):
+        cells = _served(deployed.get(name), champions.get(name))
+        table.add_row(name, champions.get(name, "none"), *cells)
     if not table.rows:
         table.add_row("none yet", "", "", "", "python run.py --pipeline train")
     return table
 
 
-def _served(service: Any, champion: str | None) -> tuple[str, str, str]:
-    """Version, state and address of a service, with what to do about it."""
-    if service is None:
+def _served(endpoint: Endpoint | None, champion: str | None) -> tuple[str, str, str]:
+    """Version, state and address of what is deployed, with what to do about it."""
+    versions = endpoint.versions() if endpoint else ()
+    if endpoint is None or not versions:
         return "no", "", "python run.py --pipeline deploy"
-    version = str(service.config.model_version)
-    if not service.is_running:
-        said = service.status.last_error or "it was stopped"
-        return version, f"[red]not running[/]: {escape(said)}", "back: python run.py --pipeline deploy"
+    state, version = endpoint.state(), versions[0].version
+    if state.state != State.healthy:
+        reason = f"[red]not running[/]: {escape(state.reason)}"
+        return version, reason, "back: python run.py --pipeline deploy"
     behind = "" if version == champion else " [yellow](not the champion)[/]"
-    # Only a deployer of ours tells who brings its server back.
-    supervision = f"; {escape(service.supervision)}" if hasattr(service, "supervision") else ""
-    return version + behind, f"[green]healthy[/]{supervision}", urlsplit(service.prediction_url).netloc
+    supervision = f"; {escape(state.supervision)}" if state.supervision else ""
+    return version + behind, f"[green]healthy[/]{supervision}", urlsplit(state.url or "").netloc
 
 
 def _api() -> str:
@@ -82,13 +88,9 @@ def _api() -> str:
 
 
 def _predictions() -> str:
-    url = api_settings().database_url
     try:
-        log = PredictionLog(url)
-        try:
-            return f"{log.count():,} in the log"
-        finally:
-            log.close()
+        with opened_store() as store:
+            return f"{store.log.count():,} in the log"
     except NoDatabaseError as error:
         return f"none: {str(error).partition('. ')[0]}; make serve begins one"
     except PredictionLogError as error:
@@ -98,8 +100,10 @@ def _predictions() -> str:
 def _monitor() -> str:
     """What was decided last, and why."""
     try:
-        history = History(api_settings().database_url)
-        found = [one for stage in STAGES for one in history.reports(stage, 1)]
+        with opened_store() as store:
+            found = [one for stage in STAGES for one in store.history.reports(stage, 1)]
+    except NoDatabaseError:
+        found = []
     except PredictionLogError as error:
         return f"cannot be read: {error}"
     if not found:
@@ -111,8 +115,10 @@ def _monitor() -> str:
 def _loop(names: Iterable[str]) -> str:
     """The last stage of the last loop that did more than look."""
     try:
-        history = History(api_settings().database_url)
-        events = [one for name in names for one in history.events(name)]
+        with opened_store() as store:
+            events = [one for name in names for one in store.history.events(name)]
+    except NoDatabaseError:
+        events = []
     except PredictionLogError as error:
         return f"cannot be read: {error}"
     acted = [one for one in events if one.stage != "monitor"]

@@ -81,7 +81,7 @@ def _left_out() -> str:
 
 def _next(decision: dict[str, Any]) -> str:
     if decision["promote"] or decision["rule"] == "same":
-        return "[bold]python run.py --pipeline train --source data.gouv --years 2019-2023[/]"
+        return "[bold]python run.py --pipeline deploy[/], which serves the champion"
     return "[bold]python run.py promote VERSION[/] to promote it all the same"
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
+from accidents.errors import AccidentsError
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
+from stacks.endpoints import State, endpoints_of
 from stacks.errors import StackError
 from stacks.flavors import component_type, find_flavor, require_integration, valid_config
-from stacks.services import services
 from stacks.state import file_digest, state_of
 from stacks.store import find_stack, opened_store
 
@@ -110,14 +111,15 @@ def try_model_registry(registry: Any) -> str:
 
 def try_model_deployer(deployer: Any) -> str:
     """Ask for its servers; each that should run must."""
-    from zenml.enums import ServiceState
-
-    wanted = [one for one in services(deployer) if one.admin_state == ServiceState.ACTIVE]
-    dead = [one for one in wanted if not one.is_running]
-    if dead:
-        names = ", ".join(f"{one.config.model_name}: {one.status.last_error}" for one in dead)
-        raise StackError(f"should serve and does not: {names}. Deploy again: python run.py --pipeline deploy")
-    return ", ".join(f"{one.config.model_name} at {one.prediction_url}" for one in wanted) or "serves nothing"
+    endpoints = endpoints_of(deployer)
+    states = {name: endpoints.endpoint(name).state() for name in endpoints.names()}
+    failing = [f"{name}: {one.reason}" for name, one in states.items() if one.state == State.failing]
+    if failing:
+        raise StackError(
+            f"should serve and does not: {', '.join(failing)}. Deploy again: python run.py --pipeline deploy"
+        )
+    served = [f"{name} at {one.url}" for name, one in states.items() if one.state == State.healthy]
+    return ", ".join(served) or "serves nothing"
 
 
 TRIALS = {
@@ -136,7 +138,7 @@ MADE = Trial(
 def _tried(what: str, run: Callable[[], str], remedy: str) -> Finding:
     try:
         return Finding(what, True, run())
-    except StackError as error:  # says itself what to do
+    except (StackError, AccidentsError) as error:  # says itself what to do
         return Finding(what, False, str(error))
     except Exception as error:  # whatever a component's library raises
         first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -40,6 +40,8 @@ _QUIET = {
 # training took four times as long.
 _THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
+READ_AT_IMPORT = {**_NO_TELEMETRY, **_QUIET, **_THREADS}
+
 # Warnings of things that are as they should be: each by its logger, and how it begins.
 _NOISE = {
     # ... with its stack trace: the exception goes on to run.py, which tells what a person needs to know
@@ -77,7 +79,7 @@ def prepare_environment(root: Path) -> Path:
     }
     for line in leave_out(os.environ, ours=str(root)):
         print(line, file=sys.stderr)
-    for name, value in {**places, **_NO_TELEMETRY, **_QUIET, **_THREADS}.items():
+    for name, value in {**places, **READ_AT_IMPORT}.items():
         os.environ.setdefault(name, value)
     os.environ.update(home_variables(root))
     _put_own_programs_on_path()
@@ -128,6 +130,11 @@ def store_folder() -> Path:
     return Path(os.environ["ZENML_CONFIG_PATH"]).resolve()
 
 
+def store_url() -> str:
+    """The address of ZenML's store, as ZenML finds it: in the environment, else in its configuration."""
+    return os.environ.get("ZENML_STORE_URL") or _configured_store(store_folder())
+
+
 def project_root() -> Path:
     """The project's root, as `prepare_environment` or the user set it."""
     return Path(os.environ["ZENML_CUSTOM_SOURCE_ROOT"]).resolve()
@@ -139,19 +146,29 @@ def _keep_to_own_store(folder: Path) -> None:
     After `zenml login --local` every run goes through the dashboard, and fails, after half a minute, once
     that is gone. And a project folder that was moved or copied would use the database at its old place.
     """
-    config = folder / "config.yaml"
-    if any(name.startswith("ZENML_STORE_") for name in os.environ) or not config.is_file():
+    if any(name.startswith("ZENML_STORE_") for name in os.environ):
         return
+    own, url = _own_store(folder), _configured_store(folder)
+    if (url.startswith("sqlite:") and url != own) or _is_own_dashboard(url, folder):
+        os.environ["ZENML_STORE_URL"] = own
+
+
+def _own_store(folder: Path) -> str:
+    return f"sqlite:///{folder}/local_stores/default_zen_store/zenml.db"
+
+
+def _configured_store(folder: Path) -> str:
+    """The address in ZenML's configuration; that of its own store where it says none."""
+    config = folder / "config.yaml"
+    if not config.is_file():
+        return _own_store(folder)
     try:
         store = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("store") or {}
     except (yaml.YAMLError, AttributeError) as error:
         raise StackError(
             f"{config} is not ZenML's configuration any more. Delete it; ZenML makes it anew."
         ) from error
-    own = f"sqlite:///{folder}/local_stores/default_zen_store/zenml.db"
-    url = str(store.get("url", own))
-    if (url.startswith("sqlite:") and url != own) or _is_own_dashboard(url, folder):
-        os.environ["ZENML_STORE_URL"] = own
+    return str(store.get("url", _own_store(folder)))
 
 
 def _refuse_if_too_late(root: Path) -> None:

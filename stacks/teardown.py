@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from stacks.definition import STACKS_FOLDER, stack_names
+from stacks.endpoints import DeploymentError, Endpoints, State, endpoints_of
 from stacks.errors import StackError
-from stacks.services import services
 from stacks.state import LABEL
 from stacks.store import find_stack, opened_store
 
@@ -100,7 +101,7 @@ def _needed_by(
 
 def _refuse_if_serving(stack: StackResponse, going: list[ComponentResponse]) -> None:
     """Raise StackError where a model server would be left without its deployer."""
-    served = [f"{one.config.model_name} version {one.config.model_version}" for one in _served(going)]
+    served = list(_served(going))
     if served:
         raise StackError(
             f"On stack {stack.name} {', '.join(served)} is being served. "
@@ -108,7 +109,8 @@ def _refuse_if_serving(stack: StackResponse, going: list[ComponentResponse]) -> 
         )
 
 
-def _served(components: list[ComponentResponse]) -> Iterator[Any]:
+def _served(components: list[ComponentResponse]) -> Iterator[str]:
+    """Models that the deployers among the components serve."""
     from zenml.enums import StackComponentType
     from zenml.model_deployers import BaseModelDeployer
     from zenml.stack import StackComponent
@@ -116,4 +118,12 @@ def _served(components: list[ComponentResponse]) -> Iterator[Any]:
     for component in components:
         if component.type is StackComponentType.MODEL_DEPLOYER:
             deployer = cast(BaseModelDeployer, StackComponent.from_model(component))
-            yield from (one for one in services(deployer) if one.is_running)
+            with suppress(DeploymentError):  # without an adapter nothing was deployed from here
+                yield from _serving(endpoints_of(deployer))
+
+
+def _serving(endpoints: Endpoints) -> Iterator[str]:
+    for endpoint in map(endpoints.endpoint, endpoints.names()):
+        if endpoint.state().state != State.stopped:
+            numbers = " and ".join(one.version for one in endpoint.versions())
+            yield f"{endpoint.name} version {numbers}"

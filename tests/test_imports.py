@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -26,12 +27,17 @@ def test_a_forbidden_import_is_found(tmp_path: Path) -> None:
     """The rules bite: the same settings over a domain that imports ZenML do not pass."""
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
     rules = tomllib.loads((tmp_path / "pyproject.toml").read_text())["tool"]["importlinter"]
-    for package in [*rules["root_packages"], "stacks/components"]:
-        (tmp_path / package).mkdir()
-        (tmp_path / package / "__init__.py").touch()
+    packages = set(rules["root_packages"])
+    for rule in rules["contracts"]:
+        packages |= {f"{room}.{name}" for room in rule.get("containers", ()) for layer in rule["layers"]
+                     for name in re.findall(r"\w+", layer)}  # fmt: skip
+        modules = (*rule.get("source_modules", ()), *rule.get("forbidden_modules", ()))
+        packages |= {name for name in modules if name.partition(".")[0] in rules["root_packages"]}
+    for package in sorted(packages):
+        folder = tmp_path / package.replace(".", "/")
+        folder.mkdir()
+        (folder / "__init__.py").touch()
     assert lint_imports(tmp_path).returncode == 0
-    (tmp_path / "accidents" / "training").mkdir()
-    (tmp_path / "accidents" / "training" / "__init__.py").touch()
     (tmp_path / "accidents" / "training" / "model.py").write_text("def train():\n    import zenml\n")
     done = lint_imports(tmp_path)
     assert done.returncode == 1

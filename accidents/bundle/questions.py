@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from accidents.features.declared import features_of
-from accidents.vocabulary.words import question, sentence
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -48,7 +47,6 @@ TOGETHER: Mapping[str, tuple[str, ...]] = {
 _ANSWERS = 8  # typical ones that are tried
 _TRIED = 6  # questions of one accident that are tried: those that move most on average
 _ROWS = 500  # of the reference, from which that average comes
-_WORTH = 0.015  # mean change of P(severe) below which nobody need ask
 
 
 @dataclass(frozen=True)
@@ -136,17 +134,6 @@ class Questions:
         rows = reference[:_ROWS]
         told = predict(rows)
         return cls(sorted(drawn, key=lambda one: -_moves(one, predict, rows, told)))
-
-
-def best(names: Sequence[str], changes: Sequence[float]) -> tuple[str, float] | None:
-    """The question that would change P(severe) most, and by how much; None if none is worth asking."""
-    name, change = max(zip(names, changes, strict=True), key=lambda one: one[1], default=("", 0.0))
-    return (name, change) if change >= _WORTH else None
-
-
-def asking(name: str, change: float, language: str = "en") -> str:
-    """The sentence for a question and its value."""
-    return sentence("ask", language, question=question(name, language), points=f"{100 * change:.0f}")
 
 
 def _names(features: Sequence[str]) -> list[str]:

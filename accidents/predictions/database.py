@@ -17,10 +17,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, inspect, select, text
+from sqlalchemy import Connection, Table, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from accidents.predictions.engines import (
+    PATIENCE,
     connect_to,
     file_of,
     is_absent,
@@ -31,9 +32,11 @@ from accidents.predictions.engines import (
 )
 from accidents.predictions.inserts import as_driver_takes, insert_into
 from accidents.predictions.sqlite_files import FilesBeside, identity_of
-from accidents.predictions.tables import PREDICTION_LOG, NoDatabaseError, PredictionLogError, Schema
+from accidents.predictions.tables import NoDatabaseError, PredictionLogError
+from accidents.predictions.upgrade import MADE_BY, require_current, upgrade
 
 Result = TypeVar("Result")
+UPGRADE_PATIENCE = 60  # seconds to wait for another process that makes or upgrades the tables
 
 # What a database says, and what a person can do about it.
 REMEDIES = {
@@ -54,34 +57,37 @@ REMEDIES = {
 class PredictionDatabase:
     """Transactions on the tables. Opens nothing until the first one. Safe to share among threads."""
 
-    def __init__(self, address: str, schema: Schema = PREDICTION_LOG) -> None:
+    def __init__(self, address: str) -> None:
         """`address` is sqlite:///FILE (relative: to the project's folder) or postgresql://USER:PASSWORD@HOST/DB."""
-        self._schema = schema
         url = parsed(address)
-        self._file = file_of(url) if url.get_backend_name() == "sqlite" else None
-        self.place = str(self._file) if self._file else without_secrets(url)
+        self.file = file_of(url) if url.get_backend_name() == "sqlite" else None
+        self.place = str(self.file) if self.file else without_secrets(url)
         self._password = str(url.password or "")
         self._beside: FilesBeside | None = None
         self._lock = threading.Lock()
         # SQLite has one writer at a time. Threads of ours queue here: its own waiting is a guess at when to
         # look again, and somebody who writes much would keep the others out.
-        self._writing: AbstractContextManager[Any] = threading.Lock() if self._file else nullcontext()
-        if self._file:
-            connect = connect_to(self._file)
-            self._engine, self._beside = sqlite_engine(self._file, connect), FilesBeside(self._file, connect)
+        self._writing: AbstractContextManager[Any] = threading.Lock() if self.file else nullcontext()
+        if self.file:
+            connect = connect_to(self.file)
+            self._engine, self._beside = sqlite_engine(self.file, connect), FilesBeside(self.file, connect)
         else:
             self._engine = postgres_engine(url)
 
     def create(self) -> None:
-        """Make folder, file and tables where they are missing; the database of PostgreSQL must exist.
+        """Make folder, file and tables where they are missing, and bring older tables up to date.
+
+        The database of PostgreSQL must exist. Of several that do this at once, one does it.
 
         Raises
         ------
         PredictionLogError : it cannot be made, or is there in a version that cannot be brought up to date.
         """
-        if self._file:
-            self._create_file(self._file)
-        self._run(self._create_tables, write=True)
+        if self.file:
+            self._create_file(self.file)
+        with self._explained(), self._upgrading() as connection:
+            upgrade(connection, self.place)
+        self.check()
 
     def run(self, work: Callable[[Connection], Result], *, write: bool) -> Result:
         """Do `work` in one transaction, and return what it returns.
@@ -97,7 +103,7 @@ class PredictionDatabase:
 
     def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Commit all rows, or none; one whose key is there already is left as it is. Raises as `run` does."""
-        if self._file is None:
+        if self.file is None:
             self.run(lambda connection: connection.execute(insert_into(table), rows), write=True)
             return
         with self._explained():
@@ -108,7 +114,7 @@ class PredictionDatabase:
 
         Where there is none it is a NoDatabaseError.
         """
-        self._run(self._check_version, write=False)
+        self._run(self._require_current, write=False)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -137,7 +143,7 @@ class PredictionDatabase:
             try:
                 return self._once(work, write)
             except (DBAPIError, sqlite3.Error) as error:
-                if is_absent(self._file):
+                if is_absent(self.file):
                     raise self._none() from None
                 if not (isinstance(error, DBAPIError) and error.connection_invalidated):
                     raise
@@ -170,10 +176,8 @@ class PredictionDatabase:
 
     def _require_file(self, opened: tuple[int, int] | None) -> None:
         # If it was deleted meanwhile, the commit went into a file without a name.
-        if self._file and opened != identity_of(self._file):
-            raise PredictionLogError(
-                f"The {self._schema.what} {self.place} is gone. {REMEDIES['unable to open']}"
-            )
+        if self.file and opened != identity_of(self.file):
+            raise PredictionLogError(f"The prediction log {self.place} is gone. {REMEDIES['unable to open']}")
 
     @contextmanager
     def _begin(self, write: bool) -> Iterator[Connection]:
@@ -185,55 +189,33 @@ class PredictionDatabase:
 
     def _checked(self, connection: Connection, work: Callable[[Connection], Result]) -> Result:
         if not connection.info.get("version"):
-            self._check_version(connection)
-            connection.info["version"] = self._schema.version
+            self._require_current(connection)
+            connection.info["version"] = True
         return work(connection)
 
-    def _check_version(self, connection: Connection) -> None:
-        names = set(inspect(connection).get_table_names())
-        schema = self._schema
-        missing = {table.name for table in schema.tables.sorted_tables} - names
-        if missing:
-            raise NoDatabaseError(
-                f"{self.place} is not a {schema.what}: it has no table {', '.join(sorted(missing))}. "
-                f"Correct the address, or {schema.made_by}, which makes the tables."
-            )
-        found = connection.scalar(select(schema.versions.c.version))
-        if found != schema.version:
-            older = found in schema.upgrades
-            raise PredictionLogError(
-                f"The {schema.what} {self.place} is of version {found}, "
-                f"this program writes version {schema.version}. "
-                + (f"To bring it up to date, {schema.made_by}." if older else
-                   "Use the program that made it, or another file or database for this one.")
-            )  # fmt: skip
+    def _require_current(self, connection: Connection) -> None:
+        require_current(connection, self.place)
 
-    def _create_tables(self, connection: Connection) -> None:
-        if connection.dialect.name == "postgresql":  # two that start at once: one after the other
-            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('accidents.predictions.log'))"))
-        schema = self._schema
-        if not inspect(connection).has_table(schema.versions.name):
-            for table in schema.tables.sorted_tables:
-                if inspect(connection).has_table(table.name):
-                    raise PredictionLogError(
-                        f"{self.place} holds a table {table.name!r} that is not the {schema.what}'s. "
-                        f"Give the {schema.what} a file or database of its own."
-                    )
-            schema.tables.create_all(connection, checkfirst=False)
-            connection.execute(schema.versions.insert().values(version=schema.version))
-        elif schema.mended:
-            schema.tables.create_all(connection, checkfirst=True)
-        self._upgrade(connection)
-        self._check_version(connection)
-
-    def _upgrade(self, connection: Connection) -> None:
-        """Version after version, in the transaction: an upgrade is done whole or not at all."""
-        schema = self._schema
-        found = int(connection.scalar(select(schema.versions.c.version)) or 0)
-        while found in schema.upgrades:
-            schema.upgrades[found](connection)
-            found += 1
-            connection.execute(schema.versions.update().values(version=found))
+    @contextmanager
+    def _upgrading(self) -> Iterator[Connection]:
+        """A writing transaction that waits for another process's upgrade."""
+        if self.file is None:
+            with self._engine.begin() as connection:
+                connection.execute(text(f"SET LOCAL lock_timeout = '{UPGRADE_PATIENCE}s'"))
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('accidents.prediction_log'))"))
+                # Not so for the tables' own locks: whoever waits for them keeps all others waiting.
+                connection.execute(text(f"SET LOCAL lock_timeout = '{int(PATIENCE * 1000)}ms'"))
+                yield connection
+            return
+        self._settle()
+        engine = sqlite_engine(self.file, connect_to(self.file, UPGRADE_PATIENCE))
+        try:
+            with self._writing, engine.connect() as connection:
+                connection = connection.execution_options(sqlite_begin="IMMEDIATE")
+                with connection.begin():
+                    yield connection
+        finally:
+            engine.dispose()
 
     def _create_file(self, file: Path) -> None:
         try:
@@ -241,17 +223,16 @@ class PredictionDatabase:
             os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise PredictionLogError(
-                f"The {self._schema.what} {file} cannot be made: {error.strerror}. "
+                f"The prediction log {file} cannot be made: {error.strerror}. "
                 "Correct the address, or the rights of its folder."
             ) from None
         with self._explained(), self._engine.connect() as connection:
             connection.execution_options(sqlite_begin=None).exec_driver_sql("PRAGMA journal_mode=WAL")
 
     def _none(self) -> NoDatabaseError:
-        schema = self._schema
         return NoDatabaseError(
-            f"There is no {schema.what} at {self.place}. Put the file back, correct the address, or "
-            f"{schema.made_by}, which begins an empty one."
+            f"There is no prediction log at {self.place}. Put the file back, correct the address, or "
+            f"begin an empty one: {MADE_BY}."
         )
 
     @contextmanager
@@ -264,7 +245,7 @@ class PredictionDatabase:
 
     def _else(self) -> str:
         """What to do about trouble that none of `REMEDIES` is for."""
-        if self._file is None:
+        if self.file is None:
             return "See the log of the database server."
         return "Restore it from a backup, or move it away and start the API anew."
 
@@ -273,4 +254,4 @@ class PredictionDatabase:
         if self._password:
             said = said.replace(self._password, "***")
         remedy = next((cure for sign, cure in REMEDIES.items() if sign in said.lower()), self._else())
-        return f"The {self._schema.what} {self.place} cannot be used: {said.rstrip('.')}. {remedy}"
+        return f"The prediction log {self.place} cannot be used: {said.rstrip('.')}. {remedy}"

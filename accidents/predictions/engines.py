@@ -67,11 +67,11 @@ def is_absent(file: Path | None) -> bool:
         return False
 
 
-def connect_to(file: Path) -> Callable[[], sqlite3.Connection]:
-    """Connects to the file; never makes it."""
+def connect_to(file: Path, patience: float = PATIENCE) -> Callable[[], sqlite3.Connection]:
+    """Connects to the file; never makes it. `patience`: seconds to wait for another program's lock."""
     # mode=rw: a file that is gone is an error. Only `create` begins a new, empty log.
     address = f"{file.as_uri()}?mode=rw"
-    return lambda: sqlite3.connect(address, uri=True, timeout=PATIENCE, check_same_thread=False)
+    return lambda: sqlite3.connect(address, uri=True, timeout=patience, check_same_thread=False)
 
 
 def sqlite_engine(file: Path, connect: Callable[[], sqlite3.Connection]) -> Engine:

@@ -1,7 +1,6 @@
 """The history of monitoring: every decision, and every stage of every loop that followed from one.
 
-It is kept in the database of the prediction log, in tables of its own; nothing in them is ever changed. If
-they are gone they are made anew, with what is first written: hysteresis and cooldown then begin from nothing.
+It is kept in the database of the prediction log, in tables of its own; nothing in them is ever changed.
 """
 
 from __future__ import annotations
@@ -13,14 +12,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Column, Integer, MetaData, Table, Text, func, or_, select
+from sqlalchemy import Table, func, or_, select
 
 from accidents.monitoring.measurements import COOLED, Decision, MonitorReport, Past
 from accidents.monitoring.policy import MonitorSettings
 from accidents.predictions.database import PredictionDatabase
-from accidents.predictions.tables import NoDatabaseError, Schema, UtcDateTime
+from accidents.predictions.tables import EVENTS, RUNS
 
-VERSION = 1
 SHOWN = 50  # earlier runs in a picture
 DEFAULT_POLICY = MonitorSettings()
 STAGES = ("monitor", "train", "promote", "deploy", "verify", "rollback")
@@ -31,41 +29,6 @@ _ENDS = {
     "promote": {"refused"},
     "train": {"failed", "refused", "skipped"},
 }
-
-TABLES = MetaData()
-VERSIONS = Table("monitor_history_version", TABLES, Column("version", Integer, primary_key=True))
-RUNS = Table(
-    "monitor_runs",
-    TABLES,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("created", UtcDateTime, nullable=False),
-    Column("loop_id", Text, nullable=False),
-    Column("stage", Text, nullable=False),
-    Column("model_version", Text, nullable=False),
-    Column("model_digest", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("rows", Integer, nullable=False),
-    Column("labelled", Integer, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("judged", Integer, nullable=False),
-    Column("reasons", Text, nullable=False),  # a JSON list
-    Column("report", Text, nullable=False),  # a MonitorReport as JSON
-)
-EVENTS = Table(
-    "loop_events",
-    TABLES,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("loop_id", Text, nullable=False),
-    Column("created", UtcDateTime, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("stage", Text, nullable=False),
-    Column("outcome", Text, nullable=False),  # started, or one of OUTCOMES
-    Column("model_version", Text),
-    Column("detail", Text, nullable=False),  # a JSON object
-)
-MONITOR_HISTORY = Schema(
-    "monitoring history", TABLES, VERSIONS, VERSION, "run --pipeline monitor once", mended=True
-)
 
 _UNDONE = select(EVENTS.c.loop_id).where(
     EVENTS.c.stage == "train", EVENTS.c.outcome.in_(("failed", "skipped"))
@@ -103,19 +66,15 @@ class Event:
 
 
 class History:
-    """Decisions and loops in SQLite or PostgreSQL. Where nothing was written yet there are none.
+    """Decisions and loops in SQLite or PostgreSQL.
 
     Every method raises PredictionLogError when the database is gone, full, locked, or of another version.
     """
 
-    def __init__(self, url: str) -> None:
-        """Opens nothing yet. `url` is that of the prediction log."""
-        self._database = PredictionDatabase(url, MONITOR_HISTORY)
+    def __init__(self, at: str | PredictionDatabase) -> None:
+        """Opens nothing yet. `at`: an address, or the database of a store."""
+        self._database = PredictionDatabase(at) if isinstance(at, str) else at
         self.place = self._database.place
-
-    def create(self) -> None:
-        """Make the tables that are not there; what is there stays."""
-        self._database.create()
 
     def add_run(self, report: MonitorReport, judged: bool, loop_id: str) -> None:
         """Write down a decision, and the loop that it was taken in."""
@@ -247,14 +206,9 @@ class History:
         return dict(reversed(looks))
 
     def _rows(self, query: Any) -> Sequence[Any]:
-        """None where nothing was written yet."""
-        try:
-            return self._database.run(lambda connection: connection.execute(query).all(), write=False)
-        except NoDatabaseError:
-            return []
+        return self._database.run(lambda connection: connection.execute(query).all(), write=False)
 
     def _write(self, table: Table, row: Mapping[str, Any]) -> None:
-        self._database.create()
         self._database.run(lambda connection: connection.execute(table.insert(), row), write=True)
 
     def _events(self, query: Any) -> list[Event]:

@@ -75,9 +75,12 @@ class PredictionLog:
     Every method raises PredictionLogError when the database is gone, full, locked, or of another version.
     """
 
-    def __init__(self, url: str) -> None:
-        """Opens nothing yet. `url`: sqlite:///FILE, relative to the project's folder, or postgresql://..."""
-        self._database = PredictionDatabase(url)
+    def __init__(self, at: str | PredictionDatabase) -> None:
+        """Opens nothing yet. `at`: the database of a store, or its address.
+
+        That is sqlite:///FILE, relative to the project's folder, or postgresql://...
+        """
+        self._database = PredictionDatabase(at) if isinstance(at, str) else at
         self.place = self._database.place
 
     def create(self) -> None:

@@ -1,15 +1,12 @@
-"""The tables of the prediction log, and what they can hold."""
+"""The tables of the prediction store, and what they can hold. How to change them: CONTRIBUTING.md."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy import (
     Boolean,
     Column,
-    Connection,
     Dialect,
     Double,
     Index,
@@ -25,7 +22,8 @@ from sqlalchemy.types import DateTime, TypeDecorator
 
 from accidents.errors import AccidentsError
 
-VERSION = 2  # of the tables below; a change of theirs raises it, and needs an entry in UPGRADES
+# Of the tables below, as the newest file in predictions/migrations/versions makes them.
+REVISION = "0004"
 
 
 class PredictionLogError(AccidentsError):
@@ -55,8 +53,6 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 TABLES = MetaData()
 
-VERSIONS = Table("prediction_log_version", TABLES, Column("version", Integer, primary_key=True))
-
 PREDICTIONS = Table(
     "predictions",
     TABLES,
@@ -84,7 +80,7 @@ Index(
     sqlite_where=PREDICTIONS.c.accident_id.is_not(None),
     postgresql_where=PREDICTIONS.c.accident_id.is_not(None),
 )
-SESSIONS = Index(
+Index(
     "predictions_session",
     PREDICTIONS.c.session,
     sqlite_where=PREDICTIONS.c.session.is_not(None),
@@ -110,66 +106,50 @@ LABELS = Table(
     ),  # of this prediction, or of this accident
 )
 # With `newest`, so that what is read does not grow with each correction.
-NEWEST_LABELS = (
-    Index("labels_newest_request", LABELS.c.request_id, LABELS.c.newest),
-    Index("labels_newest_accident", LABELS.c.accident_id, LABELS.c.newest),
+Index("labels_newest_request", LABELS.c.request_id, LABELS.c.newest)
+Index("labels_newest_accident", LABELS.c.accident_id, LABELS.c.newest)
+
+# Nothing in these two is ever changed.
+RUNS = Table(
+    "monitor_runs",
+    TABLES,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("created", UtcDateTime, nullable=False),
+    Column("loop_id", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("model_digest", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("labelled", Integer, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("judged", Integer, nullable=False),
+    Column("reasons", Text, nullable=False),  # a JSON list
+    Column("report", Text, nullable=False),  # a MonitorReport as JSON
 )
-
-
-@dataclass(frozen=True)
-class Schema:
-    """Tables that belong together, in a database that may hold others too.
-
-    `versions` is a table of one row, the version; `mended`: tables that are gone are made anew, empty;
-    `upgrades`: what brings the tables of a version to the next one, in place.
-    """
-
-    what: str
-    tables: MetaData
-    versions: Table
-    version: int
-    made_by: str
-    mended: bool = False
-    upgrades: Mapping[int, Callable[[Connection], None]] = field(default_factory=dict)
-
-
-def _add_sessions_and_callers(connection: Connection) -> None:
-    """1 to 2. A label of a whole accident was for all callers' predictions; the first caller keeps it."""
-    for addition in (
-        "predictions ADD COLUMN session TEXT",
-        "labels ADD COLUMN caller TEXT",
-        "labels ADD COLUMN trusted BOOLEAN NOT NULL DEFAULT false",
-        "labels ADD COLUMN changes INTEGER NOT NULL DEFAULT 0",
-        "labels ADD COLUMN newest BOOLEAN NOT NULL DEFAULT true",
-    ):
-        connection.execute(text(f"ALTER TABLE {addition}"))
-    connection.execute(
-        text(
-            "UPDATE labels SET caller = (SELECT key_name FROM predictions "
-            "WHERE predictions.request_id = labels.request_id) WHERE request_id IS NOT NULL"
-        )
-    )
-    connection.execute(
-        text(
-            "UPDATE labels SET caller = (SELECT key_name FROM predictions "
-            "WHERE predictions.accident_id = labels.accident_id ORDER BY created, request_id LIMIT 1) "
-            "WHERE request_id IS NULL"
-        )
-    )
-    connection.execute(
-        text(
-            "UPDATE labels SET newest = false WHERE id NOT IN (SELECT max(id) FROM labels "
-            "GROUP BY request_id, CASE WHEN request_id IS NULL THEN accident_id END)"
-        )
-    )
-    for gone in ("labels_request", "labels_accident"):
-        connection.execute(text(f"DROP INDEX {gone}"))
-    for index in (SESSIONS, *NEWEST_LABELS):
-        index.create(connection)
-
-
-UPGRADES = {1: _add_sessions_and_callers}
-PREDICTION_LOG = Schema("prediction log", TABLES, VERSIONS, VERSION, "start the API once", upgrades=UPGRADES)
+EVENTS = Table(
+    "loop_events",
+    TABLES,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("loop_id", Text, nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("outcome", Text, nullable=False),  # started, or one of history.OUTCOMES
+    Column("model_version", Text),
+    Column("detail", Text, nullable=False),  # a JSON object
+)
+# One row a name, for ever; it is held until it expires, by the clock of the database.
+LEASES = Table(
+    "leases",
+    TABLES,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),  # a uuid: of one holding, not of a process
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("acquired", UtcDateTime, nullable=False),
+    Column("expires", UtcDateTime, nullable=False),
+)
 
 
 def check_text(name: str, value: str | None) -> None:

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from commands.cli.champion import promote, rollback
 from commands.cli.clean import clean
+from commands.cli.database import database
 from commands.cli.deploy import deploy
 from commands.cli.inference import inference
 from commands.cli.keys import keys
@@ -28,7 +29,7 @@ PIPELINES: dict[str, Callable[..., None]] = {
     "monitor": monitor,
 }
 COMMANDS: tuple[Callable[..., None], ...] = (serve, stop, status, promote, rollback, replay, clean)
-GROUPS = (keys, stack)
+GROUPS = (keys, stack, database)
 HELP = """Learn from road-accident files how likely someone is killed or hospitalised,
 and serve it.
 

@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from accidents.errors import AccidentsError, SettingsError
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.store import PredictionStore
 from serving.api.app import create_app
 from serving.api.http.uvicorn_protocol import ApiProtocol
 from serving.api.operations.keys import Keys
@@ -26,7 +26,7 @@ def main() -> int:
     try:
         settings = load_settings()
         _require_key_or_loopback(settings)
-        _make_log(settings)
+        _make_store(settings)
         server = uvicorn.Server(config_of(settings, create_app(settings)))
     except AccidentsError as error:
         print(error, file=sys.stderr)
@@ -43,13 +43,13 @@ def _require_key_or_loopback(settings: Settings) -> None:
         )
 
 
-def _make_log(settings: Settings) -> None:
-    """Now, so that a log that cannot be made is one plain line. Raises PredictionLogError."""
-    log = PredictionLog(settings.database_url)
+def _make_store(settings: Settings) -> None:
+    """Make or upgrade it now, so that what hinders that is one plain line. Raises PredictionLogError."""
+    store = PredictionStore(settings.database_url)
     try:
-        log.create()
+        store.create()
     finally:
-        log.close()
+        store.close()
 
 
 def config_of(settings: Settings, app: FastAPI) -> uvicorn.Config:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.store import PredictionStore
 from serving.api.http.identity import identity_of
 from serving.api.http.limits import Rates
 from serving.api.operations.hooks import Hook
@@ -46,14 +46,15 @@ class Parts:
 async def running(settings: Settings, rates: Rates) -> AsyncIterator[Parts]:
     """Start what runs beside the routes, and stop it at the end. Raises PredictionLogError."""
     server = ModelServer(str(settings.model_server), settings.model_name, settings.model_timeout)
-    log = PredictionLog(settings.database_url)
+    store = PredictionStore(settings.database_url)
+    log = store.log
     writer = LogWriter(log, on_commit=_count_commit)
     batcher = Batcher(server, settings.rows_per_call, settings.waiting, settings.model_timeout)
     counting = Counting()
     predictor = Predictor(server, batcher, writer, counting, settings.reasons_count)
     await writer.start()
     try:
-        hook = Hook(settings.hook_command, settings.hook_pause, settings.hook_log)
+        hook = Hook(settings.hook_command, settings.hook_pause, settings.hook_log, store)
         readiness, labeller = Readiness(server, log), Labeller(log)
         yield Parts(
             settings, rates, predictor, labeller, counting, readiness, hook, identity_of(settings)
@@ -61,7 +62,7 @@ async def running(settings: Settings, rates: Rates) -> AsyncIterator[Parts]:
     finally:
         server.stop()
         await writer.stop()
-        log.close()
+        store.close()
 
 
 def _count_commit(records: int, seconds: float) -> None:

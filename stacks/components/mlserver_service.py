@@ -8,32 +8,36 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+from pydantic import Field
 from zenml.enums import ServiceState
 from zenml.models.v2.misc.service import ServiceType
 from zenml.services import ServiceConfig, ServiceStatus
 from zenml.services.service import BaseDeploymentService
 
-from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.flavor import MLServerDeployerConfig
 from stacks.components.mlserver.folder import ServedModel
+from stacks.components.mlserver.model import fault_of, predict
 from stacks.components.mlserver.server import ModelServer
 from stacks.errors import StackError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
-
-_ROWS = 5_000  # a request; the server takes 10,000
 
 
 class MLServerDeploymentConfig(ServiceConfig):
-    """Which version of which model is served from which bundle, on which server."""
+    """Which version of which model is served from which bundle, on which server.
 
-    bundle: str
-    golden: str
+    Attributes
+    ----------
+    bundle, golden : where they are copied from; not kept in ZenML's store, where nobody could read them.
+    """
+
+    bundle: str = Field(default="", exclude=True)
+    golden: str = Field(default="", exclude=True)
     digest: str
     server: MLServerDeployerConfig
 
@@ -85,25 +89,12 @@ class MLServerService(BaseDeploymentService):
 
     def check_status(self) -> tuple[ServiceState, str]:
         """Whether the process lives and answers with this version; within some seconds."""
-        daemon = self.server.daemon()
-        if daemon is None:
-            return ServiceState.INACTIVE, self._why_not_running()
-        said = ModelServerClient(daemon.http_port).metadata(self.config.model_name)
-        if said is None:
-            if self.config.model_name not in self.server.folder.served():
-                return ServiceState.INACTIVE, "stopped"
-            silent = f"the model server (process {daemon.pid}) does not answer for it"
-            return ServiceState.ERROR, f"{silent}; {self.server.supervision()}"
-        versions, digest = said.get("versions"), said.get("parameters", {}).get("digest")
-        if (versions, digest) != ([self.config.model_version], self.config.digest):
-            return ServiceState.ERROR, f"the model server answers as version {versions}: deploy again"
-        self.status.clear_error()
-        return ServiceState.ACTIVE, ""
-
-    @property
-    def supervision(self) -> str:
-        """Who brings the server back when it has ended, and what that has done of late."""
-        return self.server.supervision()
+        fault = fault_of(self.server, self.model)
+        if not fault:
+            self.status.clear_error()
+            return ServiceState.ACTIVE, ""
+        alive = self.server.daemon() is not None and self.config.model_name in self.server.folder.served()
+        return ServiceState.ERROR if alive else ServiceState.INACTIVE, fault
 
     def provision(self) -> None:
         """Serve this version, starting the server if it is not running."""
@@ -118,22 +109,7 @@ class MLServerService(BaseDeploymentService):
 
         Raises StackError if the server is not running, a feature is missing, or a value is refused.
         """
-        daemon = self.server.daemon()
-        if daemon is None:
-            raise StackError(f"{self.config.model_name} is not served: {self._why_not_running()}")
-        client = ModelServerClient(daemon.http_port, self.config.server.load_timeout)
-        said = client.metadata(self.config.model_name)
-        if said is None:
-            raise StackError(f"{self.config.model_name} is not served: the model server does not know it.")
-        features = [tensor["name"] for tensor in said["inputs"]]
-        missing = [name for name in features if name not in frame.columns]
-        if missing:
-            raise StackError(f"The frame lacks the features {', '.join(missing)}.")
-        answers = [
-            client.predict(self.config.model_name, _request(frame[features].iloc[k : k + _ROWS]))
-            for k in range(0, len(frame), _ROWS)
-        ]
-        return np.array([p for answer in answers for p in answer], dtype=np.float64)
+        return predict(self.server, self.config.model_name, frame)
 
     def get_logs(self, follow: bool = False, tail: int | None = None) -> Generator[str, bool, None]:
         """The server's log, oldest line first; all models of a server share it."""
@@ -142,29 +118,8 @@ class MLServerService(BaseDeploymentService):
         lines = list(_lines(self.server.folder.log))
         yield from islice(lines, max(0, len(lines) - tail) if tail else 0, None)
 
-    def _why_not_running(self) -> str:
-        if self.config.model_name not in self.server.folder.served():
-            return "stopped"
-        return f"the model server's process has ended; {self.server.supervision()}"
-
 
 def _lines(log: Path) -> Iterator[str]:
     for path in (log.with_name(f"{log.name}.2"), log.with_name(f"{log.name}.1"), log):
         if path.is_file():
             yield from path.read_text(encoding="utf-8", errors="replace").splitlines()
-
-
-def _request(frame: pd.DataFrame) -> dict[str, Any]:
-    values = frame.to_numpy(dtype=np.float64)
-    data = np.where(np.isnan(values), None, values)  # type: ignore[call-overload]
-    return {
-        "inputs": [
-            {
-                "name": "features",
-                "datatype": "FP64",
-                "shape": list(values.shape),
-                "data": data.ravel().tolist(),
-                "parameters": {"columns": list(frame.columns)},
-            }
-        ]
-    }

@@ -6,39 +6,36 @@ from zenml import log_metadata, step
 
 from accidents.bundle.golden import golden_of
 from accidents.errors import AccidentsError
+from stacks.endpoints import BundleReference, DeploymentError, active_endpoints
 from steps.folder import Folder
-from steps.support import registry
-from steps.support.deployment import (
-    DeploymentError,
-    active_deployer,
-    check_golden,
-    deploy,
-    facts_of,
-    services,
-)
+from steps.support import mirror, registry
 from steps.support.references import VersionReference
 
 
 @step
-def deploy_model(
-    bundle: Folder, golden: Folder, version: VersionReference
-) -> Annotated[dict[str, Any], "deployment"]:
+def deploy_model(bundle: Folder, version: VersionReference) -> Annotated[dict[str, Any], "deployment"]:
     """Deploy, then ask the endpoint itself for the golden rows; whatever fails, the old version serves on."""
-    deployer = active_deployer()
     chosen, loaded = registry.version(version.name, version.version), version.load(bundle)
-    before = [one.config.model_version for one in services(deployer, version.name)]
-    service = deploy(deployer, chosen, bundle.path, golden / "golden.json")
-    checked = golden_of(loaded)
+    golden = golden_of(loaded)
+    endpoint = active_endpoints().endpoint(version.name)
+    before = [one.version for one in endpoint.versions()]
+    reference = BundleReference(
+        version.name, version.version, version.digest, bundle.path, mirror.registry_version(chosen)
+    )
+    endpoint.deploy(reference, golden)
+    url = endpoint.state().url
     try:
-        difference = check_golden(service, checked)
+        difference = golden.check(endpoint.predict(golden.features), f"The server at {url}")
     except AccidentsError as error:
         raise DeploymentError(
             f"{error} Or was another version deployed meanwhile? `run.py status` tells."
         ) from error
     facts = {
-        **facts_of(service),
+        "name": version.name,
+        "version": version.version,
+        "url": url,
         "before": before[0] if before else None,
-        "golden_rows": len(checked.p_severe),
+        "golden_rows": len(golden.p_severe),
         "difference": difference,
         "synthetic": bool(loaded.facts["synthetic"]),
     }

@@ -16,12 +16,12 @@ from accidents.bundle import Bundle
 from accidents.bundle.golden import Golden, golden_of
 from accidents.errors import AccidentsError
 from accidents.monitoring.callers import NO_KEY
-from accidents.monitoring.database import opened_log
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.probation import Compared, Probe, Verdict, judge_probation
 from accidents.scoring.score import probabilities
+from stacks.endpoints import State, active_endpoints
 from steps.support import registry
-from steps.support.deployment import active_deployer, check_golden, services
+from steps.support.store import opened_store
 
 PROBED_ROWS = 20
 TOLD_EVERY = 60  # seconds
@@ -73,12 +73,13 @@ def _bundle(name: str, version: str) -> tuple[Bundle, Golden]:
 def _probe(name: str, golden: Golden, api: str | None) -> Probe:
     """Golden rows to the model server, and the API asked whether it is ready."""
     begun = time.perf_counter()
-    found = services(active_deployer(), name)
     try:
-        if not found or not found[0].is_running:
-            raise AccidentsError("the model server does not run")
+        endpoint = active_endpoints().endpoint(name)
+        state = endpoint.state()
+        if state.state != State.healthy:
+            raise AccidentsError(f"the model server does not run: {state.reason}")
         begun = time.perf_counter()  # the deployer's own look-ups are not the server's latency
-        check_golden(found[0], golden)
+        golden.check(endpoint.predict(golden.features), f"The server at {state.url}")
         seconds = time.perf_counter() - begun
         if api is not None:
             _require_ready(api)
@@ -98,10 +99,10 @@ def _first_predictions(watched: Bundle, earlier: Bundle | None, version: str, si
     none = Compared(np.empty(0), np.empty(0), np.empty(0, dtype=object))
     if earlier is None:
         return none
-    with opened_log() as log:
+    with opened_store() as store:
         rows = [
             (row["probability"], _values(row["features"], earlier), row["key_name"] or NO_KEY)
-            for row in log.read(since=since, last=LOOKED_AT)
+            for row in store.log.read(since=since, last=LOOKED_AT)
             if row["model_version"] == version and row["model_digest"] == watched.digest
         ]
     if not rows:

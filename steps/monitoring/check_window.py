@@ -10,12 +10,12 @@ from zenml import step
 from zenml.client import Client
 
 from accidents.bundle import HOLDOUT
-from accidents.monitoring.database import opened_history
 from accidents.monitoring.drift import measure_drift, missing_before
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.window import Window
 from steps.data.validate_data import kinds_of_columns
 from steps.folder import Folder
+from steps.support.store import opened_store
 
 
 @step
@@ -30,8 +30,8 @@ def check_window(
     validator: Any = Client().active_stack.data_validator
     before = None
     if looked_at.facts.from_log:
-        with opened_history() as history:
-            before = missing_before(history.past(stage, policy))
+        with opened_store() as store:
+            before = missing_before(store.history.past(stage, policy))
     columns = kinds_of_columns(stage)
     drift, found = measure_drift(
         validator,

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 from zenml import log_metadata, step
 
-from accidents.monitoring.database import opened_history
 from accidents.monitoring.decision import decide, why_not_judged
 from accidents.monitoring.measurements import Champion, Measurements, MonitorReport
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.window import Window, new_years
 from steps.folder import Folder
 from steps.support.references import VersionReference
+from steps.support.store import opened_store
 
 
 @step
@@ -41,10 +41,10 @@ def decide_action(
         }
     )
     moment = datetime.now(UTC)
-    with opened_history() as history:
-        past = history.past(champion.stage, policy, champion.digest, moment)
+    with opened_store() as store:
+        past = store.history.past(champion.stage, policy, champion.digest, moment)
         decision = decide(now, past, policy, moment)
         report = MonitorReport(created=moment, measurements=now, decision=decision)
-        history.add_run(report, judged=not why_not_judged(now, policy), loop_id=loop_id)
+        store.history.add_run(report, judged=not why_not_judged(now, policy), loop_id=loop_id)
     log_metadata({"decision": decision.action, "reasons": list(decision.reasons)})
     return report.model_dump(mode="json")

@@ -8,10 +8,10 @@ from typing import Annotated
 from zenml import step
 
 from accidents.bundle import load_bundle
-from accidents.monitoring.database import opened_log
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.window import capped, log_window
 from steps.folder import Folder
+from steps.support.store import opened_store
 
 
 @step
@@ -21,9 +21,9 @@ def read_log_window(bundle: Folder, policy: MonitorSettings, seed: int) -> Annot
     until = datetime.now(UTC)
     since = None if settings.last else until - timedelta(days=settings.days)
     folder = Path(tempfile.mkdtemp(prefix="window-"))
-    with opened_log() as log:
+    with opened_store() as store:
         # Not `until`: after a clock has moved back, predictions "of the future" still count.
-        rows = log.read(since=since, last=settings.last)
+        rows = store.log.read(since=since, last=settings.last)
         window = log_window(rows, load_bundle(bundle.path), since, until)
     capped(window, policy, seed).save(folder)
     return Folder(folder)

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from zenml import step
 from zenml.client import Client
 
-from accidents.monitoring.database import opened_history
 from accidents.monitoring.measurements import MonitorReport
 from accidents.reports.monitor import write_monitor
 from steps.folder import Folder
+from steps.support.store import opened_store
 
 
 @step
@@ -22,8 +22,8 @@ def report_window(
     told, folder = MonitorReport.model_validate(report), Path(tempfile.mkdtemp(prefix="monitor-"))
     if reports is not None:
         shutil.copytree(reports.path, folder, dirs_exist_ok=True)
-    with opened_history() as history:
-        earlier = history.reports(told.measurements.champion.stage)
+    with opened_store() as store:
+        earlier = store.history.reports(told.measurements.champion.stage)
     write_monitor(folder, told, earlier)
     if Client().active_stack.experiment_tracker is not None:
         _track(told, folder)

@@ -1,1 +1,1 @@
-"""What steps share, and no step: artifacts, the registry, its mirror, tracking, deployment."""
+"""What steps share, and no step: artifacts, the registry, its mirror, tracking."""

@@ -19,11 +19,12 @@ from filelock import FileLock
 
 from accidents.bundle import Bundle, load_bundle
 from accidents.errors import AccidentsError, BundleError
-from steps.folder import Folder
 from steps.support import mirror
 
 if TYPE_CHECKING:
     from zenml.models import ArtifactVersionResponse, ModelVersionResponse
+
+    from steps.folder import Folder
 
 BUNDLE = "bundle"  # the artifact, and the metadata key of its digest
 _UNFINISHED = "Never finished: the training that made it ended while it was registered."

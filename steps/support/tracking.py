@@ -70,7 +70,7 @@ def log_model(bundle: Bundle) -> tuple[str, str]:
     rows = pd.read_parquet(bundle.folder / "reference.parquet", columns=bundle.features)
     model = mlflow.pyfunc.log_model(
         name="model",
-        python_model=str(ROOT / "serving" / "mlflow_model.py"),
+        python_model=str(ROOT / "serving" / "runtime" / "mlflow_model.py"),
         artifacts={"bundle": str(bundle.folder)},
         code_paths=[str(ROOT / "accidents")],
         signature=signature_of(bundle),

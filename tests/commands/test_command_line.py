@@ -35,6 +35,7 @@ OPTIONS = {
     "promote": ON_A_STACK,
     "rollback": ON_A_STACK,
     "clean": {"--stack", "--params", "--yes"},
+    "database upgrade": {"--stack"},
     "keys new": {"--name", "--scope", "--hook"},
     "keys revoke": {"--hook"},
     "keys list": {"--hook"},
@@ -197,7 +198,7 @@ END = re.compile(r"[,;:.)]*(?:\s|$)[\[(&#>|].*|[,;:.)]+(?:\s.*|$)")  # where pro
 QUOTED = re.compile(r"(?:^|[`/ ])run\.py ((?:--?)?[a-z][^`\n]*)", re.MULTILINE)
 TEXTS = [
     ROOT / "README.md", ROOT / "Makefile", *(ROOT / "docs").rglob("*.md"), *(ROOT / "configs").glob("*.yaml"),
-    *(ROOT / "references").rglob("*.service"), ROOT / "monitoring" / "alertmanager.yml",
+    *(ROOT / "references").rglob("*.service"), ROOT / "observability" / "alertmanager.yml",
 ]  # fmt: skip
 
 

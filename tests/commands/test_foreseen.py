@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import run
+from accidents.errors import AccidentsError
 from commands import foreseen
 
 
@@ -60,3 +61,24 @@ def test_a_full_disk_does_not_hide_what_is_wrong(tmp_path: Path, monkeypatch: py
     said = run._unforeseen(OSError(errno.ENOSPC, "No space left on device"))
     assert "Make room" in said
     assert "Where it came from" not in said
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (sqlite3.DatabaseError("database disk image is malformed"), "Put back its backup"),
+        (OSError(errno.ENOSPC, "No space left on device"), "Make room"),
+        (PermissionError(errno.EACCES, "Permission denied"), None),  # its own words say what to do
+    ],
+)
+def test_an_error_of_ours_has_the_remedy_of_what_the_machine_did(
+    cause: Exception, words: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def build() -> object:
+        raise AccidentsError(f"The model registry cannot be asked: {cause}") from cause
+
+    monkeypatch.setattr(run, "build", build)
+    assert run.cli([]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Error: The model registry cannot be asked: ")
+    assert words in said if words else said.count("\n") == 1

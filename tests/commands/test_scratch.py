@@ -54,3 +54,15 @@ with scratch():
     with scratch():
         assert not left.exists()
     assert set(temporary.iterdir()) == {ours, others}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives a folder to another user")
+def test_it_goes_also_where_the_temporary_folder_is_another_users(temporary: Path):
+    left, another = (temporary / f"{PREFIX}{2**22 + 1}-{name}" for name in ("ours", "theirs"))
+    left.mkdir()
+    another.mkdir()
+    os.chown(temporary, 54321, -1)
+    os.chown(another, 54321, -1)
+    with scratch():
+        assert not left.exists()
+        assert another.exists()

@@ -32,7 +32,7 @@ from tests.serving.api_client import ACCIDENT
 from tests.serving.api_process import ApiProcess, api_process
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, needs_programs]
-DASHBOARDS = sorted((ROOT / "monitoring" / "grafana" / "dashboards").glob("*.json"))
+DASHBOARDS = sorted((ROOT / "observability" / "grafana" / "dashboards").glob("*.json"))
 LOOP = "import pathlib, sys; pathlib.Path(sys.argv[1]).open('a').write('ran\\n')"
 
 

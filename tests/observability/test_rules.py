@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 from tests.observability.reports import told
 from tests.observability.servers import needs_programs, shorter
 
-FOLDER = ROOT / "monitoring"
+FOLDER = ROOT / "observability"
 TESTS = sorted((FOLDER / "tests").glob("*.yml"))
 GROUPS = [
     group

@@ -216,11 +216,11 @@ def test_the_files_in_the_repository_have_the_same_addresses() -> None:
     assert WatchSettings.model_validate(written) == WatchSettings()
     assert written.keys() == WatchSettings.model_fields.keys()
     at: Addresses = addresses(WatchSettings())
-    prometheus = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text(encoding="utf-8"))
+    prometheus = yaml.safe_load((ROOT / "observability" / "prometheus.yml").read_text(encoding="utf-8"))
     found = {job["job_name"]: job["static_configs"][0]["targets"][0] for job in prometheus["scrape_configs"]}
     assert found == at.targets
     (manager,) = prometheus["alerting"]["alertmanagers"]
     assert manager["static_configs"][0]["targets"] == [at.alertmanager]
-    assert f"http://{at.api}/hooks/alert" in (ROOT / "monitoring" / "alertmanager.yml").read_text(
+    assert f"http://{at.api}/hooks/alert" in (ROOT / "observability" / "alertmanager.yml").read_text(
         encoding="utf-8"
     )

@@ -12,6 +12,7 @@ import pytest
 from accidents.files import ROOT
 from benchmarks.project_copy import copy_project
 from tests.processes import kill_all_of
+from tests.warm import CAN_FORK, Process
 
 SMALL = {"accidents_per_year: 20000": "accidents_per_year: 4000", "n_bootstrap: 500": "n_bootstrap: 100",
          "model: {}": "model: {n_estimators: 60}",
@@ -24,6 +25,7 @@ ANY_PORT = """code: "{root}"
       supervisor_port: 0
       restarts: 0"""  # a test that kills the server looks at what others do then
 BIN = Path(sys.executable).parent
+TIMEOUT = 600  # seconds a command
 
 
 START = """
@@ -56,23 +58,25 @@ class Project:
             "ACCIDENTS_ENVIRONMENTS": str(ROOT / ".serving" / "environments"),
         }
 
-    def __call__(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """`python run.py WORDS`."""
-        return self.shell(sys.executable, "run.py", *words, check=check)
+    def __call__(
+        self, *words: str, check: bool = True, cold: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """`python run.py WORDS`; `cold` starts a Python for it: tests/warm.py."""
+        if cold or not CAN_FORK:
+            return self.shell(sys.executable, "run.py", *words, check=check)
+        return self._forked(["run.py", *words], check)
 
     def shell(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Any command in the project's folder."""
         done = subprocess.run(
-            words, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=600
+            words, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=TIMEOUT
         )
-        if check and done.returncode:
-            pytest.fail(
-                f"{' '.join(words)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}", pytrace=False
-            )
-        return done
+        return _checked(done) if check else done
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str) -> Process | subprocess.Popen[str]:
         """`python run.py WORDS`, not waited for, in a session of its own."""
+        if CAN_FORK:
+            return Process(["run.py", *words], self.folder, self.environment, merged=True, session=True)
         return subprocess.Popen(
             [sys.executable, "run.py", *words], cwd=self.folder, env=self.environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
@@ -80,7 +84,25 @@ class Project:
 
     def python(self, code: str) -> str:
         """What `code` prints with the project's store active."""
-        return self.shell(sys.executable, "-c", START + code + END).stdout
+        words = ["-c", START + code + END]
+        return (self._forked(words, True) if CAN_FORK else self.shell(sys.executable, *words)).stdout
+
+    def _forked(self, words: list[str], check: bool) -> subprocess.CompletedProcess[str]:
+        process = Process(words, self.folder, self.environment)
+        try:
+            out, err = process.communicate(TIMEOUT)
+        except BaseException:
+            process.kill()
+            raise
+        done = subprocess.CompletedProcess(words, process.wait(), out, err)
+        return _checked(done) if check else done
+
+
+def _checked(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    if done.returncode:
+        words = " ".join(done.args)
+        pytest.fail(f"{words} exited {done.returncode}:\n{done.stdout}\n{done.stderr}", pytrace=False)
+    return done
 
 
 def make_project(folder: Path) -> Project:

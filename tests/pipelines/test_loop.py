@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -28,8 +29,10 @@ from accidents.predictions.history import Event, History, new_loop
 from accidents.predictions.log import PredictionLog, PredictionLogError
 from tests.monitor_traffic import log_predictions, newest_bundle
 from tests.observability.servers import free_addresses, needs_programs, until, watching
-from tests.pipelines.conftest import Project
+from tests.pipelines.conftest import Project, make_project
+from tests.postgres import PASSWORD, PostgresServer
 
+pytest_plugins = ("tests.log_fixtures",)  # the fixture `postgres`
 # A loop is several commands of a minute each, on a machine that may have other work.
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(900)]
 NAME = "accident-severity-dispatch"
@@ -86,8 +89,9 @@ def served_version(project: Project) -> str:
         """
 from stacks.apply import apply_stack
 apply_stack("local")
-from steps.support.deployment import active_deployer, services
-print(services(active_deployer())[0].prediction_url)
+from stacks.endpoints import active_endpoints
+endpoints = active_endpoints()
+print(endpoints.endpoint(endpoints.names()[0]).state().url)
 """
     ).strip()
     with urllib.request.urlopen(url.removesuffix("/infer"), timeout=10) as answer:
@@ -117,6 +121,7 @@ def test_an_empty_log_keeps(project: Project) -> None:
     done = project("--pipeline", "monitor", check=False)
     assert done.returncode == 1
     assert "There is no prediction log at" in done.stderr
+    assert "python run.py database upgrade" in done.stderr.replace("\n", " ")
     assert not (project.folder / ".serving" / "predictions.db").exists(), "made by who only reads"
     log = PredictionLog(database(project))
     log.create()
@@ -173,6 +178,52 @@ def test_killed_in_training_the_next_run_goes_on_and_the_old_champion_serves_thr
     ]  # fmt: skip
     assert served_version(project) == "2"
     assert len({one.loop_id for one in events(project)[begun:-1]}) == 1
+
+
+HOLDS = """
+import time
+from accidents.predictions.store import LOOP
+from commands.loop_settings import loop_settings
+from commands.store import opened_store
+
+with opened_store() as store, store.lease(LOOP, loop_settings().lease_seconds):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_projects_that_share_a_log_run_one_loop_and_one_that_was_killed_is_followed(
+    project: Project, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    """Two folders, as on two machines, and one PostgreSQL."""
+    other = make_project(tmp_path / "another project")
+    address = {"ACCIDENTS_DATABASE_URL": postgres.new_database()}
+    here, there = Project(project.folder), Project(other.folder)
+    here.environment |= address
+    there.environment |= address
+    refused = here("--pipeline", "monitor", check=False)
+    assert (refused.returncode, f"{postgres.port}/log_" in refused.stderr) == (1, True), "there is none yet"
+    assert PASSWORD not in refused.stderr
+    assert "is up to date" in here("database", "upgrade").stdout
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDS],
+        cwd=there.folder,
+        env=there.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    refused = here("--pipeline", "monitor", check=False)
+    assert refused.returncode == 75
+    assert f"Another loop runs (process {holder.pid} on" in refused.stderr
+    holder.kill()
+    holder.communicate()
+    while here("--pipeline", "monitor", check=False).returncode == 75:
+        pass
+    history = History(address["ACCIDENTS_DATABASE_URL"])
+    assert [(one.stage, one.outcome) for one in history.events(NAME)] == [("monitor", "ok")]
+    history.close()
 
 
 def test_each_stage_is_in_zenml_and_mlflow(project: Project) -> None:
@@ -421,8 +472,8 @@ def _fix_ports(project: Project, addresses: list[str]) -> None:
 METRICS_PORT = """
 from stacks.apply import apply_stack
 apply_stack("local")
-from steps.support.deployment import active_deployer, services
-print(services(active_deployer())[0].server.daemon().metrics_port)
+from zenml.client import Client
+print(Client().active_stack.model_deployer.server.daemon().metrics_port)
 """
 
 

@@ -35,7 +35,7 @@ def steps_cached(output: str) -> tuple[int, int]:
 
 
 def test_the_first_run_trains_registers_promotes_and_reports(project: Project) -> None:
-    done = project("--pipeline", "train")
+    done = project("--pipeline", "train", cold=True)  # a clean copy, started as a person starts it
     assert "Promoted" in done.stdout
     assert "synthetic sample" in done.stdout
     for row in ("model", "prevalence", "logistic regression", "random forest"):

@@ -21,14 +21,18 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
 from accidents.errors import SettingsError
+from accidents.predictions.store import LOOP as LOOP_LEASE
+from accidents.predictions.store import opened_store
 from benchmarks.project_copy import copy_project
 from serving.api.operations.keys import Keys
 from serving.api.settings import Settings, load_settings
+from tests.postgres import PostgresServer
 from tests.serving.api_client import ACCIDENT, error_of
 from tests.serving.api_process import ApiProcess, api_process
 from tests.serving.test_api_document import CHECKS
 from tests.serving.v2_stand_in import StandIn, stand_in
 
+pytest_plugins = ("tests.log_fixtures",)  # the fixture `postgres`
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 LOOP = "import os, sys, time; print('loop', os.getpid(), flush=True); time.sleep(float(sys.argv[1]))"
 FIRING = {"status": "firing", "labels": {"alertname": "EndpointNotReady", "loop": "start"}}
@@ -260,6 +264,27 @@ def test_after_one_there_is_a_pause_also_for_an_api_started_anew(model: StandIn,
     with hooked(tmp_path, model, loop(0), hook_pause="0") as hook:
         assert hook.post(notification(FIRING), key).json() == {"loop": "started"}
     assert hook.log.count("loop ") == 2
+
+
+def test_apis_that_share_a_log_start_one_loop(
+    model: StandIn, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    """Each in a folder of its own, as on another machine."""
+    address = postgres.new_database()
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    keys = [hook_key(folder) for folder in folders]
+    changes = {"hook_pause": "60", "database_url": address}
+    with (
+        hooked(folders[0], model, ["/nowhere"], **changes) as broken,
+        hooked(folders[1], model, loop(0), **changes) as hook,
+    ):
+        assert broken.post(notification(FIRING), keys[0]).status_code == 503, "and leaves no pause"
+        with opened_store(address) as store, store.lease(LOOP_LEASE, 60):
+            assert hook.post(notification(FIRING), keys[1]).json() == {"loop": "running"}
+        assert hook.post(notification(FIRING), keys[1]).json() == {"loop": "started"}
+        assert broken.post(notification(FIRING), keys[0]).json() == {"loop": "paused"}
 
 
 def test_the_loop_outlives_the_api_which_knows_it_when_it_is_back(model: StandIn, tmp_path: Path) -> None:

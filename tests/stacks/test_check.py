@@ -8,6 +8,7 @@ import pytest
 
 from stacks.apply import apply_stack
 from stacks.check import Finding, check_stack
+from stacks.components.mlserver.folder import ServedModel, ServerFolder
 from tests.processes import free_port
 from tests.stacks.conftest import StackWriter
 
@@ -95,24 +96,13 @@ def test_a_place_that_cannot_be_written_and_a_tracker_that_does_not_answer_are_t
 
 
 def test_a_model_that_should_be_served_and_is_not_is_told(
-    zenml_store: Path, stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch
+    zenml_store: Path, stack_file: StackWriter, tmp_path: Path
 ) -> None:
-    from types import SimpleNamespace
-
-    from zenml.enums import ServiceState
-
-    from stacks import check as module
-
-    service = SimpleNamespace(
-        admin_state=ServiceState.ACTIVE,
-        is_running=False,
-        config=SimpleNamespace(model_name="severity"),
-        status=SimpleNamespace(last_error="killed"),
-    )
-    monkeypatch.setattr(module, "services", lambda deployer: [service])
-    deployer = {"flavor": "mlserver", "config": {"folder": "{store}/s", "lock": "x", "code": "{root}"}}
+    ServerFolder(tmp_path / "server").serve(ServedModel("severity", "3", "of its bundle"))
+    config = {"folder": str(tmp_path / "server"), "lock": "x", "code": "{root}"}
+    deployer = {"flavor": "mlserver", "config": config}
     folder = stack_file("dead", model_deployer=deployer)
     apply_stack("dead", activate=False, folder=folder)
     fault = wrong(check("dead", folder))["model_deployer dead_mlserver"]
-    assert "severity: killed" in fault
+    assert "severity: the model server's process has ended" in fault
     assert "--pipeline deploy" in fault

@@ -1,46 +1,108 @@
-"""ZenML's own MLflow deployer serves the same registered model as ours, with no change of code."""
+"""Every adapter keeps the promises of `Endpoint`: the same tests over our deployer and ZenML's `mlflow`."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from accidents.bundle.golden import Golden, golden_of
 from accidents.files import ROOT
 from stacks.apply import apply_stack
 from stacks.definition import read_stack
+from stacks.endpoints import (
+    BundleReference,
+    DeploymentError,
+    Endpoint,
+    Endpoints,
+    State,
+    active_endpoints,
+    deployed_endpoint,
+)
 from steps.support.tracking import SERVED_WITH
-from tests.model_servers import NAME, Version, copy_code, end, make_version, settings
+from tests.model_servers import NAME, Version, copy_code, make_version, settings
+from tests.processes import kill_all_of
 from tests.stacks.conftest import write_stack
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
-    return make_version(tmp_path_factory.mktemp("version"), seed=3)
+@dataclass(frozen=True)
+class Deployer:
+    """The endpoints of a stack, and its two versions of a model."""
+
+    endpoints: Endpoints
+    versions: tuple[Version, Version]
+    speaks_v2: bool
+    end: Callable[[], None]
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """That of the model, as a command would look it up."""
+        return self.endpoints.endpoint(NAME)
+
+    def deploy(self, number: int, golden: Golden | None = None) -> None:
+        """Serve a version; its golden requests are its own unless others are given."""
+        bundle = self.versions[number - 1].bundle
+        reference = BundleReference(NAME, str(number), bundle.digest, bundle.folder, str(number))
+        self.endpoint.deploy(reference, golden or self.golden(number))
+
+    def golden(self, number: int) -> Golden:
+        """Twenty accidents and what the version says of them."""
+        version = self.versions[number - 1]
+        features = version.rows[version.bundle.features].head(20)
+        return Golden(features, version.bundle.predict(features.to_numpy(np.float32)))
 
 
-@pytest.fixture(scope="module")
-def registered(zenml_store: Path, version: Version, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where the stack's registry has the model: logged as steps/support/tracking.py logs it."""
-    import mlflow
+@pytest.fixture(scope="module", params=["mlserver", "mlflow"])
+def deployer(
+    request: pytest.FixtureRequest, zenml_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployer]:
+    versions = tuple(make_version(tmp_path_factory.mktemp("version"), seed) for seed in (3, 4))
+    made = {"mlserver": with_mlserver, "mlflow": with_mlflow}[request.param]
+    found = made(versions, tmp_path_factory)
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+def with_mlserver(versions: tuple[Version, Version], folders: pytest.TempPathFactory) -> Deployer:
+    server = folders.mktemp("server")
+    config = settings(server, copy_code(folders.mktemp("code")), restarts=0).model_dump(mode="json")
+    folder = write_stack(
+        folders.mktemp("stacks"), "ours", model_deployer={"flavor": "mlserver", "config": config}
+    )
+    apply_stack("ours", folder=folder)
+    return Deployer(active_endpoints(), versions, True, lambda: kill_all_of(server))
+
+
+def with_mlflow(versions: tuple[Version, Version], folders: pytest.TempPathFactory) -> Deployer:
     from zenml.client import Client
 
     apply_stack("local-mlflow")
     Client().active_stack.experiment_tracker.configure_mlflow()  # type: ignore[union-attr]
+    for version in versions:
+        _register(version, folders.mktemp("mlflow").as_uri())
+    return Deployer(active_endpoints(), versions, False, _end_mlflow)
+
+
+def _register(version: Version, files: str) -> None:
+    """Log a model as steps/support/tracking.py does; its number in the registry is that of the version."""
+    import mlflow
+
     example = version.rows[version.bundle.features].head(3).astype(float)
     # Without an experiment of its own MLflow would keep the files in ./mlruns.
-    files = tmp_path_factory.mktemp("mlflow").as_uri()
-    with mlflow.start_run(experiment_id=mlflow.create_experiment("contract", artifact_location=files)):
-        model = mlflow.pyfunc.log_model(
+    with mlflow.start_run(experiment_id=mlflow.create_experiment(files, artifact_location=files)):
+        mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(ROOT / "serving" / "mlflow_model.py"),
+            python_model=str(ROOT / "serving" / "runtime" / "mlflow_model.py"),
             artifacts={"bundle": str(version.bundle.folder)},
             code_paths=[str(ROOT / "accidents")],
             signature=mlflow.models.infer_signature(
@@ -49,62 +111,78 @@ def registered(zenml_store: Path, version: Version, tmp_path_factory: pytest.Tem
             pip_requirements=list(SERVED_WITH),
             registered_model_name=NAME,
         )
-    return str(model.model_uri)
 
 
-@pytest.fixture
-def by_mlflow(registered: str) -> Iterator[object]:
-    """ZenML's MLflow service of the model, ended with all its children."""
+def _end_mlflow() -> None:
+    """End every server with all its children, which `mlflow models serve` leaves behind."""
     from zenml.client import Client
-    from zenml.integrations.mlflow.services.mlflow_deployment import (
-        MLFlowDeploymentConfig,
-        MLFlowDeploymentService,
-    )
 
     deployer = Client().active_stack.model_deployer
     assert deployer is not None
-    assert deployer.flavor == "mlflow"
-    config = MLFlowDeploymentConfig(name=NAME, model_name=NAME, model_uri=registered, workers=1)
-    service = deployer.deploy_model(
-        config, MLFlowDeploymentService.SERVICE_TYPE, continuous_deployment_mode=True, timeout=90
-    )
-    assert isinstance(service, MLFlowDeploymentService)
-    process = service.status.pid
-    assert service.is_running, "\n".join(service.get_logs(tail=30))
-    yield service
-    deployer.delete_model_server(service.uuid, force=True)
-    if process is not None:  # `mlflow models serve` leaves its children
-        with suppress(ProcessLookupError):
-            os.killpg(process, signal.SIGKILL)
+    for service in deployer.find_model_server():
+        process = getattr(service.status, "pid", None)
+        deployer.delete_model_server(service.uuid, force=True)
+        if process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(process, signal.SIGKILL)
 
 
-def test_both_deployers_give_the_bundles_probabilities(
-    by_mlflow: object, version: Version, tmp_path: Path
+def test_what_was_never_deployed_is_stopped_and_says_so(deployer: Deployer) -> None:
+    endpoint = deployer.endpoint
+    assert (deployer.endpoints.names(), endpoint.versions()) == ([], ())
+    assert deployed_endpoint(NAME) is None
+    assert (endpoint.state().state, endpoint.state().url) == (State.stopped, None)
+    assert endpoint.v2_address() is None
+    with pytest.raises(DeploymentError, match="not served"):
+        endpoint.predict(deployer.versions[0].rows.head(2))
+    endpoint.stop()  # no error
+
+
+def test_a_version_serves_and_another_takes_its_place(deployer: Deployer) -> None:
+    for number in (1, 2):
+        deployer.deploy(number)
+        (served,) = deployer.endpoint.versions()
+        assert (served.version, served.role, served.share) == (str(number), "champion", 1.0)
+        assert (served.state, served.reason) == (State.healthy, "")
+        version = deployer.versions[number - 1]
+        assert served.digest in (None, version.bundle.digest)
+        answered = deployer.endpoint.predict(version.rows[version.bundle.features].head(200))
+        np.testing.assert_allclose(
+            answered, version.bundle.predict(version.matrix[:200]), rtol=0, atol=1e-6
+        )  # fmt: skip
+    assert deployer.endpoints.names() == [NAME]
+    assert deployed_endpoint(NAME) is not None
+    state = deployer.endpoint.state()
+    assert (state.state, state.reason) == (State.healthy, "")
+    assert state.url is not None
+    address = deployer.endpoint.v2_address()
+    assert state.url.startswith(address) if address else not deployer.speaks_v2
+
+
+def test_one_that_does_not_give_the_golden_answers_is_refused_and_the_old_one_serves(
+    deployer: Deployer,
 ) -> None:
-    from zenml.client import Client
+    golden = deployer.golden(1)
+    with pytest.raises(DeploymentError, match="golden"):
+        deployer.deploy(1, Golden(golden.features, golden.p_severe + 0.01))
+    (served,) = deployer.endpoint.versions()
+    assert (served.version, served.state) == ("2", State.healthy)
+    features = golden_of(deployer.versions[1].bundle, 5).features
+    expected = deployer.versions[1].bundle.predict(features.to_numpy(np.float32))
+    np.testing.assert_allclose(deployer.endpoint.predict(features), expected, rtol=0, atol=1e-6)
 
-    from stacks.components.mlserver.deployer import MLServerDeployer
 
-    rows = version.rows[version.bundle.features].head(200)
-    expected = version.bundle.predict(rows.to_numpy(np.float32))
-    # NaN is no JSON: whoever asks MLflow sends null, as the bundle's signature allows.
-    nullable = rows.astype(object).where(rows.notna(), None)
-    from_mlflow = np.asarray(by_mlflow.predict(nullable), dtype=float)  # type: ignore[attr-defined]
-
-    config = settings(tmp_path / "server", copy_code(tmp_path / "code")).model_dump(mode="json")
-    folder = write_stack(tmp_path, "ours", model_deployer={"flavor": "mlserver", "config": config})
-    apply_stack("ours", folder=folder)
-    deployer = Client().active_stack.model_deployer
-    assert isinstance(deployer, MLServerDeployer)
-    deployment = deployer.deployment(
-        model_name=NAME, model_version="1", bundle=version.bundle.folder, golden=version.golden
-    )
-    try:
-        from_ours = deployer.deploy_model(deployment, deployer.SERVICE_TYPE).predict(rows)
-    finally:
-        end(deployer.server)
-    np.testing.assert_allclose(from_mlflow, expected, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(from_ours, expected, rtol=0, atol=1e-6)
+def test_what_is_stopped_stays_known_and_comes_back_with_a_deployment(deployer: Deployer) -> None:
+    deployer.endpoint.stop()
+    (served,) = deployer.endpoint.versions()
+    assert (served.version, served.state) == ("2", State.stopped)
+    state = deployer.endpoint.state()
+    assert (state.state, state.url, state.reason) == (State.stopped, None, served.reason)
+    assert deployer.endpoint.v2_address() is None
+    with pytest.raises(DeploymentError):
+        deployer.endpoint.predict(deployer.golden(2).features)
+    deployer.deploy(2)
+    assert deployer.endpoint.state().state == State.healthy
 
 
 def test_local_mlflow_is_local_but_for_the_deployer() -> None:

@@ -337,7 +337,7 @@ def test_changed_code_starts_it_anew_once_it_has_proved_itself(
     tmp_path: Path, one: Version, two: Version
 ) -> None:
     code = copy_code(tmp_path / "project")
-    runtime = code / "serving" / "runtime.py"
+    runtime = code / "serving" / "runtime" / "bundle_runtime.py"
     with model_server(tmp_path / "server", code) as server:
         deploy(server, "1", one)
         server.deploy("other", "5", two.bundle.folder, two.golden)
@@ -367,7 +367,7 @@ def test_changed_code_starts_it_anew_once_it_has_proved_itself(
 
 def test_what_fails_only_in_its_own_place_is_put_back(tmp_path: Path, one: Version, two: Version) -> None:
     code = copy_code(tmp_path / "project")
-    runtime = code / "serving" / "runtime.py"
+    runtime = code / "serving" / "runtime" / "bundle_runtime.py"
     with model_server(tmp_path / "server", code) as server:
         deploy(server, "1", one)
         text = runtime.read_text(encoding="utf-8")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from stacks import teardown
 from stacks.apply import apply_stack
+from stacks.components.mlserver.folder import ServedModel, ServerFolder
 from stacks.errors import StackError
 from stacks.teardown import teardown_stack
 from tests.stacks.conftest import StackWriter
@@ -86,18 +85,17 @@ def test_the_active_stack_goes_only_if_that_is_meant(zenml_store: Path, stack_fi
 
 
 def test_a_stack_that_serves_is_left_alone(
-    zenml_store: Path, stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch
+    zenml_store: Path, stack_file: StackWriter, tmp_path: Path
 ) -> None:
-    deployer = {"flavor": "mlserver", "config": {"folder": "{store}/s", "lock": "x", "code": "{root}"}}
-    folder = stack_file("serving", model_deployer=deployer)
+    server = ServerFolder(tmp_path / "server")
+    server.serve(ServedModel("severity", "3", "of its bundle"))
+    config = {"folder": str(server.root), "lock": "x", "code": "{root}"}
+    folder = stack_file("serving", model_deployer={"flavor": "mlserver", "config": config})
     apply_stack("serving", activate=False, folder=folder)
-    config = SimpleNamespace(model_name="severity", model_version="3")
-    service = SimpleNamespace(is_running=True, config=config)
-    monkeypatch.setattr(teardown, "services", lambda deployer: [service])
     with pytest.raises(StackError, match=r"severity version 3 is being served.*run\.py stop --stack serving"):
         teardown_stack("serving", folder=folder)
     assert "serving" in stacks()
-    service.is_running = False
+    server.stop("severity")
     teardown_stack("serving", folder=folder)
     assert "serving" not in stacks()
 

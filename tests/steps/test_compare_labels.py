@@ -10,6 +10,7 @@ import pytest
 from accidents.monitoring.measurements import WindowFacts
 from accidents.monitoring.window import Window
 from accidents.predictions.log import Label, PredictionLog
+from accidents.predictions.tables import NoDatabaseError
 from steps.folder import Folder
 from steps.monitoring.compare_labels import compare_labels
 from tests.predictions import prediction
@@ -29,7 +30,9 @@ def test_labels_meet_published_accidents_by_their_id(
 ) -> None:
     url = f"sqlite:///{tmp_path / 'log.db'}"
     monkeypatch.setenv("ACCIDENTS_DATABASE_URL", url)
-    assert compare_labels.entrypoint(window) == {"callers": [], "notes": ()}, "no log, nothing to compare"
+    with pytest.raises(NoDatabaseError, match=r"log\.db.*database upgrade"):
+        compare_labels.entrypoint(window)
+    assert not (tmp_path / "log.db").exists()
     log = PredictionLog(url)
     log.create()
     ids = [str(202_300_000_000 + number) for number in range(31)]

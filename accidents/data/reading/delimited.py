@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from accidents.data.sources.archives import read_unpacked
@@ -115,14 +116,24 @@ def _name(name: str, known: Mapping[str, str]) -> str:
 
 
 def _fitted(names: list[str], sample: bytes, separator: str) -> list[str]:
-    """As many names as rows have fields, where they differ by separators at line ends only."""
+    """As many names as rows have fields, where they differ by row numbers or separators at line ends only."""
     lines = sample.decode(errors="replace").split("\n")[:100]
     rows = [row for row in csv.reader(lines[:-1] or lines, delimiter=separator) if row]
     usual = Counter(map(len, rows)).most_common(1)[0][0]
-    surplus = [cell for row in rows if len(row) == usual for cell in row[len(names) :]]
-    if any(cell.strip() for cell in surplus) or any(names[usual:]):
+    rows = [row for row in rows if len(row) == usual]
+    blank = not any(cell.strip() for row in rows for cell in row[len(names) :])
+    ended = blank and any(line.endswith(separator) for line in lines)
+    if usual == len(names) + 1 and not ended and _count_up([row[0] for row in rows]):
+        return ["", *names]
+    if not blank or any(names[usual:]):
         return names
     return names[:usual] + [""] * (usual - len(names))
+
+
+def _count_up(cells: Sequence[str]) -> bool:
+    """Whether they are row numbers, for which R's write.table leaves no name in the header."""
+    numbers = [int(cell) for cell in cells if cell.isascii() and cell.isdigit()]
+    return len(numbers) == len(cells) and all(below < above for below, above in pairwise(numbers))
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 
 from accidents.files import ROOT
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.store import PredictionStore
 from serving.api.settings import Settings
 
 
 def identity_of(settings: Settings) -> str:
     """Of the project's folder and its prediction log; tells neither."""
-    place = PredictionLog(settings.database_url).place  # without its password
+    place = PredictionStore(settings.database_url).place  # without its password
     return hashlib.sha256(f"{ROOT}\n{place}".encode()).hexdigest()[:16]

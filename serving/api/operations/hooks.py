@@ -16,6 +16,8 @@ from typing import IO, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from accidents.errors import BusyError
+from accidents.predictions.store import HOOK, LOOP, PredictionStore
+from accidents.predictions.tables import PredictionLogError
 from serving.api.http.errors import ApiError
 from serving.api.operations.metrics import HOOKS, LOOP_RUNNING, LOOPS
 
@@ -69,17 +71,18 @@ class Notification(_Lenient):
 
 
 class Hook:
-    """Starts the loop: one at a time, and not again within `pause` seconds.
+    """Starts the loop: one at a time, and not again within `pause` seconds, of all APIs of a store.
 
     Parameters
     ----------
     command : its words.
     log : where its output goes. Beside it lies a lock that the loop inherits, so that also an API that was
         started anew in the meantime knows that it runs; the system lets go of it with the loop.
+    store : says what APIs and loops of other machines do.
     """
 
-    def __init__(self, command: Sequence[str], pause: float, log: Path) -> None:
-        self._command, self._pause, self._log = list(command), pause, log
+    def __init__(self, command: Sequence[str], pause: float, log: Path, store: PredictionStore) -> None:
+        self._command, self._pause, self._log, self._store = list(command), pause, log, store
         self._lock = log.with_name(f"{log.stem}.hook.lock")
 
     def take(self, notification: Notification) -> Outcome:
@@ -87,7 +90,7 @@ class Hook:
         asking = [alert.labels.get("alertname", "?") for alert in notification.alerts if alert.asks]
         try:
             outcome = self._start(asking) if asking else "not needed"
-        except OSError as error:
+        except (OSError, PredictionLogError) as error:
             HOOKS.labels("failed").inc()
             _LOG.error("The loop cannot be started (%s): %s", " ".join(self._command), error)
             raise ApiError(
@@ -105,12 +108,24 @@ class Hook:
                 return "running"
             if 0 <= time.time() - _last_start(lock) < self._pause:
                 return "paused"
-            process = self._run(lock, asking)
-            lock.truncate(0)
-            lock.write(str(time.time()).encode())
+            if self._store.holder(LOOP):
+                return "running"
+            give_back = self._store.claim(HOOK, self._pause)
+            if give_back is None:
+                return "paused"
+            try:
+                self._launch(lock, asking)
+            except OSError:
+                give_back()
+                raise
+        return "started"
+
+    def _launch(self, lock: IO[bytes], asking: Sequence[str]) -> None:
+        process = self._run(lock, asking)
+        lock.truncate(0)
+        lock.write(str(time.time()).encode())
         LOOP_RUNNING.set(1)
         threading.Thread(target=self._reap, args=(process,), daemon=True).start()
-        return "started"
 
     def _run(self, lock: IO[bytes], asking: Sequence[str]) -> subprocess.Popen[bytes]:
         if self._log.exists() and self._log.stat().st_size > _LOG_BYTES:

@@ -13,10 +13,10 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from accidents.bundle.questions import asking, best
 from accidents.errors import AccidentsError
 from accidents.geography.departments import department_at
 from accidents.predictions.log import Prediction, PredictionLogError
+from accidents.scoring.asking import asking, best
 from accidents.scoring.reasons import top_reasons
 from accidents.vocabulary.bands import band_of
 from serving.api.http.errors import ApiError

@@ -135,6 +135,10 @@ class ServerFolder:
         """The models that are served, by name."""
         return {model.name: model for model in self._read(_SETTINGS)}
 
+    def stopped(self) -> dict[str, ServedModel]:
+        """The models that were served until they were stopped, by name."""
+        return {model.name: model for model in self._read(_STOPPED)}
+
     def has_code(self, code: str) -> bool:
         """Whether a copy of the code is here, with the program that is started now."""
         return (self.root / "code" / code / PROGRAM.replace(".", "/")).with_suffix(".py").is_file()

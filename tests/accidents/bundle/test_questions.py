@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accidents.bundle.questions import TOGETHER, Questions, best
+from accidents.bundle.questions import TOGETHER, Questions
 from accidents.features import feature_names
+from accidents.scoring.asking import best
 
 NAMES = feature_names("on_scene")
 AT = {name: k for k, name in enumerate(NAMES)}

@@ -127,6 +127,12 @@ def indexed(text: str) -> str:
     return "\n".join([separator + header, *(f"{at}{separator}{row}" for at, row in enumerate(rows))])
 
 
+def numbered(text: str) -> str:
+    """As R's write.table does it."""
+    header, *rows = quoted(indexed(text)).splitlines()
+    return "\n".join([header[len('"";') :], *rows])
+
+
 def ended(text: str) -> str:
     return "\n".join(line + (";" if ";" in line else ",") for line in text.splitlines())
 
@@ -155,6 +161,7 @@ def told(text: str) -> str:
 HABITS: dict[str, Callable[[str], bytes]] = {
     "as it is": str.encode,
     "index column": lambda text: indexed(text).encode(),
+    "row numbers without a name": lambda text: numbered(text).encode(),
     "separators at line ends": lambda text: ended(text).encode(),
     "separators at row ends": lambda text: ended_below(text).encode(),
     "capital header": lambda text: cased(text).encode(),
@@ -216,6 +223,11 @@ def test_an_unnamed_column_with_content_is_kept_and_an_empty_one_is_not(tmp_path
 def test_an_unquoted_separator_does_not_pass_for_a_line_end(tmp_path: Path) -> None:
     intake = read(tmp_path, *with_line(5, "A5,2026-10-05T18:30,69,1,")[:4], "A5,2026-10-05T18:30,RN 7, 69,1,")
     assert intake.set_aside["row"].tolist() == [5]
+
+
+def test_a_surplus_cell_behind_other_ids_is_no_row_number(tmp_path: Path) -> None:
+    intake = read(tmp_path, *(f"{row},RN 7" for row in ROWS))
+    assert (len(intake.rows), len(intake.set_aside)) == (0, len(ROWS))
 
 
 @pytest.mark.parametrize(

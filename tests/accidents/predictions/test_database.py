@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from accidents.predictions.database import PredictionDatabase
-from accidents.predictions.log import Label, PredictionLog, PredictionLogError, to_row
+from accidents.predictions.log import Label, PredictionLog, PredictionLogError
 from tests.conftest import ROOT
 from tests.postgres import PASSWORD, PostgresServer
 from tests.predictions import START, connected, prediction
@@ -85,7 +85,7 @@ def test_a_relative_file_lies_in_the_project(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_another_version_is_refused(address: str, log: PredictionLog) -> None:
     with connected(address) as connection:
-        connection.execute(text("UPDATE prediction_log_version SET version = 7"))
+        connection.execute(text("UPDATE prediction_store_version SET version_num = '9999'"))
         connection.commit()
     with closing(PredictionLog(address)) as later:
         for work in (
@@ -94,72 +94,10 @@ def test_another_version_is_refused(address: str, log: PredictionLog) -> None:
             lambda: list(later.read()),
             lambda: later.write([prediction()]),
         ):
-            with pytest.raises(PredictionLogError, match=r"version 7.*version 2"):
+            with pytest.raises(
+                PredictionLogError, match=r"revision 9999.*knows \d{4}\. Use the program that made it"
+            ):
                 work()
-
-
-OLD_TABLES = """
-CREATE TABLE prediction_log_version (version INTEGER PRIMARY KEY);
-CREATE TABLE predictions (request_id TEXT PRIMARY KEY, accident_id TEXT, created TIMESTAMP {zone} NOT NULL,
- stage TEXT NOT NULL, model_name TEXT NOT NULL, model_version TEXT NOT NULL, model_digest TEXT NOT NULL,
- probability DOUBLE PRECISION NOT NULL, band TEXT NOT NULL, alert BOOLEAN NOT NULL, accident TEXT NOT NULL,
- features TEXT NOT NULL, key_name TEXT);
-CREATE TABLE labels (id {serial}, request_id TEXT, accident_id TEXT, severe BOOLEAN NOT NULL,
- created TIMESTAMP {zone} NOT NULL, key_name TEXT);
-CREATE INDEX labels_request ON labels (request_id);
-CREATE INDEX labels_accident ON labels (accident_id);
-INSERT INTO prediction_log_version VALUES (1);
-"""
-OLD_LABELS = [  # as version 1 wrote them: of a request, of an accident, twice of the same
-    (f"{0:032x}", "A", True), (None, "A", False), (None, "A", True), (f"{3:032x}", None, True),
-]  # fmt: skip
-
-
-def old_log(address: str) -> None:
-    """A log of version 1: A was asked for by lyon and then lille, B by lille, and one has no id."""
-    postgres = address.startswith("postgresql")
-    made = OLD_TABLES.format(
-        zone="WITH TIME ZONE" if postgres else "",
-        serial="SERIAL PRIMARY KEY" if postgres else "INTEGER PRIMARY KEY",
-    )
-    rows = [("A", "lyon"), ("A", "lille"), ("B", "lille"), (None, None)]
-    with connected(address) as connection:
-        for statement in filter(str.strip, made.split(";")):
-            connection.execute(text(statement))
-        for number, (accident_id, caller) in enumerate(rows):
-            one = prediction(number, request_id=f"{number:032x}", accident_id=accident_id, key_name=caller)
-            old = {name: value for name, value in to_row(one).items() if name != "session"}
-            names = ", ".join(old)
-            connection.execute(
-                text(f"INSERT INTO predictions ({names}) VALUES ({', '.join(f':{name}' for name in old)})"),
-                old | {"created": str(old["created"])},
-            )
-        for request_id, accident_id, value in OLD_LABELS:
-            connection.execute(
-                text("INSERT INTO labels (request_id, accident_id, severe, created) VALUES (:r, :a, :s, :c)"),
-                {"r": request_id, "a": accident_id, "s": value, "c": str(START)},
-            )
-        connection.commit()
-
-
-def test_a_log_of_version_1_is_brought_up_to_date_when_the_api_starts(address: str, tmp_path: Path) -> None:
-    (tmp_path / "a folder").mkdir(exist_ok=True)
-    old_log(address)
-    with closing(PredictionLog(address)) as log:
-        with pytest.raises(PredictionLogError, match=r"version 1.*version 2.*start the API once"):
-            log.count()
-        log.create()
-        log.create()
-        rows = list(log.read())
-        assert [(row["key_name"], row["severe"]) for row in rows] == [
-            ("lyon", True), ("lille", None), ("lille", None), (None, True),
-        ]  # fmt: skip
-        assert log.add_labels([Label(False, accident_id="A", key_name="lille")]) == ["recorded"]
-        assert log.add_labels([Label(False, accident_id="A", key_name="lyon")]) == ["refused"]
-        log.write([prediction(9, session="s")])
-        assert log.count() == 5
-    with connected(address) as connection:
-        assert connection.scalar(text("SELECT count(*) FROM labels WHERE newest")) == 4
 
 
 def test_another_database_is_refused_and_left_alone(address: str, tmp_path: Path) -> None:
@@ -170,7 +108,7 @@ def test_another_database_is_refused_and_left_alone(address: str, tmp_path: Path
     with closing(PredictionLog(address)) as log:
         with pytest.raises(PredictionLogError, match=r"table 'labels' that is not"):
             log.create()
-        with pytest.raises(PredictionLogError, match="no table prediction_log_version, predictions"):
+        with pytest.raises(PredictionLogError, match=r"holds no prediction log.*database upgrade"):
             log.count()
     with connected(address) as connection:
         assert connection.execute(text("SELECT colour FROM labels")).all() == []

@@ -7,16 +7,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
-from accidents.monitoring.database import VARIABLE, opened_log
 from accidents.monitoring.decision import decide
 from accidents.monitoring.measurements import Measurements
+from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.history import History, new_loop
-from accidents.predictions.log import PredictionLog, PredictionLogError
+from accidents.predictions.log import PredictionLog
+from accidents.predictions.store import opened_store
 from accidents.predictions.tables import NoDatabaseError
 from tests.monitor_reports import CHAMPION, NOW, POLICY, drift, measurements, performance, report, shifted
-from tests.predictions import connected, prediction
+from tests.predictions import prediction
 
 pytest_plugins = ["tests.log_fixtures"]
 MODEL = "accident-severity-dispatch"
@@ -24,10 +24,10 @@ MODEL = "accident-severity-dispatch"
 
 @pytest.fixture
 def history(address: str) -> Iterator[History]:
-    made = History(address)
-    made.create()
-    yield made
-    made.close()
+    database = PredictionDatabase(address)
+    database.create()
+    yield History(database)
+    database.close()
 
 
 def test_decisions_come_back_as_they_were_in_the_order_written(history: History) -> None:
@@ -123,21 +123,25 @@ def test_a_clock_that_was_ahead_once_holds_nothing_up(history: History) -> None:
     assert "1 earlier looks are dated in the future" in " ".join(decided.reasons)
 
 
-def test_nothing_is_made_by_reading(tmp_path: Path) -> None:
+def test_nothing_is_made_by_reading_or_writing(tmp_path: Path) -> None:
     history = History(f"sqlite:///{tmp_path}/none.db")
-    found = [history.past("dispatch"), history.reports("dispatch"), history.events(MODEL)]
-    assert (found, history.outcomes(MODEL)) == ([[], [], []], {})
+    for work in (
+        lambda: history.past("dispatch"),
+        lambda: history.add_event(new_loop(), NOW, MODEL, "train", "ok"),
+    ):
+        with pytest.raises(NoDatabaseError, match=r"none\.db.*correct the address.*database upgrade"):
+            work()
     assert list(tmp_path.iterdir()) == []
-    history.add_event(new_loop(), NOW, MODEL, "train", "ok")
-    assert len(history.events(MODEL)) == 1
 
 
 def test_a_log_that_is_not_there_is_told_with_its_address_and_not_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv(VARIABLE, f"sqlite:///{tmp_path}/wrong.db")
-    with opened_log() as log, pytest.raises(NoDatabaseError, match=r"wrong\.db.*correct the address"):
-        list(log.read())
+    with (
+        pytest.raises(NoDatabaseError, match=r"wrong\.db.*correct the address"),
+        opened_store(f"sqlite:///{tmp_path}/wrong.db"),
+    ):
+        pass
     assert list(tmp_path.iterdir()) == []
 
 
@@ -189,26 +193,3 @@ def test_it_shares_the_database_with_the_prediction_log(history: History, addres
     assert (log.count(), len(history.reports("dispatch"))) == (1, 1)
     log.check()
     log.close()
-
-
-@pytest.mark.parametrize(
-    "gone", [["monitor_runs"], ["loop_events"], ["monitor_runs", "monitor_history_version"]]
-)
-def test_tables_that_are_gone_are_made_anew(history: History, address: str, gone: list[str]) -> None:
-    history.add_run(report(), judged=True, loop_id=new_loop())
-    history.add_event(new_loop(), NOW, MODEL, "train", "ok")
-    history.close()
-    with connected(address) as connection:
-        for table in gone:
-            connection.execute(text(f"DROP TABLE {table}"))
-        connection.commit()
-    again = History(address)
-    if "monitor_history_version" in gone:
-        with pytest.raises(PredictionLogError, match="holds a table 'loop_events' that is not"):
-            again.create()
-        return
-    again.create()
-    assert len(again.past("dispatch")) == (0 if "monitor_runs" in gone else 1)
-    assert len(again.events(MODEL)) == (0 if "loop_events" in gone else 1)
-    again.add_run(report(), judged=True, loop_id=new_loop())
-    again.close()

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from accidents.bundle.questions import TOGETHER, asking
+from accidents.bundle.questions import TOGETHER
 from accidents.errors import SettingsError
 from accidents.features import FEATURES
+from accidents.scoring.asking import asking
 from accidents.vocabulary import codes
 from accidents.vocabulary.words import CODED, LANGUAGES, label, phrase, word, words
 

@@ -1,0 +1,44 @@
+"""ZenML's store of this machine, read as the SQLite file that it is: to import and open ZenML takes seconds.
+
+Only for a question that is asked often and changes nothing. What is not sure to be understood here (a store
+elsewhere, a file of another ZenML, one that is damaged or in the middle of a repair) is left to ZenML.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+
+from stacks.environment import store_url
+
+_WAIT_SECONDS = 2.0  # for one who is writing
+_PRODUCTION = """
+    SELECT model.name, model_version.number
+    FROM model_version JOIN model ON model.id = model_version.model_id
+    WHERE model_version.stage = 'production'
+"""
+
+
+def production_versions() -> dict[str, int] | None:
+    """Number of the version in production of each model that has one; None: only ZenML can tell."""
+    url = store_url()
+    if not url.startswith("sqlite:///"):
+        return None
+    file = Path(url.removeprefix("sqlite:///"))
+    if not file.is_file():
+        return {}  # nothing has run yet
+    try:
+        address = f"{file.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True, timeout=_WAIT_SECONDS)) as store:
+            return dict(store.execute(_PRODUCTION).fetchall()) if _is_understood(store) else None
+    except sqlite3.Error:
+        return None
+
+
+def _is_understood(store: sqlite3.Connection) -> bool:
+    """Whether its tables are those of the ZenML installed here, with one project: names are unique then."""
+    tables = store.execute("SELECT version_num FROM alembic_version").fetchall()
+    (projects,) = store.execute("SELECT count(*) FROM project").fetchone()
+    return tables == [(version("zenml"),)] and projects == 1

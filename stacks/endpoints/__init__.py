@@ -1,0 +1,33 @@
+"""Served models, whatever serves them: one protocol, and an adapter a model deployer."""
+
+from stacks.endpoints.active import (
+    active_endpoints,
+    deployed_endpoint,
+    endpoints_of,
+    endpoints_on,
+    find_endpoints,
+)
+from stacks.endpoints.protocol import (
+    BundleReference,
+    DeploymentError,
+    Endpoint,
+    Endpoints,
+    EndpointState,
+    ServedVersion,
+    State,
+)
+
+__all__ = [
+    "BundleReference",
+    "DeploymentError",
+    "Endpoint",
+    "EndpointState",
+    "Endpoints",
+    "ServedVersion",
+    "State",
+    "active_endpoints",
+    "deployed_endpoint",
+    "endpoints_of",
+    "endpoints_on",
+    "find_endpoints",
+]

@@ -1,0 +1,89 @@
+"""The endpoints of a stack: the adapter of its model deployer. A new one is a line in `_ADAPTERS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, cast
+
+from stacks.definition import read_stack
+from stacks.endpoints.component import Component
+from stacks.endpoints.mlflow import MLflowEndpoints
+from stacks.endpoints.mlserver import MLServerEndpoints
+from stacks.endpoints.protocol import DeploymentError, Endpoint, Endpoints
+
+if TYPE_CHECKING:
+    from zenml.model_deployers import BaseModelDeployer
+
+_ADAPTERS: Mapping[str, Callable[[Component], Endpoints]] = {
+    MLServerEndpoints.flavor: MLServerEndpoints,
+    MLflowEndpoints.flavor: MLflowEndpoints,
+}
+
+
+def endpoints_with(component: Component) -> Endpoints:
+    """The endpoints of a model deployer. Raises DeploymentError if there is no adapter for its flavor."""
+    adapter = _ADAPTERS.get(component.flavor)
+    if adapter is None:
+        raise DeploymentError(
+            f"stacks/endpoints/ has no adapter for model deployers of flavor {component.flavor!r}; it has "
+            f"them for {', '.join(_ADAPTERS)}. CONTRIBUTING.md says how one is added."
+        )
+    return adapter(component)
+
+
+def endpoints_of(deployer: BaseModelDeployer) -> Endpoints:
+    """The endpoints of a model deployer of ZenML's. Raises DeploymentError as `endpoints_with`."""
+    return endpoints_with(Component(deployer.flavor, deployer.config.model_dump(), lambda: deployer))
+
+
+def endpoints_on(stack: str) -> Endpoints | None:
+    """Those of a stack by its file; None if it has no model deployer.
+
+    The stack is activated, which imports ZenML, only for an adapter that asks for ZenML's deployer.
+    """
+    deployer = read_stack(stack).components.get("model_deployer")
+    if deployer is None:
+        return None
+    return endpoints_with(Component(deployer.flavor, deployer.config, lambda: _deployer_on(stack)))
+
+
+def _deployer_on(stack: str) -> BaseModelDeployer:
+    from stacks.apply import use_stack
+
+    use_stack(stack)
+    return cast("BaseModelDeployer", _active_deployer())
+
+
+def find_endpoints() -> Endpoints | None:
+    """Those of the active stack; None if it has no model deployer. Its other components are not made."""
+    deployer = _active_deployer()
+    return endpoints_of(deployer) if deployer else None
+
+
+def _active_deployer() -> BaseModelDeployer | None:
+    from zenml.client import Client
+    from zenml.enums import StackComponentType
+    from zenml.model_deployers import BaseModelDeployer
+    from zenml.stack import StackComponent
+
+    found = Client().active_stack_model.components.get(StackComponentType.MODEL_DEPLOYER)
+    return cast(BaseModelDeployer, StackComponent.from_model(found[0])) if found else None
+
+
+def active_endpoints() -> Endpoints:
+    """Those of the active stack. Raises DeploymentError if it has no model deployer."""
+    from zenml.client import Client
+
+    endpoints = find_endpoints()
+    if endpoints is None:
+        raise DeploymentError(
+            f"Stack {Client().active_stack_model.name} has no model deployer. "
+            "Add one to its file in stacks/, or choose a stack that has one: --stack local."
+        )
+    return endpoints
+
+
+def deployed_endpoint(name: str) -> Endpoint | None:
+    """Where a model is deployed on the active stack, running or not; None if it is not."""
+    endpoints = find_endpoints()
+    return endpoints.endpoint(name) if endpoints and name in endpoints.names() else None

@@ -1,0 +1,126 @@
+"""Endpoints of our `mlserver` deployer: read from its folder and its server, changed through ZenML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, cast
+
+from accidents.config import parse
+from stacks.components.mlserver.folder import ServedModel
+from stacks.components.mlserver.model import fault_of, predict
+from stacks.components.mlserver.server import ModelServer
+from stacks.components.mlserver.settings import ServerSettings
+from stacks.endpoints.component import Component
+from stacks.endpoints.protocol import (
+    BundleReference,
+    DeploymentError,
+    Endpoint,
+    EndpointState,
+    ServedVersion,
+    State,
+)
+from stacks.errors import StackError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+    from accidents.bundle.golden import Golden
+    from stacks.components.mlserver.deployer import MLServerDeployer
+
+
+class MLServerEndpoints:
+    """The models of one model server of this machine; what only reads needs no ZenML."""
+
+    flavor = "mlserver"
+
+    def __init__(self, component: Component) -> None:
+        self._component = component
+        self._server = ModelServer(parse(ServerSettings, component.settings, "model_deployer"))
+
+    def names(self) -> list[str]:
+        """Models that the server has, running or not."""
+        return sorted({*self._server.folder.served(), *self._server.folder.stopped()})
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The endpoint of a model, also of one that was never deployed."""
+        return MLServerEndpoint(name, self._server, self._component)
+
+
+class MLServerEndpoint:
+    """One model of the server."""
+
+    def __init__(self, name: str, server: ModelServer, component: Component) -> None:
+        self.name = name
+        self._server, self._component = server, component
+
+    def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
+        """Prove the version beside the one that serves, then switch, which no request notices."""
+        with TemporaryDirectory(prefix="golden-") as folder:
+            file = Path(folder) / "golden.json"
+            golden.write(file)
+            try:
+                deployer = self._deployer()
+                config = deployer.deployment(
+                    model_name=self.name,
+                    model_version=bundle.version,
+                    bundle=bundle.folder,
+                    golden=file,
+                    digest=bundle.digest,
+                )
+                deployer.deploy_model(config)
+            except (StackError, RuntimeError) as error:
+                raise DeploymentError(str(error)) from error
+        return self._served_version(ServedModel(self.name, bundle.version, bundle.digest))
+
+    def versions(self) -> tuple[ServedVersion, ...]:
+        """The one version that the server has of the model."""
+        model = self._model()
+        return (self._served_version(model),) if model else ()
+
+    def state(self) -> EndpointState:
+        """Whether the server answers with the version that it should have."""
+        model, address = self._model(), self.v2_address()
+        if model is None:
+            return EndpointState(State.stopped, reason="nothing is deployed")
+        served = self._served_version(model)
+        url = f"{address}/v2/models/{self.name}/infer" if address and served.state == State.healthy else None
+        return EndpointState(served.state, url, served.reason, self._server.supervision())
+
+    def predict(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """P(severe) of each row, asked over V2."""
+        try:
+            return predict(self._server, self.name, frame)
+        except StackError as error:
+            raise DeploymentError(str(error)) from error
+
+    def v2_address(self) -> str | None:
+        """Where the server answers on this machine; None if it does not run."""
+        daemon = self._server.daemon()
+        return f"http://127.0.0.1:{daemon.http_port}" if daemon else None
+
+    def stop(self) -> None:
+        """Serve the model no longer; with its last model the server ends."""
+        try:
+            deployer = self._deployer()
+            for service in deployer.find_model_server(model_name=self.name):
+                deployer.stop_model_server(service.uuid)
+            if self.name in self._server.folder.served():  # of a store that is gone
+                self._server.stop(self.name)
+        except (StackError, RuntimeError) as error:
+            raise DeploymentError(str(error)) from error
+
+    def _model(self) -> ServedModel | None:
+        folder = self._server.folder
+        return folder.served().get(self.name) or folder.stopped().get(self.name)
+
+    def _served_version(self, model: ServedModel) -> ServedVersion:
+        stopped = self.name not in self._server.folder.served()
+        reason = fault_of(self._server, model)
+        state = State.stopped if stopped else State.failing if reason else State.healthy
+        return ServedVersion(model.version, model.digest, "champion", 1.0, state, self.name, reason)
+
+    def _deployer(self) -> MLServerDeployer:
+        return cast("MLServerDeployer", self._component.deployer())

@@ -1,0 +1,141 @@
+"""What is known of a served model, whatever serves it: an `Endpoint` a model, `Endpoints` a stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from accidents.errors import AccidentsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+    from accidents.bundle.golden import Golden
+
+Role = Literal["champion", "challenger", "shadow"]
+
+
+class DeploymentError(AccidentsError):
+    """The stack cannot deploy, or the new version was refused; what served before still serves."""
+
+
+class State(StrEnum):
+    """How a version, or an endpoint as a whole, is."""
+
+    healthy = "healthy"
+    failing = "failing"  # it should serve and does not
+    stopped = "stopped"  # by a person: it stays so until it is deployed again
+
+
+@dataclass(frozen=True)
+class BundleReference:
+    """A registered version, and where its bundle is.
+
+    Attributes
+    ----------
+    digest : that the bundle must have.
+    folder : of the bundle's files.
+    registry_version : the number that the stack's model registry has for it; None where there is none.
+    """
+
+    name: str
+    version: str
+    digest: str
+    folder: Path
+    registry_version: str | None = None
+
+
+@dataclass(frozen=True)
+class ServedVersion:
+    """A version at an endpoint.
+
+    Attributes
+    ----------
+    digest : of its bundle; None where the deployer does not know it.
+    role : `champion` answers, `challenger` answers its share, `shadow` is asked and never answers.
+    share : of the requests that it answers, 0 to 1.
+    model : the name it is asked by at the V2 address.
+    reason : why it does not serve; empty where it does.
+    """
+
+    version: str
+    digest: str | None
+    role: Role
+    share: float
+    state: State
+    model: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class EndpointState:
+    """How an endpoint is.
+
+    Attributes
+    ----------
+    state : of the champion; `stopped` also where nothing was ever deployed.
+    url : where the champion is asked, in its deployer's own protocol; None where it does not run.
+    reason : why it is not healthy; empty where it is.
+    supervision : who brings its server back; empty where the deployer does not tell.
+    """
+
+    state: State
+    url: str | None = None
+    reason: str = ""
+    supervision: str = ""
+
+
+class Endpoint(Protocol):
+    """One model, served by a stack's model deployer. Whatever fails raises DeploymentError."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        ...
+
+    def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
+        """Serve a version as champion, once it has given the golden answers; else the old one serves on."""
+        ...
+
+    def versions(self) -> tuple[ServedVersion, ...]:
+        """What is deployed, running or not, the champion first; empty where nothing is."""
+        ...
+
+    def state(self) -> EndpointState:
+        """Whether it answers, asked now."""
+        ...
+
+    def predict(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """P(severe) of each row by the champion, float64 [n].
+
+        Parameters
+        ----------
+        frame : the model's features as columns; NaN is not known.
+        """
+        ...
+
+    def v2_address(self) -> str | None:
+        """Where the Open Inference Protocol is spoken; None where the server does not run, or speak it."""
+        ...
+
+    def stop(self) -> None:
+        """Serve no longer; what was deployed stays known."""
+        ...
+
+
+class Endpoints(Protocol):
+    """The endpoints of one model deployer: what an adapter implements."""
+
+    flavor: str
+
+    def names(self) -> list[str]:
+        """Models that are deployed with it, running or not."""
+        ...
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The endpoint of a model, also of one that was never deployed."""
+        ...
