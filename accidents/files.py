@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent  # the project's folder
 
@@ -31,13 +33,21 @@ def write_whole(path: Path, content: str | bytes, mode: int = 0o666) -> None:
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder that replaces `folder` when the block ends well, and is gone when it does not."""
+def whole_folder(folder: Path, keep: Collection[str] = ()) -> Iterator[Path]:
+    """An empty folder that replaces `folder` when the block ends well, and is gone when it does not.
+
+    Parameters
+    ----------
+    keep : names of files in `folder` that stay as they are.
+    """
     part, before = (folder.with_name(f"{folder.name}.{ending}") for ending in ("tmp", "before"))
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
         yield part
+        for name in keep:
+            if (folder / name).exists():
+                shutil.copy2(folder / name, part / name)
         shutil.rmtree(before, ignore_errors=True)
         if folder.exists():
             os.replace(folder, before)
@@ -48,8 +58,30 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
-def move_whole(made: Path, folder: Path) -> None:
-    """Put the content of `made`, which may be on another disk and is removed, in place of `folder`."""
-    with whole_folder(folder) as part:
-        shutil.copytree(made, part, dirs_exist_ok=True)
-    shutil.rmtree(made, ignore_errors=True)
+@contextmanager
+def whole_content(folder: Path, listed: str) -> Iterator[Path]:
+    """An empty folder whose content goes into `folder` when the block ends well, and nothing when not.
+
+    What the block before had put there goes; what others have put there stays.
+
+    Parameters
+    ----------
+    listed : name of the file in `folder` that lists what is the block's.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".", dir=folder) as part:
+        yield Path(part)
+        _replace(folder, Path(part), folder / listed)
+
+
+def _replace(folder: Path, part: Path, listed: Path) -> None:
+    new = {path.name for path in part.iterdir()}
+    before = set(json.loads(listed.read_text(encoding="utf-8"))) if listed.exists() else set()
+    write_whole(listed, json.dumps(sorted(new | before)))
+    for name in before | new:
+        old = folder / name
+        if name not in new or old.is_dir():
+            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+        if name in new:
+            os.replace(part / name, old)
+    write_whole(listed, json.dumps(sorted(new)))

@@ -17,14 +17,16 @@ def deploy(params: Params, stack: str, config: Path | None, version: str | None)
     from pipelines.config import load_config
 
     started = time.monotonic()
-    options = load_config("deploy", stack, ROOT / "configs", config).options()
+    settings = load_config("deploy", stack, ROOT / "configs", config)
     on_stack(stack)
+    from pipelines import runs
     from pipelines.deploy import deploy as pipeline
     from stacks.endpoints import active_endpoints
+    from steps.support.references import refer_to
 
     active_endpoints()  # a stack without one is told before a run is begun
-    run: Any = pipeline.with_options(**options)(stage=params.stage, version=version)
-    facts: dict[str, Any] = run.steps["deploy_model"].outputs["deployment"][0].load()
+    run = runs.run(pipeline, settings, version=refer_to(params.stage, version))
+    facts: dict[str, Any] = run.load("deploy_model", "deployment")
     _show(facts, time.monotonic() - started)
     return facts
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 from accidents.errors import SettingsError
+from accidents.files import whole_folder
 from accidents.params import Params
 from commands.project import ROOT, console, on_stack
+from commands.raw_files import hand_over_input
 
 
 def inference(
@@ -29,24 +30,28 @@ def inference(
     from pipelines.config import load_config
 
     started = time.monotonic()
-    options = load_config("inference", stack, ROOT / "configs", config).options()
+    settings = load_config("inference", stack, ROOT / "configs", config)
     check_input(given, params.data)
     folder = output or ROOT / "reports" / "inference" / name_of(given)
     _check_output(folder)
     on_stack(stack)
-    from pipelines import inference_summary
+    from pipelines import inference_summary, runs
     from pipelines.inference import inference as pipeline
+    from steps.support.references import refer_to
 
-    run: Any = pipeline.with_options(**options)(
+    run = runs.run(
+        pipeline,
+        settings,
         given=given,
+        input_version=hand_over_input(given, params.data),
         data=params.data,
         stage=params.stage,
-        version=version,
+        version=refer_to(params.stage, version),
         reasons=reasons,
         raw_csv=raw_csv,
         n_bootstrap=params.evaluation.n_bootstrap,
     )
-    inference_summary.export(run, folder)
+    run.export([("report_predictions", "inference_report")], whole_folder(folder))
     inference_summary.show(run, folder, stack, time.monotonic() - started, console)
 
 

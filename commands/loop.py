@@ -171,7 +171,7 @@ class Loop:
         )  # fmt: skip
         params = self.params.model_copy(update={"data": data})
         try:
-            made = train(params, self.stack, None, True, {"loop": self.loop_id})
+            made = train(params, self.stack, None, True, {"loop": self.loop_id}, at_once=True)
         except Exception as error:
             self._say("train", "failed", error=_words(error))
             raise AccidentsError(

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import schedule
 from rich.markup import escape
 
 from accidents.errors import AccidentsError, SettingsError
-from accidents.files import move_whole
+from accidents.files import whole_folder
 from accidents.monitoring.measurements import MonitorReport
 from accidents.params import Params
 from accidents.predictions.store import LOOP
 from commands.loop_settings import loop_settings
 from commands.project import ROOT, console
+from commands.raw_files import hand_over_input
 from commands.scratch import scratch
 from commands.signals import heed_signals
 from commands.store import opened_store
@@ -85,17 +84,29 @@ def monitor_every(
 def look(params: Params, stack: str, config: Path | None, given: str | None, loop_id: str) -> MonitorReport:
     """Run the monitor pipeline; put its files into reports/monitor and print what was decided."""
     from accidents.scoring.batch import check_input
+    from pipelines import runs
     from pipelines.config import load_config
     from pipelines.monitor import monitor as pipeline
+    from steps.support.references import refer_to
 
     started = time.monotonic()
-    options = load_config("monitor", stack, ROOT / "configs", config).options()
+    settings = load_config("monitor", stack, ROOT / "configs", config)
     if given is not None:
         check_input(given, params.data)
-    run: Any = pipeline.with_options(**options)(params=params, given=given, loop_id=loop_id)
-    made = run.steps["report_window"].outputs["monitor_reports"][0].load()
-    _put(made.path)
-    report = MonitorReport.model_validate(run.steps["decide_action"].outputs["monitor_report"][0].load())
+    champion = refer_to(params.stage, None)
+    version = None if given is None else hand_over_input(given, params.data)
+    run = runs.run(
+        pipeline,
+        settings,
+        params=params,
+        champion=champion,
+        given=given,
+        input_version=version,
+        loop_id=loop_id,
+    )
+    # The metrics of the last push are kept there, too.
+    run.export([("report_window", "monitor_reports")], whole_folder(REPORTS, keep=["metrics.prom"]))
+    report = MonitorReport.model_validate(run.load("decide_action", "monitor_report"))
     _show(report, stack, time.monotonic() - started)
     return report
 
@@ -129,14 +140,6 @@ def _sleep(wait: timedelta) -> None:
 
 def _in_words(wait: timedelta) -> str:
     return "now" if not wait else f"in {str(wait).partition('.')[0]}"
-
-
-def _put(made: Path) -> None:
-    """Into reports/monitor, whole or not at all; the metrics of the last push stay."""
-    metrics = REPORTS / "metrics.prom"
-    if metrics.exists():
-        shutil.copy2(metrics, made / metrics.name)
-    move_whole(made, REPORTS)
 
 
 def _show(report: MonitorReport, stack: str, seconds: float) -> None:

@@ -52,15 +52,16 @@ def watch(
     ----------
     since : when the version was deployed in this role.
     """
+    from pipelines import runs
     from pipelines.config import load_config
     from pipelines.verify import verify
 
     settings = params.monitor
     console.print(f"Version {version} is on probation for {settings.probation.minutes:g} minutes.")
-    options = load_config("verify", stack, ROOT / "configs").options()
-    run: Any = verify.with_options(**options)(
-        stage=params.stage, version=version, before=before, since=since.isoformat(), settings=settings,
-        api=API.url, role=role,
+    config = load_config("verify", stack, ROOT / "configs")
+    run = runs.run(
+        verify, config, stage=params.stage, version=version, before=before, since=since.isoformat(),
+        settings=settings, api=API.url, role=role,
     )  # fmt: skip
-    found: dict[str, Any] = run.steps["watch_version"].outputs["probation"][0].load()
+    found: dict[str, Any] = run.load("watch_version", "probation")
     return found

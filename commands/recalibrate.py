@@ -8,6 +8,7 @@ from typing import Any
 from accidents.bundle.provenance import git_commit
 from accidents.params import Params
 from commands.project import ROOT, on_stack
+from commands.raw_files import hand_over_input
 
 
 def recalibrate(
@@ -20,15 +21,23 @@ def recalibrate(
     from pipelines.config import load_config
 
     on_stack(stack)
+    from pipelines import runs
     from pipelines.recalibrate import recalibrate as pipeline
+    from steps.support.references import refer_to
 
-    options = load_config("recalibrate", stack, ROOT / "configs").options()
-    run: Any = pipeline.with_options(**options)(
-        params=params, given=given, provenance={"git_commit": git_commit(ROOT), **provenance}
+    settings = load_config("recalibrate", stack, ROOT / "configs")
+    run = runs.run(
+        pipeline,
+        settings,
+        params=params,
+        champion=refer_to(params.stage, None),
+        given=given,
+        input_version=None if given is None else hand_over_input(given, params.data),
+        provenance={"git_commit": git_commit(ROOT), **provenance},
     )
     outputs = {
         "decision": ("promote_recalibrated", "decision"),
         "model_version": ("register_recalibrated", "model_version"),
         "champion_version": ("promote_recalibrated", "champion_version"),
     }
-    return {name: run.steps[step].outputs[output][0].load() for name, (step, output) in outputs.items()}
+    return {name: run.load(step, output) for name, (step, output) in outputs.items()}

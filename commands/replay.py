@@ -6,13 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from accidents.errors import SettingsError
-from accidents.files import move_whole
+from accidents.files import whole_folder
 from accidents.params import Params
 from commands.project import ROOT, console, on_stack
-from commands.train import raw_data
+from commands.raw_files import hand_over, raw_data
 from stacks.definition import read_stack
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def replay(params: Params, stack: str, config: Path | None, years: Sequence[int]
     from pipelines.config import load_config
 
     started = time.monotonic()
-    options = load_config("replay", stack, ROOT / "configs", config).options()
+    settings = load_config("replay", stack, ROOT / "configs", config)
     check_years(years)
     if "data_validator" not in read_stack(stack).components:
         raise SettingsError(
@@ -38,25 +38,19 @@ def replay(params: Params, stack: str, config: Path | None, years: Sequence[int]
         )
     raw_version = raw_data(params)
     on_stack(stack)
+    hand_over(raw_version, params)
+    from accidents.replay.records import Replay
+    from pipelines import runs
     from pipelines.replay import replay as pipeline
 
-    run: Any = pipeline.with_options(**options)(params=params, raw_version=raw_version)
-    _export(run, FOLDER)
-    _show(FOLDER, stack, time.monotonic() - started)
+    run = runs.run(pipeline, settings, params=params, raw_version=raw_version)
+    run.export([("replay_months", "replay")], whole_folder(FOLDER))
+    _show(Replay.model_validate(run.load("replay_months", "records")), stack, time.monotonic() - started)
 
 
-def _export(run: Any, folder: Path) -> None:
-    """Put the run's files into `folder`, whole or not at all; those of an earlier replay are replaced."""
-    made = run.steps["replay_months"].outputs["replay"][0].load()
-    move_whole(made.path, folder)
-
-
-def _show(folder: Path, stack: str, seconds: float) -> None:
+def _show(found: Replay, stack: str, seconds: float) -> None:
     """Print what was decided how often, the trainings, and where the files are."""
-    from accidents.replay.records import Replay
-
-    found = Replay.model_validate_json((folder / "replay.json").read_text(encoding="utf-8"))
-    for line in [*_lines(found), f"Picture: reports/{folder.name}/replay.png; beside it report.html, "
+    for line in [*_lines(found), f"Picture: reports/{FOLDER.name}/replay.png; beside it report.html, "
                  "replay.csv, replay.json", f"{seconds:.0f} s on stack {stack}."]:  # fmt: skip
         console.print(line, highlight=False, markup=False)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from accidents.bundle.provenance import git_commit
+from accidents.files import whole_content
 from accidents.params import Params
 from commands.project import ROOT, console, on_stack
+from commands.raw_files import hand_over, raw_data
 
 
 def train(
@@ -19,38 +20,43 @@ def train(
     config: Path | None,
     cache: bool,
     provenance: Mapping[str, str] | None = None,
+    at_once: bool = False,
 ) -> dict[str, Any]:
     """Check everything, have the data, run the pipeline on the stack, show what came out.
 
-    `provenance` are further tags for the run and the version. Returns what summary.json holds: decision,
-    model_version, champion_version and more.
+    Parameters
+    ----------
+    provenance : further tags for the run and the version.
+    at_once : whatever `schedule` the configuration has.
+
+    Returns
+    -------
+    What summary.json holds: decision, model_version, champion_version and more; nothing if it was scheduled.
     """
     from pipelines.config import load_config
 
     started = time.monotonic()
-    options = load_config("train", stack, ROOT / "configs", config).options()
+    settings = load_config("train", stack, ROOT / "configs", config)
     raw_version = raw_data(params)
     registry = on_stack(stack)
-    from pipelines import summary
+    from pipelines import runs, summary
     from pipelines.train import train as pipeline
 
+    hand_over(raw_version, params)
+
     champion = registry.champion(registry.model_name(params.stage))
-    if not cache:
-        options["enable_cache"] = False
-    run: Any = pipeline.with_options(**options)(
-        params=params,
-        raw_version=raw_version,
-        champion=str(champion.number) if champion else None,
-        provenance={"git_commit": git_commit(ROOT), **(provenance or {})},
-    )
-    summary.export(run, ROOT / "reports")
-    summary.show(run, ROOT / "reports", stack, time.monotonic() - started, console)
-    made: dict[str, Any] = json.loads((ROOT / "reports" / "summary.json").read_text(encoding="utf-8"))
+    arguments = {
+        "params": params,
+        "raw_version": raw_version,
+        "champion": str(champion.number) if champion else None,
+        "provenance": {"git_commit": git_commit(ROOT), **(provenance or {})},
+    }
+    if settings.schedule and not at_once:
+        runs.schedule(pipeline, settings, **arguments)
+        console.print("Scheduled, with the data, parameters and code of now.")
+        return {}
+    run = runs.run(pipeline, settings.now(cache), **arguments)
+    run.export(summary.FOLDERS, whole_content(ROOT / "reports", ".of-training.json"))
+    made: dict[str, Any] = run.load("summarise", "figures")
+    summary.show(run, made, stack, time.monotonic() - started, console)
     return made
-
-
-def raw_data(params: Params) -> str:
-    """Have the raw data, before ZenML starts; return its version."""
-    from accidents.data.dataset import have_raw
-
-    return have_raw(params.data).version

@@ -21,15 +21,17 @@ def try_version(
     from pipelines.config import load_config
 
     started = time.monotonic()
-    options = load_config("deploy", stack, ROOT / "configs", config).options()
+    settings = load_config("deploy", stack, ROOT / "configs", config)
     registry = on_stack(stack)
+    from pipelines import runs
     from pipelines.deploy import deploy as pipeline
     from stacks.endpoints import active_endpoints
+    from steps.support.references import refer_to
 
     name = registry.model_name(params.stage)
     _require_trial(active_endpoints().endpoint(name), registry.version(name, version))
-    run: Any = pipeline.with_options(**options)(stage=params.stage, version=version, role=role, share=share)
-    facts: dict[str, Any] = run.steps["try_version"].outputs["trial"][0].load()
+    run = runs.run(pipeline, settings, version=refer_to(params.stage, version), role=role, share=share)
+    facts: dict[str, Any] = run.load("try_version", "trial")
     _show(facts, time.monotonic() - started)
     return facts
 

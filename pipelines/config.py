@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
+from zenml.config import DockerSettings, ResourceSettings
+from zenml.config.schedule import Schedule
 
 from accidents.config import Strict, parse, read_yaml
+from accidents.errors import SettingsError
 
 
 class RetryConfig(Strict):
@@ -19,16 +23,67 @@ class RetryConfig(Strict):
     backoff: int = Field(default=1, ge=1)
 
 
+class Docker(DockerSettings, extra="forbid"):
+    """ZenML's DockerSettings: the image that a step runs in, where it runs in one."""
+
+
+class Resources(ResourceSettings, extra="forbid"):
+    """ZenML's ResourceSettings: processors and memory, where the orchestrator can give them."""
+
+
+class RunSchedule(Schedule, extra="forbid"):
+    """ZenML's Schedule: when the orchestrator runs it, in place of now."""
+
+
+class Settings(Strict):
+    """What ZenML is told of where a pipeline or a step runs."""
+
+    docker: Docker | None = None
+    resources: Resources | None = None
+
+
+class StepConfig(Strict):
+    """What may be said of one step; what is not said is as for the pipeline."""
+
+    enable_cache: bool | None = None
+    retry: RetryConfig | None = None
+    settings: Settings = Settings()
+
+    def options(self) -> dict[str, Any]:
+        """For ZenML: what is said, and no more."""
+        return self.model_dump(exclude_unset=True)
+
+
 class PipelineConfig(Strict):
     """What may stand in a pipeline's configuration file."""
 
     enable_cache: bool = True
     retry: RetryConfig = RetryConfig()
+    settings: Settings = Settings()
+    steps: Mapping[str, StepConfig] = {}
+    schedule: RunSchedule | None = None
 
     def options(self) -> dict[str, Any]:
         """For ZenML's `with_options`."""
-        retry = self.retry.model_dump() if self.retry.max_retries else None
-        return {"enable_cache": self.enable_cache} | ({"retry": retry} if retry else {})
+        found: dict[str, Any] = {"enable_cache": self.enable_cache}
+        if self.retry.max_retries:
+            found["retry"] = self.retry.model_dump()
+        if settings := self.settings.model_dump(exclude_unset=True):
+            found["settings"] = settings
+        if self.steps:
+            found["steps"] = {name: step.options() for name, step in self.steps.items()}
+        return found | ({"schedule": self.schedule} if self.schedule else {})
+
+    def now(self, cache: bool = True) -> PipelineConfig:
+        """The same without a schedule, and without the cache if it is not wanted."""
+        return self.model_copy(update={"schedule": None, "enable_cache": self.enable_cache and cache})
+
+    def check_steps(self, there: Collection[str]) -> None:
+        """Raise SettingsError if something is said of a step that the pipeline does not have."""
+        for name in self.steps.keys() - set(there):
+            near = get_close_matches(name, there, n=1, cutoff=0.4)
+            hint = f"did you mean `{near[0]}`?" if near else f"steps: {', '.join(sorted(there))}"
+            raise SettingsError(f"configs: unknown step `steps.{name}`, {hint}.")
 
 
 def load_config(pipeline: str, stack: str, folder: Path, given: Path | None = None) -> PipelineConfig:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from zenml import pipeline
 from zenml.enums import ExecutionMode
 
@@ -9,12 +11,12 @@ from accidents.rollout.roles import CHAMPION, Role
 from pipelines.progress import step_started
 from steps.deployment.check_parity import check_parity
 from steps.deployment.deploy_model import deploy_model
-from steps.deployment.load_version import load_version
 from steps.deployment.try_version import try_version
+from steps.support.references import VersionReference, bundle_of
 
 
 @pipeline(name="deploy", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
-def deploy(stage: str, version: str | None, role: Role = CHAMPION, share: int = 0) -> None:
+def deploy(version: VersionReference, role: Role = CHAMPION, share: int = 0) -> None:
     """Check the bundle, prove it predicts as in training, deploy it, prove that the endpoint does too.
 
     Parameters
@@ -22,9 +24,9 @@ def deploy(stage: str, version: str | None, role: Role = CHAMPION, share: int = 
     role : what it is deployed for; as a challenger or shadow it serves beside the champion.
     share : percent of the requests that a challenger answers.
     """
-    bundle, facts = load_version(stage, version)
-    check_parity(bundle)
+    bundle: Any = bundle_of(version)
+    check_parity(bundle, version)
     if role == CHAMPION:
-        deploy_model(bundle, facts, after="check_parity")
+        deploy_model(bundle, version, after="check_parity")
     else:
-        try_version(bundle, facts, role, share, after="check_parity")
+        try_version(bundle, version, role, share, after="check_parity")

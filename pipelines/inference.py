@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from zenml import pipeline
 from zenml.enums import ExecutionMode, StackComponentType
 
 from accidents.data.sources.settings import DataSettings
 from pipelines.progress import step_started
 from pipelines.train import has
-from steps.deployment.load_version import load_version
 from steps.scoring.build_input_features import build_input_features
 from steps.scoring.check_drift import check_drift
 from steps.scoring.load_input import load_input
 from steps.scoring.report_predictions import report_predictions
 from steps.scoring.score_accidents import score_accidents
+from steps.support.references import VersionReference, bundle_of
 
 
 @pipeline(name="inference", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
 def inference(
-    given: str, data: DataSettings, stage: str, version: str | None, reasons: str, n_bootstrap: int,
-    raw_csv: bool = False,
+    given: str, input_version: str, data: DataSettings, stage: str, version: VersionReference,
+    reasons: str, n_bootstrap: int, raw_csv: bool = False,
 ) -> None:  # fmt: skip
     """Score every row that can be scored and set the others aside.
 
@@ -27,16 +29,17 @@ def inference(
     ----------
     given : a year such as "2022" (from the source in `data`), a folder of published files of one year, or a
         CSV or Parquet file with one row an accident.
-    version : of the model; None for the champion.
+    input_version : DVC hash of it, as it is now.
+    version : of the model.
     reasons : which accidents are explained: all, alerts or none.
     n_bootstrap : draws for the intervals, where the input tells how the accidents ended.
     raw_csv : whether the CSV files are for programs: what spreadsheets take for formulas stays as it is.
     """
-    bundle, version_facts = load_version(stage, version)
-    intake = load_input(given, data)
+    bundle: Any = bundle_of(version)
+    intake = load_input(given, data, input_version)
     features = build_input_features(intake, stage)
     drift = check_drift(features, bundle, stage) if has(StackComponentType.DATA_VALIDATOR) else None
-    predictions, _ = score_accidents(features, intake, bundle, version_facts, reasons)
+    predictions, _ = score_accidents(features, intake, bundle, version, reasons)
     report_predictions(
-        predictions, features, intake, bundle, version_facts, n_bootstrap, raw_csv, drift
+        predictions, features, intake, bundle, version, n_bootstrap, raw_csv, drift
     )  # fmt: skip

@@ -1,8 +1,7 @@
-"""What an inference run leaves behind: a folder, and a short table on the terminal."""
+"""What an inference run tells on the terminal."""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,22 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from accidents.files import move_whole
-
 if TYPE_CHECKING:
-    from zenml.models import PipelineRunResponse
+    from pipelines.runs import Run
 
 
-def export(run: PipelineRunResponse, folder: Path) -> None:
-    """Put the run's files into `folder`, whole or not at all; files of an earlier run there are replaced."""
-    made = run.steps["report_predictions"].outputs["inference_report"][0].load()
-    move_whole(made.path, folder)
-
-
-def show(run: PipelineRunResponse, folder: Path, stack: str, seconds: float, console: Console) -> None:
+def show(run: Run, folder: Path, stack: str, seconds: float, console: Console) -> None:
     """Print what was scored, what was set aside, drift, and where the files are."""
-    found = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    scoring = run.steps["score_accidents"].outputs["seconds"][0].load()
+    found = run.load("report_predictions", "figures")
+    scoring = run.load("score_accidents", "seconds")
     drift = found["drift"]
     colour = {"stable": "green", "drifted": "yellow"}.get(drift["verdict"], "dim")
     lines = [

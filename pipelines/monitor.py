@@ -10,7 +10,6 @@ from zenml.enums import ExecutionMode, StackComponentType
 from accidents.params import Params
 from pipelines.progress import step_started
 from pipelines.train import has, tracker
-from steps.deployment.load_version import load_version
 from steps.monitoring.check_window import check_window
 from steps.monitoring.compare_labels import compare_labels
 from steps.monitoring.compare_trials import compare_trials
@@ -21,34 +20,38 @@ from steps.monitoring.report_window import report_window
 from steps.monitoring.take_file_window import take_file_window
 from steps.scoring.build_input_features import build_input_features
 from steps.scoring.load_input import load_input
+from steps.support.references import VersionReference, bundle_of
 
 
 @pipeline(name="monitor", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
-def monitor(params: Params, given: str | None, loop_id: str) -> None:
+def monitor(
+    params: Params, champion: VersionReference, given: str | None, input_version: str | None, loop_id: str
+) -> None:
     """Measure and decide; nothing is changed but the history.
 
     Parameters
     ----------
     given : a year such as "2023" (from the source in `params.data`), a folder of published files of one year,
         or a file of accidents; None for the prediction log.
+    input_version : DVC hash of it, as it is now.
     loop_id : the loop this run belongs to.
     """
     policy, stage = params.monitor, params.stage
-    bundle, version_facts = load_version(stage, None)
-    window = window_of(params, given, bundle)
+    bundle: Any = bundle_of(champion)
+    window = window_of(params, given, input_version, bundle)
     reports = drift = None
     if has(StackComponentType.DATA_VALIDATOR):
         reports, drift = check_window(window, bundle, stage, policy, params.seed)
     performance = measure_window(window, bundle, policy, params.evaluation, params.seed)
     labels = None if given is None else compare_labels(window)
-    report = decide_action(window, bundle, version_facts, performance, policy, loop_id, drift, labels)
-    trials = compare_trials(bundle, version_facts, policy, params.seed) if given is None else None
+    report = decide_action(window, bundle, champion, performance, policy, loop_id, drift, labels)
+    trials = compare_trials(bundle, champion, policy, params.seed) if given is None else None
     report_window.with_options(experiment_tracker=tracker())(report, reports, trials)
 
 
-def window_of(params: Params, given: str | None, bundle: Any) -> Any:
+def window_of(params: Params, given: str | None, version: str | None, bundle: Any) -> Any:
     """The accidents that are looked at: of the prediction log, or of what was given."""
-    if given is None:
+    if given is None or version is None:
         return read_log_window(bundle, params.monitor, params.seed)
-    intake = load_input(given, params.data)
+    intake = load_input(given, params.data, version)
     return take_file_window(build_input_features(intake, params.stage), intake, bundle)

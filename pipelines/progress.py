@@ -7,4 +7,9 @@ from zenml import get_step_context
 
 def step_started() -> None:
     """Name the step that begins (a hook of ZenML's; cached steps do not call it)."""
-    print(f"  {get_step_context().step_run.name.replace('_', ' ')} ...", file=sys.stderr, flush=True)
+    tell(get_step_context().step_run.name)
+
+
+def tell(step: str) -> None:
+    """Print the line of a step."""
+    print(f"  {step.replace('_', ' ')} ...", file=sys.stderr, flush=True)

@@ -13,6 +13,7 @@ from zenml.enums import ArtifactType, VisualizationType
 from zenml.materializers.base_materializer import BaseMaterializer
 from zenml.utils import io_utils
 
+FILES = "files"  # where they are, in the artifact's own folder
 SHOWN = {
     ".png": VisualizationType.IMAGE,
     ".html": VisualizationType.HTML,
@@ -43,19 +44,19 @@ class FolderMaterializer(BaseMaterializer):
 
     def save(self, data: Folder) -> None:
         """Copy the folder into the artifact store."""
-        io_utils.copy_dir(os.fspath(data.path), os.path.join(self.uri, "files"), overwrite=True)
+        io_utils.copy_dir(os.fspath(data.path), os.path.join(self.uri, FILES), overwrite=True)
 
     def load(self, data_type: type[Any]) -> Folder:
         """Copy the folder out of the artifact store."""
         # Deleted by ZenML after the step; outside a step (run.py) the caller copies what it keeps.
         with self.get_temporary_directory(delete_at_exit=False) as folder:
-            io_utils.copy_dir(os.path.join(self.uri, "files"), folder, overwrite=True)
+            io_utils.copy_dir(os.path.join(self.uri, FILES), folder, overwrite=True)
             return Folder(Path(folder))
 
     def save_visualizations(self, data: Folder) -> dict[str, VisualizationType]:
         """Point the dashboard at every picture and page at the top of the folder."""
         return {
-            os.path.join(self.uri, "files", path.name): SHOWN[path.suffix]
+            os.path.join(self.uri, FILES, path.name): SHOWN[path.suffix]
             for path in sorted(data.path.iterdir())
             if path.suffix in SHOWN
         }

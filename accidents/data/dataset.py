@@ -14,11 +14,13 @@ from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import load_tables
 from accidents.data.tables import Tables
 from accidents.data.versions import restore, snapshot
+from accidents.errors import SourceError
 from accidents.files import ROOT
 from accidents.source_code import code_version
 
 DATA = ROOT / "data"
 STAMP = DATA / "prepared" / "made_from.json"  # of which raw files and code the tables beside it were made
+DVC_REMOTE = "ACCIDENTS_DVC_REMOTE"  # the variable with the address of DVC's remote, for commands and steps
 SYNTHETIC = "SYNTHETIC.txt"  # stands above the years that the sample made, and is versioned with them
 
 
@@ -46,6 +48,42 @@ def have_raw(settings: DataSettings, folder: Path = DATA) -> RawData:
     return versioned(
         fetch(settings.source, settings.years, folder / "sources", refresh=settings.refresh, sample=sample)
     )
+
+
+def raw_of(version: str, settings: DataSettings, folder: Path = DATA, remote: str | None = None) -> RawData:
+    """Have the raw files of a version, where the source has them, or from DVC's cache or remote.
+
+    Raises SourceError if none of these has them; files of any other hash are refused.
+
+    Parameters
+    ----------
+    settings : what the version was made of.
+    remote : address of DVC's remote; None for the default.
+    """
+
+    def from_source() -> RawData:
+        return have_raw(settings.model_copy(update={"version": None, "refresh": False}), folder)
+
+    def from_dvc() -> RawData:
+        home = folder / "versions" / version.removesuffix(".dir")
+        years = find_years(restore(version, home, remote=remote))
+        return versioned(years if settings.version else {year: years[year] for year in settings.years})
+
+    # What lies here, or is made here, is asked first; what would be downloaded, last.
+    ways = [from_source, from_dvc]
+    if settings.version or settings.source == "data.gouv":
+        ways.reverse()
+    missed = []
+    for way in ways:
+        try:
+            found = way()
+        except SourceError as error:
+            missed.append(str(error))
+            continue
+        if found.version == version:
+            return found
+        missed.append(f"{settings.source} gives other files now: {found.version}.")
+    raise SourceError(f"The raw files of {version}, which the run was promised, are gone. {' '.join(missed)}")
 
 
 def layout(years: Mapping[int, YearFiles]) -> dict[str, Path]:

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from zenml import step
 
-from accidents.bundle import load_bundle
 from accidents.bundle.golden import check_here, golden_of
 from steps.folder import Folder
+from steps.support.references import VersionReference
 
 
 @step
-def check_parity(bundle: Folder) -> Annotated[float, "difference"]:
+def check_parity(bundle: Folder, version: VersionReference) -> Annotated[float, "difference"]:
     """A thousand rows against the probabilities that training wrote down; they are the golden requests."""
-    loaded = load_bundle(bundle.path)
+    loaded = version.load(bundle)
     return check_here(loaded, golden_of(loaded))

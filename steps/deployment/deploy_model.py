@@ -9,18 +9,18 @@ from accidents.errors import AccidentsError
 from stacks.endpoints import BundleReference, DeploymentError, active_endpoints
 from steps.folder import Folder
 from steps.support import mirror, registry
+from steps.support.references import VersionReference
 
 
 @step
-def deploy_model(bundle: Folder, version_facts: dict[str, Any]) -> Annotated[dict[str, Any], "deployment"]:
+def deploy_model(bundle: Folder, version: VersionReference) -> Annotated[dict[str, Any], "deployment"]:
     """Deploy, then ask the endpoint itself for the golden rows; whatever fails, the old version serves on."""
-    name, number = version_facts["name"], version_facts["version"]
-    chosen = registry.version(name, number)
-    golden = golden_of(registry.registered(bundle, version_facts))
-    endpoint = active_endpoints().endpoint(name)
+    chosen, loaded = registry.version(version.name, version.version), version.load(bundle)
+    golden = golden_of(loaded)
+    endpoint = active_endpoints().endpoint(version.name)
     before = endpoint.versions()
     reference = BundleReference(
-        name, number, registry.digest_of(chosen), bundle.path, mirror.registry_version(chosen)
+        version.name, version.version, version.digest, bundle.path, mirror.registry_version(chosen)
     )
     endpoint.deploy(reference, golden)
     url = endpoint.state().url
@@ -31,14 +31,14 @@ def deploy_model(bundle: Folder, version_facts: dict[str, Any]) -> Annotated[dic
             f"{error} Or was another version deployed meanwhile? `run.py status` tells."
         ) from error
     facts = {
-        "name": name,
-        "version": number,
+        "name": version.name,
+        "version": version.version,
         "url": url,
         "before": before[0].version if before else None,
         "ended": [f"{one.version} ({one.role})" for one in before[1:]],
         "golden_rows": len(golden.p_severe),
         "difference": difference,
-        "synthetic": version_facts["synthetic"],
+        "synthetic": bool(loaded.facts["synthetic"]),
     }
     log_metadata(metadata={"deployment": facts}, model_version_id=chosen.id)
     return facts

@@ -9,11 +9,12 @@ from accidents.rollout.roles import Role
 from stacks.endpoints import BundleReference, active_endpoints
 from steps.folder import Folder
 from steps.support import mirror, registry
+from steps.support.references import VersionReference
 
 
 @step
 def try_version(
-    bundle: Folder, version_facts: dict[str, Any], role: Role, share: int
+    bundle: Folder, version: VersionReference, role: Role, share: int
 ) -> Annotated[dict[str, Any], "trial"]:
     """Have it give the golden answers at the endpoint, then its share or a copy of each request.
 
@@ -21,22 +22,21 @@ def try_version(
     ----------
     share : percent of the requests that a challenger answers; 0 for a shadow.
     """
-    name, number = version_facts["name"], version_facts["version"]
-    chosen = registry.version(name, number)
-    golden = golden_of(registry.registered(bundle, version_facts))
+    chosen, loaded = registry.version(version.name, version.version), version.load(bundle)
+    golden = golden_of(loaded)
     reference = BundleReference(
-        name, number, registry.digest_of(chosen), bundle.path, mirror.registry_version(chosen)
+        version.name, version.version, version.digest, bundle.path, mirror.registry_version(chosen)
     )
-    endpoint = active_endpoints().endpoint(name)
+    endpoint = active_endpoints().endpoint(version.name)
     trial = endpoint.try_out(reference, golden, role, share)
     facts = {
-        "name": name,
-        "version": number,
+        "name": version.name,
+        "version": version.version,
         "role": trial.role,
         "share": trial.share,
         "beside": endpoint.versions()[0].version,
         "golden_rows": len(golden.p_severe),
-        "synthetic": version_facts["synthetic"],
+        "synthetic": bool(loaded.facts["synthetic"]),
     }
     log_metadata(metadata={"trial": facts}, model_version_id=chosen.id)
     return facts

@@ -25,8 +25,11 @@ def summarise(
     model_version: str,
     champion_version: str,
     provenance: dict[str, str],
-) -> Annotated[Folder, "summary"]:
-    """Write the model card with the decision, summary.json, metrics.json and the curves that DVC compares."""
+) -> tuple[Annotated[Folder, "summary"], Annotated[dict[str, Any], "figures"]]:
+    """Write the model card with the decision, summary.json, metrics.json and the curves that DVC compares.
+
+    The second output is what summary.json holds.
+    """
     facts, judged = load_bundle(bundle.path).facts, Results.from_dict(results)
     folder = Path(tempfile.mkdtemp(prefix="summary-"))
     metrics = {name: estimate.value for name, estimate in judged.model.metrics.items()}
@@ -46,7 +49,7 @@ def summarise(
     write_curves(folder / "plots", test_predictions["severe"], test_predictions["model"])
     pictures = {path.stem: path.read_bytes() for path in reports.path.glob("*.png")}
     write_card(folder, facts, judged, decision, {**provenance, "version": model_version}, pictures)
-    return Folder(folder)
+    return Folder(folder), summary
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

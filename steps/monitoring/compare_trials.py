@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from zenml import step
 
-from accidents.bundle import Bundle, load_bundle
+from accidents.bundle import Bundle
 from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.policy import MonitorSettings
 from accidents.reports.trial import write_trial
@@ -16,6 +16,7 @@ from accidents.rollout.scored import compare_scored, scored_by
 from stacks.endpoints import ServedVersion, deployed_endpoint
 from steps.folder import Folder
 from steps.support import registry
+from steps.support.references import VersionReference
 from steps.support.store import opened_store
 
 LOOKED_AT = 20_000  # predictions, the newest of the window
@@ -23,18 +24,18 @@ LOOKED_AT = 20_000  # predictions, the newest of the window
 
 @step
 def compare_trials(
-    bundle: Folder, version_facts: dict[str, Any], policy: MonitorSettings, seed: int
+    bundle: Folder, version: VersionReference, policy: MonitorSettings, seed: int
 ) -> Annotated[Folder, "trial_reports"]:
     """trial_challenger.html and trial_shadow.html, and the same as JSON; empty where nothing is on trial."""
-    name, folder = version_facts["name"], Path(tempfile.mkdtemp(prefix="trials-"))
-    champion = load_bundle(bundle.path)
+    name, folder = version.name, Path(tempfile.mkdtemp(prefix="trials-"))
+    champion = version.load(bundle)
     for one in _on_trial(name):
         facts = {
             "name": name,
             "role": one.role,
             "share": one.share,
             "version": one.version,
-            "champion": version_facts["version"],
+            "champion": version.version,
         }
         trial = registry.bundle_of(registry.version(name, one.version))
         write_trial(folder, facts, compare_scored(_scored(trial, champion, policy), champion, trial, seed))

@@ -10,7 +10,7 @@ from accidents.monitoring.measurements import Champion, Measurements, MonitorRep
 from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.window import Window, new_years
 from steps.folder import Folder
-from steps.support.registry import registered
+from steps.support.references import VersionReference
 from steps.support.store import opened_store
 
 
@@ -18,7 +18,7 @@ from steps.support.store import opened_store
 def decide_action(
     window: Folder,
     bundle: Folder,
-    version_facts: dict[str, Any],
+    version: VersionReference,
     performance: dict[str, Any],
     policy: MonitorSettings,
     loop_id: str,
@@ -27,7 +27,7 @@ def decide_action(
 ) -> Annotated[dict[str, Any], "monitor_report"]:
     """A MonitorReport as JSON."""
     looked_at = Window.load(window.path)
-    champion = Champion.of(registered(bundle, version_facts), version_facts["name"], version_facts["version"])
+    champion = Champion.of(version.load(bundle), version.name, version.version)
     labels = labels or {"callers": (), "notes": ()}
     now = Measurements.model_validate(
         {

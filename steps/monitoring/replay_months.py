@@ -20,8 +20,8 @@ from steps.folder import Folder
 @step(enable_cache=False)
 def replay_months(
     rows: pd.DataFrame, data_facts: dict[str, Any], params: Params
-) -> Annotated[Folder, "replay"]:
-    """replay.json, replay.csv, replay.png and report.html."""
+) -> tuple[Annotated[Folder, "replay"], Annotated[dict[str, Any], "records"]]:
+    """replay.json, also as a value, replay.csv, replay.png and report.html."""
     setup = Setup(
         params=params,
         source=data_facts["source"],
@@ -31,5 +31,6 @@ def replay_months(
         columns=kinds_of_columns(params.stage),
     )
     folder = Path(tempfile.mkdtemp(prefix="replay-"))
-    write_replay(folder, replay(rows, setup))
-    return Folder(folder)
+    found = replay(rows, setup)
+    write_replay(folder, found)
+    return Folder(folder), found.model_dump(mode="json")

@@ -13,7 +13,7 @@ from zenml import step
 from accidents.reports.predictions import UNCHECKED, summary, write_report
 from accidents.scoring.batch import Intake
 from steps.folder import Folder
-from steps.support.registry import registered
+from steps.support.references import VersionReference
 
 
 @step
@@ -22,12 +22,12 @@ def report_predictions(
     features: pd.DataFrame,
     intake: Folder,
     bundle: Folder,
-    version_facts: dict[str, Any],
+    version: VersionReference,
     n_bootstrap: int,
     raw_csv: bool,
     drift: Folder | None = None,
-) -> Annotated[Folder, "inference_report"]:
-    """Predictions as Parquet and CSV, rows set aside, drift, summary.json and report.html."""
+) -> tuple[Annotated[Folder, "inference_report"], Annotated[dict[str, Any], "figures"]]:
+    """Predictions as Parquet and CSV, rows set aside, drift, report, and summary.json, also as a value."""
     taken = Intake.load(intake.path)
     folder = Path(tempfile.mkdtemp(prefix="inference-"))
     severe = features["severe"].to_numpy(dtype=np.float32)
@@ -35,13 +35,13 @@ def report_predictions(
         taken,
         predictions,
         severe,
-        registered(bundle, version_facts),
+        version.load(bundle),
         _drift(drift, folder),
-        version_facts,
+        version.model_dump(),
         n_bootstrap,
     )
     write_report(folder, figures, taken, predictions, raw_csv)
-    return Folder(folder)
+    return Folder(folder), figures
 
 
 def _drift(drift: Folder | None, folder: Path) -> dict[str, Any]:

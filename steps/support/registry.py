@@ -22,7 +22,7 @@ from accidents.errors import AccidentsError, BundleError
 from steps.support import mirror
 
 if TYPE_CHECKING:
-    from zenml.models import ModelVersionResponse
+    from zenml.models import ArtifactVersionResponse, ModelVersionResponse
 
     from steps.folder import Folder
 
@@ -89,20 +89,24 @@ def with_identity(name: str, identity: str) -> ModelVersionResponse | None:
 
 def bundle_of(one: ModelVersionResponse) -> Bundle:
     """The bundle of a version, copied here. Raises BundleError if it is not what was registered."""
+    folder: Folder = bundle_artifact(one).load()
+    return registered(folder.path, one.model.name, str(one.number), digest_of(one))
+
+
+def bundle_artifact(one: ModelVersionResponse) -> ArtifactVersionResponse:
+    """The bundle of a version in ZenML's store. Raises RegistryError if it has none."""
     artifact = one.get_artifact(BUNDLE)
     if artifact is None:
         raise RegistryError(f"Version {one.number} of {one.model.name} has no bundle. Train again.")
-    folder: Folder = artifact.load()
-    facts = {"name": one.model.name, "version": one.number, "digest": digest_of(one)}
-    return registered(folder, facts)
+    return artifact
 
 
-def registered(bundle: Folder, facts: Mapping[str, Any]) -> Bundle:
-    """The bundle in a folder. Raises BundleError, naming the version of `facts`, if it is not its own."""
+def registered(folder: Path, name: str, version: str, digest: str) -> Bundle:
+    """The bundle in a folder. Raises BundleError, naming the version, if it is not the one registered."""
     try:
-        return load_bundle(bundle.path, facts["digest"])
+        return load_bundle(folder, digest)
     except BundleError as error:
-        raise BundleError(f"{facts['name']} version {facts['version']}: {error}") from None
+        raise BundleError(f"{name} version {version}: {error}") from None
 
 
 def digest_of(one: ModelVersionResponse) -> str:

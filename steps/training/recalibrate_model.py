@@ -11,20 +11,20 @@ from accidents.monitoring.recalibration import recalibrate, write_recalibrated
 from accidents.monitoring.window import Window, unlearnt
 from accidents.params import Params
 from steps.folder import Folder
-from steps.support.registry import registered
+from steps.support.references import VersionReference
 
 
 @step
 def recalibrate_model(
-    champion: Folder, version_facts: dict[str, Any], window: Folder, params: Params
+    champion: Folder, version: VersionReference, window: Folder, params: Params
 ) -> tuple[Annotated[Folder, "bundle"], Annotated[dict[str, Any], "judgement"]]:
     """A bundle, and whether it may replace the champion."""
-    loaded = registered(champion, version_facts)
+    loaded = version.load(champion)
     labelled = unlearnt(Window.load(window.path), loaded)
     if labelled["severe"].nunique() < 2:
         raise DataError("The window has no labels of both outcomes that the champion has not learnt from.")
-    made = recalibrate(loaded, labelled, version_facts["version"], params)
+    made = recalibrate(loaded, labelled, version.version, params)
     folder = Path(tempfile.mkdtemp(prefix="bundle-")) / "bundle"
     write_recalibrated(folder, loaded, made)
-    judgement = {**made.decision.to_dict(), **made.gates.to_dict(), "against": version_facts["version"]}
+    judgement = {**made.decision.to_dict(), **made.gates.to_dict(), "against": version.version}
     return Folder(folder), judgement

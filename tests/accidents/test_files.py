@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from accidents.files import move_whole, whole_folder, write_whole
+from accidents.files import whole_content, whole_folder, write_whole
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -50,22 +50,35 @@ def test_a_folder_that_cannot_be_made_leaves_the_old_one_alone(tmp_path: Path, e
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["out", "out/a"]
 
 
-def test_a_folder_is_replaced_not_mixed(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_not_mixed_and_keeps_what_it_is_to_keep(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        made = tmp_path / "made"
-        made.mkdir()
-        (made / name).write_text(name)
         (tmp_path / "out.tmp").mkdir(exist_ok=True)  # left by a run that was killed
-        move_whole(made, tmp_path / "out")
-    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["out", "out/b"]
+        with whole_folder(tmp_path / "out", keep=["kept", "never there"]) as part:
+            (part / name).write_text(name)
+        (tmp_path / "out" / "kept").write_text("by others")
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "out",
+        "out/b",
+        "out/kept",
+    ]
 
 
-def test_a_folder_that_cannot_be_copied_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "made").mkdir()
-    (tmp_path / "made" / "a").write_text("a")
-    monkeypatch.setattr("shutil.copyfile", full_disk)
+def test_content_goes_in_whole_beside_what_others_have_there(tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "a").write_text("theirs")
+    for names in (("page", "old/picture"), ("page", "new/picture")):
+        with whole_content(tmp_path, ".ours.json") as part:
+            for name in names:
+                (part / name).parent.mkdir(exist_ok=True)
+                (part / name).write_text(name)
+
+    def half() -> None:
+        with whole_content(tmp_path, ".ours.json") as part:
+            (part / "page").write_text("half")
+            raise FULL
+
     with pytest.raises(OSError, match="No space"):
-        move_whole(tmp_path / "made", tmp_path / "out")
-    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+        half()
+    files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert files == [".ours.json", "new/picture", "others/a", "page"]
+    assert (tmp_path / "page").read_text() == "page"

@@ -93,6 +93,30 @@ def test_the_champion_serves_what_training_gave(project: Project) -> None:
     assert "healthy" in project("status").stdout
 
 
+def test_what_runs_descends_from_the_training_and_makes_no_bundle_again(project: Project) -> None:
+    project("--pipeline", "inference", "--input", "2022", "--reasons", "none")
+    project("--pipeline", "monitor", "--input", "2022", "--decide-only")
+    printed = project.python(
+        """
+import json
+from zenml.client import Client
+client, found = Client(), {}
+for pipeline, step in [("deploy", "deploy_model"), ("inference", "score_accidents"),
+                       ("monitor", "decide_action")]:
+    run = client.list_pipeline_runs(pipeline=pipeline, sort_by="desc:created").items[0]
+    bundle = run.steps[step].inputs["bundle"][0]
+    version = client.get_model_version("accident-severity-dispatch", 1)
+    same = bundle.id == version.get_artifact("bundle").id
+    made = client.get_run_step(bundle.producer_step_run_id)
+    found[pipeline] = [same, made.name, client.get_pipeline_run(made.pipeline_run_id).pipeline.name]
+print(json.dumps([found, client.list_artifact_versions(artifact="bundle").total]))
+"""
+    )
+    found, bundles = json.loads(printed.strip().splitlines()[-1])
+    assert found == {one: [True, "build_bundle", "train"] for one in ("deploy", "inference", "monitor")}
+    assert bundles == 2, "as many as were trained"
+
+
 def test_a_killed_server_is_told_and_deploy_brings_it_back(project: Project) -> None:
     for daemon in daemons(project):
         os.kill(daemon.pid, signal.SIGKILL)

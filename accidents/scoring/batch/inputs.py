@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from accidents.data.dataset import RawData, have_raw
+from accidents.data.dataset import DATA, RawData, have_raw, layout, raw_of
 from accidents.data.sources.files import YearFiles, find_years
 from accidents.data.sources.settings import DataSettings
 from accidents.data.tables import Tables, chosen
+from accidents.data.versions import restore, snapshot
 from accidents.errors import DataError, SourceError
 from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
 from accidents.scoring.batch.people import KINDS, vehicles_and_users
@@ -46,8 +47,27 @@ def check_input(given: str, data: DataSettings) -> None:
         check_name(path)
 
 
-def read_input(given: str, data: DataSettings) -> Intake:
+def version_of(given: str, data: DataSettings, keep: bool) -> str:
+    """DVC's hash of what `read_input` will read.
+
+    Parameters
+    ----------
+    keep : whether a person's files go into DVC's cache; those of a year always do.
+    """
+    if _is_year(given):
+        return _raw_year(given, data).version
+    return snapshot(_files(_existing(given), given), keep=keep)
+
+
+def read_input(
+    given: str, data: DataSettings, version: str | None = None, remote: str | None = None
+) -> Intake:
     """Read a year (`2022`, from the source in `data`), a folder with one year's published files, or a file.
+
+    Parameters
+    ----------
+    version : what `version_of` gave: it is read or nothing is. None reads what is there.
+    remote : address of DVC's remote; None for the default.
 
     Raises
     ------
@@ -55,9 +75,9 @@ def read_input(given: str, data: DataSettings) -> Intake:
         If there is no such thing, or it cannot be read as what it seems to be.
     """
     if _is_year(given):
-        raw = _raw_year(given, data)
+        raw = _raw_year(given, data, version, remote)
         return read_raw_year(raw.years[int(given)], given, data.source, raw.synthetic)
-    path = _existing(given)
+    path = _promised(given, version, remote) if version else _existing(given)
     if path.is_dir():
         return read_raw_year(_year_in(path, given), given, given, _is_synthetic(path))
     return read_accident_file(path, given)
@@ -76,8 +96,30 @@ def _is_year(given: str) -> bool:
     return re.fullmatch(r"\d{4}", given) is not None and not Path(given).exists()
 
 
-def _raw_year(given: str, data: DataSettings) -> RawData:
-    return have_raw(data.model_copy(update={"years": (int(given),)}))
+def _raw_year(
+    given: str, data: DataSettings, version: str | None = None, remote: str | None = None
+) -> RawData:
+    settings = data.model_copy(update={"years": (int(given),)})
+    return raw_of(version, settings, remote=remote) if version else have_raw(settings)
+
+
+def _promised(given: str, version: str, remote: str | None) -> Path:
+    """The file or folder if it is still what it was, else from DVC."""
+    path = Path(given).expanduser()
+    if path.exists() and snapshot(_files(path, given), keep=False) == version:
+        return path
+    try:
+        folder = restore(version, DATA / "versions" / version.removesuffix(".dir"), remote=remote)
+    except SourceError as error:
+        raise SourceError(f"--input {given} is not what it was when the run began. {error}") from None
+    return folder / path.name if (folder / path.name).is_file() else folder
+
+
+def _files(path: Path, given: str) -> dict[str, Path]:
+    if not path.is_dir():
+        return {path.name: path}
+    files = _year_in(path, given)
+    return layout({files.year: files})
 
 
 def _year_in(path: Path, given: str) -> YearFiles:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from accidents.bundle.provenance import git_commit
-from accidents.data.versions import restore, snapshot
+from accidents.data.versions import push, restore, snapshot
 from accidents.errors import SourceError
 
 DVC = Path(sys.executable).with_name("dvc")
@@ -125,3 +125,25 @@ def test_the_commit_of_a_repository_around_the_project_is_not_its_own(tmp_path: 
     run(tmp_path, "git", *commit)
     (tmp_path / "unpacked").mkdir()
     assert git_commit(tmp_path / "unpacked") == "unknown"
+
+
+def test_another_remote_is_pushed_to_and_taken_from(repository: Path, tmp_path: Path) -> None:
+    files, remote = two_years(tmp_path / "raw"), str(tmp_path / "theirs")
+    version = snapshot(files, repository)
+    push(version, remote, repository)
+    shutil.rmtree(repository / ".dvc" / "cache")
+    with pytest.raises(SourceError, match="nor in its remote"):
+        restore(version, tmp_path / "back", repository)
+    back = restore(version, tmp_path / "back", repository, remote)
+    assert snapshot({inside: back / inside for inside in files}, repository, keep=False) == version
+
+
+def test_a_file_that_is_not_what_the_version_says_is_refused(repository: Path, tmp_path: Path) -> None:
+    version = snapshot(two_years(tmp_path / "raw"), repository)
+    cache = (path for path in (repository / ".dvc" / "cache").rglob("*") if path.is_file())
+    kept = next(path for path in cache if path.suffix != ".dir")
+    kept.chmod(0o644)
+    kept.write_text("Num_Acc\n1\n")
+    with pytest.raises(SourceError, match="is damaged: its MD5 is"):
+        restore(version, tmp_path / "back", repository)
+    assert not list(tmp_path.glob("back*"))

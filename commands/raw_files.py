@@ -1,0 +1,42 @@
+"""Raw files, and what `--input` names, as steps get them: by the hash of a version, wherever they run."""
+
+from __future__ import annotations
+
+import os
+
+from accidents.data.sources.settings import DataSettings
+from accidents.params import Params
+
+
+def raw_data(params: Params) -> str:
+    """Have the raw data, before ZenML starts; return its version."""
+    from accidents.data.dataset import have_raw
+
+    return have_raw(params.data).version
+
+
+def hand_over(raw_version: str, params: Params) -> None:
+    """Where steps run elsewhere, put the raw files into DVC's remote for them; a sample they make anew."""
+    from pipelines import runs
+
+    if params.data.source != "sample" and runs.elsewhere():
+        _push(raw_version)
+
+
+def hand_over_input(given: str, data: DataSettings) -> str:
+    """Version what `--input` names; where steps run elsewhere, put it into DVC's remote for them."""
+    from accidents.scoring.batch import version_of
+    from pipelines import runs
+
+    elsewhere = runs.elsewhere()
+    version = version_of(given, data, keep=elsewhere)
+    if elsewhere:
+        _push(version)
+    return version
+
+
+def _push(version: str) -> None:
+    from accidents.data.dataset import DVC_REMOTE
+    from accidents.data.versions import push
+
+    push(version, os.environ.get(DVC_REMOTE))

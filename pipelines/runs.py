@@ -1,0 +1,185 @@
+"""Runs of pipelines: started, waited for and read through ZenML's store, wherever their steps ran.
+
+An orchestrator may run the steps in this process, or elsewhere and later. What a run left is read from the
+store and the artifact store alone, and a step that failed tells its own reason, as if it had failed here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zenml.client import Client
+from zenml.enums import ExecutionStatus
+from zenml.utils.exception_utils import reconstruct_exception
+from zenml.utils.run_utils import refresh_run_status
+
+from accidents.errors import AccidentsError, SettingsError
+from pipelines.progress import tell
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse, StepRunResponse
+    from zenml.pipelines.pipeline_definition import Pipeline
+
+    from pipelines.config import PipelineConfig
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between looks at a run that is not over
+
+
+class RunError(AccidentsError):
+    """A run did not end well, and no step of it says why."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that ended well, as the store has it."""
+
+    name: str
+    steps: Mapping[str, StepRunResponse]
+
+    @property
+    def cached(self) -> int:
+        """How many steps were not run, because their results were there."""
+        return sum(map(self.is_cached, self.steps))
+
+    def is_cached(self, step: str) -> bool:
+        """Whether a step was not run, because its results were there."""
+        return self.steps[step].status == ExecutionStatus.CACHED
+
+    def load(self, step: str, output: str) -> Any:
+        """Load what a step gave from the artifact store."""
+        return self.steps[step].outputs[output][0].load()
+
+    def export(self, outputs: Iterable[tuple[str, str]], place: AbstractContextManager[Path]) -> None:
+        """Put the folders that steps gave where `place` says (see `accidents.files`), all of them or none.
+
+        Parameters
+        ----------
+        outputs : (step, output); a step that the run did not have gave none.
+        """
+        with place as part:
+            for step, output in outputs:
+                if step in self.steps:
+                    made = self.load(step, output)
+                    shutil.copytree(made.path, part, dirs_exist_ok=True)
+                    shutil.rmtree(made.path)
+
+
+def elsewhere() -> bool:
+    """Whether the active stack runs steps on other machines, which do not see the files of this one."""
+    return not Client().active_stack.orchestrator.config.is_local
+
+
+def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
+    """Run a pipeline on the active stack, to its end.
+
+    Parameters
+    ----------
+    config : how to run it; it must not be a schedule.
+    arguments : the pipeline's own.
+
+    Raises
+    ------
+    Exception
+        What the first step that failed has raised, with its traceback as a note.
+    RunError
+        If it did not end well and no step says why.
+    """
+    if config.schedule:
+        raise SettingsError(
+            f"configs/{pipeline.name}.yaml: `schedule` is for train alone: a command puts to use what the "
+            f"other runs leave. For {pipeline.name}, have cron or systemd start the command."
+        )
+    _check_steps(pipeline, config, arguments)
+    name = f"{pipeline.name}-{datetime.now(UTC):%Y_%m_%d-%H_%M_%S_%f}"
+    raised = None
+    try:
+        pipeline.with_options(**config.options(), run_name=name)(**arguments)
+    except Exception as error:
+        if _find(name) is None:
+            raise  # refused before it began
+        raised = error
+    return wait(name, raised)
+
+
+def schedule(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> None:
+    """Have the stack's orchestrator run a pipeline when the configuration says.
+
+    Raises SettingsError if the stack's orchestrator cannot.
+    """
+    orchestrator = Client().active_stack.orchestrator
+    if not orchestrator.config.is_schedulable:
+        raise SettingsError(
+            f"configs/{pipeline.name}.yaml: an orchestrator of flavor {orchestrator.flavor} keeps no "
+            "`schedule`. Take it out, and have cron or systemd start the command."
+        )
+    _check_steps(pipeline, config, arguments)
+    pipeline.with_options(**config.options())(**arguments)
+
+
+def wait(name: str, raised: Exception | None = None) -> Run:
+    """Wait until a run is over; raises what `run` does.
+
+    Parameters
+    ----------
+    raised : what starting the run has raised here, if anything.
+    """
+    ended = _ended(name)
+    steps = ended.steps  # each look asks the store
+    if ended.status.is_successful:
+        return Run(name, steps)
+    failure = _failure(ended, steps.values())
+    if raised is not None and str(raised) == str(failure):
+        raise raised  # it failed in this process: the traceback is here
+    raise failure from raised
+
+
+def _check_steps(pipeline: Pipeline, config: PipelineConfig, arguments: Mapping[str, Any]) -> None:
+    """ZenML passes over what is said of a step that is not there."""
+    if config.steps:
+        described = pipeline.copy()
+        described.prepare(**arguments)
+        config.check_steps(described.invocations)
+
+
+def _find(name: str) -> PipelineRunResponse | None:
+    found = Client().list_pipeline_runs(name=name, size=1, hydrate=True).items
+    return found[0] if found else None
+
+
+def _ended(name: str) -> PipelineRunResponse:
+    """The run, once it is over; its steps are told as they begin."""
+    pause, told = FIRST_PAUSE, set[str]()
+    while True:
+        found = _find(name)
+        if found is None:
+            raise RunError(f"Run {name} is not in the store any more: somebody has deleted it.")
+        if found.status.is_finished:
+            return found
+        for step in found.steps.keys() - told:
+            tell(step)
+            told.add(step)
+        time.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+        with suppress(Exception):  # not every orchestrator can be asked, nor at any time
+            refresh_run_status(found)
+
+
+def _failure(ended: PipelineRunResponse, steps: Iterable[StepRunResponse]) -> BaseException:
+    failed = [step for step in steps if step.status == ExecutionStatus.FAILED]
+    if not failed:
+        why = ended.exception_info.message if ended.exception_info else ended.get_body().status_reason
+        return RunError(f"Run {ended.name} ended as {ended.status.value}: {why or 'no reason is given'}.")
+    step = failed[0]
+    lost = f"Step {step.name} of run {ended.name} failed and left no word, as if it was killed: see its log."
+    if step.exception_info is None:
+        return RunError(lost)
+    error = reconstruct_exception(step.exception_info, lost)
+    error.add_note(f"In step {step.name}, where it ran:\n{step.exception_info.traceback}")
+    return error

@@ -1,0 +1,67 @@
+"""A run gets the raw files that it was promised, by their hash, or none."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from accidents.data import dataset
+from accidents.data.dataset import have_raw, raw_of
+from accidents.data.sources.settings import DataSettings
+from accidents.data.versions import push, restore, snapshot
+from accidents.errors import SourceError
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A DVC repository of the test's own, in place of the project's."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    Repo.init(str(folder), no_scm=True)
+    monkeypatch.setattr(dataset, "snapshot", partial(snapshot, root=folder))
+    monkeypatch.setattr(dataset, "restore", partial(restore, root=folder))
+    return folder
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> DataSettings:
+    """A folder that a person has, with one year."""
+    folder = tmp_path / "given"
+    folder.mkdir()
+    for table in ("caracteristiques", "lieux", "vehicules", "usagers"):
+        (folder / f"{table}-2018.csv").write_text("Num_Acc\n201800000001\n")
+    return DataSettings(source=str(folder), years=(2018,))
+
+
+def change(given: DataSettings) -> None:
+    (Path(given.source) / "lieux-2018.csv").write_text("Num_Acc\n201800000002\n")
+
+
+def test_what_a_person_has_changed_since_is_not_taken_for_what_was_promised(
+    repository: Path, given: DataSettings, tmp_path: Path
+) -> None:
+    promised = have_raw(given).version
+    assert raw_of(promised, given, tmp_path / "data").years[2018].lieux == Path(
+        given.source, "lieux-2018.csv"
+    )
+    change(given)
+    found = raw_of(promised, given, tmp_path / "data")
+    assert found.version == promised
+    assert (found.years[2018].lieux or Path()).read_text().endswith("1\n")
+    shutil.rmtree(repository / ".dvc" / "cache")
+    with pytest.raises(SourceError, match=rf"{promised}, .* are gone.*other files now"):
+        raw_of(promised, given, tmp_path / "data")
+
+
+def test_another_machine_gets_it_from_the_remote(
+    repository: Path, given: DataSettings, tmp_path: Path
+) -> None:
+    promised, remote = have_raw(given).version, str(tmp_path / "remote")
+    push(promised, remote, repository)
+    shutil.rmtree(repository / ".dvc" / "cache")
+    shutil.rmtree(given.source)
+    assert raw_of(promised, given, tmp_path / "data", remote).version == promised

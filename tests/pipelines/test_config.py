@@ -1,0 +1,51 @@
+"""What may be said of how a pipeline runs: strictly what ZenML knows, at any depth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accidents.config import parse
+from accidents.errors import SettingsError
+from pipelines.config import PipelineConfig, load_config
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"setings": {}}, "`setings`, did you mean `settings`"),
+        ({"settings": {"dokcer": {}}}, "`settings.dokcer`, did you mean `docker`"),
+        ({"settings": {"docker": {"parent_imag": "a"}}}, "did you mean `parent_image`"),
+        ({"settings": {"resources": {"memory": "4 gigs"}}}, "`settings.resources.memory`"),
+        ({"steps": {"train_model": {"settings": {"docker": {"user_": "a"}}}}}, "did you mean `user`"),
+        ({"schedule": {"cron": "0 3 * * *"}}, "did you mean `cron_expression`"),
+        ({"schedule": {}}, "cron expression"),
+    ],
+)
+def test_what_zenml_would_pass_over_is_refused(content: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        parse(PipelineConfig, content, "configs/train.yaml")
+
+
+def test_zenml_is_told_what_was_said_and_no_more() -> None:
+    said: dict[str, Any] = {
+        "settings": {"docker": {"parent_image": "a:1"}, "resources": {"cpu_count": 2}},
+        "steps": {"train_model": {"retry": {"max_retries": 1}, "settings": {"resources": {"memory": "4GB"}}}},
+    }
+    options = parse(PipelineConfig, said, "configs/train.yaml").options()
+    assert options == {"enable_cache": True, **said}
+
+
+def test_a_step_that_is_not_there_is_refused_with_the_nearest() -> None:
+    config = parse(PipelineConfig, {"steps": {"train_modle": {}}}, "configs/train.yaml")
+    with pytest.raises(SettingsError, match=r"`steps.train_modle`, did you mean `train_model`"):
+        config.check_steps(["split_data", "train_model"])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_ours_are_valid(path: Path) -> None:
+    if path.stem not in ("api", "loop", "watch"):
+        load_config(path.stem, "local", path.parent)

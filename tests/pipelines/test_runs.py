@@ -1,0 +1,112 @@
+"""Runs are started, waited for and read the same, wherever their steps run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from zenml.client import Client
+from zenml.enums import StackComponentType
+
+from accidents.errors import AccidentsError, SettingsError, SourceError
+from accidents.files import whole_folder
+from pipelines import runs
+from pipelines.config import PipelineConfig
+from stacks.apply import apply_stack
+from tests.zenml_store import zenml_store
+
+__all__ = ["zenml_store"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=["here", "elsewhere"])
+def where(request: pytest.FixtureRequest, zenml_store: Path) -> Iterator[str]:
+    """A stack whose steps run in this process, and one whose steps run in others while nobody waits."""
+    apply_stack("bare")
+    client, bare = Client(), Client().active_stack_model
+    if request.param == "elsewhere":
+        kind = StackComponentType.ORCHESTRATOR
+        client.create_flavor("tests.pipelines.elsewhere.ElsewhereFlavor", kind)
+        client.create_stack_component("elsewhere", "elsewhere", kind, {})
+        store = bare.components[StackComponentType.ARTIFACT_STORE][0].id
+        client.create_stack(
+            "elsewhere", {kind: "elsewhere", StackComponentType.ARTIFACT_STORE: store}
+        )  # fmt: skip
+        client.activate_stack("elsewhere")
+    yield request.param
+    client.activate_stack(bare.id)
+
+
+def test_what_it_left_is_read_from_the_store(where: str, tmp_path: Path) -> None:
+    from tests.pipelines.elsewhere_steps import elsewhere
+
+    run = runs.run(elsewhere, PipelineConfig())
+    process = run.load("where", "process")
+    assert (process == os.getpid()) == (where == "here")
+    run.export([("write", "written"), ("absent", "written")], whole_folder(tmp_path / "out"))
+    assert (tmp_path / "out" / "process.txt").read_text() == str(process)
+    assert run.cached == 0
+
+
+def test_a_step_that_failed_tells_its_own_reason(where: str) -> None:
+    from tests.pipelines.elsewhere_steps import WORD, elsewhere
+
+    with pytest.raises(SourceError) as told:
+        runs.run(elsewhere, PipelineConfig(), how="error")
+    assert str(told.value) == WORD
+
+
+def test_a_defect_stays_one_and_tells_where_it_is(where: str) -> None:
+    from tests.pipelines.elsewhere_steps import elsewhere
+
+    with pytest.raises(ZeroDivisionError, match="a defect") as told:
+        runs.run(elsewhere, PipelineConfig(), how="defect")
+    noted = "".join(getattr(told.value, "__notes__", []))
+    assert where == "here" or ("In step where" in noted and "elsewhere_steps.py" in noted)
+
+
+def test_steps_that_were_killed_end_the_wait(where: str) -> None:
+    from tests.pipelines.elsewhere_steps import elsewhere
+
+    if where == "here":
+        pytest.skip("it would be this process that is killed")
+    with pytest.raises(AccidentsError, match=r"elsewhere-.* ended as failed"):
+        runs.run(elsewhere, PipelineConfig(), how="killed")
+
+
+def test_an_export_that_fails_leaves_the_one_before_alone(where: str, tmp_path: Path) -> None:
+    from tests.pipelines.elsewhere_steps import elsewhere
+
+    run, out = runs.run(elsewhere, PipelineConfig()), tmp_path / "out"
+    out.mkdir()
+    (out / "before.txt").write_text("before")
+    with pytest.raises(KeyError):
+        run.export([("write", "written"), ("where", "no such output")], whole_folder(out))
+    assert [path.name for path in tmp_path.rglob("*.txt")] == ["before.txt"]
+
+
+def test_what_is_refused_before_it_begins_is_no_run(where: str) -> None:
+    from tests.pipelines.elsewhere_steps import elsewhere
+
+    before = Client().list_pipeline_runs().total
+    with pytest.raises(ValueError, match="entrypoint arguments"):
+        runs.run(elsewhere, PipelineConfig(), nobody="knows")
+    assert Client().list_pipeline_runs().total == before
+
+
+def test_a_step_that_is_not_there_and_a_schedule_that_nobody_keeps_are_refused(where: str) -> None:
+    from tests.pipelines.elsewhere_steps import elsewhere
+
+    def config(**said: object) -> PipelineConfig:
+        return PipelineConfig.model_validate(said)
+
+    cron = config(schedule={"cron_expression": "0 3 * * *"})
+    with pytest.raises(SettingsError, match=r"`steps.wite`, did you mean `write`"):
+        runs.run(elsewhere, config(steps={"wite": {}}))
+    with pytest.raises(SettingsError, match="for train alone"):
+        runs.run(elsewhere, cron)
+    with pytest.raises(SettingsError, match="keeps no `schedule`"):
+        runs.schedule(elsewhere, cron)
