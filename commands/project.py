@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-
-from accidents.predictions.store import VARIABLE
 
 if TYPE_CHECKING:
     from urllib.request import Request
@@ -43,9 +40,9 @@ def on_stack(stack: str) -> Any:
 
         use_stack(stack)
         from steps.support import registry
-        from steps.support.store import address_in_secret
-    if VARIABLE not in os.environ and (address := address_in_secret()):
-        os.environ[VARIABLE] = address  # over configs/api.yaml: the stack's steps use it too
+        from steps.support.store import use_secret
+
+        use_secret()
     _collect_garbage_again()
     return registry
 

@@ -27,7 +27,7 @@ def opened_store() -> Iterator[PredictionStore]:
     PredictionLogError
         It is not there (then a NoDatabaseError), does not answer, or is of another version.
     """
-    address = os.environ.get(VARIABLE) or address_in_secret()
+    address = os.environ.get(VARIABLE) or _address_in_secret()
     if not address:
         raise SettingsError(
             f"{VARIABLE} is not set, and ZenML has no secret {SECRET!r} with a key {KEY!r}, so the "
@@ -38,8 +38,13 @@ def opened_store() -> Iterator[PredictionStore]:
         yield store
 
 
-def address_in_secret() -> str | None:
-    """The address that ZenML keeps as a secret; None where there is none."""
+def use_secret() -> None:
+    """Have commands, and the API that they start, go where the active stack's steps go."""
+    if VARIABLE not in os.environ and (address := _address_in_secret()):
+        os.environ[VARIABLE] = address
+
+
+def _address_in_secret() -> str | None:
     from zenml.client import Client
 
     try:

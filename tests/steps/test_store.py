@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from accidents.errors import SettingsError
 from accidents.predictions.store import VARIABLE, PredictionStore
 from accidents.predictions.tables import NoDatabaseError, PredictionLogError
-from steps.support.store import KEY, SECRET, opened_store
+from steps.support.store import KEY, SECRET, opened_store, use_secret
 from tests.zenml_store import zenml_store
 
 __all__ = ["zenml_store"]
@@ -30,7 +31,8 @@ def secret(zenml_store: Path, tmp_path: Path) -> Iterator[str]:
 def test_a_secret_says_where_it_is_and_the_environment_wins(
     secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv(VARIABLE, "")  # put back, whatever is set in between
+    monkeypatch.delenv(VARIABLE)
     with pytest.raises(NoDatabaseError, match=r"secret\.db"), opened_store():
         pass
     store = PredictionStore(secret)
@@ -38,7 +40,10 @@ def test_a_secret_says_where_it_is_and_the_environment_wins(
     store.close()
     with opened_store() as found:
         assert found.place == str(tmp_path / "secret.db")
+    use_secret()
+    assert os.environ[VARIABLE] == secret
     monkeypatch.setenv(VARIABLE, f"sqlite:///{tmp_path}/mine.db")
+    use_secret()
     with pytest.raises(NoDatabaseError, match=r"mine\.db"), opened_store():
         pass
     assert [path.name for path in tmp_path.glob("*.db")] == ["secret.db"]
