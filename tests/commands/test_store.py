@@ -1,16 +1,35 @@
-"""Which command makes a prediction log, and where."""
+"""Which command makes a prediction log, and where; and that projects which share one take turns."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
-from accidents.predictions.store import VARIABLE
+from accidents.errors import BusyError
+from accidents.predictions.store import LOOP, VARIABLE, PredictionStore
 from accidents.predictions.tables import NoDatabaseError
+from benchmarks.project_copy import copy_project
+from commands.store import opened_store
+from tests.postgres import PostgresServer
+
+pytest_plugins = ("tests.log_fixtures",)  # the fixtures `address`, `postgres`
+SECONDS = 5
+HOLDS = """
+import time
+from accidents.predictions.store import LOOP
+from commands.loop_settings import loop_settings
 from commands.store import opened_store
 
-pytest_plugins = ("tests.log_fixtures",)  # the fixture `address`
+with opened_store() as store, store.lease(LOOP, loop_settings().lease_seconds):
+    print("held", flush=True)
+    time.sleep(600)
+"""
 
 
 def test_a_missing_file_may_be_begun_and_a_shared_database_is_not(
@@ -22,3 +41,41 @@ def test_a_missing_file_may_be_begun_and_a_shared_database_is_not(
         refused = nullcontext() if made else pytest.raises(NoDatabaseError, match=r"run\.py database upgrade")
         with refused, opened_store(begin) as store:
             assert store.log.count() == 0
+
+
+def holder(folder: Path, address: str) -> subprocess.Popen[str]:
+    """A process of the project in this folder that works as long as it may."""
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLDS], cwd=folder, env=os.environ | {VARIABLE: address},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_projects_that_share_a_database_take_turns_and_one_that_was_killed_is_followed(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """Two folders, as on two machines."""
+    address = postgres.new_database()
+    store = PredictionStore(address)
+    store.create()
+    store.close()
+    folders = [copy_project(tmp_path / name, {}) for name in ("one", "two")]
+    for folder in folders:
+        settings = folder / "configs" / "loop.yaml"
+        settings.write_text(settings.read_text().replace("lease_seconds: 60", f"lease_seconds: {SECONDS}"))
+    first = holder(folders[0], address)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "held\n"
+    second = holder(folders[1], address)
+    told = second.communicate(timeout=60)[1]
+    assert f"{BusyError.__name__}: Another {LOOP} runs (process {first.pid} on" in told
+    first.kill()
+    first.communicate()
+    time.sleep(SECONDS)
+    second = holder(folders[1], address)
+    assert second.stdout is not None
+    assert second.stdout.readline() == "held\n"
+    second.kill()
+    second.communicate()

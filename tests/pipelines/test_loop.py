@@ -12,7 +12,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -27,9 +26,10 @@ import pytest
 from accidents.monitoring.measurements import MonitorReport
 from accidents.predictions.history import Event, History, new_loop
 from accidents.predictions.log import PredictionLog, PredictionLogError
+from accidents.predictions.store import LOOP, opened_store
 from tests.monitor_traffic import log_predictions, newest_bundle
 from tests.observability.servers import free_addresses, needs_programs, until, watching
-from tests.pipelines.conftest import Project, make_project
+from tests.pipelines.conftest import Project
 from tests.postgres import PASSWORD, PostgresServer
 
 pytest_plugins = ("tests.log_fixtures",)  # the fixture `postgres`
@@ -180,50 +180,23 @@ def test_killed_in_training_the_next_run_goes_on_and_the_old_champion_serves_thr
     assert len({one.loop_id for one in events(project)[begun:-1]}) == 1
 
 
-HOLDS = """
-import time
-from accidents.predictions.store import LOOP
-from commands.loop_settings import loop_settings
-from commands.store import opened_store
-
-with opened_store() as store, store.lease(LOOP, loop_settings().lease_seconds):
-    print("held", flush=True)
-    time.sleep(600)
-"""
-
-
-def test_projects_that_share_a_log_run_one_loop_and_one_that_was_killed_is_followed(
-    project: Project, tmp_path: Path, postgres: PostgresServer
+def test_a_loop_elsewhere_on_a_shared_log_keeps_this_one_out(
+    project: Project, postgres: PostgresServer
 ) -> None:
-    """Two folders, as on two machines, and one PostgreSQL."""
-    other = make_project(tmp_path / "another project")
-    address = {"ACCIDENTS_DATABASE_URL": postgres.new_database()}
-    here, there = Project(project.folder), Project(other.folder)
-    here.environment |= address
-    there.environment |= address
+    address = postgres.new_database()
+    here = Project(project.folder)
+    here.environment |= {"ACCIDENTS_DATABASE_URL": address}
     refused = here("--pipeline", "monitor", check=False)
     assert (refused.returncode, f"{postgres.port}/log_" in refused.stderr) == (1, True), "there is none yet"
     assert PASSWORD not in refused.stderr
     assert "is up to date" in here("database", "upgrade").stdout
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDS],
-        cwd=there.folder,
-        env=there.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    refused = here("--pipeline", "monitor", check=False)
-    assert refused.returncode == 75
-    assert f"Another loop runs (process {holder.pid} on" in refused.stderr
-    holder.kill()
-    holder.communicate()
-    while here("--pipeline", "monitor", check=False).returncode == 75:
-        pass
-    history = History(address["ACCIDENTS_DATABASE_URL"])
-    assert [(one.stage, one.outcome) for one in history.events(NAME)] == [("monitor", "ok")]
-    history.close()
+    with opened_store(address) as store:
+        with store.lease(LOOP, 60):
+            refused = here("--pipeline", "monitor", check=False)
+        assert refused.returncode == 75
+        assert f"Another loop runs (process {os.getpid()} on" in refused.stderr
+        here("--pipeline", "monitor")
+        assert [(one.stage, one.outcome) for one in store.history.events(NAME)] == [("monitor", "ok")]
 
 
 def test_each_stage_is_in_zenml_and_mlflow(project: Project) -> None:
