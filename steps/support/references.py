@@ -58,9 +58,11 @@ def refer_to(stage: str, version: str | None) -> VersionReference:
 
 
 def bundle_of(reference: VersionReference) -> ArtifactVersionResponse:
-    """The bundle that training made, as the input of a step, which so descends from that training."""
+    """The bundle that training made, as the input of a step, which so descends from that training.
+
+    To be called while a pipeline is put together: ZenML's client then promises the artifact, and the step
+    takes it from the artifact store that it is in, be it another stack's.
+    """
     from zenml.client import Client
 
-    # Listed, not got: while a pipeline is put together, what is got is looked up when the step runs.
-    (found,) = Client().list_artifact_versions(id=reference.artifact, hydrate=True).items
-    return found
+    return Client().get_artifact_version(reference.artifact)

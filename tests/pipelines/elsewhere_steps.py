@@ -7,13 +7,14 @@ import os
 import signal
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from zenml import pipeline, step
 from zenml.enums import ExecutionMode
 
 from accidents.errors import SourceError
 from steps.folder import Folder, FolderMaterializer
+from steps.support.references import VersionReference, bundle_of
 
 WORD = "The files are not there. Look for them."
 
@@ -42,3 +43,16 @@ def write(process: int) -> Annotated[Folder, "written"]:
 def elsewhere(how: str = "well") -> None:
     """Run both."""
     write(where(how))
+
+
+@step(enable_cache=False)
+def read(bundle: Folder) -> Annotated[str, "text"]:
+    """What is in the bundle's one file."""
+    return (bundle / "a.txt").read_text()
+
+
+@pipeline(name="reuse", execution_mode=ExecutionMode.FAIL_FAST)
+def reuse(version: VersionReference) -> None:
+    """Read the bundle of a version."""
+    bundle: Any = bundle_of(version)
+    read(bundle)

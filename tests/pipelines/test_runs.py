@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from zenml import save_artifact
 from zenml.client import Client
 from zenml.enums import StackComponentType
 
@@ -15,6 +16,8 @@ from accidents.files import whole_folder
 from pipelines import runs
 from pipelines.config import PipelineConfig
 from stacks.apply import apply_stack
+from steps.folder import Folder
+from steps.support.references import VersionReference
 from tests.zenml_store import zenml_store
 
 __all__ = ["zenml_store"]
@@ -31,10 +34,9 @@ def where(request: pytest.FixtureRequest, zenml_store: Path) -> Iterator[str]:
         kind = StackComponentType.ORCHESTRATOR
         client.create_flavor("tests.pipelines.elsewhere.ElsewhereFlavor", kind)
         client.create_stack_component("elsewhere", "elsewhere", kind, {})
-        store = bare.components[StackComponentType.ARTIFACT_STORE][0].id
-        client.create_stack(
-            "elsewhere", {kind: "elsewhere", StackComponentType.ARTIFACT_STORE: store}
-        )  # fmt: skip
+        store = StackComponentType.ARTIFACT_STORE
+        client.create_stack_component("elsewhere", "local", store, {"path": str(zenml_store / "elsewhere")})
+        client.create_stack("elsewhere", {kind: "elsewhere", store: "elsewhere"})
         client.activate_stack("elsewhere")
     yield request.param
     client.activate_stack(bare.id)
@@ -110,3 +112,20 @@ def test_a_step_that_is_not_there_and_a_schedule_that_nobody_keeps_are_refused(w
         runs.run(elsewhere, cron)
     with pytest.raises(SettingsError, match="keeps no `schedule`"):
         runs.schedule(elsewhere, cron)
+
+
+def test_a_bundle_is_used_from_whichever_store_it_is_in_and_not_made_again(
+    where: str, tmp_path: Path
+) -> None:
+    from tests.pipelines.elsewhere_steps import reuse
+
+    client, stack = Client(), Client().active_stack_model.id
+    (tmp_path / "a.txt").write_text("made once")
+    client.activate_stack("bare")
+    made = save_artifact(Folder(tmp_path), f"bundle-{where}")
+    client.activate_stack(stack)
+    version = VersionReference(name="a", version="1", artifact=str(made.id), uri=made.uri, digest="")
+    run = runs.run(reuse, PipelineConfig(), version=version)
+    assert run.load("read", "text") == "made once"
+    assert [one.id for one in run.steps["read"].inputs["bundle"]] == [made.id]
+    assert client.list_artifact_versions(artifact=f"bundle-{where}").total == 1
