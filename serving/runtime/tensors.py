@@ -207,7 +207,8 @@ class _Codes:
         unknown = np.isnan(values)
         within = np.minimum(np.maximum(values, -1), last)  # np.clip takes thrice as long for one row
         slots = np.where(unknown, last, within).astype(np.intp)
-        return ~self._table[self._lines, slots] & ~unknown
+        codes: Booleans = self._table[self._lines, slots]
+        return ~(codes | unknown)
 
 
 def _columns(tensor: Tensor) -> list[Any]:
