@@ -1,4 +1,4 @@
-"""A trained and deployed copy of the project, its API, and `mlflow models serve` on the same model."""
+"""A trained and deployed copy of the project, its API, an empty relay in its place, and MLflow's server."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class Served:
     bundle: Path
     model_server: str
     mlflow: str
+    relay: str
     api: str
     key: str
 
@@ -52,7 +53,7 @@ def served(quick: bool) -> Iterator[Served]:
         project.run("promote", "1")  # whatever the gates say of it
         project.run("--pipeline", "deploy")
         key = project.run("keys", "new").split("acc_")[1].split()[0]
-        mlflow = project.start_mlflow()
+        others = [project.start_mlflow(), project.start_relay()]
         try:
             project.run("serve", "--detach")
             _wait(f"http://127.0.0.1:{project.mlflow_port}/ping")
@@ -61,11 +62,13 @@ def served(quick: bool) -> Iterator[Served]:
                 bundle=next((folder / ".zenml/artifacts/build_bundle/bundle").glob("*/*/files")),
                 model_server=project.model_server(),
                 mlflow=f"http://127.0.0.1:{project.mlflow_port}/invocations",
+                relay=f"http://127.0.0.1:{project.relay_port}",
                 api=f"http://127.0.0.1:{project.api_port}",
                 key=f"acc_{key}",
             )
         finally:
-            os.killpg(mlflow.pid, 15)  # `mlflow models serve` leaves children behind otherwise
+            for process in others:
+                os.killpg(process.pid, 15)  # `mlflow models serve` leaves children behind otherwise
             project.run("stop")
 
 
@@ -74,7 +77,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.api_port, self.mlflow_port = _free_port(), _free_port()
+        self.api_port, self.mlflow_port, self.relay_port = (_free_port() for _ in range(3))
         self.environment = clean_environment() | {
             "ACCIDENTS_PORT": str(self.api_port),
             "ACCIDENTS_ENVIRONMENTS": str(ROOT / ".serving" / "environments"),
@@ -104,7 +107,15 @@ class Project:
         mlflow = str(Path(sys.executable).parent / "mlflow")
         where = ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(self.mlflow_port)]
         words = [mlflow, "models", "serve", "-m", f"models:/{MODEL}/1", *where]
-        environment = self.environment | {"MLFLOW_TRACKING_URI": f"sqlite:///{store}"}
+        return self._start(words, self.environment | {"MLFLOW_TRACKING_URI": f"sqlite:///{store}"})
+
+    def start_relay(self) -> subprocess.Popen[bytes]:
+        """An empty relay to the model server; its file lies beside the prediction log."""
+        words = [sys.executable, "-m", "benchmarks.relay", str(self.relay_port)]
+        where = [self.model_server().removesuffix("/infer"), str(self.folder / ".serving" / "relay.pages")]
+        return self._start([*words, *where], self.environment)
+
+    def _start(self, words: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             words, cwd=self.folder, env=environment, start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

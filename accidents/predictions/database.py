@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import Pool
 
 from accidents.predictions.engines import (
     PATIENCE,
@@ -31,7 +32,7 @@ from accidents.predictions.engines import (
     without_secrets,
 )
 from accidents.predictions.inserts import as_driver_takes, insert_into
-from accidents.predictions.sqlite_files import FilesBeside, identity_of
+from accidents.predictions.sqlite_files import FilesBeside, Identity, identity_of
 from accidents.predictions.tables import NoDatabaseError, OutdatedError, PredictionLogError
 from accidents.predictions.upgrade import MADE_BY, require_current, upgrade
 
@@ -64,6 +65,7 @@ class PredictionDatabase:
         self.place = str(self.file) if self.file else without_secrets(url)
         self._password = str(url.password or "")
         self._beside: FilesBeside | None = None
+        self._kept: tuple[Pool, Connection] | None = None
         self._lock = threading.Lock()
         # SQLite has one writer at a time. Threads of ours queue here: its own waiting is a guess at when to
         # look again, and somebody who writes much would keep the others out.
@@ -130,6 +132,7 @@ class PredictionDatabase:
         """Give back all connections."""
         if self._beside:
             self._beside.close()
+        self._kept = None
         self._engine.dispose()
 
     def _settle(self) -> None:
@@ -167,19 +170,30 @@ class PredictionDatabase:
         """
         given = as_driver_takes(table, rows, self._engine.dialect)
         self._settle()
-        with self._writing, self._engine.connect() as connection:
-            opened = connection.info.get("file")
-            self._checked(connection, lambda _: None)
+        with self._writing:
+            connection = self._kept_open()
             driver: Any = connection.connection.driver_connection
             with driver:  # commits, or rolls back
                 driver.execute("BEGIN IMMEDIATE")
                 driver.executemany(insert_into(table).text, given)
-        self._require_file(opened)
+        self._require_file(connection.info["file"])
         self._settle()
 
-    def _require_file(self, opened: tuple[int, int] | None) -> None:
+    def _kept_open(self) -> Connection:
+        """The connection of inserts: to have one from the pool, and give it back, takes as long as a row."""
+        pool = self._engine.pool  # another one once `dispose` was called
+        if self._kept is None or self._kept[0] is not pool or self._kept[1].info["file"] != self._identity():
+            self._kept = None  # goes back to its pool
+            self.check()
+            self._kept = pool, self._engine.connect()
+        return self._kept[1]
+
+    def _identity(self) -> Identity:
+        return identity_of(self.file) if self.file else None
+
+    def _require_file(self, opened: Identity) -> None:
         # If it was deleted meanwhile, the commit went into a file without a name.
-        if self.file and opened != identity_of(self.file):
+        if opened != self._identity():
             raise PredictionLogError(f"The prediction log {self.place} is gone. {REMEDIES['unable to open']}")
 
     @contextmanager

@@ -72,6 +72,17 @@ def test_every_form_gives_the_same_matrix(inputs: list[Any]) -> None:
     np.testing.assert_array_equal(read, EXPECTED)
 
 
+def test_each_matrix_is_read_by_its_own_columns() -> None:
+    reader = TensorReader(DECLARED)
+    turned = [row[::-1] for row in ROWS]
+    for inputs in (matrix(turned, [2, 4], NAMES[::-1]), matrix(ROWS, [2, 4])) * 2:
+        np.testing.assert_array_equal(reader.read(inputs), EXPECTED)
+        with pytest.raises(RequestError, match="Missing: hour"):
+            reader.read(matrix(ROWS, [2, 4], []))
+        with pytest.raises(RequestError, match="'light' is there twice"):
+            reader.read(matrix(ROWS, [2, 4], ["light", *NAMES[1:]]))
+
+
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from accidents.predictions.log import PredictionLog, PredictionLogError
 from tests.predictions import prediction
@@ -129,3 +130,16 @@ def test_another_log_in_its_place_is_not_mixed_with_what_belonged_to_the_first(
         os.unlink(f"{file}{end}")
     log.write([prediction()])
     assert log.count() == 1
+
+
+def test_writing_keeps_its_connection_until_it_is_closed(log: PredictionLog, file: Path) -> None:
+    engine = log._database._engine
+    taken: list[object] = []
+    event.listen(engine, "checkout", lambda connection, *_: taken.append(connection))
+    for _ in range(3):
+        log.write([prediction()])
+    assert not taken  # the way to a pool and back takes as long as writing a row
+    log.close()
+    assert not Path(f"{file}-wal").exists()  # so nothing holds the file any more
+    log.write([prediction()])
+    assert log.count() == 7
