@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from zenml import step
 
@@ -12,7 +12,7 @@ from accidents.bundle import Bundle
 from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.policy import MonitorSettings
 from accidents.reports.trial import write_trial
-from accidents.rollout.scored import compare_scored, scored_by
+from accidents.rollout.scored import Scored, compare_scored, scored_by
 from stacks.endpoints import ServedVersion, deployed_endpoint
 from steps.folder import Folder
 from steps.support import registry
@@ -47,7 +47,7 @@ def _on_trial(name: str) -> Iterable[ServedVersion]:
     return endpoint.versions()[1:] if endpoint else ()
 
 
-def _scored(trial: Bundle, champion: Bundle, policy: MonitorSettings) -> Any:
+def _scored(trial: Bundle, champion: Bundle, policy: MonitorSettings) -> Scored:
     since = datetime.now(UTC) - timedelta(days=policy.window.days)
     with opened_store() as store:
         rows = store.log.read(since=since, last=LOOKED_AT, shadow=trial.digest)
