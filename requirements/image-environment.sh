@@ -18,6 +18,7 @@ cd /venv/lib/python3*/site-packages
 for package in gevent greenlet matplotlib numba numpy pandas pyarrow scipy sklearn statsmodels zope; do
   [ ! -d $package ] || find $package -type d -name tests -prune -exec rm -r {} +
 done
+rm -rf jupyterlab_plotly /venv/share/jupyter # plotly's pages in notebooks
 find . -type f -regextype posix-extended -regex '.*\.(map|pxd|pyx|h|hpp|a)' -delete
 # Not what a wheel brings from elsewhere, in NAME.libs: it was patched, and strip would break it.
 find . -type f -name '*.so*' -not -path '*.libs/*' -exec strip --strip-unneeded {} +
