@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train deploy serve demo monitor watch status stop repro test unit check audit format bench dashboard mlflow lock clean
+.PHONY: help train deploy serve demo monitor watch status stop repro images up down model test containers unit check audit format bench dashboard mlflow lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -77,13 +77,48 @@ repro: $(VENV)/train  ## `dvc repro`: rebuild raw data, prepared data and model,
 	@test -e .git || $(BIN)/dvc config --local core.no_scm true
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m commands.repro
 
-test: $(VENV)/dev  ## every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+# TAG and BASE_IMAGE may be told: make images TAG=mine BASE_IMAGE=registry.example/python:3.11
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' accidents/__about__.py)
+TAG ?= $(VERSION)
+BUILD = docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+	--build-arg VERSION=$(VERSION) \
+	--build-arg COMMIT=$(or $(shell git rev-parse HEAD 2>/dev/null),unknown) --tag road-accidents/
+
+images:  ## build the container images: api, model-server and pipelines
+	$(BUILD)api:$(TAG) --file serving/Dockerfile --target api .
+	$(BUILD)model-server:$(TAG) --file serving/Dockerfile --target model-server .
+	$(BUILD)pipelines:$(TAG) .
+
+# What is said in docker-compose.yml, with the images of this version.
+COMPOSE = TAG=$(TAG) $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) \
+	$(if $(PROFILE),--profile $(PROFILE))
+
+up: images  ## the whole platform on this machine, in containers; PROFILE= adds to it
+	@compose/environment.sh
+	@mkdir -p .serving/platform
+	$(COMPOSE) up --detach
+	@echo
+	@for one in api:8000 zenml:8080 mlflow:5000 grafana:3000 prometheus:9090 alertmanager:9093; do \
+		printf '%-14s http://%s\n' $${one%:*} "$$($(COMPOSE) port $${one%:*} $${one#*:})"; done
+	@echo; echo "Accounts and passwords: .env. A key of the API: docker exec $$($(COMPOSE) ps -q api) cat .serving/caller"
+
+down:  ## stop the platform; what it stored stays in its volumes
+	$(COMPOSE) down
+
+model: $(VENV)/train  ## give the platform's model server the models that the local stack serves
+	$(BIN)/python -m commands.platform model
+	$(COMPOSE) restart model-server
+
+test: $(VENV)/dev  ## every test, but those of the containers
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not containers"
+
+containers: $(VENV)/dev  ## build the images and start the platform, as tests, where a container engine answers
+	$(BIN)/python -m pytest tests/containers
 
 unit: $(VENV)/dev  ## only the tests that need no ZenML store, under a minute
 	$(BIN)/python -m pytest tests/accidents -m "not slow" -n 2
 
-check: $(VENV)/dev  ## linters, types, import rules, workflows and forms
+check: $(VENV)/dev  ## linters, types, import rules, workflows, forms and Dockerfiles
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -91,6 +126,7 @@ check: $(VENV)/dev  ## linters, types, import rules, workflows and forms
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/hadolint Dockerfile serving/Dockerfile
 
 audit: $(VENV)/dev  ## known vulnerabilities in every lock, where an advisory database can be reached
 	$(BIN)/python .ci/audit.py
@@ -110,6 +146,7 @@ mlflow: $(VENV)/train  ## MLflow's pages of this project's runs, on this machine
 lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
 	cd requirements && for role in uv train serve; do ../$(COMPILE) $$role.in -o $$role.txt; done
 	cd requirements && ../$(COMPILE) -c train.txt api.in -o api.txt
+	cd requirements && ../$(COMPILE) -c train.txt train.in platform.in -o platform.txt
 	cd requirements && ../$(COMPILE) -c train.txt -c api.txt train.in api.in dev.in -o dev.txt
 
 clean:  ## stop and remove what runs made; the data, DVC's cache, keys and the prediction log stay

@@ -100,25 +100,13 @@ def provide_keys(folder: Path) -> None:
 
     Prometheus gets one only if the API asks for keys: the first key would make it ask everybody.
     """
-    _provide(folder / HOOK_KEY, hook=True, name=_ALERTMANAGER)
+    from serving.api.operations.provide_keys import provide_key
+
+    provide_key(keys_of(hook=True), _ALERTMANAGER, folder / HOOK_KEY)
     if keys_of(hook=False).any():
-        _provide(folder / METRICS_KEY, hook=False, name=_PROMETHEUS)
+        provide_key(keys_of(hook=False), _PROMETHEUS, folder / METRICS_KEY)
     elif not (folder / METRICS_KEY).exists():
-        _write(folder / METRICS_KEY, "")
-
-
-def _provide(path: Path, hook: bool, name: str) -> None:
-    """A key that is known stays; one that is lost is replaced."""
-    keys = keys_of(hook)
-    if path.exists() and keys.check(path.read_text(encoding="utf-8")):
-        return
-    if name in keys.names():
-        keys.revoke(name)
-    _write(path, keys.new(name))
-
-
-def _write(path: Path, key: str) -> None:
-    write_whole(path, key, mode=0o600)
+        write_whole(folder / METRICS_KEY, "", mode=0o600)
 
 
 def _require_free(ports: Mapping[str, str]) -> None:

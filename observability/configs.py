@@ -1,4 +1,4 @@
-"""Prometheus', Alertmanager's and Grafana's files with the addresses and keys of one machine."""
+"""Prometheus', Alertmanager's and Grafana's files with the addresses and keys of one machine or platform."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ METRICS_KEY, HOOK_KEY = "metrics-key", "hook-key"  # beside the files; for whom 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where each listens, as host:port."""
+    """Where each listens, as host:port; `loop`: whether an alert may start the loop, through the API."""
 
     api: str
     model_server: str
     prometheus: str
     alertmanager: str
     pushgateway: str
-    supervisor: str = "127.0.0.1:8088"
+    supervisor: str | None = "127.0.0.1:8088"
     grafana: str = "127.0.0.1:3000"
+    loop: bool = True
 
     @property
-    def targets(self) -> dict[str, str]:
-        """What Prometheus reads, by the name of the job."""
+    def targets(self) -> dict[str, str | None]:
+        """What Prometheus reads, by the name of the job; None: there is no such thing."""
         return {
             "accidents-api": self.api,
             "accidents-model-server": self.model_server,
@@ -49,6 +50,7 @@ def write_configs(folder: Path, at: Addresses) -> None:
 
 def _prometheus(at: Addresses) -> dict[str, Any]:
     config = _read("prometheus.yml")
+    config["scrape_configs"] = [job for job in config["scrape_configs"] if at.targets[job["job_name"]]]
     for job in config["scrape_configs"]:
         job["static_configs"] = [{"targets": [at.targets[job["job_name"]]]}]
         if job["job_name"] == "accidents-api":
@@ -63,6 +65,8 @@ def _alertmanager(at: Addresses) -> dict[str, Any]:
         if receiver["name"] == "loop":
             (hook,) = receiver["webhook_configs"]
             hook["url"] = f"http://{at.api}/hooks/alert"
+            if not at.loop:
+                del receiver["webhook_configs"]  # such alerts then stand on the page alone
     return config
 
 

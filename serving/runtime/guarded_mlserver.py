@@ -1,14 +1,17 @@
 """The program of the model server: MLServer behind a guard, its repository open to the deployer alone.
 
-    python -m serving.runtime.guarded_mlserver FOLDER TOKEN_FILE
+    python -m serving.runtime.guarded_mlserver FOLDER [TOKEN_FILE]
 
-FOLDER holds MLServer's settings.json and the models. Whoever has the token may load and unload models, over
-REST; nobody may over gRPC. `grpc_max_message_length` of the settings bounds the bodies of both.
+FOLDER holds the models, and MLServer's settings.json where they do not come from the environment. Whoever has
+the token may load and unload models, over REST; nobody may over gRPC, nor without a token file.
+`grpc_max_message_length` of the settings bounds the bodies of both. $MODEL_SERVER_HOSTS: names under which it
+may be asked, with commas, beside those of loopback.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,13 +35,14 @@ from serving.runtime.infer_route import InferRoute
 from serving.runtime.v2_bodies import PlainBodies
 from serving.runtime.versions import VersionedModels
 
+HOSTS = "MODEL_SERVER_HOSTS"
 _MAX_MESSAGE = 16 * 1024 * 1024  # where the settings give no bound
 
 
 class ModelServer(MLServer):  # type: ignore[misc]
     """MLServer with a guard before each of its doors."""
 
-    def __init__(self, settings: Settings, token: str) -> None:
+    def __init__(self, settings: Settings, token: str | None) -> None:
         self._token = token
         super().__init__(settings)
 
@@ -58,7 +62,7 @@ class ModelServer(MLServer):  # type: ignore[misc]
 
 
 class _Rest(RESTServer):  # type: ignore[misc]
-    token: str
+    token: str | None
 
     def _get_config(self) -> uvicorn.Config:
         config, settings = super()._get_config(), self._settings
@@ -100,15 +104,21 @@ class _Servicer(InferenceServicer):  # type: ignore[misc]
 def _guarded(config: uvicorn.Config, settings: Settings, token: str | None = None) -> uvicorn.Config:
     max_body = settings.grpc_max_message_length or _MAX_MESSAGE
     app: Any = config.app
-    config.app = Guard(PlainBodies(app, max_body), {*LOOPBACK, settings.host}, max_body, token)
+    config.app = Guard(PlainBodies(app, max_body), _hosts(settings), max_body, token)
     config.http, config.ws = LimitedProtocol, "none"
     return config
 
 
-async def serve(folder: str, token_file: str) -> None:
+def _hosts(settings: Settings) -> set[str]:
+    named = (host.strip().lower() for host in os.environ.get(HOSTS, "").split(","))
+    return {*LOOPBACK, settings.host, *filter(None, named)}
+
+
+async def serve(folder: str, token_file: str | None = None) -> None:
     """Serve until told to stop."""
     settings, models = await load_settings(folder)
-    await ModelServer(settings, Path(token_file).read_text(encoding="utf-8").strip()).start(models)
+    token = Path(token_file).read_text(encoding="utf-8").strip() if token_file else None
+    await ModelServer(settings, token).start(models)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,39 @@
+# The pipelines: run.py and all it runs, from the lock that a laptop installs, and what S3 and MLflow's logins need.
+#   docker build .    `make images` builds it and the servers' (serving/Dockerfile), and tells version and commit
+# ZenML's orchestrators run steps in it; ZenML's and MLflow's own servers are in it too (docker-compose.yml).
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+
+FROM ${BASE_IMAGE} AS code
+WORKDIR /image/app
+COPY . .
+# What a run on a store of its own writes is under /state: one volume, and the rest of the root may be read-only.
+RUN mkdir -p /image-state/state/zenml /image-state/state/serving /image-state/state/data /image-state/state/reports \
+    && for name in .zenml .serving data reports; do ln -s "/state/${name#.}" "$name"; done \
+    && sh requirements/image-times.sh /image-state \
+    && sh requirements/image-times.sh /image
+
+FROM ${BASE_IMAGE} AS environment
+COPY requirements/image-environment.sh requirements/image-times.sh requirements/uv.txt requirements/platform.txt /build/
+RUN sh /build/image-environment.sh /build/platform.txt
+
+FROM ${BASE_IMAGE} AS pipelines
+ENV PATH=/venv/bin:$PATH \
+    HOME=/tmp \
+    USER=accidents \
+    LD_LIBRARY_PATH=/venv/lib \
+    PYTHONUNBUFFERED=1
+COPY --from=environment /image/ /
+COPY --from=code /image/ /
+COPY --from=code --chown=10001:10001 /image-state/ /
+WORKDIR /app
+USER 10001:10001
+# A run ends by itself; the servers that run in this image have health checks of their own in docker-compose.yml.
+HEALTHCHECK NONE
+CMD ["python", "run.py", "--help"]
+ARG VERSION=unknown
+ARG COMMIT=unknown
+LABEL org.opencontainers.image.title="road-accidents pipelines" \
+      org.opencontainers.image.description="Train, deploy, score and monitor on a ZenML stack" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${COMMIT}"

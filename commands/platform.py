@@ -1,0 +1,83 @@
+"""What docker-compose.yml's services are given: `python -m commands.platform [model]`.
+
+Without a word, in the container `settings`: the observers' files and the API's first keys, in .serving.
+With `model`, on a laptop: what its `local` stack serves, where the platform's model server reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from accidents.errors import AccidentsError
+from commands.project import ROOT, api_settings, console
+from observability.configs import METRICS_KEY, Addresses, write_configs
+
+SERVING = ROOT / ".serving"
+MODELS = SERVING / "platform"  # docker-compose.yml: MODELS
+CALLER = "caller"  # whose key `make up` tells of
+AT = Addresses(
+    api="api:8000",
+    model_server="model-server:8087",
+    prometheus="prometheus:9090",
+    alertmanager="alertmanager:9093",
+    pushgateway="pushgateway:9091",
+    supervisor=None,
+    loop=False,
+)
+
+
+def write_settings(folder: Path = SERVING) -> None:
+    """Write what is shared; keys that are known stay."""
+    from serving.api.operations.keys import Keys
+    from serving.api.operations.provide_keys import provide_key
+
+    keys = Keys(ROOT / api_settings().keys_file)
+    provide_key(keys, CALLER, folder / CALLER)
+    write_configs(folder / "watch", AT)
+    provide_key(keys, "prometheus", folder / "watch" / METRICS_KEY, mode=0o640)
+
+
+def publish_models(target: Path = MODELS) -> list[str]:
+    """Copy what is served here, in MLServer's layout: NAME/model-settings.json and NAME/bundle.
+
+    Raises AccidentsError if nothing is.
+    """
+    from stacks.components.mlserver.folder import IMPLEMENTATION, ServerFolder
+
+    here = ServerFolder(SERVING / "model-server")
+    served = here.served()
+    if not served:
+        raise AccidentsError("No model is served here. Run: python run.py --pipeline deploy.")
+    for name, model in served.items():
+        part = target / f".{name}.tmp"
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(here.root / "bundles" / model.digest, part / "bundle")
+        settings = {
+            "name": name,
+            "implementation": IMPLEMENTATION,
+            "parameters": {"uri": "bundle", "extra": {"version": model.version, "digest": model.digest}},
+        }
+        (part / "model-settings.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        shutil.rmtree(target / name, ignore_errors=True)
+        part.rename(target / name)
+    return [f"{model.name} version {model.version}" for model in served.values()]
+
+
+def main(*words: str) -> int:
+    """Do it; 1 where it cannot be done, with the reason."""
+    try:
+        if words == ("model",):
+            console.print(f"For the platform: {', '.join(publish_models())}.")
+        else:
+            write_settings()
+    except (AccidentsError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,29 @@
+#!/bin/sh
+# image-environment.sh LOCK: makes the environment /venv of a lock, under /image, for an image to copy to its root. Run by
+# the Dockerfiles, in a stage that is thrown away.
+# Libraries come without what only their builders read (tests, headers, debug symbols), and with bytecode, since nothing
+# writes it under a read-only root. No time of today stays in a file: the same lock gives the same layer.
+set -eu
+lock=$1 here=$(dirname "$0")
+
+apt-get update -q
+apt-get install -y -q --no-install-recommends binutils libgomp1
+python3 -m venv /opt/uv
+/opt/uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r "$here/uv.txt"
+/opt/uv/bin/uv venv --quiet --python "$(command -v python3)" /venv
+/opt/uv/bin/uv pip install --quiet --no-cache --require-hashes --python /venv/bin/python -r "$lock"
+
+cd /venv/lib/python3*/site-packages
+# Not of every package: evidently.tests is part of what it does.
+for package in gevent greenlet matplotlib numba numpy pandas pyarrow scipy sklearn statsmodels zope; do
+  [ ! -d $package ] || find $package -type d -name tests -prune -exec rm -r {} +
+done
+rm -rf jupyterlab_plotly /venv/share/jupyter # plotly's pages in notebooks
+find . -type f -regextype posix-extended -regex '.*\.(map|pxd|pyx|h|hpp|a)' -delete
+# Not what a wheel brings from elsewhere, in NAME.libs: it was patched, and strip would break it.
+find . -type f -name '*.so*' -not -path '*.libs/*' -exec strip --strip-unneeded {} +
+# LightGBM asks the system for OpenMP, which a slim one lacks.
+[ ! -d lightgbm ] || cp "$(ldconfig -p | sed -n 's/.*libgomp\.so\.1 .* => //p' | head -n 1)" /venv/lib/
+mkdir /image
+mv /venv /image/
+sh "$here/image-times.sh" /image

@@ -1,0 +1,85 @@
+"""What docker-compose.yml's services are given."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from accidents.errors import AccidentsError
+from commands import platform
+from serving.api.operations.keys import Keys
+from stacks.components.mlserver.folder import ServerFolder
+from tests import model_servers
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ACCIDENTS_KEYS_FILE", str(tmp_path / "keys.json"))
+    platform.write_settings(tmp_path)
+    return tmp_path
+
+
+def test_prometheus_reads_services_by_their_names_and_no_supervisor(shared: Path) -> None:
+    config = yaml.safe_load((shared / "watch" / "prometheus.yml").read_text(encoding="utf-8"))
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]}
+    assert targets == {
+        "accidents-api": ["api:8000"],
+        "accidents-model-server": ["model-server:8087"],
+        "pushgateway": ["pushgateway:9091"],
+    }
+
+
+def test_no_alert_is_sent_to_a_hook_that_nobody_opens(shared: Path) -> None:
+    text = (shared / "watch" / "alertmanager.yml").read_text(encoding="utf-8")
+    assert "hooks/alert" not in text
+    assert {one["name"] for one in yaml.safe_load(text)["receivers"]} == {"person", "loop"}
+
+
+def test_the_keys_are_the_apis_and_stay(shared: Path) -> None:
+    files = {"caller": shared / "caller", "prometheus": shared / "watch" / "metrics-key"}
+    before = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
+    platform.write_settings(shared)
+    keys = Keys(shared / "keys.json")
+    for name, path in files.items():
+        assert path.read_text(encoding="utf-8") == before[name]
+        assert keys.check(before[name]) == name
+        assert path.stat().st_mode & 0o007 == 0
+
+
+def test_a_lost_key_is_replaced(shared: Path) -> None:
+    lost = (shared / "caller").read_text(encoding="utf-8")
+    (shared / "caller").unlink()
+    platform.write_settings(shared)
+    keys = Keys(shared / "keys.json")
+    assert keys.check((shared / "caller").read_text(encoding="utf-8")) == "caller"
+    assert keys.check(lost) is None
+
+
+def test_what_is_served_here_is_laid_out_for_the_model_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "SERVING", tmp_path)
+    folder = ServerFolder(tmp_path / "model-server")
+    for number in ("1", "2"):
+        made = model_servers.make_version(tmp_path / f"made-{number}", seed=int(number))
+        folder.serve(folder.add(model_servers.NAME, number, made.bundle.folder, made.golden))
+        told = platform.publish_models(tmp_path / "platform")
+        assert told == [f"{model_servers.NAME} version {number}"]
+        place = tmp_path / "platform" / model_servers.NAME
+        settings = json.loads((place / "model-settings.json").read_text(encoding="utf-8"))
+        assert settings["parameters"] == {
+            "uri": "bundle", "extra": {"version": number, "digest": made.bundle.digest}
+        }  # fmt: skip
+        assert (place / "bundle" / "manifest.json").read_bytes() == (
+            made.bundle.folder / "manifest.json"
+        ).read_bytes()
+    assert [one.name for one in (tmp_path / "platform").iterdir()] == [model_servers.NAME]
+
+
+def test_nothing_served_is_a_plain_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "SERVING", tmp_path)
+    with pytest.raises(AccidentsError, match="--pipeline deploy"):
+        platform.publish_models(tmp_path / "platform")

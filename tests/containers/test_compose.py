@@ -1,0 +1,98 @@
+"""docker-compose.yml: what it asks for, and the platform as it starts."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.containers.platform_files import compose, platform_folder
+
+PAGES = {"api", "zenml", "mlflow", "grafana", "prometheus", "alertmanager"}
+ENDING = {"buckets", "settings"}  # services that do something once
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the platform's files and an .env of its own."""
+    return platform_folder(tmp_path_factory.mktemp("platform"))
+
+
+@pytest.fixture(scope="module")
+def services(project: Path) -> dict[str, Any]:
+    """What compose makes of the file."""
+    done = compose(project, "config")
+    assert done.returncode == 0, done.stderr
+    return dict(yaml.safe_load(done.stdout)["services"])
+
+
+def secrets() -> list[str]:
+    """The names that .env.example leaves empty."""
+    return re.findall(r"^([A-Z0-9_]+)=$", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_secret_is_random_and_for_the_owner_of_the_file_alone(project: Path) -> None:
+    told = dict(
+        line.split("=", 1)
+        for line in (project / ".env").read_text(encoding="utf-8").splitlines()
+        if re.match("[A-Z]", line)
+    )
+    values = [told[name] for name in secrets()]
+    assert len(set(values)) == len(values) > 8
+    assert all(re.fullmatch("[0-9a-f]{48}", value) for value in values)
+    assert (project / ".env").stat().st_mode & 0o077 == 0
+
+
+def test_an_env_that_is_there_stays(project: Path) -> None:
+    before = (project / ".env").read_bytes()
+    subprocess.run([project / "compose" / "environment.sh"], check=True)
+    assert (project / ".env").read_bytes() == before
+
+
+def test_every_variable_is_explained_and_no_secret_has_a_default() -> None:
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    used = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
+    assert {name for name in used if not re.search(rf"\b{name}\b", example)} == {"TAG"}
+    for name in secrets():
+        assert f"${{{name}:?" in text, name
+        assert f"${{{name}:-" not in text, name
+    written = re.findall(r"(\w+(?:PASSWORD|SECRET|KEY)): *[\"']?\w", text)
+    assert written == ["MARIADB_RANDOM_ROOT_PASSWORD"]  # of the server's own making
+
+
+def test_nothing_starts_while_a_secret_is_missing(project: Path, services: dict[str, Any]) -> None:
+    told = project / ".env"
+    whole = told.read_text(encoding="utf-8")
+    try:
+        told.write_text(re.sub("^GRAFANA_PASSWORD=.*$", "GRAFANA_PASSWORD=", whole, flags=re.MULTILINE))
+        done = compose(project, "config", "--quiet")
+        assert done.returncode != 0
+        assert "GRAFANA_PASSWORD" in done.stderr
+        assert ".env.example" in done.stderr
+    finally:
+        told.write_text(whole, encoding="utf-8")
+
+
+def test_only_the_api_and_the_pages_have_ports_and_on_loopback(services: dict[str, Any]) -> None:
+    ports = {name: [str(one) for one in service.get("ports", ())] for name, service in services.items()}
+    assert {name for name, published in ports.items() if published} == PAGES
+    assert all("127.0.0.1" in port for published in ports.values() for port in published)
+
+
+def test_every_service_is_bounded_watched_pinned_and_hardened(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert "mem_limit" in service, name
+        assert not service["image"].endswith(":latest"), name
+        assert ":" in service["image"], name
+        assert "no-new-privileges:true" in service["security_opt"], name
+        ours = service["image"].startswith("road-accidents/")
+        assert service.get("read_only", False) or not ours, name
+        # Our servers' images have checks of their own; the Pushgateway's has no program to ask it with.
+        checked = "healthcheck" in service or name in {*ENDING, "api", "model-server", "pushgateway"}
+        assert checked, name
