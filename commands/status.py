@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.error
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,9 +28,13 @@ from steps.support.registry import model_name
 def show_status(stack: str) -> None:
     """Print everything; what cannot be told says why."""
     names = [model_name(stage) for stage in STAGES]
-    console.print(_models(stack, _champions(stack, names)))
+    champions = _champions(stack, names)
+    endpoints = endpoints_on(stack)
+    deployed = {name: endpoints.endpoint(name) for name in endpoints.names()} if endpoints else {}
+    console.print(_models(stack, champions, deployed))
     last = {"Monitor": _monitor(), "Loop": _loop(names)}
-    for what, told in {"API": _api(), "Predictions": _predictions(), "Drift": _drift(), **last}.items():
+    lines = {"API": _api(), "Predictions": _predictions(), "Drift": _drift(), **last}
+    for what, told in (_supervision(deployed) | lines).items():
         console.print(f"[bold]{what:12}[/] {escape(told)}", highlight=False, soft_wrap=True)
 
 
@@ -44,12 +48,10 @@ def _champions(stack: str, names: Iterable[str]) -> dict[str, str]:
     return {name: str(numbers[name]) for name in names if name in numbers}
 
 
-def _models(stack: str, champions: dict[str, str]) -> Table:
+def _models(stack: str, champions: Mapping[str, str], deployed: Mapping[str, Endpoint]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"Stack {stack}", title_justify="left")
     for head in ("model", "champion", "deployed", "state", "at"):
         table.add_column(head, no_wrap=head == "model", overflow="fold")
-    endpoints = endpoints_on(stack)
-    deployed = {name: endpoints.endpoint(name) for name in endpoints.names()} if endpoints else {}
     for name in sorted({*champions, *deployed}):
         cells = _served(deployed.get(name), champions.get(name))
         table.add_row(name, champions.get(name, "none"), *cells)
@@ -70,8 +72,13 @@ def _served(endpoint: Endpoint | None, champion: str | None) -> tuple[str, str, 
         reason = f"[red]not running[/]: {escape(state.reason)}"
         return version, reason, "back: python run.py --pipeline deploy"
     behind = "" if version == champion else " [yellow](not the champion)[/]"
-    supervision = f"; {escape(state.supervision)}" if state.supervision else ""
-    return version + behind, f"[green]healthy[/]{supervision}", urlsplit(state.url or "").netloc
+    return version + behind, "[green]healthy[/]", urlsplit(state.url or "").netloc
+
+
+def _supervision(deployed: Mapping[str, Endpoint]) -> dict[str, str]:
+    """Who brings the model server back when it has ended; one server has all models."""
+    said = {endpoint.state().supervision for endpoint in deployed.values()} - {None, ""}
+    return {"Model server": ", ".join(sorted(map(str, said)))} if said else {}
 
 
 def _on_trial(one: ServedVersion) -> tuple[str, str, str]:

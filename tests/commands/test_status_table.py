@@ -1,0 +1,35 @@
+"""What `status` prints can be read and copied in a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import io
+from typing import cast
+
+from rich.console import Console
+
+from accidents.rollout.roles import CHAMPION
+from commands.status import _models, _supervision
+from stacks.endpoints import Endpoint, EndpointState, ServedVersion, State
+
+NAME = "accident-severity-dispatch"
+WHO = "supervised by process 123456, which brought it back 2 times"
+
+
+class Told:
+    """What an endpoint says of itself."""
+
+    def versions(self) -> tuple[ServedVersion, ...]:
+        return (ServedVersion("12", "digest", CHAMPION, 100, State.healthy, NAME),)
+
+    def state(self) -> EndpointState:
+        return EndpointState(State.healthy, "http://127.0.0.1:8085", supervision=WHO)
+
+
+def test_name_and_address_are_in_one_piece() -> None:
+    deployed = {NAME: cast(Endpoint, Told())}
+    paper = io.StringIO()
+    Console(file=paper, width=80).print(_models("local", {NAME: "12"}, deployed))
+    assert [NAME, "12", "12", "healthy", "127.0.0.1:8085"] in [
+        line.split() for line in paper.getvalue().splitlines()
+    ]
+    assert _supervision(deployed) == {"Model server": WHO}
