@@ -76,7 +76,7 @@ def broken_in_place(server: ModelServer, version: Version) -> None:
 
 def copy_code(folder: Path) -> Path:
     """A project whose serving code a test may change; returns its root."""
-    ignored = shutil.ignore_patterns("__pycache__", "web", "api")
+    ignored = shutil.ignore_patterns("*.pyc*", "*.tmp.*", "web", "api")  # but not what numba has compiled
     for room in ("accidents", "serving"):
         shutil.copytree(ROOT / room, folder / room, ignore=ignored)
     return folder

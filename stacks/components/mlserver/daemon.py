@@ -196,7 +196,6 @@ def _environment(folder: ServerFolder, code: str) -> dict[str, str]:
         "PYTHONPATH": str(folder.root / "code" / code),
         "OMP_NUM_THREADS": "1",  # a second thread helps no single row, and fights with its neighbours
         "NUMBA_NUM_THREADS": "1",
-        "NUMBA_CACHE_DIR": str(folder.root / "code" / code / "numba"),
     }
 
 

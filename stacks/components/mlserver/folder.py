@@ -209,9 +209,9 @@ class ServerFolder:
         place = self.root / "code" / digest.hexdigest()[:16]
         if not place.is_dir():
             part = _beside(place)
-            for file in files:
+            for file in (*files, *_compiled(source)):
                 (part / file.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, part / file.relative_to(source))
+                shutil.copy2(file, part / file.relative_to(source))  # with its time, which numba looks at
             os.replace(part, place)
         return place.name
 
@@ -267,6 +267,14 @@ def _code_files(source: Path) -> Iterable[Path]:
     for path in (source / "accidents").rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
             yield path
+
+
+def _compiled(source: Path) -> Iterable[Path]:
+    """Machine code that numba keeps of accidents/: what a training has compiled, a server need not, too.
+
+    A numba of another version, or another processor, takes none of it and compiles.
+    """
+    return (source / "accidents").rglob("__pycache__/*.nb[ic]")
 
 
 def _copy_folder(source: Path, target: Path) -> None:
