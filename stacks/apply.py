@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,14 @@ from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
 from stacks.errors import StackError
 from stacks.flavors import component_type, find_flavor, register_flavors, require_integration, valid_config
 from stacks.state import LABEL, file_digest, refuse_unless_applied
-from stacks.store import find_component, find_stack, is_embedded, opened_store
+from stacks.store import find_components, find_stack, is_embedded, opened_store
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from zenml.client import Client
-    from zenml.models import StackResponse
+    from zenml.enums import StackComponentType
+    from zenml.models import ComponentResponse, StackResponse
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ def use_stack(name: str, folder: Path = STACKS_FOLDER) -> None:
 def _make(client: Client, definition: StackDefinition, digest: str) -> tuple[StackResponse, list[str]]:
     """Have the flavors, the components and the stack as the file says; return the stack, and what changed."""
     changes = register_flavors(client)
-    ids = {kind: _apply_component(client, definition, kind, changes) for kind in definition.components}
+    known = find_components(client, map(definition.component_name, definition.components))
+    ids = {kind: _apply_component(client, definition, kind, known, changes) for kind in definition.components}
     return _apply_stack(client, definition, digest, ids, changes), changes
 
 
@@ -113,15 +116,24 @@ def _keep_telemetry_off() -> None:
         configuration.analytics_opt_in = False
 
 
-def _apply_component(client: Client, definition: StackDefinition, kind: str, changes: list[str]) -> UUID:
-    """Create or update one component, add to `changes` what was done, return its id."""
+def _apply_component(
+    client: Client,
+    definition: StackDefinition,
+    kind: str,
+    components: Mapping[tuple[StackComponentType, str], ComponentResponse],
+    changes: list[str],
+) -> UUID:
+    """Create one component, or update it if it is among `components`.
+
+    What was done is added to `changes`; its id is returned.
+    """
     wanted = definition.components[kind]
     name = definition.component_name(kind)
     where = f"component {kind} of stack {definition.name}"
     type_ = component_type(kind, definition)
     flavor = find_flavor(client, type_, wanted.flavor, where)
     config = valid_config(flavor, wanted.config, where)
-    known = find_component(client, type_, name)
+    known = components.get((type_, name))
     if known is None:
         require_integration(flavor, where)
         known = client.create_stack_component(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,10 @@ def find_stack(client: Client, name: str) -> StackResponse | None:
     return found[0] if found else None
 
 
-def find_component(client: Client, kind: StackComponentType, name: str) -> ComponentResponse | None:
-    """The component of this kind and name, with its configuration."""
-    found = client.list_stack_components(type=kind, name=name, hydrate=True).items
-    return found[0] if found else None
+def find_components(
+    client: Client, names: Iterable[str]
+) -> dict[tuple[StackComponentType, str], ComponentResponse]:
+    """The components of these names, with their configurations, by kind and name: one question for all."""
+    among = f"oneof:{json.dumps(sorted(set(names)))}"
+    found = client.list_stack_components(name=among, hydrate=True, size=1_000).items
+    return {(one.type, one.name): one for one in found}
