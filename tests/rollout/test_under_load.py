@@ -76,7 +76,7 @@ class Load:
         with httpx.Client(base_url=self._api.address, trust_env=False, timeout=30) as client:
             while not self._stop.is_set():
                 number += 1
-                own = {"accident_id": f"{caller}-{number % 200}", "speed_limit": number % 14 * 10}
+                own = {"accident_id": f"{caller}-{number % 200}", "speed_limit": 10 + number % 12 * 10}
                 try:
                     answer = client.post("/predict?reasons=false", json=ACCIDENT | own)
                     answer.raise_for_status()
