@@ -126,9 +126,8 @@ def _import_packages() -> None:
         if not (ROOT / name.partition(".")[0]).is_dir():
             with contextlib.suppress(ImportError):  # of what only servers have
                 importlib.import_module(name)
-    sys.modules[
-        "sqlalchemy.orm"
-    ].configure_mappers()  # of ZenML's tables: SQLAlchemy's own late part of importing
+    # Of ZenML's tables: SQLAlchemy's own late part of importing.
+    sys.modules["sqlalchemy.orm"].configure_mappers()
     gc.freeze()
     gc.enable()
 
@@ -169,7 +168,9 @@ def _become(words: list[str], cwd: str, env: dict[str, str], session: bool) -> N
         os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(cwd)
-    os.environ.update(env | {"ZENML_CUSTOM_SOURCE_ROOT": str(Path(cwd).resolve())})
+    root = str(Path(cwd).resolve())
+    os.environ.update(env | {"ZENML_CUSTOM_SOURCE_ROOT": root})
+    sys.modules["zenml.utils.source_utils"].set_custom_source_root(root)  # as it would have read it
     sys.modules["numpy"].random.seed()  # Python's own is seeded anew by the fork
     sys.orig_argv[:] = [sys.executable, *words]
     main = types.ModuleType("__main__")

@@ -130,7 +130,7 @@ def test_a_year_of_which_anything_has_changed_is_made_again(
     files = write_sample(tmp_path, [2018], accidents_per_year=10)[2018]
     before = digests(files)
     if change == "code":
-        monkeypatch.setattr(sample.made, "code_version", lambda *_: "another")
+        monkeypatch.setattr(sample.manifest, "code_version", lambda *_: "another")
     elif change == "a file":
         files.paths["lieux"].write_bytes(files.paths["lieux"].read_bytes().replace(b"0", b"1"))
     elif change == "a file lost":
