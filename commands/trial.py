@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accidents.errors import AccidentsError
-from accidents.params import Params
 from accidents.rollout.roles import CHALLENGER, SHADOW, Role
 from commands.project import ROOT, console, on_stack
 from stacks.endpoints import Endpoint, ServedVersion, State
+
+if TYPE_CHECKING:  # `status` describes trials, and pandas is behind it
+    from accidents.params import Params
 
 
 def try_version(

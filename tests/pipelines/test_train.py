@@ -119,7 +119,10 @@ def test_a_second_run_is_cached_and_keeps_the_champion(project: Project) -> None
 
 
 def test_what_no_model_comes_from_trains_and_registers_nothing(project: Project) -> None:
-    params, words = project.folder / "params.yaml", project.folder / "accidents" / "vocabulary" / "words_fr.yaml"
+    params, words = (
+        project.folder / "params.yaml",
+        project.folder / "accidents" / "vocabulary" / "words_fr.yaml",
+    )
     template = project.folder / "accidents" / "reports" / "templates" / "model_card.md"
     before = {path: path.read_text(encoding="utf-8") for path in (params, words, template)}
     params.write_text(before[params].replace("clear_after: 2", "clear_after: 3"), encoding="utf-8")
