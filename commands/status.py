@@ -34,7 +34,7 @@ def show_status(stack: str) -> None:
     console.print(_models(stack, champions, deployed))
     last = {"Monitor": _monitor(), "Loop": _loop(names)}
     lines = {"API": _api(), "Predictions": _predictions(), "Drift": _drift(), **last}
-    for what, told in (_supervision(deployed) | lines).items():
+    for what, told in (_supervision(deployed) | _trials(deployed) | lines).items():
         console.print(f"[bold]{what:12}[/] {escape(told)}", highlight=False, soft_wrap=True)
 
 
@@ -84,7 +84,17 @@ def _supervision(deployed: Mapping[str, Endpoint]) -> dict[str, str]:
 def _on_trial(one: ServedVersion) -> tuple[str, str, str]:
     healthy = one.state == State.healthy
     state = "[green]healthy[/]" if healthy else f"[red]not running[/]: {escape(one.reason)}"
-    return f"{one.version}, {describe(one)}", state, "end: run.py promote or rollback"
+    return f"{one.version} ({f'{one.share} %' if one.share else one.role})", state, ""
+
+
+def _trials(deployed: Mapping[str, Endpoint]) -> dict[str, str]:
+    """What is on trial, and how to end it."""
+    trials = [one for endpoint in deployed.values() for one in endpoint.versions()[1:]]
+    if not trials:
+        return {}
+    words = ", ".join(f"version {one.version} ({describe(one)})" for one in trials)
+    ends = " or ".join([*(f"run.py promote {one.version}" for one in trials), "run.py rollback"])
+    return {"On trial": f"{words}, until {ends}"}
 
 
 def _api() -> str:

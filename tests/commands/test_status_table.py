@@ -7,8 +7,8 @@ from typing import cast
 
 from rich.console import Console
 
-from accidents.rollout.roles import CHAMPION
-from commands.status import _models, _supervision
+from accidents.rollout.roles import CHALLENGER, CHAMPION
+from commands.status import _models, _supervision, _trials
 from stacks.endpoints import Endpoint, EndpointState, ServedVersion, State
 
 NAME = "accident-severity-dispatch"
@@ -19,7 +19,10 @@ class Told:
     """What an endpoint says of itself."""
 
     def versions(self) -> tuple[ServedVersion, ...]:
-        return (ServedVersion("12", "digest", CHAMPION, 100, State.healthy, NAME),)
+        return (
+            ServedVersion("12", "digest", CHAMPION, 80, State.healthy, NAME),
+            ServedVersion("13", "digest", CHALLENGER, 20, State.healthy, NAME),
+        )
 
     def state(self) -> EndpointState:
         return EndpointState(State.healthy, "http://127.0.0.1:8085", supervision=WHO)
@@ -33,3 +36,6 @@ def test_name_and_address_are_in_one_piece() -> None:
         line.split() for line in paper.getvalue().splitlines()
     ]
     assert _supervision(deployed) == {"Model server": WHO}
+    assert _trials(deployed) == {
+        "On trial": "version 13 (canary of 20 %), until run.py promote 13 or run.py rollback"
+    }
