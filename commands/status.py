@@ -93,8 +93,8 @@ def _trials(deployed: Mapping[str, Endpoint]) -> dict[str, str]:
     if not trials:
         return {}
     words = ", ".join(f"version {one.version} ({describe(one)})" for one in trials)
-    ends = " or ".join([*(f"run.py promote {one.version}" for one in trials), "run.py rollback"])
-    return {"On trial": f"{words}, until {ends}"}
+    ends = " or ".join([*(f"`promote {one.version}`" for one in trials), "`rollback`"])
+    return {"On trial": f"{words}; {ends} ends it"}
 
 
 def _api() -> str:

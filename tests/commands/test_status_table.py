@@ -37,5 +37,5 @@ def test_name_and_address_are_in_one_piece() -> None:
     ]
     assert _supervision(deployed) == {"Model server": WHO}
     assert _trials(deployed) == {
-        "On trial": "version 13 (canary of 20 %), until run.py promote 13 or run.py rollback"
+        "On trial": "version 13 (canary of 20 %); `promote 13` or `rollback` ends it"
     }

@@ -48,7 +48,11 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         ours = {"ZENML_CONFIG_PATH", "ZENML_CUSTOM_SOURCE_ROOT", "ZENML_REPOSITORY_PATH"}
-        environment = {key: value for key, value in os.environ.items() if key not in ours}
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in ours and not key.startswith("MLFLOW_")
+        }
         # Bytecode, or every start costs twice the time; no colours, and lines as long as they want to be.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.environment = environment | {

@@ -116,6 +116,8 @@ def _end_mlflow() -> None:
     deployer = Client().active_stack.model_deployer
     assert deployer is not None
     for service in deployer.find_model_server():
+        if service.SERVICE_TYPE.flavor != deployer.flavor:
+            continue  # ZenML's deployers find those of other flavors too
         process = getattr(service.status, "pid", None)
         deployer.delete_model_server(service.uuid, force=True)
         if process is not None:
