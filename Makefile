@@ -147,7 +147,9 @@ lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
 	cd requirements && for role in uv train serve; do ../$(COMPILE) $$role.in -o $$role.txt; done
 	cd requirements && ../$(COMPILE) -c train.txt api.in -o api.txt
 	cd requirements && ../$(COMPILE) -c train.txt train.in platform.in -o platform.txt
-	cd requirements && ../$(COMPILE) -c train.txt -c api.txt train.in api.in dev.in -o dev.txt
+	cd requirements && ../$(COMPILE) -c train.txt bento.in -o bento.txt
+	cd requirements && ../$(COMPILE) $(foreach role,train api platform bento,-c $(role).txt) \
+		train.in api.in platform.in bento.in dev.in -o dev.txt
 
 clean:  ## stop and remove what runs made; the data, DVC's cache, keys and the prediction log stay
 	-$(BIN)/python run.py stop
