@@ -47,9 +47,11 @@ def test_status_of_a_local_stack_imports_no_zenml_and_makes_no_store(tmp_path: P
     assert not (tmp_path / "store").exists()
 
 
-def test_what_a_cached_training_loads_is_free_of_scikit_learn() -> None:
-    """The pipeline's own modules: the steps that need it load it."""
+def test_what_a_cached_training_loads_is_free_of_scikit_learn_and_scipys_statistics() -> None:
+    """The pipeline's own modules and the stack's validator: the steps that need either load it."""
     prepared = "from commands.cli.options import prepare; prepare('local'); import pipelines.train"
-    code = f"import sys; {prepared}; print('sklearn' in sys.modules)"
+    validator = "from stacks.components.evidently import validator"
+    heavy = "print(sorted({'sklearn', 'scipy.stats'} & set(sys.modules)))"
+    code = f"import sys; {prepared}; {validator}; {heavy}"
     done = python(["-c", code])
-    assert done.stdout.splitlines()[-1:] == ["False"], done.stderr
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from stacks.components.evidently.declared_columns import Column
 from stacks.components.evidently.flavor import EvidentlyModernConfig
@@ -69,6 +68,8 @@ def chi2_p_value(reference: pd.Series, current: pd.Series) -> float:
     Unlike Evidently's `chisquare` it allows for chance in the reference too, and a category that is not in
     it does not make the p-value 0. Categories with fewer than 5 expected in the smaller sample are joined.
     """
+    from scipy import stats  # a second to import, and every command on the stack loads its validator
+
     counts = pd.concat([reference.value_counts(), current.value_counts()], axis=1).fillna(0).to_numpy()
     expected = counts.sum(axis=1) * counts.sum(axis=0).min() / counts.sum()
     rare = expected < _LEAST_EXPECTED
