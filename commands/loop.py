@@ -1,7 +1,8 @@
 """The loop: look, decide, make a version if need be, promote, deploy, watch, and take back what goes wrong.
 
-Each stage is written into the history as it begins and ends. A run that finds a loop left in the middle, by
-a crash or a power cut, goes on from there; the old champion serves until a new one has proved itself.
+Each stage is written into the history as it begins and ends, and what comes next follows from the last entry,
+by accidents/monitoring/loop_table.py: a run that finds a loop left in the middle, by a crash or a power cut,
+goes on from there. The old champion serves until a new one has proved itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from rich.markup import escape
 
 from accidents.errors import AccidentsError
+from accidents.monitoring.loop_table import MADE_BY, Action, next_action
 from accidents.monitoring.measurements import MonitorReport
 from accidents.monitoring.years import years_to_learn
 from accidents.params import Params
@@ -48,34 +50,13 @@ class Loop:
             self._resume()
             self._heal()
             report = self._look(config, given, reason)
-            wanted = report.decision.action in ("retrain", "recalibrate")
-            if wanted and act:
-                self._make()
-            elif wanted:
+            if report.decision.action in MADE_BY and not act:
                 self._say("train", "skipped")
                 console.print("Only decided, as asked: nothing was trained.")
+            self._follow()
             self._trim()
         finally:  # that it failed must be seen too
             push(self.name, self.params.stage)
-        return report
-
-    def _trim(self) -> None:
-        from pipelines.retention import trim
-
-        trim(self.params.keep)
-
-    def _look(self, config: Path | None, given: str | None, reason: str) -> MonitorReport:
-        from commands.monitor import look
-
-        try:
-            report = look(self.params, self.stack, config, given, self.loop_id)
-        except BaseException as error:
-            self._say("monitor", "failed", error=_words(error), reason=reason)
-            raise
-        years = self._years(report)
-        self._say("monitor", "ok", report.measurements.champion.version, action=report.decision.action,
-                  reasons=report.decision.reasons, years=years, source=self.params.data.source,
-                  given=given, reason=reason)  # fmt: skip
         return report
 
     def _resume(self) -> None:
@@ -88,33 +69,43 @@ class Loop:
             f"A loop was left in the middle on {last.created:%Y-%m-%d %H:%M} UTC, at {last.stage} "
             f"({last.outcome}): going on with it."
         )
-        mine, self.loop_id = self.loop_id, last.loop_id
-        try:
-            self._go_on(events)
-        finally:
-            self.loop_id = mine
+        self._follow()
 
-    def _go_on(self, events: list[Event]) -> None:
-        last = events[-1]
-        champion = self.registry.champion(self.name)
-        now = str(champion.number) if champion else None
-        if (last.stage, last.outcome) == ("train", "started") and now and now != _before(events):
-            # The candidate was promoted, and the crash came before that was written down.
-            self._say("promote", "ok", now, before=_before(events), reason="as it turned out")
-            self._deploy(now, _before(events))
-        elif last.stage in ("monitor", "train") and not _made(events):
-            self._make()
-        elif last.stage == "train":
-            self._promoted(_made(events), _before(events))
-        elif last.stage == "promote" or (last.stage, last.outcome) == ("deploy", "started"):
-            self._deploy(str(last.version), _before(events))
-        elif (last.stage, last.outcome) == ("deploy", "ok"):
-            self._verify(str(last.version), _before(events), last.created)
-        elif (last.stage, last.outcome) == ("verify", "started"):
-            since = datetime.fromisoformat(last.detail["since"])
-            self._verify(str(last.version), _before(events), since)
-        else:
-            self._roll_back(str(last.version), _before(events), "a crash came in between")
+    def _follow(self) -> None:
+        """Do what the table says of the last event, until it says that nothing follows."""
+        actions = {
+            Action.make_version: self._make_version,
+            Action.note_promotion: self._note_promotion,
+            Action.judge_promotion: self._judge_promotion,
+            Action.deploy: self._deploy,
+            Action.verify: self._verify,
+            Action.roll_back: self._roll_back,
+        }
+        while events := self.store.history.unfinished(self.name):
+            last, now = events[-1], self._champion()
+            self.loop_id = last.loop_id
+            promoted = now is not None and now != _before(events)
+            actions[next_action(last.stage, last.outcome, last.detail.get("action"), promoted)](events)
+
+    def _trim(self) -> None:
+        from pipelines.retention import trim
+
+        trim(self.params.keep)
+
+    def _look(self, config: Path | None, given: str | None, reason: str) -> MonitorReport:
+        from commands.monitor import look
+
+        self.loop_id = new_loop()
+        try:
+            report = look(self.params, self.stack, config, given, self.loop_id)
+        except BaseException as error:
+            self._say("monitor", "failed", error=_words(error), reason=reason)
+            raise
+        years = self._years(report)
+        self._say("monitor", "ok", report.measurements.champion.version, action=report.decision.action,
+                  reasons=report.decision.reasons, years=years, source=self.params.data.source,
+                  given=given, reason=reason)  # fmt: skip
+        return report
 
     def _heal(self) -> None:
         """Deploy a champion again whose server has died; one that somebody stopped stays stopped."""
@@ -129,13 +120,10 @@ class Loop:
         except (AccidentsError, StackError) as error:
             console.print(f"[red]It could not be deployed again:[/] {escape(_words(error))}")
 
-    def _make(self) -> None:
-        """Make the version that was decided on: trained, or recalibrated."""
-        decided = [one for one in self.store.history.events(self.name) if one.loop_id == self.loop_id]
-        look = next(one.detail for one in decided if one.stage == "monitor")
-        started = next((_before(decided) for one in decided if one.stage == "train"), None)
-        now = self.registry.champion(self.name)
-        before = started or (str(now.number) if now else None)
+    def _make_version(self, events: list[Event]) -> None:
+        """Make what was decided on: a version that is trained, or recalibrated."""
+        look = events[0].detail
+        before = next((_before(events) for one in events if one.stage == "train"), None) or self._champion()
         if look["action"] == "recalibrate":
             self._recalibrate(before, look["source"], look.get("given"))
         else:
@@ -183,65 +171,66 @@ class Loop:
         kept = {key: made[key] for key in ("model_version", "champion_version")}
         decision = {key: made["decision"][key] for key in ("promote", "rule", "reason")}
         self._say("train", "ok", made["model_version"], before=before, **kept, decision=decision)
-        self._promoted({**kept, "decision": decision}, before)
 
-    def _promoted(self, made: Mapping[str, Any], before: str | None) -> None:
+    def _note_promotion(self, events: list[Event]) -> None:
+        self._say("promote", "ok", self._champion(), before=_before(events), reason="as it turned out")
+
+    def _judge_promotion(self, events: list[Event]) -> None:
         """Go on if the candidate has become champion; after a crash it may be champion already."""
+        made, before = events[-1].detail, _before(events)
         version, decision = str(made["model_version"]), made["decision"]
         became = made["champion_version"] == version and version != before
-        if not (decision["promote"] or became):
+        if decision["promote"] or became:
+            self._say("promote", "ok", version, before=before, reason=decision["reason"])
+        else:
             self._say("promote", "refused", version, reason=decision["reason"])
             self._remark(version, promoted="no")
-            return
-        self._say("promote", "ok", version, before=before, reason=decision["reason"])
-        self._deploy(version, before)
 
-    def _deploy(self, version: str, before: str | None) -> None:
+    def _deploy(self, events: list[Event]) -> None:
+        """Deploy the new champion, with a growing share of the accidents first where that is asked for."""
+        version, before = str(events[-1].version), _before(events)
         endpoint = deployed_endpoint(self.name)
         if endpoint is None:
             self._say("verify", "ok", version, before=before, why="the model is not served on this stack")
             console.print(f"{self.name} is not served on stack {self.stack}: nothing to deploy.")
             return
         self._say("deploy", "started", version, before=before)
-        found: dict[str, Any] | None = None
+        tried: dict[str, Any] | None = None
         try:
             if before is not None and may_try(endpoint, self.params, before):
-                found = walk_up(self.params, self.stack, version, before)
-            if found is None or found["stays"]:
+                tried = walk_up(self.params, self.stack, version, before)
+            if tried is None or tried["stays"]:
                 deploy(self.params, self.stack, None, version)
         except Exception as error:
             self._say("deploy", "failed", version, before=before, error=_words(error))
-            self._roll_back(version, before, f"it could not be deployed: {_words(error)}")
             return
-        if found is None or found["stays"]:
+        if tried is None or tried["stays"]:
             self._say("deploy", "ok", version, before=before)
-        if found is None:
-            self._verify(version, before, datetime.now(UTC))
-        else:
-            self._conclude(version, before, found)
+        if tried is not None:
+            self._conclude(version, before, tried)
 
-    def _verify(self, version: str, before: str | None, since: datetime) -> None:
-        """Watch the first hour; take the version back if it goes wrong."""
+    def _verify(self, events: list[Event]) -> None:
+        """Watch the first hour since the deployment, which may have begun before a crash."""
+        last, before = events[-1], _before(events)
+        since = datetime.fromisoformat(last.detail["since"]) if last.stage == "verify" else last.created
+        version = str(last.version)
         self._say("verify", "started", version, before=before, since=since.isoformat())
         self._conclude(version, before, watch(self.params, self.stack, version, before, since))
 
-    def _conclude(self, version: str, before: str | None, found: dict[str, Any]) -> None:
-        """Let the version stay, or take it back, as its probation says."""
-        if found["stays"]:
-            self._say("verify", "ok", version, before=before, **found)
+    def _conclude(self, version: str, before: str | None, probation: Mapping[str, Any]) -> None:
+        """Let the version stay, or have it taken back, as its probation says."""
+        self._say("verify", "ok" if probation["stays"] else "failed", version, before=before, **probation)
+        if probation["stays"]:
             self._remark(version, probation="passed")
             console.print(f"[green]Version {version} stays.[/]")
-            return
-        self._say("verify", "failed", version, before=before, **found)
-        self._roll_back(version, before, "; ".join(found["reasons"]))
 
-    def _roll_back(self, version: str, before: str | None, why: str) -> None:
+    def _roll_back(self, events: list[Event]) -> None:
         """Put the version before back, in the registry and at the endpoint; twice does no harm."""
+        version, before, why = str(events[-1].version), _before(events), _why(events[-1])
         self._say("rollback", "started", version, before=before, reason=why)
         console.print(f"[red]Version {version} is taken back:[/] {escape(why)}")
         try:
-            now = self.registry.champion(self.name)
-            if now is not None and str(now.number) == version:
+            if self._champion() == version:
                 self.registry.rollback(self.name)
             deploy(self.params, self.stack, None, None)
         except Exception as error:
@@ -252,6 +241,11 @@ class Loop:
             ) from error
         self._say("rollback", "ok", version, before=before, reason=why)
         self._remark(version, probation="failed", taken_back=why[:200])
+
+    def _champion(self) -> str | None:
+        """The number of who is champion now."""
+        champion = self.registry.champion(self.name)
+        return str(champion.number) if champion else None
 
     def _years(self, report: MonitorReport) -> list[int]:
         """Years that a retraining would learn from beside the champion's."""
@@ -292,14 +286,17 @@ def champion_params(params: Params, stack: str, source: str | None = None) -> Pa
     )  # fmt: skip
 
 
-def _made(events: list[Event]) -> Mapping[str, Any]:
-    """What training made, as far as it got."""
-    return next((one.detail for one in events if (one.stage, one.outcome) == ("train", "ok")), {})
-
-
 def _before(events: list[Event]) -> str | None:
     """The champion before the loop."""
     return next((one.detail["before"] for one in events if "before" in one.detail), None)
+
+
+def _why(event: Event) -> str:
+    """Why a version is taken back."""
+    detail = event.detail
+    if event.stage == "deploy":
+        return f"it could not be deployed: {detail['error']}"
+    return str(detail["reason"]) if event.stage == "rollback" else "; ".join(detail["reasons"])
 
 
 def _words(error: BaseException) -> str:

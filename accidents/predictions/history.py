@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from sqlalchemy import Table, func, or_, select
 
+from accidents.monitoring.loop_table import Action, next_action
 from accidents.monitoring.measurements import COOLED, Decision, MonitorReport, Past
 from accidents.monitoring.policy import MonitorSettings
 from accidents.predictions.database import PredictionDatabase
@@ -21,15 +22,6 @@ from accidents.predictions.tables import EVENTS, RUNS
 
 SHOWN = 50  # earlier runs in a picture
 DEFAULT_POLICY = MonitorSettings()
-STAGES = ("monitor", "train", "promote", "deploy", "verify", "rollback")
-OUTCOMES = ("ok", "failed", "refused", "skipped")
-_ENDS = {
-    "verify": {"ok"},
-    "rollback": {"ok", "failed"},
-    "promote": {"refused"},
-    "train": {"failed", "refused", "skipped"},
-}
-
 _UNDONE = select(EVENTS.c.loop_id).where(
     EVENTS.c.stage == "train", EVENTS.c.outcome.in_(("failed", "skipped"))
 )
@@ -60,9 +52,7 @@ class Event:
     @property
     def ends_loop(self) -> bool:
         """Whether nothing follows it."""
-        if self.stage == "monitor":
-            return self.outcome != "ok" or self.detail.get("action") not in ("retrain", "recalibrate")
-        return self.outcome in _ENDS.get(self.stage, ())
+        return next_action(self.stage, self.outcome, self.detail.get("action")) == Action.end
 
 
 class History:

@@ -154,7 +154,7 @@ EVENTS = Table(
     Column("created", UtcDateTime, nullable=False),
     Column("model", Text, nullable=False),
     Column("stage", Text, nullable=False),
-    Column("outcome", Text, nullable=False),  # started, or one of history.OUTCOMES
+    Column("outcome", Text, nullable=False),  # started, or one of loop_table.OUTCOMES
     Column("model_version", Text),
     Column("detail", Text, nullable=False),  # a JSON object
 )

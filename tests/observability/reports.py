@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client import pushadd_to_gateway
 
 from accidents.monitoring.gauges import JOB, Exposition, exposition
+from accidents.monitoring.loop_table import STAGES
 from accidents.monitoring.measurements import (
     CallerLabels,
     Champion,
@@ -24,7 +25,6 @@ from accidents.monitoring.measurements import (
 
 MODEL = "accident-severity-dispatch"
 METRICS = ("roc_auc", "pr_auc", "brier", "ece", "recall_at_budget", "calibration_gap")
-STAGES = ("monitor", "train", "promote", "deploy", "verify", "rollback")
 
 
 def report(*active: Kind, created: datetime | None = None, **champion: Any) -> MonitorReport:

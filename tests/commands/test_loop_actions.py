@@ -1,0 +1,178 @@
+"""The loop goes on from any event: a real history and lease, and a fake for what it does on the stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from accidents.errors import AccidentsError
+from accidents.params import load_params
+from accidents.predictions.history import new_loop
+from accidents.predictions.store import LOOP, PredictionStore
+from commands import loop as module
+from commands.loop import Loop
+from tests.conftest import ROOT
+
+LOOK = {"action": "retrain", "years": [2023], "source": "sample", "given": None}
+MADE = {
+    "model_version": "2",
+    "champion_version": "2",
+    "decision": {"promote": True, "rule": "better", "reason": "better"},
+}
+REFUSED = {"champion_version": "1", "decision": {"promote": False, "rule": "worse", "reason": "worse"}}
+
+
+class FakeStack:
+    """What the loop has done on a stack, and who is champion there; `breaks`: what goes wrong."""
+
+    def __init__(self, champion: str = "1", breaks: str = "") -> None:
+        self.number, self.breaks, self.done = champion, breaks, []
+        self.remarks: dict[str, str] = {}
+
+    def champion(self, name: str) -> Any:
+        return SimpleNamespace(number=int(self.number))
+
+    def version(self, name: str, number: str) -> str:
+        return number
+
+    def remark(self, version: str, **tags: str) -> None:
+        self.remarks.update(tags)
+
+    def rollback(self, name: str) -> None:
+        self.number = "1"
+
+    def work(self, what: str, version: str | None = None) -> None:
+        self.done.append(f"{what} {version or self.number}")
+        if what == self.breaks:
+            raise RuntimeError("broken")
+
+    def train(self, *words: Any, **others: Any) -> dict[str, Any]:
+        self.work("train", "2")
+        if self.breaks == "promotion":
+            return {**MADE, **REFUSED}
+        self.number = "2"
+        return MADE
+
+    def recalibrate(self, *words: Any) -> dict[str, Any]:
+        self.work("recalibrate", "2")
+        self.number = "2"
+        return MADE
+
+    def deploy(self, params: Any, stack: str, config: None, version: str | None) -> None:
+        self.work("deploy", version)
+
+    def watch(self, params: Any, stack: str, version: str, before: str, since: datetime) -> dict[str, Any]:
+        self.done.append(f"watch {version}")
+        return {"stays": self.breaks != "probation", "reasons": ["its errors"], "since": since.isoformat()}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[PredictionStore]:
+    made = PredictionStore(f"sqlite:///{tmp_path}/predictions.db")
+    made.create()
+    yield made
+    made.close()
+
+
+def follow(
+    store: PredictionStore, stack: FakeStack, monkeypatch: pytest.MonkeyPatch, *events: Any
+) -> list[str]:
+    """Write events down, go on from there; return what was written then."""
+    for name in ("train", "recalibrate", "deploy", "watch"):
+        monkeypatch.setattr(module, name, getattr(stack, name))
+    monkeypatch.setattr(module, "deployed_endpoint", lambda name: object())
+    monkeypatch.setattr(module, "may_try", lambda *words: False)
+    with store.lease(LOOP, 60) as lease:
+        loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
+        loop.registry = stack  # type: ignore[assignment]
+        identity = new_loop()
+        for stage, outcome, version, detail in events:
+            store.history.add_event(identity, datetime.now(UTC), loop.name, stage, outcome, version, **detail)
+        loop._follow()
+        written = store.history.events(loop.name)
+        assert {one.loop_id for one in written} == {identity}
+        return [f"{one.stage} {one.outcome}" for one in written[len(events) :]]
+
+
+LOOKED = ("monitor", "ok", "1", LOOK)
+TRAINING = ("train", "started", None, {"before": "1", "years": [2023]})
+TRAINED = ("train", "ok", "2", {"before": "1", **MADE})
+PROMOTED = ("promote", "ok", "2", {"before": "1"})
+DEPLOYING = ("deploy", "started", "2", {"before": "1"})
+DEPLOYED = ("deploy", "ok", "2", {"before": "1"})
+VERIFYING = ("verify", "started", "2", {"before": "1", "since": "2026-01-01T00:00:00+00:00"})
+NOT_DEPLOYED = ("deploy", "failed", "2", {"before": "1", "error": "broken"})
+WRONG = ("verify", "failed", "2", {"before": "1", "reasons": ["its errors"]})
+TAKING_BACK = ("rollback", "started", "2", {"before": "1", "reason": "its errors"})
+
+FROM = {
+    "a look": ((LOOKED,), "1", "train 2, deploy 2, watch 2"),
+    "a look for a recalibration": (
+        (("monitor", "ok", "1", {**LOOK, "action": "recalibrate"}),), "1", "recalibrate 2, deploy 2, watch 2",
+    ),
+    "a look that keeps": ((("monitor", "ok", "1", {**LOOK, "action": "keep"}),), "1", ""),
+    "training": ((LOOKED, TRAINING), "1", "train 2, deploy 2, watch 2"),
+    "training, and promoted": ((LOOKED, TRAINING), "2", "deploy 2, watch 2"),
+    "trained": ((LOOKED, TRAINING, TRAINED), "2", "deploy 2, watch 2"),
+    "promoted": ((LOOKED, TRAINING, TRAINED, PROMOTED), "2", "deploy 2, watch 2"),
+    "deploying": ((LOOKED, TRAINING, TRAINED, PROMOTED, DEPLOYING), "2", "deploy 2, watch 2"),
+    "deployed": ((LOOKED, TRAINING, TRAINED, PROMOTED, DEPLOYED), "2", "watch 2"),
+    "verifying": ((LOOKED, TRAINING, TRAINED, PROMOTED, DEPLOYED, VERIFYING), "2", "watch 2"),
+    "not deployed": ((LOOKED, TRAINING, TRAINED, PROMOTED, NOT_DEPLOYED), "2", "deploy 1"),
+    "gone wrong": ((LOOKED, TRAINING, TRAINED, PROMOTED, DEPLOYED, WRONG), "2", "deploy 1"),
+    "taking back": ((LOOKED, TRAINING, TRAINED, PROMOTED, DEPLOYED, WRONG, TAKING_BACK), "2", "deploy 1"),
+    "taken back, not noted": ((LOOKED, TRAINING, TRAINED, PROMOTED, WRONG, TAKING_BACK), "1", "deploy 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", FROM)
+def test_it_goes_on_from_wherever_it_was_left(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    events, champion, done = FROM[place]
+    stack = FakeStack(champion)
+    written = follow(store, stack, monkeypatch, *events)
+    assert ", ".join(stack.done) == done
+    ends = {"deploy 1": ["rollback ok"], "": []}
+    assert written[-1:] == ends.get(done, ["verify ok"])
+
+
+@pytest.mark.parametrize(
+    ("breaks", "done", "end", "remark"),
+    [
+        ("promotion", "train 2", "promote refused", {"promoted": "no"}),
+        ("probation", "train 2, deploy 2, watch 2, deploy 1", "rollback ok", {"taken_back": "its errors"}),
+    ],
+)
+def test_what_goes_wrong_after_the_training(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch, breaks: str, done: str, end: str,
+    remark: dict[str, str],
+) -> None:  # fmt: skip
+    stack = FakeStack(breaks=breaks)
+    assert follow(store, stack, monkeypatch, LOOKED)[-1] == end
+    assert ", ".join(stack.done) == done
+    assert remark.items() <= stack.remarks.items()
+
+
+@pytest.mark.parametrize(
+    ("breaks", "written"),
+    [
+        ("train", ["train started", "train failed"]),
+        ("deploy", ["train started", "train ok", "promote ok", "deploy started", "deploy failed",
+                    "rollback started", "rollback failed"]),
+    ],
+)  # fmt: skip
+def test_what_breaks_is_written_down_and_told(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch, breaks: str, written: list[str]
+) -> None:
+    stack = FakeStack(breaks=breaks)
+    with pytest.raises(AccidentsError, match="broken"):
+        follow(store, stack, monkeypatch, LOOKED)
+    name = "accident-severity-dispatch"
+    assert [f"{one.stage} {one.outcome}" for one in store.history.events(name)][1:] == written
+    assert store.history.unfinished(name) == []
