@@ -65,10 +65,9 @@ def _unforeseen(error: Exception) -> str:
     """What a person needs of an error that is no fault of theirs; where it came from goes into a file."""
     import traceback
 
-    from commands.foreseen import remedy
+    from commands.foreseen import first_line, remedy
 
-    first = (str(error).strip() or "no more is said").splitlines()[0]
-    said = [f"{type(error).__name__}: {first}", *filter(None, [remedy(error)])]
+    said = [f"{type(error).__name__}: {first_line(error)}", *filter(None, [remedy(error)])]
     file = ROOT / ".serving" / "error.log"
     with suppress(OSError):  # a full disk must not hide what is wrong
         file.parent.mkdir(parents=True, exist_ok=True)

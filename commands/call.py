@@ -16,7 +16,11 @@ from accidents.errors import AccidentsError
 from commands.api import API, EXAMPLE, KEY, how_to_call
 from commands.project import ROOT, console, open_own
 
-VARIANTS: tuple[dict[str, Any], ...] = ({}, {"pedestrian": False}, {"speed_limit": 80})
+VARIANTS: dict[str, dict[str, Any]] = {
+    "The example": {},
+    "The same, no pedestrian hit": {"pedestrian": False},
+    "The same, where 80 km/h are allowed": {"speed_limit": 80},
+}
 
 
 def ask(url: str, accident: dict[str, Any]) -> dict[str, Any]:
@@ -44,17 +48,16 @@ def main(words: list[str]) -> int:
         console.print(how_to_call(url), highlight=False, soft_wrap=True)
         return 0
     accident = json.loads((ROOT / EXAMPLE).read_text(encoding="utf-8"))
-    for change in VARIANTS:
+    for name, change in VARIANTS.items():
         try:
             answer = ask(url, accident | change)
         except AccidentsError as error:
             console.print(str(error), markup=False)
             return 1
-        told = ", ".join(f"{key} {value}" for key, value in change.items()) or "the example"
         why = "; ".join(reason["text"] for reason in answer["reasons"][:3])
         next_question = f" ({answer['ask']['text']})" if answer["ask"] else ""
-        told = f"{told}: {answer['probability']:.1%}, {answer['band']}. {why}{next_question}"
-        console.print(told, markup=False)
+        line = f"{name}: {answer['probability']:.1%}, {answer['band']}. {why}{next_question}"
+        console.print(line, markup=False)
     return 0
 
 

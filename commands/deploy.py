@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 
 from accidents.params import Params
+from commands.api import API
 from commands.project import ROOT, console, on_stack
 
 
@@ -49,10 +50,15 @@ def _show(facts: dict[str, Any], seconds: float) -> None:
         f"\n[bold]{facts['name']}[/] version {facts['version']}{was} serves at {facts['url']}{synthetic}.",
         f"{facts['golden_rows']:,} golden rows, asked of the endpoint: {_difference(facts['difference'])}.",
         *([f"On trial no more: version {', '.join(facts['ended'])}."] if facts["ended"] else []),
-        f"{seconds:.0f} s. Next: [bold]make serve[/], the API in front of it; "
-        "[bold]python run.py status[/] tells what runs.",
+        f"{seconds:.0f} s. {_next()} [bold]python run.py status[/] tells what runs.",
     ]:
         console.print(line if "[" in line else escape(line), highlight=False)
+
+
+def _next() -> str:
+    if API.url:
+        return f"The API runs at {API.url};"
+    return "Next: [bold]make serve[/], the API in front of it;"
 
 
 def _difference(largest: float) -> str:

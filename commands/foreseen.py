@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -50,6 +51,15 @@ def remedy(error: BaseException) -> str | None:
         if found or said:
             return _named(found or said or "")
     return None
+
+
+def first_line(error: BaseException) -> str:
+    """What is wrong, in a line; of a folder that could not be copied, the first file and how many more."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        (source, _, why), *others = error.args[0]
+        more = f", and {len(others):,} more" if others else ""
+        return f"{source} could not be copied: {why}{more}"
+    return (str(error).strip() or "no more is said").splitlines()[0]
 
 
 def told(error: Exception) -> str:

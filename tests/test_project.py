@@ -29,7 +29,8 @@ def project(monkeypatch: pytest.MonkeyPatch) -> Distribution:
 
 
 def asked(role: str) -> list[str]:
-    lines = (line.partition("#")[0].strip() for line in (ROOT / f"requirements/{role}.in").open())
+    content = (ROOT / f"requirements/{role}.in").read_text(encoding="utf-8")
+    lines = (line.partition("#")[0].strip() for line in content.splitlines())
     return [str(Requirement(line)) for line in lines if line]
 
 

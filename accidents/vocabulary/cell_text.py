@@ -8,15 +8,19 @@ import unicodedata
 # Re-saved copies write 7 as 7.0; padded ones as 07.
 WHOLE = re.compile(r"([+-]?[0-9]{1,15})(?:[.,]0*)?")
 NOT_STATED = frozenset({"", ".", "-1"})  # in normal form, in every column
+# How R, pandas and databases write a cell that holds nothing, in any case.
+_NOTHING = frozenset({"na", "n/a", "<na>", "nan", "null", "none"})
 
 
 def plain(text: str) -> str:
-    """Normal form of a cell: no spaces of any kind, "(1)" is "-1", numbers without padding or ".0"."""
+    """Normal form of a cell: no spaces of any kind, "(1)" is "-1", "NA" "", no padding and no ".0"."""
     text = "".join(text.split())
     if "Â" in text:  # half of a no-break space that was decoded twice
         text = text.replace("Â", "")
     if text == "(1)":
         return "-1"
+    if text.casefold() in _NOTHING:
+        return ""
     whole = WHOLE.fullmatch(text)
     return str(int(whole[1])) if whole else text
 

@@ -34,6 +34,11 @@ def test_each_has_its_remedy_also_where_it_is_the_cause(error: Exception, words:
     assert words in (foreseen.remedy(outer) or "")
 
 
+def test_a_folder_that_could_not_be_copied_is_told_in_a_line() -> None:
+    failed = shutil.Error([("a.csv", "x", "No space left"), ("b.csv", "y", "No space left")])
+    assert foreseen.first_line(failed) == "a.csv could not be copied: No space left, and 1 more"
+
+
 def test_what_nobody_foresaw_has_none() -> None:
     assert foreseen.remedy(ValueError("x")) is None
 

@@ -152,7 +152,7 @@ def test_the_api_in_the_background_is_asked_keyed_and_stopped(project: Project) 
     assert f"curl -s http://127.0.0.1:{port}/predict" in said
     assert "runs already" in project("serve", "--detach", check=False).stderr
     called = project.shell(sys.executable, "-m", "commands.call").stdout
-    assert re.search(r"the example: \d+\.\d%, (low|moderate|high|very high)", called)
+    assert re.search(r"The example: \d+\.\d%, (low|moderate|high|very high)", called)
     status = project("status").stdout
     assert f"ready at http://127.0.0.1:{port}" in status
     assert "3 in the log" in status
