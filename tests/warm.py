@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("accidents", "commands", "steps", "pipelines", "stacks")
 # What ZenML imports when it opens a store and looks at a stack: two seconds more.
 LATER = {"zenml.zen_stores.sql_zen_store", "zenml.orchestrators.local", "zenml.integrations.mlflow.flavors"}
+_RUNNING: list[subprocess.Popen[bytes]] = []  # until this process ends: one that is let go of warns
 CAN_FORK = hasattr(os, "fork") and hasattr(os, "pidfd_open")
 
 
@@ -105,10 +106,10 @@ def _imported(env: frozenset[tuple[str, str]]) -> socket.socket:
     from stacks.environment import READ_AT_IMPORT
 
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    subprocess.Popen(
+    _RUNNING.append(subprocess.Popen(
         [sys.executable, __file__, str(theirs.fileno())], cwd="/", env={**READ_AT_IMPORT, **dict(env)},
         stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-    )  # fmt: skip
+    ))  # fmt: skip
     theirs.close()
     return ours
 
