@@ -81,6 +81,7 @@ def test_where_none_fits_a_sentence_says_so(project: Path, there: dict[str, str]
 
 def test_caches_go_into_the_project_where_the_home_folder_cannot_be_written(project: Path) -> None:
     python(project, "python3")
-    (project / "Makefile").open("a").write('\ncache:\n\t@echo "cache $$XDG_CACHE_HOME"\n')
+    with (project / "Makefile").open("a") as makefile:
+        makefile.write('\ncache:\n\t@echo "cache $$XDG_CACHE_HOME"\n')
     assert make(project, "cache", home="/dev/null/home").stdout == f"cache {project / '.cache'}\n"
     assert make(project, "cache").stdout == "cache \n"
