@@ -15,22 +15,25 @@ COPIED = ("run.py", "params.yaml", "dvc.yaml", ".dvcignore", "accidents", "comma
           "benchmarks")  # fmt: skip
 
 
-def copy_project(folder: Path, params: Mapping[str, str] | None = None) -> Path:
+def copy_project(folder: Path, params: Mapping[str, str] | None = None, compiled: bool = False) -> Path:
     """Copy into a new folder, with a git repository and a DVC cache of its own.
 
     Parameters
     ----------
     params : texts of params.yaml and what stands for them in the copy, to make the experiment smaller.
+    compiled : with what Python and numba have compiled: a first command is no slower than others then.
 
     Raises
     ------
     AccidentsError
         If params.yaml has no such text any more.
     """
+    being_written = ("*.pyc.*", "*.tmp.*")
+    ignored = shutil.ignore_patterns(*(being_written if compiled else ("__pycache__",)))
     folder.mkdir()
     for name in COPIED:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         else:
             shutil.copy(ROOT / name, folder / name)
     (folder / ".dvc").mkdir()

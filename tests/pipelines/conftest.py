@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -111,7 +112,7 @@ def _checked(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProc
 
 def make_project(folder: Path) -> Project:
     """A copy of the project's own files with a small experiment in params.yaml."""
-    params = copy_project(folder, SMALL) / "params.yaml"
+    params = copy_project(folder, SMALL, compiled=True) / "params.yaml"
     text = params.read_text(encoding="utf-8")
     # The gates of the full sample are too strict for a small one; what they refuse is tested in accidents/.
     params.write_text(
@@ -137,3 +138,24 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     made = make_project(tmp_path_factory.mktemp("project") / "a project")
     yield made
     kill_all_of(made.folder)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """One with a version, the champion: it trains once a test worker, and each module has it as it was then.
+
+    It comes back to the same place, as the stores of ZenML and MLflow name files by their whole path.
+    """
+    place = tmp_path_factory.getbasetemp()
+    folder, kept = place / "trained" / "a project", place / "kept"
+    try:
+        if kept.exists():
+            shutil.copytree(kept, folder)
+        else:
+            folder.parent.mkdir()
+            make_project(folder)("--pipeline", "train")
+            shutil.copytree(folder, kept)
+        yield Project(folder)
+    finally:
+        kill_all_of(folder)
+        shutil.rmtree(folder.parent)

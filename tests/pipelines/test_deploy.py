@@ -16,26 +16,20 @@ import pytest
 
 from accidents.bundle import load_bundle
 from accidents.bundle.golden import golden_of
-from tests.pipelines.conftest import Project, make_project
-from tests.processes import kill_all_of
+from tests.pipelines.conftest import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(trained: Project) -> Iterator[Project]:
     """Two trained versions, the first one champion, nothing deployed."""
-    project = make_project(tmp_path_factory.mktemp("deploy") / "a project")
-    project("--pipeline", "train")
-    params = project.folder / "params.yaml"
+    params = trained.folder / "params.yaml"
     params.write_text(params.read_text().replace("n_estimators: 60", "n_estimators: 50"))
-    project("--pipeline", "train")
-    project("promote", "1")
-    try:
-        yield project
-        project("stop", check=False)
-    finally:
-        kill_all_of(project.folder)
+    trained("--pipeline", "train")
+    trained("promote", "1")
+    yield trained
+    trained("stop", check=False)
 
 
 def daemons(project: Project) -> list[psutil.Process]:

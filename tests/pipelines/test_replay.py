@@ -59,8 +59,16 @@ def test_past_years_are_walked_through_month_by_month(project: Project) -> None:
 
 
 def test_it_leaves_nothing_in_the_registry_or_the_history(project: Project) -> None:
-    done = project("--pipeline", "inference", "--input", "2022", check=False)
-    assert "no champion yet" in done.stderr
+    refused = [
+        (("inference", "--input", "2022"), "no champion yet"),
+        (("monitor",), "no champion yet to watch: python run.py --pipeline train"),
+    ]
+    for words, message in refused:
+        done = project("--pipeline", *words, check=False)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (project.folder / "reports" / "inference").exists()
     assert not list(project.folder.glob("**/predictions.db"))
 
 
