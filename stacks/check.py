@@ -17,9 +17,9 @@ from accidents.errors import AccidentsError
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
 from stacks.endpoints import State, endpoints_of
 from stacks.errors import StackError
-from stacks.flavors import component_type, find_flavor, require_integration, valid_config
 from stacks.state import file_digest, state_of
 from stacks.store import find_stack, opened_store
+from stacks.wanted import wanted_component
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -147,13 +147,11 @@ def _tried(what: str, run: Callable[[], str], remedy: str) -> Finding:
 
 def _flavor_fits(client: Client, definition: StackDefinition, kind: str) -> Finding:
     """Whether the flavor is there, takes these settings, and can be imported."""
-    wanted, where = definition.components[kind], f"{kind} of {definition.name}"
 
     def run() -> str:
-        flavor = find_flavor(client, component_type(kind, definition), wanted.flavor, where)
-        valid_config(flavor, wanted.config, where)
-        require_integration(flavor, where)
-        return f"flavor {wanted.flavor} is installed and takes these settings"
+        wanted = wanted_component(client, definition, kind)
+        wanted.check_against(None)
+        return f"flavor {wanted.flavor.name} is installed and takes these settings"
 
     return _tried(kind, run, "Correct the file, or install what is missing.")
 
