@@ -37,14 +37,14 @@ class Server:
         self, words: list[str], port: int, folder: Path, environment: Mapping[str, str], health: str
     ) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._words, self._folder, self._health = words, folder, f"{self.url}{health}"
+        self._words, self.folder, self._health = words, folder, f"{self.url}{health}"
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
         self.log = folder / "server.log"
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        folder = self._folder
+        folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
