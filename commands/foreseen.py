@@ -1,4 +1,4 @@
-"""What to do about errors of the machine: a full disk, rights, a store that is damaged."""
+"""What to do about errors that are foreseen: a full disk, rights, a damaged store, a server that is gone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from commands.project import ROOT
+from stacks.diagnosis import diagnosis
 
 _FULL = "The disk is full. Make room (`python run.py clean` removes old runs), then run the command again."
 _RIGHTS = "This user may not read or write it. Change its owner or rights (chown, chmod), or name another."
@@ -50,7 +51,8 @@ def remedy(error: BaseException) -> str | None:
         found = _REMEDIES.get(each.errno or 0) if isinstance(each, OSError) else None
         if found or said:
             return _named(found or said or "")
-    return None
+    found = diagnosis(error)
+    return f"{found} `python run.py stack check NAME` tries every part of the stack." if found else None
 
 
 def first_line(error: BaseException) -> str:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING
+
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from accidents.errors import AccidentsError
+from accidents.predictions.tables import NoDatabaseError
 from commands.project import console
 from stacks.errors import StackError
+
+if TYPE_CHECKING:
+    from stacks.check import Finding
 
 
 def list_all() -> None:
@@ -38,12 +47,31 @@ def check(name: str) -> None:
     from stacks.check import check_stack
 
     failed = 0
-    for finding in check_stack(name):
+    for finding in chain(check_stack(name), _prediction_log()):
         failed += not finding.well
         mark = "[green]ok   [/]" if finding.well else "[red]wrong[/]"
         console.print(f"{mark} {escape(f'{finding.what}: {finding.told}')}", highlight=False, soft_wrap=True)
     if failed:
         raise StackError(f"Stack {name} cannot be used as it is: {failed} of what was tried is wrong, above.")
+
+
+def _prediction_log() -> Iterator[Finding]:
+    """Open it where this command would, and steps do; one that is yet to be made is no fault."""
+    from accidents.predictions.store import PredictionStore
+    from commands.store import opened_store, store_address
+    from stacks.check import Finding
+    from steps.support.store import use_secret
+
+    what = "prediction log"
+    try:
+        use_secret()
+        with opened_store() as store:
+            yield Finding(what, True, f"{store.place} answers, and is of this version")
+    except NoDatabaseError as error:
+        shared = PredictionStore(store_address()).shared
+        yield Finding(what, not shared, str(error) if shared else "a file of this machine, not made yet")
+    except AccidentsError as error:
+        yield Finding(what, False, str(error))
 
 
 def teardown(name: str, sure: bool) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
-from stacks.errors import StackError
-from stacks.flavors import component_type, find_flavor, register_flavors, require_integration, valid_config
+from stacks.flavors import register_flavors
+from stacks.secrets import has_secrets, keep, secret_name
 from stacks.state import LABEL, file_digest, refuse_unless_applied
 from stacks.store import find_components, find_stack, is_embedded, opened_store
+from stacks.wanted import WantedComponent, wanted_component
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -88,10 +89,16 @@ def use_stack(name: str, folder: Path = STACKS_FOLDER) -> None:
 
 
 def _make(client: Client, definition: StackDefinition, digest: str) -> tuple[StackResponse, list[str]]:
-    """Have the flavors, the components and the stack as the file says; return the stack, and what changed."""
+    """Have the flavors, the components and the stack as the file says; return the stack, and what changed.
+
+    All that can be wrong with the file is found out before anything is changed.
+    """
+    wanted = [wanted_component(client, definition, kind) for kind in definition.components]
+    known = find_components(client, (one.name for one in wanted))
+    for one in wanted:
+        one.check_against(known.get((one.type, one.name)))
     changes = register_flavors(client)
-    known = find_components(client, map(definition.component_name, definition.components))
-    ids = {kind: _apply_component(client, definition, kind, known, changes) for kind in definition.components}
+    ids = {one.type: _apply_component(client, one, known, changes) for one in wanted}
     return _apply_stack(client, definition, digest, ids, changes), changes
 
 
@@ -118,49 +125,42 @@ def _keep_telemetry_off() -> None:
 
 def _apply_component(
     client: Client,
-    definition: StackDefinition,
-    kind: str,
+    wanted: WantedComponent,
     components: Mapping[tuple[StackComponentType, str], ComponentResponse],
     changes: list[str],
 ) -> UUID:
-    """Create one component, or update it if it is among `components`.
+    """Create one component, or update it if it is among `components`; its secrets before it.
 
     What was done is added to `changes`; its id is returned.
     """
-    wanted = definition.components[kind]
-    name = definition.component_name(kind)
-    where = f"component {kind} of stack {definition.name}"
-    type_ = component_type(kind, definition)
-    flavor = find_flavor(client, type_, wanted.flavor, where)
-    config = valid_config(flavor, wanted.config, where)
-    known = components.get((type_, name))
+    kind, name, config = wanted.type.value, wanted.name, wanted.config
+    if has_secrets(wanted.flavor):
+        changes += keep(client, secret_name(kind, name), wanted.secrets)
+    known = components.get((wanted.type, name))
     if known is None:
-        require_integration(flavor, where)
         known = client.create_stack_component(
-            name=name, flavor=wanted.flavor, component_type=type_, configuration=config
+            name=name, flavor=wanted.flavor.name, component_type=wanted.type, configuration=config
         )
         changes.append(f"created {kind} {name}")
-    elif known.flavor_name != wanted.flavor:
-        raise StackError(
-            f"{where}: ZenML has a {kind} {name!r} already, of flavor {known.flavor_name!r} and not "
-            f"{wanted.flavor!r}. Give it another `name:`."
-        )
     elif known.configuration != config:
         # ZenML merges: a key that is to go must be set to None.
         removed: dict[str, Any] = dict.fromkeys(known.configuration)
-        client.update_stack_component(known.id, type_, configuration={**removed, **config})
+        client.update_stack_component(known.id, wanted.type, configuration={**removed, **config})
         changes.append(f"updated {kind} {name}: {_differences(known.configuration, config)}")
     return known.id
 
 
 def _apply_stack(
-    client: Client, definition: StackDefinition, digest: str, ids: dict[str, UUID], changes: list[str]
+    client: Client,
+    definition: StackDefinition,
+    digest: str,
+    ids: Mapping[StackComponentType, UUID],
+    changes: list[str],
 ) -> StackResponse:
     """Create the stack, or give it exactly these components, and keep the digest of its file with it."""
-    from zenml.enums import StackComponentType
     from zenml.models import StackRequest, StackUpdate
 
-    wanted = {StackComponentType(kind): [component] for kind, component in ids.items()}
+    wanted = {kind: [component] for kind, component in ids.items()}
     stack = find_stack(client, definition.name)
     if stack is None:
         request = StackRequest(

@@ -1,35 +1,34 @@
-"""Try what a stack file asks for: installed, in the store, and doing its work. Nothing is left behind.
-
-`TRIALS` has a function a component kind; a kind without one is only made, as a run would make it.
-"""
+"""Try what a stack file asks for: installed, in the store, and doing its work. Nothing is left behind."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 from accidents.errors import AccidentsError
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
-from stacks.endpoints import State, endpoints_of
 from stacks.errors import StackError
-from stacks.flavors import component_type, find_flavor, require_integration, valid_config
 from stacks.state import file_digest, state_of
 from stacks.store import find_stack, opened_store
+from stacks.trials import told, trial_of
+from stacks.wanted import wanted_component
 
 if TYPE_CHECKING:
     from zenml.client import Client
     from zenml.enums import StackComponentType
-    from zenml.models import StackResponse
+    from zenml.models import ComponentResponse, StackResponse
 
-EXPERIMENT = "stack check"
 _UNUSABLE = "Is the database whole, and may this user write it?"
-# A tracker that does not answer is told in seconds; by itself MLflow tries for minutes.
-_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+# A server that does not answer is told in seconds; by themselves MLflow and S3's client try for minutes.
+_IMPATIENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "AWS_MAX_ATTEMPTS": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,6 @@ class Finding:
     what: str
     well: bool
     told: str  # what was done, or what is wrong and what to do
-
-
-class Trial(NamedTuple):
-    """How a kind of component is tried: returns what was done, raises whatever is wrong."""
-
-    run: Callable[[Any], str]
-    remedy: str
 
 
 def check_stack(name: str, folder: Path = STACKS_FOLDER) -> Iterator[Finding]:
@@ -69,70 +61,7 @@ def check_stack(name: str, folder: Path = STACKS_FOLDER) -> Iterator[Finding]:
         yield _is_applied(stack, name, folder)
         if stack is not None and all(finding.well for finding in fits):
             with _active(stack):
-                yield from (_component_works(client, kind) for kind in stack.components)
-
-
-def try_artifact_store(store: Any) -> str:
-    """Write, read and delete a small object."""
-    path = f"{store.path.rstrip('/')}/stack-check-{uuid4().hex}"
-    if not store.exists(store.path):
-        store.makedirs(store.path)
-    with store.open(path, "w") as file:
-        file.write(EXPERIMENT)
-    try:
-        with store.open(path, "r") as file:
-            found = file.read()
-    finally:
-        store.remove(path)
-    if found != EXPERIMENT:
-        raise StackError(f"{path} holds {found!r} and not what was written")
-    return f"wrote, read and deleted an object in {store.path}"
-
-
-def try_experiment_tracker(tracker: Any) -> str:
-    """Log a run and delete it."""
-    if tracker.flavor != "mlflow":
-        return f"made; how to log with flavor {tracker.flavor} is not known here"
-    from mlflow import MlflowClient
-
-    tracker.configure_mlflow()
-    client = MlflowClient()
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    run = client.create_run(experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT))
-    client.log_metric(run.info.run_id, "reached", 1)
-    client.delete_run(run.info.run_id)
-    return f"logged and deleted a run at {tracker.get_tracking_uri()}"
-
-
-def try_model_registry(registry: Any) -> str:
-    """List the models."""
-    return f"{len(registry.list_models()):,} models"
-
-
-def try_model_deployer(deployer: Any) -> str:
-    """Ask for its servers; each that should run must."""
-    endpoints = endpoints_of(deployer)
-    states = {name: endpoints.endpoint(name).state() for name in endpoints.names()}
-    failing = [f"{name}: {one.reason}" for name, one in states.items() if one.state == State.failing]
-    if failing:
-        raise StackError(
-            f"should serve and does not: {', '.join(failing)}. Deploy again: python run.py --pipeline deploy"
-        )
-    served = [f"{name} at {one.url}" for name, one in states.items() if one.state == State.healthy]
-    return ", ".join(served) or "serves nothing"
-
-
-TRIALS = {
-    "artifact_store": Trial(
-        try_artifact_store, "Is the place right, may this user write there, are the credentials right?"
-    ),
-    "experiment_tracker": Trial(try_experiment_tracker, "Does the tracking server run, at this address?"),
-    "model_registry": Trial(try_model_registry, "Does the registry's server run, at this address?"),
-    "model_deployer": Trial(try_model_deployer, "Do its server and its folder exist, as set in the file?"),
-}
-MADE = Trial(
-    lambda component: f"made, of flavor {component.flavor}", "Correct its settings in the stack file."
-)
+                yield from (_component_works(*one) for one in stack.components.items())
 
 
 def _tried(what: str, run: Callable[[], str], remedy: str) -> Finding:
@@ -141,19 +70,16 @@ def _tried(what: str, run: Callable[[], str], remedy: str) -> Finding:
     except (StackError, AccidentsError) as error:  # says itself what to do
         return Finding(what, False, str(error))
     except Exception as error:  # whatever a component's library raises
-        first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        return Finding(what, False, f"{first}. {remedy}")
+        return Finding(what, False, told(error, remedy))
 
 
 def _flavor_fits(client: Client, definition: StackDefinition, kind: str) -> Finding:
     """Whether the flavor is there, takes these settings, and can be imported."""
-    wanted, where = definition.components[kind], f"{kind} of {definition.name}"
 
     def run() -> str:
-        flavor = find_flavor(client, component_type(kind, definition), wanted.flavor, where)
-        valid_config(flavor, wanted.config, where)
-        require_integration(flavor, where)
-        return f"flavor {wanted.flavor} is installed and takes these settings"
+        wanted = wanted_component(client, definition, kind)
+        wanted.check_against(None)
+        return f"flavor {wanted.flavor.name} is installed and takes these settings"
 
     return _tried(kind, run, "Correct the file, or install what is missing.")
 
@@ -176,10 +102,9 @@ def _active(stack: StackResponse) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _component_works(client: Client, kind: StackComponentType) -> Finding:
+def _component_works(kind: StackComponentType, components: Sequence[ComponentResponse]) -> Finding:
     from zenml.stack import StackComponent
 
-    (response,) = client.active_stack_model.components[kind]
-    trial = TRIALS.get(kind.value, MADE)
+    (response,), trial = components, trial_of(kind.value)
     made = f"{kind.value} {response.name}"
     return _tried(made, lambda: trial.run(StackComponent.from_model(response)), trial.remedy)

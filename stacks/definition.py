@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,15 +10,17 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stacks.environment import project_root, store_folder
 from stacks.errors import StackError
+from stacks.placeholders import fill
 
 STACKS_FOLDER = Path(__file__).parent
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 class ComponentDefinition(BaseModel):
-    """One component of a stack. Its name in ZenML is `<stack>_<flavor>` unless given here."""
+    """One component of a stack. Its name in ZenML is `<stack>_<flavor>` unless given here.
+
+    `config` is as written: see `StackDefinition.settings`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,6 +43,14 @@ class StackDefinition(BaseModel):
         component = self.components[kind]
         return component.name or f"{self.name}_{component.flavor}"
 
+    def settings(self, kind: str) -> dict[str, Any]:
+        """The component's settings, placeholders filled in: what the environment gives may be secrets.
+
+        Asked for only where they are needed: who runs on a stack that another has applied needs none.
+        Raises StackError naming a variable that is not set.
+        """
+        return dict(fill(self.components[kind].config, f"Stack {self.name}"))
+
 
 def stack_names(folder: Path = STACKS_FOLDER) -> list[str]:
     """The stacks there are a file for, in order."""
@@ -50,7 +58,7 @@ def stack_names(folder: Path = STACKS_FOLDER) -> list[str]:
 
 
 def read_stack(name: str, folder: Path = STACKS_FOLDER) -> StackDefinition:
-    """Read `<folder>/<name>.yaml`, with `{root}`, `{store}` and `${VARIABLE}` filled in.
+    """Read `<folder>/<name>.yaml`, placeholders filled in but for those of the components' settings.
 
     Raises
     ------
@@ -58,7 +66,7 @@ def read_stack(name: str, folder: Path = STACKS_FOLDER) -> StackDefinition:
         There is no such stack, or its file is not what a stack file may be.
     """
     path = folder / f"{name}.yaml"
-    definition = _validate(_fill(read_raw(name, folder), path), path)
+    definition = _validate(_but_settings(read_raw(name, folder), str(path)), path)
     if definition.name != name:
         raise StackError(f"{path} calls its stack {definition.name!r}; the file name and `name:` must agree.")
     return definition
@@ -111,19 +119,7 @@ def _explain(error: ValidationError) -> str:
     return "\n".join(lines)
 
 
-def _fill(value: Any, path: Path) -> Any:
-    """`value` with the placeholders in its strings replaced, at any depth."""
-    if isinstance(value, dict):
-        return {key: _fill(item, path) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_fill(item, path) for item in value]
-    if not isinstance(value, str):
-        return value
-    filled = value.replace("{root}", str(project_root())).replace("{store}", str(store_folder()))
-    return _VARIABLE.sub(lambda match: _variable(match[1], path), filled)
-
-
-def _variable(name: str, path: Path) -> str:
-    if name not in os.environ:
-        raise StackError(f"{path} needs the environment variable {name}, which is not set.")
-    return os.environ[name]
+def _but_settings(raw: Any, where: str) -> Any:
+    if isinstance(raw, dict):
+        return {key: item if key == "config" else _but_settings(item, where) for key, item in raw.items()}
+    return fill(raw, where)

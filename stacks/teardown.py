@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from stacks.definition import STACKS_FOLDER, stack_names
 from stacks.endpoints import DeploymentError, Endpoints, State, endpoints_of
 from stacks.errors import StackError
+from stacks.secrets import forget, secret_name
 from stacks.state import LABEL
 from stacks.store import find_stack, opened_store
 
@@ -56,6 +57,7 @@ def teardown_stack(name: str, sure: bool = False, folder: Path = STACKS_FOLDER) 
             else:
                 client.delete_stack_component(component.id, kind)
                 told.append(f"removed {kind.value} {component.name}")
+                told += forget(client, secret_name(kind.value, component.name))
     return told
 
 

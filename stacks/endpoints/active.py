@@ -14,6 +14,7 @@ from stacks.endpoints.protocol import DeploymentError, Endpoint, Endpoints
 if TYPE_CHECKING:
     from zenml.model_deployers import BaseModelDeployer
 
+DEPLOYER = "model_deployer"  # the kind of component
 _ADAPTERS: Mapping[str, Callable[[Component], Endpoints]] = {
     MLServerEndpoints.flavor: MLServerEndpoints,
     MLflowEndpoints.flavor: MLflowEndpoints,
@@ -41,10 +42,12 @@ def endpoints_on(stack: str) -> Endpoints | None:
 
     The stack is activated, which imports ZenML, only for an adapter that asks for ZenML's deployer.
     """
-    deployer = read_stack(stack).components.get("model_deployer")
+    definition = read_stack(stack)
+    deployer = definition.components.get(DEPLOYER)
     if deployer is None:
         return None
-    return endpoints_with(Component(deployer.flavor, deployer.config, lambda: _deployer_on(stack)))
+    settings = definition.settings(DEPLOYER)
+    return endpoints_with(Component(deployer.flavor, settings, lambda: _deployer_on(stack)))
 
 
 def _deployer_on(stack: str) -> BaseModelDeployer:

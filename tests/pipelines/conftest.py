@@ -120,8 +120,8 @@ def make_project(folder: Path) -> Project:
             r"^gates:.*?(?=^promotion:)", "gates: [{metric: roc_auc, min: 0.6}]\n\n", text, flags=re.M | re.S
         )
     )
-    stack = folder / "stacks" / "local.yaml"
-    stack.write_text(stack.read_text(encoding="utf-8").replace('code: "{root}"', ANY_PORT))
+    for stack in (folder / "stacks").glob("*.yaml"):
+        stack.write_text(stack.read_text(encoding="utf-8").replace('code: "{root}"', ANY_PORT))
     return Project(folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -166,7 +167,7 @@ def test_placeholders(zenml_store: Path, stack_file: StackWriter, monkeypatch: p
     monkeypatch.setenv("SOMEWHERE", "there")
     config = {"path": "{root}/a/${SOMEWHERE}", "list": ["{store}", 3]}
     folder = stack_file("filled", artifact_store={"flavor": "local", "config": config})
-    filled = read_stack("filled", folder).components["artifact_store"].config
+    filled = read_stack("filled", folder).settings("artifact_store")
     assert filled == {"path": f"{ROOT}/a/there", "list": [str(zenml_store), 3]}
 
 
@@ -175,9 +176,12 @@ def test_every_stack_file_says_what_it_is_for(
     name: str, zenml_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (ROOT / "stacks" / f"{name}.yaml").read_text(encoding="utf-8")
-    for variable in [part.split("}")[0] for part in text.split("${")[1:]]:
+    for variable in re.findall(r"\$\{(\w+)\}", text):
         monkeypatch.setenv(variable, "value")
-    assert read_stack(name).description
+    definition = read_stack(name)
+    assert definition.description
+    for kind in definition.components:
+        assert "$" not in str(definition.settings(kind)), kind
 
 
 def test_store_that_cannot_be_written(

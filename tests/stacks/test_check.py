@@ -56,7 +56,7 @@ def test_a_stack_that_was_not_applied_is_checked_as_far_as_its_file_goes(
     [
         ({"experiment_tracker": {"flavor": "mlflwo"}}, "experiment_tracker", "Did you mean 'mlflow'"),
         (
-            {"experiment_tracker": {"flavor": "wandb", "config": {"api_key": "x"}}},
+            {"experiment_tracker": {"flavor": "wandb", "config": {"api_key": "${HOME}"}}},
             "experiment_tracker",
             "package that is not installed",
         ),
@@ -82,7 +82,7 @@ def test_a_place_that_cannot_be_written_and_a_tracker_that_does_not_answer_are_t
     zenml_store: Path, stack_file: StackWriter, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    tracker = {"tracking_uri": f"http://127.0.0.1:{free_port()}", "tracking_token": "x"}
+    tracker = {"tracking_uri": f"http://127.0.0.1:{free_port()}", "tracking_token": "${HOME}"}
     folder = stack_file(
         "lost",
         artifact_store={"flavor": "local", "config": {"path": str(tmp_path / "file" / "artifacts")}},

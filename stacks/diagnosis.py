@@ -1,0 +1,88 @@
+"""What errors of S3, MLflow and other servers mean, and what to do: by the codes and words of their answers.
+
+No library is imported for it: an error is known by what it carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+_AGAIN = "where the stack file takes it from, and apply the stack again"
+_LOGIN = f"Correct the key and its secret {_AGAIN}"
+_CLOCK = "The clocks of this machine and of S3's differ by more than it allows. Set this one's: timedatectl"
+_NOTHING = "Nothing answers there. Start the server, or correct its address"
+_NO_HOST = "There is no such host. Correct the address"
+_S3 = {  # S3's error codes
+    "NoSuchBucket": "There is no such bucket. Create it, or correct `path`",
+    "InvalidBucketName": "That is no name of a bucket. Correct `path`",
+    "InvalidAccessKeyId": f"S3 does not know the access key. {_LOGIN}",
+    "SignatureDoesNotMatch": f"S3 refuses the signature. {_LOGIN}",
+    "AccessDenied": "S3 denies it: this login may not, or the bucket is read-only. Grant it, or use another",
+    "ExpiredToken": "The session token has expired. Get a new one, and apply the stack again",
+    "InvalidToken": "S3 does not know the session token. Get a new one, and apply the stack again",
+    "RequestTimeTooSkewed": _CLOCK,
+    "RequestExpired": _CLOCK,
+    "SlowDown": "S3 is asked too often. Try again later",
+}
+_HTTP = {  # what a server answers a request with
+    401: f"The server refuses the login. Correct user and password {_AGAIN}",
+    403: "The server denies it: this login may not do that. Grant it, or use another",
+    404: "There is a server, and not the one that is expected. Correct its address",
+}
+_WORDS = {  # in what an error says, where it carries no code
+    "Connection refused": _NOTHING,
+    "Connect call failed": _NOTHING,
+    "Could not connect to the endpoint": _NOTHING,
+    "Name or service not known": _NO_HOST,
+    "Temporary failure in name resolution": _NO_HOST,
+    "CERTIFICATE_VERIFY_FAILED": "Its certificate is not trusted here. Have this machine trust it",
+    "timed out": "It does not answer in time. Is the address right, and a firewall in between?",
+    "The difference between the request time": _CLOCK,
+    "Permission denied while trying to connect to the Docker daemon": (
+        "This user may not ask the container engine. Add it to the group `docker`"
+    ),
+    "Error while fetching server API version": (
+        "No container engine answers. Start it (`docker info` must answer), or set DOCKER_HOST"
+    ),
+}
+
+
+def diagnosis(error: BaseException) -> str | None:
+    """What an error, or what caused it, means and what to do; None if it is not known."""
+    for one in _chain(error):
+        code, status = _code(one), _status(one)
+        known = _S3.get(code or "") or _HTTP.get(status or 0)
+        known = known or next((remedy for words, remedy in _WORDS.items() if words in str(one)), None)
+        if known:
+            return f"{known} ({_first_line(one)})."
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen = set[int]()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _code(error: BaseException) -> str | None:
+    """The code of an error of boto's."""
+    response: Any = getattr(error, "response", None)
+    return response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+
+
+def _status(error: BaseException) -> int | None:
+    """What the server answered, by an error of requests', MLflow's or the container engine's client."""
+    for holder in (error, getattr(error, "response", None)):
+        for name in ("status_code", "response_status_code"):
+            found = getattr(holder, name, None)
+            if isinstance(found, int):
+                return found
+    found = getattr(error, "get_http_status_code", lambda: None)()
+    return found if isinstance(found, int) else None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

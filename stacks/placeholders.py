@@ -1,0 +1,60 @@
+"""What a stack file leaves to where it is used: `{root}`, `{store}`, `${NAME}` and `${NAME:-otherwise}`."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from dotenv import dotenv_values
+
+from stacks.environment import project_root, store_folder
+from stacks.errors import StackError
+
+ENV_FILE = ".env"  # of the project; `make up` writes it
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^{}]*))?\}")
+
+
+def has_variable(value: Any) -> bool:
+    """Whether something of it comes from the environment."""
+    return isinstance(value, str) and bool(_VARIABLE.search(value))
+
+
+def fill(value: Any, where: str) -> Any:
+    """`value` with the placeholders in its strings replaced, at any depth.
+
+    Raises
+    ------
+    StackError
+        A variable is not set, and the file says nothing that would do otherwise.
+    """
+    if isinstance(value, dict):
+        return {key: fill(item, where) for key, item in value.items()}
+    if isinstance(value, list):
+        return [fill(item, where) for item in value]
+    if not isinstance(value, str):
+        return value
+    filled = value.replace("{root}", str(project_root())).replace("{store}", str(store_folder()))
+    return _VARIABLE.sub(lambda match: _variable(match[1], match[2], where), filled)
+
+
+def _variable(name: str, otherwise: str | None, where: str) -> str:
+    found = os.environ.get(name) or _of_file().get(name)
+    if found:
+        return found
+    if otherwise is None:
+        raise StackError(
+            f"{where} needs the environment variable {name}, which is not set, neither in the shell nor in "
+            f"{project_root() / ENV_FILE}."
+        )
+    return otherwise
+
+
+def _of_file() -> dict[str, str | None]:
+    """What the project's `.env` says. Raises StackError if others than its owner may read it."""
+    file = project_root() / ENV_FILE
+    if not file.is_file():
+        return {}
+    if file.stat().st_mode & 0o077:
+        raise StackError(f"{file} holds passwords, and others may read it: chmod 600 {file}")
+    return dotenv_values(file, interpolate=False)

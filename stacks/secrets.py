@@ -1,0 +1,138 @@
+"""Secret settings of components: in ZenML's secret store, and never in a component itself.
+
+ZenML shows a component's settings in its dashboard and exports them in clear, but not what is in a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stacks.errors import StackError
+from stacks.placeholders import has_variable
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+    from zenml.stack import Flavor
+
+_PASSWORD_IN_ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.I)
+
+
+def secret_name(kind: str, component: str) -> str:
+    """The name of the secret that holds a component's secret settings."""
+    return f"{kind}_{component}"
+
+
+def refuse_in_clear(
+    flavor: Flavor, written: Mapping[str, Any], filled: Mapping[str, Any], where: str
+) -> None:
+    """Raise StackError for a secret that stands in the file, or would be kept where ZenML shows it."""
+    for key in _secret_settings(flavor, written):
+        if not (has_variable(written[key]) or _is_reference(written[key])):
+            raise StackError(
+                f"{where}: {key!r} is a secret, and stands in the file. Have it from the environment, "
+                f"{key}: ${{NAME}}, or from a secret of ZenML's, {key}: '{{{{secret.key}}}}'."
+            )
+    secret = set(_secret_settings(flavor, written))
+    for path, text in _texts({key: value for key, value in filled.items() if key not in secret}):
+        if _PASSWORD_IN_ADDRESS.match(text):
+            raise StackError(
+                f"{where}: the address in {path!r} holds a password, which ZenML would show. Give it by the "
+                "settings that the flavor has for a login."
+            )
+
+
+def set_apart(
+    flavor: Flavor, written: Mapping[str, Any], filled: Mapping[str, Any], name: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The settings with references in place of secrets, and the secrets that they refer to.
+
+    Parameters
+    ----------
+    written : the settings as in the file.
+    name : of the secret of ZenML's that is to hold them.
+    """
+    secret = _secret_settings(flavor, written)
+    values = {key: str(filled[key]) for key in secret if has_variable(written[key])}
+    return {**filled, **{key: f"{{{{{name}.{key}}}}}" for key in values}}, values
+
+
+def keep(client: Client, name: str, values: Mapping[str, str]) -> list[str]:
+    """Have a secret of ZenML's hold exactly these values; what that changed, without them.
+
+    Raises
+    ------
+    StackError
+        The server keeps no secrets.
+    """
+    try:
+        known = _find(client, name)
+        if (known or {}) == values:
+            return []
+        if known is None:
+            client.create_secret(name, dict(values))
+        elif values:
+            gone = [key for key in known if key not in values]
+            client.update_secret(name, add_or_update_values=dict(values), remove_values=gone)
+        else:
+            client.delete_secret(name)
+    except NotImplementedError as error:
+        raise StackError(
+            "ZenML's server keeps no secrets (its ZENML_SECRETS_STORE_TYPE), and the stack needs one: "
+            f"{', '.join(values)}."
+        ) from error
+    _close_to_others(client)
+    return [f"{'created' if known is None else 'updated'} secret {name}: {', '.join(values) or 'none left'}"]
+
+
+def has_secrets(flavor: Flavor) -> bool:
+    """Whether components of this flavor may have secret settings."""
+    return bool(_secret_settings(flavor, flavor.config_class.model_fields))
+
+
+def forget(client: Client, name: str) -> list[str]:
+    """Remove a component's secret, if it has one; what that changed."""
+    with suppress(KeyError, NotImplementedError):
+        client.delete_secret(name)
+        return [f"removed secret {name}"]
+    return []
+
+
+def _secret_settings(flavor: Flavor, settings: Iterable[str]) -> list[str]:
+    from zenml.utils.secret_utils import is_secret_field
+
+    fields = flavor.config_class.model_fields
+    return [key for key in settings if key in fields and is_secret_field(fields[key])]
+
+
+def _is_reference(value: Any) -> bool:
+    from zenml.utils.secret_utils import is_secret_reference
+
+    return is_secret_reference(value)
+
+
+def _find(client: Client, name: str) -> dict[str, str] | None:
+    try:
+        found = client.get_secret(name, allow_partial_name_match=False, allow_partial_id_match=False)
+    except KeyError:
+        return None
+    return dict(found.secret_values)
+
+
+def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every text of nested settings, with where it is."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, str):
+        yield path, value
+
+
+def _close_to_others(client: Client) -> None:
+    """ZenML's database on this machine holds secrets now: for its owner alone."""
+    file = Path(str(client.zen_store.url).removeprefix("sqlite:///"))
+    if file.is_file():
+        file.chmod(0o600)

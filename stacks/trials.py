@@ -1,0 +1,105 @@
+"""How `stack check` tries each kind of component; what works leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from stacks.diagnosis import diagnosis
+from stacks.endpoints import State, endpoints_of
+from stacks.errors import StackError
+
+EXPERIMENT = "stack check"
+
+
+class Trial(NamedTuple):
+    """How a kind of component is tried: returns what was done, raises whatever is wrong."""
+
+    run: Callable[[Any], str]
+    remedy: str
+
+
+def trial_of(kind: str) -> Trial:
+    """A kind without one is only made, as a run would make it."""
+    return _TRIALS.get(kind, _MADE)
+
+
+def told(error: BaseException, remedy: str) -> str:
+    """What is wrong and what to do, in one line; `remedy` where nothing better is known."""
+    first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return diagnosis(error) or f"{first}. {remedy}"
+
+
+def try_artifact_store(store: Any) -> str:
+    """Write, read and delete a small object."""
+    path = f"{store.path.rstrip('/')}/stack-check-{uuid4().hex}"
+    if "://" not in store.path:  # a bucket is its owner's to create: it may be the wrong name
+        store.makedirs(store.path)
+    with store.open(path, "w") as file:
+        file.write(EXPERIMENT)
+    try:
+        with store.open(path, "r") as file:
+            found = file.read()
+    finally:
+        store.remove(path)
+    if found != EXPERIMENT:
+        raise StackError(f"{path} holds {found!r} and not what was written")
+    return f"wrote, read and deleted an object in {store.path}"
+
+
+def try_experiment_tracker(tracker: Any) -> str:
+    """Log a run and delete it."""
+    if tracker.flavor != "mlflow":
+        return f"made; how to log with flavor {tracker.flavor} is not known here"
+    from mlflow import MlflowClient
+
+    tracker.configure_mlflow()
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    run = client.create_run(experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT))
+    client.log_metric(run.info.run_id, "reached", 1)
+    client.delete_run(run.info.run_id)
+    return f"logged and deleted a run at {tracker.get_tracking_uri()}"
+
+
+def try_model_registry(registry: Any) -> str:
+    """List the models."""
+    return f"{len(registry.list_models()):,} models"
+
+
+def try_model_deployer(deployer: Any) -> str:
+    """Ask for its servers; each that should run must."""
+    endpoints = endpoints_of(deployer)
+    states = {name: endpoints.endpoint(name).state() for name in endpoints.names()}
+    failing = [f"{name}: {one.reason}" for name, one in states.items() if one.state == State.failing]
+    if failing:
+        raise StackError(
+            f"should serve and does not: {', '.join(failing)}. Deploy again: python run.py --pipeline deploy"
+        )
+    served = [f"{name} at {one.url}" for name, one in states.items() if one.state == State.healthy]
+    return ", ".join(served) or "serves nothing"
+
+
+def try_orchestrator(orchestrator: Any) -> str:
+    """Ask the container engine, where steps run in containers of this machine."""
+    if orchestrator.flavor != "local_docker":
+        return f"made, of flavor {orchestrator.flavor}"
+    version = orchestrator.docker_client.version()
+    return f"container engine {version['Version']} answers"
+
+
+_TRIALS = {
+    "artifact_store": Trial(
+        try_artifact_store, "Is the place right, may this user write there, are the credentials right?"
+    ),
+    "experiment_tracker": Trial(try_experiment_tracker, "Does the tracking server run, at this address?"),
+    "model_registry": Trial(try_model_registry, "Does the registry's server run, at this address?"),
+    "model_deployer": Trial(try_model_deployer, "Do its server and its folder exist, as set in the file?"),
+    "orchestrator": Trial(
+        try_orchestrator, "Does the container engine run (`docker info`), and may this user ask it?"
+    ),
+}
+_MADE = Trial(
+    lambda component: f"made, of flavor {component.flavor}", "Correct its settings in the stack file."
+)

@@ -1,0 +1,58 @@
+"""A component as a stack file wants it: what can be wrong with it is found out, and nothing is changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stacks.definition import StackDefinition
+from stacks.errors import StackError
+from stacks.flavors import component_type, find_flavor, require_integration, valid_config
+from stacks.secrets import refuse_in_clear, secret_name, set_apart
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+    from zenml.enums import StackComponentType
+    from zenml.models import ComponentResponse
+    from zenml.stack import Flavor
+
+
+@dataclass(frozen=True)
+class WantedComponent:
+    """What ZenML is to have of a component.
+
+    Attributes
+    ----------
+    config : the settings, with references in place of secrets.
+    secrets : what those refer to.
+    where : how messages name it.
+    """
+
+    type: StackComponentType
+    name: str
+    flavor: Flavor
+    config: dict[str, Any]
+    secrets: dict[str, str] = field(repr=False)
+    where: str
+
+    def check_against(self, known: ComponentResponse | None) -> None:
+        """Raise StackError if it cannot be made, or what ZenML has of this name cannot become it."""
+        if known is None:
+            require_integration(self.flavor, self.where)
+        elif known.flavor_name != self.flavor.name:
+            raise StackError(
+                f"{self.where}: ZenML has a {self.type.value} {self.name!r} already, of flavor "
+                f"{known.flavor_name!r} and not {self.flavor.name!r}. Give it another `name:`."
+            )
+
+
+def wanted_component(client: Client, definition: StackDefinition, kind: str) -> WantedComponent:
+    """The component of this kind. Raises StackError naming what is wrong with it, and what to do."""
+    where = f"component {kind} of stack {definition.name}"
+    type_, name = component_type(kind, definition), definition.component_name(kind)
+    flavor = find_flavor(client, type_, definition.components[kind].flavor, where)
+    written, filled = definition.components[kind].config, definition.settings(kind)
+    config = valid_config(flavor, filled, where)
+    refuse_in_clear(flavor, written, filled, where)
+    config, secrets = set_apart(flavor, written, config, secret_name(kind, name))
+    return WantedComponent(type_, name, flavor, config, secrets, where)

@@ -1,0 +1,144 @@
+"""The parts of a platform on loopback, for tests: an S3 server that keeps files, MLflow and ZenML servers.
+
+Each is the real program, from Debian, npm or our own lock, in a folder of the test's own, with a login.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from tests.conftest import ROOT
+from tests.processes import free_port
+
+S3RVER = "@20minutes/s3rver@4.0.4"  # keeps each object as a file, checks signatures and the clock
+S3_KEY, S3_SECRET = "key-of-the-tests", "secret-of-the-tests"
+PASSWORD = "a-password-of-the-tests"
+START_SECONDS = 180
+BIN = Path(sys.executable).parent
+
+
+class Server:
+    """A program that can be ended, started again where it listened, and asked whether it answers."""
+
+    def __init__(
+        self, words: list[str], port: int, folder: Path, environment: Mapping[str, str], health: str
+    ) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._words, self.folder, self._health = words, folder, f"{self.url}{health}"
+        self._environment = dict(environment)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log = folder / "server.log"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        folder = self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._words, cwd=folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, start_new_session=True,
+            )  # fmt: skip
+        end = time.monotonic() + START_SECONDS
+        while not self.answers():
+            well = self._process.poll() is None and time.monotonic() < end
+            assert well, self.log.read_text(errors="replace")[-3000:]
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """End it with its children, at once."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def answers(self) -> bool:
+        """Whether something answers at its address, whatever it says."""
+        try:
+            _open(self._health)
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+        return True
+
+
+def _open(url: str) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener.open(url, timeout=5).close()
+
+
+@contextmanager
+def _running(server: Server) -> Iterator[Server]:
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def running_s3(folder: Path, *buckets: str, secret: str = S3_SECRET) -> Iterator[Server]:
+    """An S3 server with these buckets, each a folder of `folder`; skips where npm has none."""
+    port, package = free_port(), _s3rver()
+    words = ["node", str(ROOT / "tests" / "s3_server.js"), str(package), str(folder / "data"), str(port)]
+    with _running(Server([*words, S3_KEY, secret, *buckets], port, folder, os.environ, "/")) as server:
+        yield server
+
+
+def _s3rver() -> Path:
+    """The package's folder: installed once a machine, in a folder that git does not see."""
+    folder = ROOT / ".serving" / "s3rver"
+    package = folder / "node_modules" / "@20minutes" / "s3rver"
+    if shutil.which("npm") is None:
+        pytest.skip("npm, which an S3 server is installed with, is not here (Debian: apt-get install npm)")
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "install.lock"):
+        if not (package / "package.json").exists():
+            words = ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", S3RVER]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            if done.returncode:
+                pytest.skip(f"no S3 server can be installed: {done.stderr[-500:]}")
+    return package
+
+
+@contextmanager
+def running_mlflow(folder: Path, database: str, s3: Server, bucket: str) -> Iterator[Server]:
+    """An MLflow server with logins: runs in a database, files in S3; user admin, `PASSWORD`."""
+    port = free_port()
+    environment = _without_settings() | {
+        "AWS_ENDPOINT_URL": s3.url,
+        "AWS_ACCESS_KEY_ID": S3_KEY,
+        "AWS_SECRET_ACCESS_KEY": S3_SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "MLFLOW_BACKEND_STORE_URI": database.replace("postgresql://", "postgresql+psycopg://"),
+        "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}",
+        "MLFLOW_AUTH_ADMIN_USERNAME": "admin",
+        "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "of-the-tests",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    words = [str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+             "--app-name", "basic-auth"]  # fmt: skip
+    with _running(Server(words, port, folder, environment, "/health")) as server:
+        yield server
+
+
+def _without_settings() -> dict[str, str]:
+    """Our environment, without what it says of other servers."""
+    left_out = ("MLFLOW_", "ZENML_", "AWS_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    return kept | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
