@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.containers.engine import ask, docker, wait_until_healthy
+from tests.containers.engine import ask, docker, inspect, wait_until_healthy
 from tests.containers.platform_files import STAND_INS, compose, model_repository, platform_folder, secrets_of
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -69,7 +69,7 @@ def platform(
             wait_until_healthy(started.compose("ps", "-q", service))
         yield started
     finally:
-        print(compose(started.folder, "logs", "--tail=40", **started.variables).stdout)
+        print(compose(started.folder, "logs", "--no-color", "--tail=40", **started.variables).stdout)
         started.compose("down", "--volumes", "--remove-orphans")
 
 
@@ -117,6 +117,12 @@ def test_it_comes_back_with_what_it_stored(platform: Platform) -> None:
     key = platform.run("api", "cat", ".serving/caller")
     answer: dict[str, Any] = ask(f"{platform.url('api', 8000)}/health/ready", key=key)
     assert answer["ready"] is True
+
+
+def test_nothing_was_restarted_or_killed_for_its_memory(platform: Platform) -> None:
+    for name in platform.compose("ps", "-q").splitlines():
+        found = inspect("container", name)
+        assert (found["RestartCount"], found["State"]["OOMKilled"]) == (0, False), found["Name"]
 
 
 def _put(url: str, body: bytes, account: str) -> None:
