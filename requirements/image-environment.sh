@@ -19,7 +19,7 @@ for package in gevent greenlet matplotlib numba numpy pandas pyarrow scipy sklea
   [ ! -d $package ] || find $package -type d -name tests -prune -exec rm -r {} +
 done
 rm -rf jupyterlab_plotly /venv/share/jupyter # plotly's pages in notebooks
-rm -f pyarrow/*flight*.so* pyarrow/*substrait*.so* # protocols of other engines: nothing here speaks them
+rm -f pyarrow/*flight*.so* # a protocol of other engines
 find . -type f -regextype posix-extended -regex '.*\.(map|pxd|pyx|h|hpp|a|ipynb)' -delete
 # Not what a wheel brings from elsewhere, in NAME.libs: it was patched, and strip would break it. Others were patched
 # too: where the loader refuses what strip made (1; 2 is a library that it takes), the library stays as it was.
