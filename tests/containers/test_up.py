@@ -18,17 +18,18 @@ from tests.containers.platform_files import compose, up
 
 SERVICES = """
 services:
-  well: {{image: {image}, command: [sleep, "300"]}}
+  well: {{image: {image}, command: [sleep, "300"], stop_signal: SIGKILL}}
   done: {{image: {image}, command: ["true"]}}
-  taken: {{image: {image}, command: [sleep, "300"], ports: ["127.0.0.1:{port}:80"]}}
+  taken: {{image: {image}, command: [sleep, "300"], stop_signal: SIGKILL, ports: ["127.0.0.1:{port}:80"]}}
 """
 UNWELL = """
 services:
-  well: {{image: {image}, command: [sleep, "300"]}}
+  well: {{image: {image}, command: [sleep, "300"], stop_signal: SIGKILL}}
   ends: {{image: {image}, command: [sh, -c, "echo there is no such setting; exit 3"]}}
   sick:
     image: {image}
     command: [sleep, "300"]
+    stop_signal: SIGKILL
     healthcheck: {{test: ["CMD", "false"], interval: 1s, retries: 1}}
   greedy:
     image: {image}
