@@ -85,6 +85,7 @@ BUILD = docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
 	--build-arg COMMIT=$(or $(shell git rev-parse HEAD 2>/dev/null),unknown) --tag road-accidents/
 
 images:  ## build the container images: api, model-server and pipelines
+	@compose/engine.sh
 	$(BUILD)api:$(TAG) --file serving/Dockerfile --target api .
 	$(BUILD)model-server:$(TAG) --file serving/Dockerfile --target model-server .
 	$(BUILD)pipelines:$(TAG) .
@@ -93,16 +94,17 @@ images:  ## build the container images: api, model-server and pipelines
 COMPOSE = TAG=$(TAG) $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) \
 	$(if $(PROFILE),--profile $(PROFILE))
 
-up: images  ## the whole platform on this machine, in containers; PROFILE= adds to it
+up:  ## the whole platform on this machine, in containers; PROFILE= adds to it
+	@compose/engine.sh
 	@compose/environment.sh
+	@$(COMPOSE) config --quiet
+	@compose/checkout.sh $(TAG)
+	@$(MAKE) --no-print-directory images
 	@mkdir -p .serving/platform
-	$(COMPOSE) up --detach
-	@echo
-	@for one in api:8000 zenml:8080 mlflow:5000 grafana:3000 prometheus:9090 alertmanager:9093; do \
-		printf '%-14s http://%s\n' $${one%:*} "$$($(COMPOSE) port $${one%:*} $${one#*:})"; done
-	@echo; echo "Accounts and passwords: .env. A key of the API: docker exec $$($(COMPOSE) ps -q api) cat .serving/caller"
+	@compose/up.sh $(COMPOSE)
 
 down:  ## stop the platform; what it stored stays in its volumes
+	@compose/engine.sh
 	$(COMPOSE) down
 
 model: $(VENV)/train  ## give the platform's model server the models that the local stack serves
@@ -113,7 +115,7 @@ test: $(VENV)/dev  ## every test, but those of the containers
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not containers"
 
 containers: $(VENV)/dev  ## build the images and start the platform, as tests, where a container engine answers
-	$(BIN)/python -m pytest tests/containers
+	$(LIMIT) $(BIN)/python -m pytest tests/containers
 
 unit: $(VENV)/dev  ## only the tests that need no ZenML store, under a minute
 	$(BIN)/python -m pytest tests/accidents -m "not slow" -n 2

@@ -19,9 +19,16 @@ for package in gevent greenlet matplotlib numba numpy pandas pyarrow scipy sklea
   [ ! -d $package ] || find $package -type d -name tests -prune -exec rm -r {} +
 done
 rm -rf jupyterlab_plotly /venv/share/jupyter # plotly's pages in notebooks
-find . -type f -regextype posix-extended -regex '.*\.(map|pxd|pyx|h|hpp|a)' -delete
-# Not what a wheel brings from elsewhere, in NAME.libs: it was patched, and strip would break it.
-find . -type f -name '*.so*' -not -path '*.libs/*' -exec strip --strip-unneeded {} +
+rm -f pyarrow/*flight*.so* # a protocol of other engines
+find . -type f -regextype posix-extended -regex '.*\.(map|pxd|pyx|h|hpp|a|ipynb)' -delete
+# Not what a wheel brings from elsewhere, in NAME.libs: it was patched, and strip would break it. Others were patched
+# too: where the loader refuses what strip made (1; 2 is a library that it takes), the library stays as it was.
+loader=$(ldd "$(command -v python3)" | sed -n 's/^\s*\(\/\S*ld-linux\S*\) .*/\1/p')
+find . -type f -name '*.so*' -not -path '*.libs/*' | while read -r library; do
+  strip --strip-unneeded -o /tmp/stripped "$library"
+  taken=0 && "$loader" --verify /tmp/stripped || taken=$?
+  [ $taken = 1 ] || cat /tmp/stripped >"$library"
+done
 # LightGBM asks the system for OpenMP, which a slim one lacks.
 [ ! -d lightgbm ] || cp "$(ldconfig -p | sed -n 's/.*libgomp\.so\.1 .* => //p' | head -n 1)" /venv/lib/
 mkdir /image

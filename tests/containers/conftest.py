@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from tests.conftest import ROOT
-from tests.containers.engine import ENVIRONMENT, require_engine
+from tests.containers.engine import ENVIRONMENT, docker, require_engine
+from tests.containers.platform_files import Platform, compose, model_repository, platform_folder
 
 TAG = "test"
 
@@ -41,6 +44,34 @@ def images(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         )  # fmt: skip
     assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
     return {name: f"road-accidents/{name}:{TAG}" for name in ("pipelines", "api", "model-server")}
+
+
+@pytest.fixture(scope="session")
+def stand_ins(base_image: str) -> str:
+    """The name of the image of docker-compose.stand-ins.yml."""
+    name = "road-accidents/stand-ins:test"
+    told = ("--build-arg", f"BASE_IMAGE={base_image}", "--tag", name)
+    docker("build", "--quiet", *told, str(Path(__file__).parent / "stand_ins"), timeout=600)
+    return name
+
+
+@pytest.fixture(scope="session")
+def platform(
+    images: dict[str, str], stand_ins: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
+    """The platform, started as `make up` does, with a model to serve."""
+    models = tmp_path_factory.mktemp("models")
+    model_repository(models)
+    ports = {f"{name}_PORT": "0" for name in ("API", "ZENML", "MLFLOW", "PROMETHEUS", "ALERTMANAGER")}
+    name = {"COMPOSE_PROJECT_NAME": f"accidents-test-{uuid.uuid4().hex[:6]}", "MODELS": str(models)}
+    started = Platform(platform_folder(tmp_path_factory.mktemp("platform")), {**ports, **name})
+    try:
+        done = started.up()
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        yield started
+    finally:
+        print(compose(started.folder, "logs", "--no-color", "--tail=40", **started.variables).stdout)
+        started.compose("down", "--volumes", "--remove-orphans")
 
 
 def _alone(factory: pytest.TempPathFactory) -> FileLock:

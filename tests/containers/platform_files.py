@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,41 @@ from tests import model_servers
 from tests.conftest import ROOT
 
 STAND_INS = ROOT / "tests" / "containers" / "docker-compose.stand-ins.yml"
+FILES = ("-f", "docker-compose.yml", "-f", str(STAND_INS))
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One that runs."""
+
+    folder: Path
+    variables: dict[str, str]
+
+    def compose(self, *words: str) -> str:
+        """What `docker-compose WORDS` prints."""
+        done = compose(self.folder, *FILES, *words, **self.variables)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        return done.stdout.strip()
+
+    def up(self, **variables: str) -> subprocess.CompletedProcess[str]:
+        """What `make up` does once the images are built."""
+        return up(self.folder, *FILES, **self.variables | variables)
+
+    def url(self, service: str, port: int) -> str:
+        """Where a service is published."""
+        return f"http://{self.compose('port', service, str(port))}"
+
+    def run(self, service: str, *command: str) -> str:
+        """What a command prints in a service's container."""
+        return self.compose("exec", "-T", service, *command)
+
+    def container(self, service: str) -> str:
+        """Its id."""
+        return self.compose("ps", "-q", service)
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        return secrets_of(self.folder)
 
 
 def platform_folder(folder: Path) -> Path:
@@ -33,15 +70,25 @@ def secrets_of(folder: Path) -> dict[str, str]:
 
 def compose(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """`docker-compose WORDS` there, with no variables but these and those of its own .env."""
+    return _run(folder, [*_program(), *words], variables)
+
+
+def up(folder: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """compose/up.sh there, the same way."""
+    return _run(folder, [str(folder / "compose" / "up.sh"), *_program(), *options], variables)
+
+
+def _program() -> list[str]:
     program = next(filter(shutil.which, ("docker-compose", "docker")), None)
     if program is None:
         pytest.skip("docker-compose is not installed")
+    return [program] if program == "docker-compose" else [program, "compose"]
+
+
+def _run(folder: Path, command: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     engine = {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
     own = {"PATH": os.environ["PATH"], "HOME": str(folder), "TAG": "test", **engine, **variables}
-    command = [program] if program == "docker-compose" else [program, "compose"]
-    return subprocess.run(
-        [*command, *words], cwd=folder, env=own, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)
 
 
 def model_repository(folder: Path, version: str = "7") -> model_servers.Version:

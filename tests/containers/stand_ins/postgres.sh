@@ -6,7 +6,10 @@ export PATH=$PATH:$programs POSTGRES_USER=postgres
 as() { setpriv --reuid=postgres --regid=postgres --clear-groups env HOME=/tmp "$@"; }
 mkdir -p $data /run/postgresql && chown postgres: $data /run/postgresql
 if [ ! -e $data/PG_VERSION ]; then
-  as initdb -D $data -A scram-sha-256 --pwfile=<(echo "$POSTGRES_PASSWORD") >/dev/null
+  password=/run/postgresql/password
+  install --owner=postgres --mode=600 <(echo "$POSTGRES_PASSWORD") $password
+  as initdb -D $data -A scram-sha-256 --pwfile=$password >/dev/null
+  rm $password
   sed -i 's/^local .*/local all all trust/' $data/pg_hba.conf
   echo 'host all all all scram-sha-256' >>$data/pg_hba.conf
   as pg_ctl -D $data -w -o "-c listen_addresses=''" start >/dev/null

@@ -1,0 +1,58 @@
+#!/bin/sh
+# up.sh COMPOSE...: starts what docker-compose.yml says, waits until all of it is well, and says where it is; else what
+# is not well, why, and what to do. COMPOSE is the command with its options, such as `docker compose`.
+set -u
+cd "$(dirname "$0")/.."
+patience=${UP_SECONDS:-300}
+if ! env "$@" version >/dev/null 2>&1; then
+  echo "Docker Compose is not installed: https://docs.docker.com/compose/install, or Debian's docker-compose." >&2
+  exit 1
+fi
+
+# SERVICE STATE HEALTH EXIT RESTARTS OOM, of each container: a line
+states() {
+  for one in $(env "$@" ps --all --quiet); do
+    docker inspect "$one" --format '{{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}}
+      {{- if .State.Health}} {{.State.Health.Status}}{{else}} -{{end}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.ID}}'
+  done
+}
+
+# Those that are not well, or (`coming`) may still become it
+unwell() { awk '!($2 == "running" && ($3 == "-" || $3 == "healthy")) && !($2 == "exited" && $4 == 0)'; }
+coming() { awk '$2 == "restarting" || $3 == "starting"'; }
+
+remedy() {
+  case $1 in
+    *"already allocated"* | *"already in use"*) echo "Something else has that port: name another one in .env (API_PORT and the like)." ;;
+    *"password authentication failed"* | *"Access denied"* | *"SignatureDoesNotMatch"*) echo "A volume keeps the password it was made with: give .env the old one back." ;;
+    *"o space left"*) echo "The disk is full: docker system df says with what." ;;
+  esac
+}
+
+tell() {
+  while read -r service state health code oom container; do
+    said=$(docker inspect "$container" --format '{{.State.Error}}'; docker logs --tail 8 "$container" 2>&1)
+    echo
+    echo "$service is $state$([ "$health" = - ] || echo ", $health")$([ "$code" = 0 ] || echo ", exit code $code")."
+    [ "$oom" = false ] || echo "It took more memory than its mem_limit in docker-compose.yml."
+    echo "$said" | sed '/^$/d; s/^/  | /'
+    remedy "$said"
+  done
+}
+
+env "$@" up --detach && started=yes || started=no
+end=$(($(date +%s) + patience))
+while [ $started = yes ] && [ -n "$(states "$@" | unwell | coming)" ] && [ "$(date +%s)" -lt $end ]; do sleep 2; done
+left=$(states "$@" | unwell)
+if [ $started = no ] || [ -n "$left" ]; then
+  { echo "$left" | sed '/^$/d' | tell; echo; echo "Not all of it started. What runs stays; make up goes on, make down ends it."; } >&2
+  exit 1
+fi
+
+echo
+for one in api:8000 zenml:8080 mlflow:5000 grafana:3000 prometheus:9090 alertmanager:9093; do
+  at=$(env "$@" port "${one%:*}" "${one#*:}" 2>/dev/null) && printf '%-14s http://%s\n' "${one%:*}" "$at"
+done
+echo
+[ -n "$(ls "${MODELS:-.serving/platform}")" ] || echo "There is no model yet: train and deploy one here, then make model."
+echo "Accounts and passwords: .env. A key of the API: docker exec $(env "$@" ps --quiet api) cat .serving/caller"
