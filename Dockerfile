@@ -7,8 +7,8 @@ FROM ${BASE_IMAGE} AS code
 WORKDIR /image/app
 COPY . .
 # What a run on a store of its own writes is under /state: one volume, and the rest of the root may be read-only.
-RUN mkdir -p /image-state/state/zenml /image-state/state/serving /image-state/state/data /image-state/state/reports \
-    && for name in .zenml .serving data reports; do ln -s "/state/${name#.}" "$name"; done \
+RUN for name in .zenml .serving .dvc/cache .dvc/tmp data reports; do \
+      mkdir -p "/image-state/state/${name#.}" && ln -s "/state/${name#.}" "$name"; done \
     && sh requirements/image-times.sh /image-state \
     && sh requirements/image-times.sh /image
 
@@ -17,14 +17,15 @@ COPY requirements/image-environment.sh requirements/image-times.sh requirements/
 RUN sh /build/image-environment.sh /build/platform.txt
 
 FROM ${BASE_IMAGE} AS pipelines
-ENV PATH=/venv/bin:$PATH \
-    HOME=/tmp \
-    USER=accidents \
-    LD_LIBRARY_PATH=/venv/lib \
-    PYTHONUNBUFFERED=1
 COPY --from=environment /image/ /
 COPY --from=code /image/ /
 COPY --from=code --chown=10001:10001 /image-state/ /
+ENV PATH=/venv/bin:$PATH \
+    HOME=/tmp \
+    USER=accidents \
+    DVC_SITE_CACHE_DIR=/tmp/dvc \
+    LD_LIBRARY_PATH=/venv/lib \
+    PYTHONUNBUFFERED=1
 WORKDIR /app
 USER 10001:10001
 # A run ends by itself; the servers that run in this image have health checks of their own in docker-compose.yml.
@@ -32,6 +33,8 @@ HEALTHCHECK NONE
 CMD ["python", "run.py", "--help"]
 ARG VERSION=unknown
 ARG COMMIT=unknown
+# Without git the image tells what every run and version in it is made of.
+ENV ACCIDENTS_COMMIT=${COMMIT}
 LABEL org.opencontainers.image.title="road-accidents pipelines" \
       org.opencontainers.image.description="Train, deploy, score and monitor on a ZenML stack" \
       org.opencontainers.image.licenses="Apache-2.0" \

@@ -61,6 +61,8 @@ def publish_models(target: Path = MODELS) -> list[str]:
             "parameters": {"uri": "bundle", "extra": {"version": model.version, "digest": model.digest}},
         }
         (part / "model-settings.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        for path in (part, *part.rglob("*")):  # to the container's user, whatever this one's umask
+            path.chmod(0o755 if path.is_dir() else 0o644)
         shutil.rmtree(target / name, ignore_errors=True)
         part.rename(target / name)
     return [f"{model.name} version {model.version}" for model in served.values()]

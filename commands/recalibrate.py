@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from accidents.bundle.provenance import git_commit
 from accidents.params import Params
-from commands.project import ROOT, on_stack
+from commands.project import ROOT, code_commit, on_stack
 from commands.raw_files import hand_over_input
 
 
@@ -33,7 +32,7 @@ def recalibrate(
         champion=refer_to(params.stage, None),
         given=given,
         input_version=None if given is None else hand_over_input(given, params.data),
-        provenance={"git_commit": git_commit(ROOT), **provenance},
+        provenance={"git_commit": code_commit(), **provenance},
     )
     outputs = {
         "decision": ("promote_recalibrated", "decision"),

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from accidents.bundle.provenance import git_commit
 from accidents.files import whole_content
 from accidents.params import Params
-from commands.project import ROOT, console, on_stack
+from commands.project import ROOT, code_commit, console, on_stack
 from commands.raw_files import hand_over, raw_data
 
 
@@ -49,7 +48,7 @@ def train(
         "params": params,
         "raw_version": raw_version,
         "champion": str(champion.number) if champion else None,
-        "provenance": {"git_commit": git_commit(ROOT), **(provenance or {})},
+        "provenance": {"git_commit": code_commit(), **(provenance or {})},
     }
     if settings.schedule and not at_once:
         runs.schedule(pipeline, settings, **arguments)

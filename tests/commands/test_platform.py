@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,11 @@ def test_a_lost_key_is_replaced(shared: Path) -> None:
 
 
 def test_what_is_served_here_is_laid_out_for_the_model_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setattr(platform, "SERVING", tmp_path)
+    before = os.umask(0o077)
+    request.addfinalizer(lambda: os.umask(before))
     folder = ServerFolder(tmp_path / "model-server")
     for number in ("1", "2"):
         made = model_servers.make_version(tmp_path / f"made-{number}", seed=int(number))
@@ -76,6 +79,8 @@ def test_what_is_served_here_is_laid_out_for_the_model_server(
         assert (place / "bundle" / "manifest.json").read_bytes() == (
             made.bundle.folder / "manifest.json"
         ).read_bytes()
+        # Whatever this person's umask, the container's user may read it.
+        assert all(path.stat().st_mode & 0o044 == 0o044 for path in (place, *place.rglob("*")))
     assert [one.name for one in (tmp_path / "platform").iterdir()] == [model_servers.NAME]
 
 

@@ -17,6 +17,11 @@ import pytest
 # Debian's engine has the classic builder alone; the Dockerfiles need no other.
 ENVIRONMENT = {**os.environ, "DOCKER_BUILDKIT": "0"}
 
+# What a container of ours bears.
+LOCKED_DOWN = (
+    "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"
+)  # fmt: skip
+
 
 def require_engine() -> None:
     """Skip the test where no engine answers."""
@@ -42,9 +47,9 @@ def inspect(kind: str, name: str) -> dict[str, Any]:
     return dict(found)
 
 
-def run(image: str, *command: str, options: tuple[str, ...] = ()) -> str:
+def run(image: str, *command: str, options: tuple[str, ...] = (), timeout: float = 120) -> str:
     """What a command prints in a container of its own."""
-    return docker("run", "--rm", *options, image, *command)
+    return docker("run", "--rm", *options, image, *command, timeout=timeout)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from accidents.__about__ import __version__
 from tests import model_servers
 from tests.conftest import ROOT
 from tests.containers.engine import (
+    LOCKED_DOWN,
     address,
     ask,
     container,
@@ -29,9 +30,6 @@ from tests.containers.platform_files import model_repository
 pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 BUDGETS = {"pipelines": 1_200, "api": 250, "model-server": 600}  # MB
-LOCKED_DOWN = (
-    "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"
-)  # fmt: skip
 # Every library that strip was let at, loaded. Two of numba's thread pools want libraries that a system may
 # lack: without them numba takes its own.
 LOAD_ALL = """

@@ -10,6 +10,7 @@ import time
 import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 
 import pytest
 
@@ -27,20 +28,24 @@ class Caller(threading.Thread):
 
     def __init__(self, platform: Platform) -> None:
         super().__init__()
+        self.platform = platform
         self.key = platform.run("api", "cat", ".serving/caller")
-        self.url = f"{platform.url('api', 8000)}/predict"
         self.answered: list[str] = []
         self.refused: list[str] = []
         self.ended = threading.Event()
 
     def run(self) -> None:
+        url = ""
         while not self.ended.is_set():
             try:
-                self.answered.append(ask(self.url, ACCIDENT, self.key)["request_id"])
+                # Anew after a failure: the engine gives a container that it restarts another port.
+                url = url or f"{self.platform.url('api', 8000)}/predict"
+                self.answered.append(ask(url, ACCIDENT, self.key)["request_id"])
             except urllib.error.HTTPError as error:
                 self.refused.append(f"{error.code} {error.read().decode()}")
-            except OSError:  # nobody listens
-                time.sleep(0.2)
+            except (OSError, HTTPException, AssertionError):  # nobody listens
+                url = ""
+                time.sleep(0.5)
 
     def wait_for_answers(self, count: int, seconds: float = 120) -> None:
         """Until it got so many more."""
