@@ -17,9 +17,10 @@ states() {
   done
 }
 
-# Those that are not well, or (`coming`) may still become it
+# Those that are not well; of them, those that may still become it, and those that will not
 unwell() { awk '!($2 == "running" && ($3 == "-" || $3 == "healthy")) && !($2 == "exited" && $4 == 0)'; }
 coming() { awk '$2 == "restarting" || $3 == "starting"'; }
+failed() { awk '$2 != "restarting" && $3 != "starting"'; }
 
 remedy() {
   case $1 in
@@ -45,7 +46,8 @@ end=$(($(date +%s) + patience))
 while [ $started = yes ] && [ -n "$(states "$@" | unwell | coming)" ] && [ "$(date +%s)" -lt $end ]; do sleep 2; done
 left=$(states "$@" | unwell)
 if [ $started = no ] || [ -n "$left" ]; then
-  { echo "$left" | sed '/^$/d' | tell; echo; echo "Not all of it started. What runs stays; make up goes on, make down ends it."; } >&2
+  first=$(echo "$left" | failed)
+  { echo "${first:-$left}" | sed '/^$/d' | tell; echo; echo "Not all of it started. What runs stays; make up goes on, make down ends it."; } >&2
   exit 1
 fi
 

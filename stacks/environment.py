@@ -49,6 +49,7 @@ _NOISE = {
     "zenml.orchestrators.step_launcher": "Failed to run step",
     "mlflow.store.db.utils": "SQLAlchemy database error",  # ... the same
     "urllib3.connectionpool": "Retrying (",  # ... the same
+    "zenml.environment": "Failed to get list of installed Python packages",  # an image has neither pip nor uv
     "zenml.zen_stores.base_zen_store": "Setting the",  # ... global active stack to default (a new store)
     "zenml.integrations.mlflow.experiment_trackers.mlflow_experiment_tracker": (
         "Failed to disable MLflow autologging"  # ... of frameworks that are not installed

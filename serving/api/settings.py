@@ -23,7 +23,10 @@ from accidents.errors import SettingsError
 
 PREFIX = "ACCIDENTS_"
 # Variables that others of us read.
-OTHERS = {"ACCIDENTS_ENVIRONMENTS", "ACCIDENTS_API_KEY", "ACCIDENTS_PUSHGATEWAY"}
+OTHERS = {
+    f"{PREFIX}{name}"
+    for name in ("API_KEY", "COMMIT", "DVC_REMOTE", "ENVIRONMENTS", "ORCHESTRATOR", "PUSHGATEWAY")
+}
 FILE = Path("configs/api.yaml")  # relative to the project's folder, where the API is started
 Access = Literal["open", "key", "closed"]
 Origin = Annotated[

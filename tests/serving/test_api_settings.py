@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from accidents.errors import SettingsError
-from serving.api.settings import Settings, load_settings
+from serving.api.settings import PREFIX, Settings, load_settings
 from tests.conftest import ROOT
 
 
@@ -31,6 +32,18 @@ def test_the_projects_own_file_says_the_defaults() -> None:
     write("")
     assert from_file == load_settings()
     assert from_file.model_fields_set == set(Settings.model_fields)
+
+
+def test_variables_that_others_of_us_read_are_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    rooms = ("accidents", "commands", "steps", "pipelines", "stacks", "observability")
+    files = [path for room in rooms for path in (ROOT / room).rglob("*") if path.suffix in (".py", ".yaml")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in [*files, ROOT / "Dockerfile"])
+    names = set(re.findall(rf"\b{PREFIX}([A-Z_]+)\b", text))
+    others = {name for name in names if name.lower() not in Settings.model_fields}
+    assert {"COMMIT", "DVC_REMOTE"} <= others
+    for name in others:
+        monkeypatch.setenv(PREFIX + name, "something")
+    load_settings()
 
 
 def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
