@@ -9,12 +9,10 @@ if ! env "$@" version >/dev/null 2>&1; then
   exit 1
 fi
 
-# SERVICE STATE HEALTH EXIT RESTARTS OOM, of each container: a line
+# SERVICE STATE HEALTH EXIT-CODE OUT-OF-MEMORY ID: a line each container
 states() {
-  for one in $(env "$@" ps --all --quiet); do
-    docker inspect "$one" --format '{{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}}
-      {{- if .State.Health}} {{.State.Health.Status}}{{else}} -{{end}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.ID}}'
-  done
+  [ -z "$containers" ] || docker inspect $containers --format '{{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}}
+    {{- if .State.Health}} {{.State.Health.Status}}{{else}} -{{end}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.ID}}'
 }
 
 # Those that are not well; of them, those that may still become it, and those that will not
@@ -41,13 +39,27 @@ tell() {
   done
 }
 
+# Images that are not here: none could be pulled after one that could not
+missing() {
+  for image in $(env "$@" config | sed -n 's/^ *image: //p' | sort -u); do
+    docker image inspect "$image" >/dev/null 2>&1 || echo "  $image"
+  done
+}
+
 env "$@" up --detach && started=yes || started=no
+containers=$(env "$@" ps --all --quiet)
 end=$(($(date +%s) + patience))
-while [ $started = yes ] && [ -n "$(states "$@" | unwell | coming)" ] && [ "$(date +%s)" -lt $end ]; do sleep 2; done
-left=$(states "$@" | unwell)
+while [ $started = yes ] && [ -n "$(states | unwell | coming)" ] && [ "$(date +%s)" -lt $end ]; do sleep 2; done
+left=$(states | unwell)
 if [ $started = no ] || [ -n "$left" ]; then
-  first=$(echo "$left" | failed)
-  { echo "${first:-$left}" | sed '/^$/d' | tell; echo; echo "Not all of it started. What runs stays; make up goes on, make down ends it."; } >&2
+  first=$(echo "$left" | failed) images=
+  [ $started = yes ] || images=$(missing "$@")
+  {
+    [ -z "$images" ] || printf '\nImages that are not on this machine:\n%s\n%s\n' "$images" \
+      "Ours: make images. Others: docker pull NAME, or docker load from where a registry can be reached."
+    echo "${first:-$left}" | sed '/^$/d' | tell
+    echo; echo "Not all of it started. What runs stays; make up goes on, make down ends it."
+  } >&2
   exit 1
 fi
 
@@ -56,5 +68,6 @@ for one in api:8000 zenml:8080 mlflow:5000 grafana:3000 prometheus:9090 alertman
   at=$(env "$@" port "${one%:*}" "${one#*:}" 2>/dev/null) && printf '%-14s http://%s\n' "${one%:*}" "$at"
 done
 echo
-[ -n "$(ls "${MODELS:-.serving/platform}")" ] || echo "There is no model yet: train and deploy one here, then make model."
+models=${MODELS:-$(sed -n 's/^MODELS=//p' .env 2>/dev/null)}
+[ -n "$(ls "${models:-.serving/platform}" 2>/dev/null)" ] || echo "There is no model yet: train and deploy one here, then make model."
 echo "Accounts and passwords: .env. A key of the API: docker exec $(env "$@" ps --quiet api) cat .serving/caller"

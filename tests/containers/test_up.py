@@ -89,6 +89,18 @@ def test_a_port_that_is_taken_is_said_and_the_rest_starts(folder: Path, stand_in
     assert again.returncode == 0, again.stderr
 
 
+@pytest.mark.containers
+def test_images_that_are_not_here_are_named(folder: Path, stand_ins: str) -> None:
+    missing = "registry.invalid/road-accidents/api:none"
+    text = SERVICES.format(image=stand_ins, port=0) + f"  api: {{image: '{missing}'}}\n"
+    (folder / "docker-compose.yml").write_text(text, encoding="utf-8")
+    done = up(folder, **name_of(folder))
+    assert done.returncode == 1
+    said = done.stderr[done.stderr.index("Images that are not on this machine:") :].splitlines()
+    assert said[1] == f"  {missing}"
+    assert said[2].startswith("Ours: make images.")
+
+
 def test_an_engine_that_does_not_run_is_said_before_anything_is_built() -> None:
     if shutil.which("docker") is None:
         pytest.skip("docker is not installed")
