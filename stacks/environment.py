@@ -49,6 +49,8 @@ _NOISE = {
     "zenml.orchestrators.step_launcher": "Failed to run step",
     "mlflow.store.db.utils": "SQLAlchemy database error",  # ... the same
     "urllib3.connectionpool": "Retrying (",  # ... the same
+    # ... the same: an artifact store that is gone fails the step itself
+    "zenml.log_stores.artifact.artifact_log_exporter": "Failed to",
     "zenml.zen_stores.base_zen_store": "Setting the",  # ... global active stack to default (a new store)
     "zenml.integrations.mlflow.experiment_trackers.mlflow_experiment_tracker": (
         "Failed to disable MLflow autologging"  # ... of frameworks that are not installed

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(1800)]
 
 STACKS = ("bare", "local", "local-mlflow", "staging")
 PIPELINES = ("train", "deploy", "inference", "monitor")
-TINY = {"accidents_per_year: 4000": "accidents_per_year: 1500", "n_bootstrap: 100": "n_bootstrap: 20",
+TINY = {"accidents_per_year: 4000": "accidents_per_year: 1500",
         "n_estimators: 60": "n_estimators: 30"}  # fmt: skip
 FOUND = """
 import json, sys
