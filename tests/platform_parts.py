@@ -136,6 +136,7 @@ def running_mlflow(folder: Path, database: str, s3: Server, bucket: str) -> Iter
         "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "of-the-tests",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes that nothing here gives work to
     }
     words = [str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
              "--app-name", "basic-auth"]  # fmt: skip

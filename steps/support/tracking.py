@@ -21,7 +21,6 @@ from accidents.source_code import files_of
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-MODEL = "model"  # its name in the run
 SERVED_WITH = ("mlflow", "lightgbm", "numpy", "pandas", "pyyaml", "pydantic", "scipy")
 
 
@@ -74,7 +73,7 @@ def log_model(bundle: Bundle) -> tuple[str, str]:
     rows = pd.read_parquet(bundle.folder / "reference.parquet", columns=bundle.features)
     with _code() as code:
         model = mlflow.pyfunc.log_model(
-            name=MODEL,
+            name="model",
             python_model=str(ROOT / "serving" / "runtime" / "mlflow_model.py"),
             artifacts={"bundle": str(bundle.folder)},
             code_paths=[str(code)],
@@ -83,8 +82,7 @@ def log_model(bundle: Bundle) -> tuple[str, str]:
             # Named, because finding them out takes MLflow six seconds.
             pip_requirements=[f"{package}=={installed(package)}" for package in SERVED_WITH],
         )
-    # By its run: a server takes `models:/...` only with a model id, which ZenML's registry does not tell it.
-    return str(model.run_id), f"runs:/{model.run_id}/{MODEL}"
+    return str(model.run_id), str(model.model_uri)
 
 
 @contextmanager
