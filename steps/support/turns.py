@@ -28,7 +28,7 @@ def turn() -> Iterator[None]:
     from zenml.client import Client
 
     client = Client()
-    if str(client.zen_store.url).startswith("sqlite:"):
+    if not _is_shared(client):
         yield
         return
     mine = _taken(client)
@@ -37,6 +37,10 @@ def turn() -> Iterator[None]:
     finally:
         with suppress(KeyError):  # it took too long, and another has taken it for dead
             client.zen_store.delete_tag(mine.id)
+
+
+def _is_shared(client: Client) -> bool:
+    return not str(client.zen_store.url).startswith("sqlite:")
 
 
 def _taken(client: Client) -> TagResponse:
