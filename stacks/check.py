@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from accidents.errors import AccidentsError
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
 from stacks.errors import StackError
+from stacks.flavors import component_type, find_flavor, require_integration
 from stacks.state import file_digest, state_of
-from stacks.store import find_stack, opened_store
+from stacks.store import find_stack, is_embedded, opened_store
 from stacks.trials import told, trial_of
 from stacks.wanted import wanted_component
 
@@ -55,10 +56,13 @@ def check_stack(name: str, folder: Path = STACKS_FOLDER) -> Iterator[Finding]:
         from zenml.client import Client
 
         client = Client()
-        fits = [_flavor_fits(client, definition, kind) for kind in definition.components]
-        yield from fits
         stack = find_stack(client, name)
-        yield _is_applied(stack, name, folder)
+        applied = _is_applied(stack, name, folder)
+        # Who has applied it to a shared store had the secrets; who runs on it needs none.
+        fits_of = _is_installed if applied.well and not is_embedded(client) else _flavor_fits
+        fits = [fits_of(client, definition, kind) for kind in definition.components]
+        yield from fits
+        yield applied
         if stack is not None and all(finding.well for finding in fits):
             with _active(stack):
                 yield from (_component_works(*one) for one in stack.components.items())
@@ -82,6 +86,17 @@ def _flavor_fits(client: Client, definition: StackDefinition, kind: str) -> Find
         return f"flavor {wanted.flavor.name} is installed and takes these settings"
 
     return _tried(kind, run, "Correct the file, or install what is missing.")
+
+
+def _is_installed(client: Client, definition: StackDefinition, kind: str) -> Finding:
+    """Whether the flavor can be imported here."""
+
+    def run() -> str:
+        name, where = definition.components[kind].flavor, f"component {kind} of stack {definition.name}"
+        require_integration(find_flavor(client, component_type(kind, definition), name, where), where)
+        return f"flavor {name} is installed, its settings are as applied"
+
+    return _tried(kind, run, "Install what is missing.")
 
 
 def _is_applied(stack: StackResponse | None, name: str, folder: Path) -> Finding:

@@ -43,13 +43,17 @@ class StackDefinition(BaseModel):
         component = self.components[kind]
         return component.name or f"{self.name}_{component.flavor}"
 
-    def settings(self, kind: str) -> dict[str, Any]:
+    def settings(self, kind: str, here: bool = True) -> dict[str, Any]:
         """The component's settings, placeholders filled in: what the environment gives may be secrets.
 
         Asked for only where they are needed: who runs on a stack that another has applied needs none.
         Raises StackError naming a variable that is not set.
+
+        Parameters
+        ----------
+        here : whether `{root}` and `{store}` are filled in, too, which are others on each machine.
         """
-        return dict(fill(self.components[kind].config, f"Stack {self.name}"))
+        return dict(fill(self.components[kind].config, f"Stack {self.name}", here))
 
 
 def stack_names(folder: Path = STACKS_FOLDER) -> list[str]:

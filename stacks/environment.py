@@ -33,6 +33,7 @@ _QUIET = {
     "ZENML_ENABLE_RICH_TRACEBACK": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -50,6 +51,8 @@ _NOISE = {
     "mlflow.store.db.utils": "SQLAlchemy database error",  # ... the same
     "urllib3.connectionpool": "Retrying (",  # ... the same
     "zenml.environment": "Failed to get list of installed Python packages",  # an image has neither pip nor uv
+    # ... the same: an artifact store that is gone fails the step itself
+    "zenml.log_stores.artifact.artifact_log_exporter": "Failed to",
     "zenml.zen_stores.base_zen_store": "Setting the",  # ... global active stack to default (a new store)
     "zenml.integrations.mlflow.experiment_trackers.mlflow_experiment_tracker": (
         "Failed to disable MLflow autologging"  # ... of frameworks that are not installed

@@ -51,6 +51,11 @@ def component_type(kind: str, definition: StackDefinition) -> StackComponentType
     return StackComponentType(kind)
 
 
+def own_flavor(kind: str, name: str) -> OwnFlavor | None:
+    """Our own flavor of this name, if it is one of ours."""
+    return next((own for own in FLAVORS if (own.type, own.name) == (kind, name)), None)
+
+
 def find_flavor(client: Client, kind: StackComponentType, name: str, where: str) -> Flavor:
     """The flavor of this name; one of ours needs not be registered yet.
 
@@ -60,7 +65,7 @@ def find_flavor(client: Client, kind: StackComponentType, name: str, where: str)
     """
     from zenml.stack import Flavor
 
-    ours = next((own for own in FLAVORS if (own.type, own.name) == (kind.value, name)), None)
+    ours = own_flavor(kind.value, name)
     if ours is not None:
         return _own_flavor(ours)
     found = _registered(client, kind, name)

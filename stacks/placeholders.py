@@ -20,8 +20,13 @@ def has_variable(value: Any) -> bool:
     return isinstance(value, str) and bool(_VARIABLE.search(value))
 
 
-def fill(value: Any, where: str) -> Any:
+def fill(value: Any, where: str, here: bool = True) -> Any:
     """`value` with the placeholders in its strings replaced, at any depth.
+
+    Parameters
+    ----------
+    where : how a message names it.
+    here : whether `{root}` and `{store}` are replaced too.
 
     Raises
     ------
@@ -29,13 +34,20 @@ def fill(value: Any, where: str) -> Any:
         A variable is not set, and the file says nothing that would do otherwise.
     """
     if isinstance(value, dict):
-        return {key: fill(item, where) for key, item in value.items()}
+        return {key: fill(item, where, here) for key, item in value.items()}
     if isinstance(value, list):
-        return [fill(item, where) for item in value]
+        return [fill(item, where, here) for item in value]
     if not isinstance(value, str):
         return value
-    filled = value.replace("{root}", str(project_root())).replace("{store}", str(store_folder()))
+    filled = of_here(value) if here else value
     return _VARIABLE.sub(lambda match: _variable(match[1], match[2], where), filled)
+
+
+def of_here(text: str) -> str:
+    """With the folders of this machine in place of `{root}` and `{store}`."""
+    if "{root}" in text:
+        text = text.replace("{root}", str(project_root()))
+    return text.replace("{store}", str(store_folder())) if "{store}" in text else text
 
 
 def _variable(name: str, otherwise: str | None, where: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stacks.definition import StackDefinition
 from stacks.errors import StackError
-from stacks.flavors import component_type, find_flavor, require_integration, valid_config
+from stacks.flavors import component_type, find_flavor, own_flavor, require_integration, valid_config
 from stacks.secrets import refuse_in_clear, secret_name, set_apart
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def wanted_component(client: Client, definition: StackDefinition, kind: str) -> 
     where = f"component {kind} of stack {definition.name}"
     type_, name = component_type(kind, definition), definition.component_name(kind)
     flavor = find_flavor(client, type_, definition.components[kind].flavor, where)
-    written, filled = definition.components[kind].config, definition.settings(kind)
+    # Our own flavors fill in the folders where they are used: on a shared server that is many machines.
+    ours = own_flavor(kind, flavor.name) is not None
+    written, filled = definition.components[kind].config, definition.settings(kind, here=not ours)
     config = valid_config(flavor, filled, where)
     refuse_in_clear(flavor, written, filled, where)
     config, secrets = set_apart(flavor, written, config, secret_name(kind, name))

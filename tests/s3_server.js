@@ -19,7 +19,8 @@ server.middleware.splice(-1, 0, (ctx, next) => {
   if (ctx.get('x-amz-security-token') === 'expired') {
     throw new S3Error('ExpiredToken', 'The provided token has expired.');
   }
-  if (!('authorization' in ctx.headers) || (changes && ctx.path.startsWith('/read-only'))) {
+  const signed = 'authorization' in ctx.headers || 'X-Amz-Signature' in ctx.query;
+  if (!signed || (changes && ctx.path.startsWith('/read-only'))) {
     throw new S3Error('AccessDenied', 'Access Denied');
   }
   return next();

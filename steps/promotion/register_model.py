@@ -58,8 +58,9 @@ def register(
             return str(known.number), False
         version = _new_version(name, {**tags, **told})
         if Client().active_stack.experiment_tracker is not None:
+            logged = log_model(bundle)  # before the metrics, each of which MLflow asks a server for otherwise
             log()
-            mirror.register(version, *log_model(bundle), tags)
+            mirror.register(version, *logged, tags)
     return str(version.number), True
 
 

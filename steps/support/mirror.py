@@ -56,13 +56,22 @@ def has(one: ModelVersionResponse) -> bool:
 def register(one: ModelVersionResponse, run_id: str, address: str, tags: Mapping[str, str]) -> None:
     """Register a model that was logged at `address`, and write its number there on the version."""
     from zenml import log_metadata
-    from zenml.model_registries.base_model_registry import ModelRegistryModelMetadata
 
-    registry = active_registry()
+    registry: Any = active_registry()
     if registry is None:
         return
-    metadata = ModelRegistryModelMetadata.model_validate({"mlflow_run_id": run_id, **tags})
-    made = registry.register_model_version(one.model.name, model_source_uri=address, metadata=metadata)
+    try:
+        registry.get_model(one.model.name)
+    except KeyError:
+        registry.register_model(one.model.name)
+    # Not through ZenML, which does not tell the model's id: a server refuses an address without it.
+    made = registry.mlflow_client.create_model_version(
+        one.model.name,
+        address,
+        run_id=run_id,
+        tags={"mlflow_run_id": run_id, **tags},
+        model_id=address.removeprefix("models:/"),
+    )
     log_metadata(metadata={NUMBER: str(made.version)}, model_version_id=one.id)
 
 

@@ -20,6 +20,7 @@ from filelock import FileLock
 from accidents.bundle import Bundle, load_bundle
 from accidents.errors import AccidentsError, BundleError
 from steps.support import mirror
+from steps.support.turns import turn
 
 if TYPE_CHECKING:
     from zenml.models import ArtifactVersionResponse, ModelVersionResponse
@@ -116,10 +117,13 @@ def digest_of(one: ModelVersionResponse) -> str:
 
 @contextmanager
 def changing() -> Iterator[None]:
-    """Nobody else on this machine registers or promotes meanwhile; the lock ends with its process."""
+    """Nobody else who uses this store registers or promotes meanwhile.
+
+    On this machine a lock sees to it, which ends with its process; on a shared server, a turn.
+    """
     from zenml.config.global_config import GlobalConfiguration
 
-    with FileLock(Path(GlobalConfiguration().config_directory) / "versions.lock"):
+    with FileLock(Path(GlobalConfiguration().config_directory) / "versions.lock"), turn():
         yield
 
 
@@ -276,7 +280,7 @@ def _enthrone(
 
 
 def _check_alone(one: ModelVersionResponse, others: Mapping[UUID, Mapping[str, Any]]) -> None:
-    """Whether nobody else promoted in the same moment: another machine at the same server has its own lock.
+    """Whether nobody else promoted in the same moment: one whose turn was taken for dead, or an older clone.
 
     Each writes that it promotes, then does it, then looks what others wrote: of two, one at least sees the
     other, gives way and raises ChampionChangedError.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import numpy as np
 from accidents.bundle import Bundle
 from accidents.evaluation.results import Results
 from accidents.files import ROOT
+from accidents.source_code import files_of
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -68,17 +71,29 @@ def log_model(bundle: Bundle) -> tuple[str, str]:
     import pandas as pd
 
     rows = pd.read_parquet(bundle.folder / "reference.parquet", columns=bundle.features)
-    model = mlflow.pyfunc.log_model(
-        name="model",
-        python_model=str(ROOT / "serving" / "runtime" / "mlflow_model.py"),
-        artifacts={"bundle": str(bundle.folder)},
-        code_paths=[str(ROOT / "accidents")],
-        signature=signature_of(bundle),
-        input_example=rows.head(3).astype(float),
-        # Named, because finding them out takes MLflow six seconds.
-        pip_requirements=[f"{package}=={installed(package)}" for package in SERVED_WITH],
-    )
+    with _code() as code:
+        model = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(ROOT / "serving" / "runtime" / "mlflow_model.py"),
+            artifacts={"bundle": str(bundle.folder)},
+            code_paths=[str(code)],
+            signature=signature_of(bundle),
+            input_example=rows.head(3).astype(float),
+            # Named, because finding them out takes MLflow six seconds.
+            pip_requirements=[f"{package}=={installed(package)}" for package in SERVED_WITH],
+        )
     return str(model.run_id), str(model.model_uri)
+
+
+@contextmanager
+def _code() -> Iterator[Path]:
+    """A folder `accidents` of what a bundle predicts with: a server is sent each file by itself."""
+    with TemporaryDirectory(prefix="code-") as folder:
+        for file in files_of("accidents.bundle"):
+            copy = Path(folder) / file.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+        yield Path(folder) / "accidents"
 
 
 def signature_of(bundle: Bundle) -> ModelSignature:

@@ -92,7 +92,7 @@ def test_a_place_that_cannot_be_written_and_a_tracker_that_does_not_answer_are_t
     faults = wrong(check("lost", folder))
     assert set(faults) == {"artifact_store lost_local", "experiment_tracker lost_mlflow"}
     assert "may this user write there" in faults["artifact_store lost_local"]
-    assert "Does the tracking server run" in faults["experiment_tracker lost_mlflow"]
+    assert "Nothing answers there. Start the server" in faults["experiment_tracker lost_mlflow"]
 
 
 def test_a_model_that_should_be_served_and_is_not_is_told(

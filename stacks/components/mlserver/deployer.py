@@ -61,7 +61,7 @@ class MLServerDeployer(BaseModelDeployer):
             bundle=str(bundle),
             golden=str(golden),
             digest=found,
-            server=self.config,
+            server=self.config.here(),
         )
 
     def deploy_model(

@@ -47,8 +47,8 @@ class ModelServer:
     """
 
     def __init__(self, settings: ServerSettings) -> None:
-        self.settings = settings
-        self.folder = ServerFolder(Path(settings.folder))
+        self.settings = settings.here()
+        self.folder = ServerFolder(Path(self.settings.folder))
 
     def deploy(self, name: str, version: str, bundle: Path, golden: Path) -> ServedModel:
         """Serve a version of a model in place of the one that is served under its name, if any.

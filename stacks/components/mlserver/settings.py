@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from pydantic import BaseModel, ConfigDict, Field
+
+from stacks.placeholders import of_here
+
+_PLACES = ("folder", "lock", "code", "environments")
 
 
 class ServerSettings(BaseModel):
@@ -30,3 +36,7 @@ class ServerSettings(BaseModel):
     supervisor_port: int = Field(
         default=8088, ge=0, le=65535, description="Prometheus, of the supervisor; 0 is any free port."
     )
+
+    def here(self) -> Self:
+        """The same with the folders of this machine in place of `{root}` and `{store}`."""
+        return self.model_copy(update={name: of_here(getattr(self, name)) for name in _PLACES})

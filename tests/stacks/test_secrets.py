@@ -1,0 +1,122 @@
+"""Secrets: a canary in each secret setting is found nowhere but in ZenML's secret store."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stacks.apply import apply_stack
+from stacks.check import check_stack
+from stacks.errors import StackError
+from stacks.teardown import teardown_stack
+from tests.processes import free_port
+from tests.stacks.conftest import StackWriter
+
+CANARY = "canary-7f3a91c2"
+STORE = {
+    "flavor": "s3",
+    "config": {"path": "s3://zenml", "key": "${S3_KEY}", "secret": "${S3_SECRET}", "token": "${S3_TOKEN}"},
+}
+
+
+def planted(stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch, name: str, tail: str = "") -> Path:
+    """A stack file that takes a canary from the environment wherever it takes a secret."""
+    for variable in ("S3_KEY", "S3_SECRET", "S3_TOKEN", "TRACKING_PASSWORD"):
+        monkeypatch.setenv(variable, f"{CANARY}-{variable}{tail}")
+    login = {"tracking_username": "me-${S3_KEY}", "tracking_password": "${TRACKING_PASSWORD}"}
+    tracker = {"tracking_uri": f"http://127.0.0.1:{free_port()}", **login}
+    return stack_file(name, artifact_store=STORE, experiment_tracker={"flavor": "mlflow", "config": tracker})
+
+
+def test_what_the_environment_gives_is_in_no_file_export_message_or_component(
+    zenml_store: Path,
+    stack_file: StackWriter,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    from zenml.client import Client
+
+    folder = planted(stack_file, monkeypatch, "canary")
+    said = [str(apply_stack("canary", activate=False, folder=folder))]
+    said += [str(finding) for finding in check_stack("canary", folder)]
+    planted(stack_file, monkeypatch, "canary", tail="-other")
+    changes = apply_stack("canary", activate=False, folder=folder).changes
+    assert any(
+        one.startswith("updated secret artifact_store_canary_s3: key, secret, token") for one in changes
+    )
+    stack = Client().get_stack("canary")
+    said += [
+        *changes,
+        yaml.safe_dump(stack.to_yaml()),
+        stack.model_dump_json(),
+        caplog.text,
+        *capfd.readouterr(),
+    ]
+    assert not [text for text in said if CANARY in text]
+    database = zenml_store / "local_stores" / "default_zen_store" / "zenml.db"
+    assert database.stat().st_mode & 0o077 == 0, "what holds them is for its owner alone"
+    hidden = [CANARY.encode(), base64.b64encode(CANARY.encode())[:-2]]
+    for path in (one for root in (zenml_store, folder) for one in root.rglob("*") if one.is_file()):
+        assert path == database or not any(part in path.read_bytes() for part in hidden), path
+
+
+def test_the_component_has_them_all_the_same_and_teardown_takes_them_along(
+    zenml_store: Path, stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zenml.client import Client
+
+    folder = planted(stack_file, monkeypatch, "kept")
+    apply_stack("kept", activate=False, folder=folder)
+    monkeypatch.delenv("S3_KEY")  # who runs on it needs none of them
+    config: Any = _artifact_store("kept")
+    assert (config.key, config.secret) == (f"{CANARY}-S3_KEY", f"{CANARY}-S3_SECRET")
+    assert Client().get_stack("kept").components
+    removed = teardown_stack("kept", folder=folder)
+    assert "removed secret artifact_store_kept_s3" in removed
+    assert not [one.name for one in Client().list_secrets().items if "kept" in one.name]
+
+
+def _artifact_store(stack: str) -> Any:
+    from zenml.client import Client
+    from zenml.enums import StackComponentType
+    from zenml.stack import StackComponent
+
+    (found,) = Client().get_stack(stack).components[StackComponentType.ARTIFACT_STORE]
+    return StackComponent.from_model(found).config
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (
+            {"path": "s3://zenml", "secret": CANARY, "key": "${HOME}"},
+            "'secret' is a secret, and stands in the file",
+        ),
+        (
+            {"path": "s3://zenml", "client_kwargs": {"endpoint_url": f"http://me:{CANARY}@127.0.0.1:1"}},
+            "the address in 'client_kwargs.endpoint_url' holds a password",
+        ),
+        ({"path": "s3://zenml", "key": "${NOT_SET_HERE}"}, "NOT_SET_HERE, which is not set"),
+    ],
+)
+def test_a_secret_in_clear_is_refused_and_not_repeated_and_nothing_is_registered(
+    zenml_store: Path, stack_file: StackWriter, config: dict[str, Any], told: str
+) -> None:
+    from zenml.client import Client
+
+    before = {one.name for one in Client().list_stack_components(size=500).items}
+    folder = stack_file(
+        "open",
+        data_validator={"flavor": "evidently_modern"},
+        artifact_store={"flavor": "s3", "config": config},
+    )
+    with pytest.raises(StackError, match=told.replace(".", r"\.")) as raised:
+        apply_stack("open", folder=folder)
+    assert CANARY not in str(raised.value)
+    assert {one.name for one in Client().list_stack_components(size=500).items} == before
+    assert not Client().list_stacks(name="open").items

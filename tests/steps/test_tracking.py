@@ -1,0 +1,37 @@
+"""What MLflow keeps of a version: the code beside the model is enough to predict with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from steps.support.tracking import _code
+from tests.conftest import ROOT
+from tests.model_servers import make_version
+
+PREDICTS = """
+import sys
+from pathlib import Path
+import numpy as np, pandas as pd
+import accidents
+from accidents.bundle import load_bundle
+bundle = load_bundle(Path(sys.argv[1]))
+rows = pd.read_parquet(bundle.folder / "reference.parquet")[bundle.features]
+print(accidents.__file__, bundle.predict(rows.to_numpy(np.float32)).sum())
+"""
+
+
+def test_the_code_that_goes_with_a_model_predicts_by_itself_and_is_no_more(tmp_path: Path) -> None:
+    version = make_version(tmp_path, seed=5)
+    with _code() as code:
+        files = [path for path in code.rglob("*") if path.is_file()]
+        words = [sys.executable, "-c", PREDICTS, str(version.bundle.folder)]
+        environment = os.environ | {"PYTHONPATH": str(code.parent)}
+        done = subprocess.run(words, cwd=code.parent, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    where, total = done.stdout.split()
+    assert where.startswith(str(code))
+    assert abs(float(total) - version.bundle.predict(version.matrix).sum()) < 1e-9
+    assert len(files) * 3 < len(list((ROOT / "accidents").rglob("*.py"))), "each is sent by itself"

@@ -1,0 +1,61 @@
+"""One at a time on a shared server, on a real store of ZenML's that is taken for one."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from steps.support import turns
+from tests.zenml_store import zenml_store
+
+__all__ = ["zenml_store"]
+
+
+@pytest.fixture(autouse=True)
+def shared(zenml_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "_is_shared", lambda _: True)
+    monkeypatch.setattr(turns, "_PAUSE", 0.05)
+
+
+def tags() -> list[str]:
+    from zenml.client import Client
+
+    return [one.name for one in Client().list_tags(name=turns.TAG).items]
+
+
+def test_a_second_one_waits_until_the_first_is_through(capsys: pytest.CaptureFixture[str]) -> None:
+    order = []
+
+    def second() -> None:
+        with turns.turn():
+            order.append("second")
+
+    with turns.turn():
+        other = threading.Thread(target=second)
+        other.start()
+        other.join(1)
+        assert other.is_alive()
+        order.append("first")
+    other.join(10)
+    assert order == ["first", "second"]
+    assert tags() == [], "nothing is left of it"
+    assert capsys.readouterr().err.count("waiting for another") == 1
+
+
+def test_the_turn_of_one_that_failed_is_over() -> None:
+    with pytest.raises(ZeroDivisionError), turns.turn():
+        raise ZeroDivisionError
+    assert tags() == []
+
+
+def test_the_turn_of_one_that_was_killed_is_over_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    from zenml.client import Client
+
+    Client().create_tag(turns.TAG)
+    monkeypatch.setattr(turns, "LONGEST", timedelta(0))
+    with turns.turn():
+        assert tags() == [turns.TAG]
+    assert tags() == []
