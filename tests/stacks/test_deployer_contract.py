@@ -1,4 +1,4 @@
-"""Every adapter keeps the promises of `Endpoint`: the same tests over our deployer and ZenML's `mlflow`."""
+"""Every adapter keeps the promises of `Endpoint`: the same tests over our deployer and ZenML's own."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class Deployer:
     endpoints: Endpoints
     versions: tuple[Version, Version]
     speaks_v2: bool
+    has_trials: bool
     end: Callable[[], None]
 
     @property
@@ -67,12 +68,12 @@ class Deployer:
         return Golden(features, version.bundle.predict(features.to_numpy(np.float32)))
 
 
-@pytest.fixture(scope="module", params=["mlserver", "mlflow"])
+@pytest.fixture(scope="module", params=["mlserver", "mlflow", "bentoml"])
 def deployer(
     request: pytest.FixtureRequest, zenml_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployer]:
     versions = tuple(make_version(tmp_path_factory.mktemp("version"), seed) for seed in (3, 4))
-    made = {"mlserver": with_mlserver, "mlflow": with_mlflow}[request.param]
+    made = {"mlserver": with_mlserver, "mlflow": with_mlflow, "bentoml": with_bentoml}[request.param]
     found = made(versions, tmp_path_factory)
     try:
         yield found
@@ -87,7 +88,7 @@ def with_mlserver(versions: tuple[Version, Version], folders: pytest.TempPathFac
         folders.mktemp("stacks"), "ours", model_deployer={"flavor": "mlserver", "config": config}
     )
     apply_stack("ours", folder=folder)
-    return Deployer(active_endpoints(), versions, True, lambda: kill_all_of(server))
+    return Deployer(active_endpoints(), versions, True, True, lambda: kill_all_of(server))
 
 
 def with_mlflow(versions: tuple[Version, Version], folders: pytest.TempPathFactory) -> Deployer:
@@ -97,7 +98,14 @@ def with_mlflow(versions: tuple[Version, Version], folders: pytest.TempPathFacto
     Client().active_stack.experiment_tracker.configure_mlflow()  # type: ignore[union-attr]
     for version in versions:
         _register(version, folders.mktemp("mlflow").as_uri())
-    return Deployer(active_endpoints(), versions, False, _end_mlflow)
+    return Deployer(active_endpoints(), versions, False, False, _end_mlflow)
+
+
+def with_bentoml(versions: tuple[Version, Version], folders: pytest.TempPathFactory) -> Deployer:
+    home = folders.mktemp("bento")
+    config = {"flavor": "bentoml", "config": {"service_path": str(home)}}
+    apply_stack("bentos", folder=write_stack(folders.mktemp("stacks"), "bentos", model_deployer=config))
+    return Deployer(active_endpoints(), versions, True, False, lambda: kill_all_of(home))
 
 
 def _register(version: Version, files: str) -> None:
@@ -158,7 +166,7 @@ def test_a_version_serves_and_another_takes_its_place(deployer: Deployer) -> Non
 
 
 def test_a_version_is_on_trial_beside_it_or_refused_in_words(deployer: Deployer) -> None:
-    if not deployer.speaks_v2:
+    if not deployer.has_trials:
         with pytest.raises(DeploymentError, match="one version at a time"):
             deployer.try_out(1, "challenger", 10)
         assert deployer.endpoint.end_trials() == ()
@@ -202,12 +210,11 @@ def test_what_is_stopped_stays_known_and_comes_back_with_a_deployment(deployer: 
     assert deployer.endpoint.state().state == State.healthy
 
 
-def test_local_mlflow_is_local_but_for_the_deployer() -> None:
-    ours, theirs = read_stack("local"), read_stack("local-mlflow")
-    assert (ours.components["model_deployer"].flavor, theirs.components["model_deployer"].flavor) == (
-        "mlserver",
-        "mlflow",
-    )
+@pytest.mark.parametrize(("stack", "flavor"), [("local-mlflow", "mlflow"), ("local-bento", "bentoml")])
+def test_the_stacks_of_other_deployers_are_local_but_for_that(stack: str, flavor: str) -> None:
+    ours, theirs = read_stack("local"), read_stack(stack)
+    assert ours.components["model_deployer"].flavor == "mlserver"
+    assert theirs.components["model_deployer"].flavor == flavor
     for kind in ours.components.keys() - {"model_deployer"}:
         assert ours.component_name(kind) == theirs.component_name(kind)
         assert ours.components[kind].config == theirs.components[kind].config

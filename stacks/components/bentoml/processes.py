@@ -1,0 +1,97 @@
+"""BentoML's processes: one that proves a Bento beside what serves, and those that ZenML has lost sight of."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from stacks.components.bentoml.home import BentoHome, BentoTag, environment
+from stacks.components.mlserver.client import ModelServerClient
+from stacks.components.mlserver.daemon import HOST, choose_ports
+from stacks.errors import StackError
+
+_END_SECONDS = 15.0
+_FAILED = "Application startup failed"  # what a worker says then
+# As they stand in a command: ZenML's daemon, which is BentoML's arbiter, a worker, and `bentoml serve`.
+_PROGRAMS = {"zenml.services.local.local_daemon_entrypoint", "_bentoml_impl.worker.service", "bentoml"}
+
+
+@contextmanager
+def served_aside(home: BentoHome, tag: BentoTag, timeout: float) -> Iterator[ModelServerClient]:
+    """`bentoml serve` on a port of its own, until the block ends. Raises StackError if it does not answer."""
+    log, port = home.folder / "proof.log", choose_ports({"port": 0})["port"]
+    words = ["-m", "bentoml", "serve", str(tag), "--host", HOST, "--port", str(port)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *words], cwd=home.folder, env=environment(home.folder), start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        client = ModelServerClient(port)
+        wait_until_ready(client, tag, lambda: process.poll() is None, log, timeout)
+        yield client
+    finally:
+        end(psutil.Process(process.pid))
+        process.wait()
+
+
+def strays(home: BentoHome, known: Set[int]) -> list[psutil.Process]:
+    """Processes that work for a home, and are neither those known nor their children.
+
+    ZenML forgets a server that did not start in time; one that was killed leaves its workers listening.
+    """
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if _works_for(process, home.folder) and not known & _lineage(process):
+                found.append(process)
+    return found
+
+
+def end(process: psutil.Process) -> None:
+    """End a process with all its children: asked to first, made to after some seconds."""
+    with suppress(psutil.NoSuchProcess):
+        family = [process, *process.children(recursive=True)]
+        process.send_signal(signal.SIGTERM)
+        _, left = psutil.wait_procs(family, _END_SECONDS)
+        for one in left:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        psutil.wait_procs(left, 5)
+
+
+def wait_until_ready(
+    client: ModelServerClient, tag: BentoTag, is_alive: Callable[[], bool], log: Path, timeout: float
+) -> None:
+    """Return when a Bento can be asked. Raises StackError with the reason if it ends, or takes too long."""
+    deadline = time.monotonic() + timeout
+    while not client.is_ready(tag.name):
+        said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        # BentoML starts a worker that fails again and again.
+        if not is_alive() or _FAILED in said or time.monotonic() > deadline:
+            raise StackError(f"The Bento {tag} does not serve: {_last_error(said)}.")
+        time.sleep(0.2)
+
+
+def _last_error(said: str) -> str:
+    """What a log of BentoML's says went wrong: the last exception's own line."""
+    lines = [line for line in said.strip().splitlines() if ": " in line and line[:1].isalpha()]
+    return lines[-1] if lines else "it did not answer in time"
+
+
+def _works_for(process: psutil.Process, folder: Path) -> bool:
+    words = process.cmdline()
+    if not _PROGRAMS.intersection(words) or process.status() == psutil.STATUS_ZOMBIE:
+        return False
+    return process.cwd() == str(folder) or any(word.startswith(f"{folder}/") for word in words)
+
+
+def _lineage(process: psutil.Process) -> set[int]:
+    return {process.pid, *(parent.pid for parent in process.parents())}
