@@ -1,7 +1,7 @@
 """Endpoints of ZenML's `bentoml` deployer: a Bento and a server for each model, at a port that stays.
 
 ZenML's deployer neither builds a Bento nor asks it for anything, takes a server that did not start for one
-that runs, and can start the next only where the last one was ended: docs/stacks.md, traps.
+that runs, and can start none where another one listens: docs/stacks.md, traps.
 """
 
 from __future__ import annotations
@@ -69,13 +69,8 @@ class BentoMLEndpoint:
         self._server: BentoServer | None = None  # as it was looked up last
 
     def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
-        """Prove the version beside the one that serves, end that, and start it in its place.
-
-        Nobody is answered between the two, for some seconds. What does not start there makes way for the old
-        one again.
-        """
+        """Prove the version beside the one that serves, then switch, which no request notices."""
         with _explained():
-            require_installed(project_root() / "requirements" / "bento.txt")
             load_bundle(bundle.folder, bundle.digest)  # damaged: told before anything is built of it
             servers = _servers(self._component)
             with servers.home.changing():
@@ -146,10 +141,16 @@ class BentoMLEndpoint:
 
 
 def _servers(component: Component) -> BentoServers:
+    with _explained():
+        require_installed(_lock())  # before ZenML imports it
     deployer = cast("BentoMLModelDeployer", component.deployer())
     # ZenML's only setting: where servers keep their files. What they serve is kept there, too.
     home = Path(deployer.local_path).resolve()
     return BentoServers(deployer, BentoHome(home, project_root()))
+
+
+def _lock() -> Path:
+    return project_root() / "requirements" / "bento.txt"
 
 
 def _prove(home: BentoHome, tag: BentoTag, bundle: BundleReference, golden: Golden) -> None:
@@ -159,24 +160,21 @@ def _prove(home: BentoHome, tag: BentoTag, bundle: BundleReference, golden: Gold
 
 
 def _switch(servers: BentoServers, tag: BentoTag, bundle: BundleReference, golden: Golden) -> BentoServer:
-    """Serve a Bento where the model was served so far; if it cannot, what served does so again."""
+    """Serve a Bento where the model was served so far, then end what served; that comes back on a fault."""
     before = servers.of(tag.name)
     port = port_for(before)
-    serving = next((one for one in before if one.wanted), None)
-    if serving is None or serving.port != port:
-        require_free(port)  # before anything is ended
-    for old in before:
+    serving = [one for one in before if one.wanted]
+    if all(one.port != port for one in serving):
+        require_free(port)
+    new = servers.start(tag, bundle.version, bundle.digest, port, START_SECONDS)
+    for old in serving:
         servers.stop(old)
-    new = None
     try:
-        new = servers.start(tag, bundle.version, bundle.digest, port, START_SECONDS)
         _check(_client(new), bundle, golden)
     except BaseException:
-        if new is not None:
-            servers.delete(new)
-        servers.end_strays()
-        if serving is not None:
-            servers.start_again(serving, START_SECONDS)
+        servers.delete(new)
+        for old in serving:
+            servers.start_again(old, START_SECONDS)
         raise
     for old in before:
         servers.delete(old)

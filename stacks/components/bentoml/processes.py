@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from stacks.components.mlserver.daemon import HOST, choose_ports
 from stacks.errors import StackError
 
 _END_SECONDS = 15.0
-_FAILED = "Application startup failed"  # what a worker says then
+_EXCEPTION = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Argument|NotFound): (.+)$", re.M)
+# What a worker says.
+_LOADED, _FAILED = "Service accident-severity initialized", "Application startup failed"
 # As they stand in a command: ZenML's daemon, which is BentoML's arbiter, a worker, and `bentoml serve`.
 _PROGRAMS = {"zenml.services.local.local_daemon_entrypoint", "_bentoml_impl.worker.service", "bentoml"}
 
@@ -34,9 +37,8 @@ def served_aside(home: BentoHome, tag: BentoTag, timeout: float) -> Iterator[Mod
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
-        client = ModelServerClient(port)
-        wait_until_ready(client, tag, lambda: process.poll() is None, log, timeout)
-        yield client
+        wait_until_loaded(tag, lambda: process.poll() is None, log, timeout)
+        yield ModelServerClient(port)
     finally:
         end(psutil.Process(process.pid))
         process.wait()
@@ -67,23 +69,20 @@ def end(process: psutil.Process) -> None:
         psutil.wait_procs(left, 5)
 
 
-def wait_until_ready(
-    client: ModelServerClient, tag: BentoTag, is_alive: Callable[[], bool], log: Path, timeout: float
-) -> None:
+def wait_until_loaded(tag: BentoTag, is_alive: Callable[[], bool], log: Path, timeout: float) -> None:
     """Return when a Bento can be asked. Raises StackError with the reason if it ends, or takes too long."""
     deadline = time.monotonic() + timeout
-    while not client.is_ready(tag.name):
-        said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    while _LOADED not in (said := log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""):
         # BentoML starts a worker that fails again and again.
         if not is_alive() or _FAILED in said or time.monotonic() > deadline:
             raise StackError(f"The Bento {tag} does not serve: {_last_error(said)}.")
-        time.sleep(0.2)
+        time.sleep(0.1)
 
 
 def _last_error(said: str) -> str:
-    """What a log of BentoML's says went wrong: the last exception's own line."""
-    lines = [line for line in said.strip().splitlines() if ": " in line and line[:1].isalpha()]
-    return lines[-1] if lines else "it did not answer in time"
+    """The last exception in a log of BentoML's, in its own words."""
+    found = _EXCEPTION.findall(said)
+    return found[-1] if found else "it did not become ready in time"
 
 
 def _works_for(process: psutil.Process, folder: Path) -> bool:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 from stacks.components.bentoml.home import BentoHome, BentoTag, environment
-from stacks.components.bentoml.processes import end, strays, wait_until_ready
-from stacks.components.mlserver.client import ModelServerClient
+from stacks.components.bentoml.processes import end, strays, wait_until_loaded
 from stacks.components.mlserver.daemon import HOST, choose_ports
 from stacks.errors import StackError
 
@@ -96,20 +95,19 @@ class BentoServers:
         return [server for server in self.all() if server.name == name]
 
     def start(self, tag: BentoTag, version: str, digest: str, port: int, timeout: int) -> BentoServer:
-        """Serve a Bento, once it is ready. Raises StackError with what it says if it does not become so."""
-        require_free(port)
+        """Serve a Bento, once it is loaded, beside what listens there already.
+
+        Raises StackError with what it says if it does not come so far, RuntimeError as ZenML's deployers.
+        """
         config = self._config(tag, version, digest, port)
         with _environment_of(self.home):
             started = self._deployer.deploy_model(
                 # 0: ZenML would wait for a process that has ended, too, and then take it for running.
-                config,
-                _service_type(),
-                continuous_deployment_mode=True,
-                timeout=0,
-            )
+                config, _service_type(), continuous_deployment_mode=True, timeout=0
+            )  # fmt: skip
         server = BentoServer(cast("BentoMLLocalDeploymentService", started))
         try:
-            self._wait(server, timeout)
+            _wait(server, timeout)
         except BaseException:
             self.delete(server)
             raise
@@ -119,7 +117,7 @@ class BentoServers:
         """Serve what was stopped."""
         with _environment_of(self.home):
             self._deployer.start_model_server(server.service.uuid, 0)
-        self._wait(server, timeout)
+        _wait(server, timeout)
 
     def stop(self, server: BentoServer) -> None:
         """End it; ZenML goes on knowing it."""
@@ -140,12 +138,6 @@ class BentoServers:
     def clean(self) -> None:
         """Delete the Bentos that no server is of."""
         self.home.keep_only({server.tag for server in self.all()})
-
-    def _wait(self, server: BentoServer, timeout: float) -> None:
-        log = Path(str(server.service.status.log_file))
-        wait_until_ready(
-            ModelServerClient(server.port), server.tag, lambda: server.pid is not None, log, timeout
-        )
 
     def _config(self, tag: BentoTag, version: str, digest: str, port: int) -> BentoMLLocalDeploymentConfig:
         from zenml.integrations.bentoml.services import BentoMLLocalDeploymentConfig
@@ -179,6 +171,11 @@ def require_free(port: int) -> None:
     """Raise StackError if something listens there: ZenML would look for a server of ours at another port."""
     other = f"set another: {PORT}={port + 1} python run.py --pipeline deploy --stack STACK"
     choose_ports({PORT: port}, _LET_GO_SECONDS, other)
+
+
+def _wait(server: BentoServer, timeout: float) -> None:
+    log = Path(str(server.service.status.log_file))
+    wait_until_loaded(server.tag, lambda: server.pid is not None, log, timeout)
 
 
 def _service_type() -> ServiceType:

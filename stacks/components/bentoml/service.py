@@ -23,9 +23,11 @@ class BentoService(BentoMLLocalDeploymentService):
         from _bentoml_impl.loader import load
         from _bentoml_impl.server import serve_http
 
+        from stacks.components.bentoml.shared_socket import share_ports
+
         config = self.config
-        self.endpoint.prepare_for_start()
         load(config.bento_tag, config.working_dir).inject_config()
+        share_ports()
         serve_http(
             config.bento_tag,
             working_dir=config.working_dir,
@@ -43,6 +45,8 @@ class BentoDeployer(BentoMLModelDeployer):
         config.root_runtime_path = self.local_path
         service = BentoService(uuid=id, config=config)  # type: ignore[call-arg]  # it makes its endpoint
         service.start(timeout=timeout)
+        # At this one the version before may still listen, so ZenML has looked for another.
+        service.endpoint.status.port = config.port
         return service
 
 
