@@ -16,7 +16,7 @@ from accidents.errors import AccidentsError
 from accidents.rollout.roles import CHAMPION, Role
 from stacks.components.bentoml.home import BentoHome, BentoTag
 from stacks.components.bentoml.installed import require_installed
-from stacks.components.bentoml.processes import served_aside
+from stacks.components.bentoml.processes import served_aside, wait_until_ready
 from stacks.components.bentoml.servers import BentoServer, BentoServers, port_for, require_free
 from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.model import predict_with
@@ -131,8 +131,9 @@ class BentoMLEndpoint:
         """End its server."""
         with _explained():
             servers = _servers(self._component)
-            for server in servers.of(self.name):
-                servers.stop(server)
+            with servers.home.changing():
+                for server in servers.of(self.name):
+                    servers.stop(server)
         self._server = None
 
     def _newest(self, servers: BentoServers) -> BentoServer | None:
@@ -164,7 +165,7 @@ def _switch(servers: BentoServers, tag: BentoTag, bundle: BundleReference, golde
     before = servers.of(tag.name)
     port = port_for(before)
     serving = [one for one in before if one.wanted]
-    if all(one.port != port for one in serving):
+    if not any(one.port == port and one.pid for one in serving):
         require_free(port)
     new = servers.start(tag, bundle.version, bundle.digest, port, START_SECONDS)
     for old in serving:
@@ -183,6 +184,7 @@ def _switch(servers: BentoServers, tag: BentoTag, bundle: BundleReference, golde
 
 def _check(client: ModelServerClient, bundle: BundleReference, golden: Golden) -> None:
     """Raise DeploymentError or StackError unless it is this version, and gives the golden answers."""
+    wait_until_ready(client, bundle.name, START_SECONDS)
     fault = _fault(client, bundle.name, bundle.version, bundle.digest)
     if fault:
         raise DeploymentError(f"{bundle.name} version {bundle.version}: {fault}.")

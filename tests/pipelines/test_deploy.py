@@ -222,8 +222,10 @@ def test_bentoml_serves_the_same_to_the_api_and_comes_back(project: Project) -> 
     project("--pipeline", "deploy", "--version", "2", *stack)
     assert version_that_answers(project) == "2", "the API asks where it asked"
 
-    for process in bentoml_of(project):
-        process.kill()
+    worker, arbiter = sorted(bentoml_of(project), key=lambda one: len(one.children()))
+    arbiter.kill()
+    assert "deploy again" in project("status", *stack).stdout, "the worker answers, and nobody brings it back"
+    worker.kill()
     assert "its server has ended" in project("status", *stack).stdout
     project("--pipeline", "deploy", "--version", "2", *stack)
     assert "healthy" in project("status", *stack).stdout

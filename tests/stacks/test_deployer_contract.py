@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import httpx
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ from stacks.endpoints import (
     deployed_endpoint,
 )
 from steps.support.tracking import log_model
-from tests.model_servers import NAME, Version, copy_code, make_version, settings
+from tests.model_servers import NAME, Version, broken, copy_code, make_version, settings
 from tests.processes import kill_all_of
 from tests.stacks.conftest import write_stack
 
@@ -133,6 +135,30 @@ def _end_mlflow() -> None:
                 os.killpg(process, signal.SIGKILL)
 
 
+@contextmanager
+def asked_all_the_time(deployer: Deployer) -> Iterator[list[str]]:
+    """What goes wrong with requests at the V2 address, where there is one, each on its own connection."""
+    failures: list[str] = []
+    address, over = deployer.endpoint.v2_address(), threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.01):
+            try:
+                httpx.get(f"{address}/v2/models/{NAME}", timeout=20, trust_env=False).raise_for_status()
+            except httpx.HTTPError as error:
+                failures.append(repr(error))
+
+    asking = threading.Thread(target=ask)
+    if address:
+        asking.start()
+    try:
+        yield failures
+    finally:
+        over.set()
+        if address:
+            asking.join()
+
+
 def test_what_was_never_deployed_is_stopped_and_says_so(deployer: Deployer) -> None:
     endpoint = deployer.endpoint
     assert (deployer.endpoints.names(), endpoint.versions()) == ([], ())
@@ -146,7 +172,9 @@ def test_what_was_never_deployed_is_stopped_and_says_so(deployer: Deployer) -> N
 
 def test_a_version_serves_and_another_takes_its_place(deployer: Deployer) -> None:
     for number in (1, 2):
-        deployer.deploy(number)
+        with asked_all_the_time(deployer) as failures:
+            deployer.deploy(number)
+        assert failures == []
         (served,) = deployer.endpoint.versions()
         assert (served.version, served.role, served.share) == (str(number), "champion", 100)
         assert (served.state, served.reason) == (State.healthy, "")
@@ -195,6 +223,17 @@ def test_one_that_does_not_give_the_golden_answers_is_refused_and_the_old_one_se
     features = golden_of(deployer.versions[1].bundle, 5).features
     expected = deployer.versions[1].bundle.predict(features.to_numpy(np.float32))
     np.testing.assert_allclose(deployer.endpoint.predict(features), expected, rtol=0, atol=1e-6)
+
+
+def test_a_damaged_bundle_is_refused_and_the_old_one_serves(deployer: Deployer, tmp_path: Path) -> None:
+    if not deployer.speaks_v2:
+        return  # MLflow serves what its registry has, not the bundle
+    bundle = broken(deployer.versions[0], tmp_path / "broken").bundle
+    reference = BundleReference(NAME, "1", deployer.versions[0].bundle.digest, bundle.folder, "1")
+    with pytest.raises(DeploymentError, match=r"trees\.txt"):
+        deployer.endpoint.deploy(reference, deployer.golden(1))
+    (served,) = deployer.endpoint.versions()
+    assert (served.version, served.state) == ("2", State.healthy)
 
 
 def test_what_is_stopped_stays_known_and_comes_back_with_a_deployment(deployer: Deployer) -> None:

@@ -21,6 +21,7 @@ from stacks.errors import StackError
 
 BUNDLE = "bundle"  # the bundle's folder in a model, as serving/bento/service.py reads it
 _BUILDING = "stacks.components.bentoml.building"  # a name: it imports BentoML, which may not be installed
+_ROOT = Path(__file__).resolve().parents[3]  # where that is found
 _LOCK_SECONDS = 900.0
 _UNFINISHED = "building-"  # begins the name of a folder in which a Bento is being built
 _STORES = ("models", "bentos")  # a Bento comes after the model it is of
@@ -74,7 +75,7 @@ class BentoHome:
             words = [str(self._code), str(bundle), tag.name, tag.version, json.dumps(metadata)]
             done = subprocess.run(
                 [sys.executable, "-m", _BUILDING, *words],
-                env=environment(aside) | {"PYTHONPATH": str(self._code)},
+                env=environment(aside) | {"PYTHONPATH": str(_ROOT)},
                 cwd=aside, capture_output=True, text=True,
             )  # fmt: skip
             if done.returncode:
@@ -121,4 +122,4 @@ class BentoHome:
 def environment(home: Path) -> dict[str, str]:
     """What BentoML's processes are started with: nothing that the person who deploys has set for others."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    return kept | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    return kept | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}

@@ -37,8 +37,10 @@ def served_aside(home: BentoHome, tag: BentoTag, timeout: float) -> Iterator[Mod
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
-        wait_until_loaded(tag, lambda: process.poll() is None, log, timeout)
-        yield ModelServerClient(port)
+        wait_until_listening(tag, lambda: process.pid if process.poll() is None else None, port, log, timeout)
+        client = ModelServerClient(port)
+        wait_until_ready(client, tag.name, timeout)
+        yield client
     finally:
         end(psutil.Process(process.pid))
         process.wait()
@@ -69,14 +71,41 @@ def end(process: psutil.Process) -> None:
         psutil.wait_procs(left, 5)
 
 
-def wait_until_loaded(tag: BentoTag, is_alive: Callable[[], bool], log: Path, timeout: float) -> None:
-    """Return when a Bento can be asked. Raises StackError with the reason if it ends, or takes too long."""
+def wait_until_listening(
+    tag: BentoTag, arbiter: Callable[[], int | None], port: int, log: Path, timeout: float
+) -> None:
+    """Return when a Bento's worker has loaded it, and listens.
+
+    Raises StackError with the reason if it ends, or takes too long.
+    """
     deadline = time.monotonic() + timeout
-    while _LOADED not in (said := log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""):
+    while True:
+        said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        pid = arbiter()
+        if pid is not None and _LOADED in said and _listens(pid, port):
+            return
         # BentoML starts a worker that fails again and again.
-        if not is_alive() or _FAILED in said or time.monotonic() > deadline:
+        if pid is None or _FAILED in said or time.monotonic() > deadline:
             raise StackError(f"The Bento {tag} does not serve: {_last_error(said)}.")
         time.sleep(0.1)
+
+
+def wait_until_ready(client: ModelServerClient, name: str, timeout: float) -> None:
+    """Return when a model can be asked. Raises StackError if that takes too long."""
+    deadline = time.monotonic() + timeout
+    while not client.is_ready(name):
+        if time.monotonic() > deadline:
+            raise StackError(f"The server at {client.url} does not answer for {name}.")
+        time.sleep(0.1)
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Whether an arbiter's socket, which its worker shares, is open to requests."""
+    try:
+        found = psutil.Process(pid).net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in found)
 
 
 def _last_error(said: str) -> str:

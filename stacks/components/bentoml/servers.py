@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 from stacks.components.bentoml.home import BentoHome, BentoTag, environment
-from stacks.components.bentoml.processes import end, strays, wait_until_loaded
+from stacks.components.bentoml.processes import end, strays, wait_until_listening
 from stacks.components.mlserver.daemon import HOST, choose_ports
 from stacks.errors import StackError
 
@@ -175,7 +175,7 @@ def require_free(port: int) -> None:
 
 def _wait(server: BentoServer, timeout: float) -> None:
     log = Path(str(server.service.status.log_file))
-    wait_until_loaded(server.tag, lambda: server.pid is not None, log, timeout)
+    wait_until_listening(server.tag, lambda: server.pid, server.port, log, timeout)
 
 
 def _service_type() -> ServiceType:
@@ -189,8 +189,9 @@ def _environment_of(home: BentoHome) -> Iterator[None]:
     """ZenML starts BentoML with this process' environment: for so long without what is not meant for it."""
     before = dict(os.environ)
     zenml = {name: value for name, value in before.items() if name.startswith("ZENML_")}
+    passed = {name: value for name, value in zenml.items() if not name.startswith("ZENML_STORE_")}
     os.environ.clear()
-    os.environ.update({**zenml, **environment(home.folder)})
+    os.environ.update({**passed, **environment(home.folder)})
     try:
         yield
     finally:
