@@ -216,7 +216,7 @@ def _supervision(server: BentoServer) -> str:
         return ""
     if server.pid is None:
         return "unsupervised: BentoML's arbiter has ended; deploy again"
-    return f"BentoML (process {server.pid}) brings a worker that ends back within ten seconds"
+    return f"BentoML (process {server.pid}) looks every ten seconds whether its worker is there"
 
 
 def _client(server: BentoServer) -> ModelServerClient:

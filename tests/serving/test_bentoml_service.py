@@ -39,7 +39,7 @@ def test_bentomls_own_client_gets_the_bundles_probabilities(
     ("change", "said"),
     [
         ({"hour": "abc"}, "Input 'hour', row 0: 'abc' is no FP64 value, nor null."),
-        ({"hour": 99}, "Input 'hour', row 0: 99 is not one of the codes"),
+        ({"light": 99}, "Input 'light', row 0: 99 is not one of the codes"),
         ({"huor": 3}, "'huor' is no feature of this model. Did you mean 'hour'?"),
     ],
 )

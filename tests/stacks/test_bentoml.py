@@ -10,6 +10,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -17,6 +18,7 @@ from stacks.components.bentoml.home import BentoHome
 from stacks.components.bentoml.installed import require_installed
 from stacks.components.bentoml.servers import port_for
 from stacks.errors import StackError
+from stacks.flavors import require_integration
 from tests.conftest import ROOT
 from tests.model_servers import NAME, make_version
 
@@ -47,6 +49,19 @@ def test_what_is_not_as_the_lock_says_is_named_with_the_remedy(
 def test_a_lock_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"bento\.txt cannot be read"):
         require_installed(tmp_path / "bento.txt")
+
+
+class FlavorWithoutItsPackage:
+    name = "bentoml"
+
+    @property
+    def implementation_class(self) -> type:
+        raise ModuleNotFoundError("No module named 'bentoml'")
+
+
+def test_a_stack_says_how_bentoml_is_installed() -> None:
+    with pytest.raises(StackError, match=r"No module named 'bentoml'.*make bento"):
+        require_integration(cast("Any", FlavorWithoutItsPackage()), "model_deployer of local-bento")
 
 
 @pytest.mark.parametrize("told", ["", "0", "abc", "70000"])

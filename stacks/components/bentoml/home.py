@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ BUNDLE = "bundle"  # the bundle's folder in a model, as serving/bento/service.py
 _BUILDING = "stacks.components.bentoml.building"  # a name: it imports BentoML, which may not be installed
 _ROOT = Path(__file__).resolve().parents[3]  # where that is found
 _LOCK_SECONDS = 900.0
+_EXCEPTION = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Argument|NotFound): (.+)$", re.M)
 _UNFINISHED = "building-"  # begins the name of a folder in which a Bento is being built
 _STORES = ("models", "bentos")  # a Bento comes after the model it is of
 
@@ -79,8 +81,8 @@ class BentoHome:
                 cwd=aside, capture_output=True, text=True,
             )  # fmt: skip
             if done.returncode:
-                said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-                raise StackError(f"The Bento of {name} version {version} could not be built: {said[-1]}")
+                reason = last_error(done.stderr) or f"exit code {done.returncode}"
+                raise StackError(f"The Bento of {name} version {version} could not be built: {reason}")
             self._keep_compiled(aside / self._path("bentos", tag) / "src")
             for store in _STORES:
                 path = self._path(store, tag)
@@ -117,6 +119,11 @@ class BentoHome:
             copy = source / file.relative_to(self._code)
             copy.parent.mkdir(exist_ok=True)
             shutil.copy2(file, copy)
+
+
+def last_error(said: str) -> str:
+    """What the last exception in what BentoML has written says; empty if there is none."""
+    return next(reversed(_EXCEPTION.findall(said)), "")
 
 
 def environment(home: Path) -> dict[str, str]:

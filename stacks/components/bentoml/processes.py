@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import subprocess
 import sys
@@ -13,15 +12,13 @@ from pathlib import Path
 
 import psutil
 
-from stacks.components.bentoml.home import BentoHome, BentoTag, environment
+from stacks.components.bentoml.home import BentoHome, BentoTag, environment, last_error
 from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.daemon import HOST, choose_ports
 from stacks.errors import StackError
 
 _END_SECONDS = 15.0
-_EXCEPTION = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Argument|NotFound): (.+)$", re.M)
-# What a worker says.
-_LOADED, _FAILED = "Service accident-severity initialized", "Application startup failed"
+_FAILED = "Application startup failed"  # what a worker says then
 # As they stand in a command: ZenML's daemon, which is BentoML's arbiter, a worker, and `bentoml serve`.
 _PROGRAMS = {"zenml.services.local.local_daemon_entrypoint", "_bentoml_impl.worker.service", "bentoml"}
 
@@ -74,19 +71,17 @@ def end(process: psutil.Process) -> None:
 def wait_until_listening(
     tag: BentoTag, arbiter: Callable[[], int | None], port: int, log: Path, timeout: float
 ) -> None:
-    """Return when a Bento's worker has loaded it, and listens.
-
-    Raises StackError with the reason if it ends, or takes too long.
-    """
+    """Return when a Bento listens. Raises StackError with the reason if it ends, or takes too long."""
     deadline = time.monotonic() + timeout
     while True:
         said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
         pid = arbiter()
-        if pid is not None and _LOADED in said and _listens(pid, port):
+        if pid is not None and _listens(pid, port):
             return
         # BentoML starts a worker that fails again and again.
         if pid is None or _FAILED in said or time.monotonic() > deadline:
-            raise StackError(f"The Bento {tag} does not serve: {_last_error(said)}.")
+            reason = last_error(said) or "it did not become ready in time"
+            raise StackError(f"The Bento {tag} does not serve: {reason}.")
         time.sleep(0.1)
 
 
@@ -106,12 +101,6 @@ def _listens(pid: int, port: int) -> bool:
     except psutil.NoSuchProcess:
         return False
     return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in found)
-
-
-def _last_error(said: str) -> str:
-    """The last exception in a log of BentoML's, in its own words."""
-    found = _EXCEPTION.findall(said)
-    return found[-1] if found else "it did not become ready in time"
 
 
 def _works_for(process: psutil.Process, folder: Path) -> bool:
