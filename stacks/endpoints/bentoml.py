@@ -69,7 +69,10 @@ class BentoMLEndpoint:
         self._server: BentoServer | None = None  # as it was looked up last
 
     def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
-        """Prove the version beside the one that serves, then switch, which no request notices."""
+        """Prove the version beside the one that serves, then switch: both listen until the old one ends.
+
+        Whoever is connected notices nothing; a connection that is opened as it ends may be reset.
+        """
         with _explained():
             load_bundle(bundle.folder, bundle.digest)  # damaged: told before anything is built of it
             servers = _servers(self._component)

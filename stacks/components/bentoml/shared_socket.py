@@ -1,4 +1,4 @@
-"""How a Bento takes over a port from another one, which no request notices: both listen for a moment.
+"""How a Bento takes over a port from another one without a pause: both listen for a moment.
 
 By itself BentoML's arbiter listens from its start, alone, and what the kernel gives to it waits until the
 Bento is loaded. Here uvicorn does, in the worker, once it can answer.
