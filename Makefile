@@ -162,5 +162,6 @@ lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
 
 clean:  ## stop and remove what runs made; the data, DVC's cache, keys and the prediction log stay
 	-$(BIN)/python run.py stop
-	rm -rf .zenml .serving/model-server reports/*.png reports/*.html reports/inference
+	-test ! -d .serving/bento || $(BIN)/python run.py stop --stack local-bento
+	rm -rf .zenml .serving/model-server .serving/bento reports/*.png reports/*.html reports/inference
 	rm -rf .pytest_cache .mypy_cache .ruff_cache

@@ -79,10 +79,11 @@ class BentoMLEndpoint:
             with servers.home.changing():
                 servers.end_strays()
                 servers.clean()
+                port = _port(servers, self.name)
                 tag = servers.home.build(self.name, bundle.version, bundle.digest, bundle.folder)
                 try:
                     _prove(servers.home, tag, bundle, golden)
-                    self._server = _switch(servers, tag, bundle, golden)
+                    self._server = _switch(servers, tag, port, bundle, golden)
                 finally:
                     servers.clean()
             return _served_version(self._server)
@@ -163,13 +164,21 @@ def _prove(home: BentoHome, tag: BentoTag, bundle: BundleReference, golden: Gold
         _check(client, bundle, golden)
 
 
-def _switch(servers: BentoServers, tag: BentoTag, bundle: BundleReference, golden: Golden) -> BentoServer:
-    """Serve a Bento where the model was served so far, then end what served; that comes back on a fault."""
-    before = servers.of(tag.name)
+def _port(servers: BentoServers, name: str) -> int:
+    """Where a model is to be served. Raises StackError if something else listens there."""
+    before = servers.of(name)
     port = port_for(before)
-    serving = [one for one in before if one.wanted]
-    if not any(one.port == port and one.pid for one in serving):
+    if not any(one.port == port and one.pid for one in before):
         require_free(port)
+    return port
+
+
+def _switch(
+    servers: BentoServers, tag: BentoTag, port: int, bundle: BundleReference, golden: Golden
+) -> BentoServer:
+    """Serve a Bento at a port, then end what served the model so far; that comes back on a fault."""
+    before = servers.of(tag.name)
+    serving = [one for one in before if one.wanted]
     new = servers.start(tag, bundle.version, bundle.digest, port, START_SECONDS)
     for old in serving:
         servers.stop(old)
