@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train deploy serve demo monitor watch status stop repro images up down model test containers unit check audit format bench dashboard mlflow lock clean
+.PHONY: help train bento deploy serve demo monitor watch status stop repro images up down model test containers unit check audit format bench dashboard mlflow lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -36,6 +36,11 @@ $(VENV)/train: $(BIN)/uv requirements/train.txt
 	$(INSTALL) -r requirements/train.txt
 	@touch $@
 
+$(VENV)/bento: $(VENV)/train requirements/bento.txt
+	@echo "Installing BentoML into $(VENV) ..."
+	$(INSTALL) -r requirements/bento.txt
+	@touch $@
+
 $(VENV)/dev: $(VENV)/train requirements/dev.txt
 	@echo "Installing the test tools into $(VENV) ..."
 	$(INSTALL) -r requirements/dev.txt
@@ -43,6 +48,8 @@ $(VENV)/dev: $(VENV)/train requirements/dev.txt
 
 train: $(VENV)/train  ## install, make the sample data, train, register, report
 	$(BIN)/python run.py --pipeline train
+
+bento: $(VENV)/bento  ## what the stack local-bento serves with, beside the training environment
 
 deploy: $(VENV)/train  ## serve the champion through the stack's model deployer
 	$(BIN)/python run.py --pipeline deploy
@@ -155,5 +162,6 @@ lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
 
 clean:  ## stop and remove what runs made; the data, DVC's cache, keys and the prediction log stay
 	-$(BIN)/python run.py stop
-	rm -rf .zenml .serving/model-server reports/*.png reports/*.html reports/inference
+	-test ! -d .serving/bento || $(BIN)/python run.py stop --stack local-bento
+	rm -rf .zenml .serving/model-server .serving/bento reports/*.png reports/*.html reports/inference
 	rm -rf .pytest_cache .mypy_cache .ruff_cache

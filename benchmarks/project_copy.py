@@ -10,8 +10,8 @@ from pathlib import Path
 from accidents.errors import AccidentsError
 from accidents.files import ROOT
 
-COPIED = ("run.py", "params.yaml", "dvc.yaml", ".dvcignore", "accidents", "commands", "steps", "pipelines",
-          "stacks", "serving", "observability", "configs", "references", "requirements",
+COPIED = ("run.py", "params.yaml", "dvc.yaml", ".dvcignore", "bentofile.yaml", "accidents", "commands",
+          "steps", "pipelines", "stacks", "serving", "observability", "configs", "references", "requirements",
           "benchmarks")  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A trained and deployed copy of the project, its API, an empty relay in its place, and MLflow's server."""
+"""A trained and deployed copy of the project, its API, an empty relay in its place, other model servers."""
 
 from __future__ import annotations
 
@@ -37,14 +37,20 @@ class Served:
     bundle: Path
     model_server: str
     mlflow: str
+    bentoml: str
     relay: str
     api: str
     key: str
 
 
 @contextmanager
-def served(quick: bool) -> Iterator[Served]:
-    """Train with the settings of params.yaml (less when `quick`), deploy, start everything; stop it again."""
+def served(quick: bool, bentoml: bool = False) -> Iterator[Served]:
+    """Train with the settings of params.yaml (less when `quick`), deploy, start everything; stop it again.
+
+    Parameters
+    ----------
+    bentoml : serve it with BentoML, too, at the address `bentoml`.
+    """
     with tempfile.TemporaryDirectory(prefix="served-") as place:
         folder = copy_project(Path(place) / "project", SMALL if quick else None)
         _any_ports(folder / "stacks" / "local.yaml")
@@ -52,16 +58,19 @@ def served(quick: bool) -> Iterator[Served]:
         project.run("--pipeline", "train")
         project.run("promote", "1")  # whatever the gates say of it
         project.run("--pipeline", "deploy")
+        if bentoml:
+            project.run("--pipeline", "deploy", "--stack", "local-bento")
         key = project.run("keys", "new").split("acc_")[1].split()[0]
         others = [project.start_mlflow(), project.start_relay()]
         try:
-            project.run("serve", "--detach")
+            project.run("serve", "--detach", "--stack", "local")
             _wait(f"http://127.0.0.1:{project.mlflow_port}/ping")
             yield Served(
                 folder=folder,
                 bundle=next((folder / ".zenml/artifacts/build_bundle/bundle").glob("*/*/files")),
                 model_server=project.model_server(),
                 mlflow=f"http://127.0.0.1:{project.mlflow_port}/invocations",
+                bentoml=f"http://127.0.0.1:{project.bentoml_port}/v2/models/{MODEL}/infer",
                 relay=f"http://127.0.0.1:{project.relay_port}",
                 api=f"http://127.0.0.1:{project.api_port}",
                 key=f"acc_{key}",
@@ -69,7 +78,8 @@ def served(quick: bool) -> Iterator[Served]:
         finally:
             for process in others:
                 os.killpg(process.pid, 15)  # `mlflow models serve` leaves children behind otherwise
-            project.run("stop")
+            for stack in ("local-bento", "local") if bentoml else ("local",):
+                project.run("stop", "--stack", stack)
 
 
 class Project:
@@ -77,9 +87,10 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.api_port, self.mlflow_port, self.relay_port = (_free_port() for _ in range(3))
+        self.api_port, self.mlflow_port, self.bentoml_port, self.relay_port = (_free_port() for _ in range(4))
         self.environment = clean_environment() | {
             "ACCIDENTS_PORT": str(self.api_port),
+            "BENTOML_PORT": str(self.bentoml_port),
             "ACCIDENTS_ENVIRONMENTS": str(ROOT / ".serving" / "environments"),
             "COLUMNS": "200",
             # `mlflow models serve` starts uvicorn by name.

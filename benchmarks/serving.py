@@ -1,4 +1,4 @@
-"""How fast one accident is answered: by the model server, by MLflow's own, by the API, by code alone."""
+"""How fast one accident is answered: by the model server, by MLflow's and BentoML's, by the API, by code."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ Loads = dict[tuple[str, int], list[Load]]  # by way and clients, one a round
 WAYS = {
     "model server": "model server (MLServer, our runtime), features in",
     "mlflow": "`mlflow models serve`, the same model, features in",
+    "bentoml": "BentoML, the same bundle as a Bento, features in",
     "relay": "an empty relay in the API's place, features in",
     "flushing relay": "the same relay, one page flushed to the disk before each answer",
     "api": "API, an accident in: key, features, log; no reasons",
@@ -40,7 +41,7 @@ WAYS = {
 def run(options: Options) -> Outcome:
     """Everything in one run, in turn, three times; medians."""
     seconds, rounds = (2, 1) if options.quick else (8, 3)
-    with served(options.quick) as place:
+    with served(options.quick, bentoml=True) as place:
         asked = {way: _way(place, way) for way in WAYS}
         for url, bodies, headers in asked.values():
             load(url, bodies, 8, 2, headers)  # warm
@@ -63,8 +64,8 @@ def _way(place: Served, way: str) -> tuple[str, list[Any], dict[str, str]]:
     golden = golden_of(load_bundle(place.bundle), ROWS)
     rows = [Golden(golden.features.iloc[k : k + 1], golden.p_severe[k : k + 1]) for k in range(ROWS)]
     requests = [row.request() for row in rows]
-    if way == "model server":
-        return place.model_server, requests, {}
+    if way in ("model server", "bentoml"):  # the same V2 requests
+        return getattr(place, way.replace(" ", "_")), requests, {}
     if way in _RELAYS:
         return f"{place.relay}/{_RELAYS[way]}", requests, {}
     if way == "mlflow":
@@ -170,6 +171,10 @@ def _figures(
         _at_least(
             "Model server against `mlflow models serve`, 8 clients",
             _ratio(loads, "per_second", 8, "model server", "mlflow"), 30, "times the requests/s",
+        ),
+        _at_least(
+            "Model server against BentoML, 8 clients",
+            _ratio(loads, "per_second", 8, "model server", "bentoml"), 1, "times the requests/s",
         ),
         _at_most("API, one client, p50", alone["p50_ms"], 3, "ms"),
         _at_most("API, one client, p99", alone["p99_ms"], 15, "ms"),

@@ -24,6 +24,7 @@ _NO_TELEMETRY = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # Evidently stops at any value, MLflow only at this one.
     "DO_NOT_TRACK": "true",
+    "BENTOML_DO_NOT_TRACK": "true",
     "ZENML_AUTO_OPEN_DASHBOARD": "false",
 }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from stacks.components import FLAVORS, OwnFlavor
+from stacks.components.bentoml import installed as bentoml
 from stacks.definition import StackDefinition, nearest
 from stacks.errors import StackError
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from zenml.enums import StackComponentType
     from zenml.models import FlavorResponse
     from zenml.stack import Flavor
+
+# How what a flavor of ZenML's wraps is installed, where a lock of ours has it.
+REMEDIES = {"bentoml": bentoml.REMEDY}
 
 
 def register_flavors(client: Client) -> list[str]:
@@ -115,5 +119,5 @@ def require_integration(flavor: Flavor, where: str) -> None:
     except ImportError as error:
         raise StackError(
             f"{where}: flavor {flavor.name!r} needs a package that is not installed ({error}). "
-            f"Install what ZenML's integration for {flavor.name} asks for."
+            + REMEDIES.get(flavor.name, f"Install what ZenML's integration for {flavor.name} asks for.")
         ) from error

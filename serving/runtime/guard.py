@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import os
 from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any
@@ -20,10 +21,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.http_limits import Refused
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+HOSTS = "MODEL_SERVER_HOSTS"
+MAX_BODY = 16 * 1024 * 1024  # bytes; 10,000 rows are a third of it
 REPOSITORY = "/v2/repository"
 CLOSED = "The model repository is for the deployer alone: python run.py --pipeline deploy, or run.py stop."
 _READ = (b"host", b"origin", b"sec-fetch-site", b"content-length", b"authorization")
 _OWN_SITES = (None, b"same-origin", b"none")
+
+
+def allowed_hosts(*more: str) -> set[str]:
+    """Names under which a server may be asked: of loopback, these, and those in $MODEL_SERVER_HOSTS."""
+    named = (host.strip().lower() for host in os.environ.get(HOSTS, "").split(","))
+    return {*LOOPBACK, *more, *filter(None, named)}
 
 
 class Guard:

@@ -11,7 +11,6 @@ may be asked, with commas, beside those of loopback.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,13 +29,10 @@ from mlserver.settings import Settings
 from mlserver.utils import install_uvloop_event_loop
 
 from serving.http_limits import LimitedProtocol
-from serving.runtime.guard import CLOSED, LOOPBACK, Guard
+from serving.runtime.guard import CLOSED, MAX_BODY, Guard, allowed_hosts
 from serving.runtime.infer_route import InferRoute
 from serving.runtime.v2_bodies import PlainBodies
 from serving.runtime.versions import VersionedModels
-
-HOSTS = "MODEL_SERVER_HOSTS"
-_MAX_MESSAGE = 16 * 1024 * 1024  # where the settings give no bound
 
 
 class ModelServer(MLServer):  # type: ignore[misc]
@@ -102,16 +98,11 @@ class _Servicer(InferenceServicer):  # type: ignore[misc]
 
 
 def _guarded(config: uvicorn.Config, settings: Settings, token: str | None = None) -> uvicorn.Config:
-    max_body = settings.grpc_max_message_length or _MAX_MESSAGE
+    max_body = settings.grpc_max_message_length or MAX_BODY
     app: Any = config.app
-    config.app = Guard(PlainBodies(app, max_body), _hosts(settings), max_body, token)
+    config.app = Guard(PlainBodies(app, max_body), allowed_hosts(settings.host), max_body, token)
     config.http, config.ws = LimitedProtocol, "none"
     return config
-
-
-def _hosts(settings: Settings) -> set[str]:
-    named = (host.strip().lower() for host in os.environ.get(HOSTS, "").split(","))
-    return {*LOOPBACK, settings.host, *filter(None, named)}
 
 
 async def serve(folder: str, token_file: str | None = None) -> None:

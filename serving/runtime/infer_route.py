@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import re
 import time
-from http import HTTPStatus
 
 import orjson
 from mlserver.errors import MLServerError
 from mlserver.handlers import DataPlane
 from mlserver.types import InferenceRequest
 from mlserver.utils import extract_headers
-from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette_exporter import PrometheusMiddleware
 
 from serving.http_limits import Refused
+from serving.runtime.v2_requests import parsed
 
 _PATH = re.compile(r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?/infer")
 _COUNTED_AS = ("POST", "/v2/models/{model_name}/infer")
 _APP = "mlserver"  # what MLServer calls itself in its metrics
 _JSON = b"application/json"
-_SHOWN = 5  # of what is wrong with a request
 
 
 class InferRoute:
@@ -66,7 +64,7 @@ class InferRoute:
         status: int = 200
         more: dict[str, str] = {}
         try:
-            response = await self._data_plane.infer(_request(given), name, version)
+            response = await self._data_plane.infer(parsed(InferenceRequest, given), name, version)
             more = extract_headers(response) or {}
             body = response.model_dump_json(exclude_unset=True, exclude_none=True).encode()
         except Refused as refused:
@@ -98,16 +96,3 @@ async def _messages(receive: Receive) -> list[Message]:
     while messages[-1].get("more_body", False):
         messages.append(await receive())
     return messages
-
-
-def _request(body: bytes) -> InferenceRequest:
-    """The request. Raises Refused for what is none, which V2 has told as `error`; MLServer has `detail`."""
-    try:
-        return InferenceRequest.model_validate(orjson.loads(body))
-    except ValidationError as error:
-        wrong = error.errors(include_url=False, include_input=False)[:_SHOWN]
-        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in wrong)
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, told) from None
-    except orjson.JSONDecodeError as error:
-        message = f"The body is no JSON: {error}. What is not known is null: JSON has no NaN."
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, message) from None

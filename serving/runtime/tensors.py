@@ -45,13 +45,17 @@ class RequestError(AccidentsError):
 
 
 class Tensor(Protocol):
-    """What MLServer makes of one input of a request."""
+    """One input of a request, as a server's own type has it."""
 
     name: str
     shape: list[int]
-    datatype: str
     data: Any
     parameters: Any
+
+    @property
+    def datatype(self) -> str:
+        """V2's word for the type of the data."""
+        ...
 
 
 class TensorReader:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from stacks.definition import read_stack
+from stacks.endpoints.bentoml import BentoMLEndpoints
 from stacks.endpoints.component import Component
 from stacks.endpoints.mlflow import MLflowEndpoints
 from stacks.endpoints.mlserver import MLServerEndpoints
@@ -18,6 +19,7 @@ DEPLOYER = "model_deployer"  # the kind of component
 _ADAPTERS: Mapping[str, Callable[[Component], Endpoints]] = {
     MLServerEndpoints.flavor: MLServerEndpoints,
     MLflowEndpoints.flavor: MLflowEndpoints,
+    BentoMLEndpoints.flavor: BentoMLEndpoints,
 }
 
 

@@ -175,8 +175,8 @@ def test_a_shell_completes_commands_pipelines_options_and_stacks() -> None:
     offered = completions("--pipeline", "train", "--")
     assert OPTIONS["--pipeline train"] <= offered
     assert "--every" not in offered
-    assert completions("status", "--stack", "") == {"bare", "local", "local-mlflow"}
-    assert completions("stack", "apply", "lo") == {"local", "local-mlflow"}
+    assert completions("status", "--stack", "") == {"bare", "local", "local-bento", "local-mlflow"}
+    assert completions("stack", "apply", "lo") == {"local", "local-bento", "local-mlflow"}
 
 
 @pytest.mark.skipif(not Path("/bin/bash").exists(), reason="bash is not here")

@@ -17,6 +17,7 @@ import pytest
 from accidents.bundle import load_bundle
 from accidents.bundle.golden import golden_of
 from tests.pipelines.conftest import Project
+from tests.processes import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 
@@ -204,3 +205,51 @@ def environ(process: psutil.Process) -> dict[str, str]:
         return process.environ()
     except psutil.Error:
         return {}
+
+
+def test_bentoml_serves_the_same_to_the_api_and_comes_back(project: Project) -> None:
+    project.environment["BENTOML_PORT"] = str(free_port())
+    stack = ("--stack", "local-bento")
+    ours = asked(url_in(project("--pipeline", "deploy", "--version", "1").stdout), project)
+    said = project("--pipeline", "deploy", "--version", "1", *stack).stdout
+    assert "1,000 golden rows" in said
+    number, answers = asked(url_in(said), project)
+    assert (number, answers) == ("1", pytest.approx(ours[1], rel=0, abs=1e-6))
+
+    project.environment["ACCIDENTS_PORT"] = str(free_port())
+    project("serve", "--detach", *stack)
+    assert version_that_answers(project) == "1"
+    project("--pipeline", "deploy", "--version", "2", *stack)
+    assert version_that_answers(project) == "2", "the API asks where it asked"
+
+    worker, arbiter = sorted(bentoml_of(project), key=lambda one: len(one.children()))
+    arbiter.kill()
+    assert "deploy again" in project("status", *stack).stdout, "the worker answers, and nobody brings it back"
+    worker.kill()
+    assert "its server has ended" in project("status", *stack).stdout
+    project("--pipeline", "deploy", "--version", "2", *stack)
+    assert "healthy" in project("status", *stack).stdout
+    project("stop", *stack)
+    assert bentoml_of(project) == []
+
+
+def version_that_answers(project: Project) -> str:
+    """That which the API had its answer from."""
+    accident = (project.folder / "references" / "accident.json").read_bytes()
+    url = f"http://127.0.0.1:{project.environment['ACCIDENTS_PORT']}/predict"
+    sent = urllib.request.Request(url, accident, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(sent, timeout=30) as answer:
+        return str(json.load(answer)["model"]["version"])
+
+
+def bentoml_of(project: Project) -> list[psutil.Process]:
+    """BentoML's processes that serve from this project: its arbiter and the worker."""
+    home = str(project.folder / ".serving" / "bento")
+    return [one for one in psutil.process_iter() if home in " ".join([*command(one), working_folder(one)])]
+
+
+def working_folder(process: psutil.Process) -> str:
+    try:
+        return process.cwd()
+    except psutil.Error:
+        return ""

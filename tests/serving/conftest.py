@@ -1,14 +1,20 @@
-"""One real model server for the tests of its runtime."""
+"""Real model servers for the tests of what they answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 
+from stacks.components.bentoml.home import BentoHome
+from stacks.components.bentoml.processes import served_aside
 from stacks.components.mlserver.server import ModelServer
-from tests.model_servers import Version, client_of, copy_code, deploy, make_version, model_server
+from tests.conftest import ROOT
+from tests.model_servers import NAME, Version, client_of, copy_code, deploy, make_version, model_server
+
+INFER = f"/v2/models/{NAME}/infer"
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +33,33 @@ def server(version: Version, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def http(server: ModelServer) -> Iterator[httpx.Client]:
+def mlserver_http(server: ModelServer) -> Iterator[httpx.Client]:
     """Asks that server."""
-    with httpx.Client(base_url=client_of(server).url, trust_env=False, timeout=60) as client:
+    with client_at(client_of(server).url) as client:
         yield client
+
+
+@pytest.fixture
+def http(mlserver_http: httpx.Client) -> httpx.Client:
+    """The same."""
+    return mlserver_http
+
+
+@pytest.fixture(scope="session")
+def bentoml_http(version: Version, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """Asks BentoML, which serves the same as version 7."""
+    home = BentoHome(tmp_path_factory.mktemp("bento"), ROOT)
+    tag = home.build(NAME, "7", version.bundle.digest, version.bundle.folder)
+    with served_aside(home, tag, timeout=120) as served, client_at(served.url) as client:
+        yield client
+
+
+def client_at(url: str) -> httpx.Client:
+    """Asks a server of this machine."""
+    return httpx.Client(base_url=url, trust_env=False, timeout=60)
+
+
+def answered(http: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
+    answer = http.post(INFER, json=body)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())

@@ -1,15 +1,17 @@
-"""Every adapter keeps the promises of `Endpoint`: the same tests over our deployer and ZenML's `mlflow`."""
+"""Every adapter keeps the promises of `Endpoint`: the same tests over our deployer and ZenML's own."""
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import httpx
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ from stacks.endpoints import (
     deployed_endpoint,
 )
 from steps.support.tracking import log_model
-from tests.model_servers import NAME, Version, copy_code, make_version, settings
+from tests.model_servers import NAME, Version, broken, copy_code, make_version, settings
 from tests.processes import kill_all_of
 from tests.stacks.conftest import write_stack
 
@@ -41,6 +43,7 @@ class Deployer:
     endpoints: Endpoints
     versions: tuple[Version, Version]
     speaks_v2: bool
+    has_trials: bool
     end: Callable[[], None]
 
     @property
@@ -67,12 +70,12 @@ class Deployer:
         return Golden(features, version.bundle.predict(features.to_numpy(np.float32)))
 
 
-@pytest.fixture(scope="module", params=["mlserver", "mlflow"])
+@pytest.fixture(scope="module", params=["mlserver", "mlflow", "bentoml"])
 def deployer(
     request: pytest.FixtureRequest, zenml_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployer]:
     versions = tuple(make_version(tmp_path_factory.mktemp("version"), seed) for seed in (3, 4))
-    made = {"mlserver": with_mlserver, "mlflow": with_mlflow}[request.param]
+    made = {"mlserver": with_mlserver, "mlflow": with_mlflow, "bentoml": with_bentoml}[request.param]
     found = made(versions, tmp_path_factory)
     try:
         yield found
@@ -87,7 +90,7 @@ def with_mlserver(versions: tuple[Version, Version], folders: pytest.TempPathFac
         folders.mktemp("stacks"), "ours", model_deployer={"flavor": "mlserver", "config": config}
     )
     apply_stack("ours", folder=folder)
-    return Deployer(active_endpoints(), versions, True, lambda: kill_all_of(server))
+    return Deployer(active_endpoints(), versions, True, True, lambda: kill_all_of(server))
 
 
 def with_mlflow(versions: tuple[Version, Version], folders: pytest.TempPathFactory) -> Deployer:
@@ -97,7 +100,14 @@ def with_mlflow(versions: tuple[Version, Version], folders: pytest.TempPathFacto
     Client().active_stack.experiment_tracker.configure_mlflow()  # type: ignore[union-attr]
     for version in versions:
         _register(version, folders.mktemp("mlflow").as_uri())
-    return Deployer(active_endpoints(), versions, False, _end_mlflow)
+    return Deployer(active_endpoints(), versions, False, False, _end_mlflow)
+
+
+def with_bentoml(versions: tuple[Version, Version], folders: pytest.TempPathFactory) -> Deployer:
+    home = folders.mktemp("bento")
+    config = {"flavor": "bentoml", "config": {"service_path": str(home)}}
+    apply_stack("bentos", folder=write_stack(folders.mktemp("stacks"), "bentos", model_deployer=config))
+    return Deployer(active_endpoints(), versions, True, False, lambda: kill_all_of(home))
 
 
 def _register(version: Version, files: str) -> None:
@@ -125,6 +135,38 @@ def _end_mlflow() -> None:
                 os.killpg(process, signal.SIGKILL)
 
 
+@contextmanager
+def asked_all_the_time(deployer: Deployer) -> Iterator[list[str]]:
+    """What goes wrong with requests at the V2 address, where there is one, each on its own connection.
+
+    One that is reset is asked once more: two servers that share a port lose what has not been accepted.
+    """
+    failures: list[str] = []
+    address, over = deployer.endpoint.v2_address(), threading.Event()
+
+    def ask() -> None:
+        url = f"{address}/v2/models/{NAME}"
+        while not over.wait(0.01):
+            try:
+                try:
+                    answer = httpx.get(url, timeout=20, trust_env=False)
+                except httpx.ReadError:
+                    answer = httpx.get(url, timeout=20, trust_env=False)
+                answer.raise_for_status()
+            except httpx.HTTPError as error:
+                failures.append(repr(error))
+
+    asking = threading.Thread(target=ask)
+    if address:
+        asking.start()
+    try:
+        yield failures
+    finally:
+        over.set()
+        if address:
+            asking.join()
+
+
 def test_what_was_never_deployed_is_stopped_and_says_so(deployer: Deployer) -> None:
     endpoint = deployer.endpoint
     assert (deployer.endpoints.names(), endpoint.versions()) == ([], ())
@@ -138,7 +180,9 @@ def test_what_was_never_deployed_is_stopped_and_says_so(deployer: Deployer) -> N
 
 def test_a_version_serves_and_another_takes_its_place(deployer: Deployer) -> None:
     for number in (1, 2):
-        deployer.deploy(number)
+        with asked_all_the_time(deployer) as failures:
+            deployer.deploy(number)
+        assert failures == []
         (served,) = deployer.endpoint.versions()
         assert (served.version, served.role, served.share) == (str(number), "champion", 100)
         assert (served.state, served.reason) == (State.healthy, "")
@@ -158,7 +202,7 @@ def test_a_version_serves_and_another_takes_its_place(deployer: Deployer) -> Non
 
 
 def test_a_version_is_on_trial_beside_it_or_refused_in_words(deployer: Deployer) -> None:
-    if not deployer.speaks_v2:
+    if not deployer.has_trials:
         with pytest.raises(DeploymentError, match="one version at a time"):
             deployer.try_out(1, "challenger", 10)
         assert deployer.endpoint.end_trials() == ()
@@ -189,6 +233,17 @@ def test_one_that_does_not_give_the_golden_answers_is_refused_and_the_old_one_se
     np.testing.assert_allclose(deployer.endpoint.predict(features), expected, rtol=0, atol=1e-6)
 
 
+def test_a_damaged_bundle_is_refused_and_the_old_one_serves(deployer: Deployer, tmp_path: Path) -> None:
+    if not deployer.speaks_v2:
+        return  # MLflow serves what its registry has, not the bundle
+    bundle = broken(deployer.versions[0], tmp_path / "broken").bundle
+    reference = BundleReference(NAME, "1", deployer.versions[0].bundle.digest, bundle.folder, "1")
+    with pytest.raises(DeploymentError, match=r"trees\.txt"):
+        deployer.endpoint.deploy(reference, deployer.golden(1))
+    (served,) = deployer.endpoint.versions()
+    assert (served.version, served.state) == ("2", State.healthy)
+
+
 def test_what_is_stopped_stays_known_and_comes_back_with_a_deployment(deployer: Deployer) -> None:
     deployer.endpoint.stop()
     (served,) = deployer.endpoint.versions()
@@ -202,12 +257,11 @@ def test_what_is_stopped_stays_known_and_comes_back_with_a_deployment(deployer: 
     assert deployer.endpoint.state().state == State.healthy
 
 
-def test_local_mlflow_is_local_but_for_the_deployer() -> None:
-    ours, theirs = read_stack("local"), read_stack("local-mlflow")
-    assert (ours.components["model_deployer"].flavor, theirs.components["model_deployer"].flavor) == (
-        "mlserver",
-        "mlflow",
-    )
+@pytest.mark.parametrize(("stack", "flavor"), [("local-mlflow", "mlflow"), ("local-bento", "bentoml")])
+def test_the_stacks_of_other_deployers_are_local_but_for_that(stack: str, flavor: str) -> None:
+    ours, theirs = read_stack("local"), read_stack(stack)
+    assert ours.components["model_deployer"].flavor == "mlserver"
+    assert theirs.components["model_deployer"].flavor == flavor
     for kind in ours.components.keys() - {"model_deployer"}:
         assert ours.component_name(kind) == theirs.component_name(kind)
         assert ours.components[kind].config == theirs.components[kind].config

@@ -23,6 +23,7 @@ from stacks.errors import StackError
 
 HOST = "127.0.0.1"
 PORTS = ("http_port", "grpc_port", "metrics_port")
+_OTHER_PORT = "set another {name} (0: any free one) for the model deployer in stacks/*.yaml"
 _LET_GO_SECONDS = 5.0  # a process that was killed may hold its ports a little longer
 _MAX_MESSAGE = 16 * 1024 * 1024  # bytes of a request, REST and gRPC; 10,000 rows are a third of it
 
@@ -118,22 +119,22 @@ def stop_daemon(daemon: Daemon, timeout: float) -> None:
     psutil.wait_procs(left, 5)
 
 
-def choose_ports(ports: Mapping[str, int], patience: float = 0) -> dict[str, int]:
-    """The ports to listen on.
+def choose_ports(ports: Mapping[str, int], patience: float = 0, remedy: str = _OTHER_PORT) -> dict[str, int]:
+    """The ports to listen on; 0 is any free one.
 
-    Raises StackError if one is taken, after `patience` seconds still: by whom, and what to set.
+    Raises StackError if one is taken, after `patience` seconds still: by whom, and what to set (`remedy`).
     """
     end = time.monotonic() + patience
     while True:
         try:
-            return _choose_ports(ports)
+            return _choose_ports(ports, remedy)
         except StackError:
             if time.monotonic() >= end:
                 raise
             time.sleep(0.05)
 
 
-def _choose_ports(ports: Mapping[str, int]) -> dict[str, int]:
+def _choose_ports(ports: Mapping[str, int], remedy: str) -> dict[str, int]:
     sockets: dict[str, socket.socket] = {}
     try:
         for name, port in ports.items():
@@ -145,8 +146,7 @@ def _choose_ports(ports: Mapping[str, int]) -> dict[str, int]:
             except OSError as error:
                 raise StackError(
                     f"The model server cannot listen on port {port}: {_owner(port) or error.strerror}. "
-                    f"Stop that, or set another {name} (0: any free one) for the model deployer in "
-                    "stacks/*.yaml."
+                    f"Stop that, or {remedy.format(name=name)}."
                 ) from None
         return {name: listener.getsockname()[1] for name, listener in sockets.items()}
     finally:

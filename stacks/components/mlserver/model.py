@@ -38,12 +38,16 @@ def predict(server: ModelServer, name: str, frame: pd.DataFrame) -> npt.NDArray[
 
     Raises StackError if the server is not running, a feature is missing, or a value is refused.
     """
-    import numpy as np
-
     daemon = server.daemon()
     if daemon is None:
         raise StackError(f"{name} is not served: {_why_not_running(server, name)}")
-    client = ModelServerClient(daemon.http_port, server.settings.load_timeout)
+    return predict_with(ModelServerClient(daemon.http_port, server.settings.load_timeout), name, frame)
+
+
+def predict_with(client: ModelServerClient, name: str, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """The same of any server that speaks V2."""
+    import numpy as np
+
     metadata = client.metadata(name)
     if metadata is None:
         raise StackError(f"{name} is not served: the model server does not know it.")

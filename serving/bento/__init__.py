@@ -1,0 +1,1 @@
+"""The bundle behind BentoML: a service with V2 routes beside BentoML's own (docs/stacks.md)."""

@@ -1,0 +1,115 @@
+"""The Open Inference Protocol (V2) over REST, for one bundle: what our MLServer answers, without MLServer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from serving.http_limits import Refused
+from serving.runtime.predictor import DATATYPE, Output, Predictor
+from serving.runtime.tensors import RequestError
+from serving.runtime.v2_requests import InferenceRequest, parsed
+
+
+@dataclass(frozen=True)
+class ServedBundle:
+    """A version of a model, under the names that requests ask for it."""
+
+    name: str
+    version: str
+    predictor: Predictor
+
+
+class V2Routes:
+    """Answers for the bundle that `served` gives; `server` and `release` are what it says of itself."""
+
+    def __init__(self, served: Callable[[], ServedBundle], server: str, release: str) -> None:
+        self._served = served
+        self._about = {"name": server, "version": release, "extensions": []}
+
+    def app(self) -> Starlette:
+        """As ASGI."""
+        model = "/v2/models/{name}"
+        return Starlette(
+            routes=[
+                Route("/v2", self._server),
+                *(Route(f"/v2/health/{one}", self._healthy) for one in ("live", "ready")),
+                *(Route(f"{path}/ready", self._ready) for path in (model, f"{model}/versions/{{version}}")),
+                *(
+                    Route(f"{path}/infer", self._infer, methods=["POST"])
+                    for path in (model, f"{model}/versions/{{version}}")
+                ),
+                *(Route(path, self._metadata) for path in (model, f"{model}/versions/{{version}}")),
+            ],
+            exception_handlers={Refused: _refused, RequestError: _wrong},
+        )
+
+    async def _server(self, request: Request) -> Response:
+        return _json(self._about)
+
+    async def _healthy(self, request: Request) -> Response:
+        return _json(None)
+
+    async def _ready(self, request: Request) -> Response:
+        self._asked(request)
+        return _json(None)
+
+    async def _metadata(self, request: Request) -> Response:
+        served = self._asked(request)
+        return _json(served.predictor.metadata(served.name, served.version))
+
+    async def _infer(self, request: Request) -> Response:
+        served = self._asked(request)
+        asked = parsed(InferenceRequest, await request.body())
+        outputs = await served.predictor.answer(asked)
+        return _json(
+            {
+                "model_name": served.name,
+                "model_version": served.version,
+                "id": str(uuid4()) if asked.id is None else asked.id,
+                "parameters": served.predictor.facts,
+                "outputs": [_told(one) for one in outputs],
+            }
+        )
+
+    def _asked(self, request: Request) -> ServedBundle:
+        """The bundle. Raises Refused (404) if the request is for another model, or another version."""
+        served, name = self._served(), request.path_params["name"]
+        if name != served.name:
+            raise Refused(HTTPStatus.NOT_FOUND, f"Model {name} not found")
+        version = request.path_params.get("version", served.version)
+        if version != served.version:
+            raise Refused(
+                HTTPStatus.NOT_FOUND,
+                f"Model {name} has no version {version[:60]!r}: version {served.version} is served.",
+            )
+        return served
+
+
+def _told(one: Output) -> dict[str, Any]:
+    said: dict[str, Any] = {"name": one.name, "shape": list(one.values.shape), "datatype": DATATYPE}
+    if one.columns is not None:
+        said["parameters"] = {"columns": one.columns}
+    return {**said, "data": one.values.ravel().tolist()}
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return _json({"error": error.message}, error.status)
+
+
+async def _wrong(request: Request, error: Exception) -> Response:
+    return _json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+
+
+def _json(content: Any, status: int = HTTPStatus.OK) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")

@@ -1,0 +1,1 @@
+"""What ZenML's `bentoml` flavor needs beside it: Bentos built whole, proved, and their processes ended."""

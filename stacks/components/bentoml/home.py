@@ -1,0 +1,132 @@
+"""A folder with BentoML's stores: a Bento comes into it whole or not at all, and leaves it when unused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from stacks.components.mlserver.process import KEPT_VARIABLES
+from stacks.errors import StackError
+
+BUNDLE = "bundle"  # the bundle's folder in a model, as serving/bento/service.py reads it
+_BUILDING = "stacks.components.bentoml.building"  # a name: it imports BentoML, which may not be installed
+_ROOT = Path(__file__).resolve().parents[3]  # where that is found
+_LOCK_SECONDS = 900.0
+_EXCEPTION = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Argument|NotFound): (.+)$", re.M)
+_UNFINISHED = "building-"  # begins the name of a folder in which a Bento is being built
+_STORES = ("models", "bentos")  # a Bento comes after the model it is of
+
+
+@dataclass(frozen=True)
+class BentoTag:
+    """A Bento and its model, which have the same tag."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.version}"
+
+
+class BentoHome:
+    """What BENTOML_HOME names, for everything that is started here.
+
+    Parameters
+    ----------
+    folder : of the project, not the home folder that BentoML would take.
+    code : folder with bentofile.yaml, accidents/ and serving/.
+    """
+
+    def __init__(self, folder: Path, code: Path) -> None:
+        self.folder, self._code = folder, code
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Alone, whatever else is deployed at once."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.folder / "deploy.lock", timeout=_LOCK_SECONDS):
+                yield
+        except Timeout:
+            raise StackError(
+                f"Another deployment to {self.folder} has not ended for {_LOCK_SECONDS:.0f} s."
+            ) from None
+
+    def build(self, name: str, version: str, digest: str, bundle: Path) -> BentoTag:
+        """A new Bento of a bundle. Raises StackError with what BentoML says.
+
+        It is built aside: BentoML's own stores have a name from the first file on, and an interrupted build
+        would leave a Bento that they cannot read.
+        """
+        tag = BentoTag(name, f"{version}-{uuid4().hex[:8]}")
+        metadata = {"name": name, "version": version, "digest": digest}
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=self.folder) as place:
+            aside = Path(place)
+            words = [str(self._code), str(bundle), tag.name, tag.version, json.dumps(metadata)]
+            done = subprocess.run(
+                [sys.executable, "-m", _BUILDING, *words],
+                env=environment(aside) | {"PYTHONPATH": str(_ROOT)},
+                cwd=aside, capture_output=True, text=True,
+            )  # fmt: skip
+            if done.returncode:
+                reason = last_error(done.stderr) or f"exit code {done.returncode}"
+                raise StackError(f"The Bento of {name} version {version} could not be built: {reason}")
+            self._keep_compiled(aside / self._path("bentos", tag) / "src")
+            for store in _STORES:
+                path = self._path(store, tag)
+                (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(aside / path, self.folder / path)
+        return tag
+
+    def keep_only(self, tags: Collection[BentoTag]) -> None:
+        """Delete every other Bento and model, and what interrupted builds have left."""
+        for store in _STORES:
+            kept = {self.folder / self._path(store, tag) for tag in tags}
+            for name in (self.folder / store).glob("*/"):
+                for version in name.iterdir():
+                    if version.is_dir() and version not in kept:
+                        shutil.rmtree(version, ignore_errors=True)
+                if not any(one.is_dir() for one in name.iterdir()):
+                    shutil.rmtree(name, ignore_errors=True)  # with the file that tells which is the latest
+        for left in self.folder.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def _path(self, store: str, tag: BentoTag) -> Path:
+        return Path(store, tag.name, tag.version)
+
+    def _keep_compiled(self, source: Path) -> None:
+        """Give a Bento's code the times of the original, and what numba has compiled of that.
+
+        `bentoml build` keeps neither, and every start would compile for half a minute.
+        """
+        for file in (self._code / "accidents").rglob("*.py"):
+            copy = source / file.relative_to(self._code)
+            if copy.is_file():
+                shutil.copystat(file, copy)
+        for file in (self._code / "accidents").rglob("__pycache__/*.nb[ic]"):
+            copy = source / file.relative_to(self._code)
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copy2(file, copy)
+
+
+def last_error(said: str) -> str:
+    """What the last exception in what BentoML has written says; empty if there is none."""
+    return next(reversed(_EXCEPTION.findall(said)), "")
+
+
+def environment(home: Path) -> dict[str, str]:
+    """What BentoML's processes are started with: nothing that the person who deploys has set for others."""
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    return kept | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
