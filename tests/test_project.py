@@ -46,7 +46,8 @@ def test_an_installation_asks_for_what_the_locks_are_made_of(project: Distributi
     extras = {
         role: [str(Requirement(line)) for line in lines] for role, lines in project.extras_require.items()
     }
-    assert extras == {"api": asked("api"), "dev": asked("api") + asked("dev")}
+    tests = asked("api") + asked("bento") + asked("dev")
+    assert extras == {"api": asked("api"), "bento": asked("bento"), "dev": tests}
 
 
 def test_every_room_is_installed_typed_and_held_to_the_import_rules() -> None:
