@@ -1,6 +1,8 @@
 """Every stack, with real parts: the same commands, the same model, the same predictions.
 
-The table of docs/stacks.md is this test's: WRITE_MATRIX=1 python -m pytest -s tests/stacks/test_matrix.py
+The table of docs/stacks.md is this test's:
+
+    PLATFORM_TESTS=1 WRITE_MATRIX=1 python -m pytest -s tests/stacks/test_matrix.py
 """
 
 from __future__ import annotations
@@ -24,7 +26,12 @@ from tests.platform_parts import PASSWORD, S3_KEY, S3_SECRET, running_mlflow, ru
 from tests.postgres import running_postgres
 from tests.processes import kill_all_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.server,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif("PLATFORM_TESTS" not in os.environ, reason="takes minutes: PLATFORM_TESTS=1 runs it"),
+]
 
 STACKS = ("bare", "local", "local-mlflow", "staging")
 PIPELINES = ("train", "deploy", "inference", "monitor")

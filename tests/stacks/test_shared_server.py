@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +23,12 @@ from tests.platform_parts import (
 )
 from tests.processes import kill_all_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.server,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif("PLATFORM_TESTS" not in os.environ, reason="takes minutes: PLATFORM_TESTS=1 runs it"),
+]
 
 VERSIONS = """
 import json
