@@ -32,9 +32,9 @@ class Platform:
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
         return done.stdout.strip()
 
-    def up(self, **variables: str) -> subprocess.CompletedProcess[str]:
+    def up(self, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """What `make up` does once the images are built."""
-        return up(self.folder, *FILES, **self.variables | variables)
+        return up(self.folder, *FILES, *options, **self.variables | variables)
 
     def url(self, service: str, port: int) -> str:
         """Where a service is published."""

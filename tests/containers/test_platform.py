@@ -21,10 +21,10 @@ pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(1200
 def test_a_prediction_is_made_and_logged_in_postgresql(platform: Platform) -> None:
     key = platform.run("api", "cat", ".serving/caller")
     accident = json.loads((ROOT / "references" / "accident.json").read_text(encoding="utf-8"))
-    assert ask(f"{platform.url('api', 8000)}/predict", accident, key)["model"]["version"] == "7"
-    count = "SELECT count(*) FROM predictions"
-    logged = platform.run("postgres", "psql", "-U", "predictions", "-d", "predictions", "-Atc", count)
-    assert logged == "1"
+    answer = ask(f"{platform.url('api', 8000)}/predict", accident, key)
+    assert answer["model"]["version"] == "7"
+    count = f"SELECT count(*) FROM predictions WHERE request_id = '{answer['request_id']}'"
+    assert platform.run("postgres", "psql", "-U", "predictions", "-d", "predictions", "-Atc", count) == "1"
 
 
 def test_prometheus_reads_the_api_with_its_key_and_the_model_server(platform: Platform) -> None:
