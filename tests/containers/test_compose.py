@@ -13,7 +13,7 @@ import yaml
 from tests.conftest import ROOT
 from tests.containers.platform_files import compose, platform_folder
 
-PAGES = {"api", "zenml", "mlflow", "grafana", "prometheus", "alertmanager"}
+PUBLISHED = {"api", "zenml", "mlflow", "s3", "grafana", "prometheus", "alertmanager"}
 ENDING = {"buckets", "settings"}  # services that do something once
 
 
@@ -79,9 +79,9 @@ def test_nothing_starts_while_a_secret_is_missing(project: Path, services: dict[
         told.write_text(whole, encoding="utf-8")
 
 
-def test_only_the_api_and_the_pages_have_ports_and_on_loopback(services: dict[str, Any]) -> None:
+def test_only_what_people_and_their_runs_ask_has_ports_and_on_loopback(services: dict[str, Any]) -> None:
     ports = {name: [str(one) for one in service.get("ports", ())] for name, service in services.items()}
-    assert {name for name, published in ports.items() if published} == PAGES
+    assert {name for name, published in ports.items() if published} == PUBLISHED
     assert all("127.0.0.1" in port for published in ports.values() for port in published)
 
 

@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.skipif("PLATFORM_TESTS" not in os.environ, reason="takes minutes: PLATFORM_TESTS=1 runs it"),
 ]
 
-STACKS = ("bare", "local", "local-mlflow", "staging")
+STACKS = ("bare", "local", "local-mlflow", "local-bento", "staging")
 PIPELINES = ("train", "deploy", "inference", "monitor")
 TINY = {"accidents_per_year: 4000": "accidents_per_year: 1500",
         "n_estimators: 60": "n_estimators: 30"}  # fmt: skip
