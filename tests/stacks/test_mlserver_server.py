@@ -337,16 +337,15 @@ def test_changed_code_starts_it_anew_once_it_has_proved_itself(
     tmp_path: Path, one: Version, two: Version
 ) -> None:
     code = copy_code(tmp_path / "project")
-    runtime = code / "serving" / "runtime" / "bundle_runtime.py"
+    runtime = code / "serving" / "runtime" / "predictor.py"
     with model_server(tmp_path / "server", code) as server:
         deploy(server, "1", one)
         server.deploy("other", "5", two.bundle.folder, two.golden)
         first, right = server.daemon(), runtime.read_text(encoding="utf-8")
         assert first is not None
-        for wrong in (
-            "import nothing_of_this_name\n" + right,
-            right.replace(".predict(matrix)", ".predict(matrix) / 2"),
-        ):
+        halved = right.replace(".predict(matrix)", ".predict(matrix) / 2")
+        assert halved != right
+        for wrong in (right.replace("import asyncio", "import nothing_of_this_name"), halved):
             runtime.write_text(wrong, encoding="utf-8")
             assert served(server, one) == "1"  # what is in the project does not reach it
             with pytest.raises(StackError):
@@ -367,7 +366,7 @@ def test_changed_code_starts_it_anew_once_it_has_proved_itself(
 
 def test_what_fails_only_in_its_own_place_is_put_back(tmp_path: Path, one: Version, two: Version) -> None:
     code = copy_code(tmp_path / "project")
-    runtime = code / "serving" / "runtime" / "bundle_runtime.py"
+    runtime = code / "serving" / "runtime" / "predictor.py"
     with model_server(tmp_path / "server", code) as server:
         deploy(server, "1", one)
         text = runtime.read_text(encoding="utf-8")

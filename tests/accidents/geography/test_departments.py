@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from pathlib import Path
 
@@ -115,10 +116,15 @@ def _departments() -> list[dict[str, object]]:
 
 
 def _seconds(points: list[tuple[float, float]]) -> float:
-    start = time.perf_counter()
-    for point in points:
-        department_at(*point)
-    return time.perf_counter() - start
+    traced = sys.gettrace()
+    sys.settrace(None)  # coverage's own time is not meant
+    try:
+        start = time.perf_counter()
+        for point in points:
+            department_at(*point)
+        return time.perf_counter() - start
+    finally:
+        sys.settrace(traced)
 
 
 @pytest.mark.parametrize(
