@@ -42,7 +42,7 @@ __all__ = ["Label", "Prediction", "PredictionLog", "PredictionLogError", "Row", 
 
 Row = dict[str, Any]  # a row of the table `predictions`, its mappings as JSON text
 REQUEST_ID = re.compile(r"[0-9a-f]{32}")
-PAGE = 1000  # rows fetched, or labels looked up, at a time
+PAGED = {"yield_per": 1000}  # rows fetched, and labels looked up, at a time
 LABELS_AT_ONCE = 250  # in one transaction: predictions are written in between
 TEXTS = ("accident_id", "stage", "model_name", "model_version", "model_digest", "band", "key_name", "session",
          "role")  # fmt: skip
@@ -184,8 +184,10 @@ class PredictionLog:
             if moment is not None:
                 check_aware(name, moment)
         query = _query(since, until, last)
-        with self._database.reading() as connection:
-            found = connection.execute(query, execution_options={"yield_per": PAGE})
+        with (
+            self._database.reading() as connection,
+            connection.execute(query, execution_options=PAGED) as found,
+        ):
             for page in found.mappings().partitions():
                 # A page's labels at a time: as a join, PostgreSQL plans it for hours.
                 labels = NewestLabels(connection, page)
@@ -198,8 +200,11 @@ class PredictionLog:
         """All that was ever said of accidents with an id, in that order: the id, by whom, and severe."""
         given = select(LABELS.c.accident_id, LABELS.c.key_name, LABELS.c.severe)
         query = given.where(LABELS.c.accident_id.is_not(None)).order_by(LABELS.c.id)
-        with self._database.reading() as connection:
-            for row in connection.execute(query, execution_options={"yield_per": PAGE}):
+        with (
+            self._database.reading() as connection,
+            connection.execute(query, execution_options=PAGED) as found,
+        ):
+            for row in found:
                 yield row.accident_id, row.key_name, row.severe
 
     def close(self) -> None:
