@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -282,10 +283,13 @@ class TestSupervisor:
     def test_told_to_end_it_answers_what_was_asked_before(self, server: ModelServer, one: Version) -> None:
         rows = one.rows[one.bundle.features].sample(10_000, replace=True, random_state=1)
         url = f"{client_of(server).url}/v2/models/{NAME}/infer"
+        headers = {"Content-Type": "application/json"}
+        content = json.dumps(request(rows))  # once, so that each is on its way when the server is told to end
         answers: list[int] = []
 
         def ask() -> None:
-            answers.append(httpx.post(url, json=request(rows), timeout=PATIENCE, trust_env=False).status_code)
+            said = httpx.post(url, content=content, headers=headers, timeout=PATIENCE, trust_env=False)
+            answers.append(said.status_code)
 
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:
