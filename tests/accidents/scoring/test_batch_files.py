@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from accidents.data.sources.settings import DataSettings
@@ -67,6 +67,7 @@ def test_every_row_comes_out_once_scored_or_set_aside(data: st.DataObject) -> No
     records = data.draw(
         st.lists(st.lists(cells, min_size=1, max_size=len(header) + 1), min_size=1, max_size=8)
     )
+    assume(not any(len(row) == 1 and row[0].isspace() for row in records))  # a blank line is no row
     separator, encoding = data.draw(st.sampled_from(",;\t")), data.draw(st.sampled_from(["utf-8", "latin-1"]))
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=separator).writerows([header, *records])
