@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train s3 bento deploy serve demo monitor watch status stop repro images up down model test containers unit check audit format bench dashboard mlflow lock clean
+.PHONY: help train staging bento deploy serve demo monitor watch status stop repro images up down model test containers unit check audit format bench dashboard mlflow lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -36,7 +36,7 @@ $(VENV)/train: $(BIN)/uv requirements/train.txt
 	$(INSTALL) -r requirements/train.txt
 	@touch $@
 
-$(VENV)/s3: $(VENV)/train requirements/platform.txt
+$(VENV)/staging: $(VENV)/train requirements/platform.txt
 	@echo "Installing S3's clients into $(VENV) ..."
 	$(INSTALL) -r requirements/platform.txt
 	@touch $@
@@ -54,7 +54,7 @@ $(VENV)/dev: $(VENV)/train requirements/dev.txt
 train: $(VENV)/train  ## install, make the sample data, train, register, report
 	$(BIN)/python run.py --pipeline train
 
-s3: $(VENV)/s3  ## what stacks with artifacts in S3 run with, such as staging, beside the training environment
+staging: $(VENV)/staging  ## what stacks with artifacts in S3 run with, such as staging, beside the training environment
 
 bento: $(VENV)/bento  ## what the stack local-bento serves with, beside the training environment
 

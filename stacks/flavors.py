@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zenml.stack import Flavor
 
 # How what a flavor of ZenML's wraps is installed, where a lock of ours has it.
-REMEDIES = {"bentoml": bentoml.REMEDY, "s3": "Install what requirements/platform.txt locks: make s3."}
+REMEDIES = {"bentoml": bentoml.REMEDY, "s3": "Install what requirements/platform.txt locks: make staging."}
 
 
 def register_flavors(client: Client) -> list[str]:
