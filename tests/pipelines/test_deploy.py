@@ -152,19 +152,17 @@ def test_the_api_in_the_background_is_asked_keyed_and_stopped(project: Project) 
     assert f"ready at http://127.0.0.1:{port}" in status
     assert "3 in the log" in status
 
-    made = project("keys", "new", "--name", "control-room").stdout
-    key = re.search(r"acc_\S+", made)
-    assert key is not None
+    key = new_key(project)
     refused = project.shell(sys.executable, "-m", "commands.call", check=False)
     assert refused.returncode == 1
     assert "401" in refused.stdout
-    project.environment["ACCIDENTS_API_KEY"] = key[0]
+    project.environment["ACCIDENTS_API_KEY"] = key
     project.shell(sys.executable, "-m", "commands.call")
     assert (
         '-H "X-API-Key: $ACCIDENTS_API_KEY"'
         in project.shell(sys.executable, "-m", "commands.call", "--how").stdout
     )
-    project("keys", "revoke", "control-room")
+    project("keys", "revoke", "test")
     assert project.shell(sys.executable, "-m", "commands.call", check=False).returncode == 1
 
 
@@ -217,6 +215,7 @@ def test_bentoml_serves_the_same_to_the_api_and_comes_back(project: Project) -> 
     assert (number, answers) == ("1", pytest.approx(ours[1], rel=0, abs=1e-6))
 
     project.environment["ACCIDENTS_PORT"] = str(free_port())
+    project.environment["ACCIDENTS_API_KEY"] = new_key(project)
     project("serve", "--detach", *stack)
     assert version_that_answers(project) == "1"
     project("--pipeline", "deploy", "--version", "2", *stack)
@@ -233,11 +232,18 @@ def test_bentoml_serves_the_same_to_the_api_and_comes_back(project: Project) -> 
     assert bentoml_of(project) == []
 
 
+def new_key(project: Project) -> str:
+    made = re.search(r"acc_\S+", project("keys", "new", "--name", "test").stdout)
+    assert made
+    return made[0]
+
+
 def version_that_answers(project: Project) -> str:
     """That which the API had its answer from."""
     accident = (project.folder / "references" / "accident.json").read_bytes()
     url = f"http://127.0.0.1:{project.environment['ACCIDENTS_PORT']}/predict"
-    sent = urllib.request.Request(url, accident, {"Content-Type": "application/json"})
+    key = project.environment["ACCIDENTS_API_KEY"]
+    sent = urllib.request.Request(url, accident, {"Content-Type": "application/json", "X-API-Key": key})
     with urllib.request.urlopen(sent, timeout=30) as answer:
         return str(json.load(answer)["model"]["version"])
 

@@ -263,6 +263,7 @@ def test_after_one_there_is_a_pause_also_for_an_api_started_anew(model: StandIn,
         assert hook.post(notification(FIRING), key).json() == {"loop": "paused"}
     with hooked(tmp_path, model, loop(0), hook_pause="0") as hook:
         assert hook.post(notification(FIRING), key).json() == {"loop": "started"}
+        hook.wait('accidents_hook_loops_total{exit="ok"}', 1)
     assert hook.log.count("loop ") == 2
 
 

@@ -77,7 +77,7 @@ def read_head(path: Path, data: bytes, known: Mapping[str, str], remedy: str) ->
     names = [_name(name, known) for name in _cells(line, separator)]
     body_line = number + 1 + len(rest) - len(rest.lstrip(b"\n"))
     body = rest.strip(b"\n")
-    if not body.strip():
+    if not body.decode().strip():  # as text: a no-break space is no row either
         raise DataError(f"{path}: has a header line and no rows. {remedy}")
     return Head(_fitted(names, body[:_SAMPLE], separator), separator, number, body, body_line)
 
@@ -118,7 +118,9 @@ def _name(name: str, known: Mapping[str, str]) -> str:
 def _fitted(names: list[str], sample: bytes, separator: str) -> list[str]:
     """As many names as rows have fields, where they differ by row numbers or separators at line ends only."""
     lines = sample.decode(errors="replace").split("\n")[:100]
-    rows = [row for row in csv.reader(lines[:-1] or lines, delimiter=separator) if row]
+    rows = [row for row in csv.reader(lines[:-1] or lines, delimiter=separator) if any(map(str.strip, row))]
+    if not rows:
+        return names
     usual = Counter(map(len, rows)).most_common(1)[0][0]
     rows = [row for row in rows if len(row) == usual]
     blank = not any(cell.strip() for row in rows for cell in row[len(names) :])
@@ -159,8 +161,13 @@ def split_rows(text: str, separator: str, width: int) -> Rows:
     if len(cells) != len(lines) + 1:
         return _split_carefully(lines, separator, width)
     cells.pop()
-    kept = [at for at, row in enumerate(cells) if len(row) > 1 or lines[at].strip()]
+    kept = [at for at, row in enumerate(cells) if _is_row(row, lines[at])]
     return Rows([cells[at] for at in kept], kept)
+
+
+def _is_row(cells: Sequence[str], line: str) -> bool:
+    """Whether a line is more than blank; separators alone make a row, also where they are tabs."""
+    return len(cells) > 1 or bool(line.strip())
 
 
 def _split_carefully(lines: list[str], separator: str, width: int) -> Rows:
@@ -181,7 +188,7 @@ def _split_carefully(lines: list[str], separator: str, width: int) -> Rows:
                 row, is_open = together, False
             else:
                 span = 1
-        if lines[at].strip():
+        if _is_row(row, lines[at]):
             opened |= {len(cells)} if is_open else set()
             cells.append(row)
             begins.append(at)

@@ -59,6 +59,13 @@ def test_no_row_vanishes_behind_an_open_quote(tmp_path: Path, lines: list[str]) 
     assert len(intake) >= len(untouched) + 1
 
 
+@pytest.mark.parametrize("note", ["plain", '"open'], ids=["read at once", "read line by line"])
+def test_separators_alone_are_a_row_also_where_they_are_tabs(note: str) -> None:
+    rows = split_rows(f"a\tb\t{note}\n\u00a0\n\t\t\nc\td\te\n", "\t", 3)
+    assert rows.cells[1:] == [["", "", ""], ["c", "d", "e"]]
+    assert list(rows.lines) == [0, 2, 3]
+
+
 def test_the_line_with_the_open_quote_is_set_aside_and_named(tmp_path: Path) -> None:
     intake = read(tmp_path, *with_line(5, 'A5,2026-10-05T18:30,69,1,"RN 7'))
     assert intake.set_aside["row"].tolist() == [5]

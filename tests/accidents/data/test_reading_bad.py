@@ -35,6 +35,7 @@ HEADER, *ROWS = GOOD.splitlines()
         (b"\xef\xbb\xbf\r\n \r\n", r"the file is empty"),
         (HEADER, r"has a header line and no rows\. Download"),
         (HEADER + b"\r\n\r\n", r"has a header line and no rows"),
+        (HEADER + b"\n\xc2\xa0\n \n\x1f\n", r"has a header line and no rows"),
         (b"<!DOCTYPE html><html><body>404</body></html>", r"is not CSV but a web page"),
         (b"\n  <html>", r"is not CSV but a web page"),
         (b"PK\x03\x04rest", r"an archive or an office document"),
