@@ -125,8 +125,8 @@ model: $(VENV)/train  ## give the platform's model server the models that the lo
 	$(BIN)/python -m commands.platform model
 	$(COMPOSE) restart model-server
 
-test: $(VENV)/dev  ## every test, but those of the containers
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not containers"
+test: $(VENV)/dev  ## every test, but those of the containers; TESTS= names some
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not containers" $(TESTS)
 
 containers: $(VENV)/dev  ## build the images and start the platform, as tests, where a container engine answers
 	$(LIMIT) $(BIN)/python -m pytest tests/containers

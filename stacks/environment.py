@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import importlib.metadata
 import logging
 import os
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -91,6 +93,7 @@ def prepare_environment(root: Path) -> Path:
     for logger, beginning in _NOISE.items():
         logging.getLogger(logger).addFilter(_Noise(beginning))
     atexit.register(_leave_logs_flushed)
+    _look_through_packages_once()
     _keep_to_own_store(store_folder())
     return store_folder()
 
@@ -100,6 +103,14 @@ def _put_own_programs_on_path() -> None:
     own, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
     if own not in path.split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([own, path])
+
+
+def _look_through_packages_once() -> None:
+    """Keep what ZenML asks for each artifact of a library's type: which package brings which module.
+
+    The answer is the same as long as a process runs, and takes most of a second each time.
+    """
+    importlib.metadata.packages_distributions = cache(importlib.metadata.packages_distributions)
 
 
 def _leave_logs_flushed() -> None:

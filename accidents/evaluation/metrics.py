@@ -8,8 +8,9 @@ plain bootstrap, faster.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -145,38 +146,82 @@ class _Counts:
 
     def metrics(self, rows: npt.NDArray[np.int64] | None = None) -> dict[str, float]:
         """Every metric by name; NaN where undefined."""
-        severe, other = self.of(rows)
-        both = severe + other
-        hits, alarms = np.cumsum(severe), np.cumsum(both)
-        n, n_severe = float(alarms[-1]), float(hits[-1])
-        ranked_lower = (
-            n - n_severe - (alarms - hits) + other / 2
-        )  # other accidents below each score, half of the equal
-        alerted, found = self._alerted(hits, alarms, severe, both)
-        gap = np.add.reduceat(severe - self.scores * both, self.bin_starts)
-        return {
-            "roc_auc": _ratio(_dot(severe, ranked_lower), n_severe * (n - n_severe)),
-            "pr_auc": _ratio(_dot(severe, hits / np.maximum(alarms, 1)), n_severe),
-            "brier": (_dot(severe, self.squares[0]) + _dot(other, self.squares[1])) / n,
-            "log_loss": (_dot(severe, self.logs[0]) + _dot(other, self.logs[1])) / n,
-            "ece": float(np.abs(gap).sum() / n),
-            "recall_at_budget": _ratio(found, n_severe),
-            "precision_at_budget": _ratio(found, alerted),
-            "prevalence": n_severe / n,
-            "alerted_share": alerted / n,
-        }
+        sums = _Sums(self, rows)
+        return {name: metric(sums) for name, metric in _FROM_SUMS.items()}
 
-    def _alerted(self, hits: Array, alarms: Array, severe: Array, both: Array) -> tuple[float, float]:
+    def metric(self, name: str, rows: npt.NDArray[np.int64] | None = None) -> float:
+        """One metric alone, for comparisons of many draws."""
+        return _FROM_SUMS[name](_Sums(self, rows))
+
+
+class _Sums:
+    """Accidents among `rows` per distinct score, and sums over them that several metrics need."""
+
+    def __init__(self, counts: _Counts, rows: npt.NDArray[np.int64] | None) -> None:
+        self.counts = counts
+        self.severe, self.other = counts.of(rows)
+
+    @cached_property
+    def both(self) -> Array:
+        return self.severe + self.other
+
+    @cached_property
+    def hits(self) -> Array:
+        return np.cumsum(self.severe)
+
+    @cached_property
+    def alarms(self) -> Array:
+        return np.cumsum(self.both)
+
+    @property
+    def n(self) -> float:
+        return float(self.alarms[-1])
+
+    @property
+    def n_severe(self) -> float:
+        return float(self.hits[-1])
+
+    @cached_property
+    def alerted(self) -> tuple[float, float]:
         """(alerted accidents, severe ones among them).
 
         Equal scores share what is left of the budget evenly.
         """
-        if self.alerted is not None:
-            return _dot(self.alerted, both), _dot(self.alerted, severe)
-        alerted = self.budget * alarms[-1]
-        at = int(np.searchsorted(alarms, alerted))
-        share = (alerted - (alarms[at] - both[at])) / both[at]
-        return float(alerted), float(hits[at] - severe[at] + share * severe[at])
+        weights = self.counts.alerted
+        if weights is not None:
+            return _dot(weights, self.both), _dot(weights, self.severe)
+        alerted = self.counts.budget * self.alarms[-1]
+        at = int(np.searchsorted(self.alarms, alerted))
+        share = (alerted - (self.alarms[at] - self.both[at])) / self.both[at]
+        return float(alerted), float(self.hits[at] - self.severe[at] + share * self.severe[at])
+
+    def mean_of(self, losses: tuple[Array, Array]) -> float:
+        """The mean of a loss per score, given for severe and for other accidents."""
+        return (_dot(self.severe, losses[0]) + _dot(self.other, losses[1])) / self.n
+
+
+def _roc_auc(sums: _Sums) -> float:
+    # other accidents below each score, half of the equal
+    ranked_lower = sums.n - sums.n_severe - (sums.alarms - sums.hits) + sums.other / 2
+    return _ratio(_dot(sums.severe, ranked_lower), sums.n_severe * (sums.n - sums.n_severe))
+
+
+def _ece(sums: _Sums) -> float:
+    gap = np.add.reduceat(sums.severe - sums.counts.scores * sums.both, sums.counts.bin_starts)
+    return float(np.abs(gap).sum() / sums.n)
+
+
+_FROM_SUMS: Mapping[str, Callable[[_Sums], float]] = {
+    "roc_auc": _roc_auc,
+    "pr_auc": lambda sums: _ratio(_dot(sums.severe, sums.hits / np.maximum(sums.alarms, 1)), sums.n_severe),
+    "brier": lambda sums: sums.mean_of(sums.counts.squares),
+    "log_loss": lambda sums: sums.mean_of(sums.counts.logs),
+    "ece": _ece,
+    "recall_at_budget": lambda sums: _ratio(sums.alerted[1], sums.n_severe),
+    "precision_at_budget": lambda sums: _ratio(sums.alerted[1], sums.alerted[0]),
+    "prevalence": lambda sums: sums.n_severe / sums.n,
+    "alerted_share": lambda sums: sums.alerted[0] / sums.n,
+}
 
 
 def evaluate(
@@ -220,10 +265,10 @@ def compare(
         raise SettingsError(f"{metric!r} cannot rank models; use one of {', '.join(HIGHER_IS_BETTER)}.")
     sides = [_Counts(*_checked(y, p), _checked_budget(budget), None) for p in (p_champion, p_challenger)]
     accidents = len(sides[0].codes)
-    old, new = (side.metrics()[metric] for side in sides)
+    old, new = (side.metric(metric) for side in sides)
     sign = 1 if HIGHER_IS_BETTER[metric] else -1
     draws = [
-        sign * (sides[1].metrics(rows)[metric] - sides[0].metrics(rows)[metric])
+        sign * (sides[1].metric(metric, rows) - sides[0].metric(metric, rows))
         for rows in _draws(accidents, n_bootstrap, seed)
     ]
     low, high = _quantiles(np.array(draws), level)

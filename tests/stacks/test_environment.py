@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -28,6 +29,9 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
         sys, "modules", {name: module for name, module in sys.modules.items() if name != "zenml"}
     )
     monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr(
+        importlib.metadata, "packages_distributions", importlib.metadata.packages_distributions
+    )
 
 
 def configure(folder: Path, url: str, kind: str) -> None:
@@ -35,6 +39,12 @@ def configure(folder: Path, url: str, kind: str) -> None:
     (folder / "config.yaml").write_text(
         yaml.safe_dump({"store": {"url": url, "type": kind}}), encoding="utf-8"
     )
+
+
+@pytest.mark.usefixtures("fresh")
+def test_packages_are_looked_through_once(tmp_path: Path) -> None:
+    prepare_environment(tmp_path)
+    assert importlib.metadata.packages_distributions() is importlib.metadata.packages_distributions()
 
 
 @pytest.mark.usefixtures("fresh")

@@ -22,8 +22,9 @@ from serving.api.predicting.model_server import ModelServer, Scores
 from serving.api.predicting.rollout import Rollout
 
 _LOG = logging.getLogger(__name__)
-_GATHER = 0.5  # seconds in which copies come together: a call costs the model server more than its rows do
-_TOGETHER = 250  # copies in a call
+_GATHER = 0.5  # seconds in which copies come together, to be written into the log at once
+_TOGETHER = 250  # copies written at once
+_A_CALL = 16  # copies in a call: a caller may have to wait for one call, and no longer
 _LIMIT = 2_000  # copies that wait; a batch is half of that
 
 
@@ -77,8 +78,11 @@ class ShadowQueue:
         if shadow is None:  # it has ended meanwhile
             return
         try:
-            scores = await _ask(shadow.server, taken)
-            await asyncio.to_thread(self._log.write_shadow, _rows(taken, scores))
+            scores: list[ShadowScore] = []
+            for first in range(0, len(taken), _A_CALL):
+                few = taken[first : first + _A_CALL]
+                scores += _rows(few, await _ask(shadow.server, few))
+            await asyncio.to_thread(self._log.write_shadow, scores)
         except (ApiError, AccidentsError) as error:
             SHADOW_SCORES.labels("failed").inc(len(taken))
             _LOG.warning("%d copies were not scored by the shadow: %s", len(taken), error)
@@ -87,7 +91,7 @@ class ShadowQueue:
 
 
 async def _ask(server: ModelServer, taken: Sequence[Prediction]) -> Scores:
-    rows = [[nan if value is None else value for value in one.features.values()] for one in taken]
+    rows = [[nan if value is None else value for value in copy.features.values()] for copy in taken]
     return await server.score(taken[0].stage, rows, contributions=False)
 
 
