@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train staging bento deploy serve demo monitor watch status stop repro images up down model test containers unit check audit format bench dashboard mlflow lock clean
+.PHONY: help train staging bento deploy serve demo monitor watch status stop repro images up down model test platform containers unit check audit format bench dashboard mlflow lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -125,8 +125,11 @@ model: $(VENV)/train  ## give the platform's model server the models that the lo
 	$(BIN)/python -m commands.platform model
 	$(COMPOSE) restart model-server
 
-test: $(VENV)/dev  ## every test, but those of the containers; TESTS= names some
+test: $(VENV)/dev  ## every test, but those of the platform and of the containers; TESTS= names some
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not containers" $(TESTS)
+
+platform: $(VENV)/dev  ## stacks on real servers, as tests: PostgreSQL, MariaDB, S3, MLflow, ZenML; minutes
+	PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest -n 2 --dist loadfile tests/servers
 
 containers: $(VENV)/dev  ## build the images and start the platform, as tests, where a container engine answers
 	$(LIMIT) $(BIN)/python -m pytest tests/containers

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from commands.project import ROOT
-from stacks.diagnosis import diagnosis
+from stacks.diagnosis import asked, diagnosis
 
 _FULL = "The disk is full. Make room (`python run.py clean` removes old runs), then run the command again."
 _RIGHTS = "This user may not read or write it. Change its owner or rights (chown, chmod), or name another."
@@ -51,8 +51,11 @@ def remedy(error: BaseException) -> str | None:
         found = _REMEDIES.get(each.errno or 0) if isinstance(each, OSError) else None
         if found or said:
             return _named(found or said or "")
-    found = diagnosis(error)
-    return f"{found} `python run.py stack check NAME` tries every part of the stack." if found else None
+    if not (found := diagnosis(error)):
+        return None
+    part = asked(error)
+    where = f"It came from {part}. " if part else ""
+    return f"{where}{found} `python run.py stack check NAME` tries every part of the stack."
 
 
 def first_line(error: BaseException) -> str:

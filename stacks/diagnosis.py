@@ -6,6 +6,7 @@ No library is imported for it: an error is known by what it carries.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from traceback import walk_tb
 from typing import Any
 
 _AGAIN = "where the stack file takes it from, and apply the stack again"
@@ -13,6 +14,7 @@ _LOGIN = f"Correct the key and its secret {_AGAIN}"
 _CLOCK = "The clocks of this machine and of S3's differ by more than it allows. Set this one's: timedatectl"
 _NOTHING = "Nothing answers there. Start the server, or correct its address"
 _NO_HOST = "There is no such host. Correct the address"
+_FAILS = "The server fails at what it is asked. Look into its log, and run the command again when it is well"
 _S3 = {  # S3's error codes
     "NoSuchBucket": "There is no such bucket. Create it, or correct `path`",
     "InvalidBucketName": "That is no name of a bucket. Correct `path`",
@@ -37,6 +39,9 @@ _WORDS = {  # in what an error says, where it carries no code
     "Name or service not known": _NO_HOST,
     "Temporary failure in name resolution": _NO_HOST,
     "CERTIFICATE_VERIFY_FAILED": "Its certificate is not trusted here. Have this machine trust it",
+    "error code 50": _FAILS,  # MLflow's words of 500 and above
+    "too many 50": _FAILS,  # those of who has asked again and again
+    "INTERNAL_ERROR: ": _FAILS,
     "timed out": "It does not answer in time. Is the address right, and a firewall in between?",
     "The difference between the request time": _CLOCK,
     "Permission denied while trying to connect to the Docker daemon": (
@@ -45,6 +50,13 @@ _WORDS = {  # in what an error says, where it carries no code
     "Error while fetching server API version": (
         "No container engine answers. Start it (`docker info` must answer), or set DOCKER_HOST"
     ),
+}
+_PARTS = {  # by whose code a part of the stack is asked
+    "botocore": "the artifact store",
+    "s3fs": "the artifact store",
+    "mlflow": "the MLflow server",
+    "docker": "the container engine",
+    "zenml.zen_stores.rest_zen_store": "ZenML's server",
 }
 
 
@@ -56,6 +68,17 @@ def diagnosis(error: BaseException) -> str | None:
         known = known or next((remedy for words, remedy in _WORDS.items() if words in str(one)), None)
         if known:
             return f"{known} ({_first_line(one)})."
+    return None
+
+
+def asked(error: BaseException) -> str | None:
+    """Which part of the stack an error, or what caused it, came from; None if it came from none."""
+    for one in _chain(error):
+        frames = (str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(one.__traceback__))
+        passed = [f"{name}." for name in (type(one).__module__, *frames)]
+        for module, part in _PARTS.items():
+            if any(name.startswith(f"{module}.") for name in passed):
+                return part
     return None
 
 

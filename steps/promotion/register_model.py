@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 from zenml import get_step_context, log_metadata, step
 from zenml.client import Client
 from zenml.model.utils import link_artifact_version_to_model_version
+from zenml.models import ModelVersionResponse
 
 from accidents.bundle import Bundle, load_bundle
 from accidents.evaluation.results import Results
@@ -43,7 +45,7 @@ def register(
     """The number of a bundle's version, and whether it was made now, by the step that calls this.
 
     What was made from the same is registered already and keeps its version; where the stack's registry lacks
-    that, after a crash or because it was lost, it is registered there again.
+    that, it is registered there again. What goes wrong on the way leaves nothing, there nor in ZenML.
 
     Parameters
     ----------
@@ -56,16 +58,22 @@ def register(
         if known is not None:
             registry.complete(known)
             return str(known.number), False
-        version = _new_version(name, {**tags, **told})
-        if Client().active_stack.experiment_tracker is not None:
-            logged = log_model(bundle)  # before the metrics, each of which MLflow asks a server for otherwise
-            log()
-            mirror.register(version, *logged, tags)
+        version = _new_version(name)
+        try:
+            if Client().active_stack.experiment_tracker is not None:
+                logged = log_model(bundle)  # first: MLflow asks a server for it with each metric otherwise
+                log()
+                mirror.register(version, *logged, tags)
+            # Last: with the digest of its bundle the version is finished.
+            log_metadata(metadata={**tags, **told}, model_version_id=version.id)
+        except BaseException:
+            _take_back(version)
+            raise
     return str(version.number), True
 
 
-def _new_version(name: str, told: Mapping[str, Any]) -> Any:
-    """A new ZenML model version with this run's bundle and reports linked to it."""
+def _new_version(name: str) -> ModelVersionResponse:
+    """A new ZenML model version with this run's bundle and reports linked to it, not finished yet."""
     client = Client()
     try:
         client.get_model(name)
@@ -78,6 +86,11 @@ def _new_version(name: str, told: Mapping[str, Any]) -> Any:
         for artifact in artifacts:
             if artifact.artifact.name in (registry.BUNDLE, "reports", "data_reports"):
                 link_artifact_version_to_model_version(artifact, made)
-    # Last: with the digest of its bundle the version is finished.
-    log_metadata(metadata=dict(told), model_version_id=made.id)
-    return client.get_model_version(name, made.number)
+    return made
+
+
+def _take_back(version: ModelVersionResponse) -> None:
+    """Leave nothing of a version that could not be finished; where that fails, too, the next `bury` does."""
+    with suppress(Exception):
+        mirror.forget(version)
+        Client().delete_model_version(version.id)

@@ -1,30 +1,36 @@
 """The stack's model registry (MLflow), if it has one: a mirror of ZenML's model versions.
 
-ZenML's store is the truth. What the registry lacks, after a crash or because it was lost, is made up for from
-the version's bundle; its alias `champion` follows ZenML's stage `production`.
+ZenML's store is the truth. What the registry lacks, because it was lost, is made up for from the version's
+bundle; what it holds of a version that was never finished is deleted; its alias `champion` follows ZenML's
+stage `production`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from accidents.bundle import Bundle
 from accidents.errors import AccidentsError
 
 if TYPE_CHECKING:
-    from zenml.model_registries.base_model_registry import BaseModelRegistry
     from zenml.models import ModelVersionResponse
 
 NUMBER = "registry_version"  # the metadata key that holds the registry's number of the same version
+_OF = "zenml_version_id"  # the registry's tag that holds ZenML's id of the same version
+_ABSENT, _PRESENT = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"  # MLflow's codes
 
 
 class MirrorError(AccidentsError):
     """The stack's model registry cannot be asked or told."""
 
 
-def active_registry() -> BaseModelRegistry | None:
-    """The active stack's model registry, or None."""
+def active_registry() -> Any:
+    """The active stack's model registry, or None.
+
+    It is asked through its `mlflow_client`: ZenML's own methods take every error for "there is none".
+    """
     from zenml.client import Client
 
     return Client().active_stack.model_registry
@@ -44,35 +50,54 @@ def has(one: ModelVersionResponse) -> bool:
     if registry is None or number is None:
         return registry is None
     try:
-        held = registry.get_model_version(one.model.name, number)
-    except KeyError:
-        return False
-    except Exception as error:  # each registry has its own
-        raise MirrorError(f"The model registry cannot be asked: {_first_line(error)}") from error
-    tags: dict[str, Any] = held.metadata.model_dump() if held.metadata else {}
-    return bool(tags.get("bundle") == one.run_metadata["bundle"])
+        held = registry.mlflow_client.get_model_version(one.model.name, number)
+    except Exception as error:
+        if _code(error) == _ABSENT:
+            return False
+        raise _unreachable(error) from error
+    return bool(held.tags.get("bundle") == one.run_metadata["bundle"])
 
 
 def register(one: ModelVersionResponse, run_id: str, address: str, tags: Mapping[str, str]) -> None:
     """Register a model that was logged at `address`, and write its number there on the version."""
     from zenml import log_metadata
 
-    registry: Any = active_registry()
+    registry = active_registry()
     if registry is None:
         return
+    client = registry.mlflow_client
     try:
-        registry.get_model(one.model.name)
-    except KeyError:
-        registry.register_model(one.model.name)
-    # Not through ZenML, which does not tell the model's id: a server refuses an address without it.
-    made = registry.mlflow_client.create_model_version(
+        client.create_registered_model(one.model.name)
+    except Exception as error:
+        if _code(error) != _PRESENT:
+            raise
+    # With the model's id: a server refuses an address without it.
+    made = client.create_model_version(
         one.model.name,
         address,
         run_id=run_id,
-        tags={"mlflow_run_id": run_id, **tags},
+        tags={"mlflow_run_id": run_id, **tags, _OF: str(one.id)},
         model_id=address.removeprefix("models:/"),
     )
+    forget(one, but=str(made.version))
     log_metadata(metadata={NUMBER: str(made.version)}, model_version_id=one.id)
+
+
+def forget(one: ModelVersionResponse, but: str | None = None) -> None:
+    """Delete what the registry holds of a version that is not finished, `but` this number.
+
+    A request whose answer was lost has been done, and its client asks again. Raises MirrorError.
+    """
+    registry = active_registry()
+    if registry is None:
+        return
+    client, name = registry.mlflow_client, one.model.name
+    try:
+        for held in client.search_model_versions(f"name='{name}' and tags.{_OF}='{one.id}'"):
+            if str(held.version) != but:
+                client.delete_model_version(name, held.version)
+    except Exception as error:
+        raise _unreachable(error) from error
 
 
 def add(one: ModelVersionResponse, bundle: Bundle) -> None:
@@ -83,7 +108,9 @@ def add(one: ModelVersionResponse, bundle: Bundle) -> None:
     try:
         with run_of(one.model.name):
             register(one, *log_model(bundle), kept)
-    except Exception as error:  # each registry has its own
+    except Exception as error:
+        with suppress(MirrorError):
+            forget(one)
         raise MirrorError(
             f"The model registry lacks version {one.number} and cannot be given it: {_first_line(error)}. "
             "Nothing was changed."
@@ -104,11 +131,22 @@ def tell(one: ModelVersionResponse, champion: bool = False, tags: Mapping[str, s
             metadata=ModelRegistryModelMetadata.model_validate(dict(tags)) if tags else None,
             stage=ModelVersionStage.PRODUCTION if champion else None,
         )
-    except Exception as error:  # each registry has its own
+    except Exception as error:
         raise MirrorError(
             f"The model registry could not be told of version {one.number}: {_first_line(error)}. ZenML's "
             "store is right; the next `run.py promote` or training tells it again."
         ) from error
+
+
+def _code(error: Exception) -> str:
+    """MLflow's code of an error; "" of another error."""
+    return str(getattr(error, "error_code", ""))
+
+
+def _unreachable(error: Exception) -> MirrorError:
+    return MirrorError(
+        f"The model registry cannot be asked: {_first_line(error)}. When it answers, run the command again."
+    )
 
 
 def _first_line(error: Exception) -> str:

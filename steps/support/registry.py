@@ -128,19 +128,20 @@ def changing() -> Iterator[None]:
 
 
 def bury(name: str) -> None:
-    """Archive what a crash left unfinished, and say so; to be called while `changing`."""
+    """Archive what a crash left unfinished, delete its mirror, and say so; to be called while `changing`."""
     from zenml.client import Client
     from zenml.enums import ModelStages
 
     for one in _all(name):
         if not _is_finished(one) and one.stage != ModelStages.ARCHIVED:
+            mirror.forget(one)
             Client().update_model_version(one.model.id, one.id, description=_UNFINISHED)
             one.set_stage(ModelStages.ARCHIVED, force=True)
             print(f"  version {one.number} of {name} is archived. {_UNFINISHED}", file=sys.stderr, flush=True)
 
 
 def complete(one: ModelVersionResponse) -> None:
-    """Have the stack's registry hold a version, should it lack it: after a crash, or because it was lost."""
+    """Have the stack's registry hold a version, should it lack it: another stack's, or one that was lost."""
     if not mirror.has(one):
         mirror.add(one, bundle_of(one))
 

@@ -8,10 +8,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
+from mlflow.exceptions import MlflowException
 
 import run
 from accidents.errors import AccidentsError
 from commands import foreseen
+from stacks.diagnosis import asked
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,35 @@ def test_each_has_its_remedy_also_where_it_is_the_cause(error: Exception, words:
     outer = RuntimeError("a library's own words")
     outer.__cause__ = error
     assert words in (foreseen.remedy(outer) or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            EndpointConnectionError(endpoint_url="http://127.0.0.1:1/a"),
+            "It came from the artifact store. Nothing answers there. Start the server",
+        ),
+        (
+            MlflowException("http://x (Caused by ResponseError('too many 500 error responses'))"),
+            "It came from the MLflow server. The server fails at what it is asked. Look into its log",
+        ),
+        (ConnectionError("[Errno 111] Connection refused"), "Nothing answers there. Start the server"),
+    ],
+)
+def test_a_server_that_fails_is_named_with_what_to_do(error: Exception, words: str) -> None:
+    assert (foreseen.remedy(error) or "").startswith(words)
+    outer = RuntimeError("a library's own words")
+    outer.__cause__ = error
+    assert (foreseen.remedy(outer) or "").startswith(words)
+
+
+def test_a_server_is_known_by_the_code_that_asked_it() -> None:
+    code = compile("raise OSError('Max retries exceeded')", "rest_zen_store.py", "exec")
+    with pytest.raises(OSError, match="Max retries") as raised:
+        exec(code, {"__name__": "zenml.zen_stores.rest_zen_store"})
+    assert asked(raised.value) == "ZenML's server"
+    assert asked(ValueError("x")) is None
 
 
 def test_a_folder_that_could_not_be_copied_is_told_in_a_line() -> None:

@@ -76,7 +76,7 @@ def test_a_slow_model_server_is_503_within_a_second(client: TestClient, model: S
 
 @pytest.mark.parametrize(
     ("status", "refusal"),
-    [(500, ""), (503, ""), (404, "Model not found"), (400, "Model x is not ready yet.")],
+    [(500, ""), (503, ""), (404, "Model not found"), (400, "Model x is not ready yet."), (400, "")],
 )
 def test_a_model_that_cannot_answer_now_is_503(
     client: TestClient, model: StandIn, status: int, refusal: str

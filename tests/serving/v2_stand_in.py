@@ -31,7 +31,7 @@ class StandIn:
     digest: str = "a" * 64
     threshold: float = 0.5
     status: int = 200
-    refusal: str = "no"
+    refusal: str = "no"  # "": an answer without a word, as MLServer's to /ready
     delay: float = 0.0
     answer: bytes | None = None
     outputs: tuple[str, ...] = ("p_severe", "contributions", "questions")
@@ -115,7 +115,8 @@ def stand_in(port: int = 0) -> Iterator[StandIn]:
 
         def _answer(self, model: StandIn, content: dict[str, Any]) -> None:
             good = model.status == 200
-            body = json.dumps(content if good else {"error": model.refusal}).encode()
+            refusal = json.dumps({"error": model.refusal}).encode() if model.refusal else b""
+            body = json.dumps(content).encode() if good else refusal
             body = body if model.answer is None else model.answer
             self.send_response(400 if "error" in content else model.status)
             self.send_header("Content-Length", str(len(body)))

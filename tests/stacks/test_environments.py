@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -55,6 +57,15 @@ def test_asked_for_by_several_at_once_it_is_built_once(
     assert len(got) == 3
     assert len(set(got)) == 1
     assert capfd.readouterr().err.count("Building") == 1
+
+
+def test_where_nothing_can_build_one_a_person_is_told_where_to_go(
+    lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "uv", None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(StackError, match=r"`make train` installs it.*deploy from a project's folder"):
+        environment(lock, tmp_path / "environments")
 
 
 def test_an_interrupted_one_is_built_anew(lock: Path, tmp_path: Path) -> None:

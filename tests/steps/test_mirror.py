@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,19 @@ import pytest
 
 from accidents.bundle import Bundle
 from stacks.apply import apply_stack
+from steps.promotion.register_model import register
 from steps.support import mirror, registry
 from steps.support.mirror import MirrorError
+from steps.support.tracking import log_model, run_of
 from tests.model_servers import make_version
 from tests.stacks.conftest import write_stack
-from tests.steps.test_promote_model import version_of
+from tests.steps.test_promote_model import make_bundle, version_of
 from tests.zenml_store import zenml_store
 
 __all__ = ["zenml_store"]
 
 pytestmark = pytest.mark.slow
-NAME = "mirrored"
+NAME = "followed"  # ZenML takes part of a name for the whole: "m" is another model
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +102,74 @@ def test_what_the_registry_cannot_be_given_is_not_promoted(
     assert registry.champion(NAME).id == champion.id
     held = mlflow.get_model_version_by_alias(NAME, "champion")
     assert str(held.version) == mirror.registry_version(champion)
+
+
+def failing(*_: object, **__: object) -> None:
+    from mlflow.exceptions import MlflowException
+
+    raise MlflowException("out of order")
+
+
+def test_a_registry_that_fails_is_not_taken_for_one_that_lacks_the_version(
+    mlflow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = registry.champion(NAME)
+    assert champion is not None
+    monkeypatch.setattr(type(mlflow), "get_model_version", failing)
+    with pytest.raises(MirrorError, match="cannot be asked: out of order"):
+        mirror.has(champion)
+
+
+@pytest.mark.parametrize(("seed", "place"), list(enumerate(["refused", "answer lost", "ZenML fails"])))
+def test_what_cannot_be_registered_leaves_nothing_and_the_next_training_registers_it(
+    mlflow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, place: str
+) -> None:
+    made = make_bundle(tmp_path / "bundle", seed=seed, trees=2)
+    context = SimpleNamespace(step_run=SimpleNamespace(inputs={}))
+    monkeypatch.setattr("steps.promotion.register_model.get_step_context", lambda: context)
+    create = type(mlflow).create_model_version
+    before = of_model_m(mlflow)
+    with monkeypatch.context() as patched:
+        if place == "ZenML fails":
+            patched.setattr("zenml.log_metadata", failing)
+        elif place == "refused":
+            patched.setattr(type(mlflow), "create_model_version", failing)
+        else:
+            patched.setattr(
+                type(mlflow), "create_model_version", lambda *given, **more: failing(create(*given, **more))
+            )
+        with pytest.raises(Exception, match="out of order"):
+            registered(made)
+    assert of_model_m(mlflow) == before
+    number = registered(made)
+    one = registry.version("m", number)
+    assert mirror.has(one)
+    assert of_model_m(mlflow) == ([*before[0], one.number], {*before[1], mirror.registry_version(one)})
+
+
+def test_what_a_training_that_was_killed_left_in_the_registry_goes_with_the_next(
+    mlflow: Any, bundle: Bundle
+) -> None:
+    from zenml.client import Client
+
+    name = "killed"
+    Client().create_model(name)
+    half = Client().create_model_version(name)
+    with run_of(name):
+        mirror.register(half, *log_model(bundle), {"bundle": bundle.digest})
+    assert len(mlflow.search_model_versions(f"name='{name}'")) == 1
+    registry.bury(name)
+    assert not mlflow.search_model_versions(f"name='{name}'")
+
+
+def registered(bundle: Bundle) -> str:
+    """Register it as a training does; return the number of its version."""
+    tags = {"bundle": bundle.digest, "identity": str(bundle.identity)}
+    with run_of("m"):
+        return register(bundle, tags, {}, lambda: None)[0]
+
+
+def of_model_m(mlflow: Any) -> tuple[list[int], set[str]]:
+    """Numbers of its versions in ZenML, finished or not, and in MLflow."""
+    there = {str(one.version) for one in mlflow.search_model_versions("name='m'")}
+    return [one.number for one in registry._all("m")], there

@@ -19,7 +19,7 @@ from serving.api.operations.metrics import MODEL_ERRORS, MODEL_SECONDS
 from serving.api.predicting.connections import Connections
 
 _LOG = logging.getLogger(__name__)
-_NOT_READY = b"is not ready"  # MLServer answers 400 with this while a model loads
+_NOT_READY = b"is not ready"  # MLServer answers 400 with this while a model loads, and to /ready with nothing
 _SHOWN = 500  # characters of a refusal that go to our log
 
 
@@ -173,7 +173,7 @@ class ModelServer:
             raise unavailable() from None
         if status < 300:
             return content
-        if status >= 500 or status == 404 or _NOT_READY in content:
+        if status >= 500 or status == 404 or not content or _NOT_READY in content:
             self._count_error("unavailable")
             raise unavailable()
         raise self._mismatched(content[:_SHOWN].decode("utf-8", "replace"))

@@ -2,7 +2,7 @@
 
 The table of docs/stacks.md is this test's:
 
-    PLATFORM_TESTS=1 WRITE_MATRIX=1 python -m pytest -s tests/stacks/test_matrix.py
+    PLATFORM_TESTS=1 WRITE_MATRIX=1 python -m pytest -s tests/servers/test_matrix.py
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,22 +20,12 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.pipelines.conftest import Project, make_project
-from tests.platform_parts import PASSWORD, S3_KEY, S3_SECRET, running_mlflow, running_s3
-from tests.postgres import running_postgres
+from tests.pipelines.conftest import Project
 from tests.processes import kill_all_of
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.server,
-    pytest.mark.timeout(1800),
-    pytest.mark.skipif("PLATFORM_TESTS" not in os.environ, reason="takes minutes: PLATFORM_TESTS=1 runs it"),
-]
+from tests.servers.conftest import tiny_project
 
 STACKS = ("bare", "local", "local-mlflow", "local-bento", "staging")
 PIPELINES = ("train", "deploy", "inference", "monitor")
-TINY = {"accidents_per_year: 4000": "accidents_per_year: 1500",
-        "n_estimators: 60": "n_estimators: 30"}  # fmt: skip
 FOUND = """
 import json, sys
 from stacks.apply import use_stack
@@ -76,31 +65,13 @@ def found() -> Iterator[dict[str, Found]]:
         page.write_text(re.sub(r"(?<=<!-- matrix -->\n)(\|.*\n)*", f"{table}\n", text), encoding="utf-8")
 
 
-@pytest.fixture
-def platform(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """What a stack that is not of this machine alone is told of the servers it runs on."""
-    with ExitStack() as held:
-        if request.node.callspec.params["stack"] != "staging":
-            yield {}
-            return
-        postgres = held.enter_context(running_postgres())
-        s3 = held.enter_context(running_s3(tmp_path / "s3", "zenml", "mlflow"))
-        mlflow = running_mlflow(tmp_path / "mlflow", postgres.new_database(), s3, "mlflow")
-        yield {
-            "S3_ENDPOINT": s3.url,
-            "S3_ACCESS_KEY": S3_KEY,
-            "S3_SECRET_KEY": S3_SECRET,
-            "MLFLOW_SERVER": held.enter_context(mlflow).url,
-            "MLFLOW_PASSWORD": PASSWORD,
-            "ACCIDENTS_DATABASE_URL": postgres.new_database().replace("postgresql:", "postgresql+psycopg:"),
-        }
-
-
 @pytest.mark.parametrize("stack", STACKS)
 def test_the_same_commands_give_the_same_model_on_every_stack(
-    stack: str, platform: dict[str, str], tmp_path: Path, found: dict[str, Found]
+    stack: str, tmp_path: Path, found: dict[str, Found], request: pytest.FixtureRequest
 ) -> None:
-    project = _project(tmp_path / "a project", platform)
+    project = tiny_project(tmp_path / "a project")
+    if stack == "staging":  # the only one that is not of this machine alone
+        project.environment |= request.getfixturevalue("platform").environment
     try:
         found[stack] = _run_all(project, stack)
     finally:
@@ -109,18 +80,6 @@ def test_the_same_commands_give_the_same_model_on_every_stack(
     assert found[stack].digest == first.digest
     assert found[stack].metrics == first.metrics
     np.testing.assert_allclose(found[stack].answers, first.answers, rtol=0, atol=1e-6)
-
-
-def _project(folder: Path, platform: Mapping[str, str]) -> Project:
-    project = make_project(folder)
-    params = folder / "params.yaml"
-    text = params.read_text(encoding="utf-8")
-    for usual, tiny in TINY.items():
-        assert usual in text
-        text = text.replace(usual, tiny)
-    params.write_text(text, encoding="utf-8")
-    project.environment |= platform
-    return project
 
 
 def _run_all(project: Project, stack: str) -> Found:
