@@ -135,8 +135,9 @@ def wait(name: str, raised: Exception | None = None) -> Run:
     if ended.status.is_successful:
         return Run(name, steps)
     failure = _failure(ended, steps.values())
-    if raised is not None and str(raised) == str(failure):
-        raise raised  # it failed in this process: the traceback is here
+    # It failed in this process: the traceback is here, or the only word, where the store could not be told.
+    if raised is not None and (isinstance(failure, RunError) or str(raised) == str(failure)):
+        raise raised
     raise failure from raised
 
 

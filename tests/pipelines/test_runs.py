@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from zenml import save_artifact
 from zenml.client import Client
-from zenml.enums import StackComponentType
+from zenml.enums import ExecutionStatus, StackComponentType
 
 from accidents.errors import AccidentsError, SettingsError, SourceError
 from accidents.files import whole_folder
@@ -68,6 +69,19 @@ def test_a_defect_stays_one_and_tells_where_it_is(where: str) -> None:
         runs.run(elsewhere, PipelineConfig(), how="defect")
     noted = "".join(getattr(told.value, "__notes__", []))
     assert where == "here" or ("In step where" in noted and "elsewhere_steps.py" in noted)
+
+
+def test_what_was_raised_here_is_told_where_the_store_has_no_word_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failed = ExecutionStatus.FAILED
+    step = SimpleNamespace(name="train_model", status=failed, exception_info=None)
+    ended = SimpleNamespace(name="train-1", status=failed, steps={"train_model": step})
+    monkeypatch.setattr(runs, "_ended", lambda _: ended)
+    with pytest.raises(OSError, match="S3 has gone"):
+        runs.wait("train-1", OSError("S3 has gone"))
+    with pytest.raises(runs.RunError, match="train_model of run train-1 failed and left no word"):
+        runs.wait("train-1")
 
 
 def test_steps_that_were_killed_end_the_wait(where: str) -> None:

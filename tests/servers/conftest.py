@@ -16,8 +16,7 @@ from tests.postgres import PostgresServer, running_postgres
 from tests.relay import Relay, running_relay
 
 # The smallest experiment that goes through every step.
-TINY = {"accidents_per_year: 4000": "accidents_per_year: 1500", "n_estimators: 60": "n_estimators: 30",
-        "n_bootstrap: 100": "n_bootstrap: 20"}  # fmt: skip
+TINY = {"accidents_per_year: 4000": "accidents_per_year: 1500", "n_estimators: 60": "n_estimators: 30"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -31,12 +31,13 @@ use_stack("staging")
 from steps.support import mirror, registry
 name = registry.model_name("dispatch")
 client, champion = mirror.active_registry().mlflow_client, registry.champion(name)
-there = [one.version for one in client.search_model_versions(f"name='{name}'")]
+there = [str(one.version) for one in client.search_model_versions(f"name='{name}'")]
 print(json.dumps({
     "zenml": {one.number: mirror.registry_version(one) for one in registry._all(name)},
     "champion": champion and champion.number,
     "mlflow": there,
-    "alias": client.get_registered_model(name).aliases if there else {},
+    "alias": {one: str(number) for one, number in client.get_registered_model(name).aliases.items()}
+    if there else {},
 }))
 """
 EXPORTED = """
@@ -54,7 +55,7 @@ def project(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (folder / "tmp").mkdir()
     made.environment |= platform.environment | {
         "TMPDIR": str(folder / "tmp"),
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # four minutes otherwise
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # seven otherwise, which take four minutes
     }
     typed(made, "database upgrade --stack staging")
     yield made
