@@ -135,6 +135,22 @@ print("tags", mirrored.tags["loop_probation"], mirrored.tags["loop"])
     assert "report.html" in printed
 
 
+@pytest.mark.usefixtures("retrained")
+def test_a_probation_descends_from_both_trainings(champion: Project) -> None:
+    printed = champion.python(
+        """
+from zenml.client import Client
+client = Client()
+watched = client.list_pipeline_runs(pipeline="verify", sort_by="asc:created").items[0].steps["watch_version"]
+for number, name in ((2, "bundle"), (1, "earlier")):
+    registered = client.get_model_version("accident-severity-dispatch", number).get_artifact("bundle")
+    made = client.get_run_step(registered.producer_step_run_id).name
+    print(watched.inputs[name][0].id == registered.id, made)
+"""
+    )
+    assert printed.splitlines()[-2:] == ["True build_bundle"] * 2
+
+
 def test_a_version_that_goes_wrong_in_its_first_hour_is_taken_back(project: Project) -> None:
     longer = other_params(project, minutes="5")
     loop = project.start("--pipeline", "monitor", "--input", "2024", *longer)
