@@ -54,13 +54,13 @@ class Deployer:
     def deploy(self, number: int, golden: Golden | None = None) -> None:
         """Serve a version; its golden requests are its own unless others are given."""
         bundle = self.versions[number - 1].bundle
-        reference = BundleReference(NAME, str(number), bundle.digest, bundle.folder, str(number))
+        reference = BundleReference(NAME, str(number), bundle.digest, str(bundle.folder), str(number))
         self.endpoint.deploy(reference, golden or self.golden(number))
 
     def try_out(self, number: int, role: Role, share: int) -> None:
         """Serve a version on trial beside the one that serves."""
         bundle = self.versions[number - 1].bundle
-        reference = BundleReference(NAME, str(number), bundle.digest, bundle.folder, str(number))
+        reference = BundleReference(NAME, str(number), bundle.digest, str(bundle.folder), str(number))
         self.endpoint.try_out(reference, self.golden(number), role, share)
 
     def golden(self, number: int) -> Golden:
@@ -237,7 +237,7 @@ def test_a_damaged_bundle_is_refused_and_the_old_one_serves(deployer: Deployer, 
     if not deployer.speaks_v2:
         return  # MLflow serves what its registry has, not the bundle
     bundle = broken(deployer.versions[0], tmp_path / "broken").bundle
-    reference = BundleReference(NAME, "1", deployer.versions[0].bundle.digest, bundle.folder, "1")
+    reference = BundleReference(NAME, "1", deployer.versions[0].bundle.digest, str(bundle.folder), "1")
     with pytest.raises(DeploymentError, match=r"trees\.txt"):
         deployer.endpoint.deploy(reference, deployer.golden(1))
     (served,) = deployer.endpoint.versions()
