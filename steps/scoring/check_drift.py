@@ -1,8 +1,6 @@
 """Drift of what is scored against what the model was trained on, by the stack's data validator."""
 
 import json
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -16,7 +14,7 @@ from steps.folder import Folder
 @step
 def check_drift(features: pd.DataFrame, bundle: Folder, stage: str) -> Annotated[Folder, "drift"]:
     """drift.json, and drift.html where there was anything to compare. Drift is told, not acted on."""
-    folder = Path(tempfile.mkdtemp(prefix="drift-"))
+    folder = Folder.temporary("drift-")
     if features.empty:
         found: dict[str, Any] = {"verdict": "not comparable", "why": "No row could be scored."}
     else:
@@ -27,4 +25,4 @@ def check_drift(features: pd.DataFrame, bundle: Folder, stage: str) -> Annotated
         found = drift.to_dict()
         (folder / "drift.html").write_text(drift.html, encoding="utf-8")
     (folder / "drift.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return Folder(folder)
+    return folder

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,19 +28,19 @@ def report_predictions(
 ) -> tuple[Annotated[Folder, "inference_report"], Annotated[dict[str, Any], "figures"]]:
     """Predictions as Parquet and CSV, rows set aside, drift, report, and summary.json, also as a value."""
     taken = Intake.load(intake.path)
-    folder = Path(tempfile.mkdtemp(prefix="inference-"))
+    folder = Folder.temporary("inference-")
     severe = features["severe"].to_numpy(dtype=np.float32)
     figures = summary(
         taken,
         predictions,
         severe,
         version.load(bundle),
-        _drift(drift, folder),
+        _drift(drift, folder.path),
         version.model_dump(),
         n_bootstrap,
     )
-    write_report(folder, figures, taken, predictions, raw_csv)
-    return Folder(folder), figures
+    write_report(folder.path, figures, taken, predictions, raw_csv)
+    return folder, figures
 
 
 def _drift(drift: Folder | None, folder: Path) -> dict[str, Any]:

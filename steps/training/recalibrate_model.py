@@ -1,7 +1,5 @@
 """The champion with its calibration fitted again on the labels of a window."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 from zenml import step
@@ -24,7 +22,7 @@ def recalibrate_model(
     if labelled["severe"].nunique() < 2:
         raise DataError("The window has no labels of both outcomes that the champion has not learnt from.")
     made = recalibrate(loaded, labelled, version.version, params)
-    folder = Path(tempfile.mkdtemp(prefix="bundle-")) / "bundle"
-    write_recalibrated(folder, loaded, made)
+    folder = Folder.temporary("bundle-")
+    write_recalibrated(folder.path, loaded, made)
     judgement = {**made.decision.to_dict(), **made.gates.to_dict(), "against": version.version}
-    return Folder(folder), judgement
+    return folder, judgement

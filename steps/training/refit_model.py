@@ -1,7 +1,5 @@
 """The model to deploy: what passed the gates, fitted again on every labelled row."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -29,6 +27,6 @@ def refit_model(
     if not gates["passed"]:
         return judged, kept.head(0).assign(p_unseen=0.0)
     made = refit(rows, settings, stage, seed)
-    folder = Path(tempfile.mkdtemp(prefix="refit-"))
-    made.model.save(folder)
-    return Folder(folder), kept.assign(p_unseen=made.unseen)
+    folder = Folder.temporary("refit-")
+    made.model.save(folder.path)
+    return folder, kept.assign(p_unseen=made.unseen)
