@@ -47,7 +47,7 @@ def serve_api(params: Params, stack: str, detach: bool) -> None:
         console.print(how_to_call(url), highlight=False, soft_wrap=True)
         os.chdir(ROOT)
         os.execve(words[0], words, {**_environment(), **told})
-    API.start(words, ROOT, {**_environment(), **told}, url)
+    API.start(words, {**_environment(), **told}, url)
     _wait(url)
     console.print(how_to_call(url), highlight=False, soft_wrap=True)
     console.print("Stop it: [bold]python run.py stop[/]")

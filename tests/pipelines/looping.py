@@ -16,6 +16,7 @@ from accidents.predictions.history import Event, History
 from accidents.predictions.log import PredictionLog
 from tests.pipelines.conftest import Project
 from tests.pipelines.served import NAME, served_version, server_folder
+from tests.processes import processes_of
 from tests.warm import Process
 
 DATABASE = "ACCIDENTS_DATABASE_URL"
@@ -80,20 +81,12 @@ def served_bundle(project: Project) -> Bundle:
 
 def model_server(project: Project) -> psutil.Process:
     """The model server's process."""
+    root = server_folder(project).root
     running = [
-        process for process in psutil.process_iter(["cmdline"])
-        if "serving.runtime.guarded_mlserver" in (process.info["cmdline"] or [])
-        and str(project.folder) in " ".join([*(process.info["cmdline"] or []), _cwd(process)])
-    ]  # fmt: skip
+        process for process in processes_of(root) if "serving.runtime.guarded_mlserver" in process.cmdline()
+    ]
     assert running, "no model server of this project runs"
     return running[0]
-
-
-def _cwd(process: psutil.Process) -> str:
-    try:
-        return process.cwd()
-    except psutil.Error:
-        return ""
 
 
 def wait_for(project: Project, stage: str, outcome: str, process: Process, after: int = 0) -> None:

@@ -19,7 +19,7 @@ from accidents.bundle.golden import golden_of
 from commands.background import Background
 from tests.pipelines.conftest import Project
 from tests.pipelines.served import model_url, served_version, server_folder
-from tests.processes import free_port
+from tests.processes import free_port, processes_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 
@@ -67,16 +67,8 @@ def own_api(project: Project, tmp_path: Path) -> Iterator[Project]:
 
 
 def daemons(project: Project) -> list[psutil.Process]:
-    """Processes that were started from the project's folder of servers."""
-    folder = str(project.folder / ".serving")
-    return [process for process in psutil.process_iter() if folder in " ".join(command(process))]
-
-
-def command(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+    """Model servers of the project, and who supervises them."""
+    return processes_of(server_folder(project).root)
 
 
 def asked(url: str, project: Project) -> tuple[str, list[float]]:
@@ -233,14 +225,10 @@ def test_zenmls_own_deployer_serves_the_same_version(project: Project) -> None:
 
 def serves_mlflow(project: Project, process: psutil.Process) -> bool:
     """Whether it is a server of MLflow's that was started from this project's store."""
-    return "mlflow" in " ".join(command(process)) and str(project.folder) in str(environ(process))
-
-
-def environ(process: psutil.Process) -> dict[str, str]:
     try:
-        return process.environ()
+        return "mlflow" in " ".join(process.cmdline()) and str(project.folder) in str(process.environ())
     except psutil.Error:
-        return {}
+        return False
 
 
 def test_bentoml_serves_the_same_to_the_api_and_comes_back(served: Project, own_api: Project) -> None:
@@ -279,15 +267,4 @@ def version_that_answers(project: Project) -> str:
 
 def bentoml_of(project: Project) -> list[psutil.Process]:
     """BentoML's processes that serve from this project: its arbiter and the worker."""
-    home = str(project.folder / ".serving" / "bento")
-    return [
-        process for process in psutil.process_iter()
-        if home in " ".join([*command(process), working_folder(process)])
-    ]  # fmt: skip
-
-
-def working_folder(process: psutil.Process) -> str:
-    try:
-        return process.cwd()
-    except psutil.Error:
-        return ""
+    return processes_of(project.folder / ".serving" / "bento")

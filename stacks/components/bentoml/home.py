@@ -17,8 +17,8 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from stacks.components.mlserver.process import KEPT_VARIABLES
 from stacks.errors import StackError
+from stacks.processes import KEPT_VARIABLES
 
 BUNDLE = "bundle"  # the bundle's folder in a model, as serving/bento/service.py reads it
 _BUILDING = "stacks.components.bentoml.building"  # a name: it imports BentoML, which may not be installed

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 from stacks.components.bentoml.home import BentoHome, BentoTag, environment
-from stacks.components.bentoml.processes import end, strays, wait_until_listening
+from stacks.components.bentoml.processes import strays, wait_until_listening
 from stacks.components.mlserver.daemon import HOST, choose_ports
 from stacks.errors import StackError
+from stacks.processes import end
 
 if TYPE_CHECKING:
     from zenml.integrations.bentoml.model_deployers import BentoMLModelDeployer
