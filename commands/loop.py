@@ -14,10 +14,10 @@ from typing import Any
 
 from rich.markup import escape
 
+from accidents.data.sources.labelled import labelled_years
 from accidents.errors import AccidentsError
 from accidents.monitoring.loop_table import MADE_BY, Action, next_action
 from accidents.monitoring.measurements import MonitorReport
-from accidents.monitoring.years import years_to_learn
 from accidents.params import Params
 from accidents.predictions.history import Event, new_loop
 from accidents.predictions.leases import Lease
@@ -253,7 +253,7 @@ class Loop:
         if report.measurements.new_years:
             return list(report.measurements.new_years)
         last = int(window.last_month[:4]) if window.last_month else 0
-        return list(years_to_learn(self.params.data, known, last))
+        return list(labelled_years(self.params.data, max(known, default=0), last))
 
     def _say(self, stage: str, outcome: str, version: str | None = None, **detail: Any) -> None:
         """Write it down, if the loop is still ours: each act of it is written down before it begins."""
