@@ -88,7 +88,7 @@ class Params(Strict):
     def _test_year_is_there(self) -> Params:
         year, years = self.split.test_year, self.data.years
         if year is not None and year not in years:
-            nearest = min(years, key=lambda one: abs(one - year))
+            nearest = min(years, key=lambda given: abs(given - year))
             raise ValueError(
                 f"split.test_year {year} is not among data.years {', '.join(map(str, years))}; "
                 f"nearest: {nearest}"

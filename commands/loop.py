@@ -123,7 +123,9 @@ class Loop:
     def _make_version(self, events: list[Event]) -> None:
         """Make what was decided on: a version that is trained, or recalibrated."""
         look = events[0].detail
-        before = next((_before(events) for one in events if one.stage == "train"), None) or self._champion()
+        before = (
+            next((_before(events) for event in events if event.stage == "train"), None) or self._champion()
+        )
         if look["action"] == "recalibrate":
             self._recalibrate(before, look["source"], look.get("given"))
         else:
@@ -288,7 +290,7 @@ def champion_params(params: Params, stack: str, source: str | None = None) -> Pa
 
 def _before(events: list[Event]) -> str | None:
     """The champion before the loop."""
-    return next((one.detail["before"] for one in events if "before" in one.detail), None)
+    return next((event.detail["before"] for event in events if "before" in event.detail), None)
 
 
 def _why(event: Event) -> str:

@@ -31,8 +31,8 @@ def code_commit() -> str:
     """The commit of this code: the checkout's; in an image, which has no git, what the image was made of."""
     from accidents.bundle.provenance import git_commit
 
-    found = git_commit(ROOT)
-    return os.environ.get("ACCIDENTS_COMMIT", found) if found == "unknown" else found
+    commit = git_commit(ROOT)
+    return os.environ.get("ACCIDENTS_COMMIT", commit) if commit == "unknown" else commit
 
 
 def open_own(address: str | Request, timeout: float) -> Any:

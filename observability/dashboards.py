@@ -23,7 +23,7 @@ def dashboards() -> dict[str, str]:
         "loop": dashboard("accidents-loop", "Accidents: loop", loop_dashboard.PARTS),
     }
     encoder = JSONEncoder(sort_keys=True, indent=2)
-    return {f"{name}.json": encoder.encode(one) + "\n" for name, one in made.items()}
+    return {f"{name}.json": encoder.encode(content) + "\n" for name, content in made.items()}
 
 
 def main() -> None:

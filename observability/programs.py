@@ -20,7 +20,7 @@ _GRAFANA_HOME = Path("/usr/share/grafana")  # of its Debian package; unpacked by
 
 def find(names: tuple[str, ...]) -> str | None:
     """The first of these that can be run."""
-    return next((found for name in names if (found := shutil.which(name))), None)
+    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 def missing() -> list[str]:

@@ -116,10 +116,10 @@ def _is_reference(value: Any) -> bool:
 
 def _find(client: Client, name: str) -> dict[str, str] | None:
     try:
-        found = client.get_secret(name, allow_partial_name_match=False, allow_partial_id_match=False)
+        secret = client.get_secret(name, allow_partial_name_match=False, allow_partial_id_match=False)
     except KeyError:
         return None
-    return dict(found.secret_values)
+    return dict(secret.secret_values)
 
 
 def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -144,6 +144,6 @@ def _positions(
     order = None if (accident_ids[1:] > accident_ids[:-1]).all() else np.argsort(accident_ids, kind="stable")
     by_id = accident_ids if order is None else accident_ids[order]
     place = np.minimum(np.searchsorted(by_id, ids), len(by_id) - 1)
-    found = by_id[place] == ids
+    is_there = by_id[place] == ids
     place = place if order is None else order[place]
-    return (place, None) if found.all() else (place[found], found)
+    return (place, None) if is_there.all() else (place[is_there], is_there)

@@ -140,7 +140,7 @@ def _trees(forest: Forest, edges: _Edges, chosen: Flags) -> treeshap.Trees:
 
 def _used(feature: Integers, splits: Integers) -> dict[str, npt.NDArray[np.uintp]]:
     """The features that each tree splits on, one tree after another, and where each tree's begin."""
-    of_trees = [np.unique(one) for one in np.split(feature, np.cumsum(splits)[:-1])]
+    of_trees = [np.unique(features) for features in np.split(feature, np.cumsum(splits)[:-1])]
     first = np.cumsum([0, *map(len, of_trees)])
     return {"used": np.concatenate(of_trees).astype(np.uintp), "first_used": first.astype(np.uintp)}
 

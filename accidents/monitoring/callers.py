@@ -36,15 +36,15 @@ def at_most(
         return kept, ()
     share = max(share, 1 / voices)
     most = _most(counts, share)
-    random, told = np.random.default_rng(seed), []
+    random, notes = np.random.default_rng(seed), []
     for place in np.flatnonzero(counts > most):
         own = np.flatnonzero(places == place)
         kept[random.choice(own, len(own) - most, replace=False)] = False
-        told.append(
+        notes.append(
             f"Counted {most:,} of {counts[place]:,} predictions of {names[place]}: "
             f"at most {share:.0%} of a window come from one caller."
         )
-    return kept, tuple(told)
+    return kept, tuple(notes)
 
 
 def _most(counts: npt.NDArray[np.int_], share: float) -> int:

@@ -74,7 +74,7 @@ def why_not_judged(now: Measurements, policy: MonitorSettings) -> str:
 
 def _firing(now: Measurements, policy: MonitorSettings) -> tuple[Kind, ...]:
     drift, performance = now.drift, now.performance
-    found: dict[Kind, bool] = {
+    fires: dict[Kind, bool] = {
         "missing": drift is not None and bool(drift.missing),
         "features": drift is not None and len(drift.drifted) >= policy.drift.features,
         "predictions": drift is not None and drift.predictions_drifted,
@@ -82,7 +82,7 @@ def _firing(now: Measurements, policy: MonitorSettings) -> tuple[Kind, ...]:
         and (bool(performance.losses) or _only_calibration(now, policy)),
         "new_year": bool(now.new_years),
     }
-    return tuple(kind for kind in KINDS if found[kind])
+    return tuple(kind for kind in KINDS if fires[kind])
 
 
 def _held(
@@ -135,9 +135,9 @@ def _action(
         wanted = _why_retrain(now, firing, mine, policy, moment)
     if not wanted:
         return "alert", []
-    one = now.performance.hangs_on if now.performance and "new_year" not in firing else None
-    if one:
-        return "alert", [f"{wanted} But nothing is lost without {one}: one caller retrains nothing."]
+    caller = now.performance.hangs_on if now.performance and "new_year" not in firing else None
+    if caller:
+        return "alert", [f"{wanted} But nothing is lost without {caller}: one caller retrains nothing."]
     broken = now.drift.broken if now.drift else ()
     if broken:
         return "alert", [f"{wanted} But {_names(broken)} must be mended first: a broken field is not learnt."]

@@ -65,10 +65,10 @@ def lost_without(
     judged = policy.performance.judged
     chance = policy.performance.significance / len(judged)
     return any(
-        _loss(one.metric, now[one.metric].value, one.expected)
-        >= max(judged[one.metric], _beyond(chance, now[one.metric]))
-        for one in measured.losses
-        if one.expected is not None
+        _loss(loss.metric, now[loss.metric].value, loss.expected)
+        >= max(judged[loss.metric], _beyond(chance, now[loss.metric]))
+        for loss in measured.losses
+        if loss.expected is not None
     )
 
 

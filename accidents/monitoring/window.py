@@ -81,7 +81,7 @@ def log_window(
                 kept[accident]["giver"] = row.get("labelled_by") or NO_KEY
     frame = _frame(kept, values, labels, names)
     frame["p_severe"] = _scores(bundle, frame)
-    contradicting = sum(len(found) > 1 for found in labels.values())
+    contradicting = sum(len(outcomes) > 1 for outcomes in labels.values())
     notes = [
         f"{read - len(kept):,} earlier predictions of the same accidents do not count." * (read > len(kept)),
         f"{other:,} predictions of another stage are left out." * bool(other),
@@ -108,14 +108,14 @@ def log_window(
 def capped(window: Window, policy: MonitorSettings, seed: int) -> Window:
     """A window of the log without what is beyond one caller's share; what was left out is noted."""
     callers = window.frame["caller"].to_numpy(dtype=object)
-    kept, told = at_most(callers, policy.per_caller, policy.min_rows, seed)
-    if not told:
+    kept, notes = at_most(callers, policy.per_caller, policy.min_rows, seed)
+    if not notes:
         return window
     frame = window.frame[kept].reset_index(drop=True)
     first, last = _months(frame)
     labelled = int(frame["severe"].notna().sum())
     changed = {"rows": len(frame), "labelled": labelled, "first_month": first, "last_month": last}
-    return Window(frame, window.facts.model_copy(update=changed), (*window.notes, *told))
+    return Window(frame, window.facts.model_copy(update=changed), (*window.notes, *notes))
 
 
 def file_window(
@@ -172,7 +172,9 @@ def _frame(
     names: Sequence[str],
 ) -> pd.DataFrame:
     matrix = np.array([values[key] for key in kept], dtype=np.float32).reshape(len(kept), len(names))
-    severe = [float(min(found)) if len(found := labels.get(key, set())) == 1 else np.nan for key in kept]
+    severe = [
+        float(min(outcomes)) if len(outcomes := labels.get(key, set())) == 1 else np.nan for key in kept
+    ]
     names_of_facts = ["year", "month", "created", "digest", "served", "caller", "giver"]
     facts = pd.DataFrame(list(kept.values()), columns=names_of_facts, index=range(len(kept)))
     frame = pd.DataFrame(matrix, columns=list(names))

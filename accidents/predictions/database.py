@@ -267,8 +267,8 @@ class PredictionDatabase:
         return "Restore it from a backup, or move it away and start the API anew."
 
     def _words(self, error: Exception) -> str:
-        said = str(getattr(error, "orig", None) or error).strip().replace("\n", " ")
+        message = str(getattr(error, "orig", None) or error).strip().replace("\n", " ")
         if self._password:
-            said = said.replace(self._password, "***")
-        remedy = next((cure for sign, cure in REMEDIES.items() if sign in said.lower()), self._else())
-        return f"The prediction log {self.place} cannot be used: {said.rstrip('.')}. {remedy}"
+            message = message.replace(self._password, "***")
+        remedy = next((cure for sign, cure in REMEDIES.items() if sign in message.lower()), self._else())
+        return f"The prediction log {self.place} cannot be used: {message.rstrip('.')}. {remedy}"

@@ -162,10 +162,10 @@ class History:
             .group_by(EVENTS.c.stage, EVENTS.c.outcome)
         )
 
-        found = self._rows(query)
-        last = select(EVENTS.c.id, EVENTS.c.created).where(EVENTS.c.id.in_([row[3] for row in found]))
+        counted = self._rows(query)
+        last = select(EVENTS.c.id, EVENTS.c.created).where(EVENTS.c.id.in_([row[3] for row in counted]))
         moments = {row.id: row.created for row in self._rows(last)}
-        return {(row[0], row[1]): (row[2], moments[row[3]]) for row in found}
+        return {(row[0], row[1]): (row[2], moments[row[3]]) for row in counted}
 
     def close(self) -> None:
         """Give back all connections."""
@@ -244,8 +244,12 @@ def _past(report: MonitorReport, look: Look, completed: bool) -> Past:
         judged=look.judged,
         completed=completed,
         decision=Decision.model_validate(decision.model_dump()),
-        missing_window={one.feature: one.missing_window for one in drift.features} if drift else {},
-        missing_usual={one.feature: one.missing_reference for one in drift.features} if drift else {},
+        missing_window={feature.feature: feature.missing_window for feature in drift.features}
+        if drift
+        else {},
+        missing_usual={feature.feature: feature.missing_reference for feature in drift.features}
+        if drift
+        else {},
         from_log=measured.window.from_log,
         misdated=look.misdated,
     )

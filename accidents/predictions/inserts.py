@@ -30,5 +30,7 @@ def as_driver_takes(
 
 @cache
 def _conversions(table: Table, dialect: Dialect) -> list[tuple[str, Callable[[Any], Any]]]:
-    found = ((one.name, one.type.dialect_impl(dialect).bind_processor(dialect)) for one in table.c)
-    return [(name, convert) for name, convert in found if convert is not None]
+    conversions = (
+        (column.name, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in table.c
+    )
+    return [(name, convert) for name, convert in conversions if convert is not None]

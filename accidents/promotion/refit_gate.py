@@ -21,10 +21,12 @@ def check_refit(
     """
     p = unseen["p_unseen"].to_numpy()
     known = ~np.isnan(p)
-    found = compare(
+    comparison = compare(
         predictions["severe"][known], predictions["model"][known], p[known], "ece", settings.budget,
         settings.n_bootstrap, seed,
     )  # fmt: skip
-    numbers = f"{found.challenger:.3f} against {found.champion:.3f} on {found.accidents:,} accidents"
+    numbers = (
+        f"{comparison.challenger:.3f} against {comparison.champion:.3f} on {comparison.accidents:,} accidents"
+    )
     wanted = f"ECE no more than {MARGIN:g} worse, beyond chance, than that of the model that was judged"
-    return GateResult("refit: calibration", wanted, numbers, found.high >= -MARGIN)
+    return GateResult("refit: calibration", wanted, numbers, comparison.high >= -MARGIN)

@@ -151,10 +151,10 @@ def _outcome_rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(label, _estimate(metrics[name])) for name, label in _OUTCOME.items()]
 
 
-def _estimate(one: Mapping[str, float | None]) -> str:
-    if one["value"] is None:
+def _estimate(estimate: Mapping[str, float | None]) -> str:
+    if estimate["value"] is None:
         return "–"
-    return f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
 
 
 def _by_band(labelled: pd.DataFrame, bands: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -162,7 +162,7 @@ def _by_band(labelled: pd.DataFrame, bands: Mapping[str, float]) -> list[dict[st
     empty = labelled.iloc[:0]
     return [
         {"band": band, "lower": lower, **_figures(of_band.get(band, empty))}
-        for band, lower in sorted(bands.items(), key=lambda one: one[1])
+        for band, lower in sorted(bands.items(), key=lambda pair: pair[1])
     ]
 
 

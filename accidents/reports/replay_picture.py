@@ -60,7 +60,7 @@ def replay_picture(replay: Replay) -> Figure:
     years = [record for record in replay.records if record.window == "year"]
     _champions(layout["champion"], replay)
     _decisions(layout["decision"], months, years)
-    _found(layout["found"], months, years)
+    _findings(layout["found"], months, years)
     _drifted(layout["drifted"], months)
     _roc_auc(layout["roc_auc"], months, replay)
     _gap(layout["gap"], months, replay)
@@ -111,10 +111,14 @@ def _decisions(axes: Axes, months: Sequence[Record], years: Sequence[Record]) ->
     _title(axes, "Decision about each month's accidents; triangle: about a year whose labels have come in")
 
 
-def _found(axes: Axes, months: Sequence[Record], years: Sequence[Record]) -> None:
+def _findings(axes: Axes, months: Sequence[Record], years: Sequence[Record]) -> None:
     """A lane a kind: dark where it was found, pale where it is held up from before."""
     for lane, kind in enumerate(reversed(KINDS)):
-        held = [(place(one.month), MONTH) for one in months if kind in one.active and kind not in one.firing]
+        held = [
+            (place(record.month), MONTH)
+            for record in months
+            if kind in record.active and kind not in record.firing
+        ]
         axes.broken_barh(held, (lane - 0.36, 0.72), color=HELD, lw=0)
         now = [(place(record.month), MONTH) for record in months if kind in record.firing]
         axes.broken_barh(now, (lane - 0.36, 0.72), color=INK, lw=0)

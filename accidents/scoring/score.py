@@ -64,7 +64,7 @@ def score(
             ROW: rows[ROW],
             ID: rows[ID],
             "probability": p,
-            "band": pd.array([band_of(one, edges) for one in p.tolist()], dtype="str"),
+            "band": pd.array([band_of(probability, edges) for probability in p.tolist()], dtype="str"),
             "alert": alert,
             "model_name": pd.array([name] * len(p), dtype="str"),
             "model_version": pd.array([version] * len(p), dtype="str"),
@@ -90,5 +90,5 @@ def _texts(bundle: Bundle, matrix: npt.NDArray[np.float32]) -> Iterator[str]:
     model = bundle.model
     for values, weights in zip(matrix, model.contributions(matrix), strict=True):
         known = dict(zip(bundle.features, values.tolist(), strict=True))
-        found = top_reasons(known, model.columns, weights.tolist(), count=REASONS)
-        yield "; ".join(f"{reason.text} ({reason.weight:+.2f})" for reason in found)
+        reasons = top_reasons(known, model.columns, weights.tolist(), count=REASONS)
+        yield "; ".join(f"{reason.text} ({reason.weight:+.2f})" for reason in reasons)

@@ -231,9 +231,9 @@ class PlaceEncoder:
             known = np.flatnonzero(~np.isnan(place[:, 2 + k])) if len(keys) else np.zeros(0, dtype=np.int64)
             key = place[known, 2 + k].astype(np.float64)
             at = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
-            found = keys[at] == key if len(known) else np.zeros(0, dtype=bool)
+            is_known = keys[at] == key if len(known) else np.zeros(0, dtype=bool)
             rate[known] = _shrunk(
-                np.where(found, accidents[at], 0), np.where(found, severe[at], 0), rate[known]
+                np.where(is_known, accidents[at], 0), np.where(is_known, severe[at], 0), rate[known]
             )
             out[known, 2 * len(_LEVELS) + k] = rate[known]
 

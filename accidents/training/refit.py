@@ -79,7 +79,7 @@ def refit_facts(
     """
     test = rows.tail(tested)
     test = test[test["p_unseen"].notna()]
-    found = evaluate(test["severe"], test["p_unseen"], budget, 0, seed)
+    metrics = evaluate(test["severe"], test["p_unseen"], budget, 0, seed)
     known = rows["p_unseen"].dropna()
     return {
         **facts,
@@ -90,7 +90,7 @@ def refit_facts(
             "threshold": facts["threshold"],
             "metrics": _values(results.model),
         },
-        "refit": {"rows": len(rows), "out_of_fold": len(known), "metrics_out_of_fold": _values(found)},
+        "refit": {"rows": len(rows), "out_of_fold": len(known), "metrics_out_of_fold": _values(metrics)},
     }
 
 

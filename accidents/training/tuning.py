@@ -63,7 +63,7 @@ _SEARCHED = (
 
 
 def _suggest(trial: optuna.Trial, settings: ModelSettings) -> ModelSettings:
-    found = {
+    suggested = {
         "n_estimators": trial.suggest_int("n_estimators", 100, 375),  # 4 bags of 375 keep a request fast
         "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.2, log=True),
         "num_leaves": trial.suggest_int("num_leaves", 7, 127, log=True),
@@ -71,7 +71,7 @@ def _suggest(trial: optuna.Trial, settings: ModelSettings) -> ModelSettings:
         "colsample_bytree": trial.suggest_float("colsample_bytree", 0.2, 1.0),
         "reg_lambda": trial.suggest_float("reg_lambda", 0.1, 100.0, log=True),
     }
-    return settings.model_copy(update=found)
+    return settings.model_copy(update=suggested)
 
 
 def _latest(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:

@@ -28,4 +28,4 @@ def plain(text: str) -> str:
 def spoken(text: str) -> str:
     """Normal form of words: any case, accent, apostrophe or spacing says the same."""
     letters = unicodedata.normalize("NFKD", text.casefold().replace("’", "'"))
-    return " ".join("".join(one for one in letters if not unicodedata.combining(one)).split())
+    return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).split())

@@ -54,12 +54,12 @@ class Column:
     def word(self, code: object) -> str:
         """English word of a code (3, "3" or "03"). Raises KeyError naming the column if there is none."""
         text = str(code)
-        found = self.codes.get(text, self.codes.get(text.lstrip("0") or "0"))
-        if found is None:
+        label = self.codes.get(text, self.codes.get(text.lstrip("0") or "0"))
+        if label is None:
             raise KeyError(
                 f"{self.name or self.raw}: {code!r} is not a code; there are {', '.join(self.codes)}"
             )
-        return found
+        return label
 
     def code(self, word: str) -> str:
         """Code of an English word, in any case. Raises KeyError naming the column if there is none."""

@@ -97,14 +97,14 @@ def _retired() -> dict[str, list[str]]:
 
 
 def _pattern(feature: str, value: float, language: str) -> str | None:
-    """The phrase for a value, its gaps not filled in; None where there is none of its own."""
-    found: str | dict[str, str] | None = _document(language)["phrases"].get(feature)
-    if not isinstance(found, dict):
-        return found
+    """The wording for a value, its gaps not filled in; None where there is none of its own."""
+    wording: str | dict[str, str] | None = _document(language)["phrases"].get(feature)
+    if not isinstance(wording, dict):
+        return wording
     if feature in CODED:
-        return found.get(_text(value), found.get("any"))
+        return wording.get(_text(value), wording.get("any"))
     kind = "none" if value == 0 else "one" if value == 1 else "many"
-    return found.get(kind, found.get("many"))
+    return wording.get(kind, wording.get("many"))
 
 
 def _text(number: float | str) -> str:

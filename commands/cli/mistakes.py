@@ -34,9 +34,9 @@ def explain(error: TyperException, words: Sequence[str]) -> str:
             return f"{error.option_name} goes behind what it belongs to: {owners}."
         if owners:
             return f"{error.option_name} does not go with {error.ctx.command_path}, but with: {owners}."
-    said = error.format_message().replace("Value error, ", "").rstrip(".")
-    end = "" if said.endswith(("?", ")")) else "."
-    return f"{said}{end} {error.ctx.command_path} --help tells more."
+    message = error.format_message().replace("Value error, ", "").rstrip(".")
+    end = "" if message.endswith(("?", ")")) else "."
+    return f"{message}{end} {error.ctx.command_path} --help tells more."
 
 
 def _owners(command: Any, option: str, path: str = "") -> Iterator[str]:

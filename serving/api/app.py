@@ -140,5 +140,5 @@ def _http_error(error: HTTPException) -> ApiError:
 
 
 def _query_error(error: RequestValidationError) -> ApiError:
-    details = [{"where": where(one["loc"]), "message": str(one["msg"])} for one in error.errors()]
+    details = [{"where": where(mistake["loc"]), "message": str(mistake["msg"])} for mistake in error.errors()]
     return ApiError("invalid", f"{details[0]['where']}: {details[0]['message']}", details)

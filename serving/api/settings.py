@@ -130,7 +130,9 @@ def load_settings() -> Settings:
     except yaml.YAMLError as error:
         raise SettingsError(f"{FILE} cannot be read as YAML: {error}") from None
     except ValidationError as error:
-        lines = [_explain(str(one["loc"][0]), one["type"], one["msg"]) for one in error.errors()]
+        lines = [
+            _explain(str(mistake["loc"][0]), mistake["type"], mistake["msg"]) for mistake in error.errors()
+        ]
         raise SettingsError(f"{FILE} and {PREFIX}*: " + "; ".join(lines) + ".") from None
 
 

@@ -94,13 +94,13 @@ class Guard:
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:
     """The headers that are looked at. Raises Refused if one comes twice."""
-    found: dict[bytes, bytes] = {}
+    headers: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         if name in _READ:
-            if name in found:
+            if name in headers:
                 raise Refused(HTTPStatus.BAD_REQUEST, f"The header {name.decode()} is there twice.")
-            found[name] = value
-    return found
+            headers[name] = value
+    return headers
 
 
 def _name(host: bytes) -> bytes:

@@ -113,7 +113,7 @@ class Predictor:
             "name": name,
             "versions": [version] if version else [],
             "platform": "accidents-bundle",
-            "inputs": [{"name": one, "datatype": "FP32", "shape": [-1]} for one in self.features],
+            "inputs": [{"name": feature, "datatype": "FP32", "shape": [-1]} for feature in self.features],
             "outputs": [
                 _described(PROBABILITY),
                 _described(CONTRIBUTIONS, len(columns) + 1, columns),

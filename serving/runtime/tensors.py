@@ -67,7 +67,7 @@ class TensorReader:
     """
 
     def __init__(self, declarations: Sequence[Mapping[str, Any]]) -> None:
-        self.features = tuple(str(one["name"]) for one in declarations)
+        self.features = tuple(str(declared["name"]) for declared in declarations)
         self._index = {name: k for k, name in enumerate(self.features)}
         self._codes = _Codes(declarations)
         # The columns of the last matrix, which the next one most likely has too, and the feature of each.
@@ -177,10 +177,15 @@ class _Codes:
     """The values that categories and flags may have."""
 
     def __init__(self, declarations: Sequence[Mapping[str, Any]]) -> None:
-        codes = [tuple(one["codes"]) or ((0, 1) if one["kind"] == "flag" else ()) for one in declarations]
+        codes = [
+            tuple(declared["codes"]) or ((0, 1) if declared["kind"] == "flag" else ())
+            for declared in declarations
+        ]
         self._of = codes
         self._coded = np.array([k for k, some in enumerate(codes) if some], dtype=np.intp)
-        self._whole = np.array([k for k, one in enumerate(declarations) if one["kind"] != "number"], np.intp)
+        self._whole = np.array(
+            [k for k, declared in enumerate(declarations) if declared["kind"] != "number"], np.intp
+        )
         self._table = np.zeros((len(self._coded), max(map(max, filter(None, codes)), default=0) + 2), bool)
         for row, k in enumerate(self._coded):
             self._table[row, list(codes[k])] = True  # the last entry is no code: all else lands there

@@ -73,7 +73,7 @@ def with_values(body: bytes, header_length: bytes) -> bytes:
         raise _wrong(f"Inference-Header-Content-Length is no length within the body of {len(body)} bytes.")
     try:
         request = orjson.loads(body[:length])
-        inputs = [one for one in request["inputs"] if _SIZE in one.get("parameters", {})]
+        inputs = [tensor for tensor in request["inputs"] if _SIZE in tensor.get("parameters", {})]
         parameters = request.setdefault("parameters", {})
         parameters.pop(_OUTPUT, None)
         for output in request.get("outputs", ()):

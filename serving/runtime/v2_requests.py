@@ -62,8 +62,8 @@ def parsed(kind: type[Kind], body: bytes) -> Kind:
         return kind.model_validate(orjson.loads(body))
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False)[:_SHOWN]
-        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in wrong)
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, told) from None
+        words = "; ".join(f"{'.'.join(map(str, mistake['loc']))}: {mistake['msg']}" for mistake in wrong)
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, words) from None
     except orjson.JSONDecodeError as error:
         message = f"The body is no JSON: {error}. What is not known is null: JSON has no NaN."
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, message) from None

@@ -71,8 +71,8 @@ def _active_deployer() -> BaseModelDeployer | None:
     from zenml.model_deployers import BaseModelDeployer
     from zenml.stack import StackComponent
 
-    found = Client().active_stack_model.components.get(StackComponentType.MODEL_DEPLOYER)
-    return cast(BaseModelDeployer, StackComponent.from_model(found[0])) if found else None
+    deployers = Client().active_stack_model.components.get(StackComponentType.MODEL_DEPLOYER)
+    return cast(BaseModelDeployer, StackComponent.from_model(deployers[0])) if deployers else None
 
 
 def active_endpoints() -> Endpoints:

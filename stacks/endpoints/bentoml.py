@@ -152,7 +152,7 @@ def _port(servers: BentoServers, name: str) -> int:
     """Where a model is to be served. Raises StackError if something else listens there."""
     before = servers.of(name)
     port = port_for(before)
-    if not any(one.port == port and one.pid for one in before):
+    if not any(server.port == port and server.pid for server in before):
         require_free(port)
     return port
 
@@ -162,7 +162,7 @@ def _switch(
 ) -> BentoServer:
     """Serve a Bento at a port, then end what served the model so far; that comes back on a fault."""
     before = servers.of(tag.name)
-    serving = [one for one in before if one.wanted]
+    serving = [server for server in before if server.wanted]
     new = servers.start(tag, bundle.version, bundle.digest, port, START_SECONDS)
     for old in serving:
         servers.stop(old)
@@ -192,8 +192,8 @@ def _fault(client: ModelServerClient, name: str, version: str, digest: str) -> s
     metadata = client.metadata(name)
     if metadata is None:
         return f"the server at {client.url} does not answer for it"
-    said = metadata.get("versions"), metadata.get("parameters", {}).get("digest")
-    return "" if said == ([version], digest) else f"the server at {client.url} answers as {said[0]}"
+    answers = metadata.get("versions"), metadata.get("parameters", {}).get("digest")
+    return "" if answers == ([version], digest) else f"the server at {client.url} answers as {answers[0]}"
 
 
 def _served_version(server: BentoServer) -> ServedVersion:

@@ -38,7 +38,7 @@ def summarise(
         **{key: facts[key] for key in kept},
         "evaluations": {
             "model": judged.model.to_dict(),
-            **{name: one.to_dict() for name, one in judged.baselines.items()},
+            **{name: baseline.to_dict() for name, baseline in judged.baselines.items()},
         },
         "decision": decision,
         "model_version": model_version,

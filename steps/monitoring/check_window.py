@@ -31,7 +31,7 @@ def check_window(
         with opened_store() as store:
             before = missing_before(store.history.past(stage, policy))
     columns = kinds_of_columns(stage)
-    drift, found = measure_drift(
+    drift, result = measure_drift(
         validator,
         looked_at.frame,
         pd.read_parquet(bundle / "reference.parquet"),
@@ -44,8 +44,8 @@ def check_window(
     )
     quality = validator.data_profiling(looked_at.frame, **columns, prediction_columns=["p_severe"])
     (folder / "data_quality.html").write_text(quality.html, encoding="utf-8")
-    (folder / "drift.html").write_text(found.html, encoding="utf-8")
-    (folder / "drift.json").write_text(json.dumps(found.to_dict(), indent=1), encoding="utf-8")
+    (folder / "drift.html").write_text(result.html, encoding="utf-8")
+    (folder / "drift.json").write_text(json.dumps(result.to_dict(), indent=1), encoding="utf-8")
     return folder, drift.model_dump(mode="json")
 
 

@@ -27,15 +27,15 @@ def compare_trials(
     """trial_challenger.html and trial_shadow.html, and the same as JSON; empty where nothing is on trial."""
     name, folder = version.name, Folder.temporary("trials-")
     champion = version.load(bundle)
-    for one in _on_trial(name):
+    for served in _on_trial(name):
         facts = {
             "name": name,
-            "role": one.role,
-            "share": one.share,
-            "version": one.version,
+            "role": served.role,
+            "share": served.share,
+            "version": served.version,
             "champion": version.version,
         }
-        trial = registry.bundle_of(registry.version(name, one.version))
+        trial = registry.bundle_of(registry.version(name, served.version))
         write_trial(
             folder.path, facts, compare_scored(_scored(trial, champion, policy), champion, trial, seed)
         )

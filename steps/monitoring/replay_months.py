@@ -29,6 +29,6 @@ def replay_months(
         columns=kinds_of_columns(params.stage),
     )
     folder = Folder.temporary("replay-")
-    found = replay(rows, setup)
-    write_replay(folder.path, found)
-    return folder, found.model_dump(mode="json")
+    replayed = replay(rows, setup)
+    write_replay(folder.path, replayed)
+    return folder, replayed.model_dump(mode="json")

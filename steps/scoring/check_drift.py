@@ -16,13 +16,13 @@ def check_drift(features: pd.DataFrame, bundle: Folder, stage: str) -> Annotated
     """drift.json, and drift.html where there was anything to compare. Drift is told, not acted on."""
     folder = Folder.temporary("drift-")
     if features.empty:
-        found: dict[str, Any] = {"verdict": "not comparable", "why": "No row could be scored."}
+        checked: dict[str, Any] = {"verdict": "not comparable", "why": "No row could be scored."}
     else:
         # The pipeline has this step only where the stack has a validator; which one, the step need not know.
         validator: Any = Client().active_stack.data_validator
         reference = pd.read_parquet(bundle / "reference.parquet")
         drift = validator.data_validation(features, reference, **kinds_of_columns(stage))
-        found = drift.to_dict()
+        checked = drift.to_dict()
         (folder / "drift.html").write_text(drift.html, encoding="utf-8")
-    (folder / "drift.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (folder / "drift.json").write_text(json.dumps(checked, indent=1) + "\n", encoding="utf-8")
     return folder

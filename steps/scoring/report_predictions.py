@@ -47,9 +47,9 @@ def _drift(drift: Folder | None, folder: Path) -> dict[str, Any]:
     """What the drift check found; its files are copied."""
     if drift is None:
         why = "The active stack has no data validator."
-        found: dict[str, Any] = {"verdict": UNCHECKED, "why": why}
-        (folder / "drift.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        return found
+        unchecked: dict[str, Any] = {"verdict": UNCHECKED, "why": why}
+        (folder / "drift.json").write_text(json.dumps(unchecked, indent=1) + "\n", encoding="utf-8")
+        return unchecked
     shutil.copytree(drift.path, folder, dirs_exist_ok=True)
     read: dict[str, Any] = json.loads((folder / "drift.json").read_text(encoding="utf-8"))
     return read

@@ -124,11 +124,11 @@ def run_of(name: str) -> Iterator[None]:
 def _metrics(results: Results) -> dict[str, float]:
     """Metrics with both ends of their intervals, the baselines' behind their name; only defined ones."""
     flat = {}
-    for prefix, one in [
+    for prefix, evaluated in [
         ("", results.model),
         *((f"{name}.", each) for name, each in results.baselines.items()),
     ]:
-        for metric, estimate in one.metrics.items():
+        for metric, estimate in evaluated.metrics.items():
             flat[f"{prefix}{metric}"] = estimate.value
             flat[f"{prefix}{metric}_low"] = estimate.low
             flat[f"{prefix}{metric}_high"] = estimate.high

@@ -65,15 +65,15 @@ def read_head(path: Path, data: bytes, known: Mapping[str, str], remedy: str) ->
     yields most of them, unless a first line `sep=` names it. Raises DataError if there is no row.
     """
     line, number, rest = _next_line(data, 1)
-    told = _SEP_LINE.fullmatch(line.strip(" "))
-    if told:
+    declared = _SEP_LINE.fullmatch(line.strip(" "))
+    if declared:
         line, number, rest = _next_line(rest, number + 1)
     if line.count('"') % 2:
         raise DataError(
             f"{path}, line {number}: a quotation mark in the header is not closed. Put all names of columns "
             f"on that line. {remedy}"
         )
-    separator = told[1] if told else _separator(line[:10_000], known)
+    separator = declared[1] if declared else _separator(line[:10_000], known)
     names = [_name(name, known) for name in _cells(line, separator)]
     body_line = number + 1 + len(rest) - len(rest.lstrip(b"\n"))
     body = rest.strip(b"\n")

@@ -52,10 +52,10 @@ def _accident_ids(source: Source) -> tuple[npt.NDArray[np.int64], Mask]:
     if ids is None:
         encoded = texts.dictionary_encode()
         cells = [plain(text) for text in encoded.dictionary.to_pylist()]
-        found = np.array(
+        numbers = np.array(
             [int(text) if _ACCIDENT_ID.fullmatch(text) else -1 for text in cells], dtype=np.int64
         )
-        ids = found[encoded.indices.to_numpy()]
+        ids = numbers[encoded.indices.to_numpy()]
     good = ids > 0
     if not good.all():
         blank = ~good & _blank_rows(raw)

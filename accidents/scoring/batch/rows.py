@@ -100,10 +100,10 @@ def _times(rows: Rows) -> dict[str, Values]:
     """Year, month, day and hour: from `time`, and from columns of their own where `time` says nothing."""
     parts = {name: rows.values(name, row_cells.parser_of(name, "accidents")) for name in _TIME}
     for row, text in enumerate(rows.cells("time")):
-        found, wrong = row_cells.date_and_time(str(text))
+        moment, wrong = row_cells.date_and_time(str(text))
         if wrong:
             rows.blank(row, "time", text, wrong)
-        for name, value in found.items():
+        for name, value in moment.items():
             if name in parts:
                 parts[name][row] = value
     for row, (year, month, day) in enumerate(zip(parts["year"], parts["month"], parts["day"], strict=True)):
@@ -129,12 +129,12 @@ def _places(rows: Rows) -> dict[str, Values]:
 
 def _communes(rows: Rows, departments: Values) -> Values:
     """INSEE codes; a commune of up to three digits is completed by its department."""
-    found: dict[tuple[str, Any], Cell] = {}
+    parsed: dict[tuple[str, Any], Cell] = {}
     communes: Values = []
     for row, pair in enumerate(zip(map(str, rows.cells("commune")), departments, strict=True)):
-        if pair not in found:
-            found[pair] = parse_commune(plain(pair[0]), pair[1])
-        cell = found[pair]
+        if pair not in parsed:
+            parsed[pair] = parse_commune(plain(pair[0]), pair[1])
+        cell = parsed[pair]
         if cell.action:
             rows.blank(row, "commune", pair[0], cell.rule)
         communes.append(cell.value)

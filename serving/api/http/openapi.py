@@ -110,7 +110,7 @@ def _complete(operation: dict[str, Any], security: list[dict[str, list[str]]] | 
 def _plain(node: Any) -> Any:
     """JSON Schema as OpenAPI 3.0 has it: `nullable`, one `example`, no `const`."""
     if isinstance(node, list):
-        return [_plain(one) for one in node]
+        return [_plain(item) for item in node]
     if not isinstance(node, Mapping):
         return node
     result = {key: _plain(value) for key, value in node.items()}

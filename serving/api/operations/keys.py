@@ -88,11 +88,11 @@ class Keys:
         """
         self._refresh()
         digest = _digest(presented)
-        found = None
+        owner = None
         for name, known in self._known.items():  # to the end, also when found
             if hmac.compare_digest(digest, known):
-                found = name
-        return found
+                owner = name
+        return owner
 
     def scopes(self, name: str) -> frozenset[str]:
         """What the key of this name may do; nothing where it was revoked meanwhile."""
@@ -133,14 +133,14 @@ class Keys:
 
     def _refresh(self) -> None:
         try:
-            found = self._path.stat()
+            state = self._path.stat()
         except FileNotFoundError:
             return  # what was known stays known
         except OSError as error:
             raise KeysError(
                 f"The keys {self._path} cannot be read: {error.strerror}. Correct its rights."
             ) from None
-        signature = (found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns)
+        signature = (state.st_ino, state.st_mode, state.st_size, state.st_mtime_ns)
         if signature != self._seen:
             keys = _read(self._path)
             self._known = {key.name: bytes.fromhex(key.sha256) for key in keys}

@@ -97,10 +97,10 @@ class ModelServer:
         """What the server says of the model, unchecked; None if it does not answer, or not for this model."""
         try:
             status, content = await self._connections.ask("GET", "")
-            found: Mapping[str, Any] | None = orjson.loads(content) if status == 200 else None
+            metadata: Mapping[str, Any] | None = orjson.loads(content) if status == 200 else None
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) else None
+        return metadata if isinstance(metadata, dict) else None
 
     async def refresh(self) -> ModelFacts:
         """Read the model's metadata. Raises ApiError for a server that is gone or a model we cannot ask."""
@@ -145,11 +145,11 @@ class ModelServer:
             self.mismatch = None
             if "contributions" not in outputs:
                 return Scores(facts, probabilities)
-            told = {
+            extras = {
                 name: (_columns(outputs[name]), _nested(outputs[name]))
                 for name in outputs.keys() - {"p_severe"}
             }
-            return Scores(facts, probabilities, *told["contributions"], *told.get("questions", ((), ())))
+            return Scores(facts, probabilities, *extras["contributions"], *extras.get("questions", ((), ())))
         except (KeyError, TypeError, ValueError) as error:
             raise self._mismatched(f"an answer without {error}") from None
 
@@ -195,7 +195,7 @@ class ModelServer:
     def _checked(self, metadata: Mapping[str, Any]) -> ModelFacts:
         try:
             facts = self._facts_of(metadata, str(next(iter(metadata["versions"]), "")))
-            inputs = {one["name"] for one in metadata["inputs"]}
+            inputs = {tensor["name"] for tensor in metadata["inputs"]}
         except (KeyError, TypeError, ValueError) as error:
             raise self._mismatched(f"metadata without {error}") from None
         if facts.stage not in STAGES or inputs != set(feature_names(facts.stage)):
@@ -207,15 +207,15 @@ class ModelServer:
 
     def _facts_of(self, answer: Mapping[str, Any], version: str) -> ModelFacts:
         """From the parameters of an answer or of the metadata."""
-        said = answer["parameters"]
+        parameters = answer["parameters"]
         return ModelFacts(
             name=self._name,
             version=version,
-            stage=str(said["stage"]),
-            threshold=float(said["threshold"]),
-            bands=json.loads(said["bands"]),
-            synthetic=bool(said["synthetic"]),
-            digest=str(said["digest"]),
+            stage=str(parameters["stage"]),
+            threshold=float(parameters["threshold"]),
+            bands=json.loads(parameters["bands"]),
+            synthetic=bool(parameters["synthetic"]),
+            digest=str(parameters["digest"]),
             role=self._role,
         )
 

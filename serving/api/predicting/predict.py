@@ -82,10 +82,12 @@ class Predictor:
         mistakes, turns = Mistakes(), Turns()
         for start in range(0, len(given), _TOGETHER):
             checked = []
-            for one in given[start : start + _TOGETHER]:
-                checked.append(_checked(one, facts.stage, mistakes))
+            for accident in given[start : start + _TOGETHER]:
+                checked.append(_checked(accident, facts.stage, mistakes))
                 await turns.next()
-            for outcome in await asyncio.gather(*(self._one_of(one, facts.stage, asked) for one in checked)):
+            for outcome in await asyncio.gather(
+                *(self._one_of(accident, facts.stage, asked) for accident in checked)
+            ):
                 if isinstance(outcome, ApiError):
                     answers.append(outcome.content(asked.request_id))
                 else:
@@ -196,10 +198,10 @@ def _prediction(
 
 def _ask(score: Score, language: str) -> dict[str, Any] | None:
     """What would help most to know (AskAnswer), if anything would."""
-    found = best(score.questions, score.changes)
-    if found is None:
+    question = best(score.questions, score.changes)
+    if question is None:
         return None
-    name, change = found
+    name, change = question
     return {"feature": name, "change": change, "text": asking(name, change, language)}
 
 

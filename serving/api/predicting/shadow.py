@@ -99,7 +99,7 @@ def _rows(taken: Sequence[Prediction], scores: Scores) -> list[ShadowScore]:
     facts, now = scores.facts, datetime.now(UTC)
     return [
         ShadowScore(
-            request_id=one.request_id,
+            request_id=prediction.request_id,
             created=now,
             model_version=facts.version,
             model_digest=facts.digest,
@@ -107,5 +107,5 @@ def _rows(taken: Sequence[Prediction], scores: Scores) -> list[ShadowScore]:
             band=band_of(probability, facts.bands),
             alert=probability >= facts.threshold,
         )
-        for one, probability in zip(taken, scores.probabilities, strict=True)
+        for prediction, probability in zip(taken, scores.probabilities, strict=True)
     ]

@@ -98,7 +98,7 @@ class BentoHome:
                 for version in name.iterdir():
                     if version.is_dir() and version not in kept:
                         shutil.rmtree(version, ignore_errors=True)
-                if not any(one.is_dir() for one in name.iterdir()):
+                if not any(entry.is_dir() for entry in name.iterdir()):
                     shutil.rmtree(name, ignore_errors=True)  # with the file that tells which is the latest
         for left in self.folder.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -121,9 +121,9 @@ class BentoHome:
             shutil.copy2(file, copy)
 
 
-def last_error(said: str) -> str:
+def last_error(words: str) -> str:
     """What the last exception in what BentoML has written says; empty if there is none."""
-    return next(reversed(_EXCEPTION.findall(said)), "")
+    return next(reversed(_EXCEPTION.findall(words)), "")
 
 
 def environment(home: Path) -> dict[str, str]:

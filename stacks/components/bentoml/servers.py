@@ -88,8 +88,8 @@ class BentoServers:
     def all(self) -> list[BentoServer]:
         """Newest first."""
         # Without a type ZenML returns the servers of other deployers, too.
-        found = self._deployer.find_model_server(service_type=_service_type())
-        return [BentoServer(cast("BentoMLLocalDeploymentService", one)) for one in found]
+        services = self._deployer.find_model_server(service_type=_service_type())
+        return [BentoServer(cast("BentoMLLocalDeploymentService", service)) for service in services]
 
     def of(self, name: str) -> list[BentoServer]:
         """Those of a model, newest first."""
@@ -160,12 +160,12 @@ class BentoServers:
 
 def port_for(before: Sequence[BentoServer]) -> int:
     """What $BENTOML_PORT says; else where the model was served last, and so is asked; else BentoML's 3000."""
-    told = os.environ.get(PORT)
-    if told is None:
+    stated = os.environ.get(PORT)
+    if stated is None:
         return before[0].port if before else _DEFAULT_PORT
-    if not told.isdigit() or not 0 < int(told) < 65536:
-        raise StackError(f"{PORT} is {told!r}. Set it to a port: a number from 1 to 65535.")
-    return int(told)
+    if not stated.isdigit() or not 0 < int(stated) < 65536:
+        raise StackError(f"{PORT} is {stated!r}. Set it to a port: a number from 1 to 65535.")
+    return int(stated)
 
 
 def require_free(port: int) -> None:

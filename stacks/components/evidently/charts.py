@@ -50,6 +50,6 @@ def drift_charts(
         thresholds={name: test.threshold for name, test in tests.items()},
     )
     run = Report([table]).run(current, reference)
-    found = table.tested(run.context)[0].drift_by_columns
-    statistics = {name: float(found[name].drift_score) for name in tests}
+    tested = table.tested(run.context)[0].drift_by_columns
+    statistics = {name: float(tested[name].drift_score) for name in tests}
     return statistics, str(run.get_html_str(as_iframe=False))

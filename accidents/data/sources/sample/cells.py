@@ -28,10 +28,10 @@ def text(pattern: str, values: Values) -> npt.NDArray[Any]:
 def translate(mapping: dict[Any, Any], values: npt.NDArray[Any], default: Any = None) -> npt.NDArray[Any]:
     """`mapping` of each value; `default` (one value, or one for each) where there is none."""
     distinct, where = np.unique(values, return_inverse=True)
-    found = np.array(
+    translated = np.array(
         [mapping.get(value, -1 if default is not None else value) for value in distinct.tolist()]
     )[where]
-    return found if default is None else np.where(np.isin(values, list(mapping)), found, default)
+    return translated if default is None else np.where(np.isin(values, list(mapping)), translated, default)
 
 
 def flaw(rng: np.random.Generator, values: npt.NDArray[Any], share: float, wrong: Any) -> npt.NDArray[Any]:
