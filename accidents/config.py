@@ -23,7 +23,7 @@ class Strict(BaseModel):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping from a file; SettingsError if there is none or it cannot be read."""
+    """Return a YAML mapping from a file; SettingsError if there is none or it cannot be read."""
     try:
         # YAML 1.2, as DVC reads it: in PyYAML's 1.1 the key `on` is the boolean true.
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))

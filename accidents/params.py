@@ -67,7 +67,7 @@ class Params(Strict):
     keep: KeepSettings = KeepSettings()
 
     def of_training(self) -> dict[str, Any]:
-        """What a model depends on beside data and code; JSON-ready."""
+        """Return what a model depends on beside data and code; JSON-ready."""
         return self.model_dump(mode="json", exclude=set(NOT_OF_TRAINING))
 
     def experiment(self) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def code_version(*roots: str, but: Sequence[str] = (), root: Path = ROOT) -> str
 
 
 def libraries() -> str:
-    """The libraries whose numbers are ours, with the versions that are installed."""
+    """Return the libraries whose numbers are ours, with the versions that are installed."""
     return ", ".join(f"{name} {_installed(name)}" for name in LIBRARIES)
 
 
@@ -82,7 +82,7 @@ def _modules(roots: Sequence[str], but: tuple[str, ...], root: Path) -> dict[str
 
 
 def _path(name: str, root: Path) -> Path | None:
-    """The file of one of our modules; None for what is no module of ours, such as a function."""
+    """Return the file of one of our modules; None for what is no module of ours, such as a function."""
     if name.partition(".")[0] not in OURS:
         return None
     place = root.joinpath(*name.split("."))
@@ -90,7 +90,7 @@ def _path(name: str, root: Path) -> Path | None:
 
 
 def _packages(name: str) -> Iterator[str]:
-    """The packages that a module is in: importing it runs theirs first."""
+    """Yield the packages that a module is in: importing it runs theirs first."""
     while "." in name:
         name = name.rpartition(".")[0]
         yield name
@@ -137,7 +137,10 @@ def _tables(folder: Path) -> tuple[Path, ...]:
 
 
 def _meaning(node: object) -> Iterator[str]:
-    """A syntax tree without places and docstrings; what is empty is left out, so that every Python agrees."""
+    """Yield a syntax tree without places and docstrings.
+
+    What is empty is left out, so that every Python agrees.
+    """
     if isinstance(node, list):
         for part in node:
             yield from _meaning(part)

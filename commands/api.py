@@ -117,7 +117,10 @@ def url_of(host: str, port: int) -> str:
 
 
 def stranger_at(url: str) -> str | None:
-    """What answers at an address, in words; None for this project's API. Raises OSError if nothing does."""
+    """Return what answers at an address, in words; None for this project's API.
+
+    Raises OSError if nothing does.
+    """
     from serving.api.http.identity import identity_of
 
     try:
@@ -159,7 +162,7 @@ def how_to_call(url: str) -> str:
 
 
 def _loop(stack: str) -> list[str]:
-    """What an alert starts: one look of the monitor, which may retrain."""
+    """Return what an alert starts: one look of the monitor, which may retrain."""
     return [
         sys.executable, str(ROOT / "run.py"), "--pipeline", "monitor", "--stack", stack, "--reason", "alert"
     ]  # fmt: skip

@@ -53,7 +53,7 @@ class Background:
         return server.url if server and server.process() else None
 
     def process(self) -> psutil.Process | None:
-        """The process, if it runs."""
+        """Return the process, if it runs."""
         server = self._read()
         return server.process() if server else None
 

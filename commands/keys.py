@@ -57,7 +57,7 @@ def show(hook: bool = False) -> None:
 
 
 def keys_of(hook: bool) -> Keys:
-    """The keys that open the API, or those that open its hook."""
+    """Return the keys that open the API, or those that open its hook."""
     from serving.api.operations.keys import Keys
 
     settings = api_settings()

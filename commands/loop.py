@@ -245,7 +245,7 @@ class Loop:
         self._remark(version, probation="failed", taken_back=why[:200])
 
     def _champion(self) -> str | None:
-        """The number of who is champion now."""
+        """Return the number of who is champion now."""
         champion = self.registry.champion(self.name)
         return str(champion.number) if champion else None
 
@@ -289,7 +289,7 @@ def champion_params(params: Params, stack: str, source: str | None = None) -> Pa
 
 
 def _before(events: list[Event]) -> str | None:
-    """The champion before the loop."""
+    """Return the champion before the loop."""
     return next((event.detail["before"] for event in events if "before" in event.detail), None)
 
 
@@ -302,6 +302,6 @@ def _why(event: Event) -> str:
 
 
 def _words(error: BaseException) -> str:
-    """The first line of what went wrong that says something."""
+    """Return the first line of what went wrong that says something."""
     lines = [line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result")]
     return (lines[0] if lines else type(error).__name__)[:500]

@@ -63,7 +63,7 @@ def wrong_stages(root: Path = ROOT) -> Iterator[str]:
 
 
 def stale_lock(root: Path = ROOT) -> Iterator[str]:
-    """What dvc.lock has otherwise than the code and params.yaml are now; data need not be there."""
+    """Yield what dvc.lock has otherwise than the code and params.yaml are now; data need not be there."""
     done = subprocess.run([DVC, "status", "--json"], cwd=root, capture_output=True, text=True, check=True)
     for stage, changes in json.loads(done.stdout).items():
         for change in changes:

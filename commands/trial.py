@@ -50,7 +50,7 @@ def end_trials(name: str) -> Sequence[ServedVersion]:
 
 
 def describe(trial: ServedVersion) -> str:
-    """What a version is for, in words."""
+    """Return what a version is for, in words."""
     return f"canary of {trial.share} %" if trial.role == CHALLENGER else trial.role
 
 

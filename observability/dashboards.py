@@ -12,7 +12,7 @@ FOLDER = HERE / "grafana" / "dashboards"
 
 
 def dashboards() -> dict[str, str]:
-    """The content of each file, by its name."""
+    """Return the content of each file, by its name."""
     made = {
         "service": dashboard(
             "accidents-service", "Accidents: service", service_dashboard.PARTS, service_dashboard.VARIABLES

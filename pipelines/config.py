@@ -75,7 +75,7 @@ class PipelineConfig(Strict):
         return options | ({"schedule": self.schedule} if self.schedule else {})
 
     def now(self, cache: bool = True) -> PipelineConfig:
-        """The same without a schedule, and without the cache if it is not wanted."""
+        """Return the same without a schedule, and without the cache if it is not wanted."""
         return self.model_copy(update={"schedule": None, "enable_cache": self.enable_cache and cache})
 
     def check_steps(self, there: Collection[str]) -> None:

@@ -73,5 +73,5 @@ def _outcome(figures: dict[str, Any]) -> list[str]:
 
 
 def _near(folder: Path) -> str:
-    """The folder as a person in the current one would write it."""
+    """Return the folder as a person in the current one would write it."""
     return os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)

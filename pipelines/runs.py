@@ -154,7 +154,7 @@ def _find(name: str) -> PipelineRunResponse | None:
 
 
 def _ended(name: str) -> PipelineRunResponse:
-    """The run, once it is over; its steps are told as they begin."""
+    """Return the run, once it is over; its steps are told as they begin."""
     pause, shown = FIRST_PAUSE, set[str]()
     while True:
         current = _find(name)

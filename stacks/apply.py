@@ -183,5 +183,5 @@ def _apply_stack(
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """The keys that differ. Not their values, which may be secrets."""
+    """Return the keys that differ. Not their values, which may be secrets."""
     return ", ".join(sorted(key for key in {*before, *after} if before.get(key) != after.get(key)))

@@ -61,7 +61,7 @@ def own_flavor(kind: str, name: str) -> OwnFlavor | None:
 
 
 def find_flavor(client: Client, kind: StackComponentType, name: str, where: str) -> Flavor:
-    """The flavor of this name; one of ours needs not be registered yet.
+    """Return the flavor of this name; one of ours needs not be registered yet.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def _registered(client: Client, kind: StackComponentType, name: str) -> FlavorRe
 
 
 def valid_config(flavor: Flavor, config: dict[str, Any], where: str) -> dict[str, Any]:
-    """The configuration as ZenML would store it, or an error that names the key and the nearest valid one."""
+    """Return the configuration as ZenML would store it. Raises StackError naming the nearest valid key."""
     config_class = flavor.config_class
     for key in config:
         if key not in config_class.model_fields:

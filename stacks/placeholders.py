@@ -63,7 +63,7 @@ def _variable(name: str, otherwise: str | None, where: str) -> str:
 
 
 def _of_file() -> dict[str, str | None]:
-    """What the project's `.env` says. Raises StackError if others than its owner may read it."""
+    """Return what the project's `.env` says. Raises StackError if others than its owner may read it."""
     file = project_root() / ENV_FILE
     if not file.is_file():
         return {}

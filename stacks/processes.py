@@ -27,7 +27,7 @@ class StartedProcess:
     started: float
 
     def process(self) -> psutil.Process | None:
-        """The process, or None if it has ended."""
+        """Return the process, or None if it has ended."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) < _CLOCK_STEP
@@ -57,7 +57,7 @@ def start(
 
 
 def read_process(path: Path, kind: type[Kind], folder: Path) -> Kind | None:
-    """What a file says of a process that works in a folder; None if there is no such file."""
+    """Return what a file says of a process that works in a folder; None if there is no such file."""
     try:
         known = kind(**json.loads(path.read_text(encoding="utf-8")))
         process = known.process()

@@ -76,7 +76,7 @@ def is_embedded(client: Client) -> bool:
 
 
 def find_stack(client: Client, name: str) -> StackResponse | None:
-    """The stack of this name, with its components and labels."""
+    """Return the stack of this name, with its components and labels."""
     stacks = client.list_stacks(name=name, hydrate=True).items
     return stacks[0] if stacks else None
 
@@ -84,7 +84,7 @@ def find_stack(client: Client, name: str) -> StackResponse | None:
 def find_components(
     client: Client, names: Iterable[str]
 ) -> dict[tuple[StackComponentType, str], ComponentResponse]:
-    """The components of these names, with their configurations, by kind and name: one question for all."""
+    """Return components of these names, with their configurations, by kind and name: one question for all."""
     among = f"oneof:{json.dumps(sorted(set(names)))}"
     components = client.list_stack_components(name=among, hydrate=True, size=1_000).items
     return {(component.type, component.name): component for component in components}

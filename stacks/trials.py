@@ -21,12 +21,12 @@ class Trial(NamedTuple):
 
 
 def trial_of(kind: str) -> Trial:
-    """A kind without one is only made, as a run would make it."""
+    """Find how a kind is tried; one without a way is only made, as a run would make it."""
     return _TRIALS.get(kind, _MADE)
 
 
 def explanation(error: BaseException, remedy: str) -> str:
-    """What is wrong and what to do, in one line; `remedy` where nothing better is known."""
+    """Return what is wrong and what to do, in one line; `remedy` where nothing better is known."""
     first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     return diagnosis(error) or f"{first}. {remedy}"
 

@@ -69,7 +69,7 @@ class Question:
         return bool(np.isnan(row[list(self.at)]).all())
 
     def answered(self, row: Floats) -> Floats:
-        """The row once with each typical answer, float32 [_ANSWERS, features]."""
+        """Return the row once with each typical answer, float32 [_ANSWERS, features]."""
         rows = np.repeat(row[None, :], len(self.answers), axis=0)
         rows[:, list(self.at)] = self.answers
         return rows
@@ -114,7 +114,7 @@ class Questions:
 
     @classmethod
     def read(cls, folder: Path, features: Sequence[str]) -> Questions:
-        """What a bundle asks; nothing if it is from before there were questions."""
+        """Return what a bundle asks; nothing if it is from before there were questions."""
         try:
             content: Mapping[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -123,7 +123,7 @@ class Questions:
 
     @classmethod
     def draw(cls, predict: Predict, reference: Floats, stage: str) -> Questions:
-        """The questions of a stage, their answers from rows of the reference, float32 [n, features].
+        """Return the questions of a stage, their answers from rows of the reference, float32 [n, features].
 
         What the reference never states cannot be asked.
         """

@@ -67,7 +67,10 @@ class QualityReport:
         return sum(each.count for each in self._findings if where.items() <= asdict(each).items())
 
     def warnings(self) -> list[str]:
-        """What a person should hear of at once, a sentence a rule; the same of several years is one."""
+        """Return what a person should hear of at once, a sentence a rule.
+
+        The same of several years is one.
+        """
         alike: dict[tuple[str, str], list[Finding]] = {}
         for each in self._findings:
             if each.action == "warned":
@@ -80,7 +83,7 @@ class QualityReport:
         return pd.DataFrame([astuple(each) for each in self._findings], columns=names)
 
     def to_json(self) -> str:
-        """The findings as a JSON array of objects."""
+        """Return the findings as a JSON array of objects."""
         return str(self.to_frame().to_json(orient="records", force_ascii=False, indent=1))
 
 

@@ -50,7 +50,7 @@ class Booster:
     """Trees read from LightGBM's text format. Predicting is safe from several threads."""
 
     def __init__(self, text: str) -> None:
-        """Raises BundleError if `text` is not a LightGBM model."""
+        """Load the model. Raises BundleError if `text` is none of LightGBM."""
         self.text = text
         self._handle = ctypes.c_void_p()
         iterations = ctypes.c_int()

@@ -48,7 +48,7 @@ def at_most(
 
 
 def _most(counts: npt.NDArray[np.int_], share: float) -> int:
-    """The largest number of accidents of one caller that is no more than its share of all that count."""
+    """Return how many accidents of one caller are no more than its share of all that count."""
 
     def excess(most: int) -> float:
         return most - share * float(np.minimum(counts, most).sum())
@@ -59,7 +59,7 @@ def _most(counts: npt.NDArray[np.int_], share: float) -> int:
 def hangs_on(
     voices: Sequence[npt.NDArray[np.object_]], holds: Callable[[npt.NDArray[np.bool_]], bool]
 ) -> str | None:
-    """The first caller without whom something does not hold; None if there is none.
+    """Return the first caller without whom something does not hold; None if there is none.
 
     Parameters
     ----------

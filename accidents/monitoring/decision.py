@@ -35,7 +35,7 @@ _SHOWN = 8  # names in a sentence
 
 
 def decide(now: Measurements, history: Sequence[Past], policy: MonitorSettings, moment: datetime) -> Decision:
-    """What follows from a window.
+    """Return what follows from a window.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _firing(now: Measurements, policy: MonitorSettings) -> tuple[Kind, ...]:
 def _held(
     firing: Sequence[Kind], mine: Sequence[Past], policy: MonitorSettings, moment: datetime | None
 ) -> tuple[Kind, ...]:
-    """What is found now, and what was and has not been quiet for long enough. A new year is done with.
+    """Return what is found now, and what was and has not been quiet for long enough. A new year is done with.
 
     `moment` is None where the window now says nothing: it is not counted as a quiet one.
     """
@@ -196,7 +196,7 @@ def _cooling(action: Action, history: Sequence[Past], policy: MonitorSettings, m
 
 
 def _found(now: Measurements, firing: Sequence[Kind]) -> list[str]:
-    """A sentence for each kind that was found."""
+    """Return a sentence for each kind that was found."""
     drift, performance = now.drift, now.performance
     sentences = []
     if drift is not None:

@@ -17,7 +17,7 @@ ENOUGH_OF_A_SEASON = 1_000  # reference accidents of the window's months; with f
 
 
 def of_same_months(reference: pd.DataFrame, window: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
-    """The reference's accidents of the window's months of the year, and whether there are enough of them.
+    """Return the reference's accidents of the window's months of the year, and whether they are enough.
 
     Nights are longer and roads wetter in winter, every winter: that is no drift. All rows if they are few.
     """
@@ -104,7 +104,7 @@ def drift_measures(
     same_months: bool,
     means: tuple[float, float],
 ) -> DriftMeasures:
-    """What a decision needs of a drift result.
+    """Return what a decision needs of a drift result.
 
     Parameters
     ----------

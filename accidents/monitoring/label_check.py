@@ -33,7 +33,7 @@ def compare_labels(
 
 
 def disagreements(labels: Iterable[CallerLabels]) -> tuple[str, ...]:
-    """A sentence about each caller that disagrees by more than chance."""
+    """Return a sentence about each caller that disagrees by more than chance."""
     return tuple(
         f"{of_caller.disagreeing:,} of {of_caller.compared:,} outcomes given by {of_caller.caller} are not "
         f"the published ones: more than chance gives where {TOLERATED:.0%} are wrong."

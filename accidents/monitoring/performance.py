@@ -125,7 +125,7 @@ def _loss(name: str, now: float, promised: float) -> float:
 
 
 def _by_chance(now: Estimate, promised: Estimate, chance: float) -> float:
-    """The loss that two samples of one distribution exceed with this probability."""
+    """Return the loss that two samples of one distribution exceed with this probability."""
     return math.hypot(_beyond(chance, now), _beyond(chance, promised))
 
 

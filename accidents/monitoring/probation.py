@@ -33,7 +33,7 @@ class Compared:
     callers: npt.NDArray[np.object_]
 
     def of(self, kept: npt.NDArray[np.bool_]) -> Compared:
-        """Some of them."""
+        """Return some of them."""
         return Compared(self.new[kept], self.before[kept], self.callers[kept])
 
 
@@ -58,7 +58,7 @@ class Verdict:
 def judge_probation(
     probes: Sequence[Probe], compared: Compared, policy: ProbationPolicy, per_caller: float | None
 ) -> Verdict:
-    """What the probes and predictions so far say.
+    """Return what the probes and predictions so far say.
 
     Latency is judged by the 95th percentile of the probes that were answered. What it predicts takes a
     version back only if it does so without any one caller, too: nobody ends a probation by a choice of

@@ -62,7 +62,7 @@ def recalibrate(bundle: Bundle, labelled: pd.DataFrame, version: str, params: Pa
 
 
 def write_recalibrated(folder: Path, bundle: Bundle, made: Recalibration) -> Bundle:
-    """The champion's bundle with its new calibration, and all that follows from it."""
+    """Return the champion's bundle with its new calibration, and all that follows from it."""
     model = bundle.model.calibrated_by(made.calibration)
     reference = pd.read_parquet(bundle.folder / "reference.parquet")
     reference["p_severe"] = model.predict_matrix(reference[bundle.features].to_numpy(np.float32))
@@ -102,7 +102,7 @@ def _better_late(severe: np.ndarray, before: np.ndarray, after: np.ndarray, para
 
 
 def _bounds(severe: np.ndarray, p: np.ndarray, params: Params) -> tuple[GateResult, ...]:
-    """The gates of params.yaml on whole-set metrics that a calibration can change."""
+    """Return the gates of params.yaml on whole-set metrics that a calibration can change."""
     gates = [gate for gate in params.gates if _is_calibration(gate)]
     if len(severe) < ENOUGH_FOR_BOUNDS:
         why = f"not measured: {len(severe):,} labels, fewer than {ENOUGH_FOR_BOUNDS:,}"

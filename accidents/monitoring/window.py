@@ -52,7 +52,7 @@ class Window:
 def log_window(
     rows: Iterable[Mapping[str, Any]], bundle: Bundle, since: datetime | None, until: datetime
 ) -> Window:
-    """The predictions of the bundle's stage, as `PredictionLog.read` gives them.
+    """Return the predictions of the bundle's stage, as `PredictionLog.read` gives them.
 
     Of several predictions of one accident the last counts: the call goes on, and more is known. An accident
     whose predictions were labelled differently has no label here. The champion's probability is computed
@@ -106,7 +106,7 @@ def log_window(
 
 
 def capped(window: Window, policy: MonitorSettings, seed: int) -> Window:
-    """A window of the log without what is beyond one caller's share; what was left out is noted."""
+    """Return a window of the log without what is beyond one caller's share; what was left out is noted."""
     callers = window.frame["caller"].to_numpy(dtype=object)
     kept, notes = at_most(callers, policy.per_caller, policy.min_rows, seed)
     if not notes:
@@ -121,7 +121,7 @@ def capped(window: Window, policy: MonitorSettings, seed: int) -> Window:
 def file_window(
     features: pd.DataFrame, bundle: Bundle, source: str, set_aside: int, synthetic: bool
 ) -> Window:
-    """The accidents of a year's files, as `build_features` gives them."""
+    """Return the accidents of a year's files, as `build_features` gives them."""
     frame = features.copy()
     frame["p_severe"] = _scores(bundle, frame)
     first, last = _months(frame)
@@ -145,7 +145,7 @@ def new_years(facts: WindowFacts, known: Sequence[int]) -> tuple[int, ...]:
 
 
 def unlearnt(window: Window, bundle: Bundle) -> pd.DataFrame:
-    """The labelled accidents of months that the champion has not learnt from: it looks too good on others."""
+    """Return labelled accidents of months that the champion has not learnt from: others flatter it."""
     labelled = window.frame[window.frame["severe"].notna()]
     if bundle.facts["synthetic"] and window.facts.synthetic is not True:
         return labelled

@@ -23,7 +23,7 @@ def insert_into(table: Table) -> TextClause:
 def as_driver_takes(
     table: Table, rows: Sequence[Mapping[str, Any]], dialect: Dialect
 ) -> list[dict[str, Any]]:
-    """The rows with the values that SQLAlchemy would hand to the driver."""
+    """Return the rows with the values that SQLAlchemy would hand to the driver."""
     conversions = _conversions(table, dialect)
     return [{**row, **{name: convert(row[name]) for name, convert in conversions}} for row in rows]
 

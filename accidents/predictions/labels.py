@@ -80,7 +80,7 @@ class _Said:
     own: dict[str, tuple[bool, str | None]] = field(default_factory=dict)  # of single ones that came after it
 
     def about(self, request_id: str | None) -> set[tuple[bool, str | None] | None]:
-        """What was said of the predictions that a label would be of; None for nothing."""
+        """Return what was said of the predictions that a label would be of; None for nothing."""
         return (
             {self.whole, *self.own.values()} if request_id is None else {self.own.get(request_id, self.whole)}
         )
@@ -94,7 +94,7 @@ class _Said:
 
 
 def targets_of(connection: Connection, labels: Sequence[Label]) -> list[Target | None]:
-    """What each label is of; None for no prediction. Needs no lock: whose an id is does not change."""
+    """Return what each label is of; None for no prediction. Needs no lock: whose an id is does not change."""
     p = PREDICTIONS.c
     named = {label.request_id for label in labels if label.request_id is not None}
     rows = connection.execute(select(p.request_id, p.accident_id, p.key_name).where(p.request_id.in_(named)))
@@ -112,7 +112,7 @@ def targets_of(connection: Connection, labels: Sequence[Label]) -> list[Target |
 
 
 def _whole(label: Label, callers: Mapping[str, Sequence[str | None]]) -> Target | None:
-    """The labelling caller's own accident of this id, else that of the caller who used the id first."""
+    """Return the labelling caller's own accident of this id, else that of who used the id first."""
     of_id = callers.get(str(label.accident_id))
     if of_id is None:
         return None
@@ -193,5 +193,5 @@ class _Book:
 
 
 def _target(row: Mapping[Any, Any]) -> Target:
-    """What a row of `labels` is of."""
+    """Return what a row of `labels` is of."""
     return Target(row["caller"], row["accident_id"], row["request_id"])

@@ -82,7 +82,7 @@ class PredictionLog:
     """
 
     def __init__(self, at: str | PredictionDatabase) -> None:
-        """Opens nothing yet. `at`: the database of a store, or its address.
+        """Open nothing yet. `at`: the database of a store, or its address.
 
         That is sqlite:///FILE, relative to the project's folder, or postgresql://...
         """
@@ -229,7 +229,7 @@ _TRIAL = Prediction(  # as large as a usual one
 
 
 def to_row(prediction: Prediction) -> Row:
-    """The row of a prediction, checked, so that the database has no reason of its own to refuse it.
+    """Return the row of a prediction, checked, so that the database has no reason of its own to refuse it.
 
     Raises
     ------

@@ -86,7 +86,7 @@ class FilesBeside:
             )
 
     def _require_whole(self, size: int) -> None:
-        """What was cut off is gone, and SQLite, which does not notice, would spoil the rest with the gap.
+        """Refuse a file that was cut off: SQLite, which does not notice, would spoil the rest with the gap.
 
         It makes -wal shorter by itself only once all that is in it is in the main file.
         """

@@ -113,7 +113,7 @@ def is_synthetic(bundle: Bundle) -> bool:
 
 
 def freshness(candidate: Bundle, champion: Bundle | None) -> Freshness:
-    """The last month each learnt from."""
+    """Return the last month each learnt from."""
     return Freshness(
         candidate.facts["learnt_from"][-1], champion.facts["learnt_from"][-1] if champion else None
     )

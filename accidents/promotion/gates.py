@@ -95,7 +95,7 @@ class GateSettings(BaseModel):
             )
 
     def measured(self, estimate: Estimate) -> float:
-        """The number that is held against the bounds."""
+        """Return the number that is held against the bounds."""
         return float(getattr(estimate, self.on))
 
     def room(self, estimate: Estimate) -> float:
@@ -170,12 +170,12 @@ class GateReport:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> GateReport:
-        """The inverse of `to_dict`."""
+        """Return the inverse of `to_dict`."""
         return cls(tuple(GateResult(**result) for result in content["gates"]))
 
 
 def gate_settings(values: Sequence[Mapping[str, Any]]) -> tuple[GateSettings, ...]:
-    """The `gates` of params.yaml, checked one by one.
+    """Return the `gates` of params.yaml, checked one by one.
 
     Raises `SettingsError` naming the gate, what it names that is not there, and the nearest that is.
     """
@@ -183,7 +183,7 @@ def gate_settings(values: Sequence[Mapping[str, Any]]) -> tuple[GateSettings, ..
 
 
 def compare_with_baselines(rules: GateRules, predictions: pd.DataFrame) -> dict[str, dict[str, Comparison]]:
-    """What the baseline gates ask for: {baseline: {metric: comparison}}, the baseline standing as champion.
+    """Return what baseline gates ask for, {baseline: {metric: comparison}}; the baseline is the champion.
 
     `predictions` has columns severe, model, and one for each baseline.
     """

@@ -14,7 +14,7 @@ MARGIN = 0.01  # calibrated on the latest months, a whole test year may be off b
 def check_refit(
     predictions: pd.DataFrame, unseen: pd.DataFrame, settings: EvaluationSettings, seed: int
 ) -> GateResult:
-    """The gate of a refit: on accidents of the test it is calibrated as well as the model that was judged.
+    """Return a refit's gate: on accidents of the test it is calibrated as well as the model that was judged.
 
     Neither had seen them: the refit's P(severe), `p_unseen`, is out of fold, and NaN where there is none.
     What is lost must be within chance, or `MARGIN`.

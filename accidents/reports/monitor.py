@@ -115,7 +115,7 @@ def features_figure(features: Sequence[FeatureDrift]) -> Figure:
 
 
 def history_figure(history: Sequence[MonitorReport]) -> Figure:
-    """The last runs, one beside the other: what was decided, drifted features and, with labels, ROC-AUC."""
+    """Draw the last runs side by side: what was decided, drifted features and, with labels, ROC-AUC."""
     shown = history[-_RUNS:]
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)

@@ -106,7 +106,7 @@ def _reference_probability(bundle: Bundle) -> float:
 
 
 def _learnt_from_these(intake: Intake, bundle: Bundle) -> list[str]:
-    """A warning where a raw year is one that the model learnt from: it then looks better than it is."""
+    """Warn of a raw year that is one that the model learnt from: it then looks better than it is."""
     accidents = intake.tables.accidents
     learnt = set(bundle.facts.get("learnt_from", ()))
     months = {f"{y:04}-{m:02}" for y, m in accidents[["year", "month"]].dropna().drop_duplicates().to_numpy()}
@@ -189,7 +189,7 @@ def _figures(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _map(intake: Intake, predictions: pd.DataFrame) -> bytes:
-    """The map as PNG; nothing where no accident has coordinates."""
+    """Return the map as PNG; nothing where no accident has coordinates."""
     accidents = intake.tables.accidents
     place = [accidents[name].to_numpy(dtype=float, na_value=np.nan) for name in ("latitude", "longitude")]
     if not np.isfinite(place[0]).any():

@@ -68,7 +68,7 @@ def _moved(replay: Replay) -> list[tuple[str, int, int]]:
 
 
 def _of_year(replay: Replay, number: int) -> dict[str, Any]:
-    """A training, with how the champion before it had done on the year whose labels had come in."""
+    """Return a training, with how the champion before it had done on the year whose labels had come in."""
     training = replay.trainings[number]
     looked_at = [
         record for record in replay.records if record.window == "year" and record.month == training.month

@@ -78,7 +78,7 @@ def place(month: str) -> float:
 
 
 def _champions(axes: Axes, replay: Replay) -> None:
-    """A block a champion, with the last year of labels it was trained on."""
+    """Draw a block a champion, with the last year of labels it was trained on."""
     reigns = _reigns(replay)
     for number, (training, start, end) in enumerate(reigns):
         colour = "#DCE9F3" if number % 2 else "#B5D0E6"
@@ -100,7 +100,7 @@ def _champions(axes: Axes, replay: Replay) -> None:
 
 
 def _decisions(axes: Axes, months: Sequence[Record], years: Sequence[Record]) -> None:
-    """A cell a month in the lane of its decision; a triangle where a year of labels had come in."""
+    """Draw a cell a month in the lane of its decision; a triangle where a year of labels had come in."""
     for lane, action in enumerate(ACTIONS):
         cells = [(place(record.month), MONTH) for record in months if record.action == action]
         axes.broken_barh(cells, (lane - 0.36, 0.72), color=COLOURS[action], lw=0)
@@ -112,7 +112,7 @@ def _decisions(axes: Axes, months: Sequence[Record], years: Sequence[Record]) ->
 
 
 def _findings(axes: Axes, months: Sequence[Record], years: Sequence[Record]) -> None:
-    """A lane a kind: dark where it was found, pale where it is held up from before."""
+    """Draw a lane a kind: dark where it was found, pale where it is held up from before."""
     for lane, kind in enumerate(reversed(KINDS)):
         held = [
             (place(record.month), MONTH)
@@ -174,7 +174,7 @@ def _gap(axes: Axes, months: Sequence[Record], replay: Replay) -> None:
 
 
 def _estimates(axes: Axes, months: Sequence[Record], metric: str) -> None:
-    """A dot with its interval in the middle of each month that has labels; the others are greyed."""
+    """Draw a dot with its interval in the middle of each month that has labels; grey the others."""
     for record in months:
         figure = getattr(record, metric)
         middle = place(record.month) + MONTH / 2
@@ -199,7 +199,7 @@ def _reigns(replay: Replay) -> list[tuple[Training, float, float]]:
 
 
 def _short(year: int, replay: Replay) -> str:
-    """A year as it fits into a block: ’16 where there are many."""
+    """Return a year as it fits into a block: ’16 where there are many."""
     return f"’{year % 100:02}" if len(replay.years) > MANY else str(year)
 
 

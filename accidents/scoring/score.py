@@ -76,7 +76,7 @@ def score(
 
 
 def _reasons(bundle: Bundle, matrix: npt.NDArray[np.float32], wanted: npt.NDArray[np.bool_]) -> list[str]:
-    """`a pedestrian is hit (+0.81); ...` of each row that is wanted, in log-odds; else an empty text."""
+    """Write `a pedestrian is hit (+0.81); ...` for each row wanted, in log-odds; else an empty text."""
     texts = [""] * len(matrix)
     at = np.flatnonzero(wanted)
     blocks = [at[start : start + _BLOCK] for start in range(0, len(at), _BLOCK)]

@@ -24,7 +24,7 @@ _SHARE = 0.25  # of the training rows, the latest, judge the trials
 def tune(
     train_rows: pd.DataFrame, settings: ModelSettings, stage: str, trials: int, seed: int
 ) -> ModelSettings:
-    """The best of `trials` settings around `settings`, by log loss on the latest quarter of `train_rows`.
+    """Find the best of `trials` settings around `settings`, by log loss on the latest quarter of rows.
 
     `settings` itself is the first trial, so the result is never worse there. With 0 trials it is returned.
     Raises DataError if the labelled rows are all of one month.
@@ -75,7 +75,7 @@ def _suggest(trial: optuna.Trial, settings: ModelSettings) -> ModelSettings:
 
 
 def _latest(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """The months, from the last backwards, that hold about a quarter of the rows."""
+    """Return the months, from the last backwards, that hold about a quarter of the rows."""
     month = rows["year"].to_numpy(dtype=np.int64) * 12 + rows["month"].to_numpy(dtype=np.int64)
     months, counts = np.unique(month, return_counts=True)
     if len(months) < 2:

@@ -44,7 +44,7 @@ class Codes:
         return {spoken(word): self._known.get(code) for word, code in spellings}
 
     def read(self, text_or_number: object) -> int | str | None:
-        """The code of what was said; None where it says that it is not known.
+        """Return the code of what was said; None where it says that it is not known.
 
         Raises LookupError if it is neither a code nor a word of the column.
         """
@@ -73,5 +73,5 @@ class Codes:
 
 @cache
 def codes_of(name: str, table: str) -> Codes:
-    """The codes of a column, laid out once."""
+    """Return the codes of a column, laid out once."""
     return Codes(name, table)

@@ -109,7 +109,7 @@ def _column(table: str, raw: str, entry: Mapping[str, Any]) -> Column:
 
 
 def column(name: str, table: str | None = None) -> Column:
-    """The column of this English or raw name. Raises KeyError if there is none."""
+    """Return the column of this English or raw name. Raises KeyError if there is none."""
     for each in columns(table):
         if name in (each.name, each.raw):
             return each
@@ -125,12 +125,12 @@ def cautions() -> tuple[Caution, ...]:
 
 
 def raw_table(table: str) -> str:
-    """The publisher's name of one of our tables: places -> lieux."""
+    """Return the publisher's name of one of our tables: places -> lieux."""
     return str(_document()["tables"][table]["raw"])
 
 
 def data_dictionary() -> str:
-    """The whole code list as a Markdown page."""
+    """Return the whole code list as a Markdown page."""
     lines = [
         "# Data dictionary",
         "",

@@ -22,7 +22,7 @@ FORMER = {
 
 
 def explain(error: TyperException, words: Sequence[str]) -> str:
-    """The error in words; of an option that is unknown here, where it belongs."""
+    """Return the error in words; of an option that is unknown here, where it belongs."""
     if not isinstance(error, UsageError) or error.ctx is None:
         return error.format_message()
     if isinstance(error, NoSuchOption):
@@ -40,7 +40,7 @@ def explain(error: TyperException, words: Sequence[str]) -> str:
 
 
 def _owners(command: Any, option: str, path: str = "") -> Iterator[str]:
-    """The commands that have an option."""
+    """Yield the commands that have an option."""
     if isinstance(command, TyperGroup):
         for name, inner in command.commands.items():
             yield from _owners(inner, option, f"{path} {name}".strip())

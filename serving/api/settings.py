@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     @field_validator("hook_keys_file")
     @classmethod
     def _own_keys(cls, value: Path, info: ValidationInfo) -> Path:
-        """A key for predictions must not start loops, nor the other way."""
+        """Refuse one file for both: a key for predictions must not start loops, nor the other way."""
         if value.absolute() == info.data.get("keys_file", Path()).absolute():
             raise ValueError("must be another file than `keys_file`")
         return value
@@ -137,7 +137,7 @@ def load_settings() -> Settings:
 
 
 def _refuse_unknown_variables() -> None:
-    """An ACCIDENTS_* variable that is no setting would be ignored in silence."""
+    """Refuse an ACCIDENTS_* variable that is no setting: it would be ignored in silence."""
     for name in os.environ.keys() - OTHERS:
         if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in Settings.model_fields:
             raise SettingsError(f"Environment: {_explain(name, 'extra_forbidden', '')}.")

@@ -82,7 +82,7 @@ class V2Routes:
         )
 
     def _asked(self, request: Request) -> ServedBundle:
-        """The bundle. Raises Refused (404) if the request is for another model, or another version."""
+        """Return the bundle. Raises Refused (404) if the request is for another model, or another version."""
         served, name = self._served(), request.path_params["name"]
         if name != served.name:
             raise Refused(HTTPStatus.NOT_FOUND, f"Model {name} not found")

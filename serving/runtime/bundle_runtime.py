@@ -72,7 +72,10 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
         )
 
     async def metadata(self) -> MetadataModelResponse:
-        """What the model takes and gives; its version and thresholds. Raises ModelNotReady while it loads."""
+        """Return what the model takes and gives; its version and thresholds.
+
+        Raises ModelNotReady while it loads.
+        """
         if not self.ready:
             raise ModelNotReady(self.name)
         metadata = self._loaded().metadata(self.name, self.served_version, _routes(self.settings))
@@ -100,12 +103,12 @@ def _version(settings: Any) -> str | None:
 
 
 def _extra(settings: Any) -> dict[str, Any]:
-    """What the deployer wrote into the model's settings: the version, and the digest of its bundle."""
+    """Return what the deployer wrote into the model's settings: the version, and the digest of its bundle."""
     return (settings.parameters and settings.parameters.extra) or {}
 
 
 def _routes(settings: Any) -> str:
-    """A JSON list: of each version on trial its role, its model here, its share; as it is now."""
+    """Return a JSON list: of each version on trial its role, its model here, its share; as it is now."""
     file = _extra(settings).get("routes")
     try:
         return Path(file).read_text(encoding="utf-8") if file else "[]"

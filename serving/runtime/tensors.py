@@ -74,7 +74,7 @@ class TensorReader:
         self._names, self._order = list(self.features), list(range(len(self.features)))
 
     def read(self, inputs: Sequence[Tensor], nan_is_missing: bool = False) -> Floats:
-        """The matrix of a request, float32 [n, len(features)]; NaN is "not known".
+        """Return the matrix of a request, float32 [n, len(features)]; NaN is "not known".
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class _Codes:
         return None
 
     def allowed(self, column: int) -> str:
-        """What the values of a column may be."""
+        """Return what the values of a column may be."""
         codes = self._of[column]
         return f"one of the codes {', '.join(map(str, codes))}" if codes else "a whole number"
 
@@ -221,7 +221,7 @@ class _Codes:
 
 
 def _columns(tensor: Tensor) -> list[Any]:
-    """What a tensor says of its columns."""
+    """Return what a tensor says of its columns."""
     names = getattr(tensor.parameters, "columns", None)
     if isinstance(names, str):  # gRPC's parameters hold no list: a JSON array as text
         try:
@@ -250,7 +250,7 @@ def _rows(tensor: Tensor) -> int:
 
 
 def _flat(tensor: Tensor, rows: int, width: int) -> list[Any]:
-    """The data of a tensor [rows, width], flat; it may come flat or as a list a row."""
+    """Return the data of a tensor [rows, width], flat; it may come flat or as a list a row."""
     data = getattr(tensor.data, "root", tensor.data)
     if not isinstance(data, list):
         raise RequestError(f"Input {tensor.name!r}: data is to be a list, not {_short(data)}.")
@@ -269,7 +269,7 @@ def _flat(tensor: Tensor, rows: int, width: int) -> list[Any]:
 
 
 def _numbers(data: list[Any], datatype: str, where: _Where, nan_is_missing: bool) -> Doubles:
-    """The values as float64, null as NaN; every one finite, of its datatype, and a float32 too."""
+    """Return the values as float64, null as NaN; every one finite, of its datatype, and a float32 too."""
     types = _TYPES.get(datatype)
     if types is None:
         raise RequestError(

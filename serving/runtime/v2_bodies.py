@@ -67,7 +67,10 @@ class PlainBodies:
 
 
 def with_values(body: bytes, header_length: bytes) -> bytes:
-    """The request as JSON, with the values that came as binary. Raises Refused naming what does not fit."""
+    """Return the request as JSON, with the values that came as binary.
+
+    Raises Refused naming what does not fit.
+    """
     length = int(header_length) if header_length.isdigit() and len(header_length) < 20 else -1
     if not 0 <= length <= len(body):
         raise _wrong(f"Inference-Header-Content-Length is no length within the body of {len(body)} bytes.")

@@ -57,7 +57,10 @@ Kind = TypeVar("Kind", bound=BaseModel)
 
 
 def parsed(kind: type[Kind], body: bytes) -> Kind:
-    """The request. Raises Refused (422) for what is none, with V2's `error`; FastAPI would have `detail`."""
+    """Return the request.
+
+    Raises Refused (422) for what is none, with V2's `error`; FastAPI would have `detail`.
+    """
     try:
         return kind.model_validate(orjson.loads(body))
     except ValidationError as error:

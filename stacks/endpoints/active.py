@@ -24,7 +24,10 @@ _ADAPTERS: Mapping[str, Callable[[Component], Endpoints]] = {
 
 
 def endpoints_with(component: Component) -> Endpoints:
-    """The endpoints of a model deployer. Raises DeploymentError if there is no adapter for its flavor."""
+    """Return the endpoints of a model deployer.
+
+    Raises DeploymentError if there is no adapter for its flavor.
+    """
     adapter = _ADAPTERS.get(component.flavor)
     if adapter is None:
         raise DeploymentError(
@@ -35,7 +38,7 @@ def endpoints_with(component: Component) -> Endpoints:
 
 
 def endpoints_of(deployer: BaseModelDeployer) -> Endpoints:
-    """The endpoints of a model deployer of ZenML's. Raises DeploymentError as `endpoints_with`."""
+    """Return the endpoints of a model deployer of ZenML's. Raises DeploymentError as `endpoints_with`."""
     return endpoints_with(Component(deployer.flavor, deployer.config.model_dump(), lambda: deployer))
 
 

@@ -46,7 +46,7 @@ class OneVersionEndpoint:
 
 @contextmanager
 def fetched(bundle: BundleReference) -> Iterator[Path]:
-    """The files of a bundle on this machine, as long as they are needed.
+    """Yield the files of a bundle on this machine, as long as they are needed.
 
     Raises BundleError if they cannot be read, or are not those that the reference means.
     """

@@ -52,7 +52,7 @@ class BentoMLEndpoints:
         return sorted({server.name for server in _servers(self._component).all()})
 
     def endpoint(self, name: str) -> Endpoint:
-        """The endpoint of a model, also of one that was never deployed."""
+        """Return the endpoint of a model, also of one that was never deployed."""
         return BentoMLEndpoint(name, self._component)
 
 
@@ -85,7 +85,7 @@ class BentoMLEndpoint(OneVersionEndpoint):
             return _served_version(self._server)
 
     def versions(self) -> tuple[ServedVersion, ...]:
-        """The version that was deployed last."""
+        """Return the version that was deployed last."""
         servers = _servers(self._component)
         server = self._newest(servers)
         return (_served_version(server),) if server else ()

@@ -47,7 +47,7 @@ class MLflowEndpoints:
         return sorted({str(service.config.model_name) for service in _services(self._component.deployer())})
 
     def endpoint(self, name: str) -> Endpoint:
-        """The endpoint of a model, also of one that was never deployed."""
+        """Return the endpoint of a model, also of one that was never deployed."""
         return MLflowEndpoint(name, self._component)
 
 
@@ -80,7 +80,7 @@ class MLflowEndpoint(OneVersionEndpoint):
         return _served_version(new)
 
     def versions(self) -> tuple[ServedVersion, ...]:
-        """The version that was deployed last; before a switch is over another one serves, too."""
+        """Return the version that was deployed last; before a switch is over another one serves, too."""
         service = self._newest()
         return (_served_version(service),) if service else ()
 

@@ -48,7 +48,7 @@ class MLServerEndpoints:
         return sorted(name for name, model in models.items() if not model.on_trial)
 
     def endpoint(self, name: str) -> Endpoint:
-        """The endpoint of a model, also of one that was never deployed."""
+        """Return the endpoint of a model, also of one that was never deployed."""
         return MLServerEndpoint(name, self._server, self._component)
 
 
@@ -87,7 +87,7 @@ class MLServerEndpoint:
         return ended
 
     def versions(self) -> tuple[ServedVersion, ...]:
-        """The version that serves the model, and those on trial beside it."""
+        """Return the version that serves the model, and those on trial beside it."""
         model = self._model()
         if model is None:
             return ()

@@ -116,7 +116,7 @@ class Endpoint(Protocol):
         ...
 
     def versions(self) -> tuple[ServedVersion, ...]:
-        """What is deployed, running or not, the champion first; empty where nothing is."""
+        """Return what is deployed, running or not, the champion first; empty where nothing is."""
         ...
 
     def state(self) -> EndpointState:
@@ -151,5 +151,5 @@ class Endpoints(Protocol):
         ...
 
     def endpoint(self, name: str) -> Endpoint:
-        """The endpoint of a model, also of one that was never deployed."""
+        """Return the endpoint of a model, also of one that was never deployed."""
         ...

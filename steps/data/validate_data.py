@@ -29,7 +29,7 @@ def validate_data(
 
 
 def kinds_of_columns(stage: str) -> dict[str, list[str]]:
-    """The features of a stage as our data validator wants them told."""
+    """Return the features of a stage as our data validator wants them told."""
     features = features_of(stage)
     return {
         "numerical_columns": [feature.name for feature in features if feature.kind == "number"],

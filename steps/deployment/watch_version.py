@@ -100,7 +100,7 @@ def _require_ready(api: str) -> None:
 
 
 def _first_predictions(watched: Bundle, earlier: Bundle | None, version: str, since: datetime) -> Compared:
-    """What the new version answered last, and what the one before would have."""
+    """Return what the new version answered last, and what the one before would have."""
     none = Compared(np.empty(0), np.empty(0), np.empty(0, dtype=object))
     if earlier is None:
         return none

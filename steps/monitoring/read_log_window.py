@@ -14,7 +14,7 @@ from steps.support.store import opened_store
 
 @step
 def read_log_window(bundle: Folder, policy: MonitorSettings, seed: int) -> Annotated[Folder, "window"]:
-    """The log's last days, or its last so many predictions; of each caller at most its share."""
+    """Take the log's last days, or its last so many predictions; of each caller at most its share."""
     settings = policy.window
     until = datetime.now(UTC)
     since = None if settings.last else until - timedelta(days=settings.days)

@@ -44,7 +44,7 @@ def report_predictions(
 
 
 def _drift(drift: Folder | None, folder: Path) -> dict[str, Any]:
-    """What the drift check found; its files are copied."""
+    """Return what the drift check found; its files are copied."""
     if drift is None:
         why = "The active stack has no data validator."
         unchecked: dict[str, Any] = {"verdict": UNCHECKED, "why": why}

@@ -46,12 +46,12 @@ class ChampionChangedError(RegistryError):
 
 
 def model_name(stage: str) -> str:
-    """The registered name of the model of a knowledge stage: champions are per stage."""
+    """Return the registered name of the model of a knowledge stage: champions are per stage."""
     return f"accident-severity-{stage.replace('_', '-')}"
 
 
 def champion(name: str) -> ModelVersionResponse | None:
-    """The version in production, or None."""
+    """Return the version in production, or None."""
     from zenml.client import Client
     from zenml.enums import ModelStages
 
@@ -62,7 +62,10 @@ def champion(name: str) -> ModelVersionResponse | None:
 
 
 def version(name: str, number: str) -> ModelVersionResponse:
-    """A version by its number. Raises RegistryError if it is absent or unfinished, naming those there are."""
+    """Return a version by its number.
+
+    Raises RegistryError if it is absent or unfinished, naming those there are.
+    """
     from zenml.client import Client
 
     try:
@@ -86,7 +89,7 @@ def versions(name: str) -> list[ModelVersionResponse]:
 
 
 def with_identity(name: str, identity: str) -> ModelVersionResponse | None:
-    """The newest version that was made from the same, or None."""
+    """Return the newest version that was made from the same, or None."""
     same = (
         model_version
         for model_version in reversed(versions(name))
@@ -96,7 +99,7 @@ def with_identity(name: str, identity: str) -> ModelVersionResponse | None:
 
 
 def bundle_of(model_version: ModelVersionResponse) -> Bundle:
-    """The bundle of a version, copied here. Raises BundleError if it is not what was registered."""
+    """Return the bundle of a version, copied here. Raises BundleError if it is not what was registered."""
     folder: Folder = bundle_artifact(model_version).load()
     return registered(
         folder.path, model_version.model.name, str(model_version.number), digest_of(model_version)
@@ -104,7 +107,7 @@ def bundle_of(model_version: ModelVersionResponse) -> Bundle:
 
 
 def bundle_artifact(model_version: ModelVersionResponse) -> ArtifactVersionResponse:
-    """The bundle of a version in ZenML's store. Raises RegistryError if it has none."""
+    """Return the bundle of a version in ZenML's store. Raises RegistryError if it has none."""
     artifact = model_version.get_artifact(BUNDLE)
     if artifact is None:
         raise RegistryError(
@@ -114,7 +117,10 @@ def bundle_artifact(model_version: ModelVersionResponse) -> ArtifactVersionRespo
 
 
 def registered(folder: Path, name: str, version: str, digest: str) -> Bundle:
-    """The bundle in a folder. Raises BundleError, naming the version, if it is not the one registered."""
+    """Return the bundle in a folder.
+
+    Raises BundleError, naming the version, if it is not the one registered.
+    """
     try:
         return load_bundle(folder, digest)
     except BundleError as error:
@@ -122,7 +128,7 @@ def registered(folder: Path, name: str, version: str, digest: str) -> Bundle:
 
 
 def digest_of(model_version: ModelVersionResponse) -> str:
-    """The digest its bundle had when it was registered."""
+    """Return the digest its bundle had when it was registered."""
     return str(model_version.run_metadata[BUNDLE])
 
 
@@ -278,7 +284,7 @@ def _promotion(model_version: ModelVersionResponse) -> dict[str, Any]:
 
 
 def _promotions(name: str, but: ModelVersionResponse) -> dict[UUID, Mapping[str, Any]]:
-    """What the other versions say of their last promotion."""
+    """Return what the other versions say of their last promotion."""
     return {
         model_version.id: _promotion(model_version)
         for model_version in versions(name)

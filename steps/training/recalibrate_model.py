@@ -16,7 +16,7 @@ from steps.support.references import VersionReference
 def recalibrate_model(
     champion: Folder, version: VersionReference, window: Folder, params: Params
 ) -> tuple[Annotated[Folder, "bundle"], Annotated[dict[str, Any], "judgement"]]:
-    """A bundle, and whether it may replace the champion."""
+    """Return a bundle, and whether it may replace the champion."""
     loaded = version.load(champion)
     labelled = unlearnt(Window.load(window.path), loaded)
     if labelled["severe"].nunique() < 2:

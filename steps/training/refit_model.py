@@ -21,7 +21,7 @@ def refit_model(
     stage: str,
     seed: int,
 ) -> tuple[Annotated[Folder, "refit"], Annotated[pd.DataFrame, "unseen"]]:
-    """The refit, and what it gives of each row out of fold; if a gate refuses, `judged` itself and no row."""
+    """Return the refit, and what it gives of each row out of fold; if a gate refuses, `judged` and no row."""
     rows = pd.concat([train_rows, calibration_rows, test_rows])
     kept = rows[["accident_id", "severe"]]
     if not gates["passed"]:

@@ -24,7 +24,7 @@ _NO_LEAP_YEAR = 2001
 
 
 def read_circumstances(source: Source, ids: npt.NDArray[np.int64]) -> dict[str, object]:
-    """The columns of accidents that are not one raw column each: time, date and place.
+    """Return the columns of accidents that are not one raw column each: time, date and place.
 
     `ids` are the accidents' ids, negative where there is none.
     """
@@ -47,12 +47,12 @@ def read_circumstances(source: Source, ids: npt.NDArray[np.int64]) -> dict[str, 
 
 
 def year_of(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The year that an accident's id begins with."""
+    """Return the year that an accident's id begins with."""
     return ids // 100_000_000
 
 
 def _years(source: Source, an: Column, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The year of each accident: what two of id, date and file name say; else what its id says."""
+    """Return the year of each accident: what two of id, date and file name say; else what its id says."""
     of_id = np.where(ids > 0, year_of(ids), source.year)
     stated = np.full(source.raw.rows, NO_YEAR)
     texts = source.raw.columns.get(an.raw)

@@ -33,7 +33,7 @@ def table_names(path: Path) -> list[str]:
 
 
 def read_unpacked(path: Path, wanted: Callable[[str], bool], remedy: str) -> bytes:
-    """The content of a file, or of the one table in it that is `wanted` by its name.
+    """Return the content of a file, or of the one table in it that is `wanted` by its name.
 
     Raises DataError, with what is wrong and the remedy, if it cannot be had or is larger than `LARGEST`.
     """
@@ -65,7 +65,7 @@ def _bounded(path: Path, packed: IO[bytes] | gzip.GzipFile) -> bytes:
 
 
 def _member(path: Path, data: bytes, wanted: Callable[[str], bool], remedy: str) -> bytes:
-    """The table of a zip archive: the only one, or the only one with the wanted name."""
+    """Return the table of a zip archive: the only one, or the only one with the wanted name."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = tables_in(archive)

@@ -268,7 +268,7 @@ class _Pace:
 
 
 def _failure(state: RetryCallState) -> _PassingError:
-    """The failure tenacity is about to wait after: it retries after no other kind."""
+    """Return the failure tenacity is about to wait after: it retries after no other kind."""
     failure = state.outcome.exception() if state.outcome else None
     assert isinstance(failure, _PassingError)
     return failure

@@ -35,7 +35,7 @@ _MOST = 500  # vehicles, or users, of one accident
 
 
 def vehicles_and_users(rows: Rows) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The two tables; a row's list of vehicles goes before its counts."""
+    """Return the two tables; a row's list of vehicles goes before its counts."""
     vehicles = _listed(rows, "vehicles")
     counted = _counted(rows)
     listed = {row for row, _ in vehicles}
@@ -53,7 +53,7 @@ def _table(table: str, entries: list[tuple[int, dict[str, Any]]]) -> pd.DataFram
 
 @cache
 def known_keys(table: str) -> tuple[str, ...]:
-    """What a vehicle or a user may say; `severity`, the label, only to compare with."""
+    """Return what a vehicle or a user may say; `severity`, the label, only to compare with."""
     return tuple(name for name in DTYPES[table] if name in (*used(table), "severity"))
 
 
@@ -76,7 +76,7 @@ def _listed(rows: Rows, table: str) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _list(rows: Rows, table: str, row: int, cell: Any) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON list, or of a nested one."""
+    """Yield the objects of a JSON list, or of a nested one."""
     if isinstance(cell, str):
         if not cell.strip():
             return
@@ -114,5 +114,5 @@ def _read_one(
 
 
 def _remembering(parse: Parser) -> Parser:
-    """The same parser, which sees each distinct text once."""
+    """Return the same parser, which sees each distinct text once."""
     return cache(parse)

@@ -53,11 +53,11 @@ class Rows:
         self.note(row, f"{name} {shortened(value)}: {rule}; taken as not known")
 
     def notes(self) -> list[str]:
-        """The notes of each row in one text."""
+        """Return the notes of each row in one text."""
         return ["; ".join(self._notes.get(row, ())) for row in range(self.file.rows)]
 
     def cells(self, name: str) -> list[Any]:
-        """The cells of a column; empty texts where the file has no such column."""
+        """Return the cells of a column; empty texts where the file has no such column."""
         return self.file.columns.get(name, [""] * self.file.rows)
 
     def values(self, name: str, parse: Parser) -> Values:
@@ -81,7 +81,7 @@ class Rows:
 
 
 def accidents_and_places(rows: Rows) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The two tables with one row an accident; `accident_id` is the row's number, from 1."""
+    """Return the two tables with one row an accident; `accident_id` is the row's number, from 1."""
     accidents = {**_times(rows), **_places(rows)}
     for name in used("accidents"):
         if name not in accidents:

@@ -25,7 +25,7 @@ class Mistakes:
         self._left = _TOLD
 
     def of(self, model: type[BaseModel], error: ValidationError) -> ApiError:
-        """The error that answers it."""
+        """Return the error that answers it."""
         count = error.error_count()
         if count > _LISTED:
             message = f"more than {_LISTED:,} mistakes, too many to list: compare it with /docs"
@@ -50,7 +50,7 @@ class Mistakes:
 
 
 def where(location: Iterable[int | str]) -> str:
-    """A place in a body as a person writes it: vehicles[0].category."""
+    """Return a place in a body as a person writes it: vehicles[0].category."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:_SHOWN]}" for part in location)
     return text.removeprefix(".") or "body"
 

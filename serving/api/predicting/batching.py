@@ -56,7 +56,7 @@ class Batcher:
     async def score(
         self, row: Sequence[float], stage: str, contributions: bool, patient: bool = False
     ) -> Score:
-        """The model's answer for the features of one accident. Raises ApiError.
+        """Return the model's answer for the features of one accident. Raises ApiError.
 
         A `patient` one waits as long as the model server answers others.
         """
@@ -82,7 +82,7 @@ class Batcher:
             self._worker = None
 
     def _take(self) -> list[_Waiting]:
-        """The oldest that waits and those of its kind, in order; who went away is left out."""
+        """Return the oldest that waits and those of its kind, in order; who went away is left out."""
         kind = self._queue[0].kind
         taken: list[_Waiting] = []
         kept: deque[_Waiting] = deque()

@@ -80,7 +80,10 @@ class ModelServer:
         self._connections.close()
 
     async def facts(self) -> ModelFacts:
-        """The model that is served, as far as known. Raises ApiError if it must be asked and cannot."""
+        """Return the model that is served, as far as known.
+
+        Raises ApiError if it must be asked and cannot.
+        """
         if self._facts is not None:
             return self._facts
         if self._asking is None:  # one asks for all who wait
@@ -94,7 +97,10 @@ class ModelServer:
             asking.exception()  # told to who waited; nobody may have
 
     async def metadata(self) -> Mapping[str, Any] | None:
-        """What the server says of the model, unchecked; None if it does not answer, or not for this model."""
+        """Return what the server says of the model, unchecked.
+
+        None if it does not answer, or not for this model.
+        """
         try:
             status, content = await self._connections.ask("GET", "")
             metadata: Mapping[str, Any] | None = orjson.loads(content) if status == 200 else None
@@ -114,7 +120,7 @@ class ModelServer:
         return facts
 
     async def check(self) -> ModelFacts:
-        """The model as it is now. Raises ApiError unless it is loaded and one that we can ask."""
+        """Return the model as it is now. Raises ApiError unless it is loaded and one that we can ask."""
         await self._ask("GET", "/ready")
         return await self.refresh()
 
@@ -221,7 +227,7 @@ class ModelServer:
 
 
 def _request(columns: Sequence[str], rows: Sequence[Sequence[float]], outputs: Sequence[str]) -> bytes:
-    """A V2 request of one tensor; NaN becomes null."""
+    """Return a V2 request of one tensor; NaN becomes null."""
     tensor = {
         "name": "features",
         "datatype": "FP32",
@@ -243,5 +249,5 @@ def _nested(table: Mapping[str, Any]) -> list[Sequence[float]]:
 
 
 def unavailable() -> ApiError:
-    """The model server is gone or slow."""
+    """Say that the model server is gone or slow."""
     return ApiError("model_unavailable", "The model cannot be asked at the moment. Try again.")

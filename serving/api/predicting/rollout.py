@@ -67,7 +67,7 @@ class Rollout:
         self.shadow: Beside | None = None
 
     def to_list(self) -> list[dict[str, Any]]:
-        """The versions beside the champion (RouteAnswer)."""
+        """Return the versions beside the champion (RouteAnswer)."""
         beside = (version for version in (self.challenger, self.shadow) if version is not None)
         return [
             {"role": version.route.role, "version": version.version, "share": version.route.share}
@@ -122,7 +122,7 @@ class Rollout:
         return routes
 
     async def _reached(self, route: Route | None) -> Beside | None:
-        """A route with how it is asked; None if there is none, or its model cannot be asked now."""
+        """Return a route with how it is asked; None if there is none, or its model cannot be asked now."""
         if route is None:
             return None
         key = (route.role, route.model)
@@ -148,7 +148,7 @@ class Rollout:
 
 
 def parse_routes(routes_as_json: str) -> dict[Role, Route]:
-    """The routes of a champion's metadata, by role. Raises ValueError, KeyError or TypeError."""
+    """Return the routes of a champion's metadata, by role. Raises ValueError, KeyError or TypeError."""
     routes: dict[Role, Route] = {}
     for route in orjson.loads(routes_as_json):
         role, share = route["role"], int(route.get("share", 0))

@@ -66,7 +66,7 @@ class ShadowQueue:
             self._worker = None
 
     def _take(self) -> list[Prediction]:
-        """The oldest, all of one stage."""
+        """Return the oldest, all of one stage."""
         stage = self._waiting[0].stage
         taken: list[Prediction] = []
         while self._waiting and len(taken) < _TOGETHER and self._waiting[0].stage == stage:

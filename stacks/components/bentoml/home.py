@@ -65,7 +65,7 @@ class BentoHome:
             ) from None
 
     def build(self, name: str, version: str, digest: str, bundle: Path) -> BentoTag:
-        """A new Bento of a bundle. Raises StackError with what BentoML says.
+        """Return a new Bento of a bundle. Raises StackError with what BentoML says.
 
         It is built aside: BentoML's own stores have a name from the first file on, and an interrupted build
         would leave a Bento that they cannot read.
@@ -122,11 +122,11 @@ class BentoHome:
 
 
 def last_error(words: str) -> str:
-    """What the last exception in what BentoML has written says; empty if there is none."""
+    """Return what the last exception in what BentoML has written says; empty if there is none."""
     return next(reversed(_EXCEPTION.findall(words)), "")
 
 
 def environment(home: Path) -> dict[str, str]:
-    """What BentoML's processes are started with: nothing that the person who deploys has set for others."""
+    """Return the variables of BentoML's processes: none that who deploys has set for others."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return kept | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}

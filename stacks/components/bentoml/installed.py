@@ -39,7 +39,7 @@ def _differing(lock: Path) -> Iterator[str]:
 
 
 def _locked(lock: Path) -> Iterator[Requirement]:
-    """The packages of a lock that this machine needs; hashes and comments are left out."""
+    """Yield the packages of a lock that this machine needs; hashes and comments are left out."""
     try:
         lines = lock.read_text(encoding="utf-8").splitlines()
     except OSError as error:

@@ -38,7 +38,7 @@ def served_aside(home: BentoHome, tag: BentoTag, timeout: float) -> Iterator[Mod
 
 
 def strays(home: BentoHome, known: Set[int]) -> list[psutil.Process]:
-    """Processes that work for a home, and are neither those known nor their children.
+    """Find processes that work for a home, and are neither those known nor their children.
 
     ZenML forgets a server that did not start in time; one that was killed leaves its workers listening.
     """

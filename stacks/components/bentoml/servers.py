@@ -159,7 +159,10 @@ class BentoServers:
 
 
 def port_for(before: Sequence[BentoServer]) -> int:
-    """What $BENTOML_PORT says; else where the model was served last, and so is asked; else BentoML's 3000."""
+    """Return what $BENTOML_PORT says.
+
+    Else where the model was served last, and so is asked; else BentoML's 3000.
+    """
     stated = os.environ.get(PORT)
     if stated is None:
         return before[0].port if before else _DEFAULT_PORT
