@@ -62,7 +62,10 @@ def _tell(text: str) -> None:
 
 
 def _unforeseen(error: Exception) -> str:
-    """What a person needs of an error that is no fault of theirs; where it came from goes into a file."""
+    """Return what a person needs of an error that is no fault of theirs.
+
+    Where it came from goes into a file.
+    """
     import traceback
 
     from commands.foreseen import first_line, remedy

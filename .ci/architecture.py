@@ -51,7 +51,7 @@ class Architecture:
         return "\n".join(lines)
 
     def floors(self) -> dict[str, int]:
-        """The floor of each room, 0 at the bottom: one below the lowest that imports it."""
+        """Return the floor of each room, 0 at the bottom: one below the lowest that imports it."""
         importers = defaultdict(set)
         for of, to in self.edges:
             importers[to].add(of)
@@ -91,7 +91,7 @@ def _is_package(module: str) -> bool:
 
 
 def _imported_by(file: Path) -> set[str]:
-    """The top-level names that a module imports; grimp reads packages only."""
+    """Return the top-level names that a module imports; grimp reads packages only."""
     nodes = list(ast.walk(ast.parse(file.read_bytes())))
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     return {
@@ -101,7 +101,7 @@ def _imported_by(file: Path) -> set[str]:
 
 
 def _purpose(file: Path) -> str:
-    """The docstring's first clause."""
+    """Return the docstring's first clause."""
     docstring = ast.get_docstring(ast.parse(file.read_bytes())) or ""
     return min((docstring.partition(mark)[0] for mark in (": ", ". ", ";", "\n")), key=len).rstrip(".")
 
@@ -192,7 +192,7 @@ def _box(axes: Axes, imports: Architecture, room: str, sides: tuple[float, float
 
 
 def with_table(page: str, table: str) -> str:
-    """The page with its table renewed. Raises ValueError if it has no place for one."""
+    """Return the page with its table renewed. Raises ValueError if it has no place for one."""
     before, found, rest = page.partition(BEGIN)
     _, closed, after = rest.partition(END)
     if not (found and closed):
@@ -201,7 +201,7 @@ def with_table(page: str, table: str) -> str:
 
 
 def stale(imports: Architecture, page: Path, picture: Path) -> list[str]:
-    """What no longer says what the imports say."""
+    """Return what no longer says what the imports say."""
     content = page.read_text(encoding="utf-8")
     with Image.open(picture) as image:
         drawn = image.info.get("Description")

@@ -23,7 +23,7 @@ class Strict(BaseModel):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping from a file; SettingsError if there is none or it cannot be read."""
+    """Return a YAML mapping from a file; SettingsError if there is none or it cannot be read."""
     try:
         # YAML 1.2, as DVC reads it: in PyYAML's 1.1 the key `on` is the boolean true.
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def parse(model: type[S], content: Mapping[str, Any], where: str) -> S:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(model, dict(one)) for one in error.errors()]
+        lines = [_explain(model, dict(mistake)) for mistake in error.errors()]
         raise SettingsError(f"{where}: " + "; ".join(lines) + ".") from None
 
 
@@ -83,4 +83,4 @@ def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> set[s
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for part in getattr(annotation, "__args__", ()) for found in _models_in(part)]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]

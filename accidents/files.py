@@ -34,7 +34,7 @@ def write_whole(path: Path, content: str | bytes, mode: int = 0o666) -> None:
 
 @contextmanager
 def whole_folder(folder: Path, keep: Collection[str] = ()) -> Iterator[Path]:
-    """An empty folder that replaces `folder` when the block ends well, and is gone when it does not.
+    """Yield an empty folder that replaces `folder` when the block ends well, and is gone when it does not.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def whole_folder(folder: Path, keep: Collection[str] = ()) -> Iterator[Path]:
 
 @contextmanager
 def whole_content(folder: Path, listed: str) -> Iterator[Path]:
-    """An empty folder whose content goes into `folder` when the block ends well, and nothing when not.
+    """Yield an empty folder whose content goes into `folder` when the block ends well, and nothing when not.
 
     What the block before had put there goes; what others have put there stays.
 

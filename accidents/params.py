@@ -67,7 +67,7 @@ class Params(Strict):
     keep: KeepSettings = KeepSettings()
 
     def of_training(self) -> dict[str, Any]:
-        """What a model depends on beside data and code; JSON-ready."""
+        """Return what a model depends on beside data and code; JSON-ready."""
         return self.model_dump(mode="json", exclude=set(NOT_OF_TRAINING))
 
     def experiment(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Params(Strict):
     def _test_year_is_there(self) -> Params:
         year, years = self.split.test_year, self.data.years
         if year is not None and year not in years:
-            nearest = min(years, key=lambda one: abs(one - year))
+            nearest = min(years, key=lambda given: abs(given - year))
             raise ValueError(
                 f"split.test_year {year} is not among data.years {', '.join(map(str, years))}; "
                 f"nearest: {nearest}"

@@ -24,9 +24,9 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
         return
     if total is None and isinstance(items, Sized):
         total = len(items)
-    said = time.monotonic()
+    shown = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item
-        if time.monotonic() - said >= QUIET_SECONDS:
+        if time.monotonic() - shown >= QUIET_SECONDS:
             print(f"{description}: {done}/{total or '?'}", file=sys.stderr, flush=True)
-            said = time.monotonic()
+            shown = time.monotonic()

@@ -38,22 +38,22 @@ def files_of(*roots: str, but: Sequence[str] = (), root: Path = ROOT) -> list[Pa
     roots : modules, such as "steps.training.train_model".
     but : packages that are passed over, with what only they import.
     """
-    found = _modules(roots, tuple(but), root)
-    return sorted({path for one in found.values() for path in (one.path, *one.tables)})
+    modules = _modules(roots, tuple(but), root)
+    return sorted({path for module in modules.values() for path in (module.path, *module.tables)})
 
 
 def code_version(*roots: str, but: Sequence[str] = (), root: Path = ROOT) -> str:
     """Hash of what that code does: another layout, comment or docstring gives the same."""
     digest = hashlib.sha256(libraries().encode())
-    for name, one in sorted(_modules(roots, tuple(but), root).items()):
-        digest.update(f"\n{name} {one.meaning}".encode())
-        for table in one.tables:
+    for name, module in sorted(_modules(roots, tuple(but), root).items()):
+        digest.update(f"\n{name} {module.meaning}".encode())
+        for table in module.tables:
             digest.update(table.name.encode() + table.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def libraries() -> str:
-    """The libraries whose numbers are ours, with the versions that are installed."""
+    """Return the libraries whose numbers are ours, with the versions that are installed."""
     return ", ".join(f"{name} {_installed(name)}" for name in LIBRARIES)
 
 
@@ -65,20 +65,24 @@ def _installed(name: str) -> str:
 
 
 def _modules(roots: Sequence[str], but: tuple[str, ...], root: Path) -> dict[str, _Module]:
-    found: dict[str, _Module] = {}
+    modules: dict[str, _Module] = {}
     waiting = list(roots)
     while waiting:
         name = waiting.pop()
         path = _path(name, root)
-        if name in found or path is None or any(name == one or name.startswith(f"{one}.") for one in but):
+        if (
+            name in modules
+            or path is None
+            or any(name == package or name.startswith(f"{package}.") for package in but)
+        ):
             continue
-        found[name] = _read(path)
-        waiting += [*_packages(name), *found[name].imports]
-    return found
+        modules[name] = _read(path)
+        waiting += [*_packages(name), *modules[name].imports]
+    return modules
 
 
 def _path(name: str, root: Path) -> Path | None:
-    """The file of one of our modules; None for what is no module of ours, such as a function."""
+    """Return the file of one of our modules; None for what is no module of ours, such as a function."""
     if name.partition(".")[0] not in OURS:
         return None
     place = root.joinpath(*name.split("."))
@@ -86,7 +90,7 @@ def _path(name: str, root: Path) -> Path | None:
 
 
 def _packages(name: str) -> Iterator[str]:
-    """The packages that a module is in: importing it runs theirs first."""
+    """Yield the packages that a module is in: importing it runs theirs first."""
     while "." in name:
         name = name.rpartition(".")[0]
         yield name
@@ -96,9 +100,9 @@ def _packages(name: str) -> Iterator[str]:
 def _read(path: Path) -> _Module:
     tree = ast.parse(path.read_bytes())
     nodes = list(_run(tree))
-    said = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    strings = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     imports = frozenset(name for node in nodes for name in _imported(node))
-    tables = tuple(table for table in _tables(path.parent) if table.name in said)
+    tables = tuple(table for table in _tables(path.parent) if table.name in strings)
     return _Module(path, imports, tables, " ".join(_meaning(tree)))
 
 
@@ -114,25 +118,32 @@ def _run(tree: ast.AST) -> Iterator[ast.AST]:
 
 def _imported(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Import):
-        yield from (one.name for one in node.names)
+        yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom) and node.module:
         yield node.module
-        yield from (f"{node.module}.{one.name}" for one in node.names)
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @cache
 def _tables(folder: Path) -> tuple[Path, ...]:
     """Files beside a package's modules, and in folders of it that are no packages, which are not code."""
-    inner = (one for one in folder.iterdir() if one.is_dir() and not (one / "__init__.py").exists())
-    places = (folder, *(one for one in inner if one.name != "__pycache__"))
-    return tuple(sorted(one for place in places for one in place.iterdir() if one.suffix not in (".py", "")))
+    inner = (
+        inside for inside in folder.iterdir() if inside.is_dir() and not (inside / "__init__.py").exists()
+    )
+    places = (folder, *(inside for inside in inner if inside.name != "__pycache__"))
+    return tuple(
+        sorted(table for place in places for table in place.iterdir() if table.suffix not in (".py", ""))
+    )
 
 
 def _meaning(node: object) -> Iterator[str]:
-    """A syntax tree without places and docstrings; what is empty is left out, so that every Python agrees."""
+    """Yield a syntax tree without places and docstrings.
+
+    What is empty is left out, so that every Python agrees.
+    """
     if isinstance(node, list):
-        for one in node:
-            yield from _meaning(one)
+        for part in node:
+            yield from _meaning(part)
     elif isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
         for name, value in ast.iter_fields(node):

@@ -103,7 +103,7 @@ def fit_severity(
 
 
 def fit_2021(d: pd.DataFrame, deps: list[str]) -> dict[str, Any]:
-    """What 2018 cannot tell: weekend, speed limit (centred within road and area) and manner of collision."""
+    """Add what 2018 cannot tell: weekend, speed limit (centred within road and area), manner of collision."""
     inside = (d.agg_ == 2).astype(int).to_numpy()
     road = np.searchsorted(keys.ROAD_CLASSES, d.catr) * 2 + inside
     weekday = d.weekday.fillna(0).astype(int).to_numpy()

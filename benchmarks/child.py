@@ -52,7 +52,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def peak_gib() -> float:
-    """The most memory this process has held so far, in GiB."""
+    """Return the most memory this process has held so far, in GiB."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
         # Not ru_maxrss where this is there: that one begins with what the parent held when it started us.
@@ -63,7 +63,7 @@ def peak_gib() -> float:
 
 
 def main(function: str, arguments: str, output: str) -> None:
-    """The child's side of `measure`."""
+    """Do the child's side of `measure`."""
     if hasattr(os, "sched_setaffinity"):  # before numpy looks how many cores there are
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     module, name = function.split(":")

@@ -112,7 +112,10 @@ def keep(folder: Path, name: str, section: Section) -> Section:
 
 
 def read(folder: Path, name: str) -> Section | None:
-    """The section of a benchmark, None if it was never measured. Raises AccidentsError for a broken file."""
+    """Return the section of a benchmark, None if it was never measured.
+
+    Raises AccidentsError for a broken file.
+    """
     path = _file(folder, name)
     if not path.exists():
         return None
@@ -139,7 +142,7 @@ def assemble(titles: Mapping[str, str], results: Path, document: Path) -> None:
 
 
 def markdown(section: Section) -> str:
-    """A section of the document."""
+    """Return a section of the document."""
     outcome = section.outcome
     parts = [f"## {section.title}", outcome.about, f"Again: `{section.command}`"]
     if outcome.figures:
@@ -162,7 +165,7 @@ def lower_headings(text: str) -> str:
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A Markdown table; `|` in a cell is escaped."""
+    """Return a Markdown table; `|` in a cell is escaped."""
     lines: list[tuple[str, ...]] = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 

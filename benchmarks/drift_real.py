@@ -47,7 +47,7 @@ def _compared(window: pd.DataFrame, reference: pd.DataFrame) -> Any:
 
 
 def _drifted(result: Any) -> list[Any]:
-    """The drifted features that a decision would look at."""
+    """Return the drifted features that a decision would look at."""
     return [one for one in result.columns if one.drifted and one.column not in POLICY.drift.ignore]
 
 
@@ -69,7 +69,7 @@ def _two_years(years: Mapping[int, pd.DataFrame]) -> str:
 
 
 def _within(rows: pd.DataFrame, draws: int) -> str:
-    """False alarms on a real year, of features and missing values: they need no champion."""
+    """Count false alarms on a real year, of features and missing values: they need no champion."""
     mixed = rows.sample(frac=1, random_state=7).reset_index(drop=True)
     reference, rest = mixed[:REFERENCE], mixed[REFERENCE:]
     alarms = 0
@@ -111,7 +111,7 @@ def _years_of_users(path: Path) -> dict[int, pd.DataFrame]:
 
 
 def _write(folder: Path, year: str, rows: pd.DataFrame) -> None:
-    """The columns there are, under their published names, as published that year."""
+    """Write the columns there are, under their published names, as published that year."""
     separator = ";" if int(year) >= 2019 else ","
     folder.mkdir()
     accident = rows[list(_ACCIDENT)].rename(columns=_ACCIDENT).assign(

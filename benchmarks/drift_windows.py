@@ -43,11 +43,11 @@ class Watched:
     holdout: pd.DataFrame
 
     def scored(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The rows with the champion's probabilities."""
+        """Return the rows with the champion's probabilities."""
         return rows.assign(p_severe=self.model.predict_proba(rows))
 
     def verdict(self, window: pd.DataFrame, validator: Any, row: str = "none") -> Decision:
-        """The decision about a window of labelled accidents, on its own, without a history."""
+        """Return the decision about a window of labelled accidents, on its own, without a history."""
         policy = POLICIES.get(row, POLICY)
         drift, _ = measure_drift(
             validator, window, self.reference, self.unseen, kinds(), policy.drift, None, True, page=False
@@ -63,7 +63,7 @@ class Watched:
 
 
 def kinds() -> dict[str, list[str]]:
-    """The features of a call by kind, as the validator takes them."""
+    """Return the features of a call by kind, as the validator takes them."""
     features = features_of("dispatch")
     return {
         "numerical_columns": [one.name for one in features if one.kind == "number"],
@@ -73,7 +73,7 @@ def kinds() -> dict[str, list[str]]:
 
 @cache
 def validator() -> Any:
-    """The stack's data validator with its default settings, without a store."""
+    """Return the stack's data validator with its default settings, without a store."""
     from zenml.enums import StackComponentType
 
     from stacks.components.evidently.flavor import EvidentlyModernFlavor
@@ -95,7 +95,7 @@ def year(number: int, accidents: int, drift: str = "none") -> pd.DataFrame:
 
 @cache
 def watched(accidents: int) -> Watched:
-    """What is deployed: learnt from 2021 and from every second accident of 2022.
+    """Return what is deployed: learnt from 2021 and from every second accident of 2022.
 
     The model before it, of 2021 alone, promised on that half of 2022.
     """
@@ -129,7 +129,7 @@ def pool(row: str, accidents: int) -> pd.DataFrame:
 
 
 def draw_window(rows: pd.DataFrame, row: str, size: int, seed: int) -> pd.DataFrame:
-    """A window of at most so many accidents; of one month if the row says so, one after the other."""
+    """Return a window of at most so many accidents; of one month if the row says so, one after the other."""
     if row in (MONTHS, SUNNY):
         rows = rows[rows["month"] == seed % 12 + 1]
     return rows.sample(min(size, len(rows)), random_state=seed).reset_index(drop=True)

@@ -42,7 +42,7 @@ def run(options: Options) -> Outcome:
 
 
 def fill(folder: str, predictions: int) -> dict[str, Any]:
-    """A champion's bundle, and a log with predictions of the year after it."""
+    """Return a champion's bundle, and a log with predictions of the year after it."""
     import numpy as np
 
     from accidents.bundle import write_bundle

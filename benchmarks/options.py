@@ -25,12 +25,12 @@ class Options:
     quick: bool = False
 
     def real(self, year: int) -> Path | None:
-        """The folder of a real year, None where it is not here."""
+        """Return the folder of a real year, None where it is not here."""
         folder = self.baac / str(year)
         return folder.resolve() if folder.is_dir() else None
 
     def must_have(self, year: int) -> Path:
-        """The folder of a real year. Raises SkippedError where it is not here."""
+        """Return the folder of a real year. Raises SkippedError where it is not here."""
         folder = self.real(year)
         if folder is None:
             raise SkippedError(
@@ -49,5 +49,5 @@ def _kept(years: tuple[int, ...], accidents: int) -> tempfile.TemporaryDirectory
 
 
 def sample(years: tuple[int, ...], accidents: int) -> Path:
-    """A folder of sample years, written once and gone when this process ends."""
+    """Return a folder of sample years, written once and gone when this process ends."""
     return Path(_kept(years, accidents).name)

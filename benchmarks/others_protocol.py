@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def read(baac: Path) -> pd.DataFrame:
-    """The file, one row per accident."""
+    """Return the file, one row per accident."""
     return pd.read_csv(baac / "processed" / "2021_worst_user_per_accident.csv.gz", low_memory=False)
 
 

@@ -57,7 +57,7 @@ def main(output: str) -> None:
 
 
 def train(params: Params, step: Mapping[str, Any], store: Path) -> None:
-    """What pipelines/train.py wires, one call after another; reports go to reports/ as run.py puts them."""
+    """Do what pipelines/train.py wires, one call after another; reports go where run.py puts them."""
     stage, seed, provenance = params.stage, params.seed, {"git_commit": git_commit(ROOT)}
     raw_version = have_raw(params.data).version
     tables, facts = step["load_data"](params.data, raw_version)
@@ -90,7 +90,7 @@ def train(params: Params, step: Mapping[str, Any], store: Path) -> None:
 
 
 def validate(training: pd.DataFrame, test: pd.DataFrame, stage: str, folder: Path) -> Path:
-    """What steps/data/validate_data.py does, on the validator itself."""
+    """Return what steps/data/validate_data.py does, on the validator itself."""
     from datetime import datetime
     from uuid import uuid4
 
@@ -127,7 +127,7 @@ def track(
     provenance: dict[str, str],
     store: Path,
 ) -> str:
-    """What steps.promotion.register_model logs and registers, in an MLflow of our own; the version."""
+    """Return what steps.promotion.register_model logs and registers, in an MLflow of our own; the version."""
     import mlflow
 
     from accidents.bundle import load_bundle
@@ -146,7 +146,7 @@ def track(
 
 
 def promote(folder: Path, number: str, decision: dict[str, Any]) -> str:
-    """What steps/promotion/promote_model.py does, in MLflow: who is champion then, "" for nobody."""
+    """Return what steps/promotion/promote_model.py does, in MLflow: who is champion then, "" for nobody."""
     from mlflow import MlflowClient
 
     from accidents.bundle import load_bundle

@@ -13,7 +13,10 @@ from benchmarks.options import Options, SkippedError
 
 
 def run(module: str, about: str, options: Options) -> Outcome:
-    """What `python -m MODULE --baac FOLDER` prints; its progress, on standard error, is seen meanwhile."""
+    """Return what `python -m MODULE --baac FOLDER` prints.
+
+    Its progress, on standard error, is seen meanwhile.
+    """
     if options.quick:
         raise SkippedError("it has no small version")
     if not options.baac.is_dir():

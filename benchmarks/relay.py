@@ -46,7 +46,7 @@ class Pages:
 
 
 def relay(model_server: str, pages: Pages) -> ASGIApp:
-    """The relay to a model's address (without /infer) as an ASGI application."""
+    """Return the relay to a model's address (without /infer) as an ASGI application."""
     connections = Connections(model_server, timeout=10)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:

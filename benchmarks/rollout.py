@@ -42,7 +42,7 @@ def run(options: Options) -> Outcome:
 
 
 def _ways(place: Served) -> Mapping[str, list[Trial]]:
-    """What is on trial: version 2, trained with another seed, or a version that nobody serves."""
+    """Return what is on trial: version 2, trained with another seed, or a version that nobody serves."""
     project = Project(place.folder)
     params = _with_another_seed(place.folder)
     project.run("--pipeline", "train", "--params", params.name)

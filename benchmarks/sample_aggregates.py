@@ -16,7 +16,7 @@ SPEED_LIMITS = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 130)
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A raw or processed file as text; numbers such as 07 or 1.0 are left for `codes`."""
+    """Return a raw or processed file as text; numbers such as 07 or 1.0 are left for `codes`."""
     return pd.read_csv(path, encoding="latin-1", dtype=str)
 
 
@@ -63,7 +63,10 @@ def schemes_of(vehicles: pd.DataFrame) -> pd.Series:
 
 
 def simplify(schemes: pd.Series, known: list[str]) -> np.ndarray:
-    """Number of each scheme among the `known`; a rare one loses its last vehicles until it is known."""
+    """Return the number of each scheme among the `known`.
+
+    A rare one loses its last vehicles until it is known.
+    """
 
     def nearest(scheme: str) -> str:
         while scheme not in known:
@@ -112,7 +115,7 @@ def accident_year(folder: Path, year: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def processed(folder: Path) -> pd.DataFrame:
-    """The 2021 copy: one row per accident with place, speed limit, collision and label."""
+    """Return the 2021 copy: one row per accident with place, speed limit, collision and label."""
     d = pd.read_csv(folder / "2021_worst_user_per_accident.csv.gz")
     d["department"] = d.dep.map(lambda n: {201: "2A", 202: "2B"}.get(n, f"{n:02d}"))
     commune = d.com.map(lambda n: f"2{'AB'[n // 1000 - 201]}{n % 1000:03d}" if n > 200_000 else f"{n:05d}")
@@ -310,7 +313,7 @@ def user_tables(folder: Path) -> tuple[dict[str, Any], list[float], pd.DataFrame
 
 
 def fewer_passengers(passengers: dict[str, Any]) -> dict[str, Any]:
-    """The first accidents of 2016 had more passengers than 2018: bring them to its 2.25 users an accident."""
+    """Bring the first accidents of 2016, which had more passengers than 2018, to its 2.25 users each."""
     shares = np.array(passengers["shares"]).reshape(-1, len(passengers["codes"]))
     shares[:, 1:] = np.rint(shares[:, 1:] * PASSENGERS_2018)
     shares[:, 0] = 10_000 - shares[:, 1:].sum(axis=1)

@@ -108,7 +108,7 @@ class Project:
         return done.stdout
 
     def model_server(self) -> str:
-        """The address the deployed model is asked at."""
+        """Return the address the deployed model is asked at."""
         state = json.loads((self.folder / ".serving/model-server/server.json").read_text(encoding="utf-8"))
         return f"http://127.0.0.1:{state['http_port']}/v2/models/{MODEL}/infer"
 
@@ -121,7 +121,7 @@ class Project:
         return self._start(words, self.environment | {"MLFLOW_TRACKING_URI": f"sqlite:///{store}"})
 
     def start_relay(self) -> subprocess.Popen[bytes]:
-        """An empty relay to the model server; its file lies beside the prediction log."""
+        """Return an empty relay to the model server; its file lies beside the prediction log."""
         words = [sys.executable, "-m", "benchmarks.relay", str(self.relay_port)]
         where = [self.model_server().removesuffix("/infer"), str(self.folder / ".serving" / "relay.pages")]
         return self._start([*words, *where], self.environment)

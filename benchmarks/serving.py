@@ -129,7 +129,7 @@ def _milliseconds(function: Any, arguments: Sequence[Any]) -> float:
 
 
 def _metrics(place: Served) -> dict[str, float]:
-    """Sums and counts that the API counts itself."""
+    """Read the sums and counts that the API keeps itself."""
     request = urllib.request.Request(f"{place.api}/metrics", headers={"X-API-Key": place.key})
     with urllib.request.urlopen(request, timeout=10) as answer:
         text = answer.read().decode()
@@ -201,7 +201,7 @@ def _figures(
 
 
 def _why_slower(loads: Loads, name: str, clients: int) -> str:
-    """What a relay that does nothing reaches in the API's place, with and without the disk."""
+    """Return what a relay that does nothing reaches in the API's place, with and without the disk."""
     relay, flushing = (_ratio(loads, name, clients, way, "model server") for way in _RELAYS)
     return (
         f"In the API's place, in the same run, a relay that does nothing reaches {relay:.2f} times, and one "

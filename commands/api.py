@@ -39,15 +39,15 @@ def serve_api(params: Params, stack: str, detach: bool) -> None:
     _require_free(settings.host, settings.port)
     environments = environments_folder(SERVING / "environments")
     python = environment(ROOT / "requirements" / "api.txt", environments)
-    told = {"ACCIDENTS_MODEL_SERVER": model_server, "ACCIDENTS_MODEL_NAME": name}
+    variables = {"ACCIDENTS_MODEL_SERVER": model_server, "ACCIDENTS_MODEL_NAME": name}
     if not settings.hook_command:
-        told["ACCIDENTS_HOOK_COMMAND"] = json.dumps(_loop(stack))
+        variables["ACCIDENTS_HOOK_COMMAND"] = json.dumps(_loop(stack))
     words = [str(python), "-m", "serving.api"]
     if not detach:
         console.print(how_to_call(url), highlight=False, soft_wrap=True)
         os.chdir(ROOT)
-        os.execve(words[0], words, {**_environment(), **told})
-    API.start(words, ROOT, {**_environment(), **told}, url)
+        os.execve(words[0], words, {**_environment(), **variables})
+    API.start(words, {**_environment(), **variables}, url)
     _wait(url)
     console.print(how_to_call(url), highlight=False, soft_wrap=True)
     console.print("Stop it: [bold]python run.py stop[/]")
@@ -64,10 +64,10 @@ def stop_serving(stack: str) -> None:
         return
     deployed = [endpoints.endpoint(name) for name in endpoints.names()]
     # Also one that has ended: its supervisor may be about to bring it back.
-    wanted = [one for one in deployed if one.state().state != State.stopped]
+    wanted = [endpoint for endpoint in deployed if endpoint.state().state != State.stopped]
     for endpoint in wanted:
         endpoint.stop()
-        numbers = " and ".join(one.version for one in endpoint.versions())
+        numbers = " and ".join(version.version for version in endpoint.versions())
         console.print(f"{endpoint.name} version {numbers} stopped.")
     console.print(
         "Back again: [bold]python run.py --pipeline deploy[/]" if wanted else "No model was served."
@@ -117,15 +117,18 @@ def url_of(host: str, port: int) -> str:
 
 
 def stranger_at(url: str) -> str | None:
-    """What answers at an address, in words; None for this project's API. Raises OSError if nothing does."""
+    """Return what answers at an address, in words; None for this project's API.
+
+    Raises OSError if nothing does.
+    """
     from serving.api.http.identity import identity_of
 
     try:
         with open_own(f"{url}/health/live", timeout=3) as answer:
-            found = json.load(answer)["api"]
+            identity = json.load(answer)["api"]
     except (HTTPError, HTTPException, ValueError, KeyError, TypeError):
         return "another program"
-    ours = found == identity_of(api_settings())
+    ours = identity == identity_of(api_settings())
     return None if ours else "the API of another project (or of another prediction log)"
 
 
@@ -140,9 +143,9 @@ def _wait(url: str) -> None:
         except OSError:
             pass
         time.sleep(0.2)
-    said = API.log.read_text(encoding="utf-8", errors="replace").strip()[-1500:]
+    words = API.log.read_text(encoding="utf-8", errors="replace").strip()[-1500:]
     API.stop()
-    raise AccidentsError(f"The API did not become ready at {url}. Its log, {API.log.name}, says:\n{said}")
+    raise AccidentsError(f"The API did not become ready at {url}. Its log, {API.log.name}, says:\n{words}")
 
 
 def how_to_call(url: str) -> str:
@@ -159,7 +162,7 @@ def how_to_call(url: str) -> str:
 
 
 def _loop(stack: str) -> list[str]:
-    """What an alert starts: one look of the monitor, which may retrain."""
+    """Return what an alert starts: one look of the monitor, which may retrain."""
     return [
         sys.executable, str(ROOT / "run.py"), "--pipeline", "monitor", "--stack", stack, "--reason", "alert"
     ]  # fmt: skip

@@ -29,8 +29,8 @@ def ask(url: str, accident: dict[str, Any]) -> dict[str, Any]:
     request = urllib.request.Request(f"{url}/predict", json.dumps(accident).encode(), headers)
     try:
         with open_own(request, timeout=10) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
+            answered: dict[str, Any] = json.load(answer)
+            return answered
     except urllib.error.HTTPError as error:
         hint = f" Put your key into {KEY}." if error.code == 401 else ""
         raise AccidentsError(f"The API answered {error.code}: {error.read().decode()}{hint}") from None

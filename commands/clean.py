@@ -40,26 +40,26 @@ def clean(params: Params, stack: str, sure: bool) -> None:
 
     Nothing is removed where nobody can be asked.
     """
-    found = [one for one in _old(params.keep, stack) if one.count]
-    if not found:
+    old = [kind for kind in _old(params.keep, stack) if kind.count]
+    if not old:
         console.print("Nothing is older than params.yaml keeps.")
         return
-    console.print(_table(found))
+    console.print(_table(old))
     if not sure and not (console.is_terminal and Confirm.ask("Remove it?", console=console, default=False)):
         console.print("Nothing was removed. To remove it: python run.py clean --yes", highlight=False)
         return
-    for one in found:
-        for _ in track(one.remove(), f"Removing {one.what}", one.count, console=console):
+    for kind in old:
+        for _ in track(kind.remove(), f"Removing {kind.what}", kind.count, console=console):
             pass
     console.print("Removed.")
 
 
-def _table(found: list[Old]) -> Table:
+def _table(old: list[Old]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title="To be removed", title_justify="left")
     for head in ("what", "how many", "kept (params.yaml: keep)"):
         table.add_column(head)
-    for one in found:
-        table.add_row(one.what, f"{one.count:,}", one.kept)
+    for kind in old:
+        table.add_row(kind.what, f"{kind.count:,}", kind.kept)
     return table
 
 
@@ -81,7 +81,7 @@ def _runs(keep: KeepSettings, stack: str) -> Iterator[Old]:
 
 
 def _reports(kept: int | None) -> Old:
-    folders = [one.parent for one in (ROOT / "reports" / "inference").glob("*/summary.json")]
+    folders = [summary.parent for summary in (ROOT / "reports" / "inference").glob("*/summary.json")]
     newest = sorted(folders, key=lambda folder: -folder.stat().st_mtime)
     old = [] if kept is None else newest[kept:]
     return Old(

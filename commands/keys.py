@@ -48,14 +48,16 @@ def show(hook: bool = False) -> None:
     keys = keys_of(hook)
     names = keys.names()
     for name in names:
-        granted = "start the loop" if hook else ", ".join(one for one in SCOPES if one in keys.scopes(name))
+        granted = (
+            "start the loop" if hook else ", ".join(scope for scope in SCOPES if scope in keys.scopes(name))
+        )
         console.print(f"{name:24} {granted}", highlight=False, markup=False)
     if not names:
         console.print("No key opens anything." if keys.any() else "No key was made yet: run.py keys new.")
 
 
 def keys_of(hook: bool) -> Keys:
-    """The keys that open the API, or those that open its hook."""
+    """Return the keys that open the API, or those that open its hook."""
     from serving.api.operations.keys import Keys
 
     settings = api_settings()

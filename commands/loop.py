@@ -14,10 +14,10 @@ from typing import Any
 
 from rich.markup import escape
 
+from accidents.data.sources.labelled import labelled_years
 from accidents.errors import AccidentsError
 from accidents.monitoring.loop_table import MADE_BY, Action, next_action
 from accidents.monitoring.measurements import MonitorReport
-from accidents.monitoring.years import years_to_learn
 from accidents.params import Params
 from accidents.predictions.history import Event, new_loop
 from accidents.predictions.leases import Lease
@@ -123,7 +123,9 @@ class Loop:
     def _make_version(self, events: list[Event]) -> None:
         """Make what was decided on: a version that is trained, or recalibrated."""
         look = events[0].detail
-        before = next((_before(events) for one in events if one.stage == "train"), None) or self._champion()
+        before = (
+            next((_before(events) for event in events if event.stage == "train"), None) or self._champion()
+        )
         if look["action"] == "recalibrate":
             self._recalibrate(before, look["source"], look.get("given"))
         else:
@@ -243,7 +245,7 @@ class Loop:
         self._remark(version, probation="failed", taken_back=why[:200])
 
     def _champion(self) -> str | None:
-        """The number of who is champion now."""
+        """Return the number of who is champion now."""
         champion = self.registry.champion(self.name)
         return str(champion.number) if champion else None
 
@@ -253,7 +255,7 @@ class Loop:
         if report.measurements.new_years:
             return list(report.measurements.new_years)
         last = int(window.last_month[:4]) if window.last_month else 0
-        return list(years_to_learn(self.params.data, known, last))
+        return list(labelled_years(self.params.data, max(known, default=0), last))
 
     def _say(self, stage: str, outcome: str, version: str | None = None, **detail: Any) -> None:
         """Write it down, if the loop is still ours: each act of it is written down before it begins."""
@@ -287,8 +289,8 @@ def champion_params(params: Params, stack: str, source: str | None = None) -> Pa
 
 
 def _before(events: list[Event]) -> str | None:
-    """The champion before the loop."""
-    return next((one.detail["before"] for one in events if "before" in one.detail), None)
+    """Return the champion before the loop."""
+    return next((event.detail["before"] for event in events if "before" in event.detail), None)
 
 
 def _why(event: Event) -> str:
@@ -300,6 +302,6 @@ def _why(event: Event) -> str:
 
 
 def _words(error: BaseException) -> str:
-    """The first line of what went wrong that says something."""
+    """Return the first line of what went wrong that says something."""
     lines = [line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result")]
     return (lines[0] if lines else type(error).__name__)[:500]

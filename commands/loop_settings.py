@@ -21,7 +21,7 @@ class LoopSettings(Strict):
 
 
 def loop_settings() -> LoopSettings:
-    """Raises SettingsError naming the key that is wrong."""
+    """Read configs/loop.yaml. Raises SettingsError naming the key that is wrong."""
     content = read_yaml(ROOT / "configs" / "loop.yaml")
     if os.environ.get(PUSHGATEWAY):
         content["pushgateway"] = os.environ[PUSHGATEWAY]

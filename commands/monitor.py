@@ -166,7 +166,7 @@ def _performance(report: MonitorReport) -> list[str]:
     performance = report.measurements.performance
     if performance is None:
         return []
-    shown = {one.metric: one for one in performance.figures}
+    shown = {figure.metric: figure for figure in performance.figures}
     roc, gap = shown["roc_auc"], shown["calibration_gap"]
     promised = "" if roc.expected is None else f" (promised {roc.expected:.3f})"
     return [

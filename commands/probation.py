@@ -33,14 +33,14 @@ def walk_up(params: Params, stack: str, version: str, before: str) -> dict[str, 
     policy = params.monitor.probation
     each = policy.model_copy(update={"minutes": policy.minutes / len(policy.canary), "canary": ()})
     monitor = params.monitor.model_copy(update={"probation": each})
-    found: dict[str, Any] = {}
+    on_each = params.model_copy(update={"monitor": monitor})
+    verdict: dict[str, Any] = {}
     for share in policy.canary:
         try_version(params, stack, None, version, CHALLENGER, share)
-        told = params.model_copy(update={"monitor": monitor})
-        found = watch(told, stack, version, before, datetime.now(UTC), CHALLENGER)
-        if not found["stays"]:
+        verdict = watch(on_each, stack, version, before, datetime.now(UTC), CHALLENGER)
+        if not verdict["stays"]:
             break
-    return found
+    return verdict
 
 
 def watch(
@@ -55,13 +55,15 @@ def watch(
     from pipelines import runs
     from pipelines.config import load_config
     from pipelines.verify import verify
+    from steps.support.references import refer_to
 
     settings = params.monitor
     console.print(f"Version {version} is on probation for {settings.probation.minutes:g} minutes.")
     config = load_config("verify", stack, ROOT / "configs")
     run = runs.run(
-        verify, config, stage=params.stage, version=version, before=before, since=since.isoformat(),
+        verify, config, version=refer_to(params.stage, version),
+        before=None if before is None else refer_to(params.stage, before), since=since.isoformat(),
         settings=settings, api=API.url, role=role,
     )  # fmt: skip
-    found: dict[str, Any] = run.load("watch_version", "probation")
-    return found
+    verdict: dict[str, Any] = run.load("watch_version", "probation")
+    return verdict

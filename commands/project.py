@@ -20,7 +20,7 @@ console = Console()
 
 
 def api_settings() -> Settings:
-    """The API's settings, from wherever we were called. Raises SettingsError."""
+    """Return the API's settings, from wherever we were called. Raises SettingsError."""
     from serving.api.settings import load_settings
 
     with contextlib.chdir(ROOT):  # the API runs there, and so do its paths
@@ -28,11 +28,14 @@ def api_settings() -> Settings:
 
 
 def code_commit() -> str:
-    """The commit of this code: the checkout's; in an image, which has no git, what the image was made of."""
+    """Return the commit of this code: the checkout's.
+
+    In an image, which has no git, what the image was made of.
+    """
     from accidents.bundle.provenance import git_commit
 
-    found = git_commit(ROOT)
-    return os.environ.get("ACCIDENTS_COMMIT", found) if found == "unknown" else found
+    commit = git_commit(ROOT)
+    return os.environ.get("ACCIDENTS_COMMIT", commit) if commit == "unknown" else commit
 
 
 def open_own(address: str | Request, timeout: float) -> Any:
@@ -57,7 +60,7 @@ def on_stack(stack: str) -> Any:
 
 
 def _collect_garbage_again() -> None:
-    """What is there by now, since run.py put it off, is never looked through again."""
+    """Collect garbage, which run.py put off; what is there by now is never looked through again."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()

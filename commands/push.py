@@ -35,14 +35,14 @@ def push(name: str, stage: str) -> None:
         return
     report = reports[-1]
     champion, at = _champion_now(report, name)
-    told = exposition(report, champion, at, outcomes)
+    exposed = exposition(report, champion, at, outcomes)
     FILE.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(FILE, told.text())
+    write_whole(FILE, exposed.text())
     if settings.pushgateway is None:
         return
     try:
         pushadd_to_gateway(
-            str(settings.pushgateway).rstrip("/"), job=JOB, registry=told.registry,
+            str(settings.pushgateway).rstrip("/"), job=JOB, registry=exposed.registry,
             grouping_key={"model": name}, timeout=settings.push_timeout,
         )  # fmt: skip
     except OSError as error:
@@ -54,9 +54,9 @@ def push(name: str, stage: str) -> None:
 
 def _champion_now(report: MonitorReport, name: str) -> tuple[Champion, datetime | None]:
     """Who is champion now, after what the report led to, and since when."""
-    one = registry.champion(name)
-    if one is None:
+    version = registry.champion(name)
+    if version is None:
         return report.measurements.champion, None
-    at = registry.promoted_at(one)
-    bundle = registry.bundle_of(one)
-    return Champion.of(bundle, name, str(one.number)), datetime.fromisoformat(at) if at else None
+    at = registry.promoted_at(version)
+    bundle = registry.bundle_of(version)
+    return Champion.of(bundle, name, str(version.number)), datetime.fromisoformat(at) if at else None

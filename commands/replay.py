@@ -48,24 +48,24 @@ def replay(params: Params, stack: str, config: Path | None, years: Sequence[int]
     _show(Replay.model_validate(run.load("replay_months", "records")), stack, time.monotonic() - started)
 
 
-def _show(found: Replay, stack: str, seconds: float) -> None:
+def _show(replayed: Replay, stack: str, seconds: float) -> None:
     """Print what was decided how often, the trainings, and where the files are."""
-    for line in [*_lines(found), f"Picture: reports/{FOLDER.name}/replay.png; beside it report.html, "
+    for line in [*_lines(replayed), f"Picture: reports/{FOLDER.name}/replay.png; beside it report.html, "
                  "replay.csv, replay.json", f"{seconds:.0f} s on stack {stack}."]:  # fmt: skip
         console.print(line, highlight=False, markup=False)
 
 
-def _lines(found: Replay) -> list[str]:
+def _lines(replayed: Replay) -> list[str]:
     from accidents.monitoring.measurements import ACTIONS
 
-    what = "the synthetic sample" if found.synthetic else found.source
-    months = [record for record in found.records if record.window == "month"]
+    what = "the synthetic sample" if replayed.synthetic else replayed.source
+    months = [record for record in replayed.records if record.window == "month"]
     decided = Counter(record.action for record in months)
     kinds = Counter(kind for record in months for kind in record.firing)
-    trained, serving = len(found.trainings), sum(training.serves for training in found.trainings)
-    first = found.trainings[0]
+    trained, serving = len(replayed.trainings), sum(training.serves for training in replayed.trainings)
+    first = replayed.trainings[0]
     lines = [
-        f"\n{found.years[0]} to {found.years[-1]} of {what}, replayed",
+        f"\n{replayed.years[0]} to {replayed.years[-1]} of {what}, replayed",
         f"First model: trained in {first.month} on {', '.join(map(str, first.years))}; "
         f"{len(months)} months watched since.",
         "Months: " + ", ".join(f"{decided[action]} {action}" for action in ACTIONS) + ".",
@@ -74,7 +74,7 @@ def _lines(found: Replay) -> list[str]:
         + ".",
         f"{trained} models trained, {serving} of them became champion.",
     ]
-    if found.never_labelled:
-        never = ", ".join(map(str, found.never_labelled))
+    if replayed.never_labelled:
+        never = ", ".join(map(str, replayed.never_labelled))
         lines.append(f"Without a whole year of labels, so never learnt from: {never}.")
     return lines

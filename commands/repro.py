@@ -44,9 +44,11 @@ def write_stages(root: Path = ROOT) -> None:
     content: Any = yaml.load(root / "dvc.yaml")
     for stage, code in code_of_stages().items():
         known = content["stages"][stage]
-        data = [one for one in known.get("deps", []) if one.startswith("data/")]
+        data = [dependency for dependency in known.get("deps", []) if dependency.startswith("data/")]
         known["deps"] = [*data, *code]
-    content["stages"]["train"]["params"] = [one for one in Params.model_fields if one not in NOT_OF_A_RUN]
+    content["stages"]["train"]["params"] = [
+        section for section in Params.model_fields if section not in NOT_OF_A_RUN
+    ]
     yaml.dump(content, root / "dvc.yaml")
 
 
@@ -54,16 +56,18 @@ def wrong_stages(root: Path = ROOT) -> Iterator[str]:
     """Files of code that dvc.yaml has too many or too few."""
     stages = YAML(typ="safe").load(root / "dvc.yaml")["stages"]
     for stage, code in code_of_stages().items():
-        listed = {one for one in stages[stage].get("deps", []) if not one.startswith("data/")}
-        yield from (f"dvc.yaml: {stage}: {one}" for one in sorted(listed ^ set(code)))
+        listed = {
+            dependency for dependency in stages[stage].get("deps", []) if not dependency.startswith("data/")
+        }
+        yield from (f"dvc.yaml: {stage}: {file}" for file in sorted(listed ^ set(code)))
 
 
 def stale_lock(root: Path = ROOT) -> Iterator[str]:
-    """What dvc.lock has otherwise than the code and params.yaml are now; data need not be there."""
+    """Yield what dvc.lock has otherwise than the code and params.yaml are now; data need not be there."""
     done = subprocess.run([DVC, "status", "--json"], cwd=root, capture_output=True, text=True, check=True)
     for stage, changes in json.loads(done.stdout).items():
         for change in changes:
-            yield from (f"dvc.lock: {stage}: {one}" for one in _stale(change))
+            yield from (f"dvc.lock: {stage}: {stale}" for stale in _stale(change))
 
 
 def _stale(change: Any) -> Iterator[str]:

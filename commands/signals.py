@@ -10,5 +10,5 @@ def heed_signals() -> None:
 
     `nohup ... &` and a script's background jobs hand that down.
     """
-    for told in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(told, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)

@@ -50,7 +50,7 @@ def check(name: str) -> None:
     for finding in chain(check_stack(name), _prediction_log()):
         failed += not finding.well
         mark = "[green]ok   [/]" if finding.well else "[red]wrong[/]"
-        console.print(f"{mark} {escape(f'{finding.what}: {finding.told}')}", highlight=False, soft_wrap=True)
+        console.print(f"{mark} {escape(f'{finding.what}: {finding.words}')}", highlight=False, soft_wrap=True)
     if failed:
         raise StackError(f"Stack {name} cannot be used as it is: {failed} of what was tried is wrong, above.")
 

@@ -13,13 +13,16 @@ from commands.project import api_settings, console, on_stack
 
 
 def store_address() -> str:
-    """The address; from now on also in the environment, where steps that run in this process look for it."""
+    """Return the address.
+
+    From now on also in the environment, where steps that run in this process look for it.
+    """
     return os.environ.setdefault(VARIABLE, api_settings().database_url)
 
 
 @contextmanager
 def opened_store(begin: bool = False) -> Iterator[PredictionStore]:
-    """The store. With `begin` a missing file of SQLite, which is nobody else's, is made.
+    """Yield the store. With `begin` a missing file of SQLite, which is nobody else's, is made.
 
     Raises
     ------

@@ -44,14 +44,14 @@ def end_trials(name: str) -> Sequence[ServedVersion]:
 
     endpoint = deployed_endpoint(name)
     ended = endpoint.end_trials() if endpoint else ()
-    for one in ended:
-        console.print(f"The trial of version {one.version} ({describe(one)}) is over.", highlight=False)
+    for trial in ended:
+        console.print(f"The trial of version {trial.version} ({describe(trial)}) is over.", highlight=False)
     return ended
 
 
-def describe(one: ServedVersion) -> str:
-    """What a version is for, in words."""
-    return f"canary of {one.share} %" if one.role == CHALLENGER else one.role
+def describe(trial: ServedVersion) -> str:
+    """Return what a version is for, in words."""
+    return f"canary of {trial.share} %" if trial.role == CHALLENGER else trial.role
 
 
 def _require_trial(endpoint: Endpoint, version: Any) -> None:

@@ -8,8 +8,8 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import psutil
 from pydantic import Field
 
 from accidents.config import Strict, parse, read_yaml
@@ -20,12 +20,12 @@ from commands.project import ROOT, api_settings, console
 from commands.signals import heed_signals
 from observability.configs import HOOK_KEY, METRICS_KEY, Addresses, write_configs
 from observability.programs import commands, grafana, missing
+from stacks.processes import end, start
 
 HOST = "127.0.0.1"
 DASHBOARDS = "observability/grafana/dashboards"
 _PROMETHEUS, _ALERTMANAGER = "prometheus", "alertmanager"  # names of the keys they present
 _TICK = 1.0  # seconds between looks at what runs
-_STOP_SECONDS = 15
 
 
 class WatchSettings(Strict):
@@ -68,7 +68,7 @@ def watch() -> None:
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, (words, variables) in programs.items():
-            running[name] = _start(name, words, variables, folder)
+            running[name] = start(words, folder, {**os.environ, **variables}, folder / f"{name}.log")
         _say(at, drawn is not None)
         while True:
             _require_running(running, folder)
@@ -77,7 +77,7 @@ def watch() -> None:
     except KeyboardInterrupt:
         console.print("Stopped.")
     finally:
-        _stop(running)
+        end(*(psutil.Process(process.pid) for process in running.values() if process.poll() is None))
 
 
 def addresses(settings: WatchSettings) -> Addresses:
@@ -122,38 +122,14 @@ def _require_free(ports: Mapping[str, str]) -> None:
         )
 
 
-def _start(
-    name: str, words: list[str], variables: Mapping[str, str], folder: Path
-) -> subprocess.Popen[bytes]:
-    """In a session of its own: Ctrl-C reaches us, and we end it in order."""
-    log_file = folder / f"{name}.log"
-    log_file.unlink(missing_ok=True)
-    with log_file.open("ab") as log:  # at its end, also after `run.py clean` has shortened it
-        return subprocess.Popen(
-            words, cwd=folder, env={**os.environ, **variables},
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-
-
 def _require_running(running: Mapping[str, subprocess.Popen[bytes]], folder: Path) -> None:
     for name, process in running.items():
         if process.poll() is not None:
             log = folder / f"{name}.log"
-            said = log.read_text(encoding="utf-8", errors="replace").strip()[-1000:]
+            words = log.read_text(encoding="utf-8", errors="replace").strip()[-1000:]
             raise AccidentsError(
-                f"{name} has ended (exit code {process.returncode}). Its log, {log.name}, says:\n{said}"
+                f"{name} has ended (exit code {process.returncode}). Its log, {log.name}, says:\n{words}"
             )
-
-
-def _stop(running: Mapping[str, subprocess.Popen[Any]]) -> None:
-    for process in running.values():
-        process.terminate()
-    for process in running.values():
-        try:
-            process.wait(timeout=_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _say(at: Addresses, drawn: bool) -> None:

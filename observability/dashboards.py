@@ -12,7 +12,7 @@ FOLDER = HERE / "grafana" / "dashboards"
 
 
 def dashboards() -> dict[str, str]:
-    """The content of each file, by its name."""
+    """Return the content of each file, by its name."""
     made = {
         "service": dashboard(
             "accidents-service", "Accidents: service", service_dashboard.PARTS, service_dashboard.VARIABLES
@@ -23,7 +23,7 @@ def dashboards() -> dict[str, str]:
         "loop": dashboard("accidents-loop", "Accidents: loop", loop_dashboard.PARTS),
     }
     encoder = JSONEncoder(sort_keys=True, indent=2)
-    return {f"{name}.json": encoder.encode(one) + "\n" for name, one in made.items()}
+    return {f"{name}.json": encoder.encode(content) + "\n" for name, content in made.items()}
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ _FEATURE = 'feature=~"$feature"'
 
 
 def _over_time(metric: str, title: str, about: str = "") -> Drawn:
-    """A metric with its 95 % interval, and what training promised."""
-    found = f'accidents_monitor_performance{{metric="{metric}"'
-    ends = [(f'{found},end="{end}"}}', legend)
+    """Return a metric with its 95 % interval, and what training promised."""
+    measured = f'accidents_monitor_performance{{metric="{metric}"'
+    ends = [(f'{measured},end="{end}"}}', legend)
             for end, legend in (("value", "now"), ("low", "95 % low"), ("high", "95 % high"))]  # fmt: skip
     promised = (f'accidents_monitor_expected_performance{{metric="{metric}"}}', "expected")
     return Drawn(title, "short", [*ends, promised], about=about)

@@ -42,7 +42,7 @@ class Part:
 
 
 def dashboard(uid: str, title: str, parts: Sequence[Part], variables: Sequence[tuple[str, str]] = ()) -> Any:
-    """A dashboard. `variables`: a name and the metric whose label of that name gives its values."""
+    """Return a dashboard. `variables`: a name and the metric whose label of that name gives its values."""
     built = (
         Dashboard(title)
         .uid(uid)

@@ -19,8 +19,8 @@ _GRAFANA_HOME = Path("/usr/share/grafana")  # of its Debian package; unpacked by
 
 
 def find(names: tuple[str, ...]) -> str | None:
-    """The first of these that can be run."""
-    return next((found for name in names if (found := shutil.which(name))), None)
+    """Return the first of these that can be run."""
+    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 def missing() -> list[str]:
@@ -29,7 +29,10 @@ def missing() -> list[str]:
 
 
 def commands(folder: Path, at: Addresses) -> dict[str, list[str]]:
-    """The words that start each, with what `write_configs` wrote into `folder`; their data goes there too."""
+    """Return the words that start each, with what `write_configs` wrote into `folder`.
+
+    Their data goes there too.
+    """
     return {
         "pushgateway": [
             str(find(PROGRAMS["prometheus-pushgateway"])),
@@ -56,7 +59,7 @@ def commands(folder: Path, at: Addresses) -> dict[str, list[str]]:
 
 
 def grafana(folder: Path, at: Addresses) -> tuple[list[str], dict[str, str]] | None:
-    """The words and variables that start Grafana, or None where it is not installed."""
+    """Return the words and variables that start Grafana, or None where it is not installed."""
     program = find(GRAFANA)
     homes = (_GRAFANA_HOME, Path(program or "").resolve().parent.parent)
     home = next((home for home in homes if (home / "conf").is_dir()), None)

@@ -12,7 +12,7 @@ from accidents.source_code import files_of, libraries
 
 
 def cached(step: Any, but: tuple[str, ...] = APART) -> Any:
-    """A step whose results are kept as long as they would come out the same.
+    """Return a step whose results are kept as long as they would come out the same.
 
     Parameters
     ----------

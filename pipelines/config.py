@@ -65,17 +65,17 @@ class PipelineConfig(Strict):
 
     def options(self) -> dict[str, Any]:
         """For ZenML's `with_options`."""
-        found: dict[str, Any] = {"enable_cache": self.enable_cache}
+        options: dict[str, Any] = {"enable_cache": self.enable_cache}
         if self.retry.max_retries:
-            found["retry"] = self.retry.model_dump()
+            options["retry"] = self.retry.model_dump()
         if settings := self.settings.model_dump(exclude_unset=True):
-            found["settings"] = settings
+            options["settings"] = settings
         if self.steps:
-            found["steps"] = {name: step.options() for name, step in self.steps.items()}
-        return found | ({"schedule": self.schedule} if self.schedule else {})
+            options["steps"] = {name: step.options() for name, step in self.steps.items()}
+        return options | ({"schedule": self.schedule} if self.schedule else {})
 
     def now(self, cache: bool = True) -> PipelineConfig:
-        """The same without a schedule, and without the cache if it is not wanted."""
+        """Return the same without a schedule, and without the cache if it is not wanted."""
         return self.model_copy(update={"schedule": None, "enable_cache": self.enable_cache and cache})
 
     def check_steps(self, there: Collection[str]) -> None:

@@ -50,7 +50,7 @@ def monitor(
 
 
 def window_of(params: Params, given: str | None, version: str | None, bundle: Any) -> Any:
-    """The accidents that are looked at: of the prediction log, or of what was given."""
+    """Return the accidents that are looked at: of the prediction log, or of what was given."""
     if given is None or version is None:
         return read_log_window(bundle, params.monitor, params.seed)
     intake = load_input(given, params.data, version)

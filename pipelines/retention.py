@@ -23,8 +23,8 @@ _PAGE = 100
 
 def old_runs(keep: KeepSettings) -> list[PipelineRunResponse]:
     """Finished runs beyond the newest ones that are kept, oldest first."""
-    found = [run for pipeline, count in _kept(keep).items() for run in _finished(pipeline)[count:]]
-    return sorted(found, key=lambda run: run.created)
+    old = [run for pipeline, count in _kept(keep).items() for run in _finished(pipeline)[count:]]
+    return sorted(old, key=lambda run: run.created)
 
 
 def remove_run(run: PipelineRunResponse) -> None:
@@ -34,7 +34,9 @@ def remove_run(run: PipelineRunResponse) -> None:
     """
     client = Client()
     steps = client.get_pipeline_run(run.id).steps.values()
-    made = {one.id: one for step in steps for outputs in step.outputs.values() for one in outputs}
+    made = {
+        artifact.id: artifact for step in steps for outputs in step.outputs.values() for artifact in outputs
+    }
     logged = (run.log_collection, *(step.log_collection for step in steps))
     logs = [log.uri for collection in logged for log in collection or ()]
     client.delete_pipeline_run(run.id)
@@ -53,11 +55,11 @@ def old_tracked(keep: KeepSettings) -> list[str]:
 
     tracker.configure_mlflow()  # outside of a step MLflow does not know where the stack's tracker is
 
-    found = mlflow.MlflowClient().search_runs(
-        [one.experiment_id for one in mlflow.search_experiments()], "tags.kind = 'monitor'",
+    tracked = mlflow.MlflowClient().search_runs(
+        [experiment.experiment_id for experiment in mlflow.search_experiments()], "tags.kind = 'monitor'",
         order_by=["attributes.start_time DESC"], max_results=10_000,
     )  # fmt: skip
-    return [run.info.run_id for run in reversed(found[keep.monitor_runs :])]
+    return [run.info.run_id for run in reversed(tracked[keep.monitor_runs :])]
 
 
 def remove_tracked(run_id: str) -> None:
@@ -90,13 +92,13 @@ def _kept(keep: KeepSettings) -> Mapping[str, int]:
 
 def _finished(pipeline: str) -> list[PipelineRunResponse]:
     """Newest first."""
-    client, found = Client(), []
+    client, finished = Client(), []
     page = total = 1
     while page <= total:
         runs = client.list_pipeline_runs(pipeline=pipeline, size=_PAGE, page=page, sort_by="desc:created")
-        found += [run for run in runs.items if run.status.value in _FINISHED]
+        finished += [run for run in runs.items if run.status.value in _FINISHED]
         page, total = page + 1, runs.total_pages
-    return found
+    return finished
 
 
 def _is_free(client: Client, artifact: UUID) -> bool:

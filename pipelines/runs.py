@@ -150,26 +150,26 @@ def _check_steps(pipeline: Pipeline, config: PipelineConfig, arguments: Mapping[
 
 
 def _find(name: str) -> PipelineRunResponse | None:
-    found = Client().list_pipeline_runs(name=name, size=1, hydrate=True).items
-    return found[0] if found else None
+    runs = Client().list_pipeline_runs(name=name, size=1, hydrate=True).items
+    return runs[0] if runs else None
 
 
 def _ended(name: str) -> PipelineRunResponse:
-    """The run, once it is over; its steps are told as they begin."""
-    pause, told = FIRST_PAUSE, set[str]()
+    """Return the run, once it is over; its steps are told as they begin."""
+    pause, shown = FIRST_PAUSE, set[str]()
     while True:
-        found = _find(name)
-        if found is None:
+        current = _find(name)
+        if current is None:
             raise RunError(f"Run {name} is not in the store any more: somebody has deleted it.")
-        if found.status.is_finished:
-            return found
-        for step in found.steps.keys() - told:
+        if current.status.is_finished:
+            return current
+        for step in current.steps.keys() - shown:
             tell(step)
-            told.add(step)
+            shown.add(step)
         time.sleep(pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)
         with suppress(Exception):  # not every orchestrator can be asked, nor at any time
-            refresh_run_status(found)
+            refresh_run_status(current)
 
 
 def _failure(ended: PipelineRunResponse, steps: Iterable[StepRunResponse]) -> BaseException:

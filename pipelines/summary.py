@@ -61,7 +61,7 @@ def show(run: Run, summary: dict[str, Any], stack: str, seconds: float, console:
 
 
 def _warnings(run: Run) -> list[str]:
-    """What reading the files has to say of them."""
+    """Return what reading the files has to say of them."""
     facts: dict[str, Any] = run.load("load_data", "data_facts")
     return list(facts.get("warnings", ()))
 
@@ -73,7 +73,7 @@ def _registered(run: Run, version: str) -> str:
 
 
 def _left_out() -> str:
-    """What the active stack has no component for, in words."""
+    """Return what the active stack has no component for, in words."""
     components = Client().active_stack_model.components
     missing = [kind.value.replace("_", " ") for kind in OPTIONAL if kind not in components]
     return f", which has no {', no '.join(missing)}: left out" if missing else ""

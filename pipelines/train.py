@@ -100,6 +100,6 @@ def has(kind: StackComponentType) -> bool:
 
 
 def tracker() -> str | None:
-    """The name of the active stack's experiment tracker, or None."""
+    """Return the name of the active stack's experiment tracker, or None."""
     components = Client().active_stack_model.components.get(StackComponentType.EXPERIMENT_TRACKER)
     return components[0].name if components else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from zenml import pipeline
 from zenml.enums import ExecutionMode
 
@@ -9,17 +11,19 @@ from accidents.monitoring.policy import MonitorSettings
 from accidents.rollout.roles import CHAMPION, Role
 from pipelines.progress import step_started
 from steps.deployment.watch_version import watch_version
+from steps.support.references import VersionReference, bundle_of
 
 
 @pipeline(name="verify", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
 def verify(
-    stage: str,
-    version: str,
-    before: str | None,
+    version: VersionReference,
+    before: VersionReference | None,
     since: str,
     settings: MonitorSettings,
     api: str | None,
     role: Role = CHAMPION,
 ) -> None:
     """Watch the version, and say whether it stays; who called takes it back if it does not."""
-    watch_version(stage, version, before, since, settings, api, role)
+    bundle: Any = bundle_of(version)
+    earlier: Any = None if before is None else bundle_of(before)
+    watch_version(bundle, version, since, settings, api, role, earlier, before)

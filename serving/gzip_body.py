@@ -11,7 +11,7 @@ CODINGS = (b"gzip", b"x-gzip")
 
 
 def unpacked(body: bytes, limit: int) -> bytes:
-    """What was packed. Raises Refused if it is larger than `limit` bytes, or no whole gzip."""
+    """Return what was packed. Raises Refused if it is larger than `limit` bytes, or no whole gzip."""
     packed = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # gzip's own header and checksum
     try:
         content = packed.decompress(body, limit + 1)

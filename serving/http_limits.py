@@ -45,21 +45,21 @@ class LimitedProtocol(HttpToolsProtocol):
     _in_trailers = False
 
     def refusal(self, refused: Refused) -> bytes:
-        """The body that says why, as JSON."""
+        """Return the body that says why, as JSON."""
         return json.dumps({"error": refused.message}).encode()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """The first request may begin."""
+        """Wait for the first request."""
         super().connection_made(transport)
         self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The other side is gone, or we closed."""
+        """Note that the other side is gone, or that we closed."""
         self._stop_clock()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes of a request."""
+        """Take some bytes of a request."""
         if self._refused:
             return
         if self._deadline is None:
@@ -70,7 +70,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(self._too_large())
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Begin a request."""
         self._size = self._fields = self._silent = 0
         self._in_trailers = False
         if len(self.pipeline) >= _PIPELINED:
@@ -78,7 +78,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """Some of the address."""
+        """Take some of the address."""
         self._silent = 0
         if len(self.url) + len(url) > _ADDRESS:
             self._stop(
@@ -87,7 +87,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; or a trailer, which must not pass for a header."""
+        """Take a header; or a trailer, which must not pass for a header."""
         self._silent = 0
         self._size += len(name) + len(value)
         self._fields += 1
@@ -97,7 +97,7 @@ class LimitedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """A body may follow."""
+        """Expect a body."""
         self._silent = 0
         self._in_trailers = True
         super().on_headers_complete()
@@ -105,18 +105,18 @@ class LimitedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        """Some of the body."""
+        """Take some of the body."""
         self._silent = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is here, body and all."""
+        """Note that the request is here, body and all."""
         self._silent = 0
         self._stop_clock()
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """The parser stopped: this is no HTTP, or one of the above did not take it."""
+        """Answer what the parser stopped at: no HTTP, or what one of the above did not take."""
         self._refuse(self._why)
 
     def _too_large(self) -> Refused:
@@ -162,5 +162,5 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def limited(protocol: type[LimitedProtocol], **limits: Any) -> type[LimitedProtocol]:
-    """The protocol with these limits, by their names."""
+    """Return the protocol with these limits, by their names."""
     return type(protocol.__name__, (protocol,), limits)

@@ -94,11 +94,11 @@ def _make(client: Client, definition: StackDefinition, digest: str) -> tuple[Sta
     All that can be wrong with the file is found out before anything is changed.
     """
     wanted = [wanted_component(client, definition, kind) for kind in definition.components]
-    known = find_components(client, (one.name for one in wanted))
-    for one in wanted:
-        one.check_against(known.get((one.type, one.name)))
+    known = find_components(client, (component.name for component in wanted))
+    for component in wanted:
+        component.check_against(known.get((component.type, component.name)))
     changes = register_flavors(client)
-    ids = {one.type: _apply_component(client, one, known, changes) for one in wanted}
+    ids = {component.type: _apply_component(client, component, known, changes) for component in wanted}
     return _apply_stack(client, definition, digest, ids, changes), changes
 
 
@@ -183,5 +183,5 @@ def _apply_stack(
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """The keys that differ. Not their values, which may be secrets."""
+    """Return the keys that differ. Not their values, which may be secrets."""
     return ", ".join(sorted(key for key in {*before, *after} if before.get(key) != after.get(key)))

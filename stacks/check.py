@@ -15,7 +15,7 @@ from stacks.errors import StackError
 from stacks.flavors import component_type, find_flavor, require_integration
 from stacks.state import file_digest, state_of
 from stacks.store import find_stack, is_embedded, opened_store
-from stacks.trials import told, trial_of
+from stacks.trials import explanation, trial_of
 from stacks.wanted import wanted_component
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Finding:
 
     what: str
     well: bool
-    told: str  # what was done, or what is wrong and what to do
+    words: str  # what was done, or what is wrong and what to do
 
 
 def check_stack(name: str, folder: Path = STACKS_FOLDER) -> Iterator[Finding]:
@@ -65,7 +65,7 @@ def check_stack(name: str, folder: Path = STACKS_FOLDER) -> Iterator[Finding]:
         yield applied
         if stack is not None and all(finding.well for finding in fits):
             with _active(stack):
-                yield from (_component_works(*one) for one in stack.components.items())
+                yield from (_component_works(*item) for item in stack.components.items())
 
 
 def _tried(what: str, run: Callable[[], str], remedy: str) -> Finding:
@@ -74,7 +74,7 @@ def _tried(what: str, run: Callable[[], str], remedy: str) -> Finding:
     except (StackError, AccidentsError) as error:  # says itself what to do
         return Finding(what, False, str(error))
     except Exception as error:  # whatever a component's library raises
-        return Finding(what, False, told(error, remedy))
+        return Finding(what, False, explanation(error, remedy))
 
 
 def _flavor_fits(client: Client, definition: StackDefinition, kind: str) -> Finding:

@@ -39,12 +39,12 @@ class StackDefinition(BaseModel):
     components: dict[str, ComponentDefinition]
 
     def component_name(self, kind: str) -> str:
-        """The name the component of this type has in ZenML."""
+        """Return the name the component of this type has in ZenML."""
         component = self.components[kind]
         return component.name or f"{self.name}_{component.flavor}"
 
     def settings(self, kind: str, here: bool = True) -> dict[str, Any]:
-        """The component's settings, placeholders filled in: what the environment gives may be secrets.
+        """Return the component's settings, placeholders filled in: what the environment gives may be secrets.
 
         Asked for only where they are needed: who runs on a stack that another has applied needs none.
         Raises StackError naming a variable that is not set.
@@ -57,7 +57,7 @@ class StackDefinition(BaseModel):
 
 
 def stack_names(folder: Path = STACKS_FOLDER) -> list[str]:
-    """The stacks there are a file for, in order."""
+    """Return the stacks there are a file for, in order."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
@@ -77,7 +77,7 @@ def read_stack(name: str, folder: Path = STACKS_FOLDER) -> StackDefinition:
 
 
 def read_raw(name: str, folder: Path = STACKS_FOLDER) -> Any:
-    """What `<folder>/<name>.yaml` says, nothing filled in and nothing checked.
+    """Return what `<folder>/<name>.yaml` says, nothing filled in and nothing checked.
 
     Raises
     ------

@@ -22,7 +22,10 @@ _PRODUCTION = """
 
 
 def production_versions() -> dict[str, int] | None:
-    """Number of the version in production of each model that has one; None: only ZenML can tell."""
+    """Return the number of the version in production of each model that has one.
+
+    None: only ZenML can tell.
+    """
     url = store_url()
     if not url.startswith("sqlite:///"):
         return None

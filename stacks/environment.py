@@ -142,17 +142,17 @@ def _is_own_dashboard(url: str, folder: Path) -> bool:
 
 
 def store_folder() -> Path:
-    """The folder of ZenML's store, as `prepare_environment` or the user set it."""
+    """Return the folder of ZenML's store, as `prepare_environment` or the user set it."""
     return Path(os.environ["ZENML_CONFIG_PATH"]).resolve()
 
 
 def store_url() -> str:
-    """The address of ZenML's store, as ZenML finds it: in the environment, else in its configuration."""
+    """Return ZenML's address of its store, as it finds it: in the environment, else in its configuration."""
     return os.environ.get("ZENML_STORE_URL") or _configured_store(store_folder())
 
 
 def project_root() -> Path:
-    """The project's root, as `prepare_environment` or the user set it."""
+    """Return the project's root, as `prepare_environment` or the user set it."""
     return Path(os.environ["ZENML_CUSTOM_SOURCE_ROOT"]).resolve()
 
 
@@ -174,7 +174,7 @@ def _own_store(folder: Path) -> str:
 
 
 def _configured_store(folder: Path) -> str:
-    """The address in ZenML's configuration; that of its own store where it says none."""
+    """Return the address in ZenML's configuration; that of its own store where it says none."""
     config = folder / "config.yaml"
     if not config.is_file():
         return _own_store(folder)

@@ -61,7 +61,7 @@ def own_flavor(kind: str, name: str) -> OwnFlavor | None:
 
 
 def find_flavor(client: Client, kind: StackComponentType, name: str, where: str) -> Flavor:
-    """The flavor of this name; one of ours needs not be registered yet.
+    """Return the flavor of this name; one of ours needs not be registered yet.
 
     Raises
     ------
@@ -72,13 +72,13 @@ def find_flavor(client: Client, kind: StackComponentType, name: str, where: str)
     ours = own_flavor(kind.value, name)
     if ours is not None:
         return _own_flavor(ours)
-    found = _registered(client, kind, name)
-    if found is None:
+    registered = _registered(client, kind, name)
+    if registered is None:
         valid = sorted(item.name for item in client.list_flavors(type=kind, size=500).items)
         raise StackError(
             f"{where}: there is no flavor {name!r}.{nearest(name, valid)} There are: {', '.join(valid)}."
         )
-    return Flavor.from_model(found)
+    return Flavor.from_model(registered)
 
 
 def _own_flavor(own: OwnFlavor) -> Flavor:
@@ -90,12 +90,12 @@ def _own_flavor(own: OwnFlavor) -> Flavor:
 
 
 def _registered(client: Client, kind: StackComponentType, name: str) -> FlavorResponse | None:
-    found = client.list_flavors(type=kind, name=name, hydrate=True).items
-    return found[0] if found else None
+    flavors = client.list_flavors(type=kind, name=name, hydrate=True).items
+    return flavors[0] if flavors else None
 
 
 def valid_config(flavor: Flavor, config: dict[str, Any], where: str) -> dict[str, Any]:
-    """The configuration as ZenML would store it, or an error that names the key and the nearest valid one."""
+    """Return the configuration as ZenML would store it. Raises StackError naming the nearest valid key."""
     config_class = flavor.config_class
     for key in config:
         if key not in config_class.model_fields:
@@ -107,9 +107,12 @@ def valid_config(flavor: Flavor, config: dict[str, Any], where: str) -> dict[str
     try:
         return config_class(**config).model_dump(mode="json", exclude_unset=True)
     except ValidationError as error:
-        faults = ((".".join(map(str, one["loc"])), one["msg"]) for one in error.errors(include_url=False))
-        said = "; ".join(f"{key}: {fault}" if key else fault for key, fault in faults)
-        raise StackError(f"{where}: the configuration is not valid: {said}.") from error
+        faults = (
+            (".".join(map(str, mistake["loc"])), mistake["msg"])
+            for mistake in error.errors(include_url=False)
+        )
+        words = "; ".join(f"{key}: {fault}" if key else fault for key, fault in faults)
+        raise StackError(f"{where}: the configuration is not valid: {words}.") from error
 
 
 def require_integration(flavor: Flavor, where: str) -> None:

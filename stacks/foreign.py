@@ -33,7 +33,7 @@ LEFT_OUT = {
 
 def leave_out(environ: MutableMapping[str, str], ours: str) -> list[str]:
     """Remove these variables, but for those that lead to our own folder; a line for each that is removed."""
-    found = [name for name in LEFT_OUT if environ.get(name, ours) != ours]
-    for name in found:
+    left_out = [name for name in LEFT_OUT if environ.get(name, ours) != ours]
+    for name in left_out:
         del environ[name]
-    return [f"{name} of the shell is not used: {LEFT_OUT[name]}." for name in found]
+    return [f"{name} of the shell is not used: {LEFT_OUT[name]}." for name in left_out]

@@ -36,7 +36,7 @@ def _line(client: Client, name: str, folder: Path) -> StackLine:
     active = stack is not None and stack.id == client.active_stack_model.id
     try:
         definition = read_stack(name, folder)
-        components = {kind: one.flavor for kind, one in definition.components.items()}
+        components = {kind: component.flavor for kind, component in definition.components.items()}
         return StackLine(name, components, active, state_of(stack, file_digest(name, folder)))
     except StackError as error:
         return StackLine(name, {}, active, str(error))

@@ -51,9 +51,9 @@ def of_here(text: str) -> str:
 
 
 def _variable(name: str, otherwise: str | None, where: str) -> str:
-    found = os.environ.get(name) or _of_file().get(name)
-    if found:
-        return found
+    value = os.environ.get(name) or _of_file().get(name)
+    if value:
+        return value
     if otherwise is None:
         raise StackError(
             f"{where} needs the environment variable {name}, which is not set, neither in the shell nor in "
@@ -63,7 +63,7 @@ def _variable(name: str, otherwise: str | None, where: str) -> str:
 
 
 def _of_file() -> dict[str, str | None]:
-    """What the project's `.env` says. Raises StackError if others than its owner may read it."""
+    """Return what the project's `.env` says. Raises StackError if others than its owner may read it."""
     file = project_root() / ENV_FILE
     if not file.is_file():
         return {}

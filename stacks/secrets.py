@@ -22,7 +22,7 @@ _PASSWORD_IN_ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re
 
 
 def secret_name(kind: str, component: str) -> str:
-    """The name of the secret that holds a component's secret settings."""
+    """Return the name of the secret that holds a component's secret settings."""
     return f"{kind}_{component}"
 
 
@@ -48,7 +48,7 @@ def refuse_in_clear(
 def set_apart(
     flavor: Flavor, written: Mapping[str, Any], filled: Mapping[str, Any], name: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The settings with references in place of secrets, and the secrets that they refer to.
+    """Return the settings with references in place of secrets, and the secrets that they refer to.
 
     Parameters
     ----------
@@ -116,10 +116,10 @@ def _is_reference(value: Any) -> bool:
 
 def _find(client: Client, name: str) -> dict[str, str] | None:
     try:
-        found = client.get_secret(name, allow_partial_name_match=False, allow_partial_id_match=False)
+        secret = client.get_secret(name, allow_partial_name_match=False, allow_partial_id_match=False)
     except KeyError:
         return None
-    return dict(found.secret_values)
+    return dict(secret.secret_values)
 
 
 def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

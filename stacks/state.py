@@ -35,7 +35,7 @@ def state_of(stack: StackResponse | None, digest: str) -> State:
 
 
 def refuse_unless_applied(client: Client, name: str, folder: Path = STACKS_FOLDER) -> StackResponse:
-    """The stack as it is in the store.
+    """Return the stack as it is in the store.
 
     Raises
     ------

@@ -61,8 +61,8 @@ def _client() -> Client:
     except Exception as error:
         if url.startswith("sqlite:"):
             raise  # commands/foreseen.py knows what to do about a damaged file
-        said = str(error).splitlines()[0]
-        what = "does not answer" if said.startswith("Error connecting") else f"refuses: {said}"
+        message = str(error).splitlines()[0]
+        what = "does not answer" if message.startswith("Error connecting") else f"refuses: {message}"
         raise StackError(
             f"ZenML's server {url} {what}. Does it run, and is the key right? "
             "ZENML_STORE_URL and ZENML_STORE_API_KEY say which server, and who asks."
@@ -76,15 +76,15 @@ def is_embedded(client: Client) -> bool:
 
 
 def find_stack(client: Client, name: str) -> StackResponse | None:
-    """The stack of this name, with its components and labels."""
-    found = client.list_stacks(name=name, hydrate=True).items
-    return found[0] if found else None
+    """Return the stack of this name, with its components and labels."""
+    stacks = client.list_stacks(name=name, hydrate=True).items
+    return stacks[0] if stacks else None
 
 
 def find_components(
     client: Client, names: Iterable[str]
 ) -> dict[tuple[StackComponentType, str], ComponentResponse]:
-    """The components of these names, with their configurations, by kind and name: one question for all."""
+    """Return components of these names, with their configurations, by kind and name: one question for all."""
     among = f"oneof:{json.dumps(sorted(set(names)))}"
-    found = client.list_stack_components(name=among, hydrate=True, size=1_000).items
-    return {(one.type, one.name): one for one in found}
+    components = client.list_stack_components(name=among, hydrate=True, size=1_000).items
+    return {(component.type, component.name): component for component in components}

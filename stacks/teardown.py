@@ -42,23 +42,27 @@ def teardown_stack(name: str, sure: bool = False, folder: Path = STACKS_FOLDER) 
     """
     with opened_store() as client:
         stack = _stack_of_a_file(client, name, folder)
-        told = _leave(client, stack, sure)
-        mine = {kind: found[0] for kind, found in stack.components.items()}
-        kept = {kind: why for kind, one in mine.items() if (why := _needed_by(client, stack, kind, one))}
-        _refuse_if_serving(stack, [one for kind, one in mine.items() if kind not in kept])
+        done = _leave(client, stack, sure)
+        mine = {kind: components[0] for kind, components in stack.components.items()}
+        kept = {
+            kind: why
+            for kind, component in mine.items()
+            if (why := _needed_by(client, stack, kind, component))
+        }
+        _refuse_if_serving(stack, [component for kind, component in mine.items() if kind not in kept])
         with warnings.catch_warnings():
             # ZenML's database has removed by itself what SQLAlchemy then finds missing.
             warnings.filterwarnings("ignore", message="DELETE statement on table 'stack_composition'")
             client.delete_stack(stack.id)
-        told.append(f"removed stack {name}")
+        done.append(f"removed stack {name}")
         for kind, component in mine.items():
             if kind in kept:
-                told.append(f"kept {kind.value} {component.name}: {kept[kind]}")
+                done.append(f"kept {kind.value} {component.name}: {kept[kind]}")
             else:
                 client.delete_stack_component(component.id, kind)
-                told.append(f"removed {kind.value} {component.name}")
-                told += forget(client, secret_name(kind.value, component.name))
-    return told
+                done.append(f"removed {kind.value} {component.name}")
+                done += forget(client, secret_name(kind.value, component.name))
+    return done
 
 
 def _stack_of_a_file(client: Client, name: str, folder: Path) -> StackResponse:
@@ -91,7 +95,7 @@ def _needed_by(
     from zenml.enums import StackComponentType
 
     stacks = client.list_stacks(component_id=component.id).items
-    others = sorted(one.name for one in stacks if one.id != stack.id)
+    others = sorted(other.name for other in stacks if other.id != stack.id)
     if others:
         return f"also of stack {', '.join(others)}"
     if kind is StackComponentType.ARTIFACT_STORE:
@@ -127,5 +131,5 @@ def _served(components: list[ComponentResponse]) -> Iterator[str]:
 def _serving(endpoints: Endpoints) -> Iterator[str]:
     for endpoint in map(endpoints.endpoint, endpoints.names()):
         if endpoint.state().state != State.stopped:
-            numbers = " and ".join(one.version for one in endpoint.versions())
+            numbers = " and ".join(version.version for version in endpoint.versions())
             yield f"{endpoint.name} version {numbers}"

@@ -21,12 +21,12 @@ class Trial(NamedTuple):
 
 
 def trial_of(kind: str) -> Trial:
-    """A kind without one is only made, as a run would make it."""
+    """Find how a kind is tried; one without a way is only made, as a run would make it."""
     return _TRIALS.get(kind, _MADE)
 
 
-def told(error: BaseException, remedy: str) -> str:
-    """What is wrong and what to do, in one line; `remedy` where nothing better is known."""
+def explanation(error: BaseException, remedy: str) -> str:
+    """Return what is wrong and what to do, in one line; `remedy` where nothing better is known."""
     first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     return diagnosis(error) or f"{first}. {remedy}"
 
@@ -40,11 +40,11 @@ def try_artifact_store(store: Any) -> str:
         file.write(EXPERIMENT)
     try:
         with store.open(path, "r") as file:
-            found = file.read()
+            content = file.read()
     finally:
         store.remove(path)
-    if found != EXPERIMENT:
-        raise StackError(f"{path} holds {found!r} and not what was written")
+    if content != EXPERIMENT:
+        raise StackError(f"{path} holds {content!r} and not what was written")
     return f"wrote, read and deleted an object in {store.path}"
 
 
@@ -72,12 +72,12 @@ def try_model_deployer(deployer: Any) -> str:
     """Ask for its servers; each that should run must."""
     endpoints = endpoints_of(deployer)
     states = {name: endpoints.endpoint(name).state() for name in endpoints.names()}
-    failing = [f"{name}: {one.reason}" for name, one in states.items() if one.state == State.failing]
+    failing = [f"{name}: {state.reason}" for name, state in states.items() if state.state == State.failing]
     if failing:
         raise StackError(
             f"should serve and does not: {', '.join(failing)}. Deploy again: python run.py --pipeline deploy"
         )
-    served = [f"{name} at {one.url}" for name, one in states.items() if one.state == State.healthy]
+    served = [f"{name} at {state.url}" for name, state in states.items() if state.state == State.healthy]
     return ", ".join(served) or "serves nothing"
 
 

@@ -47,7 +47,7 @@ class WantedComponent:
 
 
 def wanted_component(client: Client, definition: StackDefinition, kind: str) -> WantedComponent:
-    """The component of this kind. Raises StackError naming what is wrong with it, and what to do."""
+    """Return the component of this kind. Raises StackError naming what is wrong with it, and what to do."""
     where = f"component {kind} of stack {definition.name}"
     type_, name = component_type(kind, definition), definition.component_name(kind)
     flavor = find_flavor(client, type_, definition.components[kind].flavor, where)

@@ -6,6 +6,9 @@ This module keeps its name: every store holds it, as what its artifacts are read
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+import weakref
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,15 +25,22 @@ SHOWN = {
 
 
 class Folder:
-    """A folder on this machine, handed from step to step.
+    """A folder on this machine, handed from step to step: ZenML keeps a copy.
 
     Parameters
     ----------
-    path : an existing folder. The step that made it may delete it afterwards: ZenML keeps a copy.
+    path : an existing folder.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+
+    @classmethod
+    def temporary(cls, prefix: str) -> Folder:
+        """Make an empty one that goes with this object: a step's, once ZenML has its copy."""
+        folder = cls(Path(tempfile.mkdtemp(prefix=prefix)))
+        weakref.finalize(folder, shutil.rmtree, folder.path, ignore_errors=True)
+        return folder
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name

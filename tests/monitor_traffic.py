@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
-from accidents.bundle import Bundle, load_bundle
+from accidents.bundle import Bundle
 from accidents.data.reading import read_years
 from accidents.data.sources.sample import write_sample
 from accidents.features import build_features
@@ -25,15 +25,14 @@ def sample_features(folder: Path, year: int, accidents: int, drift: str = "none"
 
 
 def log_predictions(
-    project: Path, log: PredictionLog, count: int, year: int, drift: str = "none", labels: bool = False,
-    by_chance: bool = False,
+    folder: Path, bundle: Bundle, log: PredictionLog, count: int, year: int, drift: str = "none",
+    labels: bool = False, by_chance: bool = False,
 ) -> pd.DataFrame:  # fmt: skip
-    """Write `count` predictions, a second apart and the last one now; return their rows.
+    """Write `count` predictions of a bundle, a second apart and the last one now; return their rows.
 
-    With labels `by_chance`, nothing that was predicted has to do with what came.
+    The year is made in `folder`. With labels `by_chance`, nothing predicted has to do with what came.
     """
-    bundle = newest_bundle(project)
-    rows = sample_features(project / "traffic" / f"{year}-{drift}", year, max(count, 4_000), drift)
+    rows = sample_features(folder / f"{year}-{drift}", year, max(count, 4_000), drift)
     rows = rows.sample(count, random_state=1).reset_index(drop=True)
     if by_chance:
         rows["severe"] = np.random.default_rng(1).permutation(rows["severe"])
@@ -48,14 +47,6 @@ def log_predictions(
             ]
         )
     return rows
-
-
-def newest_bundle(project: Path) -> Bundle:
-    """The bundle that the project trained last."""
-    manifests = sorted(
-        project.glob(".zenml/artifacts/**/manifest.json"), key=lambda path: path.stat().st_mtime
-    )
-    return load_bundle(manifests[-1].parent)
 
 
 def _id(place: int, year: int, drift: str) -> str:

@@ -161,14 +161,14 @@ def load_bundle(folder: Path, digest: str | None = None) -> Bundle:
         Naming the file that is missing, altered, or not in the manifest; or if this is another bundle.
     """
     verify(folder)
-    found = _sha256(folder / MANIFEST)
-    if digest is not None and found != digest:
+    actual = _sha256(folder / MANIFEST)
+    if digest is not None and actual != digest:
         raise BundleError(
-            f"This is not the bundle that was registered: its digest is {found[:12]}…, the registry "
+            f"This is not the bundle that was registered: its digest is {actual[:12]}…, the registry "
             f"holds {digest[:12]}…. Do not use it; restore the artifact store, or train again."
         )
     facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-    return Bundle(folder, Model.load(folder / "model"), facts, found)
+    return Bundle(folder, Model.load(folder / "model"), facts, actual)
 
 
 def verify(folder: Path) -> None:
@@ -184,10 +184,10 @@ def verify(folder: Path) -> None:
         raise BundleError(
             f"{folder} has bundle format {manifest.get('format')}, this code reads {FORMAT}. Train again."
         )
-    found = _hashes(folder)
-    for name in sorted(listed.keys() | found.keys()):
-        if found.get(name) != listed.get(name):
-            what = "missing" if name not in found else "unknown" if name not in listed else "altered"
+    hashes = _hashes(folder)
+    for name in sorted(listed.keys() | hashes.keys()):
+        if hashes.get(name) != listed.get(name):
+            what = "missing" if name not in hashes else "unknown" if name not in listed else "altered"
             raise BundleError(
                 f"{folder / name} is {what}: do not use this bundle; fetch it again or train again."
             )

@@ -32,7 +32,7 @@ class Golden:
     p_severe: npt.NDArray[np.float64]
 
     def request(self) -> dict[str, Any]:
-        """The rows as an Open Inference Protocol (V2) request with one tensor; null is not known."""
+        """Return the rows as an Open Inference Protocol (V2) request with one tensor; null is not known."""
         rows = self.features.to_numpy(np.float32)
         return {
             "inputs": [
@@ -51,7 +51,7 @@ class Golden:
         path.write_text(json.dumps({"request": self.request(), "p_severe": self.p_severe.tolist()}))
 
     def check(self, served: npt.NDArray[np.float64], where: str) -> float:
-        """The largest difference. Raises BundleError, naming `where`, if it is above TOLERANCE."""
+        """Return the largest difference. Raises BundleError, naming `where`, if it is above TOLERANCE."""
         if served.shape != self.p_severe.shape:
             raise BundleError(f"{where} gave {served.shape} probabilities for {self.p_severe.shape} rows.")
         difference = np.abs(served - self.p_severe)
@@ -65,7 +65,7 @@ class Golden:
 
 
 def golden_of(bundle: Bundle, rows: int = ROWS) -> Golden:
-    """The first `rows` accidents of a bundle's reference. Raises BundleError if it holds none."""
+    """Return the first `rows` accidents of a bundle's reference. Raises BundleError if it holds none."""
     import pandas as pd
 
     reference = pd.read_parquet(bundle.folder / "reference.parquet").head(rows)
@@ -75,7 +75,7 @@ def golden_of(bundle: Bundle, rows: int = ROWS) -> Golden:
 
 
 def check_here(bundle: Bundle, golden: Golden) -> float:
-    """The largest difference, many rows at once and row by row, as a server predicts.
+    """Return the largest difference, many rows at once and row by row, as a server predicts.
 
     Raises BundleError if either differs from what training gave.
     """

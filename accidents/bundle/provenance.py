@@ -45,13 +45,16 @@ class MadeFrom(BaseModel):
 
 
 def identity_of(inputs: Mapping[str, Any]) -> str:
-    """The identity of what is made from these; they go through JSON."""
+    """Return the identity of what is made from these; they go through JSON."""
     content = json.dumps(dict(inputs), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def git_commit(root: Path = ROOT) -> str:
-    """The commit checked out, with `-dirty` behind it if tracked files differ; `unknown` outside git."""
+    """Return the commit checked out, with `-dirty` behind it if tracked files differ.
+
+    `unknown` outside git.
+    """
 
     def git(*words: str) -> str:
         done = subprocess.run(

@@ -69,7 +69,7 @@ class Question:
         return bool(np.isnan(row[list(self.at)]).all())
 
     def answered(self, row: Floats) -> Floats:
-        """The row once with each typical answer, float32 [_ANSWERS, features]."""
+        """Return the row once with each typical answer, float32 [_ANSWERS, features]."""
         rows = np.repeat(row[None, :], len(self.answers), axis=0)
         rows[:, list(self.at)] = self.answers
         return rows
@@ -84,7 +84,7 @@ class Questions:
     @property
     def names(self) -> list[str]:
         """Names of the questions, in their order."""
-        return [one.name for one in self.asked]
+        return [question.name for question in self.asked]
 
     def changes(self, predict: Predict, matrix: Floats) -> Doubles:
         """Mean absolute change of P(severe) that each question would bring, float64 [n, len(asked)].
@@ -98,7 +98,7 @@ class Questions:
         """
         changes = np.zeros((len(matrix), len(self.asked)))
         for row, into in zip(matrix, changes, strict=True):
-            tried = [k for k, one in enumerate(self.asked) if one.is_open(row)][:_TRIED]
+            tried = [k for k, question in enumerate(self.asked) if question.is_open(row)][:_TRIED]
             if tried:
                 p = predict(np.concatenate([row[None, :], *(self.asked[k].answered(row) for k in tried)]))
                 into[tried] = np.abs(p[1:] - p[0]).reshape(len(tried), _ANSWERS).mean(axis=1)
@@ -106,12 +106,15 @@ class Questions:
 
     def write(self, folder: Path) -> None:
         """Write them into a bundle's folder; `read` reads them back."""
-        content = {one.name: [list(map(_stated, row)) for row in one.answers.tolist()] for one in self.asked}
+        content = {
+            question.name: [list(map(_stated, row)) for row in question.answers.tolist()]
+            for question in self.asked
+        }
         (folder / FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path, features: Sequence[str]) -> Questions:
-        """What a bundle asks; nothing if it is from before there were questions."""
+        """Return what a bundle asks; nothing if it is from before there were questions."""
         try:
             content: Mapping[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -120,7 +123,7 @@ class Questions:
 
     @classmethod
     def draw(cls, predict: Predict, reference: Floats, stage: str) -> Questions:
-        """The questions of a stage, their answers from rows of the reference, float32 [n, features].
+        """Return the questions of a stage, their answers from rows of the reference, float32 [n, features].
 
         What the reference never states cannot be asked.
         """
@@ -132,8 +135,8 @@ class Questions:
             if len(known) >= _ANSWERS:
                 drawn.append(Question(name, at, _typical(known)))
         rows = reference[:_ROWS]
-        told = predict(rows)
-        return cls(sorted(drawn, key=lambda one: -_moves(one, predict, rows, told)))
+        predicted = predict(rows)
+        return cls(sorted(drawn, key=lambda question: -_moves(question, predict, rows, predicted)))
 
 
 def _names(features: Sequence[str]) -> list[str]:
@@ -143,7 +146,7 @@ def _names(features: Sequence[str]) -> list[str]:
 
 
 def _positions(name: str, features: Sequence[str]) -> tuple[int, ...]:
-    return tuple(features.index(one) for one in TOGETHER.get(name, (name,)) if one in features)
+    return tuple(features.index(feature) for feature in TOGETHER.get(name, (name,)) if feature in features)
 
 
 def _question(name: str, features: Sequence[str], answers: Any) -> Question:
@@ -157,11 +160,11 @@ def _typical(known: Floats) -> Floats:
     return typical
 
 
-def _moves(one: Question, predict: Predict, rows: Floats, told: Doubles) -> float:
+def _moves(question: Question, predict: Predict, rows: Floats, predicted: Doubles) -> float:
     """How far P(severe) moves on average when the answer is told."""
     hidden = rows.copy()
-    hidden[:, list(one.at)] = np.nan
-    return float(np.abs(predict(hidden) - told).mean())
+    hidden[:, list(question.at)] = np.nan
+    return float(np.abs(predict(hidden) - predicted).mean())
 
 
 def _stated(value: float) -> float | None:

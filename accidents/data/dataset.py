@@ -76,21 +76,21 @@ def raw_of(version: str, settings: DataSettings, folder: Path = DATA, remote: st
     missed = []
     for way in ways:
         try:
-            found = way()
+            raw = way()
         except SourceError as error:
             missed.append(str(error))
             continue
-        if found.version == version:
-            return found
-        missed.append(f"{settings.source} gives other files now: {found.version}.")
+        if raw.version == version:
+            return raw
+        missed.append(f"{settings.source} gives other files now: {raw.version}.")
     raise SourceError(f"The raw files of {version}, which the run was promised, are gone. {' '.join(missed)}")
 
 
 def layout(years: Mapping[int, YearFiles]) -> dict[str, Path]:
-    """The files by their place in a versioned folder, `<year>/<published name>`, and the sample's mark."""
+    """Return files by their place in a versioned folder, `<year>/<published name>`, and the sample's mark."""
     home = {path: year for year in sorted(years, reverse=True) for path in years[year].paths.values()}
     files = {f"{year}/{path.name}": path for path, year in home.items()}  # an archive of several years once
-    marks = {mark for one in years.values() if (mark := _mark(one))}
+    marks = {mark for files_of_year in years.values() if (mark := _mark(files_of_year))}
     return files | ({SYNTHETIC: min(marks)} if marks else {})
 
 
@@ -109,7 +109,7 @@ def versioned(years: Mapping[int, YearFiles]) -> RawData:
 
 
 def made_from(version: str) -> dict[str, str]:
-    """What prepared tables are a function of: the raw files and the code that reads them."""
+    """Return what prepared tables are a function of: the raw files and the code that reads them."""
     return {"data_version": version, "code_version": code_version("accidents.data.reading")}
 
 

@@ -67,12 +67,15 @@ class QualityReport:
         return sum(each.count for each in self._findings if where.items() <= asdict(each).items())
 
     def warnings(self) -> list[str]:
-        """What a person should hear of at once, a sentence a rule; the same of several years is one."""
-        said: dict[tuple[str, str], list[Finding]] = {}
+        """Return what a person should hear of at once, a sentence a rule.
+
+        The same of several years is one.
+        """
+        alike: dict[tuple[str, str], list[Finding]] = {}
         for each in self._findings:
             if each.action == "warned":
-                said.setdefault((each.rule, each.example), []).append(each)
-        return [_sentence(rule, example, found) for (rule, example), found in said.items()]
+                alike.setdefault((each.rule, each.example), []).append(each)
+        return [_sentence(rule, example, findings) for (rule, example), findings in alike.items()]
 
     def to_frame(self) -> pd.DataFrame:
         """One row per finding, with the fields of `Finding` as columns."""
@@ -80,11 +83,11 @@ class QualityReport:
         return pd.DataFrame([astuple(each) for each in self._findings], columns=names)
 
     def to_json(self) -> str:
-        """The findings as a JSON array of objects."""
+        """Return the findings as a JSON array of objects."""
         return str(self.to_frame().to_json(orient="records", force_ascii=False, indent=1))
 
 
-def _sentence(rule: str, example: str, found: list[Finding]) -> str:
-    count, rows = sum(each.count for each in found), sum(each.rows for each in found)
-    years = ", ".join(str(year) for year in dict.fromkeys(each.year for each in found))
+def _sentence(rule: str, example: str, findings: list[Finding]) -> str:
+    count, rows = sum(each.count for each in findings), sum(each.rows for each in findings)
+    years = ", ".join(str(year) for year in dict.fromkeys(each.year for each in findings))
     return f"{years}: {rule}: {count:,} of {rows:,} ({example})."

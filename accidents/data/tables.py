@@ -138,7 +138,7 @@ def concat(parts: Sequence[Tables]) -> Tables:
 
 
 def chosen(tables: Tables, keep: npt.NDArray[np.bool_] | pd.Series) -> Tables:
-    """The accidents where `keep` (bool [accidents]) holds, with their places, vehicles and users."""
+    """Return the accidents where `keep` (bool [accidents]) holds, with their places, vehicles and users."""
     ids = tables.accidents.loc[keep, "accident_id"]
     vehicles, users = (
         frame[frame["accident_id"].isin(ids)].reset_index(drop=True)
@@ -150,7 +150,10 @@ def chosen(tables: Tables, keep: npt.NDArray[np.bool_] | pd.Series) -> Tables:
 
 @lru_cache(maxsize=len(TABLES))
 def schema(table: str) -> pa.DataFrameSchema:
-    """The pandera schema of a table: every column, its type, its codes or bounds; nothing else allowed."""
+    """Return the pandera schema of a table: every column, its type, its codes or bounds.
+
+    Nothing else allowed.
+    """
     import pandera.pandas as pa  # costs a second, which a reader of tables need not pay
 
     def declare(name: str, dtype: str) -> pa.Column:

@@ -122,10 +122,10 @@ def _copy(kept: Path, target: Path, md5: str) -> None:
     except FileNotFoundError:
         raise SourceError(f"{kept} is gone from DVC's cache. Run `dvc fetch`.") from None
     with target.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != md5:
+        actual = hashlib.file_digest(file, "md5").hexdigest()
+    if actual != md5:
         raise SourceError(
-            f"{kept} is damaged: its MD5 is {found}, and DVC keeps it as {md5}. Remove it, then run `dvc "
+            f"{kept} is damaged: its MD5 is {actual}, and DVC keeps it as {md5}. Remove it, then run `dvc "
             "fetch` or get the files again."
         )
 

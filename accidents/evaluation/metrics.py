@@ -276,7 +276,7 @@ def compare(
 
 
 def threshold_for_budget(p_calibration: npt.ArrayLike, budget: float = BUDGET) -> float:
-    """The probability from which to alert so that the share alerted comes nearest to `budget`.
+    """Return the probability from which to alert so that the share alerted comes nearest to `budget`.
 
     Give the calibration part, never the test. Equal scores are alerted together, so the share can differ.
     """
@@ -309,7 +309,7 @@ def lift_curve(y: npt.ArrayLike, p: npt.ArrayLike, points: int = 101) -> dict[st
 
 
 def calibration_curve(y: npt.ArrayLike, p: npt.ArrayLike, bins: int = ECE_BINS) -> dict[str, Array]:
-    """A reliability curve: one row for each bin of equal width that holds accidents.
+    """Return a reliability curve: one row for each bin of equal width that holds accidents.
 
     Columns: predicted mean, observed share with Wilson interval, accidents.
     """
@@ -332,7 +332,7 @@ def calibration_curve(y: npt.ArrayLike, p: npt.ArrayLike, bins: int = ECE_BINS) 
 
 
 def _values(y: Array, p: Array, counts: _Counts) -> dict[str, float]:
-    """The metrics on the accidents as they are: scikit-learn's where it has them."""
+    """Return the metrics on the accidents as they are: scikit-learn's where it has them."""
     # Imported here because settings read the metric names above, and must load at once.
     from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 

@@ -46,7 +46,7 @@ def build_features(tables: Tables, stage: str) -> pd.DataFrame:
 
 
 def build_one(accident: Accident, stage: str = "dispatch") -> dict[str, float]:
-    """The features of one accident given as a plain mapping, in the order of `feature_names(stage)`.
+    """Return the features of one accident given as a plain mapping, in the order of `feature_names(stage)`.
 
     Keys are the English column names of the tables `accidents` and `places`; "vehicles" and "users" are
     lists of mappings. Absent keys and None mean not known. Values are float32-exact, NaN when not known.

@@ -33,11 +33,11 @@ class Computation(Protocol):
         """One value per accident, float32 [accidents]."""
 
     def of_one(self, accident: Accident) -> float:
-        """The value for one accident given as a plain mapping."""
+        """Return the value for one accident given as a plain mapping."""
 
 
 def _number(value: Any) -> float:
-    """A value of a plain mapping as a float; None, NaN and missing markers of pandas are NaN."""
+    """Return a value of a plain mapping as a float; None, NaN and missing markers of pandas are NaN."""
     try:
         return NAN if value is None else float(value)
     except (TypeError, ValueError):
@@ -45,7 +45,7 @@ def _number(value: Any) -> float:
 
 
 def _known(rows: Iterable[Mapping[str, Any]], column: str) -> list[float]:
-    """The values of a column that are known, in row order."""
+    """Return the values of a column that are known, in row order."""
     return [v for v in (_number(row.get(column)) for row in rows) if v == v]
 
 
@@ -62,7 +62,7 @@ def _ranks(ranks: Mapping[int, float]) -> Floats:
 
 
 def _code(value: Any) -> int:
-    """A value of a plain mapping as a code; -1 when not known."""
+    """Return a value of a plain mapping as a code; -1 when not known."""
     number = _number(value)
     return int(number) if number == number else -1
 

@@ -200,7 +200,7 @@ _BY_STAGE = {
 
 
 def features_of(stage: str) -> tuple[Feature, ...]:
-    """The declarations a stage may use. Raises SettingsError for an unknown stage."""
+    """Return the declarations a stage may use. Raises SettingsError for an unknown stage."""
     try:
         return _BY_STAGE[stage]
     except KeyError:

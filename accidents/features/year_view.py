@@ -34,7 +34,7 @@ class GroupedRows:
         self._unknown: dict[str, npt.NDArray[np.bool_]] = {}
 
     def column(self, name: str) -> Floats:
-        """A column as float32 with NaN, in grouped order, float32 [rows]."""
+        """Return a column as float32 with NaN, in grouped order, float32 [rows]."""
         if name not in self._columns:
             values = as_floats(self._frame[name])
             values = values if self._kept is None else values[self._kept]
@@ -42,7 +42,7 @@ class GroupedRows:
         return self._columns[name]
 
     def codes(self, name: str) -> npt.NDArray[np.intp]:
-        """A column of codes as indices of a look-up table, NO_CODE where there is none, intp [rows]."""
+        """Return codes of a column as indices of a look-up table, NO_CODE where none is, intp [rows]."""
         if name not in self._codes:
             values = self.column(name)
             known = (values >= 0) & (values < NO_CODE)  # false for NaN
@@ -64,7 +64,7 @@ class GroupedRows:
         return self._spread(np.fmax if largest else np.fmin, values)
 
     def repeat(self, per_accident: Floats) -> Floats:
-        """A value per accident repeated for each of its rows, float32 [rows]."""
+        """Return a value per accident repeated for each of its rows, float32 [rows]."""
         lengths = np.diff(np.append(self.starts, self._rows))
         return np.repeat(per_accident[self.accident], lengths)
 
@@ -91,13 +91,13 @@ class YearView:
         return len(self.accident_ids)
 
     def column(self, table: str, name: str) -> Floats:
-        """A column of `accidents` or `places`, one value per accident, float32 [accidents]."""
+        """Return a column of `accidents` or `places`, one value per accident, float32 [accidents]."""
         if (table, name) not in self._columns:
             self._columns[table, name] = as_floats(self.raw(table, name))
         return self._columns[table, name]
 
     def raw(self, table: str, name: str) -> pd.Series[Any]:
-        """A column as it stands in the table, in the order of the accidents."""
+        """Return a column as it stands in the table, in the order of the accidents."""
         series: pd.Series[Any] = getattr(self._tables, table)[name]
         if table == "accidents" or self._places_aligned:
             return series
@@ -106,7 +106,7 @@ class YearView:
         return placed
 
     def rows(self, table: str) -> GroupedRows:
-        """The rows of `vehicles` or `users`, grouped by accident."""
+        """Return the rows of `vehicles` or `users`, grouped by accident."""
         return self._vehicles if table == "vehicles" else self._users
 
     @cached_property
@@ -131,7 +131,7 @@ class YearView:
 
 
 def as_floats(series: pd.Series[Any]) -> Floats:
-    """A numeric column, nullable or not, as float32 with NaN for missing."""
+    """Return a numeric column, nullable or not, as float32 with NaN for missing."""
     return series.to_numpy(dtype=np.float32, na_value=np.nan)
 
 
@@ -144,6 +144,6 @@ def _positions(
     order = None if (accident_ids[1:] > accident_ids[:-1]).all() else np.argsort(accident_ids, kind="stable")
     by_id = accident_ids if order is None else accident_ids[order]
     place = np.minimum(np.searchsorted(by_id, ids), len(by_id) - 1)
-    found = by_id[place] == ids
+    is_there = by_id[place] == ids
     place = place if order is None else order[place]
-    return (place, None) if found.all() else (place[found], found)
+    return (place, None) if is_there.all() else (place[is_there], is_there)

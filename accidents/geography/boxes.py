@@ -55,10 +55,10 @@ def locate(
     latitude[rows] = longitude[rows] = np.nan
     outcome[rows] = OUTSIDE
     allowed = np.array([[_may_be_in(departments[at], area) for area in _AREAS] for at in index[rows]])
-    for found, first, second in _candidates(north, east):
+    for department, first, second in _candidates(north, east):
         here = np.array([_inside(first, second, box) for box in _AREAS.values()]).T & allowed
         hit = here.any(axis=1) & (outcome[rows] == OUTSIDE)
-        latitude[rows[hit]], longitude[rows[hit]], outcome[rows[hit]] = first[hit], second[hit], found
+        latitude[rows[hit]], longitude[rows[hit]], outcome[rows[hit]] = first[hit], second[hit], department
     return outcome
 
 

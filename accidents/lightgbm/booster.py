@@ -28,8 +28,8 @@ _MANY_ROWS = 256  # fewer are faster on one thread
 
 @cache
 def _library() -> ctypes.CDLL:
-    found = importlib.util.find_spec("lightgbm")
-    folders = [Path(p) for p in (found.submodule_search_locations or ())] if found else []
+    package = importlib.util.find_spec("lightgbm")
+    folders = [Path(p) for p in (package.submodule_search_locations or ())] if package else []
     names = ("lib/lib_lightgbm.so", "lib/lib_lightgbm.dylib", "bin/lib_lightgbm.dll", "lib/lib_lightgbm.dll")
     for library in (folder / name for folder in folders for name in names):
         if library.is_file():
@@ -50,7 +50,7 @@ class Booster:
     """Trees read from LightGBM's text format. Predicting is safe from several threads."""
 
     def __init__(self, text: str) -> None:
-        """Raises BundleError if `text` is not a LightGBM model."""
+        """Load the model. Raises BundleError if `text` is none of LightGBM."""
         self.text = text
         self._handle = ctypes.c_void_p()
         iterations = ctypes.c_int()

@@ -120,7 +120,7 @@ class _Edges:
 
 
 def _trees(forest: Forest, edges: _Edges, chosen: Flags) -> treeshap.Trees:
-    """The trees that are chosen, bool [trees]."""
+    """Return the trees that are chosen, bool [trees]."""
     from accidents.lightgbm import treeshap
 
     splits, kept = (forest.leaves - 1)[chosen], chosen[edges.tree]
@@ -139,8 +139,8 @@ def _trees(forest: Forest, edges: _Edges, chosen: Flags) -> treeshap.Trees:
 
 
 def _used(feature: Integers, splits: Integers) -> dict[str, npt.NDArray[np.uintp]]:
-    """The features that each tree splits on, one tree after another, and where each tree's begin."""
-    of_trees = [np.unique(one) for one in np.split(feature, np.cumsum(splits)[:-1])]
+    """Return the features that each tree splits on, one tree after another, and where each tree's begin."""
+    of_trees = [np.unique(features) for features in np.split(feature, np.cumsum(splits)[:-1])]
     first = np.cumsum([0, *map(len, of_trees)])
     return {"used": np.concatenate(of_trees).astype(np.uintp), "first_used": first.astype(np.uintp)}
 
@@ -176,7 +176,7 @@ def _quadratures(features: Integers, size: int) -> Iterator[tuple[Flags, Any, An
 
 
 def _threads() -> int:
-    """What NUMBA_NUM_THREADS or OMP_NUM_THREADS says, else a thread per processor."""
+    """Return what NUMBA_NUM_THREADS or OMP_NUM_THREADS says, else a thread per processor."""
     for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
         number = os.environ.get(name, "").split(",")[0].strip()
         if number.isdecimal() and int(number) > 0:

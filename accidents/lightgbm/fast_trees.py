@@ -35,7 +35,7 @@ class FastTrees:
     """
 
     def __init__(self, text: str) -> None:
-        """Raises BundleError for trees of more than 64 leaves, and for what `read_forest` refuses."""
+        """Prepare the trees. Raises BundleError for over 64 leaves, and for what `read_forest` refuses."""
         forest = read_forest(text)
         if forest.leaves.max() > MOST_LEAVES:
             raise BundleError(f"Trees of more than {MOST_LEAVES} leaves: score with LightGBM itself.")
@@ -83,7 +83,7 @@ def _masks_and_order(forest: Forest) -> tuple[npt.NDArray[np.uint64], npt.NDArra
 
 
 def _down_to_float32(threshold: Doubles) -> Floats:
-    """The largest finite float32 not above each threshold: no float32 lies between the two."""
+    """Return the largest finite float32 not above each threshold: no float32 lies between the two."""
     limits = np.finfo(np.float32)
     near = np.clip(threshold, limits.min, limits.max).astype(np.float32)
     lower: Floats = np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near)
@@ -101,7 +101,10 @@ def _bit_places(bits: int) -> npt.NDArray[np.int64]:
 
 @cache
 def _compiled() -> Callable[..., None]:
-    """The scorer in machine code; compiling takes seconds, so it is kept beside this file if that can be."""
+    """Return the scorer in machine code.
+
+    Compiling takes seconds, so it is kept beside this file if that can be.
+    """
     import numba
 
     try:

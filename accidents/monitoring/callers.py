@@ -36,19 +36,19 @@ def at_most(
         return kept, ()
     share = max(share, 1 / voices)
     most = _most(counts, share)
-    random, told = np.random.default_rng(seed), []
+    random, notes = np.random.default_rng(seed), []
     for place in np.flatnonzero(counts > most):
         own = np.flatnonzero(places == place)
         kept[random.choice(own, len(own) - most, replace=False)] = False
-        told.append(
+        notes.append(
             f"Counted {most:,} of {counts[place]:,} predictions of {names[place]}: "
             f"at most {share:.0%} of a window come from one caller."
         )
-    return kept, tuple(told)
+    return kept, tuple(notes)
 
 
 def _most(counts: npt.NDArray[np.int_], share: float) -> int:
-    """The largest number of accidents of one caller that is no more than its share of all that count."""
+    """Return how many accidents of one caller are no more than its share of all that count."""
 
     def excess(most: int) -> float:
         return most - share * float(np.minimum(counts, most).sum())
@@ -59,7 +59,7 @@ def _most(counts: npt.NDArray[np.int_], share: float) -> int:
 def hangs_on(
     voices: Sequence[npt.NDArray[np.object_]], holds: Callable[[npt.NDArray[np.bool_]], bool]
 ) -> str | None:
-    """The first caller without whom something does not hold; None if there is none.
+    """Return the first caller without whom something does not hold; None if there is none.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ _SHOWN = 8  # names in a sentence
 
 
 def decide(now: Measurements, history: Sequence[Past], policy: MonitorSettings, moment: datetime) -> Decision:
-    """What follows from a window.
+    """Return what follows from a window.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def why_not_judged(now: Measurements, policy: MonitorSettings) -> str:
 
 def _firing(now: Measurements, policy: MonitorSettings) -> tuple[Kind, ...]:
     drift, performance = now.drift, now.performance
-    found: dict[Kind, bool] = {
+    fires: dict[Kind, bool] = {
         "missing": drift is not None and bool(drift.missing),
         "features": drift is not None and len(drift.drifted) >= policy.drift.features,
         "predictions": drift is not None and drift.predictions_drifted,
@@ -82,13 +82,13 @@ def _firing(now: Measurements, policy: MonitorSettings) -> tuple[Kind, ...]:
         and (bool(performance.losses) or _only_calibration(now, policy)),
         "new_year": bool(now.new_years),
     }
-    return tuple(kind for kind in KINDS if found[kind])
+    return tuple(kind for kind in KINDS if fires[kind])
 
 
 def _held(
     firing: Sequence[Kind], mine: Sequence[Past], policy: MonitorSettings, moment: datetime | None
 ) -> tuple[Kind, ...]:
-    """What is found now, and what was and has not been quiet for long enough. A new year is done with.
+    """Return what is found now, and what was and has not been quiet for long enough. A new year is done with.
 
     `moment` is None where the window now says nothing: it is not counted as a quiet one.
     """
@@ -135,9 +135,9 @@ def _action(
         wanted = _why_retrain(now, firing, mine, policy, moment)
     if not wanted:
         return "alert", []
-    one = now.performance.hangs_on if now.performance and "new_year" not in firing else None
-    if one:
-        return "alert", [f"{wanted} But nothing is lost without {one}: one caller retrains nothing."]
+    caller = now.performance.hangs_on if now.performance and "new_year" not in firing else None
+    if caller:
+        return "alert", [f"{wanted} But nothing is lost without {caller}: one caller retrains nothing."]
     broken = now.drift.broken if now.drift else ()
     if broken:
         return "alert", [f"{wanted} But {_names(broken)} must be mended first: a broken field is not learnt."]
@@ -196,7 +196,7 @@ def _cooling(action: Action, history: Sequence[Past], policy: MonitorSettings, m
 
 
 def _found(now: Measurements, firing: Sequence[Kind]) -> list[str]:
-    """A sentence for each kind that was found."""
+    """Return a sentence for each kind that was found."""
     drift, performance = now.drift, now.performance
     sentences = []
     if drift is not None:

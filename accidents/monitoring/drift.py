@@ -17,7 +17,7 @@ ENOUGH_OF_A_SEASON = 1_000  # reference accidents of the window's months; with f
 
 
 def of_same_months(reference: pd.DataFrame, window: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
-    """The reference's accidents of the window's months of the year, and whether there are enough of them.
+    """Return the reference's accidents of the window's months of the year, and whether they are enough.
 
     Nights are longer and roads wetter in winter, every winter: that is no drift. All rows if they are few.
     """
@@ -65,11 +65,13 @@ def measure_drift(
     compared, same_months = of_same_months(reference, window)
     promised = of_same_months(expected(reference, holdout), window)[0]
     compared = compared.assign(p_severe=_as_many(promised["p_severe"], len(compared), seed))
-    found = validator.data_validation(window, compared, **columns, prediction_columns=["p_severe"], page=page)
-    measured = drift_measures(
-        found.to_dict(), policy, before, judge_missing, same_months, means(promised, window)
+    result = validator.data_validation(
+        window, compared, **columns, prediction_columns=["p_severe"], page=page
     )
-    return measured, found
+    measured = drift_measures(
+        result.to_dict(), policy, before, judge_missing, same_months, means(promised, window)
+    )
+    return measured, result
 
 
 def _as_many(values: pd.Series, count: int, seed: int) -> npt.NDArray[np.float64]:
@@ -95,39 +97,41 @@ def missing_before(history: Sequence[Past]) -> Mapping[str, float] | None:
 
 
 def drift_measures(
-    found: Mapping[str, Any],
+    result: Mapping[str, Any],
     policy: DriftPolicy,
     before: Mapping[str, float] | None,
     judge_missing: bool,
     same_months: bool,
     means: tuple[float, float],
 ) -> DriftMeasures:
-    """What a decision needs of a drift result.
+    """Return what a decision needs of a drift result.
 
     Parameters
     ----------
-    found : `DriftResult.to_dict()`: features, and p_severe as the prediction.
+    result : `DriftResult.to_dict()`: features, and p_severe as the prediction.
     before : missing shares to compare with; None for those of the reference.
     judge_missing : False where there is nothing to compare missing values with.
     means : mean P(severe) of reference and window.
     """
-    columns = {column["column"]: column for column in found["columns"]}
-    names = [name for name, one in columns.items() if one["role"] == "feature" and name not in policy.ignore]
+    columns = {column["column"]: column for column in result["columns"]}
+    names = [
+        name for name, column in columns.items() if column["role"] == "feature" and name not in policy.ignore
+    ]
     features = tuple(
         _feature(columns[name], policy, (before or {}).get(name), judge_missing) for name in names
     )
-    predictions = [one for one in columns.values() if one["role"] == "prediction"]
-    moved = [one for one in features if one.missing_moved]
+    predictions = [column for column in columns.values() if column["role"] == "prediction"]
+    moved = [feature for feature in features if feature.missing_moved]
     return DriftMeasures(
-        reference_rows=found["reference_rows"],
+        reference_rows=result["reference_rows"],
         same_months=same_months,
-        compared=sum(not one.status.startswith("not comparable") for one in features),
+        compared=sum(not feature.status.startswith("not comparable") for feature in features),
         features=features,
-        drifted=tuple(one.feature for one in features if one.drifted),
-        missing=tuple(one.feature for one in moved),
-        broken=tuple(one.feature for one in moved if one.missing_window == 1),
-        predictions_drifted=any(one["value_drifted"] for one in predictions),
-        predictions_statistic=next((one["statistic"] for one in predictions), None),
+        drifted=tuple(feature.feature for feature in features if feature.drifted),
+        missing=tuple(feature.feature for feature in moved),
+        broken=tuple(feature.feature for feature in moved if feature.missing_window == 1),
+        predictions_drifted=any(column["value_drifted"] for column in predictions),
+        predictions_statistic=next((column["statistic"] for column in predictions), None),
         mean_reference=means[0],
         mean_window=means[1],
     )

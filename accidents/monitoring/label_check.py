@@ -24,34 +24,34 @@ def compare_labels(
     given : accident_id, who said so, and severe; of what one said of one accident the last counts.
     published : accident_id to severe.
     """
-    said: dict[str, dict[str, bool]] = {}
+    by_giver: dict[str, dict[str, bool]] = {}
     for accident, giver, severe in given:
         if accident in published:
-            said.setdefault(giver or NO_KEY, {})[accident] = severe
-    limit = SIGNIFICANCE / max(len(said), 1)
-    return tuple(_compared(name, said[name], published, limit) for name in sorted(said))
+            by_giver.setdefault(giver or NO_KEY, {})[accident] = severe
+    limit = SIGNIFICANCE / max(len(by_giver), 1)
+    return tuple(_compared(name, by_giver[name], published, limit) for name in sorted(by_giver))
 
 
-def told(labels: Iterable[CallerLabels]) -> tuple[str, ...]:
-    """A sentence about each caller that disagrees by more than chance."""
+def disagreements(labels: Iterable[CallerLabels]) -> tuple[str, ...]:
+    """Return a sentence about each caller that disagrees by more than chance."""
     return tuple(
-        f"{one.disagreeing:,} of {one.compared:,} outcomes given by {one.caller} are not the published ones: "
-        f"more than chance gives where {TOLERATED:.0%} are wrong."
-        for one in labels
-        if one.beyond_chance
+        f"{of_caller.disagreeing:,} of {of_caller.compared:,} outcomes given by {of_caller.caller} are not "
+        f"the published ones: more than chance gives where {TOLERATED:.0%} are wrong."
+        for of_caller in labels
+        if of_caller.beyond_chance
     )
 
 
 def _compared(
-    name: str, said: Mapping[str, bool], published: Mapping[str, bool], limit: float
+    name: str, given: Mapping[str, bool], published: Mapping[str, bool], limit: float
 ) -> CallerLabels:
     from scipy.stats import binomtest
 
-    wrong = sum(severe != published[accident] for accident, severe in said.items())
-    p_value = float(binomtest(wrong, len(said), TOLERATED, alternative="greater").pvalue)
+    wrong = sum(severe != published[accident] for accident, severe in given.items())
+    p_value = float(binomtest(wrong, len(given), TOLERATED, alternative="greater").pvalue)
     return CallerLabels(
         caller=name,
-        compared=len(said),
+        compared=len(given),
         disagreeing=wrong,
         p_value=p_value,
         beyond_chance=p_value < limit,

@@ -50,7 +50,7 @@ NEXT: Mapping[tuple[str, str], Action] = {
 
 
 def next_action(stage: str, outcome: str, decided: str | None = None, promoted: bool = False) -> Action:
-    """What follows an event.
+    """Return what follows an event.
 
     Parameters
     ----------

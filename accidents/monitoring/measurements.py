@@ -40,7 +40,7 @@ class Champion(_Value):
 
     @classmethod
     def of(cls, bundle: Bundle, name: str, version: str) -> Champion:
-        """The champion whose bundle this is."""
+        """Return the champion whose bundle this is."""
         facts = bundle.facts
         return cls(
             name=name,

@@ -65,10 +65,10 @@ def lost_without(
     judged = policy.performance.judged
     chance = policy.performance.significance / len(judged)
     return any(
-        _loss(one.metric, now[one.metric].value, one.expected)
-        >= max(judged[one.metric], _beyond(chance, now[one.metric]))
-        for one in measured.losses
-        if one.expected is not None
+        _loss(loss.metric, now[loss.metric].value, loss.expected)
+        >= max(judged[loss.metric], _beyond(chance, now[loss.metric]))
+        for loss in measured.losses
+        if loss.expected is not None
     )
 
 
@@ -125,7 +125,7 @@ def _loss(name: str, now: float, promised: float) -> float:
 
 
 def _by_chance(now: Estimate, promised: Estimate, chance: float) -> float:
-    """The loss that two samples of one distribution exceed with this probability."""
+    """Return the loss that two samples of one distribution exceed with this probability."""
     return math.hypot(_beyond(chance, now), _beyond(chance, promised))
 
 

@@ -33,7 +33,7 @@ class Compared:
     callers: npt.NDArray[np.object_]
 
     def of(self, kept: npt.NDArray[np.bool_]) -> Compared:
-        """Some of them."""
+        """Return some of them."""
         return Compared(self.new[kept], self.before[kept], self.callers[kept])
 
 
@@ -58,7 +58,7 @@ class Verdict:
 def judge_probation(
     probes: Sequence[Probe], compared: Compared, policy: ProbationPolicy, per_caller: float | None
 ) -> Verdict:
-    """What the probes and predictions so far say.
+    """Return what the probes and predictions so far say.
 
     Latency is judged by the 95th percentile of the probes that were answered. What it predicts takes a
     version back only if it does so without any one caller, too: nobody ends a probation by a choice of
@@ -76,15 +76,17 @@ def judge_probation(
     if len(answered) >= policy.min_probes and slow > policy.latency:
         reasons.append(f"golden requests take {slow:.2f} s (95th percentile), at most {policy.latency:g} s")
     if len(compared.new) >= policy.min_predictions and abs(difference or 0) > policy.difference:
-        found = (
+        finding = (
             f"{len(compared.new):,} of its predictions are {difference:+.3f} from those of the version "
             f"before on the same accidents, at most {policy.difference:g}"
         )
-        one = hangs_on([compared.callers], lambda left: _differs(compared, left, policy))
-        if one is None:
-            reasons.append(found)
+        caller = hangs_on([compared.callers], lambda left: _differs(compared, left, policy))
+        if caller is None:
+            reasons.append(finding)
         else:
-            notes.append(f"{found}; but not without those of {one}, and one caller takes no version back")
+            notes.append(
+                f"{finding}; but not without those of {caller}, and one caller takes no version back"
+            )
     return Verdict(
         not reasons,
         tuple(reasons),

@@ -62,7 +62,7 @@ def recalibrate(bundle: Bundle, labelled: pd.DataFrame, version: str, params: Pa
 
 
 def write_recalibrated(folder: Path, bundle: Bundle, made: Recalibration) -> Bundle:
-    """The champion's bundle with its new calibration, and all that follows from it."""
+    """Return the champion's bundle with its new calibration, and all that follows from it."""
     model = bundle.model.calibrated_by(made.calibration)
     reference = pd.read_parquet(bundle.folder / "reference.parquet")
     reference["p_severe"] = model.predict_matrix(reference[bundle.features].to_numpy(np.float32))
@@ -70,10 +70,10 @@ def write_recalibrated(folder: Path, bundle: Bundle, made: Recalibration) -> Bun
         raw = bundle.model.calibration.undo(reference["p_unseen"].to_numpy())
         reference["p_unseen"] = made.calibration.apply(raw)
     holdout = pd.read_parquet(bundle.folder / HOLDOUT) if (bundle.folder / HOLDOUT).exists() else None
-    told = f"\n## Recalibrated\n\n{_sentence(made.facts)}\n"
+    section = f"\n## Recalibrated\n\n{_sentence(made.facts)}\n"
     card = (bundle.folder / "model_card.md").read_text(encoding="utf-8")
     return write_bundle(
-        folder, model, _facts(bundle, made, reference), reference, card + told, holdout, bundle.judged
+        folder, model, _facts(bundle, made, reference), reference, card + section, holdout, bundle.judged
     )
 
 
@@ -92,24 +92,26 @@ def _facts(bundle: Bundle, made: Recalibration, reference: pd.DataFrame) -> Mapp
 
 def _better_late(severe: np.ndarray, before: np.ndarray, after: np.ndarray, params: Params) -> GateResult:
     settings = params.evaluation
-    found = compare(severe, before, after, "log_loss", settings.budget, settings.n_bootstrap, params.seed)
-    numbers = f"{found.verdict}: log_loss {found.challenger:.4f} against {found.champion:.4f}"
+    comparison = compare(
+        severe, before, after, "log_loss", settings.budget, settings.n_bootstrap, params.seed
+    )
+    numbers = f"{comparison.verdict}: log_loss {comparison.challenger:.4f} against {comparison.champion:.4f}"
     return GateResult(
-        "recalibrated: the latest labels", "log_loss not worse than before", numbers, found.high >= 0
+        "recalibrated: the latest labels", "log_loss not worse than before", numbers, comparison.high >= 0
     )
 
 
 def _bounds(severe: np.ndarray, p: np.ndarray, params: Params) -> tuple[GateResult, ...]:
-    """The gates of params.yaml on whole-set metrics that a calibration can change."""
+    """Return the gates of params.yaml on whole-set metrics that a calibration can change."""
     gates = [gate for gate in params.gates if _is_calibration(gate)]
     if len(severe) < ENOUGH_FOR_BOUNDS:
         why = f"not measured: {len(severe):,} labels, fewer than {ENOUGH_FOR_BOUNDS:,}"
         return tuple(GateResult(str(gate.metric), gate.wanted, why, True) for gate in gates)
-    found = evaluate(severe, p, params.evaluation.budget, params.evaluation.n_bootstrap, params.seed)
+    estimates = evaluate(severe, p, params.evaluation.budget, params.evaluation.n_bootstrap, params.seed)
     return tuple(
         GateResult(str(gate.metric), gate.wanted, str(estimate), gate.room(estimate) >= 0)
         for gate in gates
-        for estimate in (found[str(gate.metric)],)
+        for estimate in (estimates[str(gate.metric)],)
     )
 
 
@@ -122,7 +124,9 @@ def _decide(gates: GateReport, labels: int, version: str) -> Decision:
         return Decision(
             True, "recalibrated", f"Version {version} with its calibration fitted on {labels:,} new labels."
         )
-    refusals = "; ".join(f"{one.gate}: wanted {one.wanted}, found {one.found}" for one in gates.refusals)
+    refusals = "; ".join(
+        f"{refusal.gate}: wanted {refusal.wanted}, found {refusal.found}" for refusal in gates.refusals
+    )
     return Decision(False, "gates", f"The champion stays: {refusals}.")
 
 

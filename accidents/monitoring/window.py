@@ -52,7 +52,7 @@ class Window:
 def log_window(
     rows: Iterable[Mapping[str, Any]], bundle: Bundle, since: datetime | None, until: datetime
 ) -> Window:
-    """The predictions of the bundle's stage, as `PredictionLog.read` gives them.
+    """Return the predictions of the bundle's stage, as `PredictionLog.read` gives them.
 
     Of several predictions of one accident the last counts: the call goes on, and more is known. An accident
     whose predictions were labelled differently has no label here. The champion's probability is computed
@@ -81,7 +81,7 @@ def log_window(
                 kept[accident]["giver"] = row.get("labelled_by") or NO_KEY
     frame = _frame(kept, values, labels, names)
     frame["p_severe"] = _scores(bundle, frame)
-    contradicting = sum(len(found) > 1 for found in labels.values())
+    contradicting = sum(len(outcomes) > 1 for outcomes in labels.values())
     notes = [
         f"{read - len(kept):,} earlier predictions of the same accidents do not count." * (read > len(kept)),
         f"{other:,} predictions of another stage are left out." * bool(other),
@@ -106,22 +106,22 @@ def log_window(
 
 
 def capped(window: Window, policy: MonitorSettings, seed: int) -> Window:
-    """A window of the log without what is beyond one caller's share; what was left out is noted."""
+    """Return a window of the log without what is beyond one caller's share; what was left out is noted."""
     callers = window.frame["caller"].to_numpy(dtype=object)
-    kept, told = at_most(callers, policy.per_caller, policy.min_rows, seed)
-    if not told:
+    kept, notes = at_most(callers, policy.per_caller, policy.min_rows, seed)
+    if not notes:
         return window
     frame = window.frame[kept].reset_index(drop=True)
     first, last = _months(frame)
     labelled = int(frame["severe"].notna().sum())
     changed = {"rows": len(frame), "labelled": labelled, "first_month": first, "last_month": last}
-    return Window(frame, window.facts.model_copy(update=changed), (*window.notes, *told))
+    return Window(frame, window.facts.model_copy(update=changed), (*window.notes, *notes))
 
 
 def file_window(
     features: pd.DataFrame, bundle: Bundle, source: str, set_aside: int, synthetic: bool
 ) -> Window:
-    """The accidents of a year's files, as `build_features` gives them."""
+    """Return the accidents of a year's files, as `build_features` gives them."""
     frame = features.copy()
     frame["p_severe"] = _scores(bundle, frame)
     first, last = _months(frame)
@@ -145,7 +145,7 @@ def new_years(facts: WindowFacts, known: Sequence[int]) -> tuple[int, ...]:
 
 
 def unlearnt(window: Window, bundle: Bundle) -> pd.DataFrame:
-    """The labelled accidents of months that the champion has not learnt from: it looks too good on others."""
+    """Return labelled accidents of months that the champion has not learnt from: others flatter it."""
     labelled = window.frame[window.frame["severe"].notna()]
     if bundle.facts["synthetic"] and window.facts.synthetic is not True:
         return labelled
@@ -172,7 +172,9 @@ def _frame(
     names: Sequence[str],
 ) -> pd.DataFrame:
     matrix = np.array([values[key] for key in kept], dtype=np.float32).reshape(len(kept), len(names))
-    severe = [float(min(found)) if len(found := labels.get(key, set())) == 1 else np.nan for key in kept]
+    severe = [
+        float(min(outcomes)) if len(outcomes := labels.get(key, set())) == 1 else np.nan for key in kept
+    ]
     names_of_facts = ["year", "month", "created", "digest", "served", "caller", "giver"]
     facts = pd.DataFrame(list(kept.values()), columns=names_of_facts, index=range(len(kept)))
     frame = pd.DataFrame(matrix, columns=list(names))

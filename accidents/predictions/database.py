@@ -123,7 +123,7 @@ class PredictionDatabase:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection in one reading transaction, to stream from."""
+        """Yield a connection in one reading transaction, to stream from."""
         self.check()  # drops connections that a restarted server left behind
         with self._explained(), self._begin(write=False) as connection:
             yield connection
@@ -180,7 +180,7 @@ class PredictionDatabase:
         self._settle()
 
     def _kept_open(self) -> Connection:
-        """The connection of inserts: to have one from the pool, and give it back, takes as long as a row."""
+        """Return the inserts' connection: one from the pool, given back, takes as long as a row."""
         pool = self._engine.pool  # another one once `dispose` was called
         if self._kept is None or self._kept[0] is not pool or self._kept[1].info["file"] != self._identity():
             self._kept = None  # goes back to its pool
@@ -215,7 +215,7 @@ class PredictionDatabase:
 
     @contextmanager
     def _upgrading(self) -> Iterator[Connection]:
-        """A writing transaction that waits for another process's upgrade."""
+        """Yield a writing transaction that waits for another process's upgrade."""
         if self.file is None:
             with self._engine.begin() as connection:
                 connection.execute(text(f"SET LOCAL lock_timeout = '{UPGRADE_PATIENCE}s'"))
@@ -261,14 +261,14 @@ class PredictionDatabase:
             raise PredictionLogError(self._words(error)) from None
 
     def _else(self) -> str:
-        """What to do about trouble that none of `REMEDIES` is for."""
+        """Return what to do about trouble that none of `REMEDIES` is for."""
         if self.file is None:
             return "See the log of the database server."
         return "Restore it from a backup, or move it away and start the API anew."
 
     def _words(self, error: Exception) -> str:
-        said = str(getattr(error, "orig", None) or error).strip().replace("\n", " ")
+        message = str(getattr(error, "orig", None) or error).strip().replace("\n", " ")
         if self._password:
-            said = said.replace(self._password, "***")
-        remedy = next((cure for sign, cure in REMEDIES.items() if sign in said.lower()), self._else())
-        return f"The prediction log {self.place} cannot be used: {said.rstrip('.')}. {remedy}"
+            message = message.replace(self._password, "***")
+        remedy = next((cure for sign, cure in REMEDIES.items() if sign in message.lower()), self._else())
+        return f"The prediction log {self.place} cannot be used: {message.rstrip('.')}. {remedy}"

@@ -27,7 +27,7 @@ POSTGRES = {
 
 
 def parsed(address: str) -> URL:
-    """An address as URL. Raises PredictionLogError for one that is written wrongly."""
+    """Return an address as URL. Raises PredictionLogError for one that is written wrongly."""
     wrong = (
         "The address of the prediction log is not one of sqlite:///FILE and "
         "postgresql://USER:PASSWORD@HOST:PORT/DATABASE. Correct `database_url`; "
@@ -44,7 +44,7 @@ def parsed(address: str) -> URL:
 
 
 def file_of(url: URL) -> Path:
-    """The file of an address of SQLite. Raises PredictionLogError for one that is none."""
+    """Return the file of an address of SQLite. Raises PredictionLogError for one that is none."""
     if not url.database or url.database.startswith((":", "file:")) or url.query:
         raise PredictionLogError(
             f"The log needs a plain file, not {url}: it must outlive the process. "
@@ -54,7 +54,7 @@ def file_of(url: URL) -> Path:
 
 
 def without_secrets(url: URL) -> str:
-    """An address as it may be shown."""
+    """Return an address as it may be shown."""
     port = f":{url.port}" if url.port else ""
     return f"postgresql://{url.host or ''}{port}/{url.database or ''}"
 
@@ -68,7 +68,7 @@ def is_absent(file: Path | None) -> bool:
 
 
 def connect_to(file: Path, patience: float = PATIENCE) -> Callable[[], sqlite3.Connection]:
-    """Connects to the file; never makes it. `patience`: seconds to wait for another program's lock."""
+    """Connect to the file; never make it. `patience`: seconds to wait for another program's lock."""
     # mode=rw: a file that is gone is an error. Only `create` begins a new, empty log.
     address = f"{file.as_uri()}?mode=rw"
     return lambda: sqlite3.connect(address, uri=True, timeout=patience, check_same_thread=False)
@@ -99,7 +99,7 @@ def sqlite_engine(file: Path, connect: Callable[[], sqlite3.Connection]) -> Engi
 
 
 def postgres_engine(url: URL) -> Engine:
-    """Connects to the server, and notices when it has gone."""
+    """Connect to the server, and notice when it has gone."""
     extra = {name: value for name, value in POSTGRES.items() if name not in url.query}
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),

@@ -62,7 +62,7 @@ class History:
     """
 
     def __init__(self, at: str | PredictionDatabase) -> None:
-        """Opens nothing yet. `at`: an address, or the database of a store."""
+        """Open nothing yet. `at`: an address, or the database of a store."""
         self._database = PredictionDatabase(at) if isinstance(at, str) else at
         self.place = self._database.place
 
@@ -92,7 +92,7 @@ class History:
         champion: str | None = None,
         now: datetime | None = None,
     ) -> list[Past]:
-        """The decisions about a stage's champions that a further one depends on, in the order written.
+        """Return the decisions about a stage's champions that a further one depends on, in the order written.
 
         That are those of the last windows, however often somebody looked in between, and the last retraining,
         however long ago.
@@ -115,7 +115,7 @@ class History:
         ]
 
     def reports(self, stage: str, count: int = SHOWN) -> list[MonitorReport]:
-        """The newest reports of a stage, in the order they were written."""
+        """Return the newest reports of a stage, in the order they were written."""
         query = select(RUNS.c.report).where(RUNS.c.stage == stage).order_by(RUNS.c.id.desc()).limit(count)
         return [MonitorReport.model_validate_json(row.report) for row in reversed(self._rows(query))]
 
@@ -142,7 +142,7 @@ class History:
         self._write(EVENTS, row)
 
     def unfinished(self, model: str) -> list[Event]:
-        """The events of the newest loop if a crash left it in the middle; else none."""
+        """Return the events of the newest loop if a crash left it in the middle; else none."""
         last = select(func.max(EVENTS.c.id)).where(EVENTS.c.model == model).scalar_subquery()
         of_loop = select(EVENTS.c.loop_id).where(EVENTS.c.id == last).scalar_subquery()
         query = select(EVENTS).where(EVENTS.c.loop_id == of_loop).order_by(EVENTS.c.id)
@@ -150,7 +150,7 @@ class History:
         return [] if not events or events[-1].ends_loop else events
 
     def events(self, model: str, count: int = 20) -> list[Event]:
-        """The newest events of a model's loops, in the order they were written."""
+        """Return the newest events of a model's loops, in the order they were written."""
         newest = select(EVENTS).where(EVENTS.c.model == model).order_by(EVENTS.c.id.desc()).limit(count)
         return self._events(newest)[::-1]
 
@@ -162,21 +162,21 @@ class History:
             .group_by(EVENTS.c.stage, EVENTS.c.outcome)
         )
 
-        found = self._rows(query)
-        last = select(EVENTS.c.id, EVENTS.c.created).where(EVENTS.c.id.in_([row[3] for row in found]))
+        counted = self._rows(query)
+        last = select(EVENTS.c.id, EVENTS.c.created).where(EVENTS.c.id.in_([row[3] for row in counted]))
         moments = {row.id: row.created for row in self._rows(last)}
-        return {(row[0], row[1]): (row[2], moments[row[3]]) for row in found}
+        return {(row[0], row[1]): (row[2], moments[row[3]]) for row in counted}
 
     def close(self) -> None:
         """Give back all connections."""
         self._database.close()
 
     def _undone(self, loop_ids: Sequence[str]) -> set[str]:
-        """The loops whose training failed or was not wanted: what they were asked for is still to be done."""
+        """Return loops whose training failed or was not wanted: what they were asked for is left to do."""
         return {row.loop_id for row in self._rows(_UNDONE.where(EVENTS.c.loop_id.in_(loop_ids)))}
 
     def _last_of_each_action(self, stage: str) -> list[int]:
-        """The runs that decided the last retraining and the last recalibration, of those that led to one."""
+        """Return the runs that decided the last retraining and recalibration, of those that led to one."""
         query = select(func.max(RUNS.c.id).label("id")).where(
             RUNS.c.stage == stage, RUNS.c.action.in_(COOLED), RUNS.c.loop_id.not_in(_UNDONE)
         )
@@ -217,12 +217,12 @@ class History:
 
 
 def new_loop() -> str:
-    """An identity for a loop."""
+    """Return an identity for a loop."""
     return uuid4().hex
 
 
 def _first_needed(looks: dict[int, Look], policy: MonitorSettings, champion: str | None) -> int:
-    """The first run that hysteresis or confirmation may depend on."""
+    """Return the first run that hysteresis or confirmation may depend on."""
     windows, last, first = max(policy.clear_after, policy.confirm) + 2, None, 0
     for number, look in reversed(looks.items()):
         if not look.judged or champion not in (None, look.champion):
@@ -244,8 +244,12 @@ def _past(report: MonitorReport, look: Look, completed: bool) -> Past:
         judged=look.judged,
         completed=completed,
         decision=Decision.model_validate(decision.model_dump()),
-        missing_window={one.feature: one.missing_window for one in drift.features} if drift else {},
-        missing_usual={one.feature: one.missing_reference for one in drift.features} if drift else {},
+        missing_window={feature.feature: feature.missing_window for feature in drift.features}
+        if drift
+        else {},
+        missing_usual={feature.feature: feature.missing_reference for feature in drift.features}
+        if drift
+        else {},
         from_log=measured.window.from_log,
         misdated=look.misdated,
     )

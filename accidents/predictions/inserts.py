@@ -23,12 +23,14 @@ def insert_into(table: Table) -> TextClause:
 def as_driver_takes(
     table: Table, rows: Sequence[Mapping[str, Any]], dialect: Dialect
 ) -> list[dict[str, Any]]:
-    """The rows with the values that SQLAlchemy would hand to the driver."""
+    """Return the rows with the values that SQLAlchemy would hand to the driver."""
     conversions = _conversions(table, dialect)
     return [{**row, **{name: convert(row[name]) for name, convert in conversions}} for row in rows]
 
 
 @cache
 def _conversions(table: Table, dialect: Dialect) -> list[tuple[str, Callable[[Any], Any]]]:
-    found = ((one.name, one.type.dialect_impl(dialect).bind_processor(dialect)) for one in table.c)
-    return [(name, convert) for name, convert in found if convert is not None]
+    conversions = (
+        (column.name, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in table.c
+    )
+    return [(name, convert) for name, convert in conversions if convert is not None]

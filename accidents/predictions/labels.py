@@ -67,8 +67,8 @@ class NewestLabels:
     def of(self, prediction: Mapping[Any, Any]) -> dict[str, Any]:
         """`severe`, `labelled` (when), `labelled_by`, `label_trusted`; all None while there is no label."""
         own = Target(prediction["key_name"], prediction["accident_id"], prediction["request_id"])
-        found = [self._newest[key] for key in {own, own.accident} if key in self._newest]
-        newest = max(found, key=lambda label: label["id"], default=None)
+        known = [self._newest[key] for key in {own, own.accident} if key in self._newest]
+        newest = max(known, key=lambda label: label["id"], default=None)
         return {name: newest and newest[column] for name, column in _TOLD.items()}
 
 
@@ -80,7 +80,7 @@ class _Said:
     own: dict[str, tuple[bool, str | None]] = field(default_factory=dict)  # of single ones that came after it
 
     def about(self, request_id: str | None) -> set[tuple[bool, str | None] | None]:
-        """What was said of the predictions that a label would be of; None for nothing."""
+        """Return what was said of the predictions that a label would be of; None for nothing."""
         return (
             {self.whole, *self.own.values()} if request_id is None else {self.own.get(request_id, self.whole)}
         )
@@ -94,11 +94,11 @@ class _Said:
 
 
 def targets_of(connection: Connection, labels: Sequence[Label]) -> list[Target | None]:
-    """What each label is of; None for no prediction. Needs no lock: whose an id is does not change."""
+    """Return what each label is of; None for no prediction. Needs no lock: whose an id is does not change."""
     p = PREDICTIONS.c
     named = {label.request_id for label in labels if label.request_id is not None}
-    found = connection.execute(select(p.request_id, p.accident_id, p.key_name).where(p.request_id.in_(named)))
-    requests = {row.request_id: Target(row.key_name, row.accident_id, row.request_id) for row in found}
+    rows = connection.execute(select(p.request_id, p.accident_id, p.key_name).where(p.request_id.in_(named)))
+    requests = {row.request_id: Target(row.key_name, row.accident_id, row.request_id) for row in rows}
     named = {label.accident_id for label in labels if label.accident_id is not None}
     first = func.min(p.created)
     query = select(p.accident_id, p.key_name, first).where(p.accident_id.in_(named))
@@ -112,7 +112,7 @@ def targets_of(connection: Connection, labels: Sequence[Label]) -> list[Target |
 
 
 def _whole(label: Label, callers: Mapping[str, Sequence[str | None]]) -> Target | None:
-    """The labelling caller's own accident of this id, else that of the caller who used the id first."""
+    """Return the labelling caller's own accident of this id, else that of who used the id first."""
     of_id = callers.get(str(label.accident_id))
     if of_id is None:
         return None
@@ -157,13 +157,13 @@ class _Book:
 
     def enter(self, label: Label, target: Target) -> str:
         """Take a label in, if it is new and may be; its status."""
-        said = self._of(target).about(target.request_id)
-        values = {one and one[0] for one in said}
+        earlier = self._of(target).about(target.request_id)
+        values = {outcome and outcome[0] for outcome in earlier}
         if values == {label.severe}:
             return "unchanged"
         before = self._newest.get(target)
         changes = 0 if before is None else before["changes"] + 1
-        givers = {one[1] for one in said if one is not None}
+        givers = {outcome[1] for outcome in earlier if outcome is not None}
         if not label.trusted and (givers - {label.key_name} or changes > MAX_CHANGES):
             return "refused"
         self._replace(before)
@@ -193,5 +193,5 @@ class _Book:
 
 
 def _target(row: Mapping[Any, Any]) -> Target:
-    """What a row of `labels` is of."""
+    """Return what a row of `labels` is of."""
     return Target(row["caller"], row["accident_id"], row["request_id"])

@@ -158,7 +158,7 @@ class FileLease(AbstractContextManager[Lease]):
             self._lock.acquire()
         except Timeout:
             raise BusyError(
-                f"Another {self._name} runs ({self._told()}): one at a time. It will finish."
+                f"Another {self._name} runs ({self._holder_words()}): one at a time. It will finish."
             ) from None
         began = datetime.now(UTC).isoformat(timespec="seconds")
         self._holder.write_text(json.dumps({"pid": os.getpid(), "since": began}), encoding="utf-8")
@@ -170,9 +170,9 @@ class FileLease(AbstractContextManager[Lease]):
     def require(self) -> None:
         """Hold it: a lock of the system is not lost."""
 
-    def _told(self) -> str:
+    def _holder_words(self) -> str:
         try:
-            found = json.loads(self._holder.read_text(encoding="utf-8"))
-            return f"process {found['pid']}, since {found['since']}"
+            holder = json.loads(self._holder.read_text(encoding="utf-8"))
+            return f"process {holder['pid']}, since {holder['since']}"
         except (OSError, ValueError, KeyError):
             return "it has only just begun"

@@ -82,7 +82,7 @@ class PredictionLog:
     """
 
     def __init__(self, at: str | PredictionDatabase) -> None:
-        """Opens nothing yet. `at`: the database of a store, or its address.
+        """Open nothing yet. `at`: the database of a store, or its address.
 
         That is sqlite:///FILE, relative to the project's folder, or postgresql://...
         """
@@ -186,9 +186,9 @@ class PredictionLog:
         query = _query(since, until, last)
         with (
             self._database.reading() as connection,
-            connection.execute(query, execution_options=PAGED) as found,
+            connection.execute(query, execution_options=PAGED) as rows,
         ):
-            for page in found.mappings().partitions():
+            for page in rows.mappings().partitions():
                 # A page's labels at a time: as a join, PostgreSQL plans it for hours.
                 labels = NewestLabels(connection, page)
                 scores = shadow_scores(connection, page, shadow) if shadow else {}
@@ -202,9 +202,9 @@ class PredictionLog:
         query = given.where(LABELS.c.accident_id.is_not(None)).order_by(LABELS.c.id)
         with (
             self._database.reading() as connection,
-            connection.execute(query, execution_options=PAGED) as found,
+            connection.execute(query, execution_options=PAGED) as rows,
         ):
-            for row in found:
+            for row in rows:
                 yield row.accident_id, row.key_name, row.severe
 
     def close(self) -> None:
@@ -229,7 +229,7 @@ _TRIAL = Prediction(  # as large as a usual one
 
 
 def to_row(prediction: Prediction) -> Row:
-    """The row of a prediction, checked, so that the database has no reason of its own to refuse it.
+    """Return the row of a prediction, checked, so that the database has no reason of its own to refuse it.
 
     Raises
     ------

@@ -28,7 +28,7 @@ class ShadowScore:
 def shadow_scores(
     connection: Connection, predictions: Sequence[Mapping[Any, Any]], digest: str
 ) -> dict[str, float]:
-    """What the shadow of this digest gave for each of these predictions that it has scored, by request_id."""
+    """Return what the shadow of this digest gave for those predictions that it scored, by request_id."""
     requests = [prediction["request_id"] for prediction in predictions]
     query = select(SHADOW_SCORES.c.request_id, SHADOW_SCORES.c.probability).where(
         SHADOW_SCORES.c.model_digest == digest, SHADOW_SCORES.c.request_id.in_(requests)
@@ -37,7 +37,7 @@ def shadow_scores(
 
 
 def to_shadow_row(score: ShadowScore) -> dict[str, Any]:
-    """The row of a score, checked. Raises PredictionLogError naming the field that is wrong."""
+    """Return the row of a score, checked. Raises PredictionLogError naming the field that is wrong."""
     if not 0 <= score.probability <= 1:
         raise unfit("probability", score.probability, "0 to 1")
     check_aware("created", score.created)

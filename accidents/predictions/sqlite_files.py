@@ -32,8 +32,8 @@ class FilesBeside:
 
     def intact(self) -> bool:
         """Whether both are those that were first seen. Raises PredictionLogError if `-wal` was cut off."""
-        found = [_stat(path) for path in self._paths]
-        names = [_identity(one) for one in found]
+        states = [_stat(path) for path in self._paths]
+        names = [_identity(state) for state in states]
         if self._connection is not None and (names[0] != self._held[0] or None in self._held):
             self._require_own(names)
             self.close()  # another database has the name now; or it was not in WAL mode
@@ -42,7 +42,7 @@ class FilesBeside:
             return True
         if names != self._held:
             return False
-        size = found[1].st_size if found[1] else 0
+        size = states[1].st_size if states[1] else 0
         if size < self._size:
             self._require_whole(size)
         self._size = size
@@ -57,8 +57,8 @@ class FilesBeside:
         """
         assert self._connection is not None
         wal = self._paths[1]
-        found = _stat(wal)
-        replaced = found is not None and found.st_size > 0 and _identity(found) != self._held[1]
+        state = _stat(wal)
+        replaced = state is not None and state.st_size > 0 and _identity(state) != self._held[1]
         if replaced or self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             raise PredictionLogError(
                 f"{wal} was removed or replaced while programs use it. End the others that do; if this goes "
@@ -86,7 +86,7 @@ class FilesBeside:
             )
 
     def _require_whole(self, size: int) -> None:
-        """What was cut off is gone, and SQLite, which does not notice, would spoil the rest with the gap.
+        """Refuse a file that was cut off: SQLite, which does not notice, would spoil the rest with the gap.
 
         It makes -wal shorter by itself only once all that is in it is in the main file.
         """
@@ -106,8 +106,8 @@ def identity_of(path: str | Path) -> Identity:
     return _identity(_stat(path))
 
 
-def _identity(found: os.stat_result | None) -> Identity:
-    return None if found is None else (found.st_dev, found.st_ino)
+def _identity(state: os.stat_result | None) -> Identity:
+    return None if state is None else (state.st_dev, state.st_ino)
 
 
 def _stat(path: str | Path) -> os.stat_result | None:

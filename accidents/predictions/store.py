@@ -91,7 +91,7 @@ class PredictionStore:
 
 @contextmanager
 def opened_store(address: str) -> Iterator[PredictionStore]:
-    """The store at an address. It is never made here: a wrong address would be an empty store.
+    """Yield the store at an address. It is never made here: a wrong address would be an empty store.
 
     Raises
     ------

@@ -186,5 +186,5 @@ def check_aware(name: str, moment: datetime) -> None:
 
 
 def unfit(name: str, value: object, right: str) -> PredictionLogError:
-    """The error that says what `name` must be."""
+    """Return the error that says what `name` must be."""
     return PredictionLogError(f"The prediction log cannot hold {name} {value!s:.100}: it must be {right}.")

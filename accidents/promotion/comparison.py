@@ -100,9 +100,11 @@ def judge(
     return Judgement(decision, gates, compared, measured, notes)
 
 
-def is_same(one: Bundle, other: Bundle) -> bool:
+def is_same(bundle: Bundle, other: Bundle) -> bool:
     """Whether two bundles are the same version: made from the same, or the same byte for byte."""
-    return one.digest == other.digest or (one.identity is not None and one.identity == other.identity)
+    return bundle.digest == other.digest or (
+        bundle.identity is not None and bundle.identity == other.identity
+    )
 
 
 def is_synthetic(bundle: Bundle) -> bool:
@@ -111,7 +113,7 @@ def is_synthetic(bundle: Bundle) -> bool:
 
 
 def freshness(candidate: Bundle, champion: Bundle | None) -> Freshness:
-    """The last month each learnt from."""
+    """Return the last month each learnt from."""
     return Freshness(
         candidate.facts["learnt_from"][-1], champion.facts["learnt_from"][-1] if champion else None
     )

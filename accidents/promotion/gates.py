@@ -95,7 +95,7 @@ class GateSettings(BaseModel):
             )
 
     def measured(self, estimate: Estimate) -> float:
-        """The number that is held against the bounds."""
+        """Return the number that is held against the bounds."""
         return float(getattr(estimate, self.on))
 
     def room(self, estimate: Estimate) -> float:
@@ -170,12 +170,12 @@ class GateReport:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> GateReport:
-        """The inverse of `to_dict`."""
+        """Return the inverse of `to_dict`."""
         return cls(tuple(GateResult(**result) for result in content["gates"]))
 
 
 def gate_settings(values: Sequence[Mapping[str, Any]]) -> tuple[GateSettings, ...]:
-    """The `gates` of params.yaml, checked one by one.
+    """Return the `gates` of params.yaml, checked one by one.
 
     Raises `SettingsError` naming the gate, what it names that is not there, and the nearest that is.
     """
@@ -183,21 +183,21 @@ def gate_settings(values: Sequence[Mapping[str, Any]]) -> tuple[GateSettings, ..
 
 
 def compare_with_baselines(rules: GateRules, predictions: pd.DataFrame) -> dict[str, dict[str, Comparison]]:
-    """What the baseline gates ask for: {baseline: {metric: comparison}}, the baseline standing as champion.
+    """Return what baseline gates ask for, {baseline: {metric: comparison}}; the baseline is the champion.
 
     `predictions` has columns severe, model, and one for each baseline.
     """
-    found: dict[str, dict[str, Comparison]] = {}
+    comparisons: dict[str, dict[str, Comparison]] = {}
     for gate in rules.gates:
         names = BASELINES if gate.baseline == EVERY else (gate.baseline,)
         for name in filter(None, names):
             metric = str(gate.metric)  # a baseline gate names one: GateSettings sees to it
             severe, champion, challenger = (predictions[column] for column in ("severe", name, "model"))
-            found.setdefault(name, {})[metric] = compare(
+            comparisons.setdefault(name, {})[metric] = compare(
                 severe, champion, challenger, metric, budget=rules.evaluation.budget,
                 n_bootstrap=rules.evaluation.n_bootstrap, seed=rules.seed,
             )  # fmt: skip
-    return found
+    return comparisons
 
 
 def check_gates(
@@ -241,11 +241,11 @@ def _slice_result(gate: GateSettings, slices: Sequence[SliceResult]) -> GateResu
     if not measured:
         why = "; ".join(f"{s.group}: {s.note}" for s in named) or "no such accidents"
         return GateResult(title, gate.wanted, f"not measured ({why})", gate.if_unmeasured == "allow")
-    room, shown, estimate = min(measured, key=lambda one: one[0])
-    failing = sum(one[0] < 0 for one in measured)
+    room, shown, estimate = min(measured, key=lambda margin: margin[0])
+    failing = sum(margin[0] < 0 for margin in measured)
     others = f" and {failing - 1} other groups" if failing > 1 else ""
-    found = f"{estimate} in {shown.label}{others} (lowest margin of {len(measured)} measured)"
-    return GateResult(title, gate.wanted, found, room >= 0)
+    words = f"{estimate} in {shown.label}{others} (lowest margin of {len(measured)} measured)"
+    return GateResult(title, gate.wanted, words, room >= 0)
 
 
 def _behaviour_results(gate: GateSettings, results: Sequence[BehaviourResult]) -> Iterator[GateResult]:

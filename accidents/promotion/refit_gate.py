@@ -14,17 +14,19 @@ MARGIN = 0.01  # calibrated on the latest months, a whole test year may be off b
 def check_refit(
     predictions: pd.DataFrame, unseen: pd.DataFrame, settings: EvaluationSettings, seed: int
 ) -> GateResult:
-    """The gate of a refit: on accidents of the test it is calibrated as well as the model that was judged.
+    """Return a refit's gate: on accidents of the test it is calibrated as well as the model that was judged.
 
     Neither had seen them: the refit's P(severe), `p_unseen`, is out of fold, and NaN where there is none.
     What is lost must be within chance, or `MARGIN`.
     """
     p = unseen["p_unseen"].to_numpy()
     known = ~np.isnan(p)
-    found = compare(
+    comparison = compare(
         predictions["severe"][known], predictions["model"][known], p[known], "ece", settings.budget,
         settings.n_bootstrap, seed,
     )  # fmt: skip
-    numbers = f"{found.challenger:.3f} against {found.champion:.3f} on {found.accidents:,} accidents"
+    numbers = (
+        f"{comparison.challenger:.3f} against {comparison.champion:.3f} on {comparison.accidents:,} accidents"
+    )
     wanted = f"ECE no more than {MARGIN:g} worse, beyond chance, than that of the model that was judged"
-    return GateResult("refit: calibration", wanted, numbers, found.high >= -MARGIN)
+    return GateResult("refit: calibration", wanted, numbers, comparison.high >= -MARGIN)

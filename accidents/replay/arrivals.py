@@ -66,7 +66,7 @@ class Arrivals:
         return self._rows.iloc[place].assign(severe=np.float32(np.nan))
 
     def published(self, now: Month) -> pd.DataFrame:
-        """The accidents of all years whose labels are out, in whole years, by the end of a month."""
+        """Return the accidents of all years whose labels are out, in whole years, by the end of a month."""
         return self._rows[self._rows["year"].isin(self.years(now))]
 
     def years(self, now: Month) -> list[int]:

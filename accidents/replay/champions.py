@@ -95,14 +95,17 @@ def takes_over(challenger: Reign, champion: Reign, params: Params) -> tuple[bool
     Both are measured on the challenger's test part, by their models that have not learnt from it.
     """
     test, settings = challenger.test, params.promotion
-    found = compare(
+    comparison = compare(
         test["severe"], _scored(champion.judged, test)["p_severe"], test["p_severe"], settings.metric,
         params.evaluation.budget, params.evaluation.n_bootstrap, params.seed,
     )  # fmt: skip
-    loses = found.verdict == "worse" or (found.verdict == "tie" and not _small(found, settings.tie_margin))
+    loses = comparison.verdict == "worse" or (
+        comparison.verdict == "tie" and not _small(comparison, settings.tie_margin)
+    )
     return not loses, (
-        f"{found.metric} {found.challenger:.4f} against {found.champion:.4f} on {found.accidents:,} "
-        f"accidents: {found.verdict}; {'the champion stays' if loses else 'it takes over'}."
+        f"{comparison.metric} {comparison.challenger:.4f} against {comparison.champion:.4f} on "
+        f"{comparison.accidents:,} accidents: {comparison.verdict}; "
+        f"{'the champion stays' if loses else 'it takes over'}."
     )
 
 
@@ -111,5 +114,5 @@ def _scored(trained: Model, rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(p_severe=probabilities(trained, matrix))
 
 
-def _small(found: Comparison, margin: float) -> bool:
-    return found.difference >= -margin
+def _small(comparison: Comparison, margin: float) -> bool:
+    return comparison.difference >= -margin

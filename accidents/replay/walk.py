@@ -176,8 +176,8 @@ class _Walk:
     def _outcome(self, record: Record, labels: pd.Series, now: Month) -> dict[str, object]:
         given = self._given[record.month]
         rows = pd.DataFrame({"p_severe": given, "severe": labels.reindex(given.index)}).dropna()
-        found = self._figures(rows)
-        return {"labels_in": str(now), "observed": float(rows["severe"].astype(float).mean()), **found}
+        figures = self._figures(rows)
+        return {"labels_in": str(now), "observed": float(rows["severe"].astype(float).mean()), **figures}
 
     def _figures(self, rows: pd.DataFrame) -> dict[str, Figure]:
         evaluation = self.setup.params.evaluation
@@ -189,8 +189,8 @@ def _record(
     measured: Measurements, drift: DriftMeasures, decision: Decision, now: Month, trainings: list[Training]
 ) -> Record:
     champion, window, performance = measured.champion, measured.window, measured.performance
-    promised = next(one.roc_auc.value for one in trainings if one.champion == champion.version)
-    found = {figure.metric: figure for figure in performance.figures} if performance else {}
+    promised = next(training.roc_auc.value for training in trainings if training.champion == champion.version)
+    figures = {figure.metric: figure for figure in performance.figures} if performance else {}
     return Record(
         month=str(now),
         window="month" if window.source == str(now) else "year",
@@ -211,13 +211,14 @@ def _record(
         expected=promised,
         labels_in=str(now) if window.labelled else None,
         observed=performance.severe / performance.accidents if performance else None,
-        roc_auc=found.get("roc_auc"),
-        calibration_gap=found.get("calibration_gap"),
+        roc_auc=figures.get("roc_auc"),
+        calibration_gap=figures.get("calibration_gap"),
     )
 
 
 def _figure(name: str, estimate: Estimate) -> Figure:
     value, low, high = (
-        float(one) if math.isfinite(one) else None for one in (estimate.value, estimate.low, estimate.high)
+        float(number) if math.isfinite(number) else None
+        for number in (estimate.value, estimate.low, estimate.high)
     )
     return Figure(metric=name, value=value, low=low, high=high)

@@ -38,7 +38,7 @@ def model_card(
     decision: Mapping[str, Any] | None = None,
     provenance: Mapping[str, str] | None = None,
 ) -> str:
-    """The card in Markdown.
+    """Return the card in Markdown.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def model_card_html(
     provenance: Mapping[str, str] | None = None,
     pictures: Mapping[str, bytes] | None = None,
 ) -> str:
-    """The card as one HTML page; `pictures` are PNGs by their name in `ALT`, others are left out."""
+    """Return the card as one HTML page; `pictures` are PNGs by their name in `ALT`, others are left out."""
     shown = {name: content for name, content in (pictures or {}).items() if name in ALT}
     markdown = _markdown(facts, results, decision, provenance, tuple(shown))
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
@@ -116,7 +116,7 @@ def _markdown(
 
 
 def _known(facts: Mapping[str, Any]) -> dict[str, str]:
-    """The facts that tell where the model came from, as text."""
+    """Return the facts that tell where the model came from, as text."""
     rows = {key: facts[key] for key in _PROVENANCE if key in facts}
     if months := rows.get("learnt_from"):
         rows["learnt_from"] = f"{months[0]} to {months[-1]}"
@@ -126,7 +126,7 @@ def _known(facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    """{"a": {"b": 1}} as [("a.b", 1)]."""
+    """Flatten {"a": {"b": 1}} to [("a.b", 1)]."""
     flat: list[tuple[str, Any]] = []
     for key, value in values.items():
         inner = isinstance(value, Mapping) and value

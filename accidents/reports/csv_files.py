@@ -44,7 +44,7 @@ def _quoting(frame: pd.DataFrame) -> Literal[0, 2]:
 
 
 def neutral(texts: pd.Series) -> pd.Series:
-    """The column with `'` before each text that a spreadsheet would compute."""
+    """Return the column with `'` before each text that a spreadsheet would compute."""
     if pd.api.types.is_numeric_dtype(texts):
         return texts
     shown = texts if isinstance(texts.dtype, pd.StringDtype) else texts.astype("str")

@@ -52,7 +52,7 @@ READABLE = {
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file's content."""
+    """Return the figure as a PNG file's content."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
     return buffer.getvalue()
@@ -181,7 +181,7 @@ def lift(y: Array, scores: Mapping[str, Array], budget: float = BUDGET) -> Figur
 
 
 def importance(values: Mapping[str, float], top: int = 20) -> Figure:
-    """The `top` features by importance, mean |contribution| in log-odds, as bars."""
+    """Return the `top` features by importance, mean |contribution| in log-odds, as bars."""
     first = sorted(values.items(), key=lambda item: item[1])[-top:]
     figure, (axes,) = _panels("What moves the prediction most", 1.4 + 0.34 * len(first), 1)
     names, lengths = [_plain(name) for name, _ in first], [value for _, value in first]

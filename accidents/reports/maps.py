@@ -86,7 +86,7 @@ def _draw_maps(
 
 
 def _mosaic(insets: list[str], sides: int) -> list[Any]:
-    """The maps side by side, each above its row of overseas insets."""
+    """Return the maps side by side, each above its row of overseas insets."""
     wide = max(len(insets), 1)
     maps = [[str(side) for side in range(sides) for _ in range(wide)]]
     return [*maps, [f"{side}{name}" for side in range(sides) for name in insets]] if insets else maps

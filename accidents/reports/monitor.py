@@ -52,15 +52,20 @@ def write_monitor(folder: Path, report: MonitorReport, history: Sequence[Monitor
 def figure_rows(report: MonitorReport) -> list[tuple[str, str, str, str]]:
     """Metric, figure with interval, what was promised, and whether that counts as a loss, for people."""
     performance = report.measurements.performance
-    return [_figure_row(one) for one in performance.figures] if performance is not None else []
+    return [_figure_row(measured) for measured in performance.figures] if performance is not None else []
 
 
-def _figure_row(one: Measured) -> tuple[str, str, str, str]:
-    name = READABLE.get(one.metric, "calibration gap (observed less predicted)")
-    if one.value is None:
+def _figure_row(measured: Measured) -> tuple[str, str, str, str]:
+    name = READABLE.get(measured.metric, "calibration gap (observed less predicted)")
+    if measured.value is None:
         return name, "–", "–", ""
-    found = f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
-    return name, found, "–" if one.expected is None else f"{one.expected:.3f}", "lost" if one.counts else ""
+    shown = f"{measured.value:.3f} [{measured.low:.3f}, {measured.high:.3f}]"
+    return (
+        name,
+        shown,
+        "–" if measured.expected is None else f"{measured.expected:.3f}",
+        "lost" if measured.counts else "",
+    )
 
 
 def strength(feature: FeatureDrift) -> float:
@@ -74,26 +79,30 @@ def strength(feature: FeatureDrift) -> float:
 
 def features_figure(features: Sequence[FeatureDrift]) -> Figure:
     """Each feature's drift beside its threshold, and how often it is not stated, before and now."""
-    shown = sorted(features, key=lambda one: (strength(one), one.missing_moved))[-_SHOWN:]
+    shown = sorted(features, key=lambda feature: (strength(feature), feature.missing_moved))[-_SHOWN:]
     figure = Figure(figsize=(WIDTH, 0.9 + 0.36 * len(shown)), layout="constrained")
     drift, missing = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    for height, one in enumerate(shown):
-        colour = RED if one.drifted else BLUE
-        drift.barh(height, min(strength(one), 5), color=colour, height=0.65)
+    for height, feature in enumerate(shown):
+        colour = RED if feature.drifted else BLUE
+        drift.barh(height, min(strength(feature), 5), color=colour, height=0.65)
         missing.plot(
-            [one.missing_reference, one.missing_window], [height] * 2, color=PALE, linewidth=2, zorder=1
+            [feature.missing_reference, feature.missing_window],
+            [height] * 2,
+            color=PALE,
+            linewidth=2,
+            zorder=1,
         )
-        missing.plot(one.missing_reference, height, "o", color=FAINT, markersize=7, label="before")
+        missing.plot(feature.missing_reference, height, "o", color=FAINT, markersize=7, label="before")
         missing.plot(
-            one.missing_window,
+            feature.missing_window,
             height,
             "D",
-            color=RED if one.missing_moved else BLUE,
+            color=RED if feature.missing_moved else BLUE,
             markersize=6,
             label="now",
         )
     drift.axvline(1, color=INK, linewidth=1.2, linestyle="--")
-    drift.set_yticks(range(len(shown)), [one.feature.replace("_", " ") for one in shown])
+    drift.set_yticks(range(len(shown)), [feature.feature.replace("_", " ") for feature in shown])
     drift.set_xlim(0, 5.1)
     drift.set_title("Drift: 1 is the threshold, red is beyond it (cut at 5)", loc="left", fontsize=12)
     missing.set_xlim(-0.03, 1.03)
@@ -106,14 +115,14 @@ def features_figure(features: Sequence[FeatureDrift]) -> Figure:
 
 
 def history_figure(history: Sequence[MonitorReport]) -> Figure:
-    """The last runs, one beside the other: what was decided, drifted features and, with labels, ROC-AUC."""
+    """Draw the last runs side by side: what was decided, drifted features and, with labels, ROC-AUC."""
     shown = history[-_RUNS:]
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     _decisions(above, shown)
     _roc_auc(below, shown)
     every = max(len(shown) // _LABELS, 1)
-    below.set_xticks(range(0, len(shown), every), [_day(one) for one in shown[::every]])
+    below.set_xticks(range(0, len(shown), every), [_day(report) for report in shown[::every]])
     below.set_xlim(-0.5, max(len(shown), 8) - 0.5)
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)
@@ -126,9 +135,9 @@ def _day(report: MonitorReport) -> str:
 
 
 def _decisions(axes: Any, shown: Sequence[MonitorReport]) -> None:
-    drifted = [len(one.measurements.drift.drifted) if one.measurements.drift else 0 for one in shown]
+    drifted = [len(report.measurements.drift.drifted) if report.measurements.drift else 0 for report in shown]
     for action, colour in COLOURS.items():
-        at = [place for place, one in enumerate(shown) if one.decision.action == action]
+        at = [place for place, report in enumerate(shown) if report.decision.action == action]
         axes.plot(at, [drifted[k] for k in at], MARKERS[action], color=colour, markersize=9, label=action)
     axes.set_ylim(-0.5, max([*drifted, 3]) * 1.35)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
@@ -137,12 +146,12 @@ def _decisions(axes: Any, shown: Sequence[MonitorReport]) -> None:
 
 
 def _roc_auc(axes: Any, shown: Sequence[MonitorReport]) -> None:
-    known = [(at, figure) for at, one in enumerate(shown) if (figure := _figure_of(one, "roc_auc"))]
-    for at, one in known:
-        axes.plot([at] * 2, [one.low, one.high], color=BLUE, linewidth=1.5)
-        axes.plot(at, one.value, "o", color=RED if one.counts else BLUE, markersize=7)
-        if one.expected is not None:
-            axes.plot(at, one.expected, "_", color=INK, markersize=22)
+    known = [(at, figure) for at, report in enumerate(shown) if (figure := _figure_of(report, "roc_auc"))]
+    for at, measured in known:
+        axes.plot([at] * 2, [measured.low, measured.high], color=BLUE, linewidth=1.5)
+        axes.plot(at, measured.value, "o", color=RED if measured.counts else BLUE, markersize=7)
+        if measured.expected is not None:
+            axes.plot(at, measured.expected, "_", color=INK, markersize=22)
     if not known:
         axes.set_yticks([])
         axes.text(0.5, 0.5, "no labels yet", transform=axes.transAxes, ha="center", color=FAINT)
@@ -153,4 +162,7 @@ def _figure_of(report: MonitorReport, metric: str) -> Measured | None:
     performance = report.measurements.performance
     if performance is None:
         return None
-    return next((one for one in performance.figures if one.metric == metric and one.value is not None), None)
+    return next(
+        (figure for figure in performance.figures if figure.metric == metric and figure.value is not None),
+        None,
+    )

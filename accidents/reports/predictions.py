@@ -106,7 +106,7 @@ def _reference_probability(bundle: Bundle) -> float:
 
 
 def _learnt_from_these(intake: Intake, bundle: Bundle) -> list[str]:
-    """A warning where a raw year is one that the model learnt from: it then looks better than it is."""
+    """Warn of a raw year that is one that the model learnt from: it then looks better than it is."""
     accidents = intake.tables.accidents
     learnt = set(bundle.facts.get("learnt_from", ()))
     months = {f"{y:04}-{m:02}" for y, m in accidents[["year", "month"]].dropna().drop_duplicates().to_numpy()}
@@ -151,10 +151,10 @@ def _outcome_rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(label, _estimate(metrics[name])) for name, label in _OUTCOME.items()]
 
 
-def _estimate(one: Mapping[str, float | None]) -> str:
-    if one["value"] is None:
+def _estimate(estimate: Mapping[str, float | None]) -> str:
+    if estimate["value"] is None:
         return "–"
-    return f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
 
 
 def _by_band(labelled: pd.DataFrame, bands: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -162,7 +162,7 @@ def _by_band(labelled: pd.DataFrame, bands: Mapping[str, float]) -> list[dict[st
     empty = labelled.iloc[:0]
     return [
         {"band": band, "lower": lower, **_figures(of_band.get(band, empty))}
-        for band, lower in sorted(bands.items(), key=lambda one: one[1])
+        for band, lower in sorted(bands.items(), key=lambda pair: pair[1])
     ]
 
 
@@ -189,7 +189,7 @@ def _figures(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _map(intake: Intake, predictions: pd.DataFrame) -> bytes:
-    """The map as PNG; nothing where no accident has coordinates."""
+    """Return the map as PNG; nothing where no accident has coordinates."""
     accidents = intake.tables.accidents
     place = [accidents[name].to_numpy(dtype=float, na_value=np.nan) for name in ("latitude", "longitude")]
     if not np.isfinite(place[0]).any():

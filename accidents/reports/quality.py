@@ -16,17 +16,17 @@ ORDER = ["warned", "dropped", "blanked", "repaired", "noted"]
 def write_quality(folder: Path, quality: QualityReport, accidents: int) -> None:
     """Write quality_report.html and quality_report.csv into an existing folder."""
     # What was changed comes before what was only noted.
-    found = quality.to_frame().sort_values(
+    findings = quality.to_frame().sort_values(
         "action", key=lambda actions: actions.map(ORDER.index), kind="stable"
     )
-    write_csv(found, folder / "quality_report.csv")
+    write_csv(findings, folder / "quality_report.csv")
     page = Environment(loader=PackageLoader("accidents.reports"), autoescape=select_autoescape())
     html = page.get_template("quality.html").render(
-        accidents=accidents, by_action=_by_action(found), findings=found.to_dict("records")
+        accidents=accidents, by_action=_by_action(findings), findings=findings.to_dict("records")
     )
     (folder / "quality_report.html").write_text(html, encoding="utf-8")
 
 
-def _by_action(found: pd.DataFrame) -> dict[str, int]:
-    counts = found.groupby("action", sort=False)["count"].sum()
+def _by_action(findings: pd.DataFrame) -> dict[str, int]:
+    counts = findings.groupby("action", sort=False)["count"].sum()
     return {str(action): int(count) for action, count in counts.items()}

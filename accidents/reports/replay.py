@@ -43,12 +43,16 @@ def _by_year(replay: Replay) -> list[tuple[str, dict[str, int], str]]:
     for record in replay.records:
         if record.window == "month":
             years.setdefault(record.month[:4], []).append(record)
-    found = {year: Counter(kind for one in records for kind in one.firing) for year, records in years.items()}
+    firing = {
+        year: Counter(kind for record in records for kind in record.firing) for year, records in years.items()
+    }
     return [
         (
             year,
-            Counter(one.action for one in records),
-            ", ".join(f"{kind.replace('_', ' ')} {found[year][kind]}" for kind in KINDS if found[year][kind]),
+            Counter(record.action for record in records),
+            ", ".join(
+                f"{kind.replace('_', ' ')} {firing[year][kind]}" for kind in KINDS if firing[year][kind]
+            ),
         )
         for year, records in years.items()
     ]
@@ -64,9 +68,11 @@ def _moved(replay: Replay) -> list[tuple[str, int, int]]:
 
 
 def _of_year(replay: Replay, number: int) -> dict[str, Any]:
-    """A training, with how the champion before it had done on the year whose labels had come in."""
+    """Return a training, with how the champion before it had done on the year whose labels had come in."""
     training = replay.trainings[number]
-    looked_at = [one for one in replay.records if one.window == "year" and one.month == training.month]
+    looked_at = [
+        record for record in replay.records if record.window == "year" and record.month == training.month
+    ]
     record = looked_at[-1] if looked_at else None
     return {
         "training": training,

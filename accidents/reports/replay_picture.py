@@ -60,7 +60,7 @@ def replay_picture(replay: Replay) -> Figure:
     years = [record for record in replay.records if record.window == "year"]
     _champions(layout["champion"], replay)
     _decisions(layout["decision"], months, years)
-    _found(layout["found"], months, years)
+    _findings(layout["found"], months, years)
     _drifted(layout["drifted"], months)
     _roc_auc(layout["roc_auc"], months, replay)
     _gap(layout["gap"], months, replay)
@@ -78,7 +78,7 @@ def place(month: str) -> float:
 
 
 def _champions(axes: Axes, replay: Replay) -> None:
-    """A block a champion, with the last year of labels it was trained on."""
+    """Draw a block a champion, with the last year of labels it was trained on."""
     reigns = _reigns(replay)
     for number, (training, start, end) in enumerate(reigns):
         colour = "#DCE9F3" if number % 2 else "#B5D0E6"
@@ -100,7 +100,7 @@ def _champions(axes: Axes, replay: Replay) -> None:
 
 
 def _decisions(axes: Axes, months: Sequence[Record], years: Sequence[Record]) -> None:
-    """A cell a month in the lane of its decision; a triangle where a year of labels had come in."""
+    """Draw a cell a month in the lane of its decision; a triangle where a year of labels had come in."""
     for lane, action in enumerate(ACTIONS):
         cells = [(place(record.month), MONTH) for record in months if record.action == action]
         axes.broken_barh(cells, (lane - 0.36, 0.72), color=COLOURS[action], lw=0)
@@ -111,10 +111,14 @@ def _decisions(axes: Axes, months: Sequence[Record], years: Sequence[Record]) ->
     _title(axes, "Decision about each month's accidents; triangle: about a year whose labels have come in")
 
 
-def _found(axes: Axes, months: Sequence[Record], years: Sequence[Record]) -> None:
-    """A lane a kind: dark where it was found, pale where it is held up from before."""
+def _findings(axes: Axes, months: Sequence[Record], years: Sequence[Record]) -> None:
+    """Draw a lane a kind: dark where it was found, pale where it is held up from before."""
     for lane, kind in enumerate(reversed(KINDS)):
-        held = [(place(one.month), MONTH) for one in months if kind in one.active and kind not in one.firing]
+        held = [
+            (place(record.month), MONTH)
+            for record in months
+            if kind in record.active and kind not in record.firing
+        ]
         axes.broken_barh(held, (lane - 0.36, 0.72), color=HELD, lw=0)
         now = [(place(record.month), MONTH) for record in months if kind in record.firing]
         axes.broken_barh(now, (lane - 0.36, 0.72), color=INK, lw=0)
@@ -170,7 +174,7 @@ def _gap(axes: Axes, months: Sequence[Record], replay: Replay) -> None:
 
 
 def _estimates(axes: Axes, months: Sequence[Record], metric: str) -> None:
-    """A dot with its interval in the middle of each month that has labels; the others are greyed."""
+    """Draw a dot with its interval in the middle of each month that has labels; grey the others."""
     for record in months:
         figure = getattr(record, metric)
         middle = place(record.month) + MONTH / 2
@@ -195,7 +199,7 @@ def _reigns(replay: Replay) -> list[tuple[Training, float, float]]:
 
 
 def _short(year: int, replay: Replay) -> str:
-    """A year as it fits into a block: ’16 where there are many."""
+    """Return a year as it fits into a block: ’16 where there are many."""
     return f"’{year % 100:02}" if len(replay.years) > MANY else str(year)
 
 

@@ -81,8 +81,8 @@ class TrialComparison:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return asdict(self) | {
-            "groups": [asdict(one) for one in self.groups],
-            "outcomes": [one.to_dict() for one in self.outcomes],
+            "groups": [asdict(group) for group in self.groups],
+            "outcomes": [outcome.to_dict() for outcome in self.outcomes],
         }
 
 
@@ -156,5 +156,7 @@ def _outcomes(
             "outcome, it is told which version was right."
         )
     old, new = champion.p_severe[known], trial.p_severe[known]
-    found = (compare(labels, old, new, one, n_bootstrap=_N_BOOTSTRAP, seed=seed) for one in METRICS)
-    return tuple(found), ""
+    comparisons = (
+        compare(labels, old, new, metric, n_bootstrap=_N_BOOTSTRAP, seed=seed) for metric in METRICS
+    )
+    return tuple(comparisons), ""

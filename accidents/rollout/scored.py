@@ -26,7 +26,7 @@ class Scored:
 
 
 def scored_by(digest: str, rows: Iterable[Mapping[str, Any]], features: list[str], no_key: str) -> Scored:
-    """The accidents that a version answered, or scored as a shadow.
+    """Return the accidents that a version answered, or scored as a shadow.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def scored_by(digest: str, rows: Iterable[Mapping[str, Any]], features: list[str
 
 
 def compare_scored(scored: Scored, champion: Bundle, trial: Bundle, seed: int) -> TrialComparison | None:
-    """What the champion gives for the same accidents, held against it; None where there are none."""
+    """Return what the champion gives for the same accidents, held against it; None where there are none."""
     if not len(scored.frame):
         return None
     by_champion = probabilities(champion.model, scored.frame[champion.features].to_numpy(dtype=np.float32))

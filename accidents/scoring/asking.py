@@ -13,11 +13,11 @@ _WORTH = 0.015  # mean change of P(severe) below which nobody need ask
 
 
 def best(names: Sequence[str], changes: Sequence[float]) -> tuple[str, float] | None:
-    """The question that would change P(severe) most, and by how much; None if none is worth asking."""
-    name, change = max(zip(names, changes, strict=True), key=lambda one: one[1], default=("", 0.0))
+    """Return the question that would change P(severe) most, and by how much; None if none is worth asking."""
+    name, change = max(zip(names, changes, strict=True), key=lambda pair: pair[1], default=("", 0.0))
     return (name, change) if change >= _WORTH else None
 
 
 def asking(name: str, change: float, language: str = "en") -> str:
-    """The sentence for a question and its value."""
+    """Return the sentence for a question and its value."""
     return sentence("ask", language, question=question(name, language), points=f"{100 * change:.0f}")

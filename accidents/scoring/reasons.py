@@ -57,7 +57,7 @@ def top_reasons(
     count: int = 5,
     language: str = "en",
 ) -> list[Reason]:
-    """What is known and weighs most, the heaviest first; nothing that weighs nothing.
+    """Return what is known and weighs most, the heaviest first; nothing that weighs nothing.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def _weights(
 
 @lru_cache(maxsize=8)
 def _groups(columns: tuple[str, ...], no_pedestrian: bool) -> tuple[str, ...]:
-    """The reason that each column is part of."""
+    """Return the reason that each column is part of."""
     groups = {**_GROUPS, "oldest_pedestrian": "pedestrian"} if no_pedestrian else _GROUPS
     return tuple(
         PLACE if column.startswith(_PLACE_COLUMNS) else groups.get(column, column) for column in columns

@@ -64,7 +64,7 @@ def score(
             ROW: rows[ROW],
             ID: rows[ID],
             "probability": p,
-            "band": pd.array([band_of(one, edges) for one in p.tolist()], dtype="str"),
+            "band": pd.array([band_of(probability, edges) for probability in p.tolist()], dtype="str"),
             "alert": alert,
             "model_name": pd.array([name] * len(p), dtype="str"),
             "model_version": pd.array([version] * len(p), dtype="str"),
@@ -76,7 +76,7 @@ def score(
 
 
 def _reasons(bundle: Bundle, matrix: npt.NDArray[np.float32], wanted: npt.NDArray[np.bool_]) -> list[str]:
-    """`a pedestrian is hit (+0.81); ...` of each row that is wanted, in log-odds; else an empty text."""
+    """Write `a pedestrian is hit (+0.81); ...` for each row wanted, in log-odds; else an empty text."""
     texts = [""] * len(matrix)
     at = np.flatnonzero(wanted)
     blocks = [at[start : start + _BLOCK] for start in range(0, len(at), _BLOCK)]
@@ -90,5 +90,5 @@ def _texts(bundle: Bundle, matrix: npt.NDArray[np.float32]) -> Iterator[str]:
     model = bundle.model
     for values, weights in zip(matrix, model.contributions(matrix), strict=True):
         known = dict(zip(bundle.features, values.tolist(), strict=True))
-        found = top_reasons(known, model.columns, weights.tolist(), count=REASONS)
-        yield "; ".join(f"{reason.text} ({reason.weight:+.2f})" for reason in found)
+        reasons = top_reasons(known, model.columns, weights.tolist(), count=REASONS)
+        yield "; ".join(f"{reason.text} ({reason.weight:+.2f})" for reason in reasons)

@@ -70,14 +70,17 @@ class BetaCalibration:
         return 1 / (1 + np.exp(-(self.a * np.log(p) - self.b * np.log1p(-p) + self.c)))
 
     def undo(self, calibrated: Array) -> Array:
-        """What `apply` was given, float64 [n]; NaN stays NaN. Meaningless for a calibration without slope."""
+        """Return what `apply` was given, float64 [n]; NaN stays NaN.
+
+        Meaningless for a calibration without slope.
+        """
         logits = np.linspace(-_WIDEST, _WIDEST, 20_001)
         at = self.apply(1 / (1 + np.exp(-logits)))
         undone: Array = 1 / (1 + np.exp(-np.interp(calibrated, at, logits)))
         return undone
 
     def apply_one(self, probability: float) -> float:
-        """The same for a single probability, in pure Python."""
+        """Return the same for a single probability, in pure Python."""
         p = min(max(probability, _TINY), 1 - _TINY)
         return 1 / (1 + math.exp(-(self.a * math.log(p) - self.b * math.log1p(-p) + self.c)))
 
@@ -87,7 +90,7 @@ class BetaCalibration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BetaCalibration:
-        """The inverse of `to_dict`. Raises KeyError for missing keys."""
+        """Return the inverse of `to_dict`. Raises KeyError for missing keys."""
         return cls(float(values["a"]), float(values["b"]), float(values["c"]))
 
 

@@ -21,14 +21,14 @@ _VEHICLES = {("vehicles", "accident_id"), ("vehicles", "category")}
 
 
 def groups(columns: Sequence[str]) -> npt.NDArray[np.intp]:
-    """Number of the group of each tree column: what is said in one word is known, or not, together."""
+    """Return the group's number of each tree column: what is said in one word is known, or not, together."""
     keys = [_group(column) for column in columns]
     order = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return np.array([order[key] for key in keys])
 
 
 def hide(matrix: Floats, columns: Sequence[str], seed: int) -> Floats:
-    """A copy of tree inputs [n, columns] with groups hidden at random, NaN.
+    """Return a copy of tree inputs [n, columns] with groups hidden at random, NaN.
 
     Each row has a share of its own that is hidden, evenly spread over 0 to 1: from nearly all known to nearly
     nothing.

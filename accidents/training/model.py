@@ -117,11 +117,11 @@ class Model:
         return self.calibration.apply(1 / (1 + np.exp(-scores / self.bags)))
 
     def uncalibrated(self, matrix: Floats) -> Doubles:
-        """What the calibration takes: the mean score of the bags as a probability, float64 [n]."""
+        """Return what the calibration takes: the mean score of the bags as a probability, float64 [n]."""
         return 1 / (1 + np.exp(-self.booster.score(self.inputs(matrix)) / self.bags))
 
     def calibrated_by(self, calibration: BetaCalibration) -> Model:
-        """The same trees and places with another calibration."""
+        """Return the same trees and places with another calibration."""
         return Model(self.stage, self.features, self.encoder, self.booster, calibration, self.bags)
 
     def contributions(self, matrix: Floats) -> Doubles:
@@ -140,7 +140,7 @@ class Model:
         return Explainer(self.booster.text)
 
     def inputs(self, matrix: Floats) -> Floats:
-        """What the trees see of a matrix [n, len(features)], float32 [n, len(columns)]."""
+        """Return what the trees see of a matrix [n, len(features)], float32 [n, len(columns)]."""
         matrix = np.asarray(matrix, dtype=np.float32)
         if matrix.ndim != 2 or matrix.shape[1] != len(self.features):
             raise DataError(
@@ -184,11 +184,11 @@ class Layout:
         self._kept = [k for k, name in enumerate(features) if name not in NAMED]
 
     def place(self, matrix: Floats) -> Floats:
-        """The columns `PLACE`."""
+        """Return the columns `PLACE`."""
         return matrix[:, self._place]
 
     def join(self, matrix: Floats, encoded: Floats) -> Floats:
-        """What the trees see, from all features and what the encoder says of their places."""
+        """Return what the trees see, from all features and what the encoder says of their places."""
         return np.concatenate([matrix[:, self._kept], encoded], axis=1)
 
 
@@ -218,7 +218,7 @@ def train(
 
 
 def of_bags(bags: Sequence[Booster], x: Floats, y: Floats, stage: str) -> Model:
-    """The average of bags, with the places of all rows [n] and not yet calibrated."""
+    """Return the average of bags, with the places of all rows [n] and not yet calibrated."""
     names = feature_names(stage)
     booster = bags[0].merged(bags[1:]) if len(bags) > 1 else bags[0]
     return Model(

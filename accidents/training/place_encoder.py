@@ -76,7 +76,7 @@ _STARTS = tuple(int(n) for n in np.cumsum([0, *(rows * columns for rows, columns
 
 
 def fine_cells(latitude: Floats, longitude: Floats) -> Integers:
-    """The fine cell of each place, int64 [n]; -1 where it is not known or in no area."""
+    """Return the fine cell of each place, int64 [n]; -1 where it is not known or in no area."""
     cell = np.full(len(latitude), -1, dtype=np.int64)
     north, east = latitude.astype(np.float64), longitude.astype(np.float64)
     for area, (_, columns), start in zip(AREAS, _SHAPES, _STARTS, strict=False):
@@ -140,7 +140,7 @@ class _Level:
         return np.array(self._starts)[area] + coarse
 
     def of_cell(self, cell: int, area: int) -> int:
-        """The same for one fine cell of an area."""
+        """Return the same for one fine cell of an area."""
         columns = _SHAPES[area][1]
         row, column = divmod(cell - _STARTS[area], columns)
         return self._starts[area] + row // self._factor * (columns // self._factor) + column // self._factor
@@ -180,7 +180,7 @@ class PlaceEncoder:
         return cls({name: _count(key, severe) for name, key in keys.items()}, float(severe.mean()), scale)
 
     def transform(self, place: Floats) -> Floats:
-        """The columns of each place, float32 [n, len(columns)]; NaN where the place is not known."""
+        """Return the columns of each place, float32 [n, len(columns)]; NaN where the place is not known."""
         if len(place) == 1:
             return np.array([self.transform_one(place[0].tolist())], dtype=np.float32)
         out = np.full((len(place), len(self.columns)), np.nan, dtype=np.float32)
@@ -218,7 +218,7 @@ class PlaceEncoder:
 
     @classmethod
     def load(cls, folder: Path) -> PlaceEncoder:
-        """The inverse of `save`. Raises BundleError if a file is not what `save` wrote."""
+        """Return the inverse of `save`. Raises BundleError if a file is not what `save` wrote."""
         counts = {n: np.load(folder / f"count_{n}.npy", allow_pickle=False) for n in ("cell", *NAMED)}
         if any(table.ndim != 2 or table.shape[1] != 3 for table in counts.values()):
             raise BundleError(f"{folder}: the counts of places are not tables of three columns. Train again.")
@@ -231,9 +231,9 @@ class PlaceEncoder:
             known = np.flatnonzero(~np.isnan(place[:, 2 + k])) if len(keys) else np.zeros(0, dtype=np.int64)
             key = place[known, 2 + k].astype(np.float64)
             at = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
-            found = keys[at] == key if len(known) else np.zeros(0, dtype=bool)
+            is_known = keys[at] == key if len(known) else np.zeros(0, dtype=bool)
             rate[known] = _shrunk(
-                np.where(found, accidents[at], 0), np.where(found, severe[at], 0), rate[known]
+                np.where(is_known, accidents[at], 0), np.where(is_known, severe[at], 0), rate[known]
             )
             out[known, 2 * len(_LEVELS) + k] = rate[known]
 

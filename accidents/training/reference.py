@@ -10,7 +10,7 @@ MONTHS = 12
 
 
 def latest_learnt(learnt: pd.DataFrame, seed: int, most: int = REFERENCE_ROWS) -> pd.DataFrame:
-    """A sample of the last twelve months that were learnt from, calibration included.
+    """Return a sample of the last twelve months that were learnt from, calibration included.
 
     Not of all years: a field that has changed its form within them would look drifted for ever, though the
     champion knows the new form.
@@ -32,13 +32,13 @@ def expected(reference: pd.DataFrame, holdout: pd.DataFrame | None) -> pd.DataFr
 
 
 def promised(test: pd.DataFrame, p_severe: pd.Series, seed: int, most: int = HOLDOUT_ROWS) -> pd.DataFrame:
-    """A sample of the test part with the probabilities it was given: year, month, severe, p_severe."""
+    """Return a sample of the test part with the probabilities it was given: year, month, severe, p_severe."""
     scored = test[["year", "month", "severe"]].assign(p_severe=p_severe.to_numpy())
     return _sample(scored, seed, most)
 
 
 def learnt_from(*parts: pd.DataFrame) -> list[str]:
-    """The months that rows are of, in order, as "2018-03"."""
+    """Return the months that rows are of, in order, as "2018-03"."""
     months = (
         pd.concat([part[["year", "month"]] for part in parts])
         .drop_duplicates()

@@ -66,20 +66,20 @@ def refit(rows: pd.DataFrame, settings: ModelSettings, stage: str, seed: int) ->
 
 
 def recency(age: Doubles) -> Doubles:
-    """What a row weighs in calibration by its age in months, float64 [n]."""
+    """Return what a row weighs in calibration by its age in months, float64 [n]."""
     return 0.5 ** (age / HALF_LIFE)
 
 
 def refit_facts(
     facts: Mapping[str, Any], rows: pd.DataFrame, tested: int, results: Results, budget: float, seed: int
 ) -> dict[str, Any]:
-    """A bundle's facts with those of its refit laid over, and what they replace under `judged`.
+    """Return a bundle's facts with those of its refit laid over, and what they replace under `judged`.
 
     `rows` have `p_unseen`; the last `tested` of them are the test part, where the two can be compared.
     """
     test = rows.tail(tested)
     test = test[test["p_unseen"].notna()]
-    found = evaluate(test["severe"], test["p_unseen"], budget, 0, seed)
+    metrics = evaluate(test["severe"], test["p_unseen"], budget, 0, seed)
     known = rows["p_unseen"].dropna()
     return {
         **facts,
@@ -90,7 +90,7 @@ def refit_facts(
             "threshold": facts["threshold"],
             "metrics": _values(results.model),
         },
-        "refit": {"rows": len(rows), "out_of_fold": len(known), "metrics_out_of_fold": _values(found)},
+        "refit": {"rows": len(rows), "out_of_fold": len(known), "metrics_out_of_fold": _values(metrics)},
     }
 
 
@@ -99,7 +99,7 @@ def _values(evaluation: Evaluation) -> dict[str, float]:
 
 
 def _unseen_inputs(x: Floats, y: Floats, held: npt.NDArray[np.bool_], stage: str, scale: float) -> Floats:
-    """What trees see of the rows held out, with places counted on the others."""
+    """Return what trees see of the rows held out, with places counted on the others."""
     layout = Layout(feature_names(stage))
     encoder = PlaceEncoder.fit(layout.place(x[~held]), y[~held], scale)
     return layout.join(x[held], encoder.transform(layout.place(x[held])))

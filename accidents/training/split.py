@@ -50,7 +50,7 @@ class Split:
     method: str
 
     def mask(self, part: str) -> npt.NDArray[np.bool_]:
-        """True for the rows of `part`."""
+        """Mark the rows of `part` with True."""
         return np.asarray(self.parts == part)
 
     def rows(self, part: str) -> int:

@@ -24,7 +24,7 @@ _SHARE = 0.25  # of the training rows, the latest, judge the trials
 def tune(
     train_rows: pd.DataFrame, settings: ModelSettings, stage: str, trials: int, seed: int
 ) -> ModelSettings:
-    """The best of `trials` settings around `settings`, by log loss on the latest quarter of `train_rows`.
+    """Find the best of `trials` settings around `settings`, by log loss on the latest quarter of rows.
 
     `settings` itself is the first trial, so the result is never worse there. With 0 trials it is returned.
     Raises DataError if the labelled rows are all of one month.
@@ -63,7 +63,7 @@ _SEARCHED = (
 
 
 def _suggest(trial: optuna.Trial, settings: ModelSettings) -> ModelSettings:
-    found = {
+    suggested = {
         "n_estimators": trial.suggest_int("n_estimators", 100, 375),  # 4 bags of 375 keep a request fast
         "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.2, log=True),
         "num_leaves": trial.suggest_int("num_leaves", 7, 127, log=True),
@@ -71,11 +71,11 @@ def _suggest(trial: optuna.Trial, settings: ModelSettings) -> ModelSettings:
         "colsample_bytree": trial.suggest_float("colsample_bytree", 0.2, 1.0),
         "reg_lambda": trial.suggest_float("reg_lambda", 0.1, 100.0, log=True),
     }
-    return settings.model_copy(update=found)
+    return settings.model_copy(update=suggested)
 
 
 def _latest(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """The months, from the last backwards, that hold about a quarter of the rows."""
+    """Return the months, from the last backwards, that hold about a quarter of the rows."""
     month = rows["year"].to_numpy(dtype=np.int64) * 12 + rows["month"].to_numpy(dtype=np.int64)
     months, counts = np.unique(month, return_counts=True)
     if len(months) < 2:

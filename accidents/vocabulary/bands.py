@@ -9,7 +9,7 @@ DEFAULT_BANDS: Mapping[str, float] = {"low": 0.0, "moderate": 0.2, "high": 0.4, 
 
 
 def band_of(probability: float, bands: Mapping[str, float]) -> str:
-    """The band with the highest lower edge that `probability` reaches."""
+    """Return the band with the highest lower edge that `probability` reaches."""
     return max((edge, name) for name, edge in bands.items() if probability >= edge)[1]
 
 

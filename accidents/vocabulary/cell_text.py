@@ -13,7 +13,7 @@ _NOTHING = frozenset({"na", "n/a", "<na>", "nan", "null", "none"})
 
 
 def plain(text: str) -> str:
-    """Normal form of a cell: no spaces of any kind, "(1)" is "-1", "NA" "", no padding and no ".0"."""
+    """Return a cell's normal form: no spaces of any kind, "(1)" is "-1", "NA" "", no padding and no ".0"."""
     text = "".join(text.split())
     if "Â" in text:  # half of a no-break space that was decoded twice
         text = text.replace("Â", "")
@@ -26,6 +26,6 @@ def plain(text: str) -> str:
 
 
 def spoken(text: str) -> str:
-    """Normal form of words: any case, accent, apostrophe or spacing says the same."""
+    """Return the normal form of words: any case, accent, apostrophe or spacing says the same."""
     letters = unicodedata.normalize("NFKD", text.casefold().replace("’", "'"))
-    return " ".join("".join(one for one in letters if not unicodedata.combining(one)).split())
+    return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).split())

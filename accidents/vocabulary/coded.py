@@ -37,20 +37,20 @@ class Codes:
     @cached_property
     def spellings(self) -> Mapping[str, int | str | None]:
         """Every word in normal form (`spoken`) to its code; None for a word that says "not stated"."""
-        said = [(word, str(number)) for word, number in common_words(self.name).items()]
+        spellings = [(word, str(number)) for word, number in common_words(self.name).items()]
         for language in ("fr", "en"):
-            said += [(word, code) for code, word in words(language)["codes"].get(self.name, {}).items()]
-        said += [(word, code) for code, word in self.declared.codes.items()]
-        return {spoken(word): self._known.get(code) for word, code in said}
+            spellings += [(word, code) for code, word in words(language)["codes"].get(self.name, {}).items()]
+        spellings += [(word, code) for code, word in self.declared.codes.items()]
+        return {spoken(word): self._known.get(code) for word, code in spellings}
 
-    def read(self, said: object) -> int | str | None:
-        """The code of what was said; None where it says that it is not known.
+    def read(self, text_or_number: object) -> int | str | None:
+        """Return the code of what was said; None where it says that it is not known.
 
         Raises LookupError if it is neither a code nor a word of the column.
         """
-        if not isinstance(said, (str, int, float)) or isinstance(said, bool):
+        if not isinstance(text_or_number, (str, int, float)) or isinstance(text_or_number, bool):
             raise LookupError("neither a number nor a text")
-        text = str(said)
+        text = str(text_or_number)
         if len(text) > _LONGEST:
             raise LookupError("longer than any word")
         code = plain(text).upper()
@@ -73,5 +73,5 @@ class Codes:
 
 @cache
 def codes_of(name: str, table: str) -> Codes:
-    """The codes of a column, laid out once."""
+    """Return the codes of a column, laid out once."""
     return Codes(name, table)

@@ -54,12 +54,12 @@ class Column:
     def word(self, code: object) -> str:
         """English word of a code (3, "3" or "03"). Raises KeyError naming the column if there is none."""
         text = str(code)
-        found = self.codes.get(text, self.codes.get(text.lstrip("0") or "0"))
-        if found is None:
+        label = self.codes.get(text, self.codes.get(text.lstrip("0") or "0"))
+        if label is None:
             raise KeyError(
                 f"{self.name or self.raw}: {code!r} is not a code; there are {', '.join(self.codes)}"
             )
-        return found
+        return label
 
     def code(self, word: str) -> str:
         """Code of an English word, in any case. Raises KeyError naming the column if there is none."""
@@ -109,7 +109,7 @@ def _column(table: str, raw: str, entry: Mapping[str, Any]) -> Column:
 
 
 def column(name: str, table: str | None = None) -> Column:
-    """The column of this English or raw name. Raises KeyError if there is none."""
+    """Return the column of this English or raw name. Raises KeyError if there is none."""
     for each in columns(table):
         if name in (each.name, each.raw):
             return each
@@ -125,12 +125,12 @@ def cautions() -> tuple[Caution, ...]:
 
 
 def raw_table(table: str) -> str:
-    """The publisher's name of one of our tables: places -> lieux."""
+    """Return the publisher's name of one of our tables: places -> lieux."""
     return str(_document()["tables"][table]["raw"])
 
 
 def data_dictionary() -> str:
-    """The whole code list as a Markdown page."""
+    """Return the whole code list as a Markdown page."""
     lines = [
         "# Data dictionary",
         "",

@@ -28,19 +28,19 @@ def read_time(text: str) -> Moment:
     text = text.strip()
     if not text:
         return Moment(None, None)
-    found = _FORM.fullmatch(text)
-    if not found:
+    match = _FORM.fullmatch(text)
+    if not match:
         offset = text[10:] and _OFFSET.fullmatch(text)
         return Moment(None, None, f"has an offset; {SAY}" if offset else f"not a time; {SAY}")
     try:
-        day = date(*map(int, found.groups()[:3]))
+        day = date(*map(int, match.groups()[:3]))
     except ValueError:
         day = None
     wrong = "" if day else "not a date of the calendar"
-    if found[4] is None:
+    if match[4] is None:
         return Moment(day, None, wrong)
     try:
-        hour, minute, second = (int(part or 0) for part in found.groups()[3:])
+        hour, minute, second = (int(part or 0) for part in match.groups()[3:])
         clock = time(hour, minute, second)
     except ValueError:
         return Moment(day, None, wrong or "not an hour of the day")

@@ -22,18 +22,18 @@ CODED = {f.name: str(getattr(f.compute, "column", f.name)) for f in FEATURES if 
 
 
 def label(name: str, language: str = "en") -> str:
-    """What a feature, a column or a group of features is called; its own name if it has no label."""
+    """Return what a feature, a column or a group of features is called; its own name if it has no label."""
     return _labels(language).get(name, name)
 
 
 def word(column: str, code: float | str, language: str = "en") -> str | None:
-    """The word of a code (3.0 or "3") of a column; None if it has none."""
+    """Return the word of a code (3.0 or "3") of a column; None if it has none."""
     return _codes(language).get(column, {}).get(_text(code))
 
 
 @lru_cache(maxsize=4096)
 def phrase(feature: str, value: float, language: str = "en") -> str:
-    """What a feature of this value says; `value` is a number or a code."""
+    """Return what a feature of this value says; `value` is a number or a code."""
     called, pattern = label(feature, language), _pattern(feature, value, language)
     known_as = word(CODED[feature], value, language) if feature in CODED else None
     gaps = {"label": called, "n": _text(value), "next": _text(value + 1), "word": known_as or ""}
@@ -97,14 +97,14 @@ def _retired() -> dict[str, list[str]]:
 
 
 def _pattern(feature: str, value: float, language: str) -> str | None:
-    """The phrase for a value, its gaps not filled in; None where there is none of its own."""
-    found: str | dict[str, str] | None = _document(language)["phrases"].get(feature)
-    if not isinstance(found, dict):
-        return found
+    """Return the wording for a value, its gaps not filled in; None where there is none of its own."""
+    wording: str | dict[str, str] | None = _document(language)["phrases"].get(feature)
+    if not isinstance(wording, dict):
+        return wording
     if feature in CODED:
-        return found.get(_text(value), found.get("any"))
+        return wording.get(_text(value), wording.get("any"))
     kind = "none" if value == 0 else "one" if value == 1 else "many"
-    return found.get(kind, found.get("many"))
+    return wording.get(kind, wording.get("many"))
 
 
 def _text(number: float | str) -> str:

@@ -68,7 +68,7 @@ class CommandLine(TyperGroup):
 
 
 def build() -> typer.Typer:
-    """The whole command line."""
+    """Return the whole command line."""
     # Plain help: rich would take a third of a second to draw it, and more lines.
     app = typer.Typer(cls=CommandLine, help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback()(_root)
@@ -87,11 +87,11 @@ def _root(
         typer.Option(metavar="NAME", help="Run this pipeline."),
     ] = None,
 ) -> None:
-    """Declared for help and completion: `_pipeline_first` takes the option away."""
+    """Declare the option for help and completion: `_pipeline_first` takes it away."""
 
 
 def _pipeline_first(words: Sequence[str]) -> list[str]:
-    """The words with `--pipeline NAME`, or `--pipeline=NAME`, as one word before all others."""
+    """Return the words with `--pipeline NAME`, or `--pipeline=NAME`, as one word before all others."""
     for at, word in enumerate(words):
         option, _, name = word.partition("=")
         rest = words[at + 1 :]

@@ -39,7 +39,7 @@ def new(
         raise SettingsError("--scope does not go with --hook: such a key starts the loop, and nothing else")
     from commands import keys as work
 
-    work.new(name, [one.value for one in scope or ()], hook)
+    work.new(name, [granted.value for granted in scope or ()], hook)
 
 
 @keys.command()

@@ -22,7 +22,7 @@ FORMER = {
 
 
 def explain(error: TyperException, words: Sequence[str]) -> str:
-    """The error in words; of an option that is unknown here, where it belongs."""
+    """Return the error in words; of an option that is unknown here, where it belongs."""
     if not isinstance(error, UsageError) or error.ctx is None:
         return error.format_message()
     if isinstance(error, NoSuchOption):
@@ -34,13 +34,13 @@ def explain(error: TyperException, words: Sequence[str]) -> str:
             return f"{error.option_name} goes behind what it belongs to: {owners}."
         if owners:
             return f"{error.option_name} does not go with {error.ctx.command_path}, but with: {owners}."
-    said = error.format_message().replace("Value error, ", "").rstrip(".")
-    end = "" if said.endswith(("?", ")")) else "."
-    return f"{said}{end} {error.ctx.command_path} --help tells more."
+    message = error.format_message().replace("Value error, ", "").rstrip(".")
+    end = "" if message.endswith(("?", ")")) else "."
+    return f"{message}{end} {error.ctx.command_path} --help tells more."
 
 
 def _owners(command: Any, option: str, path: str = "") -> Iterator[str]:
-    """The commands that have an option."""
+    """Yield the commands that have an option."""
     if isinstance(command, TyperGroup):
         for name, inner in command.commands.items():
             yield from _owners(inner, option, f"{path} {name}".strip())

@@ -62,8 +62,8 @@ def read_params(path: Path | None, given: Mapping[str, Any] | None = None) -> Pa
     """
     from accidents.params import load_params
 
-    told = {key: value for key, value in (given or {}).items() if value is not None}
-    return load_params(path or ROOT / "params.yaml", told)
+    stated = {key: value for key, value in (given or {}).items() if value is not None}
+    return load_params(path or ROOT / "params.yaml", stated)
 
 
 def parse_years(text: str, option: str = "--years") -> list[int]:

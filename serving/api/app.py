@@ -39,7 +39,7 @@ _MESSAGES = {404: "There is nothing here.", 405: "This method is not for this ad
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The API as an ASGI application. Raises KeysError for a file of keys that cannot be trusted."""
+    """Yield the API as an ASGI application. Raises KeysError for a file of keys that cannot be trusted."""
     keys, hook_keys = Keys(settings.keys_file), Keys(settings.hook_keys_file)
     rates = Rates(settings.accidents_per_minute, settings.wrong_keys_per_minute, settings.labels_per_minute)
 
@@ -140,5 +140,5 @@ def _http_error(error: HTTPException) -> ApiError:
 
 
 def _query_error(error: RequestValidationError) -> ApiError:
-    details = [{"where": where(one["loc"]), "message": str(one["msg"])} for one in error.errors()]
+    details = [{"where": where(mistake["loc"]), "message": str(mistake["msg"])} for mistake in error.errors()]
     return ApiError("invalid", f"{details[0]['where']}: {details[0]['message']}", details)

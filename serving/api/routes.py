@@ -170,7 +170,7 @@ def takes_request_alone(route: APIRoute) -> bool:
 
 
 def parsed(model: type[B], body: bytes) -> B:
-    """A body as what it should be. Raises ApiError naming each wrong field."""
+    """Return a body as what it should be. Raises ApiError naming each wrong field."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -178,7 +178,7 @@ def parsed(model: type[B], body: bytes) -> B:
 
 
 def _accidents(body: bytes) -> list[Any]:
-    """The accidents of a batch, each to be checked by itself. Raises ApiError for anything else."""
+    """Return the accidents of a batch, each to be checked by itself. Raises ApiError for anything else."""
     try:
         document = from_json(body, allow_inf_nan=False)
     except ValueError as error:
@@ -191,7 +191,7 @@ def _accidents(body: bytes) -> list[Any]:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, counted by its size: reading it costs that, also if all of it is wrong."""
+    """Return the body, counted by its size: reading it costs that, also if all of it is wrong."""
     parts = _parts(request)
     body = await read_json(request, parts.settings.body_limit, parts.settings.request_timeout)
     parts.charge(request, _counted(body) - 1)  # the gate has counted the first

@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     @field_validator("hook_keys_file")
     @classmethod
     def _own_keys(cls, value: Path, info: ValidationInfo) -> Path:
-        """A key for predictions must not start loops, nor the other way."""
+        """Refuse one file for both: a key for predictions must not start loops, nor the other way."""
         if value.absolute() == info.data.get("keys_file", Path()).absolute():
             raise ValueError("must be another file than `keys_file`")
         return value
@@ -130,12 +130,14 @@ def load_settings() -> Settings:
     except yaml.YAMLError as error:
         raise SettingsError(f"{FILE} cannot be read as YAML: {error}") from None
     except ValidationError as error:
-        lines = [_explain(str(one["loc"][0]), one["type"], one["msg"]) for one in error.errors()]
+        lines = [
+            _explain(str(mistake["loc"][0]), mistake["type"], mistake["msg"]) for mistake in error.errors()
+        ]
         raise SettingsError(f"{FILE} and {PREFIX}*: " + "; ".join(lines) + ".") from None
 
 
 def _refuse_unknown_variables() -> None:
-    """An ACCIDENTS_* variable that is no setting would be ignored in silence."""
+    """Refuse an ACCIDENTS_* variable that is no setting: it would be ignored in silence."""
     for name in os.environ.keys() - OTHERS:
         if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in Settings.model_fields:
             raise SettingsError(f"Environment: {_explain(name, 'extra_forbidden', '')}.")

@@ -76,7 +76,7 @@ async def running(settings: Settings, rates: Rates) -> AsyncIterator[Parts]:
 
 
 def _connect(settings: Settings, role: Role, model: str | None = None) -> tuple[ModelServer, Batcher]:
-    """A model of the model server, and who brings accidents together for it."""
+    """Return a model of the model server, and who brings accidents together for it."""
     server = ModelServer(str(settings.model_server), settings.model_name, settings.model_timeout, role, model)
     return server, Batcher(server, settings.rows_per_call, settings.waiting, settings.model_timeout, role)
 

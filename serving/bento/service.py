@@ -58,9 +58,9 @@ class AccidentSeverity:
     model = BentoModel(bentoml.use_arguments(Arguments).model)
 
     def __init__(self) -> None:
-        said = self.model.info.metadata
-        predictor = Predictor(Path(self.model.path) / BUNDLE, str(said["digest"]))
-        _served[:] = [ServedBundle(str(said["name"]), str(said["version"]), predictor)]
+        metadata = self.model.info.metadata
+        predictor = Predictor(Path(self.model.path) / BUNDLE, str(metadata["digest"]))
+        _served[:] = [ServedBundle(str(metadata["name"]), str(metadata["version"]), predictor)]
 
     @bentoml.api  # type: ignore[untyped-decorator]
     async def predict(self, accidents: list[dict[str, Any]]) -> Prediction:

@@ -42,7 +42,7 @@ class V2Routes:
         return Starlette(
             routes=[
                 Route("/v2", self._server),
-                *(Route(f"/v2/health/{one}", self._healthy) for one in ("live", "ready")),
+                *(Route(f"/v2/health/{probe}", self._healthy) for probe in ("live", "ready")),
                 *(Route(f"{path}/ready", self._ready) for path in (model, f"{model}/versions/{{version}}")),
                 *(
                     Route(f"{path}/infer", self._infer, methods=["POST"])
@@ -77,12 +77,12 @@ class V2Routes:
                 "model_version": served.version,
                 "id": str(uuid4()) if asked.id is None else asked.id,
                 "parameters": served.predictor.facts,
-                "outputs": [_told(one) for one in outputs],
+                "outputs": [_tensor(output) for output in outputs],
             }
         )
 
     def _asked(self, request: Request) -> ServedBundle:
-        """The bundle. Raises Refused (404) if the request is for another model, or another version."""
+        """Return the bundle. Raises Refused (404) if the request is for another model, or another version."""
         served, name = self._served(), request.path_params["name"]
         if name != served.name:
             raise Refused(HTTPStatus.NOT_FOUND, f"Model {name} not found")
@@ -95,11 +95,11 @@ class V2Routes:
         return served
 
 
-def _told(one: Output) -> dict[str, Any]:
-    said: dict[str, Any] = {"name": one.name, "shape": list(one.values.shape), "datatype": DATATYPE}
-    if one.columns is not None:
-        said["parameters"] = {"columns": one.columns}
-    return {**said, "data": one.values.ravel().tolist()}
+def _tensor(output: Output) -> dict[str, Any]:
+    tensor: dict[str, Any] = {"name": output.name, "shape": list(output.values.shape), "datatype": DATATYPE}
+    if output.columns is not None:
+        tensor["parameters"] = {"columns": output.columns}
+    return {**tensor, "data": output.values.ravel().tolist()}
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -68,15 +68,18 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
             model_name=self.name,
             model_version=self.served_version,
             parameters=Parameters(**predictor.facts),
-            outputs=[_output(one) for one in outputs],
+            outputs=[_output(output) for output in outputs],
         )
 
     async def metadata(self) -> MetadataModelResponse:
-        """What the model takes and gives; its version and thresholds. Raises ModelNotReady while it loads."""
+        """Return what the model takes and gives; its version and thresholds.
+
+        Raises ModelNotReady while it loads.
+        """
         if not self.ready:
             raise ModelNotReady(self.name)
-        said = self._loaded().metadata(self.name, self.served_version, _routes(self.settings))
-        return MetadataModelResponse.model_validate(said)
+        metadata = self._loaded().metadata(self.name, self.served_version, _routes(self.settings))
+        return MetadataModelResponse.model_validate(metadata)
 
     def _loaded(self) -> Predictor:
         if self._predictor is None:
@@ -84,13 +87,13 @@ class BundleRuntime(MLModel):  # type: ignore[misc]
         return self._predictor
 
 
-def _output(one: Output) -> ResponseOutput:
+def _output(output: Output) -> ResponseOutput:
     return ResponseOutput(
-        name=one.name,
-        shape=list(one.values.shape),
+        name=output.name,
+        shape=list(output.values.shape),
         datatype=DATATYPE,
-        data=one.values.ravel().tolist(),
-        parameters=None if one.columns is None else Parameters(columns=one.columns),
+        data=output.values.ravel().tolist(),
+        parameters=None if output.columns is None else Parameters(columns=output.columns),
     )
 
 
@@ -100,12 +103,12 @@ def _version(settings: Any) -> str | None:
 
 
 def _extra(settings: Any) -> dict[str, Any]:
-    """What the deployer wrote into the model's settings: the version, and the digest of its bundle."""
+    """Return what the deployer wrote into the model's settings: the version, and the digest of its bundle."""
     return (settings.parameters and settings.parameters.extra) or {}
 
 
 def _routes(settings: Any) -> str:
-    """A JSON list: of each version on trial its role, its model here, its share; as it is now."""
+    """Return a JSON list: of each version on trial its role, its model here, its share; as it is now."""
     file = _extra(settings).get("routes")
     try:
         return Path(file).read_text(encoding="utf-8") if file else "[]"

@@ -66,7 +66,7 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _require_own_page(self, headers: dict[bytes, bytes]) -> None:
-        """The server's own pages (/v2/docs) may ask it, and programs, which send no Origin."""
+        """Let the server's own pages (/v2/docs) ask it, and programs, which send no Origin."""
         host = headers.get(b"host", b"").lower()
         if _name(host) not in self._hosts:
             raise Refused(HTTPStatus.FORBIDDEN, "This is not the host that was asked for.")
@@ -83,7 +83,7 @@ class Guard:
             raise Refused(HTTPStatus.UNAUTHORIZED, CLOSED)
 
     async def _bounded(self, headers: dict[bytes, bytes], receive: Receive) -> Receive:
-        """What gives the body, which is no larger than allowed."""
+        """Return what gives the body, which is no larger than allowed."""
         announced = headers.get(b"content-length")
         if announced is None:  # none, or in chunks
             return again(await read(receive, self._max_body), receive)
@@ -93,23 +93,23 @@ class Guard:
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:
-    """The headers that are looked at. Raises Refused if one comes twice."""
-    found: dict[bytes, bytes] = {}
+    """Return the headers that are looked at. Raises Refused if one comes twice."""
+    headers: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         if name in _READ:
-            if name in found:
+            if name in headers:
                 raise Refused(HTTPStatus.BAD_REQUEST, f"The header {name.decode()} is there twice.")
-            found[name] = value
-    return found
+            headers[name] = value
+    return headers
 
 
 def _name(host: bytes) -> bytes:
-    """A Host header without its port."""
+    """Return a Host header without its port."""
     return host[: host.find(b"]") + 1] if host.startswith(b"[") else host.partition(b":")[0]
 
 
 async def read(receive: Receive, limit: int) -> list[Message]:
-    """The messages of a body of at most `limit` bytes. Raises Refused for a larger one."""
+    """Return the messages of a body of at most `limit` bytes. Raises Refused for a larger one."""
     messages, size, more = [], 0, True
     while more:
         message = await receive()
@@ -122,7 +122,7 @@ async def read(receive: Receive, limit: int) -> list[Message]:
 
 
 def again(messages: list[Message], receive: Receive) -> Receive:
-    """Gives what was received once more, then what follows."""
+    """Give what was received once more, then what follows."""
     waiting = iter(messages)
 
     async def give() -> Message:

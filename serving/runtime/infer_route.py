@@ -42,8 +42,8 @@ class InferRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        found = _PATH.fullmatch(scope["path"]) if _is_plain_post(scope) else None
-        if found is None:
+        match = _PATH.fullmatch(scope["path"]) if _is_plain_post(scope) else None
+        if match is None:
             await self._app(scope, receive, send)
             return
         given = b"".join(message.get("body", b"") for message in await _messages(receive))
@@ -52,7 +52,7 @@ class InferRoute:
             self._counted.requests_in_progress.labels("POST", _APP).inc()
         status = 500
         try:
-            status, headers, body = await self._answer(given, found["name"], found["version"])
+            status, headers, body = await self._answer(given, match["name"], match["version"])
         finally:
             self._count(status, time.perf_counter() - begun)
         await send({"type": "http.response.start", "status": status, "headers": headers})

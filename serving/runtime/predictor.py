@@ -102,7 +102,7 @@ class Predictor:
         return await loop.run_in_executor(self._many, self._outputs, wanted, matrix)
 
     def metadata(self, name: str, version: str | None, routes: str = "[]") -> dict[str, Any]:
-        """What the model takes and gives, as V2 tells it; its version and thresholds.
+        """Return what the model takes and gives, as V2 tells it; its version and thresholds.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class Predictor:
             "name": name,
             "versions": [version] if version else [],
             "platform": "accidents-bundle",
-            "inputs": [{"name": one, "datatype": "FP32", "shape": [-1]} for one in self.features],
+            "inputs": [{"name": feature, "datatype": "FP32", "shape": [-1]} for feature in self.features],
             "outputs": [
                 _described(PROBABILITY),
                 _described(CONTRIBUTIONS, len(columns) + 1, columns),
@@ -137,7 +137,7 @@ class Predictor:
 
 
 def _described(name: str, width: int | None = None, columns: Sequence[str] = ()) -> dict[str, Any]:
-    """An output in the metadata, where columns are text: gRPC's parameters hold no list."""
+    """Return an output in the metadata, where columns are text: gRPC's parameters hold no list."""
     if width is None:
         return {"name": name, "datatype": DATATYPE, "shape": [-1]}
     parameters = {"columns": json.dumps(list(columns))}

@@ -67,14 +67,14 @@ class TensorReader:
     """
 
     def __init__(self, declarations: Sequence[Mapping[str, Any]]) -> None:
-        self.features = tuple(str(one["name"]) for one in declarations)
+        self.features = tuple(str(declared["name"]) for declared in declarations)
         self._index = {name: k for k, name in enumerate(self.features)}
         self._codes = _Codes(declarations)
         # The columns of the last matrix, which the next one most likely has too, and the feature of each.
         self._names, self._order = list(self.features), list(range(len(self.features)))
 
     def read(self, inputs: Sequence[Tensor], nan_is_missing: bool = False) -> Floats:
-        """The matrix of a request, float32 [n, len(features)]; NaN is "not known".
+        """Return the matrix of a request, float32 [n, len(features)]; NaN is "not known".
 
         Parameters
         ----------
@@ -177,10 +177,15 @@ class _Codes:
     """The values that categories and flags may have."""
 
     def __init__(self, declarations: Sequence[Mapping[str, Any]]) -> None:
-        codes = [tuple(one["codes"]) or ((0, 1) if one["kind"] == "flag" else ()) for one in declarations]
+        codes = [
+            tuple(declared["codes"]) or ((0, 1) if declared["kind"] == "flag" else ())
+            for declared in declarations
+        ]
         self._of = codes
         self._coded = np.array([k for k, some in enumerate(codes) if some], dtype=np.intp)
-        self._whole = np.array([k for k, one in enumerate(declarations) if one["kind"] != "number"], np.intp)
+        self._whole = np.array(
+            [k for k, declared in enumerate(declarations) if declared["kind"] != "number"], np.intp
+        )
         self._table = np.zeros((len(self._coded), max(map(max, filter(None, codes)), default=0) + 2), bool)
         for row, k in enumerate(self._coded):
             self._table[row, list(codes[k])] = True  # the last entry is no code: all else lands there
@@ -198,7 +203,7 @@ class _Codes:
         return None
 
     def allowed(self, column: int) -> str:
-        """What the values of a column may be."""
+        """Return what the values of a column may be."""
         codes = self._of[column]
         return f"one of the codes {', '.join(map(str, codes))}" if codes else "a whole number"
 
@@ -216,7 +221,7 @@ class _Codes:
 
 
 def _columns(tensor: Tensor) -> list[Any]:
-    """What a tensor says of its columns."""
+    """Return what a tensor says of its columns."""
     names = getattr(tensor.parameters, "columns", None)
     if isinstance(names, str):  # gRPC's parameters hold no list: a JSON array as text
         try:
@@ -245,7 +250,7 @@ def _rows(tensor: Tensor) -> int:
 
 
 def _flat(tensor: Tensor, rows: int, width: int) -> list[Any]:
-    """The data of a tensor [rows, width], flat; it may come flat or as a list a row."""
+    """Return the data of a tensor [rows, width], flat; it may come flat or as a list a row."""
     data = getattr(tensor.data, "root", tensor.data)
     if not isinstance(data, list):
         raise RequestError(f"Input {tensor.name!r}: data is to be a list, not {_short(data)}.")
@@ -264,7 +269,7 @@ def _flat(tensor: Tensor, rows: int, width: int) -> list[Any]:
 
 
 def _numbers(data: list[Any], datatype: str, where: _Where, nan_is_missing: bool) -> Doubles:
-    """The values as float64, null as NaN; every one finite, of its datatype, and a float32 too."""
+    """Return the values as float64, null as NaN; every one finite, of its datatype, and a float32 too."""
     types = _TYPES.get(datatype)
     if types is None:
         raise RequestError(

@@ -67,13 +67,16 @@ class PlainBodies:
 
 
 def with_values(body: bytes, header_length: bytes) -> bytes:
-    """The request as JSON, with the values that came as binary. Raises Refused naming what does not fit."""
+    """Return the request as JSON, with the values that came as binary.
+
+    Raises Refused naming what does not fit.
+    """
     length = int(header_length) if header_length.isdigit() and len(header_length) < 20 else -1
     if not 0 <= length <= len(body):
         raise _wrong(f"Inference-Header-Content-Length is no length within the body of {len(body)} bytes.")
     try:
         request = orjson.loads(body[:length])
-        inputs = [one for one in request["inputs"] if _SIZE in one.get("parameters", {})]
+        inputs = [tensor for tensor in request["inputs"] if _SIZE in tensor.get("parameters", {})]
         parameters = request.setdefault("parameters", {})
         parameters.pop(_OUTPUT, None)
         for output in request.get("outputs", ()):

@@ -57,13 +57,16 @@ Kind = TypeVar("Kind", bound=BaseModel)
 
 
 def parsed(kind: type[Kind], body: bytes) -> Kind:
-    """The request. Raises Refused (422) for what is none, with V2's `error`; FastAPI would have `detail`."""
+    """Return the request.
+
+    Raises Refused (422) for what is none, with V2's `error`; FastAPI would have `detail`.
+    """
     try:
         return kind.model_validate(orjson.loads(body))
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False)[:_SHOWN]
-        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in wrong)
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, told) from None
+        words = "; ".join(f"{'.'.join(map(str, mistake['loc']))}: {mistake['msg']}" for mistake in wrong)
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, words) from None
     except orjson.JSONDecodeError as error:
         message = f"The body is no JSON: {error}. What is not known is null: JSON has no NaN."
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, message) from None

@@ -13,7 +13,7 @@ class VersionedModels(MultiModelRegistry):  # type: ignore[misc]
     """Finds a model under the version that its answers name, and under none."""
 
     async def get_model(self, name: str, version: str | None = None) -> MLModel:
-        """Raises MLServerError (404) for another version, naming the one there is."""
+        """Return the model. Raises MLServerError (404) for another version, naming the one there is."""
         model = await super().get_model(name)
         served = getattr(model, "served_version", None)
         if version and version != served:

@@ -24,7 +24,10 @@ _ADAPTERS: Mapping[str, Callable[[Component], Endpoints]] = {
 
 
 def endpoints_with(component: Component) -> Endpoints:
-    """The endpoints of a model deployer. Raises DeploymentError if there is no adapter for its flavor."""
+    """Return the endpoints of a model deployer.
+
+    Raises DeploymentError if there is no adapter for its flavor.
+    """
     adapter = _ADAPTERS.get(component.flavor)
     if adapter is None:
         raise DeploymentError(
@@ -35,7 +38,7 @@ def endpoints_with(component: Component) -> Endpoints:
 
 
 def endpoints_of(deployer: BaseModelDeployer) -> Endpoints:
-    """The endpoints of a model deployer of ZenML's. Raises DeploymentError as `endpoints_with`."""
+    """Return the endpoints of a model deployer of ZenML's. Raises DeploymentError as `endpoints_with`."""
     return endpoints_with(Component(deployer.flavor, deployer.config.model_dump(), lambda: deployer))
 
 
@@ -71,8 +74,8 @@ def _active_deployer() -> BaseModelDeployer | None:
     from zenml.model_deployers import BaseModelDeployer
     from zenml.stack import StackComponent
 
-    found = Client().active_stack_model.components.get(StackComponentType.MODEL_DEPLOYER)
-    return cast(BaseModelDeployer, StackComponent.from_model(found[0])) if found else None
+    deployers = Client().active_stack_model.components.get(StackComponentType.MODEL_DEPLOYER)
+    return cast(BaseModelDeployer, StackComponent.from_model(deployers[0])) if deployers else None
 
 
 def active_endpoints() -> Endpoints:

@@ -6,13 +6,9 @@ that runs, and can start none where another one listens: docs/stacks.md, traps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from accidents.bundle import load_bundle
-from accidents.errors import AccidentsError
 from accidents.rollout.roles import CHAMPION, Role
 from stacks.components.bentoml.home import BentoHome, BentoTag
 from stacks.components.bentoml.installed import require_installed
@@ -20,6 +16,7 @@ from stacks.components.bentoml.processes import served_aside, wait_until_ready
 from stacks.components.bentoml.servers import BentoServer, BentoServers, port_for, require_free
 from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.model import predict_with
+from stacks.endpoints.adapter import OneVersionEndpoint, explained, fetched
 from stacks.endpoints.component import Component
 from stacks.endpoints.protocol import (
     BundleReference,
@@ -30,7 +27,6 @@ from stacks.endpoints.protocol import (
     State,
 )
 from stacks.environment import project_root
-from stacks.errors import StackError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,16 +52,17 @@ class BentoMLEndpoints:
         return sorted({server.name for server in _servers(self._component).all()})
 
     def endpoint(self, name: str) -> Endpoint:
-        """The endpoint of a model, also of one that was never deployed."""
+        """Return the endpoint of a model, also of one that was never deployed."""
         return BentoMLEndpoint(name, self._component)
 
 
-class BentoMLEndpoint:
+class BentoMLEndpoint(OneVersionEndpoint):
     """One model. What serves it is looked up in ZenML's store, but for a prediction, which must be quick."""
 
+    server = "BentoML"
+
     def __init__(self, name: str, component: Component) -> None:
-        self.name = name
-        self._component = component
+        super().__init__(name, component)
         self._server: BentoServer | None = None  # as it was looked up last
 
     def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
@@ -73,14 +70,13 @@ class BentoMLEndpoint:
 
         Whoever is connected notices nothing; a connection that is opened as it ends may be reset.
         """
-        with _explained():
-            load_bundle(bundle.folder, bundle.digest)  # damaged: told before anything is built of it
+        with explained(), fetched(bundle) as files:
             servers = _servers(self._component)
             with servers.home.changing():
                 servers.end_strays()
                 servers.clean()
                 port = _port(servers, self.name)
-                tag = servers.home.build(self.name, bundle.version, bundle.digest, bundle.folder)
+                tag = servers.home.build(self.name, bundle.version, bundle.digest, files)
                 try:
                     _prove(servers.home, tag, bundle, golden)
                     self._server = _switch(servers, tag, port, bundle, golden)
@@ -88,19 +84,8 @@ class BentoMLEndpoint:
                     servers.clean()
             return _served_version(self._server)
 
-    def try_out(self, bundle: BundleReference, golden: Golden, role: Role, share: int) -> ServedVersion:
-        """Raise DeploymentError: a Bento has one version, and tells the API of no other."""
-        raise DeploymentError(
-            f"BentoML serves one version at a time, so version {bundle.version} cannot be on trial as well. "
-            "Use a stack with an mlserver deployer: --stack local."
-        )
-
-    def end_trials(self) -> tuple[ServedVersion, ...]:
-        """Nothing can be on trial."""
-        return ()
-
     def versions(self) -> tuple[ServedVersion, ...]:
-        """The version that was deployed last."""
+        """Return the version that was deployed last."""
         servers = _servers(self._component)
         server = self._newest(servers)
         return (_served_version(server),) if server else ()
@@ -117,13 +102,12 @@ class BentoMLEndpoint:
 
     def predict(self, frame: pd.DataFrame, role: Role = CHAMPION) -> npt.NDArray[np.float64]:
         """P(severe) of each row, asked over V2."""
-        if role != CHAMPION:
-            raise DeploymentError(f"No version of {self.name} serves as {role}.")
+        self._require_champion(role)
         server = self._server or self._newest(_servers(self._component))
         if server is None or not server.wanted:
             reason = "stopped" if server else "nothing is deployed"
             raise DeploymentError(f"{self.name} is not served: {reason}.")
-        with _explained():
+        with explained():
             return predict_with(_client(server), self.name, frame)
 
     def v2_address(self) -> str | None:
@@ -133,7 +117,7 @@ class BentoMLEndpoint:
 
     def stop(self) -> None:
         """End its server."""
-        with _explained():
+        with explained():
             servers = _servers(self._component)
             with servers.home.changing():
                 for server in servers.of(self.name):
@@ -146,7 +130,7 @@ class BentoMLEndpoint:
 
 
 def _servers(component: Component) -> BentoServers:
-    with _explained():
+    with explained():
         require_installed(_lock())  # before ZenML imports it
     deployer = cast("BentoMLModelDeployer", component.deployer())
     # ZenML's only setting: where servers keep their files. What they serve is kept there, too.
@@ -168,7 +152,7 @@ def _port(servers: BentoServers, name: str) -> int:
     """Where a model is to be served. Raises StackError if something else listens there."""
     before = servers.of(name)
     port = port_for(before)
-    if not any(one.port == port and one.pid for one in before):
+    if not any(server.port == port and server.pid for server in before):
         require_free(port)
     return port
 
@@ -178,7 +162,7 @@ def _switch(
 ) -> BentoServer:
     """Serve a Bento at a port, then end what served the model so far; that comes back on a fault."""
     before = servers.of(tag.name)
-    serving = [one for one in before if one.wanted]
+    serving = [server for server in before if server.wanted]
     new = servers.start(tag, bundle.version, bundle.digest, port, START_SECONDS)
     for old in serving:
         servers.stop(old)
@@ -208,8 +192,8 @@ def _fault(client: ModelServerClient, name: str, version: str, digest: str) -> s
     metadata = client.metadata(name)
     if metadata is None:
         return f"the server at {client.url} does not answer for it"
-    said = metadata.get("versions"), metadata.get("parameters", {}).get("digest")
-    return "" if said == ([version], digest) else f"the server at {client.url} answers as {said[0]}"
+    answers = metadata.get("versions"), metadata.get("parameters", {}).get("digest")
+    return "" if answers == ([version], digest) else f"the server at {client.url} answers as {answers[0]}"
 
 
 def _served_version(server: BentoServer) -> ServedVersion:
@@ -233,13 +217,3 @@ def _supervision(server: BentoServer) -> str:
 
 def _client(server: BentoServer) -> ModelServerClient:
     return ModelServerClient(server.port)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except DeploymentError:
-        raise
-    except (AccidentsError, StackError, RuntimeError) as error:  # RuntimeError: what ZenML's deployers raise
-        raise DeploymentError(str(error)) from error

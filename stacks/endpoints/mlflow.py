@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from accidents.errors import AccidentsError
 from accidents.rollout.roles import CHAMPION, Role
+from stacks.endpoints.adapter import OneVersionEndpoint, explained
 from stacks.endpoints.component import Component
 from stacks.endpoints.protocol import (
     BundleReference,
@@ -43,31 +44,30 @@ class MLflowEndpoints:
 
     def names(self) -> list[str]:
         """Models that ZenML's store has a service of."""
-        return sorted({str(one.config.model_name) for one in _services(self._component.deployer())})
+        return sorted({str(service.config.model_name) for service in _services(self._component.deployer())})
 
     def endpoint(self, name: str) -> Endpoint:
-        """The endpoint of a model, also of one that was never deployed."""
+        """Return the endpoint of a model, also of one that was never deployed."""
         return MLflowEndpoint(name, self._component)
 
 
-class MLflowEndpoint:
+class MLflowEndpoint(OneVersionEndpoint):
     """One model. What serves it is looked up in ZenML's store, but for a prediction, which must be quick."""
 
+    server = "ZenML's mlflow deployer"
+
     def __init__(self, name: str, component: Component) -> None:
-        self.name = name
-        self._component = component
+        super().__init__(name, component)
         self._service: MLFlowDeploymentService | None = None  # as it was looked up last
 
     def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
         """Start a server for the version; one that does not give the golden answers goes again."""
         deployer = self._component.deployer()
         before = self._services(deployer)
-        try:
+        with explained():
             new = deployer.deploy_model(
                 _config(bundle), _service_type(), continuous_deployment_mode=True, timeout=START_SECONDS
             )
-        except RuntimeError as error:  # what ZenML's deployers raise
-            raise DeploymentError(str(error)) from error
         new = cast("MLFlowDeploymentService", new)
         try:
             golden.check(_predict(new, golden.features), f"The server at {new.prediction_url}")
@@ -79,19 +79,8 @@ class MLflowEndpoint:
         self._service = new
         return _served_version(new)
 
-    def try_out(self, bundle: BundleReference, golden: Golden, role: Role, share: int) -> ServedVersion:
-        """Raise DeploymentError: what ZenML's deployer starts has one version and names no other."""
-        raise DeploymentError(
-            f"ZenML's mlflow deployer serves one version at a time, so version {bundle.version} cannot be on "
-            "trial as well. Use a stack with an mlserver deployer: --stack local."
-        )
-
-    def end_trials(self) -> tuple[ServedVersion, ...]:
-        """Nothing can be on trial."""
-        return ()
-
     def versions(self) -> tuple[ServedVersion, ...]:
-        """The version that was deployed last; before a switch is over another one serves, too."""
+        """Return the version that was deployed last; before a switch is over another one serves, too."""
         service = self._newest()
         return (_served_version(service),) if service else ()
 
@@ -106,8 +95,7 @@ class MLflowEndpoint:
 
     def predict(self, frame: pd.DataFrame, role: Role = CHAMPION) -> npt.NDArray[np.float64]:
         """P(severe) of each row, asked over MLflow's /invocations."""
-        if role != CHAMPION:
-            raise DeploymentError(f"No version of {self.name} serves as {role}.")
+        self._require_champion(role)
         service = self._service or self._newest()
         if service is None:
             raise DeploymentError(f"{self.name} is not served: nothing is deployed.")
@@ -120,25 +108,23 @@ class MLflowEndpoint:
     def stop(self) -> None:
         """End its servers."""
         deployer = self._component.deployer()
-        try:
+        with explained():
             for service in self._services(deployer):
                 deployer.stop_model_server(service.uuid)
-        except RuntimeError as error:
-            raise DeploymentError(str(error)) from error
 
     def _newest(self) -> MLFlowDeploymentService | None:
         self._service = next(iter(self._services(self._component.deployer())), None)
         return self._service
 
     def _services(self, deployer: BaseModelDeployer) -> list[MLFlowDeploymentService]:
-        return [one for one in _services(deployer) if one.config.model_name == self.name]
+        return [service for service in _services(deployer) if service.config.model_name == self.name]
 
 
 def _services(deployer: BaseModelDeployer) -> list[MLFlowDeploymentService]:
     """Newest first."""
     # Without a type ZenML returns the servers of other deployers, too.
-    found = deployer.find_model_server(service_type=_service_type())
-    return [cast("MLFlowDeploymentService", one) for one in found]
+    services = deployer.find_model_server(service_type=_service_type())
+    return [cast("MLFlowDeploymentService", service) for service in services]
 
 
 def _service_type() -> ServiceType:

@@ -14,16 +14,15 @@ from stacks.components.mlserver.folder import ServedModel, served_as
 from stacks.components.mlserver.model import fault_of, predict
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.settings import ServerSettings
+from stacks.endpoints.adapter import explained, fetched
 from stacks.endpoints.component import Component
 from stacks.endpoints.protocol import (
     BundleReference,
-    DeploymentError,
     Endpoint,
     EndpointState,
     ServedVersion,
     State,
 )
-from stacks.errors import StackError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +48,7 @@ class MLServerEndpoints:
         return sorted(name for name, model in models.items() if not model.on_trial)
 
     def endpoint(self, name: str) -> Endpoint:
-        """The endpoint of a model, also of one that was never deployed."""
+        """Return the endpoint of a model, also of one that was never deployed."""
         return MLServerEndpoint(name, self._server, self._component)
 
 
@@ -62,13 +61,13 @@ class MLServerEndpoint:
 
     def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
         """Prove the version beside the one that serves, then switch, which no request notices."""
-        with _written(golden) as file, _explained():
+        with explained(), fetched(bundle) as files, _written(golden) as requests:
             deployer = self._deployer()
             config = deployer.deployment(
                 model_name=self.name,
                 model_version=bundle.version,
-                bundle=bundle.folder,
-                golden=file,
+                bundle=files,
+                golden=requests,
                 digest=bundle.digest,
             )
             deployer.deploy_model(config)
@@ -76,27 +75,27 @@ class MLServerEndpoint:
 
     def try_out(self, bundle: BundleReference, golden: Golden, role: Role, share: int) -> ServedVersion:
         """Prove the version beside the one that serves, then have requests go to it; one server has both."""
-        with _written(golden) as file, _explained():
-            trial = self._server.try_out(self.name, bundle.version, bundle.folder, file, role, share)
+        with explained(), fetched(bundle) as files, _written(golden) as requests:
+            trial = self._server.try_out(self.name, bundle.version, files, requests, role, share)
         return self._served_version(trial.model, role, share)
 
     def end_trials(self) -> tuple[ServedVersion, ...]:
         """Have the champion answer everything; return what was beside it."""
         ended = self.versions()[1:]
-        with _explained():
+        with explained():
             self._server.end_trials(self.name)
         return ended
 
     def versions(self) -> tuple[ServedVersion, ...]:
-        """The version that serves the model, and those on trial beside it."""
+        """Return the version that serves the model, and those on trial beside it."""
         model = self._model()
         if model is None:
             return ()
         trials = [
-            self._served_version(one.model, cast(Role, one.role), one.share)
-            for one in self._server.folder.trials(self.name)
+            self._served_version(trial.model, cast(Role, trial.role), trial.share)
+            for trial in self._server.folder.trials(self.name)
         ]
-        rest = 100 - sum(one.share for one in trials)
+        rest = 100 - sum(trial.share for trial in trials)
         return (self._served_version(model, CHAMPION, rest), *trials)
 
     def state(self) -> EndpointState:
@@ -110,10 +109,8 @@ class MLServerEndpoint:
 
     def predict(self, frame: pd.DataFrame, role: Role = CHAMPION) -> npt.NDArray[np.float64]:
         """P(severe) of each row, asked over V2."""
-        try:
+        with explained():
             return predict(self._server, served_as(self.name, role), frame)
-        except StackError as error:
-            raise DeploymentError(str(error)) from error
 
     def v2_address(self) -> str | None:
         """Where the server answers on this machine; None if it does not run."""
@@ -122,14 +119,12 @@ class MLServerEndpoint:
 
     def stop(self) -> None:
         """Serve the model no longer; with its last model the server ends."""
-        try:
+        with explained():
             deployer = self._deployer()
             for service in deployer.find_model_server(model_name=self.name):
                 deployer.stop_model_server(service.uuid)
             if self.name in self._server.folder.served():  # of a store that is gone
                 self._server.stop(self.name)
-        except (StackError, RuntimeError) as error:
-            raise DeploymentError(str(error)) from error
 
     def _model(self) -> ServedModel | None:
         folder = self._server.folder
@@ -152,11 +147,3 @@ def _written(golden: Golden) -> Iterator[Path]:
         file = Path(folder) / "golden.json"
         golden.write(file)
         yield file
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except (StackError, RuntimeError) as error:  # RuntimeError: what ZenML's deployers raise
-        raise DeploymentError(str(error)) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from accidents.errors import AccidentsError
@@ -32,19 +31,19 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class BundleReference:
-    """A registered version, and where its bundle is.
+    """A registered version, and where its bundle is: an adapter that needs the files fetches them.
 
     Attributes
     ----------
     digest : that the bundle must have.
-    folder : of the bundle's files.
+    uri : of the folder of its files, in an artifact store.
     registry_version : the number that the stack's model registry has for it; None where there is none.
     """
 
     name: str
     version: str
     digest: str
-    folder: Path
+    uri: str
     registry_version: str | None = None
 
 
@@ -117,7 +116,7 @@ class Endpoint(Protocol):
         ...
 
     def versions(self) -> tuple[ServedVersion, ...]:
-        """What is deployed, running or not, the champion first; empty where nothing is."""
+        """Return what is deployed, running or not, the champion first; empty where nothing is."""
         ...
 
     def state(self) -> EndpointState:
@@ -152,5 +151,5 @@ class Endpoints(Protocol):
         ...
 
     def endpoint(self, name: str) -> Endpoint:
-        """The endpoint of a model, also of one that was never deployed."""
+        """Return the endpoint of a model, also of one that was never deployed."""
         ...

@@ -1,8 +1,6 @@
 """Raw files to checked tables."""
 
 import os
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 from zenml import step
@@ -23,8 +21,8 @@ def load_data(
     """
     raw = raw_of(raw_version, data, remote=os.environ.get(DVC_REMOTE))
     tables, quality = prepare(raw)
-    folder = Path(tempfile.mkdtemp(prefix="tables-"))
-    save_tables(folder, tables, quality)
+    folder = Folder.temporary("tables-")
+    save_tables(folder.path, tables, quality)
     facts = {
         "version": raw.version,
         "synthetic": raw.synthetic,
@@ -32,4 +30,4 @@ def load_data(
         "years": sorted(raw.years),
         "warnings": quality.warnings(),
     }
-    return Folder(folder), facts
+    return folder, facts

@@ -1,7 +1,5 @@
 """What reading repaired, blanked and dropped, as a page."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated
 
 from zenml import step
@@ -15,6 +13,6 @@ from steps.folder import Folder
 def report_quality(tables: Folder) -> Annotated[Folder, "quality_report"]:
     """quality_report.html and .csv."""
     loaded, quality = load_tables(tables.path)
-    folder = Path(tempfile.mkdtemp(prefix="quality-"))
-    write_quality(folder, quality, len(loaded.accidents))
-    return Folder(folder)
+    folder = Folder.temporary("quality-")
+    write_quality(folder.path, quality, len(loaded.accidents))
+    return folder

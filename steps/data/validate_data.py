@@ -1,8 +1,6 @@
 """Data quality of the test part, and its drift against the training part, by the stack's data validator."""
 
 import json
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -23,15 +21,15 @@ def validate_data(
     columns = kinds_of_columns(stage) | {"target_columns": ["severe"]}
     quality = validator.data_profiling(test_rows, **columns)
     drift = validator.data_validation(test_rows, train_rows, **columns)
-    folder = Path(tempfile.mkdtemp(prefix="data-reports-"))
+    folder = Folder.temporary("data-reports-")
     (folder / "data_quality.html").write_text(quality.html, encoding="utf-8")
     (folder / "data_drift.html").write_text(drift.html, encoding="utf-8")
     (folder / "drift.json").write_text(json.dumps(drift.to_dict(), indent=1), encoding="utf-8")
-    return Folder(folder)
+    return folder
 
 
 def kinds_of_columns(stage: str) -> dict[str, list[str]]:
-    """The features of a stage as our data validator wants them told."""
+    """Return the features of a stage as our data validator wants them told."""
     features = features_of(stage)
     return {
         "numerical_columns": [feature.name for feature in features if feature.kind == "number"],

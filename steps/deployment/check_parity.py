@@ -11,6 +11,6 @@ from steps.support.references import VersionReference
 
 @step
 def check_parity(bundle: Folder, version: VersionReference) -> Annotated[float, "difference"]:
-    """A thousand rows against the probabilities that training wrote down; they are the golden requests."""
+    """Hold a thousand rows, the golden requests, against the probabilities that training wrote down."""
     loaded = version.load(bundle)
     return check_here(loaded, golden_of(loaded))

@@ -20,7 +20,7 @@ def deploy_model(bundle: Folder, version: VersionReference) -> Annotated[dict[st
     endpoint = active_endpoints().endpoint(version.name)
     before = endpoint.versions()
     reference = BundleReference(
-        version.name, version.version, version.digest, bundle.path, mirror.registry_version(chosen)
+        version.name, version.version, version.digest, version.uri, mirror.registry_version(chosen)
     )
     endpoint.deploy(reference, golden)
     url = endpoint.state().url
@@ -35,7 +35,7 @@ def deploy_model(bundle: Folder, version: VersionReference) -> Annotated[dict[st
         "version": version.version,
         "url": url,
         "before": before[0].version if before else None,
-        "ended": [f"{one.version} ({one.role})" for one in before[1:]],
+        "ended": [f"{trial.version} ({trial.role})" for trial in before[1:]],
         "golden_rows": len(golden.p_severe),
         "difference": difference,
         "synthetic": bool(loaded.facts["synthetic"]),

@@ -25,7 +25,7 @@ def try_version(
     chosen, loaded = registry.version(version.name, version.version), version.load(bundle)
     golden = golden_of(loaded)
     reference = BundleReference(
-        version.name, version.version, version.digest, bundle.path, mirror.registry_version(chosen)
+        version.name, version.version, version.digest, version.uri, mirror.registry_version(chosen)
     )
     endpoint = active_endpoints().endpoint(version.name)
     trial = endpoint.try_out(reference, golden, role, share)

@@ -21,61 +21,58 @@ from accidents.monitoring.probation import Compared, Probe, Verdict, judge_proba
 from accidents.rollout.roles import CHAMPION, Role
 from accidents.scoring.score import probabilities
 from stacks.endpoints import State, active_endpoints
+from steps.folder import Folder
 from steps.support import registry
+from steps.support.references import VersionReference
 from steps.support.store import opened_store
 
 PROBED_ROWS = 20
-TOLD_EVERY = 60  # seconds
+SHOWN_EVERY = 60  # seconds
 LOOKED_AT = 2_000  # predictions, the newest: at each probe they are read anew
 _API_SECONDS = 3
 
 
 @step
 def watch_version(
-    stage: str,
-    version: str,
-    before: str | None,
+    bundle: Folder,
+    version: VersionReference,
     since: str,
     settings: MonitorSettings,
     api: str | None,
     role: Role = CHAMPION,
+    earlier: Folder | None = None,
+    before: VersionReference | None = None,
 ) -> Annotated[dict[str, Any], "probation"]:
     """Watch `version` until the probation's minutes after `since`; ends at once when something is wrong.
 
     Parameters
     ----------
-    before : the version it replaced, or is tried beside; None if there was none.
     since : when it was deployed, ISO 8601.
     api : address of the API in front of it; None if none runs.
     role : in which it serves.
+    earlier, before : the version it replaced, or is tried beside; None if there was none.
     """
     policy = settings.probation
-    name = registry.model_name(stage)
-    watched, golden = _bundle(name, version)
-    earlier = _bundle(name, before)[0] if before else None
+    watched = version.load(bundle)
+    golden = golden_of(watched, PROBED_ROWS)
+    replaced = None if earlier is None or before is None else before.load(earlier)
     begun = datetime.fromisoformat(since)
     probes: list[Probe] = []
-    told = float("inf")
+    shown = float("inf")  # seconds that were left when progress was shown last
     while True:
-        probes.append(_probe(name, golden, api, role))
-        compared = _first_predictions(watched, earlier, version, begun)
+        probes.append(_probe(version.name, golden, api, role))
+        compared = _first_predictions(watched, replaced, version.version, begun)
         verdict = judge_probation(probes, compared, policy, settings.per_caller)
         left = policy.minutes * 60 - (datetime.now(begun.tzinfo) - begun).total_seconds()
-        if told - left >= TOLD_EVERY or not verdict.stays:
-            told = left
-            _progress(version, verdict, left)
+        if shown - left >= SHOWN_EVERY or not verdict.stays:
+            shown = left
+            _progress(version.version, verdict, left)
         if not verdict.stays or (left <= 0 and len(probes) >= policy.min_probes):
             break
         time.sleep(policy.every_seconds)
-    log_metadata(
-        metadata={"probation": verdict.to_dict()}, model_version_id=registry.version(name, version).id
-    )
+    chosen = registry.version(version.name, version.version)
+    log_metadata(metadata={"probation": verdict.to_dict()}, model_version_id=chosen.id)
     return verdict.to_dict()
-
-
-def _bundle(name: str, version: str) -> tuple[Bundle, Golden]:
-    bundle = registry.bundle_of(registry.version(name, version))
-    return bundle, golden_of(bundle, PROBED_ROWS)
 
 
 def _probe(name: str, golden: Golden, api: str | None, role: Role) -> Probe:
@@ -103,7 +100,7 @@ def _require_ready(api: str) -> None:
 
 
 def _first_predictions(watched: Bundle, earlier: Bundle | None, version: str, since: datetime) -> Compared:
-    """What the new version answered last, and what the one before would have."""
+    """Return what the new version answered last, and what the one before would have."""
     none = Compared(np.empty(0), np.empty(0), np.empty(0, dtype=object))
     if earlier is None:
         return none
@@ -121,8 +118,8 @@ def _first_predictions(watched: Bundle, earlier: Bundle | None, version: str, si
 
 
 def _values(features: Mapping[str, float | None], bundle: Bundle) -> list[float]:
-    found = (features.get(name) for name in bundle.features)
-    return [np.nan if value is None else value for value in found]
+    values = (features.get(name) for name in bundle.features)
+    return [np.nan if value is None else value for value in values]
 
 
 def _progress(version: str, verdict: Verdict, left: float) -> None:

@@ -13,7 +13,7 @@ from accidents.promotion.gates import GateRules, check_gates, compare_with_basel
 def check_candidate(
     test_predictions: pd.DataFrame, results: dict[str, Any], rules: GateRules
 ) -> Annotated[dict[str, Any], "gates"]:
-    """A GateReport as JSON."""
+    """Return a GateReport as JSON."""
     judged = Results.from_dict(results)
     baselines = compare_with_baselines(rules, test_predictions)
     return check_gates(rules.gates, judged.model, judged.slices, judged.behaviour, baselines).to_dict()

@@ -1,7 +1,5 @@
 """The pictures that a person would rather look at than read."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -42,12 +40,12 @@ def draw_reports(
         "map": severity_map(*place, severe, predicted),
         **_explained(loaded, test_rows, seed),
     }
-    folder = Path(tempfile.mkdtemp(prefix="reports-"))
+    folder = Folder.temporary("reports-")
     drawn = {name: figures.png(picture) for name, picture in pictures.items()}
     for name, content in drawn.items():
         (folder / f"{name}.png").write_bytes(content)
-    write_card(folder, loaded.facts, judged, pictures=drawn)
-    return Folder(folder)
+    write_card(folder.path, loaded.facts, judged, pictures=drawn)
+    return folder
 
 
 def _explained(bundle: Bundle, rows: pd.DataFrame, seed: int) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What a person wants to know at the end: figures, decision and card, as files and as one short value."""
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +30,7 @@ def summarise(
     The second output is what summary.json holds.
     """
     facts, judged = load_bundle(bundle.path).facts, Results.from_dict(results)
-    folder = Path(tempfile.mkdtemp(prefix="summary-"))
+    folder = Folder.temporary("summary-")
     metrics = {name: estimate.value for name, estimate in judged.model.metrics.items()}
     _write(folder / "metrics.json", metrics)
     kept = ("name", "stage", "source", "synthetic", "years", "split", "data_version", "budget")
@@ -39,7 +38,7 @@ def summarise(
         **{key: facts[key] for key in kept},
         "evaluations": {
             "model": judged.model.to_dict(),
-            **{name: one.to_dict() for name, one in judged.baselines.items()},
+            **{name: baseline.to_dict() for name, baseline in judged.baselines.items()},
         },
         "decision": decision,
         "model_version": model_version,
@@ -48,8 +47,8 @@ def summarise(
     _write(folder / "summary.json", summary)
     write_curves(folder / "plots", test_predictions["severe"], test_predictions["model"])
     pictures = {path.stem: path.read_bytes() for path in reports.path.glob("*.png")}
-    write_card(folder, facts, judged, decision, {**provenance, "version": model_version}, pictures)
-    return Folder(folder), summary
+    write_card(folder.path, facts, judged, decision, {**provenance, "version": model_version}, pictures)
+    return folder, summary
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

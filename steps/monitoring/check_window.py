@@ -1,8 +1,6 @@
 """Data quality and drift of a window, by the stack's data validator."""
 
 import json
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -23,9 +21,9 @@ def check_window(
     window: Folder, bundle: Folder, stage: str, policy: MonitorSettings, seed: int
 ) -> tuple[Annotated[Folder, "window_reports"], Annotated[dict[str, Any], "window_drift"]]:
     """data_quality.html, drift.html and drift.json, and what a decision needs of them; empty for no rows."""
-    looked_at, folder = Window.load(window.path), Path(tempfile.mkdtemp(prefix="window-reports-"))
+    looked_at, folder = Window.load(window.path), Folder.temporary("window-reports-")
     if looked_at.frame.empty:
-        return Folder(folder), {}
+        return folder, {}
     # The pipeline has this step only where the stack has a validator; which one, the step need not know.
     validator: Any = Client().active_stack.data_validator
     before = None
@@ -33,7 +31,7 @@ def check_window(
         with opened_store() as store:
             before = missing_before(store.history.past(stage, policy))
     columns = kinds_of_columns(stage)
-    drift, found = measure_drift(
+    drift, result = measure_drift(
         validator,
         looked_at.frame,
         pd.read_parquet(bundle / "reference.parquet"),
@@ -46,9 +44,9 @@ def check_window(
     )
     quality = validator.data_profiling(looked_at.frame, **columns, prediction_columns=["p_severe"])
     (folder / "data_quality.html").write_text(quality.html, encoding="utf-8")
-    (folder / "drift.html").write_text(found.html, encoding="utf-8")
-    (folder / "drift.json").write_text(json.dumps(found.to_dict(), indent=1), encoding="utf-8")
-    return Folder(folder), drift.model_dump(mode="json")
+    (folder / "drift.html").write_text(result.html, encoding="utf-8")
+    (folder / "drift.json").write_text(json.dumps(result.to_dict(), indent=1), encoding="utf-8")
+    return folder, drift.model_dump(mode="json")
 
 
 def _holdout(bundle: Folder) -> pd.DataFrame | None:

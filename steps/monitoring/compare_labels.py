@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from zenml import step
 
 from accidents.monitoring.label_check import compare_labels as compare
-from accidents.monitoring.label_check import told
+from accidents.monitoring.label_check import disagreements
 from accidents.monitoring.window import Window
 from steps.folder import Folder
 from steps.support.store import opened_store
@@ -21,4 +21,7 @@ def compare_labels(window: Folder) -> Annotated[dict[str, Any], "window_labels"]
     )
     with opened_store() as store:
         labels = compare(store.log.labels(), published)
-    return {"callers": [one.model_dump(mode="json") for one in labels], "notes": told(labels)}
+    return {
+        "callers": [of_caller.model_dump(mode="json") for of_caller in labels],
+        "notes": disagreements(labels),
+    }

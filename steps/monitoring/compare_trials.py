@@ -1,9 +1,7 @@
 """Versions on trial against the champion, on the accidents of the log that they scored: a page each."""
 
-import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 from zenml import step
@@ -27,19 +25,21 @@ def compare_trials(
     bundle: Folder, version: VersionReference, policy: MonitorSettings, seed: int
 ) -> Annotated[Folder, "trial_reports"]:
     """trial_challenger.html and trial_shadow.html, and the same as JSON; empty where nothing is on trial."""
-    name, folder = version.name, Path(tempfile.mkdtemp(prefix="trials-"))
+    name, folder = version.name, Folder.temporary("trials-")
     champion = version.load(bundle)
-    for one in _on_trial(name):
+    for served in _on_trial(name):
         facts = {
             "name": name,
-            "role": one.role,
-            "share": one.share,
-            "version": one.version,
+            "role": served.role,
+            "share": served.share,
+            "version": served.version,
             "champion": version.version,
         }
-        trial = registry.bundle_of(registry.version(name, one.version))
-        write_trial(folder, facts, compare_scored(_scored(trial, champion, policy), champion, trial, seed))
-    return Folder(folder)
+        trial = registry.bundle_of(registry.version(name, served.version))
+        write_trial(
+            folder.path, facts, compare_scored(_scored(trial, champion, policy), champion, trial, seed)
+        )
+    return folder
 
 
 def _on_trial(name: str) -> Iterable[ServedVersion]:

@@ -25,7 +25,7 @@ def decide_action(
     drift: dict[str, Any] | None = None,
     labels: dict[str, Any] | None = None,
 ) -> Annotated[dict[str, Any], "monitor_report"]:
-    """A MonitorReport as JSON."""
+    """Return a MonitorReport as JSON."""
     looked_at = Window.load(window.path)
     champion = Champion.of(version.load(bundle), version.name, version.version)
     labels = labels or {"callers": (), "notes": ()}

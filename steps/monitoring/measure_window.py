@@ -45,9 +45,9 @@ def measure_window(
     off = abs(getattr(measured.calibration_gap, "value", None) or 0) >= gap
     if looked_at.facts.from_log and (measured.losses or off):
         voices = [rows[name].to_numpy(dtype=object) for name in ("caller", "giver")]
-        one = hangs_on(
+        caller = hangs_on(
             voices,
             lambda left: lost_without(rows[left], measured, policy, evaluation.budget, seed),
         )
-        measured = measured.model_copy(update={"hangs_on": one})
+        measured = measured.model_copy(update={"hangs_on": caller})
     return {"notes": notes, "performance": measured.model_dump(mode="json")}

@@ -1,8 +1,6 @@
 """The predictions that are looked at, with their labels."""
 
-import tempfile
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 from zenml import step
@@ -16,14 +14,14 @@ from steps.support.store import opened_store
 
 @step
 def read_log_window(bundle: Folder, policy: MonitorSettings, seed: int) -> Annotated[Folder, "window"]:
-    """The log's last days, or its last so many predictions; of each caller at most its share."""
+    """Take the log's last days, or its last so many predictions; of each caller at most its share."""
     settings = policy.window
     until = datetime.now(UTC)
     since = None if settings.last else until - timedelta(days=settings.days)
-    folder = Path(tempfile.mkdtemp(prefix="window-"))
+    folder = Folder.temporary("window-")
     with opened_store() as store:
         # Not `until`: after a clock has moved back, predictions "of the future" still count.
         rows = store.log.read(since=since, last=settings.last)
         window = log_window(rows, load_bundle(bundle.path), since, until)
-    capped(window, policy, seed).save(folder)
-    return Folder(folder)
+    capped(window, policy, seed).save(folder.path)
+    return folder

@@ -1,7 +1,5 @@
 """Past years as if they arrived: what would have been decided, and the picture of it."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -30,7 +28,7 @@ def replay_months(
         validator=Client().active_stack.data_validator,
         columns=kinds_of_columns(params.stage),
     )
-    folder = Path(tempfile.mkdtemp(prefix="replay-"))
-    found = replay(rows, setup)
-    write_replay(folder, found)
-    return Folder(folder), found.model_dump(mode="json")
+    folder = Folder.temporary("replay-")
+    replayed = replay(rows, setup)
+    write_replay(folder.path, replayed)
+    return folder, replayed.model_dump(mode="json")

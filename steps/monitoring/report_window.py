@@ -1,7 +1,6 @@
 """What a monitor run leaves behind: page, picture, JSON, and a run of the stack's tracker."""
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,16 +18,16 @@ def report_window(
     report: dict[str, Any], reports: Folder | None = None, trials: Folder | None = None
 ) -> Annotated[Folder, "monitor_reports"]:
     """monitor.json, report.html, history.png; beside them Evidently's pages, and those of trials."""
-    told, folder = MonitorReport.model_validate(report), Path(tempfile.mkdtemp(prefix="monitor-"))
+    monitored, folder = MonitorReport.model_validate(report), Folder.temporary("monitor-")
     for beside in (reports, trials):
         if beside is not None:
-            shutil.copytree(beside.path, folder, dirs_exist_ok=True)
+            shutil.copytree(beside.path, folder.path, dirs_exist_ok=True)
     with opened_store() as store:
-        earlier = store.history.reports(told.measurements.champion.stage)
-    write_monitor(folder, told, earlier)
+        earlier = store.history.reports(monitored.measurements.champion.stage)
+    write_monitor(folder.path, monitored, earlier)
     if Client().active_stack.experiment_tracker is not None:
-        _track(told, folder)
-    return Folder(folder)
+        _track(monitored, folder.path)
+    return folder
 
 
 def _track(report: MonitorReport, folder: Path) -> None:
@@ -49,7 +48,7 @@ def _track(report: MonitorReport, folder: Path) -> None:
         figures |= {"drifted_features": len(measured.drift.drifted), "mean_p": measured.drift.mean_window}
     if measured.performance is not None:
         figures |= {
-            one.metric: one.value for one in measured.performance.figures if one.value is not None
+            figure.metric: figure.value for figure in measured.performance.figures if figure.value is not None
         }  # fmt: skip
     mlflow.log_metrics(figures)
     mlflow.log_artifact(str(folder / "monitor.json"))

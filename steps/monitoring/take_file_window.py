@@ -1,7 +1,5 @@
 """The accidents of a year's files as a window."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
@@ -19,6 +17,6 @@ def take_file_window(features: pd.DataFrame, intake: Folder, bundle: Folder) -> 
     taken = Intake.load(intake.path)
     facts = taken.facts
     loaded, aside = load_bundle(bundle.path), len(taken.set_aside)
-    folder = Path(tempfile.mkdtemp(prefix="window-"))
-    file_window(features, loaded, str(facts["input"]), aside, bool(facts["synthetic"])).save(folder)
-    return Folder(folder)
+    folder = Folder.temporary("window-")
+    file_window(features, loaded, str(facts["input"]), aside, bool(facts["synthetic"])).save(folder.path)
+    return folder

@@ -37,5 +37,5 @@ def judge_candidate(
     if champion is not None:
         reigning = registry.bundle_of(registry.version(candidate.facts["name"], champion))
     predicted = test_predictions["model"].to_numpy()
-    found = judge(held, candidate, reigning, champion or "", test_rows, predicted, rules)
-    return {**found.to_dict(), "against": champion}
+    decided = judge(held, candidate, reigning, champion or "", test_rows, predicted, rules)
+    return {**decided.to_dict(), "against": champion}

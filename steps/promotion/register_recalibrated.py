@@ -20,6 +20,6 @@ def register_recalibrated(
     loaded = load_bundle(bundle.path)
     made = loaded.facts["recalibrated"]
     tags = tags_of(loaded, provenance) | {"recalibrated_from": str(made["version"])}
-    told = {"recalibrated": made, "gates": decision["gates"]}
-    number, _ = register(loaded, tags, told, lambda: log_recalibrated(loaded, tags))
+    more = {"recalibrated": made, "gates": decision["gates"]}
+    number, _ = register(loaded, tags, more, lambda: log_recalibrated(loaded, tags))
     return number

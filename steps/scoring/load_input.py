@@ -1,8 +1,6 @@
 """What is to be scored: a raw year or a file of accidents."""
 
 import os
-import tempfile
-from pathlib import Path
 from typing import Annotated
 
 from zenml import step
@@ -19,6 +17,6 @@ def load_input(given: str, data: DataSettings, version: str) -> Annotated[Folder
 
     `version` is the DVC hash of the input that the run was promised; it gets that, or none.
     """
-    folder = Path(tempfile.mkdtemp(prefix="intake-"))
-    read_input(given, data, version, os.environ.get(DVC_REMOTE)).save(folder)
-    return Folder(folder)
+    folder = Folder.temporary("intake-")
+    read_input(given, data, version, os.environ.get(DVC_REMOTE)).save(folder.path)
+    return folder

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,28 +28,28 @@ def report_predictions(
 ) -> tuple[Annotated[Folder, "inference_report"], Annotated[dict[str, Any], "figures"]]:
     """Predictions as Parquet and CSV, rows set aside, drift, report, and summary.json, also as a value."""
     taken = Intake.load(intake.path)
-    folder = Path(tempfile.mkdtemp(prefix="inference-"))
+    folder = Folder.temporary("inference-")
     severe = features["severe"].to_numpy(dtype=np.float32)
     figures = summary(
         taken,
         predictions,
         severe,
         version.load(bundle),
-        _drift(drift, folder),
+        _drift(drift, folder.path),
         version.model_dump(),
         n_bootstrap,
     )
-    write_report(folder, figures, taken, predictions, raw_csv)
-    return Folder(folder), figures
+    write_report(folder.path, figures, taken, predictions, raw_csv)
+    return folder, figures
 
 
 def _drift(drift: Folder | None, folder: Path) -> dict[str, Any]:
-    """What the drift check found; its files are copied."""
+    """Return what the drift check found; its files are copied."""
     if drift is None:
         why = "The active stack has no data validator."
-        found: dict[str, Any] = {"verdict": UNCHECKED, "why": why}
-        (folder / "drift.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        return found
+        unchecked: dict[str, Any] = {"verdict": UNCHECKED, "why": why}
+        (folder / "drift.json").write_text(json.dumps(unchecked, indent=1) + "\n", encoding="utf-8")
+        return unchecked
     shutil.copytree(drift.path, folder, dirs_exist_ok=True)
     read: dict[str, Any] = json.loads((folder / "drift.json").read_text(encoding="utf-8"))
     return read

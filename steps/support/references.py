@@ -58,7 +58,7 @@ def refer_to(stage: str, version: str | None) -> VersionReference:
 
 
 def bundle_of(reference: VersionReference) -> ArtifactVersionResponse:
-    """The bundle that training made, as the input of a step, which so descends from that training.
+    """Return the bundle that training made, as the input of a step, which so descends from that training.
 
     To be called while a pipeline is put together: ZenML's client then promises the artifact, and the step
     takes it from the artifact store that it is in, be it another stack's.

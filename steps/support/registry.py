@@ -46,12 +46,12 @@ class ChampionChangedError(RegistryError):
 
 
 def model_name(stage: str) -> str:
-    """The registered name of the model of a knowledge stage: champions are per stage."""
+    """Return the registered name of the model of a knowledge stage: champions are per stage."""
     return f"accident-severity-{stage.replace('_', '-')}"
 
 
 def champion(name: str) -> ModelVersionResponse | None:
-    """The version in production, or None."""
+    """Return the version in production, or None."""
     from zenml.client import Client
     from zenml.enums import ModelStages
 
@@ -62,57 +62,74 @@ def champion(name: str) -> ModelVersionResponse | None:
 
 
 def version(name: str, number: str) -> ModelVersionResponse:
-    """A version by its number. Raises RegistryError if it is absent or unfinished, naming those there are."""
+    """Return a version by its number.
+
+    Raises RegistryError if it is absent or unfinished, naming those there are.
+    """
     from zenml.client import Client
 
     try:
         # As a number: ZenML takes a bare "1" for a name, and names may change.
-        found = Client().get_model_version(name, int(number))
-        wrong = "" if _is_finished(found) else f"Version {number} of {name} is no use. {_UNFINISHED}"
+        model_version = Client().get_model_version(name, int(number))
+        wrong = "" if _is_finished(model_version) else f"Version {number} of {name} is no use. {_UNFINISHED}"
     except (KeyError, ValueError):
         wrong = f"{name} has no version {number!r}."
     if wrong:
-        there = ", ".join(str(one.number) for one in versions(name)) or "none yet (run --pipeline train)"
+        there = (
+            ", ".join(str(model_version.number) for model_version in versions(name))
+            or "none yet (run --pipeline train)"
+        )
         raise RegistryError(f"{wrong} There are: {there}.")
-    return found
+    return model_version
 
 
 def versions(name: str) -> list[ModelVersionResponse]:
     """Every finished version, oldest first."""
-    return [one for one in _all(name) if _is_finished(one)]
+    return [model_version for model_version in _all(name) if _is_finished(model_version)]
 
 
 def with_identity(name: str, identity: str) -> ModelVersionResponse | None:
-    """The newest version that was made from the same, or None."""
-    same = (one for one in reversed(versions(name)) if one.run_metadata.get("identity") == identity)
+    """Return the newest version that was made from the same, or None."""
+    same = (
+        model_version
+        for model_version in reversed(versions(name))
+        if model_version.run_metadata.get("identity") == identity
+    )
     return next(same, None)
 
 
-def bundle_of(one: ModelVersionResponse) -> Bundle:
-    """The bundle of a version, copied here. Raises BundleError if it is not what was registered."""
-    folder: Folder = bundle_artifact(one).load()
-    return registered(folder.path, one.model.name, str(one.number), digest_of(one))
+def bundle_of(model_version: ModelVersionResponse) -> Bundle:
+    """Return the bundle of a version, copied here. Raises BundleError if it is not what was registered."""
+    folder: Folder = bundle_artifact(model_version).load()
+    return registered(
+        folder.path, model_version.model.name, str(model_version.number), digest_of(model_version)
+    )
 
 
-def bundle_artifact(one: ModelVersionResponse) -> ArtifactVersionResponse:
-    """The bundle of a version in ZenML's store. Raises RegistryError if it has none."""
-    artifact = one.get_artifact(BUNDLE)
+def bundle_artifact(model_version: ModelVersionResponse) -> ArtifactVersionResponse:
+    """Return the bundle of a version in ZenML's store. Raises RegistryError if it has none."""
+    artifact = model_version.get_artifact(BUNDLE)
     if artifact is None:
-        raise RegistryError(f"Version {one.number} of {one.model.name} has no bundle. Train again.")
+        raise RegistryError(
+            f"Version {model_version.number} of {model_version.model.name} has no bundle. Train again."
+        )
     return artifact
 
 
 def registered(folder: Path, name: str, version: str, digest: str) -> Bundle:
-    """The bundle in a folder. Raises BundleError, naming the version, if it is not the one registered."""
+    """Return the bundle in a folder.
+
+    Raises BundleError, naming the version, if it is not the one registered.
+    """
     try:
         return load_bundle(folder, digest)
     except BundleError as error:
         raise BundleError(f"{name} version {version}: {error}") from None
 
 
-def digest_of(one: ModelVersionResponse) -> str:
-    """The digest its bundle had when it was registered."""
-    return str(one.run_metadata[BUNDLE])
+def digest_of(model_version: ModelVersionResponse) -> str:
+    """Return the digest its bundle had when it was registered."""
+    return str(model_version.run_metadata[BUNDLE])
 
 
 @contextmanager
@@ -132,45 +149,49 @@ def bury(name: str) -> None:
     from zenml.client import Client
     from zenml.enums import ModelStages
 
-    for one in _all(name):
-        if not _is_finished(one) and one.stage != ModelStages.ARCHIVED:
-            mirror.forget(one)
-            Client().update_model_version(one.model.id, one.id, description=_UNFINISHED)
-            one.set_stage(ModelStages.ARCHIVED, force=True)
-            print(f"  version {one.number} of {name} is archived. {_UNFINISHED}", file=sys.stderr, flush=True)
+    for model_version in _all(name):
+        if not _is_finished(model_version) and model_version.stage != ModelStages.ARCHIVED:
+            mirror.forget(model_version)
+            Client().update_model_version(model_version.model.id, model_version.id, description=_UNFINISHED)
+            model_version.set_stage(ModelStages.ARCHIVED, force=True)
+            print(
+                f"  version {model_version.number} of {name} is archived. {_UNFINISHED}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
-def complete(one: ModelVersionResponse) -> None:
+def complete(model_version: ModelVersionResponse) -> None:
     """Have the stack's registry hold a version, should it lack it: another stack's, or one that was lost."""
-    if not mirror.has(one):
-        mirror.add(one, bundle_of(one))
+    if not mirror.has(model_version):
+        mirror.add(model_version, bundle_of(model_version))
 
 
-def note(one: ModelVersionResponse, reason: str) -> None:
+def note(model_version: ModelVersionResponse, reason: str) -> None:
     """Write on a version why it was promoted or not."""
     from zenml.client import Client
 
-    Client().update_model_version(one.model.id, one.id, description=reason)
-    mirror.tell(one, tags={"decision": reason})
+    Client().update_model_version(model_version.model.id, model_version.id, description=reason)
+    mirror.tell(model_version, tags={"decision": reason})
 
 
-def remark(one: ModelVersionResponse, **tags: str) -> None:
+def remark(model_version: ModelVersionResponse, **tags: str) -> None:
     """Write on a version what the loop did with it, where ZenML's dashboard and the registry show it."""
     from zenml import log_metadata
 
-    log_metadata(metadata={"loop": dict(tags)}, model_version_id=one.id)
-    mirror.tell(one, tags={f"loop_{name}": value for name, value in tags.items()})
+    log_metadata(metadata={"loop": dict(tags)}, model_version_id=model_version.id)
+    mirror.tell(model_version, tags={f"loop_{name}": value for name, value in tags.items()})
 
 
-def promoted_at(one: ModelVersionResponse) -> str | None:
+def promoted_at(model_version: ModelVersionResponse) -> str | None:
     """When a version became champion, ISO 8601; None for those promoted before 0.3."""
-    return _promotion(one).get("at")
+    return _promotion(model_version).get("at")
 
 
 ANYBODY = "anybody"
 
 
-def promote(one: ModelVersionResponse, reason: str, against: str | None = ANYBODY) -> None:
+def promote(model_version: ModelVersionResponse, reason: str, against: str | None = ANYBODY) -> None:
     """Make a version champion, in ZenML and in the stack's model registry; the old one is archived.
 
     All that can be wrong is found out before anything is changed. A crash on the way leaves a champion in
@@ -181,19 +202,19 @@ def promote(one: ModelVersionResponse, reason: str, against: str | None = ANYBOD
     against : the champion that it was judged against, None for nobody. Raises ChampionChangedError, with the
         champion as it was, if another version is champion now.
     """
-    name = one.model.name
-    bundle_of(one)  # one that was altered is refused
+    name = model_version.model.name
+    bundle_of(model_version)  # one that was altered is refused
     with changing():
         bury(name)
-        complete(one)
-        others = _promotions(name, one)
+        complete(model_version)
+        others = _promotions(name, model_version)
         before = champion(name)
-        if _number(before) != str(one.number):
+        if _number(before) != str(model_version.number):
             if against not in (ANYBODY, _number(before)):
                 raise ChampionChangedError(before)
-            _enthrone(one, reason, before, _number(before))
-            _check_alone(one, others)
-        mirror.tell(one, champion=True)
+            _enthrone(model_version, reason, before, _number(before))
+            _check_alone(model_version, others)
+        mirror.tell(model_version, champion=True)
 
 
 def check_champion(name: str, against: str | None) -> None:
@@ -242,31 +263,41 @@ def _all(name: str) -> list[ModelVersionResponse]:
     from zenml.client import Client
 
     try:
-        return sorted(Client().list_model_versions(model=name, size=1000).items, key=lambda one: one.number)
+        return sorted(
+            Client().list_model_versions(model=name, size=1000).items,
+            key=lambda model_version: model_version.number,
+        )
     except KeyError:
         return []
 
 
-def _is_finished(one: ModelVersionResponse) -> bool:
-    return BUNDLE in one.run_metadata
+def _is_finished(model_version: ModelVersionResponse) -> bool:
+    return BUNDLE in model_version.run_metadata
 
 
-def _number(one: ModelVersionResponse | None) -> str | None:
-    return str(one.number) if one else None
+def _number(model_version: ModelVersionResponse | None) -> str | None:
+    return str(model_version.number) if model_version else None
 
 
-def _promotion(one: ModelVersionResponse) -> dict[str, Any]:
-    found: Any = one.run_metadata.get("promotion", {})
-    return dict(found)
+def _promotion(model_version: ModelVersionResponse) -> dict[str, Any]:
+    promotion: Any = model_version.run_metadata.get("promotion", {})
+    return dict(promotion)
 
 
 def _promotions(name: str, but: ModelVersionResponse) -> dict[UUID, Mapping[str, Any]]:
-    """What the other versions say of their last promotion."""
-    return {one.id: _promotion(one) for one in versions(name) if one.id != but.id}
+    """Return what the other versions say of their last promotion."""
+    return {
+        model_version.id: _promotion(model_version)
+        for model_version in versions(name)
+        if model_version.id != but.id
+    }
 
 
 def _enthrone(
-    one: ModelVersionResponse, reason: str, before: ModelVersionResponse | None, replaced: str | None
+    model_version: ModelVersionResponse,
+    reason: str,
+    before: ModelVersionResponse | None,
+    replaced: str | None,
 ) -> None:
     """Make a version champion after `before`; `replaced` is what a rollback goes back to."""
     from zenml import log_metadata
@@ -275,12 +306,12 @@ def _enthrone(
     # The way back is written before the step is taken.
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     promotion = {"reason": reason, "replaced": replaced or "", "at": at}
-    log_metadata(metadata={"promotion": promotion}, model_version_id=one.id)
-    check_champion(one.model.name, _number(before))
-    one.set_stage(ModelStages.PRODUCTION, force=True)
+    log_metadata(metadata={"promotion": promotion}, model_version_id=model_version.id)
+    check_champion(model_version.model.name, _number(before))
+    model_version.set_stage(ModelStages.PRODUCTION, force=True)
 
 
-def _check_alone(one: ModelVersionResponse, others: Mapping[UUID, Mapping[str, Any]]) -> None:
+def _check_alone(model_version: ModelVersionResponse, others: Mapping[UUID, Mapping[str, Any]]) -> None:
     """Whether nobody else promoted in the same moment: one whose turn was taken for dead, or an older clone.
 
     Each writes that it promotes, then does it, then looks what others wrote: of two, one at least sees the
@@ -288,7 +319,7 @@ def _check_alone(one: ModelVersionResponse, others: Mapping[UUID, Mapping[str, A
     """
     from zenml.enums import ModelStages
 
-    for other in versions(one.model.name):
-        if other.id != one.id and other.stage and _promotion(other) != others.get(other.id, {}):
+    for other in versions(model_version.model.name):
+        if other.id != model_version.id and other.stage and _promotion(other) != others.get(other.id, {}):
             other.set_stage(ModelStages.PRODUCTION, force=True)
             raise ChampionChangedError(other)

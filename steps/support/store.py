@@ -18,7 +18,7 @@ SECRET, KEY = "accidents", "database_url"  # of ZenML: the secret, and its key t
 
 @contextmanager
 def opened_store() -> Iterator[PredictionStore]:
-    """The store at that address. It is never made here.
+    """Yield the store at that address. It is never made here.
 
     Raises
     ------

@@ -87,7 +87,7 @@ def log_model(bundle: Bundle) -> tuple[str, str]:
 
 @contextmanager
 def _code() -> Iterator[Path]:
-    """A folder `accidents` of what a bundle predicts with: a server is sent each file by itself."""
+    """Yield a folder `accidents` of what a bundle predicts with: a server is sent each file by itself."""
     with TemporaryDirectory(prefix="code-") as folder:
         for file in files_of("accidents.bundle"):
             copy = Path(folder) / file.relative_to(ROOT)
@@ -97,7 +97,7 @@ def _code() -> Iterator[Path]:
 
 
 def signature_of(bundle: Bundle) -> ModelSignature:
-    """The declared features, each a number that may be missing, whatever the training rows hold."""
+    """Return the declared features, each a number that may be missing, whatever the training rows hold."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
@@ -109,7 +109,7 @@ def signature_of(bundle: Bundle) -> ModelSignature:
 
 @contextmanager
 def run_of(name: str) -> Iterator[None]:
-    """A run of the active stack's tracker outside any step, for a model that is registered later."""
+    """Yield a run of the active stack's tracker outside any step, for a model that is registered later."""
     import mlflow
     from zenml.client import Client
 
@@ -124,11 +124,11 @@ def run_of(name: str) -> Iterator[None]:
 def _metrics(results: Results) -> dict[str, float]:
     """Metrics with both ends of their intervals, the baselines' behind their name; only defined ones."""
     flat = {}
-    for prefix, one in [
+    for prefix, evaluated in [
         ("", results.model),
         *((f"{name}.", each) for name, each in results.baselines.items()),
     ]:
-        for metric, estimate in one.metrics.items():
+        for metric, estimate in evaluated.metrics.items():
             flat[f"{prefix}{metric}"] = estimate.value
             flat[f"{prefix}{metric}_low"] = estimate.low
             flat[f"{prefix}{metric}_high"] = estimate.high

@@ -46,13 +46,13 @@ def _is_shared(client: Client) -> bool:
 def _taken(client: Client) -> TagResponse:
     from zenml.exceptions import EntityExistsError
 
-    told = False
+    announced = False
     while True:
         with suppress(EntityExistsError):
             return client.create_tag(TAG)
-        if not told:
+        if not announced:
             print("  waiting for another who registers or promotes ...", file=sys.stderr, flush=True)
-            told = True
+            announced = True
         _end_if_dead(client)
         time.sleep(_PAUSE)
 

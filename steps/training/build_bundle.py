@@ -1,7 +1,5 @@
 """The candidate as a bundle: plain files with a manifest."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -59,11 +57,11 @@ def build_bundle(
         learnt = pd.concat([learnt, test_rows]).assign(p_unseen=unseen["p_unseen"].to_numpy())
         facts = refit_facts(facts, learnt, len(test_rows), judged, evaluation.budget, seed)
     sample = latest_learnt(learnt, seed)
-    folder = Path(tempfile.mkdtemp(prefix="bundle-")) / "bundle"
+    folder = Folder.temporary("bundle-")
     reference = sample.assign(p_severe=deployed.predict_proba(sample))
     holdout = promised(test_rows, test_predictions["model"], seed)
     write_bundle(
-        folder, deployed, facts, reference, model_card(facts, judged), holdout,
+        folder.path, deployed, facts, reference, model_card(facts, judged), holdout,
         Model.load(judged_model.path) if refitted else None,
     )  # fmt: skip
-    return Folder(folder)
+    return folder

@@ -1,7 +1,5 @@
 """The champion with its calibration fitted again on the labels of a window."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 from zenml import step
@@ -18,13 +16,13 @@ from steps.support.references import VersionReference
 def recalibrate_model(
     champion: Folder, version: VersionReference, window: Folder, params: Params
 ) -> tuple[Annotated[Folder, "bundle"], Annotated[dict[str, Any], "judgement"]]:
-    """A bundle, and whether it may replace the champion."""
+    """Return a bundle, and whether it may replace the champion."""
     loaded = version.load(champion)
     labelled = unlearnt(Window.load(window.path), loaded)
     if labelled["severe"].nunique() < 2:
         raise DataError("The window has no labels of both outcomes that the champion has not learnt from.")
     made = recalibrate(loaded, labelled, version.version, params)
-    folder = Path(tempfile.mkdtemp(prefix="bundle-")) / "bundle"
-    write_recalibrated(folder, loaded, made)
+    folder = Folder.temporary("bundle-")
+    write_recalibrated(folder.path, loaded, made)
     judgement = {**made.decision.to_dict(), **made.gates.to_dict(), "against": version.version}
-    return Folder(folder), judgement
+    return folder, judgement

@@ -1,7 +1,5 @@
 """The model to deploy: what passed the gates, fitted again on every labelled row."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -23,12 +21,12 @@ def refit_model(
     stage: str,
     seed: int,
 ) -> tuple[Annotated[Folder, "refit"], Annotated[pd.DataFrame, "unseen"]]:
-    """The refit, and what it gives of each row out of fold; if a gate refuses, `judged` itself and no row."""
+    """Return the refit, and what it gives of each row out of fold; if a gate refuses, `judged` and no row."""
     rows = pd.concat([train_rows, calibration_rows, test_rows])
     kept = rows[["accident_id", "severe"]]
     if not gates["passed"]:
         return judged, kept.head(0).assign(p_unseen=0.0)
     made = refit(rows, settings, stage, seed)
-    folder = Path(tempfile.mkdtemp(prefix="refit-"))
-    made.model.save(folder)
-    return Folder(folder), kept.assign(p_unseen=made.unseen)
+    folder = Folder.temporary("refit-")
+    made.model.save(folder.path)
+    return folder, kept.assign(p_unseen=made.unseen)

@@ -1,7 +1,5 @@
 """The candidate: LightGBM on encoded features, calibrated on later rows."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
@@ -18,6 +16,6 @@ def train_model(
 ) -> Annotated[Folder, "model"]:
     """Fit on the training rows, calibrate on the calibration rows."""
     trained = model.train(train_rows, calibration_rows, settings, stage, seed)
-    folder = Path(tempfile.mkdtemp(prefix="model-"))
-    trained.save(folder)
-    return Folder(folder)
+    folder = Folder.temporary("model-")
+    trained.save(folder.path)
+    return folder

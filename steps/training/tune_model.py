@@ -12,7 +12,7 @@ from accidents.training.model import ModelSettings
 def tune_model(
     train_rows: pd.DataFrame, settings: ModelSettings, stage: str, trials: int, seed: int
 ) -> Annotated[ModelSettings, "tuned_settings"]:
-    """The best settings found in `trials` trials around `settings`."""
+    """Find the best settings in `trials` trials around `settings`."""
     from accidents.training.tuning import tune  # Optuna, which few runs need
 
     return tune(train_rows, settings, stage, trials, seed)

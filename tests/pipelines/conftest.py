@@ -126,7 +126,7 @@ def make_project(folder: Path) -> Project:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A first test may wait for several trainings: minutes, where other work runs beside."""
+    """Any test may have to wait for several trainings: minutes, where other work runs beside."""
     for item in items:
         if Path(__file__).parent in item.path.parents and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(900))
@@ -134,7 +134,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """One copy for the tests of a module, which run in order; nothing of it runs on after them."""
+    """One copy for the tests of a module; nothing of it runs on after them."""
     made = make_project(tmp_path_factory.mktemp("project") / "a project")
     yield made
     kill_all_of(made.folder)

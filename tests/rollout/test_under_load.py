@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from accidents.predictions.log import PredictionLog
 from accidents.rollout.roles import is_in_share
 from stacks.components.mlserver.server import ModelServer
 from stacks.errors import StackError
+from tests.load import Load
 from tests.model_servers import (
     NAME,
     Version,
@@ -30,7 +29,7 @@ from tests.model_servers import (
 )
 from tests.predictions import connected
 from tests.serving.api_client import ACCIDENT
-from tests.serving.api_process import ApiProcess, api_process
+from tests.serving.api_process import api_process
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 CALLERS = 8
@@ -52,54 +51,22 @@ def try_out(server: ModelServer, number: str, version: Version, role: str, share
     server.try_out(NAME, number, version.bundle.folder, version.golden, role, share)
 
 
-class Load:
-    """Callers that ask without pause, each for accidents of its own; what they were answered."""
+def ask(client: httpx.Client, caller: int, number: int) -> dict[str, Any]:
+    """Accidents of the caller's own."""
+    own = {"accident_id": f"{caller}-{number % 200}", "speed_limit": 10 + number % 12 * 10}
+    answer: dict[str, Any] = (
+        client.post("/predict?reasons=false", json=ACCIDENT | own).raise_for_status().json()
+    )
+    return answer
 
-    def __init__(self, api: ApiProcess) -> None:
-        self._api, self._stop = api, threading.Event()
-        self.answers: list[dict[str, Any]] = []
-        self.failed: list[str] = []
-        self._threads = [threading.Thread(target=self._ask, args=(k,)) for k in range(CALLERS)]
 
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, caller: int) -> None:
-        number = 0
-        with httpx.Client(base_url=self._api.address, trust_env=False, timeout=30) as client:
-            while not self._stop.is_set():
-                number += 1
-                own = {"accident_id": f"{caller}-{number % 200}", "speed_limit": 10 + number % 12 * 10}
-                try:
-                    answer = client.post("/predict?reasons=false", json=ACCIDENT | own)
-                    answer.raise_for_status()
-                    self.answers.append(answer.json())
-                except httpx.HTTPError as error:
-                    self.failed.append(repr(error))
-
-    def see(self, *seen: tuple[str, str]) -> None:
-        """Wait until these (version, role), and no others, are answered."""
-        self.wait(lambda: _seen(self.answers[-80:]).keys() == set(seen))
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        """Wait until it holds, after at least 80 answers from now on."""
-        begun, deadline = len(self.answers), time.monotonic() + 120
-        while time.monotonic() < deadline:
-            if len(self.answers) - begun > 80 and condition():
-                return
-            time.sleep(0.1)
-        raise AssertionError(f"{_seen(self.answers[-80:])}; failed: {self.failed[:3]}")
+def see(load: Load, *seen: tuple[str, str]) -> None:
+    """Wait until these (version, role), and no others, are answered."""
+    load.wait(lambda: _seen(load.answers[-80:]).keys() == set(seen))
 
 
 def _seen(answers: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
-    return Counter((one["model"]["version"], one["model"]["role"]) for one in answers)
+    return Counter((answer["model"]["version"], answer["model"]["role"]) for answer in answers)
 
 
 def shadow_scores(folder: Path) -> Counter[str]:
@@ -112,28 +79,29 @@ def test_no_request_fails_from_the_start_of_a_trial_to_its_end(
 ) -> None:
     one, two, three = versions.values()
     deploy(server, "1", one)
-    with api_process(tmp_path, client_of(server).url) as api, Load(api) as load:
-        load.see(("1", "champion"))
+    with api_process(tmp_path, client_of(server).url) as api, Load(api.address, ask, CALLERS) as load:
+        see(load, ("1", "champion"))
         try_out(server, "2", two, "shadow")
         load.wait(lambda: shadow_scores(tmp_path)["2"] > 100)
         for share in (10, 50):  # from shadow to canary, and a larger share
             try_out(server, "2", two, "challenger", share)
-            load.see(("1", "champion"), ("2", "challenger"))
-        assert [one.role for one in server.folder.trials(NAME)] == ["challenger"]
+            see(load, ("1", "champion"), ("2", "challenger"))
+        assert [trial.role for trial in server.folder.trials(NAME)] == ["challenger"]
         deploy(server, "2", two)  # promoted
-        load.see(("2", "champion"))
+        see(load, ("2", "champion"))
         assert server.folder.trials(NAME) == []
         try_out(server, "3", three, "challenger", 90)
-        load.see(("2", "champion"), ("3", "challenger"))
+        see(load, ("2", "champion"), ("3", "challenger"))
         server.end_trials(NAME)  # rolled back
-        load.see(("2", "champion"))
+        see(load, ("2", "champion"))
     assert load.failed == []
-    asked = [one for one in load.answers if one["model"]["role"] == "challenger"]
-    assert all(is_in_share(one["accident_id"], 90) for one in asked)
+    asked = [answer for answer in load.answers if answer["model"]["role"] == "challenger"]
+    assert all(is_in_share(answer["accident_id"], 90) for answer in asked)
     with closing(PredictionLog(f"sqlite:///{tmp_path / 'predictions.db'}")) as log:
         logged = {row["request_id"]: (row["model_version"], row["role"]) for row in log.read()}
     assert all(
-        logged[one["request_id"]] == (one["model"]["version"], one["model"]["role"]) for one in load.answers
+        logged[answer["request_id"]] == (answer["model"]["version"], answer["model"]["role"])
+        for answer in load.answers
     )
 
 

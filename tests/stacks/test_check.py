@@ -18,7 +18,7 @@ def check(name: str, folder: Path) -> dict[str, Finding]:
 
 
 def wrong(findings: dict[str, Finding]) -> dict[str, str]:
-    return {what: finding.told for what, finding in findings.items() if not finding.well}
+    return {what: finding.words for what, finding in findings.items() if not finding.well}
 
 
 def test_each_part_of_a_sound_stack_is_tried(
@@ -32,10 +32,10 @@ def test_each_part_of_a_sound_stack_is_tried(
     apply_stack("sound", activate=False, folder=folder)
     found = check("sound", folder)
     assert wrong(found) == {}
-    assert "wrote, read and deleted" in found["artifact_store sound_local"].told
+    assert "wrote, read and deleted" in found["artifact_store sound_local"].words
     uri = f"sqlite:///{tmp_path}/artifacts/mlflow.db"
-    assert found["experiment_tracker sound_mlflow"].told == f"logged and deleted a run at {uri}"
-    assert found["orchestrator sound_local"].told == "made, of flavor local"
+    assert found["experiment_tracker sound_mlflow"].words == f"logged and deleted a run at {uri}"
+    assert found["orchestrator sound_local"].words == "made, of flavor local"
     assert [path.name for path in (tmp_path / "artifacts").iterdir()] == ["mlflow.db"]
     assert Client().active_stack_model.name == "bare", "the stack that was active still is"
 
@@ -47,7 +47,7 @@ def test_a_stack_that_was_not_applied_is_checked_as_far_as_its_file_goes(
 
     found = check("new", stack_file("new", data_validator={"flavor": "evidently_modern"}))
     assert wrong(found) == {"in the store": "not applied: python run.py stack apply new"}
-    assert found["data_validator"].told == "flavor evidently_modern is installed and takes these settings"
+    assert found["data_validator"].words == "flavor evidently_modern is installed and takes these settings"
     assert not Client().list_stacks(name="new").items
 
 

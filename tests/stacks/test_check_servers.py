@@ -29,7 +29,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def faults(name: str, folder: Path) -> dict[str, str]:
-    return {finding.what: finding.told for finding in check_stack(name, folder) if not finding.well}
+    return {finding.what: finding.words for finding in check_stack(name, folder) if not finding.well}
 
 
 def of_s3(

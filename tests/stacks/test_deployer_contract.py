@@ -54,13 +54,19 @@ class Deployer:
     def deploy(self, number: int, golden: Golden | None = None) -> None:
         """Serve a version; its golden requests are its own unless others are given."""
         bundle = self.versions[number - 1].bundle
-        reference = BundleReference(NAME, str(number), bundle.digest, bundle.folder, str(number))
+        reference = BundleReference(NAME, str(number), bundle.digest, str(bundle.folder), str(number))
         self.endpoint.deploy(reference, golden or self.golden(number))
+
+    def serve(self, number: int) -> None:
+        """Deploy a version, unless it alone serves."""
+        served = [(version.version, version.state) for version in self.endpoint.versions()]
+        if served != [(str(number), State.healthy)]:
+            self.deploy(number)
 
     def try_out(self, number: int, role: Role, share: int) -> None:
         """Serve a version on trial beside the one that serves."""
         bundle = self.versions[number - 1].bundle
-        reference = BundleReference(NAME, str(number), bundle.digest, bundle.folder, str(number))
+        reference = BundleReference(NAME, str(number), bundle.digest, str(bundle.folder), str(number))
         self.endpoint.try_out(reference, self.golden(number), role, share)
 
     def golden(self, number: int) -> Golden:
@@ -168,9 +174,10 @@ def asked_all_the_time(deployer: Deployer) -> Iterator[list[str]]:
 
 
 def test_what_was_never_deployed_is_stopped_and_says_so(deployer: Deployer) -> None:
-    endpoint = deployer.endpoint
-    assert (deployer.endpoints.names(), endpoint.versions()) == ([], ())
-    assert deployed_endpoint(NAME) is None
+    endpoint = deployer.endpoints.endpoint("another")
+    assert "another" not in deployer.endpoints.names()
+    assert endpoint.versions() == ()
+    assert deployed_endpoint("another") is None
     assert (endpoint.state().state, endpoint.state().url) == (State.stopped, None)
     assert endpoint.v2_address() is None
     with pytest.raises(DeploymentError, match="not served"):
@@ -207,6 +214,7 @@ def test_a_version_is_on_trial_beside_it_or_refused_in_words(deployer: Deployer)
             deployer.try_out(1, "challenger", 10)
         assert deployer.endpoint.end_trials() == ()
         return
+    deployer.serve(2)
     for role, share in (("shadow", 0), ("challenger", 10), ("challenger", 30)):
         deployer.try_out(1, cast(Role, role), share)
         champion, trial = deployer.endpoint.versions()
@@ -216,13 +224,14 @@ def test_a_version_is_on_trial_beside_it_or_refused_in_words(deployer: Deployer)
         answered = deployer.endpoint.predict(version.rows[version.bundle.features].head(20), trial.role)
         np.testing.assert_allclose(answered, version.bundle.predict(version.matrix[:20]), rtol=0, atol=1e-6)
     assert deployer.endpoints.names() == [NAME], "a trial is no model of its own"
-    assert [one.version for one in deployer.endpoint.end_trials()] == ["1"]
-    assert [one.version for one in deployer.endpoint.versions()] == ["2"]
+    assert [trial.version for trial in deployer.endpoint.end_trials()] == ["1"]
+    assert [version.version for version in deployer.endpoint.versions()] == ["2"]
 
 
 def test_one_that_does_not_give_the_golden_answers_is_refused_and_the_old_one_serves(
     deployer: Deployer,
 ) -> None:
+    deployer.serve(2)
     golden = deployer.golden(1)
     with pytest.raises(DeploymentError, match="golden"):
         deployer.deploy(1, Golden(golden.features, golden.p_severe + 0.01))
@@ -236,8 +245,9 @@ def test_one_that_does_not_give_the_golden_answers_is_refused_and_the_old_one_se
 def test_a_damaged_bundle_is_refused_and_the_old_one_serves(deployer: Deployer, tmp_path: Path) -> None:
     if not deployer.speaks_v2:
         return  # MLflow serves what its registry has, not the bundle
+    deployer.serve(2)
     bundle = broken(deployer.versions[0], tmp_path / "broken").bundle
-    reference = BundleReference(NAME, "1", deployer.versions[0].bundle.digest, bundle.folder, "1")
+    reference = BundleReference(NAME, "1", deployer.versions[0].bundle.digest, str(bundle.folder), "1")
     with pytest.raises(DeploymentError, match=r"trees\.txt"):
         deployer.endpoint.deploy(reference, deployer.golden(1))
     (served,) = deployer.endpoint.versions()
@@ -245,6 +255,7 @@ def test_a_damaged_bundle_is_refused_and_the_old_one_serves(deployer: Deployer, 
 
 
 def test_what_is_stopped_stays_known_and_comes_back_with_a_deployment(deployer: Deployer) -> None:
+    deployer.serve(2)
     deployer.endpoint.stop()
     (served,) = deployer.endpoint.versions()
     assert (served.version, served.state) == ("2", State.stopped)

@@ -25,6 +25,7 @@ from stacks.components.mlserver.folder import ServedModel, bundle_digest, write_
 from stacks.components.mlserver.server import ModelServer
 from stacks.errors import StackError
 from tests.conftest import ROOT
+from tests.load import Load
 from tests.model_servers import (
     NAME,
     Version,
@@ -92,57 +93,34 @@ def kill(server: ModelServer) -> None:
     psutil.wait_procs([process], 10)
 
 
-class Load:
-    """Threads that ask without pause, and count what they get."""
+def asked_all_the_time(server: ModelServer, versions: dict[str, Version]) -> Load:
+    """Callers that are answered with a version's number, which must give its own probabilities."""
+    first = next(iter(versions.values()))
+    rows = first.rows[first.bundle.features].head(3)
+    matrix = rows.to_numpy(np.float32)
+    expected = {number: version.bundle.predict(matrix) for number, version in versions.items()}
+    body = json.dumps(request(rows))
 
-    def __init__(self, server: ModelServer, versions: dict[str, Version], threads: int = 3) -> None:
-        self.answers: Counter[str] = Counter()
-        self.faults: list[str] = []
-        self._url = client_of(server).url
-        self._versions = versions
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(threads)]
+    def ask(client: httpx.Client, _caller: int, _number: int) -> str:
+        answer = client.post(f"/v2/models/{NAME}/infer", content=body).raise_for_status().json()
+        number = str(answer["model_version"])
+        assert np.allclose(answer["outputs"][0]["data"], expected[number], atol=1e-9), answer
+        return number
 
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self) -> None:
-        rows = next(iter(self._versions.values())).rows.head(3)
-        features = next(iter(self._versions.values())).bundle.features
-        matrix = rows[features].to_numpy(np.float32)
-        expected = {number: one.bundle.predict(matrix) for number, one in self._versions.items()}
-        body = json.dumps(request(rows[features]))
-        with httpx.Client(base_url=self._url, trust_env=False, timeout=30) as client:
-            while not self._stop.is_set():
-                try:
-                    answer = client.post(f"/v2/models/{NAME}/infer", content=body)
-                    said = answer.raise_for_status().json()
-                    number = said["model_version"]
-                    if not np.allclose(said["outputs"][0]["data"], expected[number], atol=1e-9):
-                        self.faults.append(f"not what version {number} gives: {answer.text}")
-                    self.answers[number] += 1
-                except httpx.HTTPError as error:
-                    self.faults.append(repr(error))
+    return Load(client_of(server).url, ask, callers=3)
 
 
 def test_versions_change_under_load_without_a_failed_request(
     server: ModelServer, one: Version, two: Version
 ) -> None:
     deploy(server, "2", one)
-    with Load(server, {"2": one, "3": two, "10": one}) as load:
+    with asked_all_the_time(server, {"2": one, "3": two, "10": one}) as load:
         for number, version in (("3", two), ("2", one), ("10", one), ("3", two)):  # up, and back down
             deploy(server, number, version)
             assert served(server, version) == number
             time.sleep(0.3)
-    assert load.faults == []
-    assert min(load.answers[number] for number in ("2", "3", "10")) > 20
+    assert load.failed == []
+    assert min(Counter(load.answers)[number] for number in ("2", "3", "10")) > 20
     assert server.folder.served() == {NAME: ServedModel(NAME, "3", two.bundle.digest)}
     assert [path.name for path in (server.folder.root / "bundles").iterdir()] == [two.bundle.digest]
 
@@ -155,14 +133,14 @@ def test_what_does_not_prove_itself_never_serves(
     lying = tmp_path / "golden.json"
     golden = json.loads(two.golden.read_text(encoding="utf-8"))
     write_json(lying, golden | {"p_severe": [p + 2e-6 for p in golden["p_severe"]]})
-    with Load(server, {"1": one}) as load:
+    with asked_all_the_time(server, {"1": one}) as load:
         with pytest.raises(StackError, match=r"trees.txt is altered"):
             deploy(server, "2", bad)
         with pytest.raises(StackError, match="does not give the golden probabilities: off by 2e-06"):
             deploy(server, "2", replace(two, golden=lying))
         with pytest.raises(StackError, match="is no bundle"):
             server.deploy(NAME, "2", tmp_path, two.golden)
-    assert load.faults == []
+    assert load.failed == []
     assert set(load.answers) == {"1"}
     assert process_of(server) == process
     assert server.folder.served()[NAME].version == "1"

@@ -15,3 +15,12 @@ def test_its_name_is_the_one_that_every_store_holds(monkeypatch: pytest.MonkeyPa
         "steps.folder.Folder",
         "steps.folder.FolderMaterializer",
     ]
+
+
+def test_a_temporary_one_goes_with_the_object_that_a_step_returned() -> None:
+    made = Folder.temporary("test-")
+    place = made.path
+    (made / "file.txt").write_text("kept by ZenML, not here")
+    assert place.is_dir()
+    del made
+    assert not place.exists()

@@ -32,7 +32,10 @@ MISSING = Cell(None)
 
 
 def parser(column: Column, year: int) -> Parser:
-    """The parser of a column's cells in the files of a year. Raises KeyError for a kind of another module."""
+    """Return the parser of a column's cells in the files of a year.
+
+    Raises KeyError for a kind of another module.
+    """
     return _PARSERS[column.kind](column, year)
 
 
@@ -100,7 +103,7 @@ def _width(column: Column, year: int) -> Parser:
 
 
 def _birth_year(column: Column, year: int) -> Parser:
-    """The column's range is that of the age in the year of the accident."""
+    """Return a parser of years of birth: the column's range is that of the age in the accident's year."""
     whole = _integer(replace(column, range=None), year)
     low, high = column.range or (0, 110)
 

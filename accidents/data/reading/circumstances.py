@@ -24,7 +24,7 @@ _NO_LEAP_YEAR = 2001
 
 
 def read_circumstances(source: Source, ids: npt.NDArray[np.int64]) -> dict[str, object]:
-    """The columns of accidents that are not one raw column each: time, date and place.
+    """Return the columns of accidents that are not one raw column each: time, date and place.
 
     `ids` are the accidents' ids, negative where there is none.
     """
@@ -47,23 +47,23 @@ def read_circumstances(source: Source, ids: npt.NDArray[np.int64]) -> dict[str, 
 
 
 def year_of(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The year that an accident's id begins with."""
+    """Return the year that an accident's id begins with."""
     return ids // 100_000_000
 
 
 def _years(source: Source, an: Column, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The year of each accident: what two of id, date and file name say; else what its id says."""
+    """Return the year of each accident: what two of id, date and file name say; else what its id says."""
     of_id = np.where(ids > 0, year_of(ids), source.year)
-    said = np.full(source.raw.rows, NO_YEAR)
+    stated = np.full(source.raw.rows, NO_YEAR)
     texts = source.raw.columns.get(an.raw)
     if texts is not None:
         values, index = read_cells(source, an, parser(an, source.year))
-        said = np.array([NO_YEAR if value is None else int(value) for value in values])[index]
-        source.check_year(an.raw, said)
-    years = np.where(said == source.year, source.year, of_id)
+        stated = np.array([NO_YEAR if value is None else int(value) for value in values])[index]
+        source.check_year(an.raw, stated)
+    years = np.where(stated == source.year, source.year, of_id)
     rule = f"of another year than {source.raw.path.name} says, by accident id and date, which are kept"
     source.note("year", rule, "warned", years != source.year, texts)
-    other = (said != NO_YEAR) & (said != years)
+    other = (stated != NO_YEAR) & (stated != years)
     source.note("year", "not the year of the accident id, which is kept", "repaired", other, texts)
     return years
 

@@ -36,7 +36,7 @@ class Head:
 
 
 def read_content(path: Path, wanted: Callable[[str], bool], remedy: str) -> bytes:
-    """The text of a file, unpacked, as UTF-8 without BOM and with LF line ends.
+    """Return the text of a file, unpacked, as UTF-8 without BOM and with LF line ends.
 
     Raises DataError, with the remedy, for what is no text. `wanted` chooses among the members of an archive.
     """
@@ -65,15 +65,15 @@ def read_head(path: Path, data: bytes, known: Mapping[str, str], remedy: str) ->
     yields most of them, unless a first line `sep=` names it. Raises DataError if there is no row.
     """
     line, number, rest = _next_line(data, 1)
-    told = _SEP_LINE.fullmatch(line.strip(" "))
-    if told:
+    declared = _SEP_LINE.fullmatch(line.strip(" "))
+    if declared:
         line, number, rest = _next_line(rest, number + 1)
     if line.count('"') % 2:
         raise DataError(
             f"{path}, line {number}: a quotation mark in the header is not closed. Put all names of columns "
             f"on that line. {remedy}"
         )
-    separator = told[1] if told else _separator(line[:10_000], known)
+    separator = declared[1] if declared else _separator(line[:10_000], known)
     names = [_name(name, known) for name in _cells(line, separator)]
     body_line = number + 1 + len(rest) - len(rest.lstrip(b"\n"))
     body = rest.strip(b"\n")
@@ -83,12 +83,15 @@ def read_head(path: Path, data: bytes, known: Mapping[str, str], remedy: str) ->
 
 
 def normal(name: str) -> str:
-    """A column's name as it is looked up: any case, blanks or hyphens for underscores."""
+    """Return a column's name as it is looked up: any case, blanks or hyphens for underscores."""
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
 def _next_line(data: bytes, number: int) -> tuple[str, int, bytes]:
-    """The first line that is not blank, its number, and what follows it; `data` begins with line `number`."""
+    """Return the first line that is not blank, its number, and what follows it.
+
+    `data` begins with line `number`.
+    """
     while data:
         line, _, data = data.partition(b"\n")
         if line.strip():
@@ -207,7 +210,7 @@ def _one_line(line: str, separator: str) -> tuple[list[str], bool]:
 
 
 def _whole_row(separator: str, width: int) -> re.Pattern[str]:
-    """A row of `width` cells, each quoted cell closed right before a separator or the end of the line."""
+    """Match a row of `width` cells, each quoted one closed right before a separator or the line's end."""
     s = re.escape(separator)
     cell = rf'(?:"[^"]*+(?:""[^"]*+)*+"|[^"{s}\n][^{s}\n]*+|(?=[{s}\n]|\Z))'
     return re.compile(rf"{cell}(?:{s}{cell}){{{width - 1}}}(?=\n|\Z)")

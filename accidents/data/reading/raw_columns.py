@@ -41,8 +41,8 @@ class Source:
 
     def check_year(self, column: str, years: npt.NDArray[np.integer]) -> None:
         """Refuse a file that is named after another year than the one that most of its rows are of."""
-        found, counts = np.unique(years, return_counts=True)
-        year = int(found[counts.argmax()])
+        values, counts = np.unique(years, return_counts=True)
+        year = int(values[counts.argmax()])
         if counts.max() * 2 > len(years) and year not in (self.year, NO_YEAR):
             raise self.raw.refuse(
                 int((years == year).argmax()),

@@ -25,7 +25,10 @@ _IDENTITIES = {"vehicles": ("id_vehicule", "num_veh"), "users": ("id_usager",)}
 
 
 def read_frame(source: Source) -> pd.DataFrame:
-    """The file as a frame of the columns of `DTYPES` and IDENTITY; rows without accident id are left out."""
+    """Return the file as a frame of the columns of `DTYPES` and IDENTITY.
+
+    Rows without accident id are left out.
+    """
     raw, dtypes = source.raw, DTYPES[source.raw.table]
     ids, good = _accident_ids(source)
     data: dict[str, object] = {"accident_id": ids}
@@ -52,10 +55,10 @@ def _accident_ids(source: Source) -> tuple[npt.NDArray[np.int64], Mask]:
     if ids is None:
         encoded = texts.dictionary_encode()
         cells = [plain(text) for text in encoded.dictionary.to_pylist()]
-        found = np.array(
+        numbers = np.array(
             [int(text) if _ACCIDENT_ID.fullmatch(text) else -1 for text in cells], dtype=np.int64
         )
-        ids = found[encoded.indices.to_numpy()]
+        ids = numbers[encoded.indices.to_numpy()]
     good = ids > 0
     if not good.all():
         blank = ~good & _blank_rows(raw)
@@ -109,7 +112,7 @@ def _check_year(source: Source, ids: npt.NDArray[np.int64], good: Mask) -> None:
 
 
 def _identity(source: Source) -> npt.NDArray[np.int32]:
-    """Number of the publisher's own key of each row (digits of an id, or a label), -1 where there is none."""
+    """Return each row's number of the publisher's own key (digits of an id, or a label), -1 where none is."""
     for raw in _IDENTITIES.get(source.raw.table, ()):
         texts = source.raw.columns.get(raw)
         if texts is not None:

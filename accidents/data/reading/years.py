@@ -131,7 +131,7 @@ class _Log:
 
 
 def _read_table(table: str, files: YearFiles, report: QualityReport) -> pd.DataFrame:
-    """The frame of one table; empty, and noted, where there is no file."""
+    """Return the frame of one table; empty, and noted, where there is no file."""
     path = files.paths.get(raw_table(table))
     if path is None:
         report.add(files.year, table, "", "there is no file of this table", "noted", rows=1, count=1)

@@ -70,7 +70,7 @@ def _existing(source: str) -> Path:
 
 
 def _possible(path: Path) -> list[str]:
-    """What could have been meant: the known words, and the folders beside."""
+    """Return what could have been meant: the known words, and the folders beside."""
     if not path.parent.is_dir():
         return [*SOURCES]
     return [*SOURCES, *(str(beside) for beside in sorted(path.parent.iterdir()) if beside.is_dir())]

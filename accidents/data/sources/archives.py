@@ -33,7 +33,7 @@ def table_names(path: Path) -> list[str]:
 
 
 def read_unpacked(path: Path, wanted: Callable[[str], bool], remedy: str) -> bytes:
-    """The content of a file, or of the one table in it that is `wanted` by its name.
+    """Return the content of a file, or of the one table in it that is `wanted` by its name.
 
     Raises DataError, with what is wrong and the remedy, if it cannot be had or is larger than `LARGEST`.
     """
@@ -65,21 +65,21 @@ def _bounded(path: Path, packed: IO[bytes] | gzip.GzipFile) -> bytes:
 
 
 def _member(path: Path, data: bytes, wanted: Callable[[str], bool], remedy: str) -> bytes:
-    """The table of a zip archive: the only one, or the only one with the wanted name."""
+    """Return the table of a zip archive: the only one, or the only one with the wanted name."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = tables_in(archive)
-            found = names if len(names) == 1 else [name for name in names if wanted(Path(name).name)]
+            members = names if len(names) == 1 else [name for name in names if wanted(Path(name).name)]
             if not names:
                 raise DataError(
                     f"{path}: is not CSV but an archive or an office document without CSV in it. {remedy}"
                 )
-            if len(found) != 1:
+            if len(members) != 1:
                 raise DataError(
                     f"{path}: which of its tables is meant? It holds {', '.join(names[:5])}"
                     f"{', ...' if len(names) > 5 else ''}. Unpack the one that you mean."
                 )
-            with archive.open(found[0]) as packed:
+            with archive.open(members[0]) as packed:
                 return _bounded(path, packed)
     except zipfile.BadZipFile as error:
         raise DataError(

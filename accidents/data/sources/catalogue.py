@@ -122,7 +122,7 @@ def _content_fault(head: bytes, tail: bytes, file: PublishedFile) -> str | None:
 
 
 def _lines(part: bytes) -> list[str]:
-    """The lines that hold anything. latin-1 reads any byte, and the names looked for are ASCII."""
+    """Return the lines that hold anything. latin-1 reads any byte, and the names looked for are ASCII."""
     text = part.decode("latin-1").removeprefix("\xef\xbb\xbf")
     # Not splitlines(): that also cuts at 0x85, which is half of a letter in UTF-8.
     return [line for line in text.replace("\r", "\n").split("\n") if line.strip()]

@@ -40,8 +40,8 @@ class YearFiles:
     @property
     def paths(self) -> dict[str, Path]:
         """Raw table name to its file, for the tables there are."""
-        found = {table: getattr(self, table) for table in TABLES}
-        return {table: path for table, path in found.items() if path is not None}
+        paths = {table: getattr(self, table) for table in TABLES}
+        return {table: path for table, path in paths.items() if path is not None}
 
 
 def parse_name(name: str) -> tuple[str, int] | None:
@@ -64,22 +64,22 @@ def find_years(folder: Path) -> dict[int, YearFiles]:
         raise SourceError(
             f"{folder}: there is no such folder. Give the folder that holds the published CSV files."
         )
-    found: dict[int, dict[str, Path]] = {}
+    by_year: dict[int, dict[str, Path]] = {}
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     for table, year, path in _loose(paths):
-        earlier = found.setdefault(year, {}).setdefault(table, path)
+        earlier = by_year.setdefault(year, {}).setdefault(table, path)
         if earlier != path:
             raise _claimed_twice(folder, table, year, earlier, path)
-    loose = {(table, year) for year, tables in found.items() for table in tables}
+    loose = {(table, year) for year, tables in by_year.items() for table in tables}
     for table, year, path in _zipped(paths):
-        earlier = found.setdefault(year, {}).setdefault(table, path)
+        earlier = by_year.setdefault(year, {}).setdefault(table, path)
         if earlier != path and (table, year) not in loose:
             raise _claimed_twice(folder, table, year, earlier, path)
-    used = {path for tables in found.values() for path in tables.values()}
+    used = {path for tables in by_year.values() for path in tables.values()}
     unused = [path for path in paths if path not in used and path.name.lower().endswith(_LIKE_TABLES)]
     return {
-        year: YearFiles(year, *map(found[year].get, TABLES), unused=_near(unused, found, year))
-        for year in sorted(found)
+        year: YearFiles(year, *map(by_year[year].get, TABLES), unused=_near(unused, by_year, year))
+        for year in sorted(by_year)
     }
 
 
@@ -104,15 +104,15 @@ def _is_zip(path: Path) -> bool:
     return path.name.lower().endswith(".zip")
 
 
-def _claimed_twice(folder: Path, table: str, year: int, one: Path, other: Path) -> SourceError:
+def _claimed_twice(folder: Path, table: str, year: int, first: Path, other: Path) -> SourceError:
     return SourceError(
-        f"{folder}: two files are the {table} table of {year}: {one.relative_to(folder)} and "
+        f"{folder}: two files are the {table} table of {year}: {first.relative_to(folder)} and "
         f"{other.relative_to(folder)}. Remove one of them, or give a folder that holds only one."
     )
 
 
-def _near(unused: Iterable[Path], found: Mapping[int, Mapping[str, Path]], year: int) -> tuple[Path, ...]:
+def _near(unused: Iterable[Path], by_year: Mapping[int, Mapping[str, Path]], year: int) -> tuple[Path, ...]:
     """Those of the unused files that lie where this year's files do, or where no year's do."""
-    homes = {each: {path.parent for path in tables.values()} for each, tables in found.items()}
+    homes = {each: {path.parent for path in tables.values()} for each, tables in by_year.items()}
     others = {home for each in homes.values() for home in each} - homes[year]
     return tuple(path for path in unused if path.parent not in others)

@@ -28,14 +28,14 @@ def open_folder(folder: Path, years: Sequence[int] | None = None) -> dict[int, Y
         If there is no such folder, no published file in it, a wanted year is missing, or two files claim to
         be the same table of the same year.
     """
-    found = find_years(folder)
-    if not found:
+    there = find_years(folder)
+    if not there:
         names = ", ".join(file.file_name for file in published_files([2018]))
         raise SourceError(
             f"{folder}: none of the files in it has a published name, such as {names} (.gz may follow). "
             "Give the folder that holds them, or rename your files to the published names."
         )
     if years is None:
-        return found
-    check_years(years, found, folder)
-    return {year: found[year] for year in sorted(set(years))}
+        return there
+    check_years(years, there, folder)
+    return {year: there[year] for year in sorted(set(years))}

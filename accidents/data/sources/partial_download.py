@@ -62,7 +62,7 @@ class PartFile:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def version(self) -> Version | None:
-        """What the bytes are of; None if there are none that could be continued."""
+        """Return what the bytes are of; None if there are none that could be continued."""
         try:
             version = Version(**json.loads(self._note.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):

@@ -268,7 +268,7 @@ class _Pace:
 
 
 def _failure(state: RetryCallState) -> _PassingError:
-    """The failure tenacity is about to wait after: it retries after no other kind."""
+    """Return the failure tenacity is about to wait after: it retries after no other kind."""
     failure = state.outcome.exception() if state.outcome else None
     assert isinstance(failure, _PassingError)
     return failure
@@ -277,8 +277,8 @@ def _failure(state: RetryCallState) -> _PassingError:
 def _continues(response: httpx.Response, begun: Version, size: int) -> bool:
     """Whether a 206 answer is the rest of `begun` behind `size` bytes: not all servers heed If-Range."""
     first, total = _content_range(response)
-    told = version_of(response)
-    return (first, total or begun.size, told.etag or begun.etag, told.encoding) == (
+    version = version_of(response)
+    return (first, total or begun.size, version.etag or begun.etag, version.encoding) == (
         size,
         begun.size,
         begun.etag,

@@ -29,7 +29,7 @@ _OTHERS = ("accident_id", "time", "minute", "pedestrian", "vehicles", "users", *
 
 
 def name_of(given: str) -> str:
-    """A name for the output's folder: 2022, or the file's name without its ending."""
+    """Return a name for the output's folder: 2022, or the file's name without its ending."""
     name = Path(given).name or Path(given).resolve().name
     return re.sub(r"(\.csv)?(\.csv|\.gz|\.zip|\.parquet)$", "", name, flags=re.IGNORECASE)
 
@@ -104,7 +104,7 @@ def _raw_year(
 
 
 def _promised(given: str, version: str, remote: str | None) -> Path:
-    """The file or folder if it is still what it was, else from DVC."""
+    """Return the file or folder if it is still what it was, else from DVC."""
     path = Path(given).expanduser()
     if path.exists() and snapshot(_files(path, given), keep=False) == version:
         return path
@@ -123,7 +123,7 @@ def _files(path: Path, given: str) -> dict[str, Path]:
 
 
 def _year_in(path: Path, given: str) -> YearFiles:
-    """The one year whose published files a folder holds."""
+    """Return the one year whose published files a folder holds."""
     years = find_years(path)
     if not years:
         raise SourceError(
@@ -215,13 +215,16 @@ def _warnings(columns: Sequence[str], keys: Sequence[str]) -> list[str]:
 
 
 def _beside(frame: pd.DataFrame, file: RowFile, names: Sequence[str]) -> pd.DataFrame:
-    """The frame with columns of the file as given; `given_` goes before a name that we use ourselves."""
+    """Return the frame with columns of the file as given.
+
+    `given_` goes before a name that we use ourselves.
+    """
     kept = {_free(name, file.columns): _as_text(file.columns[name]) for name in names}
     return pd.concat([frame, pd.DataFrame(kept, index=frame.index)], axis=1)
 
 
 def _free(name: str, others: Collection[str]) -> str:
-    """The name, or one that neither we nor another column of the file has."""
+    """Return the name, or one that neither we nor another column of the file has."""
     free = name
     while free in _OURS or (free != name and free in others):
         free = f"given_{free}"

@@ -35,48 +35,48 @@ _MOST = 500  # vehicles, or users, of one accident
 
 
 def vehicles_and_users(rows: Rows) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The two tables; a row's list of vehicles goes before its counts."""
-    found = _listed(rows, "vehicles")
+    """Return the two tables; a row's list of vehicles goes before its counts."""
+    vehicles = _listed(rows, "vehicles")
     counted = _counted(rows)
-    listed = {row for row, _ in found}
-    found += [(row, vehicle) for row, vehicle in counted if row not in listed]
-    found.sort(key=lambda pair: pair[0])
-    return _table("vehicles", found), _table("users", _listed(rows, "users"))
+    listed = {row for row, _ in vehicles}
+    vehicles += [(row, vehicle) for row, vehicle in counted if row not in listed]
+    vehicles.sort(key=lambda pair: pair[0])
+    return _table("vehicles", vehicles), _table("users", _listed(rows, "users"))
 
 
-def _table(table: str, found: list[tuple[int, dict[str, Any]]]) -> pd.DataFrame:
-    data: dict[str, Any] = {"accident_id": np.array([row + 1 for row, _ in found], dtype=np.int64)}
+def _table(table: str, entries: list[tuple[int, dict[str, Any]]]) -> pd.DataFrame:
+    data: dict[str, Any] = {"accident_id": np.array([row + 1 for row, _ in entries], dtype=np.int64)}
     for name in known_keys(table):
-        data[name] = pd.Series([one.get(name) for _, one in found], dtype=DTYPES[table][name])
+        data[name] = pd.Series([entry.get(name) for _, entry in entries], dtype=DTYPES[table][name])
     return pd.DataFrame(data)
 
 
 @cache
 def known_keys(table: str) -> tuple[str, ...]:
-    """What a vehicle or a user may say; `severity`, the label, only to compare with."""
+    """Return what a vehicle or a user may say; `severity`, the label, only to compare with."""
     return tuple(name for name in DTYPES[table] if name in (*used(table), "severity"))
 
 
 def _counted(rows: Rows) -> list[tuple[int, dict[str, Any]]]:
-    found = []
+    vehicles = []
     for kind, category in KINDS.items():
         if kind in rows.file.columns:
             for row, number in enumerate(rows.values(kind, row_cells.count(kind))):
-                found += [(row, {"category": category})] * (number or 0)
-    return found
+                vehicles += [(row, {"category": category})] * (number or 0)
+    return vehicles
 
 
 def _listed(rows: Rows, table: str) -> list[tuple[int, dict[str, Any]]]:
-    found = []
+    entries = []
     parsers = {name: _remembering(_PARSERS[table](name)) for name in known_keys(table)}
     for row, cell in enumerate(rows.cells(table)):
-        for one in _list(rows, table, row, cell):
-            found.append((row, _read_one(rows, table, row, one, parsers)))
-    return found
+        for entry in _list(rows, table, row, cell):
+            entries.append((row, _read_one(rows, table, row, entry, parsers)))
+    return entries
 
 
 def _list(rows: Rows, table: str, row: int, cell: Any) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON list, or of a nested one."""
+    """Yield the objects of a JSON list, or of a nested one."""
     if isinstance(cell, str):
         if not cell.strip():
             return
@@ -90,20 +90,20 @@ def _list(rows: Rows, table: str, row: int, cell: Any) -> Iterator[dict[str, Any
     if not isinstance(cell, list) or len(cell) > _MOST:
         rows.blank(row, table, cell, f"not a list of at most {_MOST}")
         return
-    for one in cell:
-        if isinstance(one, dict):
-            yield one
+    for entry in cell:
+        if isinstance(entry, dict):
+            yield entry
         else:
-            rows.blank(row, table, one, 'not an object such as {"category": "bicycle"}')
+            rows.blank(row, table, entry, 'not an object such as {"category": "bicycle"}')
 
 
 def _read_one(
-    rows: Rows, table: str, row: int, one: dict[str, Any], parsers: dict[str, Parser]
+    rows: Rows, table: str, row: int, entry: dict[str, Any], parsers: dict[str, Parser]
 ) -> dict[str, Any]:
-    rows.unknown_keys.update(f"{table}.{key}" for key in one.keys() - DTYPES[table].keys())
+    rows.unknown_keys.update(f"{table}.{key}" for key in entry.keys() - DTYPES[table].keys())
     values = {}
     for name, parse in parsers.items():
-        value = one.get(name)
+        value = entry.get(name)
         if value is None:
             continue
         cell = parse(str(value))
@@ -114,5 +114,5 @@ def _read_one(
 
 
 def _remembering(parse: Parser) -> Parser:
-    """The same parser, which sees each distinct text once."""
+    """Return the same parser, which sees each distinct text once."""
     return cache(parse)

@@ -42,7 +42,7 @@ def whole(name: str, low: int, high: int) -> Parser:
 
 
 def parser_of(name: str, table: str) -> Parser:
-    """The parser of a column of `accidents` or `places` by its English name."""
+    """Return the parser of a column of `accidents` or `places` by its English name."""
     if name in _PARTS:
         return whole(name, *_PARTS[name])
     declared = column(name, table)
@@ -66,7 +66,7 @@ def yes_or_no(text: str) -> Cell:
 
 
 def degrees(text: str) -> Cell:
-    """A coordinate with a point or a comma."""
+    """Return a coordinate with a point or a comma."""
     number = "".join(text.split()).replace(",", ".")
     if number in ("", ".", "-"):
         return Cell(None)
@@ -98,12 +98,12 @@ def is_date(year: int, month: int, day: int) -> bool:
 
 
 def vehicle_column(name: str) -> Parser:
-    """The parser of what a vehicle says of itself."""
+    """Return the parser of what a vehicle says of itself."""
     return code(column(name, "vehicles"))
 
 
 def user_column(name: str) -> Parser:
-    """The parser of what a user says of themselves."""
+    """Return the parser of what a user says of themselves."""
     declared = column(name, "users")
     if declared.kind == "birth_year":
         return parser(replace(declared, range=(-1, 110)), date.today().year)
@@ -111,6 +111,6 @@ def user_column(name: str) -> Parser:
 
 
 def shortened(value: Any) -> str:
-    """A cell as a note shows it."""
+    """Return a cell as a note shows it."""
     text = str(value)
     return repr(text if len(text) <= 40 else f"{text[:37]}...")

@@ -70,7 +70,7 @@ def _parquet(path: Path, known: Mapping[str, str]) -> RowFile:
 
 
 def _cell(value: Any) -> Any:
-    """A typed value as the text it would be in a CSV file; lists stay."""
+    """Return a typed value as the text it would be in a CSV file; lists stay."""
     if value is None or value != value:
         return ""
     if isinstance(value, (datetime, date, time)):
@@ -101,7 +101,10 @@ def _csv(path: Path, known: Mapping[str, str]) -> RowFile:
 
 
 def _named(names: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
-    """A name for each column without one, as an index has none; nothing for those that are empty too."""
+    """Return a name for each column without one, as an index has none.
+
+    Nothing for those that are empty too.
+    """
     return [
         name or (f"column_{at}" if any(map(str.strip, column)) else "")
         for at, (name, column) in enumerate(zip(names, cells, strict=True), start=1)

@@ -53,11 +53,11 @@ class Rows:
         self.note(row, f"{name} {shortened(value)}: {rule}; taken as not known")
 
     def notes(self) -> list[str]:
-        """The notes of each row in one text."""
+        """Return the notes of each row in one text."""
         return ["; ".join(self._notes.get(row, ())) for row in range(self.file.rows)]
 
     def cells(self, name: str) -> list[Any]:
-        """The cells of a column; empty texts where the file has no such column."""
+        """Return the cells of a column; empty texts where the file has no such column."""
         return self.file.columns.get(name, [""] * self.file.rows)
 
     def values(self, name: str, parse: Parser) -> Values:
@@ -81,7 +81,7 @@ class Rows:
 
 
 def accidents_and_places(rows: Rows) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The two tables with one row an accident; `accident_id` is the row's number, from 1."""
+    """Return the two tables with one row an accident; `accident_id` is the row's number, from 1."""
     accidents = {**_times(rows), **_places(rows)}
     for name in used("accidents"):
         if name not in accidents:
@@ -100,10 +100,10 @@ def _times(rows: Rows) -> dict[str, Values]:
     """Year, month, day and hour: from `time`, and from columns of their own where `time` says nothing."""
     parts = {name: rows.values(name, row_cells.parser_of(name, "accidents")) for name in _TIME}
     for row, text in enumerate(rows.cells("time")):
-        found, wrong = row_cells.date_and_time(str(text))
+        moment, wrong = row_cells.date_and_time(str(text))
         if wrong:
             rows.blank(row, "time", text, wrong)
-        for name, value in found.items():
+        for name, value in moment.items():
             if name in parts:
                 parts[name][row] = value
     for row, (year, month, day) in enumerate(zip(parts["year"], parts["month"], parts["day"], strict=True)):
@@ -129,12 +129,12 @@ def _places(rows: Rows) -> dict[str, Values]:
 
 def _communes(rows: Rows, departments: Values) -> Values:
     """INSEE codes; a commune of up to three digits is completed by its department."""
-    found: dict[tuple[str, Any], Cell] = {}
+    parsed: dict[tuple[str, Any], Cell] = {}
     communes: Values = []
     for row, pair in enumerate(zip(map(str, rows.cells("commune")), departments, strict=True)):
-        if pair not in found:
-            found[pair] = parse_commune(plain(pair[0]), pair[1])
-        cell = found[pair]
+        if pair not in parsed:
+            parsed[pair] = parse_commune(plain(pair[0]), pair[1])
+        cell = parsed[pair]
         if cell.action:
             rows.blank(row, "commune", pair[0], cell.rule)
         communes.append(cell.value)

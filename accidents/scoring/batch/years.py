@@ -41,7 +41,7 @@ def read_raw_year(files: YearFiles, given: str, source: str, synthetic: bool) ->
 
 
 def _row_numbers(files: YearFiles, tables: Tables) -> tuple[np.ndarray, pd.DataFrame]:
-    """The raw row of each accident, from 1, and the raw rows that reading left out, with the reason."""
+    """Return each accident's raw row, from 1, and the raw rows that reading left out, with the reason."""
     empty = pd.DataFrame({ROW: pd.array([], "int64"), ID: pd.array([], "str"), "reason": pd.array([], "str")})
     if files.caracteristiques is None:  # known by the other tables alone: numbered as they came
         return np.arange(1, len(tables.accidents) + 1), empty
@@ -65,6 +65,6 @@ def _row_numbers(files: YearFiles, tables: Tables) -> tuple[np.ndarray, pd.DataF
 
 
 def _ranks(lines: Lines, broken: Lines) -> tuple[Lines, Lines]:
-    """The number, from 1, of each row and of each broken row in their file, by the lines that they are on."""
+    """Count each row and each broken row in their file, from 1, by the lines that they are on."""
     ranks = np.concatenate([lines, broken]).argsort().argsort() + 1
     return ranks[: len(lines)], ranks[len(lines) :]

@@ -33,13 +33,13 @@ _START = """window.onload = () => {
 
 @router.get("/openapi.json")
 async def openapi(request: Request) -> Response:
-    """The document itself."""
+    """Send the document itself."""
     return Response(orjson.dumps(document_of(request.app)), media_type="application/json")
 
 
 @router.get("/docs")
 async def docs() -> Response:
-    """The page."""
+    """Send the page."""
     return Response(_PAGE, media_type="text/html")
 
 

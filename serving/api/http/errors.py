@@ -55,7 +55,7 @@ class ApiError(AccidentsError):
             self.headers.setdefault("Retry-After", str(RETRY_AFTER))
 
     def content(self, request_id: str) -> dict[str, Any]:
-        """The body of the answer."""
+        """Return the body of the answer."""
         return {
             "error": {
                 "code": self.code,
@@ -66,5 +66,5 @@ class ApiError(AccidentsError):
         }
 
     def body(self, request_id: str) -> bytes:
-        """The body of the answer as JSON."""
+        """Return the body of the answer as JSON."""
         return orjson.dumps(self.content(request_id))

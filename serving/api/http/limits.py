@@ -69,7 +69,7 @@ class Rates:
 
 
 async def read_json(request: Request, limit: int, timeout: float) -> bytes:
-    """The body of a request that must be JSON; unpacked, if it came as gzip.
+    """Return the body of a request that must be JSON; unpacked, if it came as gzip.
 
     Raises
     ------

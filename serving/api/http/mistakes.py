@@ -25,32 +25,32 @@ class Mistakes:
         self._left = _TOLD
 
     def of(self, model: type[BaseModel], error: ValidationError) -> ApiError:
-        """The error that answers it."""
+        """Return the error that answers it."""
         count = error.error_count()
         if count > _LISTED:
             message = f"more than {_LISTED:,} mistakes, too many to list: compare it with /docs"
             return ApiError("invalid", f"body: {message}", [{"where": "body", "message": message}])
-        found = error.errors(include_url=False, include_input=False)[: max(1, self._left)]
-        details = [self._detail(model, one) for one in found]
+        mistakes = error.errors(include_url=False, include_input=False)[: max(1, self._left)]
+        details = [self._detail(model, mistake) for mistake in mistakes]
         more = f" (and {count - 1} more)" if count > 1 else ""
         first = details[0]
         return ApiError("invalid", f"{first['where']}: {first['message']}{more}", details)
 
-    def _detail(self, model: type[BaseModel], one: Mapping[str, Any]) -> dict[str, str]:
-        location, in_full = one["loc"], self._left > 0
+    def _detail(self, model: type[BaseModel], mistake: Mapping[str, Any]) -> dict[str, str]:
+        location, in_full = mistake["loc"], self._left > 0
         self._left -= 1
-        if one["type"] == "extra_forbidden":
+        if mistake["type"] == "extra_forbidden":
             message = _unknown_field(model, location) if in_full else "unknown field"
-        elif one["type"] == "unknown_code":
-            coded, value = one["ctx"]["coded"], one["ctx"]["value"]
+        elif mistake["type"] == "unknown_code":
+            coded, value = mistake["ctx"]["coded"], mistake["ctx"]["value"]
             message = coded.refusal(value) if in_full else coded.brief_refusal(value)
         else:
-            message = str(one["msg"]).removeprefix("Value error, ")
+            message = str(mistake["msg"]).removeprefix("Value error, ")
         return {"where": where(location), "message": message}
 
 
 def where(location: Iterable[int | str]) -> str:
-    """A place in a body as a person writes it: vehicles[0].category."""
+    """Return a place in a body as a person writes it: vehicles[0].category."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:_SHOWN]}" for part in location)
     return text.removeprefix(".") or "body"
 
@@ -75,4 +75,4 @@ def _fields_at(model: type[BaseModel], location: Iterable[int | str]) -> list[st
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for part in getattr(annotation, "__args__", ()) for found in _models_in(part)]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]

@@ -51,18 +51,18 @@ _RETRY_AFTER = {
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Declares error responses of a route, with the codes each status may bear."""
+    """Declare error responses of a route, with the codes each status may bear."""
     return {status: _error(status) for status in statuses}
 
 
 def body_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Declares the JSON body of a route that reads it by itself."""
+    """Declare the JSON body of a route that reads it by itself."""
     schema = {"$ref": _REFERENCE.format(model=model.__name__)}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def query_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Declares the query of a route that reads it by itself."""
+    """Declare the query of a route that reads it by itself."""
     fields = model.model_json_schema()["properties"]
     return {
         "parameters": [
@@ -73,7 +73,7 @@ def query_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI 3.0 document of the app, made once."""
+    """Return the OpenAPI 3.0 document of the app, made once."""
     if app.openapi_schema is None:
         whole = get_openapi(
             title=app.title, version=app.version, description=_ABOUT, routes=app.routes, tags=_TAGS
@@ -110,7 +110,7 @@ def _complete(operation: dict[str, Any], security: list[dict[str, list[str]]] | 
 def _plain(node: Any) -> Any:
     """JSON Schema as OpenAPI 3.0 has it: `nullable`, one `example`, no `const`."""
     if isinstance(node, list):
-        return [_plain(one) for one in node]
+        return [_plain(item) for item in node]
     if not isinstance(node, Mapping):
         return node
     result = {key: _plain(value) for key, value in node.items()}

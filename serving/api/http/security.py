@@ -105,7 +105,7 @@ class Gate:
         return scope
 
     def _admit(self, scope: Scope) -> str | None:
-        """The name of the caller's key. Raises ApiError for who may not ask."""
+        """Return the name of the caller's key. Raises ApiError for who may not ask."""
         path = scope["path"]
         access = self._access(path)
         if access == "closed":

@@ -18,5 +18,5 @@ class ApiProtocol(LimitedProtocol):
     """The API's."""
 
     def refusal(self, refused: Refused) -> bytes:
-        """The body that says why."""
+        """Return the body that says why."""
         return ApiError(_CODES.get(refused.status, "bad_request"), refused.message).body(uuid4().hex)

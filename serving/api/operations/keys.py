@@ -53,7 +53,7 @@ class Keys:
     """The keys in a file, read again whenever the file changes."""
 
     def __init__(self, path: Path) -> None:
-        """A missing file is no error: no key was made yet.
+        """Read nothing yet. A missing file is no error: no key was made so far.
 
         Raises
         ------
@@ -75,12 +75,14 @@ class Keys:
         return self._seen is not None
 
     def names(self) -> list[str]:
-        """The names of the keys that are valid, in the order they were made."""
+        """Return the names of the keys that are valid, in the order they were made."""
         self._refresh()
         return list(self._known)
 
     def check(self, presented: str) -> str | None:
-        """The name of the key, or None if there is no such key. The time it takes tells nothing of the keys.
+        """Return the name of the key, or None if there is no such key.
+
+        The time it takes tells nothing of the keys.
 
         Raises
         ------
@@ -88,14 +90,14 @@ class Keys:
         """
         self._refresh()
         digest = _digest(presented)
-        found = None
+        owner = None
         for name, known in self._known.items():  # to the end, also when found
             if hmac.compare_digest(digest, known):
-                found = name
-        return found
+                owner = name
+        return owner
 
     def scopes(self, name: str) -> frozenset[str]:
-        """What the key of this name may do; nothing where it was revoked meanwhile."""
+        """Return what the key of this name may do; nothing where it was revoked meanwhile."""
         return self._scopes.get(name, frozenset())
 
     def new(self, name: str, scopes: Collection[str] = (PREDICT,)) -> str:
@@ -133,14 +135,14 @@ class Keys:
 
     def _refresh(self) -> None:
         try:
-            found = self._path.stat()
+            state = self._path.stat()
         except FileNotFoundError:
             return  # what was known stays known
         except OSError as error:
             raise KeysError(
                 f"The keys {self._path} cannot be read: {error.strerror}. Correct its rights."
             ) from None
-        signature = (found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns)
+        signature = (state.st_ino, state.st_mode, state.st_size, state.st_mtime_ns)
         if signature != self._seen:
             keys = _read(self._path)
             self._known = {key.name: bytes.fromhex(key.sha256) for key in keys}
@@ -149,7 +151,7 @@ class Keys:
 
     @contextmanager
     def _changing(self) -> Iterator[list[_Key]]:
-        """The keys as they are, to be changed in place and written; one process at a time."""
+        """Yield the keys as they are, to be changed in place and written; one process at a time."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             folder = os.open(self._path.parent, os.O_RDONLY)

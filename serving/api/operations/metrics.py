@@ -43,7 +43,7 @@ BUILD = Info("accidents_api", "What runs")
 
 
 def _begin_at_zero() -> None:
-    """A series that appears with its first error at 1 has, for Prometheus, not increased."""
+    """Show each series at 0: for Prometheus, one that appears at 1 has not increased."""
     for route in ("/predict", "/predict/batch", "/labels"):
         for status in (200, 500, 503):
             REQUESTS.labels(route, "POST", status)

@@ -56,7 +56,7 @@ class Batcher:
     async def score(
         self, row: Sequence[float], stage: str, contributions: bool, patient: bool = False
     ) -> Score:
-        """The model's answer for the features of one accident. Raises ApiError.
+        """Return the model's answer for the features of one accident. Raises ApiError.
 
         A `patient` one waits as long as the model server answers others.
         """
@@ -82,18 +82,18 @@ class Batcher:
             self._worker = None
 
     def _take(self) -> list[_Waiting]:
-        """The oldest that waits and those of its kind, in order; who went away is left out."""
+        """Return the oldest that waits and those of its kind, in order; who went away is left out."""
         kind = self._queue[0].kind
         taken: list[_Waiting] = []
         kept: deque[_Waiting] = deque()
         while self._queue and len(taken) < self._rows_per_call:
-            one = self._queue.popleft()
-            if one.kind == kind:
-                taken.append(one)
+            request = self._queue.popleft()
+            if request.kind == kind:
+                taken.append(request)
             else:
-                kept.append(one)
+                kept.append(request)
         self._queue.extendleft(reversed(kept))
-        return [one for one in taken if not one.answer.done()]
+        return [request for request in taken if not request.answer.done()]
 
     async def _call(self, taken: Sequence[_Waiting]) -> None:
         if not taken:
@@ -101,17 +101,17 @@ class Batcher:
         MODEL_ROWS.observe(len(taken))
         stage, contributions = taken[0].kind
         try:
-            scores = await self._server.score(stage, [one.row for one in taken], contributions)
+            scores = await self._server.score(stage, [request.row for request in taken], contributions)
         except Exception as error:  # every one that waits is told, and the next may try again
             gone = isinstance(error, ApiError) and error.code == "model_unavailable"
             waiting = self._queue if gone else ()
-            for one in (*taken, *waiting):
-                if not one.answer.done():
-                    one.answer.set_exception(error)
+            for request in (*taken, *waiting):
+                if not request.answer.done():
+                    request.answer.set_exception(error)
             return
-        for index, one in enumerate(taken):
-            if not one.answer.done():
-                one.answer.set_result(_score(scores, index))
+        for index, request in enumerate(taken):
+            if not request.answer.done():
+                request.answer.set_result(_score(scores, index))
 
 
 def _score(scores: Scores, index: int) -> Score:

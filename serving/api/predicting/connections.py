@@ -100,11 +100,11 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
     def connection_made(self, transport: Any) -> None:
-        """It is open."""
+        """Note that it is open."""
         self._transport: asyncio.Transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """A part of an answer."""
+        """Take a part of an answer."""
         self._silent = False
         try:
             self._parser.feed_data(data)
@@ -112,15 +112,15 @@ class _Connection(asyncio.Protocol):
             self._fail(ConnectionAbortedError(f"an answer that is no HTTP: {error}"))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The other side is gone, or we closed."""
+        """Note that the other side is gone, or that we closed."""
         self._fail(_UnansweredError() if self._silent and self._used else ConnectionResetError())
 
     def on_body(self, part: bytes) -> None:
-        """A part of the body."""
+        """Take a part of the body."""
         self._body.append(part)
 
     def on_message_complete(self) -> None:
-        """The answer is whole."""
+        """Note that the answer is whole."""
         self.kept = self._parser.should_keep_alive()
         if self._answer is not None and not self._answer.done():
             self._answer.set_result((self._parser.get_status_code(), b"".join(self._body)))

@@ -22,12 +22,12 @@ class Counting:
 
     def add(self, predictions: Sequence[Prediction]) -> None:
         """Count predictions, or what they replace in their session."""
-        for one in predictions:
-            if one.session is None:
-                _count(one)
+        for prediction in predictions:
+            if prediction.session is None:
+                _count(prediction)
             else:
-                key = (one.key_name, one.session)
-                self._open[key] = (time.monotonic(), one)
+                key = (prediction.key_name, prediction.session)
+                self._open[key] = (time.monotonic(), prediction)
                 self._open.move_to_end(key)
         self.settle()
 
@@ -39,8 +39,15 @@ class Counting:
             _count(last)
 
 
-def _count(one: Prediction) -> None:
-    alert = "yes" if one.alert else "no"
-    PREDICTIONS.labels(one.model_name, one.model_version, one.stage, one.band, alert, one.role).inc()
-    PROBABILITIES.observe(one.probability)
-    DEPARTMENTS.labels(one.accident.get("department", "unknown")).inc()
+def _count(prediction: Prediction) -> None:
+    alert = "yes" if prediction.alert else "no"
+    PREDICTIONS.labels(
+        prediction.model_name,
+        prediction.model_version,
+        prediction.stage,
+        prediction.band,
+        alert,
+        prediction.role,
+    ).inc()
+    PROBABILITIES.observe(prediction.probability)
+    DEPARTMENTS.labels(prediction.accident.get("department", "unknown")).inc()

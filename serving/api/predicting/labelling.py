@@ -22,9 +22,10 @@ class Labeller:
         self._one_at_a_time = asyncio.Lock()  # SQLite has one writer: of those that wait, at most one labels
 
     async def label(self, outcomes: Sequence[Outcome], caller: str | None, corrects: bool) -> list[str]:
-        """What became of each outcome; `corrects`: what others said, too. Raises ApiError."""
+        """Return what became of each outcome; `corrects`: what others said, too. Raises ApiError."""
         labels = [
-            Label(one.severe, one.request_id, one.accident_id, caller, trusted=corrects) for one in outcomes
+            Label(outcome.severe, outcome.request_id, outcome.accident_id, caller, trusted=corrects)
+            for outcome in outcomes
         ]
         try:
             async with self._one_at_a_time:

@@ -119,7 +119,7 @@ class LogWriter:
             ) from None
 
     def _write_all(self, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
-        """The thread: one transaction after another, until `stop`."""
+        """Write in a thread of its own, one transaction after another, until `stop`."""
         stopping = False
         while not stopping:
             items, stopping = self._take()

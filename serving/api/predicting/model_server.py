@@ -80,7 +80,10 @@ class ModelServer:
         self._connections.close()
 
     async def facts(self) -> ModelFacts:
-        """The model that is served, as far as known. Raises ApiError if it must be asked and cannot."""
+        """Return the model that is served, as far as known.
+
+        Raises ApiError if it must be asked and cannot.
+        """
         if self._facts is not None:
             return self._facts
         if self._asking is None:  # one asks for all who wait
@@ -94,13 +97,16 @@ class ModelServer:
             asking.exception()  # told to who waited; nobody may have
 
     async def metadata(self) -> Mapping[str, Any] | None:
-        """What the server says of the model, unchecked; None if it does not answer, or not for this model."""
+        """Return what the server says of the model, unchecked.
+
+        None if it does not answer, or not for this model.
+        """
         try:
             status, content = await self._connections.ask("GET", "")
-            found: Mapping[str, Any] | None = orjson.loads(content) if status == 200 else None
+            metadata: Mapping[str, Any] | None = orjson.loads(content) if status == 200 else None
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) else None
+        return metadata if isinstance(metadata, dict) else None
 
     async def refresh(self) -> ModelFacts:
         """Read the model's metadata. Raises ApiError for a server that is gone or a model we cannot ask."""
@@ -114,7 +120,7 @@ class ModelServer:
         return facts
 
     async def check(self) -> ModelFacts:
-        """The model as it is now. Raises ApiError unless it is loaded and one that we can ask."""
+        """Return the model as it is now. Raises ApiError unless it is loaded and one that we can ask."""
         await self._ask("GET", "/ready")
         return await self.refresh()
 
@@ -145,11 +151,11 @@ class ModelServer:
             self.mismatch = None
             if "contributions" not in outputs:
                 return Scores(facts, probabilities)
-            told = {
+            extras = {
                 name: (_columns(outputs[name]), _nested(outputs[name]))
                 for name in outputs.keys() - {"p_severe"}
             }
-            return Scores(facts, probabilities, *told["contributions"], *told.get("questions", ((), ())))
+            return Scores(facts, probabilities, *extras["contributions"], *extras.get("questions", ((), ())))
         except (KeyError, TypeError, ValueError) as error:
             raise self._mismatched(f"an answer without {error}") from None
 
@@ -195,7 +201,7 @@ class ModelServer:
     def _checked(self, metadata: Mapping[str, Any]) -> ModelFacts:
         try:
             facts = self._facts_of(metadata, str(next(iter(metadata["versions"]), "")))
-            inputs = {one["name"] for one in metadata["inputs"]}
+            inputs = {tensor["name"] for tensor in metadata["inputs"]}
         except (KeyError, TypeError, ValueError) as error:
             raise self._mismatched(f"metadata without {error}") from None
         if facts.stage not in STAGES or inputs != set(feature_names(facts.stage)):
@@ -207,21 +213,21 @@ class ModelServer:
 
     def _facts_of(self, answer: Mapping[str, Any], version: str) -> ModelFacts:
         """From the parameters of an answer or of the metadata."""
-        said = answer["parameters"]
+        parameters = answer["parameters"]
         return ModelFacts(
             name=self._name,
             version=version,
-            stage=str(said["stage"]),
-            threshold=float(said["threshold"]),
-            bands=json.loads(said["bands"]),
-            synthetic=bool(said["synthetic"]),
-            digest=str(said["digest"]),
+            stage=str(parameters["stage"]),
+            threshold=float(parameters["threshold"]),
+            bands=json.loads(parameters["bands"]),
+            synthetic=bool(parameters["synthetic"]),
+            digest=str(parameters["digest"]),
             role=self._role,
         )
 
 
 def _request(columns: Sequence[str], rows: Sequence[Sequence[float]], outputs: Sequence[str]) -> bytes:
-    """A V2 request of one tensor; NaN becomes null."""
+    """Return a V2 request of one tensor; NaN becomes null."""
     tensor = {
         "name": "features",
         "datatype": "FP32",
@@ -243,5 +249,5 @@ def _nested(table: Mapping[str, Any]) -> list[Sequence[float]]:
 
 
 def unavailable() -> ApiError:
-    """The model server is gone or slow."""
+    """Say that the model server is gone or slow."""
     return ApiError("model_unavailable", "The model cannot be asked at the moment. Try again.")

@@ -63,7 +63,7 @@ class Predictor:
         self._reasons_count, self._rollout, self._shadow = reasons_count, rollout, shadow
 
     async def predict(self, accident: Accident, asked: Asked) -> dict[str, Any]:
-        """The answer for one accident (PredictionAnswer). Raises ApiError."""
+        """Return the answer for one accident (PredictionAnswer). Raises ApiError."""
         facts = await self._server.facts()
         described = describe(accident, facts.stage, department_at)
         prediction, answer = await self._scored(accident, described, facts.stage, asked, asked.request_id)
@@ -72,7 +72,7 @@ class Predictor:
         return answer
 
     async def predict_batch(self, given: Sequence[Any], asked: Asked) -> list[dict[str, Any]]:
-        """An answer for each accident, or in its place what is wrong with it. Raises ApiError.
+        """Return an answer for each accident, or in its place what is wrong with it. Raises ApiError.
 
         All predictions go to the log in one transaction, so either all are answered or none is.
         """
@@ -82,10 +82,12 @@ class Predictor:
         mistakes, turns = Mistakes(), Turns()
         for start in range(0, len(given), _TOGETHER):
             checked = []
-            for one in given[start : start + _TOGETHER]:
-                checked.append(_checked(one, facts.stage, mistakes))
+            for accident in given[start : start + _TOGETHER]:
+                checked.append(_checked(accident, facts.stage, mistakes))
                 await turns.next()
-            for outcome in await asyncio.gather(*(self._one_of(one, facts.stage, asked) for one in checked)):
+            for outcome in await asyncio.gather(
+                *(self._one_of(accident, facts.stage, asked) for accident in checked)
+            ):
                 if isinstance(outcome, ApiError):
                     answers.append(outcome.content(asked.request_id))
                 else:
@@ -125,7 +127,7 @@ class Predictor:
     async def _score_on_trial(
         self, identity: str, row: Sequence[float], stage: str, contributions: bool, patient: bool
     ) -> Score:
-        """The challenger's answer if the accident is its own and it has one; else the champion's."""
+        """Return the challenger's answer if the accident is its own and it has one; else the champion's."""
         challenger = self._rollout.challenger_for(identity)
         if challenger is not None:
             try:
@@ -156,7 +158,7 @@ class Predictor:
 
 
 def _checked(given: Any, stage: str, mistakes: Mistakes) -> tuple[Accident, Described] | ApiError:
-    """An accident of a batch and what it is described as, or what is wrong with it."""
+    """Return an accident of a batch and what it is described as, or what is wrong with it."""
     try:
         accident = Accident.model_validate(given)
         return accident, describe(accident, stage, department_at)
@@ -167,7 +169,7 @@ def _checked(given: Any, stage: str, mistakes: Mistakes) -> tuple[Accident, Desc
 
 
 def _identity(accident: Accident, request_id: str) -> str:
-    """What keeps an accident with one version: its id, or that of the form in which it is filled in."""
+    """Return what keeps an accident with one version: its id, or that of the form it is filled in with."""
     return accident.accident_id or accident.session or request_id
 
 
@@ -195,11 +197,11 @@ def _prediction(
 
 
 def _ask(score: Score, language: str) -> dict[str, Any] | None:
-    """What would help most to know (AskAnswer), if anything would."""
-    found = best(score.questions, score.changes)
-    if found is None:
+    """Return what would help most to know (AskAnswer), if anything would."""
+    question = best(score.questions, score.changes)
+    if question is None:
         return None
-    name, change = found
+    name, change = question
     return {"feature": name, "change": change, "text": asking(name, change, language)}
 
 

@@ -67,9 +67,12 @@ class Rollout:
         self.shadow: Beside | None = None
 
     def to_list(self) -> list[dict[str, Any]]:
-        """The versions beside the champion (RouteAnswer)."""
-        beside = (one for one in (self.challenger, self.shadow) if one is not None)
-        return [{"role": one.route.role, "version": one.version, "share": one.route.share} for one in beside]
+        """Return the versions beside the champion (RouteAnswer)."""
+        beside = (version for version in (self.challenger, self.shadow) if version is not None)
+        return [
+            {"role": version.route.role, "version": version.version, "share": version.route.share}
+            for version in beside
+        ]
 
     def challenger_for(self, accident: str) -> Batcher | None:
         """Who scores the accident of this id in place of the champion, if it is the challenger's."""
@@ -112,14 +115,14 @@ class Rollout:
         try:
             routes = parse_routes(parameters.get("routes", "[]") if parameters else "[]")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            said = f"{error!r}: {str(parameters)[:300]}"
-            self._complain("routes", f"The model server's routes make no sense, there are none: {said}")
+            words = f"{error!r}: {str(parameters)[:300]}"
+            self._complain("routes", f"The model server's routes make no sense, there are none: {words}")
             return {}
         self._complain("routes", "")
         return routes
 
     async def _reached(self, route: Route | None) -> Beside | None:
-        """A route with how it is asked; None if there is none, or its model cannot be asked now."""
+        """Return a route with how it is asked; None if there is none, or its model cannot be asked now."""
         if route is None:
             return None
         key = (route.role, route.model)
@@ -144,14 +147,14 @@ class Rollout:
         self._complaints[about] = complaint
 
 
-def parse_routes(told: str) -> dict[Role, Route]:
-    """The routes of a champion's metadata, by role. Raises ValueError, KeyError or TypeError."""
+def parse_routes(routes_as_json: str) -> dict[Role, Route]:
+    """Return the routes of a champion's metadata, by role. Raises ValueError, KeyError or TypeError."""
     routes: dict[Role, Route] = {}
-    for one in orjson.loads(told):
-        role, share = one["role"], int(one.get("share", 0))
+    for route in orjson.loads(routes_as_json):
+        role, share = route["role"], int(route.get("share", 0))
         if role not in (CHALLENGER, SHADOW) or role in routes:
             raise ValueError(f"role {role!r}")
         if role == CHALLENGER and share not in SHARES:
             raise ValueError(f"share {share}")
-        routes[role] = Route(role, str(one["model"]), share)
+        routes[role] = Route(role, str(route["model"]), share)
     return routes

@@ -66,7 +66,7 @@ class ShadowQueue:
             self._worker = None
 
     def _take(self) -> list[Prediction]:
-        """The oldest, all of one stage."""
+        """Return the oldest, all of one stage."""
         stage = self._waiting[0].stage
         taken: list[Prediction] = []
         while self._waiting and len(taken) < _TOGETHER and self._waiting[0].stage == stage:
@@ -99,7 +99,7 @@ def _rows(taken: Sequence[Prediction], scores: Scores) -> list[ShadowScore]:
     facts, now = scores.facts, datetime.now(UTC)
     return [
         ShadowScore(
-            request_id=one.request_id,
+            request_id=prediction.request_id,
             created=now,
             model_version=facts.version,
             model_digest=facts.digest,
@@ -107,5 +107,5 @@ def _rows(taken: Sequence[Prediction], scores: Scores) -> list[ShadowScore]:
             band=band_of(probability, facts.bands),
             alert=probability >= facts.threshold,
         )
-        for one, probability in zip(taken, scores.probabilities, strict=True)
+        for prediction, probability in zip(taken, scores.probabilities, strict=True)
     ]

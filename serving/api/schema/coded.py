@@ -30,7 +30,10 @@ class Coded:
         return codes_of(self.name, self.table).words
 
     def read(self, value: Any) -> Any:
-        """The code of what was sent. Raises PydanticCustomError, which `refusal` puts into words if told."""
+        """Return the code of what was sent.
+
+        Raises PydanticCustomError, which `refusal` puts into words if told.
+        """
         if value is None:
             return None
         try:
@@ -40,7 +43,7 @@ class Coded:
             raise PydanticCustomError("unknown_code", "unknown code", context) from None
 
     def refusal(self, value: Any) -> str:
-        """That this is none of the words, the one that was perhaps meant, and all there are."""
+        """Say that this is none of the words, which was perhaps meant, and all there are."""
         shown, spellings = _echo(value), codes_of(self.name, self.table).spellings
         near = difflib.get_close_matches(spoken(shown.strip("'")), spellings, n=1, cutoff=0.6)
         hint = f" did you mean {near[0]!r}?" if near else ""
@@ -48,7 +51,7 @@ class Coded:
         return f"{self._not_known(shown)};{hint} known: {known}"
 
     def brief_refusal(self, value: Any) -> str:
-        """The same at next to no cost."""
+        """Return the same at next to no cost."""
         return f"{self._not_known(_echo(value))}; /words lists what is known"
 
     def _not_known(self, shown: str) -> str:
@@ -89,7 +92,7 @@ def _plain(value: Any) -> str:
 
 
 def _number_or_kind(value: Any) -> str:
-    """A number as it is unless it is absurdly long; of lists and objects only that they are."""
+    """Return a number as it is unless it is absurdly long; of lists and objects only that they are."""
     if isinstance(value, int):
         return str(value) if abs(value) < 10**18 else "a number that large"
     return "a list" if isinstance(value, list) else "an object"

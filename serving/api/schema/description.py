@@ -63,24 +63,26 @@ def _place(place: Place, department_at: DepartmentAt, notes: list[str]) -> dict[
     if place.commune is not None:
         _fill(result, department_of(place.commune), "commune", notes)
     if place.latitude is not None and place.longitude is not None:
-        found = department_at(place.latitude, place.longitude)
-        if found is None:
+        department = department_at(place.latitude, place.longitude)
+        if department is None:
             raise _contradiction("place", "these coordinates are at sea or outside France")
         if (
             "department" in result
-            and (found in OVERSEAS or result["department"] in OVERSEAS)
-            and (found != result["department"])
+            and (department in OVERSEAS or result["department"] in OVERSEAS)
+            and (department != result["department"])
         ):
             del result["latitude"], result["longitude"]
             notes.append(
-                f"the coordinates lie in department {found}, not {result['department']}: they are not used"
+                f"the coordinates lie in department {department}, not {result['department']}: "
+                "they are not used"
             )
-        elif result.get("department", found) != found:
+        elif result.get("department", department) != department:
             notes.append(
-                f"the coordinates seem to lie in department {found}, not {result['department']}: both used"
+                f"the coordinates seem to lie in department {department}, not {result['department']}: "
+                "both used"
             )
         else:
-            _fill(result, found, "coordinates", notes)
+            _fill(result, department, "coordinates", notes)
     return result
 
 
@@ -93,9 +95,9 @@ def _fill(place: dict[str, Any], department: str, source: str, notes: list[str])
         raise _contradiction("place.commune", message)
 
 
-def _pedestrian(stated: bool, found: float) -> float:
-    """Whether a pedestrian is hit; `found` is what vehicles and users say, NaN for nothing."""
-    if found > 0 and not stated:
+def _pedestrian(stated: bool, involved: float) -> float:
+    """Whether a pedestrian is hit; `involved` is what vehicles and users say, NaN for nothing."""
+    if involved > 0 and not stated:
         message = "false, but vehicles or users speak of a pedestrian"
         raise _contradiction("pedestrian", message)
     return float(stated)

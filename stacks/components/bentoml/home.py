@@ -17,8 +17,8 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from stacks.components.mlserver.process import KEPT_VARIABLES
 from stacks.errors import StackError
+from stacks.processes import KEPT_VARIABLES
 
 BUNDLE = "bundle"  # the bundle's folder in a model, as serving/bento/service.py reads it
 _BUILDING = "stacks.components.bentoml.building"  # a name: it imports BentoML, which may not be installed
@@ -65,7 +65,7 @@ class BentoHome:
             ) from None
 
     def build(self, name: str, version: str, digest: str, bundle: Path) -> BentoTag:
-        """A new Bento of a bundle. Raises StackError with what BentoML says.
+        """Return a new Bento of a bundle. Raises StackError with what BentoML says.
 
         It is built aside: BentoML's own stores have a name from the first file on, and an interrupted build
         would leave a Bento that they cannot read.
@@ -98,7 +98,7 @@ class BentoHome:
                 for version in name.iterdir():
                     if version.is_dir() and version not in kept:
                         shutil.rmtree(version, ignore_errors=True)
-                if not any(one.is_dir() for one in name.iterdir()):
+                if not any(entry.is_dir() for entry in name.iterdir()):
                     shutil.rmtree(name, ignore_errors=True)  # with the file that tells which is the latest
         for left in self.folder.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -121,12 +121,12 @@ class BentoHome:
             shutil.copy2(file, copy)
 
 
-def last_error(said: str) -> str:
-    """What the last exception in what BentoML has written says; empty if there is none."""
-    return next(reversed(_EXCEPTION.findall(said)), "")
+def last_error(words: str) -> str:
+    """Return what the last exception in what BentoML has written says; empty if there is none."""
+    return next(reversed(_EXCEPTION.findall(words)), "")
 
 
 def environment(home: Path) -> dict[str, str]:
-    """What BentoML's processes are started with: nothing that the person who deploys has set for others."""
+    """Return the variables of BentoML's processes: none that who deploys has set for others."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return kept | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}

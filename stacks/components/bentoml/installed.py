@@ -18,17 +18,17 @@ def require_installed(lock: Path) -> None:
 
     A Bento is served by this environment: what its lock says must be true of it.
     """
-    found = list(_differing(lock))
-    if found:
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    differing = list(_differing(lock))
+    if differing:
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise StackError(
-            f"BentoML cannot serve from this environment: {'; '.join(found[:3])}{more}. {REMEDY}"
+            f"BentoML cannot serve from this environment: {'; '.join(differing[:3])}{more}. {REMEDY}"
         )
 
 
 def _differing(lock: Path) -> Iterator[str]:
     for locked in _locked(lock):
-        (wanted,) = (one.version for one in locked.specifier)
+        (wanted,) = (specifier.version for specifier in locked.specifier)
         try:
             there = version(locked.name)
         except PackageNotFoundError:
@@ -39,7 +39,7 @@ def _differing(lock: Path) -> Iterator[str]:
 
 
 def _locked(lock: Path) -> Iterator[Requirement]:
-    """The packages of a lock that this machine needs; hashes and comments are left out."""
+    """Yield the packages of a lock that this machine needs; hashes and comments are left out."""
     try:
         lines = lock.read_text(encoding="utf-8").splitlines()
     except OSError as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Set
@@ -16,8 +14,8 @@ from stacks.components.bentoml.home import BentoHome, BentoTag, environment, las
 from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.daemon import HOST, choose_ports
 from stacks.errors import StackError
+from stacks.processes import end, start
 
-_END_SECONDS = 15.0
 _FAILED = "Application startup failed"  # what a worker says then
 # As they stand in a command: ZenML's daemon, which is BentoML's arbiter, a worker, and `bentoml serve`.
 _PROGRAMS = {"zenml.services.local.local_daemon_entrypoint", "_bentoml_impl.worker.service", "bentoml"}
@@ -28,11 +26,7 @@ def served_aside(home: BentoHome, tag: BentoTag, timeout: float) -> Iterator[Mod
     """`bentoml serve` on a port of its own, until the block ends. Raises StackError if it does not answer."""
     log, port = home.folder / "proof.log", choose_ports({"port": 0})["port"]
     words = ["-m", "bentoml", "serve", str(tag), "--host", HOST, "--port", str(port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *words], cwd=home.folder, env=environment(home.folder), start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+    process = start([sys.executable, *words], home.folder, environment(home.folder), log)
     try:
         wait_until_listening(tag, lambda: process.pid if process.poll() is None else None, port, log, timeout)
         client = ModelServerClient(port)
@@ -44,28 +38,16 @@ def served_aside(home: BentoHome, tag: BentoTag, timeout: float) -> Iterator[Mod
 
 
 def strays(home: BentoHome, known: Set[int]) -> list[psutil.Process]:
-    """Processes that work for a home, and are neither those known nor their children.
+    """Find processes that work for a home, and are neither those known nor their children.
 
     ZenML forgets a server that did not start in time; one that was killed leaves its workers listening.
     """
-    found = []
+    lost = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if _works_for(process, home.folder) and not known & _lineage(process):
-                found.append(process)
-    return found
-
-
-def end(process: psutil.Process) -> None:
-    """End a process with all its children: asked to first, made to after some seconds."""
-    with suppress(psutil.NoSuchProcess):
-        family = [process, *process.children(recursive=True)]
-        process.send_signal(signal.SIGTERM)
-        _, left = psutil.wait_procs(family, _END_SECONDS)
-        for one in left:
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
-        psutil.wait_procs(left, 5)
+                lost.append(process)
+    return lost
 
 
 def wait_until_listening(
@@ -74,13 +56,13 @@ def wait_until_listening(
     """Return when a Bento listens. Raises StackError with the reason if it ends, or takes too long."""
     deadline = time.monotonic() + timeout
     while True:
-        said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        words = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
         pid = arbiter()
         if pid is not None and _listens(pid, port):
             return
         # BentoML starts a worker that fails again and again.
-        if pid is None or _FAILED in said or time.monotonic() > deadline:
-            reason = last_error(said) or "it did not become ready in time"
+        if pid is None or _FAILED in words or time.monotonic() > deadline:
+            reason = last_error(words) or "it did not become ready in time"
             raise StackError(f"The Bento {tag} does not serve: {reason}.")
         time.sleep(0.1)
 
@@ -97,10 +79,13 @@ def wait_until_ready(client: ModelServerClient, name: str, timeout: float) -> No
 def _listens(pid: int, port: int) -> bool:
     """Whether an arbiter's socket, which its worker shares, is open to requests."""
     try:
-        found = psutil.Process(pid).net_connections("tcp")
+        connections = psutil.Process(pid).net_connections("tcp")
     except psutil.NoSuchProcess:
         return False
-    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in found)
+    return any(
+        connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        for connection in connections
+    )
 
 
 def _works_for(process: psutil.Process, folder: Path) -> bool:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 from stacks.components.bentoml.home import BentoHome, BentoTag, environment
-from stacks.components.bentoml.processes import end, strays, wait_until_listening
+from stacks.components.bentoml.processes import strays, wait_until_listening
 from stacks.components.mlserver.daemon import HOST, choose_ports
 from stacks.errors import StackError
+from stacks.processes import end
 
 if TYPE_CHECKING:
     from zenml.integrations.bentoml.model_deployers import BentoMLModelDeployer
@@ -87,8 +88,8 @@ class BentoServers:
     def all(self) -> list[BentoServer]:
         """Newest first."""
         # Without a type ZenML returns the servers of other deployers, too.
-        found = self._deployer.find_model_server(service_type=_service_type())
-        return [BentoServer(cast("BentoMLLocalDeploymentService", one)) for one in found]
+        services = self._deployer.find_model_server(service_type=_service_type())
+        return [BentoServer(cast("BentoMLLocalDeploymentService", service)) for service in services]
 
     def of(self, name: str) -> list[BentoServer]:
         """Those of a model, newest first."""
@@ -158,13 +159,16 @@ class BentoServers:
 
 
 def port_for(before: Sequence[BentoServer]) -> int:
-    """What $BENTOML_PORT says; else where the model was served last, and so is asked; else BentoML's 3000."""
-    told = os.environ.get(PORT)
-    if told is None:
+    """Return what $BENTOML_PORT says.
+
+    Else where the model was served last, and so is asked; else BentoML's 3000.
+    """
+    stated = os.environ.get(PORT)
+    if stated is None:
         return before[0].port if before else _DEFAULT_PORT
-    if not told.isdigit() or not 0 < int(told) < 65536:
-        raise StackError(f"{PORT} is {told!r}. Set it to a port: a number from 1 to 65535.")
-    return int(told)
+    if not stated.isdigit() or not 0 < int(stated) < 65536:
+        raise StackError(f"{PORT} is {stated!r}. Set it to a port: a number from 1 to 65535.")
+    return int(stated)
 
 
 def require_free(port: int) -> None:

@@ -51,7 +51,7 @@ class BentoDeployer(BentoMLModelDeployer):
 
 
 def with_current_bentoml(deployer: BentoMLModelDeployer) -> BentoDeployer:
-    """A deployer of ZenML's as one of ours: the same component, of the same flavor."""
+    """Return a deployer of ZenML's as one of ours: the same component, of the same flavor."""
     return BentoDeployer(
         name=deployer.name,
         id=deployer.id,

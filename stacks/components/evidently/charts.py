@@ -27,7 +27,7 @@ class DriftTable(MetricContainer):  # type: ignore[misc]  # Evidently ships no t
         return []
 
     def render(self, context: Any, child_widgets: object = None) -> Any:
-        """The table's widget."""
+        """Return the table's widget."""
         return self.tested(context)[1]
 
     def tested(self, context: Any) -> Any:
@@ -43,13 +43,13 @@ class DriftTable(MetricContainer):  # type: ignore[misc]  # Evidently ships no t
 def drift_charts(
     reference: Dataset, current: Dataset, tests: Mapping[str, DriftTest]
 ) -> tuple[dict[str, float], str]:
-    """The statistic of each column that has a test, and Evidently's page of them."""
+    """Return the statistic of each column that has a test, and Evidently's page of them."""
     table = DriftTable(
         columns=list(tests),
         methods={name: test.method for name, test in tests.items()},
         thresholds={name: test.threshold for name, test in tests.items()},
     )
     run = Report([table]).run(current, reference)
-    found = table.tested(run.context)[0].drift_by_columns
-    statistics = {name: float(found[name].drift_score) for name in tests}
+    tested = table.tested(run.context)[0].drift_by_columns
+    statistics = {name: float(tested[name].drift_score) for name in tests}
     return statistics, str(run.get_html_str(as_iframe=False))

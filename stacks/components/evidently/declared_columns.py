@@ -53,7 +53,7 @@ def declare(
 
 
 def tidy(frame: object, columns: Sequence[Column], which: str) -> pd.DataFrame:
-    """The declared columns alone: numbers as float64, categories as text, missing and infinite as NaN.
+    """Return the declared columns alone: numbers as float64, categories as text, missing and infinite as NaN.
 
     Raises
     ------

@@ -41,7 +41,7 @@ class DriftTest:
 def choose_tests(
     reference: pd.DataFrame, current: pd.DataFrame, columns: list[Column], config: EvidentlyModernConfig
 ) -> dict[str, DriftTest]:
-    """A test for each column, by its kind and by how many values are known of it."""
+    """Return a test for each column, by its kind and by how many values are known of it."""
     small = {
         column.name
         for column in columns

@@ -47,7 +47,7 @@ def render(
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
 ) -> str:
-    """A page of `title`, `paragraphs` and a table, all without JavaScript, and Evidently's (may be empty)."""
+    """Return a page of `title`, `paragraphs` and a table, all without JavaScript, and Evidently's, if any."""
     notes = _NOTES % {
         "title": escape(title),
         "paragraphs": "\n".join(f"<p>{escape(text)}</p>" for text in paragraphs),

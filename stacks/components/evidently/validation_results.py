@@ -92,7 +92,7 @@ class DriftResult(_Result):
         return {column.column: column.status for column in self.columns if not column.comparable}
 
     def column(self, name: str) -> ColumnDrift:
-        """The result of one column; KeyError if it was not looked at."""
+        """Return the result of one column; KeyError if it was not looked at."""
         return {column.column: column for column in self.columns}[name]
 
     def to_dict(self) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class DataProfile(_Result):
         return tuple(column.column for column in self.columns if column.constant)
 
     def column(self, name: str) -> ColumnProfile:
-        """The profile of one column; KeyError if it was not looked at."""
+        """Return the profile of one column; KeyError if it was not looked at."""
         return {column.column: column for column in self.columns}[name]
 
     def to_dict(self) -> dict[str, Any]:

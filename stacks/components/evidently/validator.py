@@ -155,31 +155,31 @@ def _with_test(
     if drift.column not in tests:
         return drift
     test, statistic = tests[drift.column], statistics[drift.column]
-    found = {
+    changed = {
         "method": test.method,
         "threshold": test.threshold,
         "statistic": statistic,
         "value_drifted": test.alarms(statistic),
     }
-    return drift.model_copy(update=found)
+    return drift.model_copy(update=changed)
 
 
 def _profile(values: pd.Series, column: Column) -> ColumnProfile:
     """One column's profile, from all rows."""
-    found: dict[str, Any] = {}
+    statistics: dict[str, Any] = {}
     if values.notna().any() and column.kind == "number":
         described = values.agg(["mean", "std", "min", "max"])
-        found = dict(zip(("mean", "std", "minimum", "maximum"), map(float, described), strict=True))
-        found["std"] = float(values.std(ddof=0))
+        statistics = dict(zip(("mean", "std", "minimum", "maximum"), map(float, described), strict=True))
+        statistics["std"] = float(values.std(ddof=0))
     elif values.notna().any():
-        found = {"most_common": str(values.value_counts().index[0])}
+        statistics = {"most_common": str(values.value_counts().index[0])}
     return ColumnProfile(
         column=column.name,
         role=column.role,
         kind=column.kind,
         missing=float(values.isna().mean()),
         distinct=int(values.nunique()),
-        **found,
+        **statistics,
     )
 
 
@@ -228,8 +228,8 @@ def _run_tests(
         before, now = reference[column.name].dropna(), current[column.name].dropna()
         test = tests[column.name]
         with _quiet():
-            found = get_stattest(before, now, kind, test.method)(before, now, kind, test.threshold)
-        statistics[column.name] = float(found.drift_score)
+            result = get_stattest(before, now, kind, test.method)(before, now, kind, test.threshold)
+        statistics[column.name] = float(result.drift_score)
     return statistics, ""
 
 

@@ -18,8 +18,8 @@ import psutil
 
 from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.folder import PROGRAM, ServerFolder, write_json, write_secret
-from stacks.components.mlserver.process import KEPT_VARIABLES, StartedProcess, read_process
 from stacks.errors import StackError
+from stacks.processes import KEPT_VARIABLES, StartedProcess, read_process
 
 HOST = "127.0.0.1"
 PORTS = ("http_port", "grpc_port", "metrics_port")

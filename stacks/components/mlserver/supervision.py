@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 
 from stacks.components.mlserver.folder import ServerFolder, write_json
-from stacks.components.mlserver.process import KEPT_VARIABLES, StartedProcess, read_process
 from stacks.components.mlserver.settings import ServerSettings
+from stacks.processes import KEPT_VARIABLES, StartedProcess, read_process
 
 PROGRAM = "stacks.components.mlserver.supervisor"
 _ROOT = Path(__file__).resolve().parents[3]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accidents.monitoring.callers import NO_KEY
-from accidents.monitoring.label_check import compare_labels, told
+from accidents.monitoring.label_check import compare_labels, disagreements
 
 PUBLISHED = {str(number): number % 3 == 0 for number in range(1_000)}
 
@@ -18,7 +18,7 @@ def test_who_errs_by_more_than_chance_is_named_and_nobody_else() -> None:
     assert [(one.caller, one.compared, one.disagreeing, one.beyond_chance) for one in found] == [
         ("attacker", 500, 250, True), ("lyon", 500, 30, False),
     ]  # fmt: skip
-    assert told(found) == (
+    assert disagreements(found) == (
         "250 of 500 outcomes given by attacker are not the published ones: more than chance gives where 5% "
         "are wrong.",
     )

@@ -82,7 +82,7 @@ def write_sample(
 def make_year(
     calibration: Calibration, year: int, accidents: int, seed: int, drift: str
 ) -> dict[str, pd.DataFrame]:
-    """The four raw tables of a synthetic year."""
+    """Return the four raw tables of a synthetic year."""
     changing = stream(seed, year, "drift")
     a = drifts.change_accidents(
         changing, calibration, draw_accidents(calibration, year, accidents, seed), drift

@@ -26,12 +26,12 @@ def text(pattern: str, values: Values) -> npt.NDArray[Any]:
 
 
 def translate(mapping: dict[Any, Any], values: npt.NDArray[Any], default: Any = None) -> npt.NDArray[Any]:
-    """`mapping` of each value; `default` (one value, or one for each) where there is none."""
+    """Look each value up in `mapping`; `default` (one value, or one for each) where there is none."""
     distinct, where = np.unique(values, return_inverse=True)
-    found = np.array(
+    translated = np.array(
         [mapping.get(value, -1 if default is not None else value) for value in distinct.tolist()]
     )[where]
-    return found if default is None else np.where(np.isin(values, list(mapping)), found, default)
+    return translated if default is None else np.where(np.isin(values, list(mapping)), translated, default)
 
 
 def flaw(rng: np.random.Generator, values: npt.NDArray[Any], share: float, wrong: Any) -> npt.NDArray[Any]:
@@ -56,7 +56,7 @@ def grouped(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def road_number(rng: np.random.Generator, a: Columns) -> npt.NDArray[Any]:
-    """Number of the road as text, empty for two in five."""
+    """Return the number of the road as text, empty for two in five."""
     unnamed = rng.random(len(a["hour"])) < 0.4
     return np.where(unnamed, "", text("%d", a["road_number"]))
 

@@ -69,7 +69,7 @@ def change_users(rng: np.random.Generator, u: Columns, a: Columns, drift: str) -
 
 
 def severity_change(a: Columns, drift: str) -> Floats:
-    """What the drift adds to the log-odds (n,) of being severe."""
+    """Return what the drift adds to the log-odds (n,) of being severe."""
     if drift == "severity_shift":
         return np.full(len(a["hour"]), SEVERITY_EFFECT)
     if drift == "speed_limit":

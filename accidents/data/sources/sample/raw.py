@@ -51,7 +51,7 @@ def write_year(folder: Path, year: int, tables: dict[str, pd.DataFrame]) -> Year
 
 
 def _as_text(table: pd.DataFrame, name: str, year: int) -> bytes:
-    """The bytes of one file in its year's dialect."""
+    """Return the bytes of one file in its year's dialect."""
     if year >= NEW_FORM_SINCE:
         return (table.to_csv(sep=";", index=False, lineterminator="\n") + "\n").encode("utf-8")
     separator = "\t" if (name, year) == ("caracteristiques", 2009) else ","
@@ -62,7 +62,7 @@ def _as_text(table: pd.DataFrame, name: str, year: int) -> bytes:
 def raw_tables(
     rng: np.random.Generator, year: int, a: Columns, v: Columns, u: Columns, severity: npt.NDArray[Any]
 ) -> dict[str, pd.DataFrame]:
-    """The four published tables of a year; `severity` (users,) is their severity code."""
+    """Return the four published tables of a year; `severity` (users,) is their severity code."""
     serial = year * 10**8 + 1 + np.arange(len(a["hour"]))
     make = new_tables if year >= NEW_FORM_SINCE else old_tables
     return make(rng, year, serial, a, v, {**u, "severity": severity})

@@ -60,7 +60,7 @@ def log_odds(flags: npt.NDArray[Any]) -> float:
 
 
 def accident_sizes(schemes: int, departments: int) -> dict[str, int]:
-    """Number of levels of each term of `accident_terms`."""
+    """Return the number of levels of each term of `accident_terms`."""
     return {
         "scheme": schemes,
         "road": 20,

@@ -82,8 +82,8 @@ class Table:
     def draw(self, uniform: Floats, *parents: npt.NDArray[Any]) -> Ints:
         """Return a code for each of `uniform` (n,) in [0, 1); `parents` (each (n,)) give its context."""
         row = np.ravel_multi_index(parents, self.shape) if parents else np.zeros(len(uniform), dtype=np.int64)
-        found = np.searchsorted(self.steps, row + uniform, side="right") - row * len(self.codes)
-        drawn: Ints = self.codes[np.minimum(found, len(self.codes) - 1)]
+        positions = np.searchsorted(self.steps, row + uniform, side="right") - row * len(self.codes)
+        drawn: Ints = self.codes[np.minimum(positions, len(self.codes) - 1)]
         return drawn
 
 

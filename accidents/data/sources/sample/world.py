@@ -35,7 +35,7 @@ WEATHER_TOGETHER = 0.7  # correlation of the weather of two accidents of one day
 
 
 def stream(seed: int, year: int, part: str) -> np.random.Generator:
-    """The random stream of one part of one year: independent of which other years are made."""
+    """Return the random stream of one part of one year: independent of which other years are made."""
     return np.random.default_rng([seed, year, PARTS.index(part)])
 
 
@@ -109,7 +109,7 @@ def _what_and_when(rng: np.random.Generator, calibration: Calibration, a: Column
 
 
 def _day(uniform: Floats, year: int, month: Ints, weekday: Ints) -> Ints:
-    """A day of the month that falls on the weekday."""
+    """Return a day of the month that falls on the weekday."""
     first = np.array([calendar.monthrange(year, m)[0] for m in range(1, 13)])[month - 1]
     length = np.array([calendar.monthrange(year, m)[1] for m in range(1, 13)])[month - 1]
     start = (weekday - first) % 7 + 1

@@ -8,7 +8,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """What was answered so far, the champion answered."""
+    """Add roles and shadows: what was answered so far, the champion answered."""
     op.add_column("predictions", sa.Column("role", sa.Text, nullable=False, server_default="champion"))
     op.create_table(
         "shadow_scores",

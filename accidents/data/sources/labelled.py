@@ -1,8 +1,7 @@
-"""Which years a retraining can learn from."""
+"""Which years a source can give with labels, before anything is made or downloaded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from accidents.data.sources.catalogue import published_files
@@ -12,9 +11,8 @@ from accidents.data.sources.settings import DataSettings
 _LABELS = "usagers"
 
 
-def years_to_learn(data: DataSettings, known: Sequence[int], until: int) -> tuple[int, ...]:
-    """Years later than those `known`, up to `until`, that the source can give with labels."""
-    after = max(known, default=0)
+def labelled_years(data: DataSettings, after: int, until: int) -> tuple[int, ...]:
+    """Years later than `after`, up to `until`."""
     return tuple(year for year in _offered(data, after, until) if after < year <= until)
 
 
