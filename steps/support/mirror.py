@@ -36,29 +36,29 @@ def active_registry() -> Any:
     return Client().active_stack.model_registry
 
 
-def registry_version(one: ModelVersionResponse) -> str | None:
+def registry_version(version: ModelVersionResponse) -> str | None:
     """The number the stack's model registry gave the same version, or None; read anew."""
     from zenml.client import Client
 
-    number = Client().get_model_version(one.model.id, one.id).run_metadata.get(NUMBER)
+    number = Client().get_model_version(version.model.id, version.id).run_metadata.get(NUMBER)
     return str(number) if number else None
 
 
-def has(one: ModelVersionResponse) -> bool:
+def has(version: ModelVersionResponse) -> bool:
     """Whether the registry holds this version, with this bundle. Raises MirrorError if it cannot be asked."""
-    registry, number = active_registry(), registry_version(one)
+    registry, number = active_registry(), registry_version(version)
     if registry is None or number is None:
         return registry is None
     try:
-        held = registry.mlflow_client.get_model_version(one.model.name, number)
+        held = registry.mlflow_client.get_model_version(version.model.name, number)
     except Exception as error:
         if _code(error) == _ABSENT:
             return False
         raise _unreachable(error) from error
-    return bool(held.tags.get("bundle") == one.run_metadata["bundle"])
+    return bool(held.tags.get("bundle") == version.run_metadata["bundle"])
 
 
-def register(one: ModelVersionResponse, run_id: str, address: str, tags: Mapping[str, str]) -> None:
+def register(version: ModelVersionResponse, run_id: str, address: str, tags: Mapping[str, str]) -> None:
     """Register a model that was logged at `address`, and write its number there on the version."""
     from zenml import log_metadata
 
@@ -67,23 +67,23 @@ def register(one: ModelVersionResponse, run_id: str, address: str, tags: Mapping
         return
     client = registry.mlflow_client
     try:
-        client.create_registered_model(one.model.name)
+        client.create_registered_model(version.model.name)
     except Exception as error:
         if _code(error) != _PRESENT:
             raise
     # With the model's id: a server refuses an address without it.
     made = client.create_model_version(
-        one.model.name,
+        version.model.name,
         address,
         run_id=run_id,
-        tags={"mlflow_run_id": run_id, **tags, _OF: str(one.id)},
+        tags={"mlflow_run_id": run_id, **tags, _OF: str(version.id)},
         model_id=address.removeprefix("models:/"),
     )
-    forget(one, but=str(made.version))
-    log_metadata(metadata={NUMBER: str(made.version)}, model_version_id=one.id)
+    forget(version, but=str(made.version))
+    log_metadata(metadata={NUMBER: str(made.version)}, model_version_id=version.id)
 
 
-def forget(one: ModelVersionResponse, but: str | None = None) -> None:
+def forget(version: ModelVersionResponse, but: str | None = None) -> None:
     """Delete what the registry holds of a version that is not finished, `but` this number.
 
     A request whose answer was lost has been done, and its client asks again. Raises MirrorError.
@@ -91,50 +91,54 @@ def forget(one: ModelVersionResponse, but: str | None = None) -> None:
     registry = active_registry()
     if registry is None:
         return
-    client, name = registry.mlflow_client, one.model.name
+    client, name = registry.mlflow_client, version.model.name
     try:
-        for held in client.search_model_versions(f"name='{name}' and tags.{_OF}='{one.id}'"):
+        for held in client.search_model_versions(f"name='{name}' and tags.{_OF}='{version.id}'"):
             if str(held.version) != but:
                 client.delete_model_version(name, held.version)
     except Exception as error:
         raise _unreachable(error) from error
 
 
-def add(one: ModelVersionResponse, bundle: Bundle) -> None:
+def add(version: ModelVersionResponse, bundle: Bundle) -> None:
     """Register a version that the registry lacks, outside of the training that made it."""
     from steps.support.tracking import log_model, run_of
 
-    kept = {key: value for key, value in one.run_metadata.items() if isinstance(value, str) and key != NUMBER}
+    kept = {
+        key: value for key, value in version.run_metadata.items() if isinstance(value, str) and key != NUMBER
+    }
     try:
-        with run_of(one.model.name):
-            register(one, *log_model(bundle), kept)
+        with run_of(version.model.name):
+            register(version, *log_model(bundle), kept)
     except Exception as error:
         with suppress(MirrorError):
-            forget(one)
+            forget(version)
         raise MirrorError(
-            f"The model registry lacks version {one.number} and cannot be given it: {_first_line(error)}. "
-            "Nothing was changed."
+            f"The model registry lacks version {version.number} and cannot be given it: {_first_line(error)}."
+            " Nothing was changed."
         ) from error
 
 
-def tell(one: ModelVersionResponse, champion: bool = False, tags: Mapping[str, str] | None = None) -> None:
+def tell(
+    version: ModelVersionResponse, champion: bool = False, tags: Mapping[str, str] | None = None
+) -> None:
     """Write tags on the registry's version, or set its alias `champion`; nothing where it has none."""
     from zenml.model_registries.base_model_registry import ModelRegistryModelMetadata, ModelVersionStage
 
-    registry, number = active_registry(), registry_version(one)
+    registry, number = active_registry(), registry_version(version)
     if registry is None or number is None:
         return
     try:
         registry.update_model_version(
-            one.model.name,
+            version.model.name,
             number,
             metadata=ModelRegistryModelMetadata.model_validate(dict(tags)) if tags else None,
             stage=ModelVersionStage.PRODUCTION if champion else None,
         )
     except Exception as error:
         raise MirrorError(
-            f"The model registry could not be told of version {one.number}: {_first_line(error)}. ZenML's "
-            "store is right; the next `run.py promote` or training tells it again."
+            f"The model registry could not be told of version {version.number}: {_first_line(error)}. "
+            "ZenML's store is right; the next `run.py promote` or training tells it again."
         ) from error
 
 
