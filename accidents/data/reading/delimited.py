@@ -20,6 +20,7 @@ from accidents.errors import DataError
 SEPARATORS = (";", ",", "\t", "|")
 _FIRST = 4096  # bytes that tell whether it is text: a stray NUL may be in it
 _SAMPLE = 50_000  # bytes of the rows that tell how wide they are
+LONGEST = csv.field_size_limit()  # characters of a cell
 _SEP_LINE = re.compile(r'"?sep=(.)"?[;,\t|]*', re.IGNORECASE)  # Excel's first line
 _BOM = b"\xef\xbb\xbf"
 
@@ -74,6 +75,8 @@ def read_head(path: Path, data: bytes, known: Mapping[str, str], remedy: str) ->
             f"on that line. {remedy}"
         )
     separator = declared[1] if declared else _separator(line[:10_000], known)
+    if len(line) > LONGEST:
+        raise DataError(f"{path}, line {number}: {len(line):,} characters name no columns. {remedy}")
     names = [_name(name, known) for name in _cells(line, separator)]
     body_line = number + 1 + len(rest) - len(rest.lstrip(b"\n"))
     body = rest.strip(b"\n")
@@ -94,8 +97,9 @@ def _next_line(data: bytes, number: int) -> tuple[str, int, bytes]:
     """
     while data:
         line, _, data = data.partition(b"\n")
-        if line.strip():
-            return line.decode(), number, data
+        text = line.decode()
+        if text.strip():
+            return text, number, data
         number += 1
     return "", number, data
 
@@ -181,13 +185,12 @@ def _split_carefully(lines: list[str], separator: str, width: int) -> Rows:
     opened: set[int] = set()
     at = offset = 0
     while at < len(lines):
-        row, is_open = _one_line(lines[at], separator)
+        row, is_open = _one_row(lines[at : at + 1], separator)
         span = 1
-        if is_open:
-            end = whole_row.match(text, offset)
-            span = text.count("\n", offset, end.end()) + 1 if end else 1
-            together = next(csv.reader(lines[at : at + span], delimiter=separator))
-            if span > 1 and not _swallows_rows(together, separator, width):
+        if is_open and (end := whole_row.match(text, offset)):
+            span = text.count("\n", offset, end.end()) + 1
+            together, too_long = _one_row(lines[at : at + span], separator)
+            if span > 1 and not too_long and not _swallows_rows(together, separator, width):
                 row, is_open = together, False
             else:
                 span = 1
@@ -200,13 +203,13 @@ def _split_carefully(lines: list[str], separator: str, width: int) -> Rows:
     return Rows(cells, begins, frozenset(opened))
 
 
-def _one_line(line: str, separator: str) -> tuple[list[str], bool]:
-    """Cells of a line that stands alone, and whether it ends in a quote that is open."""
-    reader = csv.reader([line, "\n"], delimiter=separator)
+def _one_row(lines: Sequence[str], separator: str) -> tuple[list[str], bool]:
+    """Cells of lines that are a row, and whether it ends in an open quote or has a cell that is too long."""
+    reader = csv.reader([*lines, "\n"], delimiter=separator)
     try:
-        return next(reader), reader.line_num > 1
+        return next(reader), reader.line_num > len(lines)
     except csv.Error:
-        return [line], True
+        return ["".join(lines)], True
 
 
 def _whole_row(separator: str, width: int) -> re.Pattern[str]:

@@ -20,7 +20,9 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 
+# Files that a person may take for tables of ours, by their ending or by their name.
 _LIKE_TABLES = (".csv", ".tsv", ".gz", ".zip", ".7z", ".rar", ".xls", ".xlsx", ".ods", ".parquet")
+_TABLE_WORD = re.compile(r"caract|carct|lieux|vehicules|usagers", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def find_years(folder: Path) -> dict[int, YearFiles]:
         if earlier != path and (table, year) not in loose:
             raise _claimed_twice(folder, table, year, earlier, path)
     used = {path for tables in by_year.values() for path in tables.values()}
-    unused = [path for path in paths if path not in used and path.name.lower().endswith(_LIKE_TABLES)]
+    unused = [path for path in paths if path not in used and _is_like_a_table(path.name)]
     return {
         year: YearFiles(year, *map(by_year[year].get, TABLES), unused=_near(unused, by_year, year))
         for year in sorted(by_year)
@@ -102,6 +104,11 @@ def _zipped(paths: Iterable[Path]) -> Iterator[tuple[str, int, Path]]:
 
 def _is_zip(path: Path) -> bool:
     return path.name.lower().endswith(".zip")
+
+
+def _is_like_a_table(name: str) -> bool:
+    own = not name.startswith(".") and not name.endswith(".dvc")  # no hidden file, no pointer of DVC's
+    return own and (name.lower().endswith(_LIKE_TABLES) or _TABLE_WORD.search(name) is not None)
 
 
 def _claimed_twice(folder: Path, table: str, year: int, first: Path, other: Path) -> SourceError:

@@ -221,6 +221,43 @@ def test_published_files_are_read_with_the_same_habits(tmp_path: Path, habit: st
     assert report.count(action="dropped") == 0
 
 
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        ('"' + "x" * 200_000, "a cell has more than 131,072 characters (line 6)"),
+        ('"' + "x" * 200_000 + '"', "a cell has more than 131,072 characters (line 6)"),
+        ("x" * 200_000, "a cell has more than 131,072 characters (line 6)"),
+        ('"' + "x " * 80 + "\n" + "x" * 200_000 + '"', "a quotation mark is opened"),
+    ],
+    ids=["never closed", "closed", "no quote", "of two lines"],
+)
+def test_a_cell_that_is_too_long_sets_aside_its_row_alone(tmp_path: Path, cell: str, why: str) -> None:
+    intake = read(tmp_path, *with_line(5, f"A5,2026-10-05T18:30,69,1,{cell}"))
+    assert len(intake.rows) == 19
+    assert intake.set_aside["reason"][0].startswith(why)
+    with pytest.raises(DataError, match=r"line 1: 200,000 characters name no columns\. Save"):
+        read(tmp_path, *ROWS, header="x" * 200_000)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t", "\u00a0", "\u2003 \u00a0"])
+def test_a_blank_line_is_no_row_wherever_it_stands(tmp_path: Path, blank: str) -> None:
+    intake = read(tmp_path, blank, *ROWS[:2], blank, blank, *ROWS[2:], blank, header=f"{blank}\n{HEADER}")
+    assert intake.rows["accident_id"].tolist() == [row.split(",")[0] for row in ROWS]
+    assert intake.set_aside.empty
+    files = RawYear(2021).write(tmp_path)
+    expected, _ = read_year(files)
+    for path in files.paths.values():
+        header, *rows = path.read_text(encoding="utf-8").splitlines()
+        path.write_text("\n".join([blank, header, blank, *rows, blank, ""]), encoding="utf-8")
+    tables, report = read_year(files)
+    pd.testing.assert_frame_equal(tables.accidents, expected.accidents)
+    assert report.count(action="dropped") == 0
+    assert files.usagers is not None
+    files.usagers.write_text("\n".join([header, blank, blank]), encoding="utf-8")
+    with pytest.raises(DataError, match=r"usagers-2021\.csv: has a header line and no rows"):
+        read_year(files)
+
+
 def test_an_unnamed_column_with_content_is_kept_and_an_empty_one_is_not(tmp_path: Path) -> None:
     intake = read(tmp_path, *(f"{row},{at},," for at, row in enumerate(ROWS)), header=f"{HEADER},,,")
     assert intake.rows["column_6"].tolist() == [str(at) for at in range(20)]

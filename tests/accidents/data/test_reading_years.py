@@ -150,6 +150,23 @@ def test_an_archive_beside_its_unpacked_files_is_not_read_and_said(tmp_path: Pat
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("usagers-2021.csv.bz2", True), ("usagers-2021.csv.xz", True), ("Usagers 2021.txt", True),
+        ("lieux-2021.csv.old", True), ("vehicules-immatricules-baac-2021.csv", True), ("2021.tar.gz", True),
+        (".usagers-2021.csv.swp", False), ("usagers-2021.csv.dvc", False), ("SYNTHETIC.txt", False),
+    ],
+)  # fmt: skip
+def test_what_looks_like_a_table_and_is_not_read_is_said(tmp_path: Path, name: str, told: bool) -> None:
+    files = RawYear(2021).write(tmp_path)
+    assert files.usagers is not None
+    if name.startswith("usagers-2021.csv."):
+        files.usagers.unlink()
+    (tmp_path / name).write_bytes(b"x")
+    assert any(name in warning for warning in read_years(find_years(tmp_path))[1].warnings()) == told
+
+
 @pytest.mark.parametrize("table", ["caracteristiques", "lieux", "vehicules", "usagers"])
 @pytest.mark.parametrize("other", ["caracteristiques", "lieux", "vehicules", "usagers"])
 def test_a_table_is_known_by_its_columns(tmp_path: Path, table: str, other: str) -> None:

@@ -222,7 +222,7 @@ def test_parquet_and_gzip_give_what_csv_gives(tmp_path: Path) -> None:
         ("a.csv", b"", "is empty"),
         ("a.csv", b" \n\n", "is empty"),
         ("a.csv", b"time,department\n", "no rows"),
-        ("a.csv", "time,department\n\u00a0\n".encode(), "no rows"),
+        ("a.csv", "time,department\n\u00a0\n \n\u2003".encode(), "no rows"),
         ("a.csv", b"2024-03-02T18:30,75\n2024-03-02T19:30,75\n", "no column of its header is known"),
         ("a.csv", b"light,department\n1,75\n", "no column that tells the time"),
         ("a.csv", b"time,light\n2024-03-02T18:30,1\n", "no column that tells the place"),
