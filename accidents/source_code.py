@@ -13,6 +13,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import yaml
+
 from accidents.files import ROOT
 
 OURS = ("accidents", "steps", "pipelines", "commands")
@@ -48,8 +50,14 @@ def code_version(*roots: str, but: Sequence[str] = (), root: Path = ROOT) -> str
     for name, module in sorted(_modules(roots, tuple(but), root).items()):
         digest.update(f"\n{name} {module.meaning}".encode())
         for table in module.tables:
-            digest.update(table.name.encode() + table.read_bytes())
+            digest.update(table.name.encode() + _content(table))
     return digest.hexdigest()[:16]
+
+
+def _content(table: Path) -> bytes:
+    """Return what a table says; of YAML without layout and comments."""
+    content = table.read_bytes()
+    return repr(yaml.load(content, yaml.CSafeLoader)).encode() if table.suffix == ".yaml" else content
 
 
 def libraries() -> str:

@@ -35,6 +35,8 @@ def change(project: Path, file: str, old: str, new: str) -> None:
     ("file", "old", "new"),
     [
         ("accidents/vocabulary/words_fr.yaml", "labels:", "# Changed.\nlabels:"),
+        ("accidents/vocabulary/codes.yaml", "tables:", "# Even here.\n\ntables:"),
+        ("accidents/vocabulary/codes.yaml", "range: [1, 31]", "range:\n        - 1\n        - 31"),
         ("accidents/reports/templates/model_card.md", "#", "##"),
         ("accidents/reports/card.py", '"""The card in Markdown.', '"""Another card.'),
         (
@@ -60,7 +62,7 @@ def test_what_no_model_comes_from_changes_no_version(project: Path, file: str, o
     [
         ("accidents/training/model.py", "default=300", "default=301"),
         ("accidents/training/place_encoder.py", "def cross_fit(", "def cross_fit_(x): ...\ndef cross_fit("),
-        ("accidents/vocabulary/codes.yaml", "tables:", "# Even here.\ntables:"),
+        ("accidents/vocabulary/codes.yaml", "first: 2018, last: 2018", "first: 2018, last: 2019"),
         ("accidents/features/declared.py", "rises=1", "rises=-1"),
         ("accidents/training/split.py", "LABEL_BREAK = 2018", "LABEL_BREAK = 2019"),
         ("steps/training/build_bundle.py", '"stage": deployed.stage', '"stage": str(deployed.stage)'),
