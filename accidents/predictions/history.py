@@ -23,7 +23,7 @@ from accidents.predictions.tables import EVENTS, RUNS
 SHOWN = 50  # earlier runs in a picture
 DEFAULT_POLICY = MonitorSettings()
 _UNDONE = select(EVENTS.c.loop_id).where(
-    EVENTS.c.stage == "train", EVENTS.c.outcome.in_(("failed", "skipped"))
+    EVENTS.c.step == "train", EVENTS.c.outcome.in_(("failed", "skipped"))
 )
 
 
@@ -134,7 +134,7 @@ class History:
             "loop_id": loop_id,
             "created": moment,
             "model": model,
-            "stage": stage,
+            "step": stage,
             "outcome": outcome,
             "model_version": version,
             "detail": json.dumps(detail, default=str),
@@ -157,9 +157,9 @@ class History:
     def outcomes(self, model: str) -> dict[tuple[str, str], tuple[int, datetime]]:
         """Of each stage and outcome how often it was, and when last."""
         query = (
-            select(EVENTS.c.stage, EVENTS.c.outcome, func.count(), func.max(EVENTS.c.id))
+            select(EVENTS.c.step, EVENTS.c.outcome, func.count(), func.max(EVENTS.c.id))
             .where(EVENTS.c.model == model, EVENTS.c.outcome != "started")
-            .group_by(EVENTS.c.stage, EVENTS.c.outcome)
+            .group_by(EVENTS.c.step, EVENTS.c.outcome)
         )
 
         counted = self._rows(query)
@@ -207,7 +207,7 @@ class History:
                 row.loop_id,
                 row.created,
                 row.model,
-                row.stage,
+                row.step,
                 row.outcome,
                 row.model_version,
                 json.loads(row.detail),

@@ -24,7 +24,7 @@ from accidents.errors import AccidentsError
 from accidents.rollout.roles import CHAMPION
 
 # Of the tables below, as the newest file in predictions/migrations/versions makes them.
-REVISION = "0005"
+REVISION = "0006"
 
 
 class PredictionLogError(AccidentsError):
@@ -153,7 +153,7 @@ EVENTS = Table(
     Column("loop_id", Text, nullable=False),
     Column("created", UtcDateTime, nullable=False),
     Column("model", Text, nullable=False),
-    Column("stage", Text, nullable=False),
+    Column("step", Text, nullable=False),  # of the loop; a `stage` is what is known of an accident
     Column("outcome", Text, nullable=False),  # started, or one of loop_table.OUTCOMES
     Column("model_version", Text),
     Column("detail", Text, nullable=False),  # a JSON object

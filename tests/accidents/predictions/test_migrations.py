@@ -60,6 +60,12 @@ def test_the_migrations_make_the_tables_that_the_program_declares(address: str, 
         assert compare_metadata(context, TABLES) == []
 
 
+def test_a_stage_is_what_is_known_of_an_accident_in_every_table() -> None:
+    assert {name for name, table in TABLES.tables.items() if "stage" in table.c} == {
+        "predictions", "monitor_runs"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", OLD_STORES)
 def test_an_earlier_version_comes_up_to_date_with_its_rows(
     address: str, kind: str, request: pytest.FixtureRequest
