@@ -72,12 +72,16 @@ def _old(keep: KeepSettings, stack: str) -> Iterator[Old]:
 
 def _runs(keep: KeepSettings, stack: str) -> Iterator[Old]:
     on_stack(stack)
-    from pipelines.retention import old_runs, old_tracked, remove_run, remove_tracked
+    from pipelines import retention
 
-    runs, tracked = old_runs(keep), old_tracked(keep)
+    runs, tracked = retention.old_runs(keep), retention.old_tracked(keep)
+    snapshots, used = retention.unused_snapshots(), "those of runs that are there"
     newest = f"the newest {keep.monitor_runs} of monitor, {keep.inference_runs} of inference"
-    yield Old("runs and their artifacts", len(runs), newest, lambda: map(remove_run, runs))
-    yield Old("runs of the tracker", len(tracked), newest, lambda: map(remove_tracked, tracked))
+    yield Old("runs and their artifacts", len(runs), newest, lambda: map(retention.remove_run, runs))
+    yield Old("runs of the tracker", len(tracked), newest, lambda: map(retention.remove_tracked, tracked))
+    yield Old(
+        "snapshots of removed runs", snapshots, used, lambda: repeat(None, retention.remove_snapshots())
+    )
 
 
 def _reports(kept: int | None) -> Old:

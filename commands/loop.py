@@ -49,12 +49,12 @@ class Loop:
         try:
             self._resume()
             self._heal()
+            self._trim()  # before the look: also one that fails again and again leaves a bounded store
             report = self._look(config, given, reason)
             if report.decision.action in MADE_BY and not act:
                 self._say("train", "skipped")
                 console.print("Only decided, as asked: nothing was trained.")
             self._follow()
-            self._trim()
         finally:  # that it failed must be seen too
             push(self.name, self.params.stage)
         return report

@@ -6,6 +6,7 @@ Runs of the train pipeline stay: versions are made of what they left.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from zenml.client import Client
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _FINISHED = ("completed", "cached", "failed", "stopped")
 _PAGE = 100
+_UNUSED_FOR = timedelta(days=1)  # a run that begins has its snapshot before it is there
 
 
 def old_runs(keep: KeepSettings) -> list[PipelineRunResponse]:
@@ -73,12 +75,28 @@ def remove_tracked(run_id: str) -> None:
     client.delete_run(run_id)
 
 
+def unused_snapshots() -> int:
+    """How many snapshots (how a run was configured, a tenth of a megabyte) have no run any more."""
+    return _prune_snapshots(apply=False)
+
+
+def remove_snapshots() -> int:
+    """Remove these; how many, 0 where a server does it later."""
+    return _prune_snapshots(apply=True)
+
+
+def _prune_snapshots(apply: bool) -> int:
+    before = datetime.now(UTC) - _UNUSED_FOR
+    return Client().prune_snapshots(before, apply=apply).snapshot_count or 0
+
+
 def trim(keep: KeepSettings) -> None:
-    """Remove all that `old_runs` and `old_tracked` name."""
+    """Remove all that `old_runs` and `old_tracked` name, and what ZenML keeps of runs that are gone."""
     for run in old_runs(keep):
         remove_run(run)
     for run_id in old_tracked(keep):
         remove_tracked(run_id)
+    remove_snapshots()
 
 
 def _kept(keep: KeepSettings) -> Mapping[str, int]:

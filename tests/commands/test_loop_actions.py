@@ -176,3 +176,20 @@ def test_what_breaks_is_written_down_and_told(
     name = "accident-severity-dispatch"
     assert [f"{one.stage} {one.outcome}" for one in store.history.events(name)][1:] == written
     assert store.history.unfinished(name) == []
+
+
+def test_old_runs_go_also_where_every_look_fails(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def fail(*_: Any) -> None:
+        raise AccidentsError("broken")
+
+    monkeypatch.setattr(Loop, "_heal", lambda _: None)
+    monkeypatch.setattr(Loop, "_look", fail)
+    monkeypatch.setattr(Loop, "_trim", lambda _: done.append("trimmed"))
+    monkeypatch.setattr(module, "push", lambda *_: done.append("pushed"))
+    with store.lease(LOOP, 60) as lease, pytest.raises(AccidentsError, match="broken"):
+        Loop(load_params(ROOT / "params.yaml"), "local", store, lease).run(None, None, True, "by hand")
+    assert done == ["trimmed", "pushed"]

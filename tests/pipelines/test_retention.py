@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from zenml import pipeline
 from zenml.client import Client
 
 from accidents.params import KeepSettings
-from pipelines.retention import old_runs, trim
+from pipelines import retention
+from pipelines.retention import old_runs, trim, unused_snapshots
 from stacks.apply import apply_stack
 from tests.zenml_store import zenml_store
 
@@ -78,6 +80,19 @@ def test_training_and_what_a_version_needs_stay(store: Path, tmp_path: Path):
     assert len(client.list_pipeline_runs(pipeline="train").items) == 1
     assert len(client.list_pipeline_runs(pipeline="inference").items) == 1
     assert client.get_artifact_version(artifact.id).load().path.is_dir()
+
+
+def test_how_a_run_was_configured_goes_with_it(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for _ in range(3):
+        runner("monitor")(str(tmp_path / "left"))
+    trim(KeepSettings(monitor_runs=1))
+    assert unused_snapshots() == 0, "not at once: a run may be about to begin"
+    monkeypatch.setattr(retention, "_UNUSED_FOR", timedelta(0))
+    assert unused_snapshots() >= 2
+    trim(KeepSettings(monitor_runs=1))
+    runs = Client().list_pipeline_runs(size=100, hydrate=True).items
+    snapshots = Client().list_snapshots(named_only=False, size=100).items
+    assert {one.id for one in snapshots} == {run.snapshot.id for run in runs if run.snapshot}
 
 
 def test_null_keeps_all(store: Path, tmp_path: Path):
