@@ -194,7 +194,7 @@ def importance(values: Mapping[str, float], top: int = 20) -> Figure:
 
 
 def shap_summary(
-    contributions: Array, values: Array, names: Sequence[str], top: int = 15, seed: int = 7
+    contributions: Array, values: Array, names: Sequence[str], seed: int, top: int = 15
 ) -> Figure:
     """One dot an accident and feature: how far the feature moved it, coloured by the feature's value.
 
@@ -202,6 +202,7 @@ def shap_summary(
     ----------
     contributions : SHAP values in log-odds, (n, features).
     values : the feature values, (n, features), NaN where not known.
+    seed : of the accidents that are shown, and of where dots that would hide each other are put.
     """
     order = np.argsort(np.abs(contributions).mean(axis=0))[-top:]
     figure, (axes,) = _panels("How each feature moves single accidents", 1.9 + 0.46 * len(order), 1)

@@ -57,5 +57,5 @@ def _explained(bundle: Bundle, rows: pd.DataFrame, seed: int) -> dict[str, Any]:
     strength = dict(zip(columns, np.abs(shap).mean(axis=0), strict=True))
     return {
         "importance": figures.importance(strength),
-        "shap_summary": figures.shap_summary(shap, values, columns),
+        "shap_summary": figures.shap_summary(shap, values, columns, seed),
     }

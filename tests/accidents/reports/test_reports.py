@@ -80,7 +80,7 @@ def drawings(results: Results) -> dict[str, Figure]:
         "calibration": figures.calibration(Y, P),
         "lift": figures.lift(Y, SCORES),
         "importance": figures.importance(dict(zip(NAMES, np.abs(CONTRIBUTIONS).mean(axis=0), strict=True))),
-        "shap_summary": figures.shap_summary(CONTRIBUTIONS, VALUES, NAMES),
+        "shap_summary": figures.shap_summary(CONTRIBUTIONS, VALUES, NAMES, 7),
         "slices": figures.slices(results.slices, results.model.metrics),
         "map": severity_map(*place, Y, P),
     }
@@ -96,6 +96,11 @@ def test_every_figure_is_a_png_1200_pixels_wide(results: Results):
         content = figures.png(figure)
         assert content.startswith(b"\x89PNG"), name
         assert int.from_bytes(content[16:20], "big") == 1200, name
+
+
+def test_which_accidents_are_shown_goes_by_the_seed():
+    shown = [figures.png(figures.shap_summary(CONTRIBUTIONS, VALUES, NAMES, seed)) for seed in (7, 7, 8)]
+    assert shown[0] == shown[1] != shown[2]
 
 
 def test_figures_say_what_the_results_say(results: Results):
