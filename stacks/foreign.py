@@ -20,6 +20,7 @@ LEFT_OUT = {
     "MLFLOW_RUN_ID": _STACK,
     "MLFLOW_ACTIVE_MODEL_ID": _STACK,
     "ZENML_ACTIVE_STACK_ID": "--stack says on which stack",
+    "ZENML_ACTIVE_PROJECT_ID": "ZenML's store of this project says in which of its projects",
     "ZENML_CUSTOM_SOURCE_ROOT": _PROJECT,
     "ZENML_REPOSITORY_PATH": _PROJECT,
     # Git sets these for what its hooks start.

@@ -172,6 +172,8 @@ def test_what_the_shell_says_of_other_projects_is_left_out_and_told(
 ) -> None:
     os.environ.update(dict.fromkeys(LEFT_OUT, "of another project"))
     os.environ["MLFLOW_TRACKING_TOKEN"] = "a credential of ours"
+    foreign = ("MLFLOW_REGISTRY_URI", "ZENML_ACTIVE_STACK_ID", "ZENML_ACTIVE_PROJECT_ID", "GIT_DIR")
+    assert set(foreign) <= LEFT_OUT.keys()
     prepare_environment(tmp_path)
     told = capsys.readouterr().err
     assert all(f"{name} of the shell is not used: " in told for name in LEFT_OUT)
