@@ -15,8 +15,8 @@ PAGES = [
     ROOT / "serving" / "web" / "README.md",
 ]
 ROOMS = (
-    "accidents|commands|steps|pipelines|stacks|serving|monitoring|benchmarks|"
-    "docs|configs|references|requirements|tests"
+    "accidents|commands|steps|pipelines|stacks|serving|observability|monitoring|benchmarks|"
+    "compose|notebooks|docs|configs|references|requirements|tests"
 )
 NAMED = re.compile(rf"(?<![\w/.{{}}-])((?:{ROOMS})/[\w./*-]*\.\w+)\b")
 PLACEHOLDER = re.compile("NAME|NNNN|PIPELINE")

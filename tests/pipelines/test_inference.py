@@ -16,8 +16,8 @@ FILES = {"predictions.parquet", "predictions.csv", "set_aside.csv", "drift.json"
 CALLS = """accident_id;time;latitude;longitude;department;light;speed_limit;pedestrian;cars;colour
 a1;2024-03-02T18:30;48,85;2,35;75;daylight;50;1;1;red
 a2;2024-02-30T18:30;;;2A;purple;80;0;2;blue
-a3;;;;59;1;50;0;1;green
-a1;2024-03-02T05:30;;;59;nuit sans éclairage public;80;;;
+a3;;;;59;1;50;0;1;+1+1
+a1;2024-03-02T05:30;;;59;nuit sans éclairage public;80;;;=1+1
 """
 
 
@@ -70,11 +70,12 @@ def test_a_file_is_scored_as_far_as_it_can_be(
     predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
     assert predictions["row"].tolist() == [1, 2, 4]
     assert predictions["accident_id"].tolist() == ["a1", "a2", "a1"]
-    assert predictions["colour"].tolist() == ["red", "blue", ""]
+    assert predictions["colour"].tolist() == ["red", "blue", "'=1+1"], "no formula"
     assert "light 'purple'" in predictions["notes"][1]
     assert "row 1 has the same accident_id" in predictions["notes"][2]
     assert predictions["reasons"].str.contains(r"\([+-]").all()
-    assert pd.read_csv(folder / "set_aside.csv")["accident_id"].tolist() == ["a3"]
+    aside = pd.read_csv(folder / "set_aside.csv")
+    assert aside[["accident_id", "colour"]].to_numpy().tolist() == [["a3", "'+1+1"]]
     assert summary(folder)["drift"]["verdict"] == "not comparable"
     assert "1 set aside" in calls.stdout
     assert "colour" in calls.stdout
