@@ -76,12 +76,12 @@ def remove_tracked(run_id: str) -> None:
 
 
 def unused_snapshots() -> int:
-    """How many snapshots (how a run was configured, a tenth of a megabyte) have no run any more."""
+    """Return how many snapshots (how a run was configured, a tenth of a megabyte) have no run any more."""
     return _prune_snapshots(apply=False)
 
 
 def remove_snapshots() -> int:
-    """Remove these; how many, 0 where a server does it later."""
+    """Remove these; return how many, 0 where a server does it later."""
     return _prune_snapshots(apply=True)
 
 

@@ -107,6 +107,7 @@ def _is_zip(path: Path) -> bool:
 
 
 def _is_like_a_table(name: str) -> bool:
+    """Return whether a person may take a file of this name for a table of ours."""
     own = not name.startswith(".") and not name.endswith(".dvc")  # no hidden file, no pointer of DVC's
     return own and (name.lower().endswith(_LIKE_TABLES) or _TABLE_WORD.search(name) is not None)
 
