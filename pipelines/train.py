@@ -24,7 +24,7 @@ from steps.evaluation.summarise import summarise
 from steps.promotion.judge_candidate import judge_candidate
 from steps.promotion.promote_model import promote_model
 from steps.promotion.register_model import register_model
-from steps.support import registry
+from steps.support import mirror, registry
 from steps.training.build_bundle import build_bundle
 from steps.training.refit_model import refit_model
 from steps.training.score_baselines import score_baselines
@@ -76,10 +76,12 @@ def train(params: Params, raw_version: str, champion: str | None, provenance: di
     )  # fmt: skip
     reports = cached(draw_reports, but=())(bundle, test_rows, predictions, results, params.seed)
 
-    known = registry.with_identity(name, origin.identity) is not None
-    # What is known needs no tracked run; what is not known, or no more, is registered whatever is cached.
+    known = registry.with_identity(name, origin.identity)
+    # What is known needs no tracked run; what is not known, or no more, or not to the stack's registry, which
+    # may have been lost, is registered whatever is cached.
     registering = register_model.with_options(
-        experiment_tracker=None if known else tracker(), enable_cache=known
+        experiment_tracker=None if known else tracker(),
+        enable_cache=known is not None and mirror.has(known),
     )
     registered, _ = cached(registering)(
         bundle, reports, data_reports, results, params.experiment(), provenance

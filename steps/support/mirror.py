@@ -45,12 +45,15 @@ def registry_version(version: ModelVersionResponse) -> str | None:
 
 
 def has(version: ModelVersionResponse) -> bool:
-    """Whether the registry holds this version, with this bundle. Raises MirrorError if it cannot be asked."""
-    registry, number = active_registry(), registry_version(version)
+    """Whether the registry holds this version, with this bundle. Raises MirrorError if it cannot be asked.
+
+    By the number in `version`: where a pipeline is put together, ZenML reads nothing anew.
+    """
+    registry, number = active_registry(), version.run_metadata.get(NUMBER)
     if registry is None or number is None:
         return registry is None
     try:
-        held = registry.mlflow_client.get_model_version(version.model.name, number)
+        held = registry.mlflow_client.get_model_version(version.model.name, str(number))
     except Exception as error:
         if _code(error) == _ABSENT:
             return False
