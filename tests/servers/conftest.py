@@ -89,6 +89,6 @@ def interrupted(project: Project, command: str, step: str, event: Callable[[], N
         if not happened and step in line:
             event()
             happened = True
-    code = process.wait(60)
+    process.communicate(60)  # closes what was read
     assert happened, "".join(said)
-    return code, "".join(said)
+    return process.wait(60), "".join(said)
