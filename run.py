@@ -36,9 +36,9 @@ def cli(words: list[str], name: str = "run.py") -> int:
         with scratch():
             return int(build()(words, prog_name=name, standalone_mode=False) or 0)
     except (AccidentsError, StackError) as error:
-        from commands.foreseen import told
+        from commands.foreseen import in_own_words
 
-        _tell(told(error))
+        _tell(in_own_words(error))
         return BusyError.exit_code if isinstance(error, BusyError) else 1
     except typer.TyperException as error:
         from commands.cli.mistakes import explain

@@ -42,24 +42,24 @@ _SAID = {  # by SQLite, and by what copies whole folders, in the text alone
 
 
 def remedy(error: BaseException) -> str | None:
-    """What a person can do about an error or what caused it; None if nobody foresaw it."""
+    """Return what a person can do about an error or what caused it; None if nobody foresaw it."""
     for each in _chain(error):
         if isinstance(each, MemoryError):
             return "There is not enough memory. Close other programs, or take fewer years or rows at a time."
         text = str(each)
-        said = next((known for words, known in _SAID.items() if words in text), None)
-        found = _REMEDIES.get(each.errno or 0) if isinstance(each, OSError) else None
-        if found or said:
-            return _named(found or said or "")
-    if not (found := diagnosis(error)):
+        by_words = next((known for words, known in _SAID.items() if words in text), None)
+        cure = _REMEDIES.get(each.errno or 0) if isinstance(each, OSError) else None
+        if cure or by_words:
+            return _named(cure or by_words or "")
+    if not (cure := diagnosis(error)):
         return None
     part = asked(error)
     where = f"It came from {part}. " if part else ""
-    return f"{where}{found} `python run.py stack check NAME` tries every part of the stack."
+    return f"{where}{cure} `python run.py stack check NAME` tries every part of the stack."
 
 
 def first_line(error: BaseException) -> str:
-    """What is wrong, in a line; of a folder that could not be copied, the first file and how many more."""
+    """Say what is wrong in a line; of a folder that could not be copied, the first file and how many more."""
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
         (source, _, why), *others = error.args[0]
         more = f", and {len(others):,} more" if others else ""
@@ -67,10 +67,10 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or "no more is said").splitlines()[0]
 
 
-def told(error: Exception) -> str:
-    """An error of ours in its own words; with the remedy where a full disk or a damaged database made it."""
-    found = remedy(error) or ""
-    return f"{error}\n{found}" if found.startswith((_FULL, _DAMAGED)) else str(error)
+def in_own_words(error: Exception) -> str:
+    """Say an error of ours in its words; with the remedy where a full disk or damaged database made it."""
+    cure = remedy(error) or ""
+    return f"{error}\n{cure}" if cure.startswith((_FULL, _DAMAGED)) else str(error)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -79,10 +79,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _named(found: str) -> str:
-    """The remedy; with the databases of this project that are damaged."""
+def _named(cure: str) -> str:
+    """Return the remedy; with the databases of this project that are damaged."""
     damaged = [str(path.relative_to(ROOT)) for path in _databases() if _is_damaged(path)]
-    return f"{found} It is {', '.join(damaged)}." if found == _DAMAGED and damaged else found
+    return f"{cure} It is {', '.join(damaged)}." if cure == _DAMAGED and damaged else cure
 
 
 def _databases() -> Iterator[Path]:

@@ -61,21 +61,21 @@ _PARTS = {  # by whose code a part of the stack is asked
 
 
 def diagnosis(error: BaseException) -> str | None:
-    """What an error, or what caused it, means and what to do; None if it is not known."""
-    for one in _chain(error):
-        code, status = _code(one), _status(one)
+    """Return what an error, or what caused it, means and what to do; None if it is not known."""
+    for cause in _chain(error):
+        code, status = _code(cause), _status(cause)
         known = _S3.get(code or "") or _HTTP.get(status or 0)
-        known = known or next((remedy for words, remedy in _WORDS.items() if words in str(one)), None)
+        known = known or next((remedy for words, remedy in _WORDS.items() if words in str(cause)), None)
         if known:
-            return f"{known} ({_first_line(one)})."
+            return f"{known} ({_first_line(cause)})."
     return None
 
 
 def asked(error: BaseException) -> str | None:
     """Which part of the stack an error, or what caused it, came from; None if it came from none."""
-    for one in _chain(error):
-        frames = (str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(one.__traceback__))
-        passed = [f"{name}." for name in (type(one).__module__, *frames)]
+    for cause in _chain(error):
+        frames = (str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(cause.__traceback__))
+        passed = [f"{name}." for name in (type(cause).__module__, *frames)]
         for module, part in _PARTS.items():
             if any(name.startswith(f"{module}.") for name in passed):
                 return part
@@ -91,20 +91,20 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _code(error: BaseException) -> str | None:
-    """The code of an error of boto's."""
+    """Return the code of an error of boto's."""
     response: Any = getattr(error, "response", None)
     return response.get("Error", {}).get("Code") if isinstance(response, dict) else None
 
 
 def _status(error: BaseException) -> int | None:
-    """What the server answered, by an error of requests', MLflow's or the container engine's client."""
+    """Return what the server answered, by an error of requests', MLflow's or the container engine's."""
     for holder in (error, getattr(error, "response", None)):
         for name in ("status_code", "response_status_code"):
-            found = getattr(holder, name, None)
-            if isinstance(found, int):
-                return found
-    found = getattr(error, "get_http_status_code", lambda: None)()
-    return found if isinstance(found, int) else None
+            status = getattr(holder, name, None)
+            if isinstance(status, int):
+                return status
+    status = getattr(error, "get_http_status_code", lambda: None)()
+    return status if isinstance(status, int) else None
 
 
 def _first_line(error: BaseException) -> str:

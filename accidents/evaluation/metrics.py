@@ -196,7 +196,7 @@ class _Sums:
         return float(alerted), float(self.hits[at] - self.severe[at] + share * self.severe[at])
 
     def mean_of(self, losses: tuple[Array, Array]) -> float:
-        """The mean of a loss per score, given for severe and for other accidents."""
+        """Return the mean of a loss per score, given for severe and for other accidents."""
         return (_dot(self.severe, losses[0]) + _dot(self.other, losses[1])) / self.n
 
 

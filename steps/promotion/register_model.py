@@ -33,23 +33,23 @@ def register_model(
     metrics = {metric: estimate.value for metric, estimate in judged.model.metrics.items()}
 
     def log() -> None:
-        log_candidate([one.path for one in (reports, data_reports) if one], judged, params, tags)
+        log_candidate([folder.path for folder in (reports, data_reports) if folder], judged, params, tags)
 
     number, is_new = register(loaded, tags, {"metrics": metrics}, log)
     return number, is_new  # as a tuple, or ZenML takes both for one output
 
 
 def register(
-    bundle: Bundle, tags: Mapping[str, str], told: Mapping[str, Any], log: Callable[[], None]
+    bundle: Bundle, tags: Mapping[str, str], more: Mapping[str, Any], log: Callable[[], None]
 ) -> tuple[str, bool]:
-    """The number of a bundle's version, and whether it was made now, by the step that calls this.
+    """Return the number of a bundle's version, and whether it was made now, by the step that calls this.
 
     What was made from the same is registered already and keeps its version; where the stack's registry lacks
     that, it is registered there again. What goes wrong on the way leaves nothing, there nor in ZenML.
 
     Parameters
     ----------
-    told : more for ZenML's version than its tags. log : logs to the tracked run all but the model.
+    more : what ZenML's version has beside its tags. log : logs to the tracked run all but the model.
     """
     name = bundle.facts["name"]
     with registry.changing():
@@ -65,7 +65,7 @@ def register(
                 log()
                 mirror.register(version, *logged, tags)
             # Last: with the digest of its bundle the version is finished.
-            log_metadata(metadata={**tags, **told}, model_version_id=version.id)
+            log_metadata(metadata={**tags, **more}, model_version_id=version.id)
         except BaseException:
             _take_back(version)
             raise
@@ -73,7 +73,7 @@ def register(
 
 
 def _new_version(name: str) -> ModelVersionResponse:
-    """A new ZenML model version with this run's bundle and reports linked to it, not finished yet."""
+    """Make a new ZenML model version with this run's bundle and reports linked to it, not finished yet."""
     client = Client()
     try:
         client.get_model(name)

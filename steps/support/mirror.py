@@ -27,7 +27,7 @@ class MirrorError(AccidentsError):
 
 
 def active_registry() -> Any:
-    """The active stack's model registry, or None.
+    """Return the active stack's model registry, or None.
 
     It is asked through its `mlflow_client`: ZenML's own methods take every error for "there is none".
     """
@@ -37,7 +37,7 @@ def active_registry() -> Any:
 
 
 def registry_version(version: ModelVersionResponse) -> str | None:
-    """The number the stack's model registry gave the same version, or None; read anew."""
+    """Return the number the stack's model registry gave the same version, or None; read anew."""
     from zenml.client import Client
 
     number = Client().get_model_version(version.model.id, version.id).run_metadata.get(NUMBER)
