@@ -90,7 +90,7 @@ def train(params: Params, step: Mapping[str, Any], store: Path) -> None:
 
 
 def validate(training: pd.DataFrame, test: pd.DataFrame, stage: str, folder: Path) -> Path:
-    """Return what steps/data/validate_data.py does, on the validator itself."""
+    """Do what steps/data/validate_data.py does, on the validator itself."""
     from datetime import datetime
     from uuid import uuid4
 
@@ -127,7 +127,7 @@ def track(
     provenance: dict[str, str],
     store: Path,
 ) -> str:
-    """Return what steps.promotion.register_model logs and registers, in an MLflow of our own; the version."""
+    """Register as steps.promotion.register_model does, in an MLflow of our own; return the version."""
     import mlflow
 
     from accidents.bundle import load_bundle
@@ -146,7 +146,7 @@ def track(
 
 
 def promote(folder: Path, number: str, decision: dict[str, Any]) -> str:
-    """Return what steps/promotion/promote_model.py does, in MLflow: who is champion then, "" for nobody."""
+    """Do what steps/promotion/promote_model.py does, in MLflow; return who is champion, "" for nobody."""
     from mlflow import MlflowClient
 
     from accidents.bundle import load_bundle

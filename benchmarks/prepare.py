@@ -132,7 +132,7 @@ def prepare(years: list[YearFiles]) -> int:
 
 
 def plain(files: YearFiles) -> int:
-    """Return what a newcomer would write; how many rows there are."""
+    """Do what a newcomer would write; return how many rows there are."""
     import pandas as pd
 
     with warnings.catch_warnings():

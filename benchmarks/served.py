@@ -121,7 +121,7 @@ class Project:
         return self._start(words, self.environment | {"MLFLOW_TRACKING_URI": f"sqlite:///{store}"})
 
     def start_relay(self) -> subprocess.Popen[bytes]:
-        """Return an empty relay to the model server; its file lies beside the prediction log."""
+        """Start an empty relay to the model server; its file lies beside the prediction log."""
         words = [sys.executable, "-m", "benchmarks.relay", str(self.relay_port)]
         where = [self.model_server().removesuffix("/infer"), str(self.folder / ".serving" / "relay.pages")]
         return self._start([*words, *where], self.environment)

@@ -90,7 +90,12 @@ class Loop:
     def _trim(self) -> None:
         from pipelines.retention import trim
 
-        trim(self.params.keep)
+        try:
+            trim(self.params.keep)
+        except Exception as error:
+            console.print(
+                f"Old runs could not be removed: {_words(error)}. The look goes on.", soft_wrap=True
+            )
 
     def _look(self, config: Path | None, given: str | None, reason: str) -> MonitorReport:
         from commands.monitor import look

@@ -136,9 +136,14 @@ def wait(name: str, raised: Exception | None = None) -> Run:
         return Run(name, steps)
     failure = _failure(ended, steps.values())
     # It failed in this process: the traceback is here, or the only word, where the store could not be told.
-    if raised is not None and (isinstance(failure, RunError) or str(raised) == str(failure)):
+    if raised is not None and (str(raised) == str(failure) or _says_more(raised, failure)):
         raise raised
     raise failure from raised
+
+
+def _says_more(raised: Exception, failure: Exception) -> bool:
+    """Whether it is a step's own word: ZenML's say less than ours of a run that was stopped or killed."""
+    return isinstance(failure, RunError) and not type(raised).__module__.startswith("zenml.")
 
 
 def _check_steps(pipeline: Pipeline, config: PipelineConfig, arguments: Mapping[str, Any]) -> None:

@@ -39,7 +39,7 @@ _MESSAGES = {404: "There is nothing here.", 405: "This method is not for this ad
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Yield the API as an ASGI application. Raises KeysError for a file of keys that cannot be trusted."""
+    """Return the API as an ASGI application. Raises KeysError for a file of keys that cannot be trusted."""
     keys, hook_keys = Keys(settings.keys_file), Keys(settings.hook_keys_file)
     rates = Rates(settings.accidents_per_minute, settings.wrong_keys_per_minute, settings.labels_per_minute)
 

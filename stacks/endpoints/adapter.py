@@ -57,7 +57,7 @@ def fetched(bundle: BundleReference) -> Iterator[Path]:
 
             try:
                 io_utils.copy_dir(bundle.uri, folder, overwrite=True)
-            except (OSError, ValueError) as error:  # ValueError: no artifact store is known for such a place
+            except Exception as error:  # each store's client has its own
                 raise BundleError(f"The bundle at {bundle.uri} cannot be read: {error}") from error
             files = Path(folder)
             if not any(files.iterdir()):  # ZenML takes a place that is not there for an empty one

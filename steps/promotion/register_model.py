@@ -45,7 +45,7 @@ def register(
     """Return the number of a bundle's version, and whether it was made now, by the step that calls this.
 
     What was made from the same is registered already and keeps its version; where the stack's registry lacks
-    that, it is registered there again. What goes wrong on the way leaves nothing, there nor in ZenML.
+    that, it is registered there again. What goes wrong on the way leaves no version, there nor in ZenML.
 
     Parameters
     ----------
@@ -60,12 +60,16 @@ def register(
             return str(known.number), False
         version = _new_version(name)
         try:
+            _link_artifacts(version)
             if Client().active_stack.experiment_tracker is not None:
                 logged = log_model(bundle)  # first: MLflow asks a server for it with each metric otherwise
                 log()
                 mirror.register(version, *logged, tags)
-            # Last: with the digest of its bundle the version is finished.
-            log_metadata(metadata={**tags, **more}, model_version_id=version.id)
+            # ZenML writes key by key: last, by itself, the digest of its bundle, which finishes the version.
+            metadata = {**tags, **more}
+            finishing = {registry.BUNDLE: metadata.pop(registry.BUNDLE)}
+            log_metadata(metadata=metadata, model_version_id=version.id)
+            log_metadata(metadata=finishing, model_version_id=version.id)
         except BaseException:
             _take_back(version)
             raise
@@ -73,7 +77,7 @@ def register(
 
 
 def _new_version(name: str) -> ModelVersionResponse:
-    """Make a new ZenML model version with this run's bundle and reports linked to it, not finished yet."""
+    """Make a new ZenML model version, not finished yet."""
     client = Client()
     try:
         client.get_model(name)
@@ -81,12 +85,15 @@ def _new_version(name: str) -> ModelVersionResponse:
         client.create_model(
             name, description="P(someone is killed or hospitalised | an injury accident was recorded)"
         )
-    made = client.create_model_version(name)
+    return client.create_model_version(name)
+
+
+def _link_artifacts(version: ModelVersionResponse) -> None:
+    """Link this run's bundle and reports to a version."""
     for artifacts in get_step_context().step_run.inputs.values():
         for artifact in artifacts:
             if artifact.artifact.name in (registry.BUNDLE, "reports", "data_reports"):
-                link_artifact_version_to_model_version(artifact, made)
-    return made
+                link_artifact_version_to_model_version(artifact, version)
 
 
 def _take_back(version: ModelVersionResponse) -> None:

@@ -7,7 +7,7 @@ stage `production`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -82,30 +82,53 @@ def register(version: ModelVersionResponse, run_id: str, address: str, tags: Map
         tags={"mlflow_run_id": run_id, **tags, _OF: str(version.id)},
         model_id=address.removeprefix("models:/"),
     )
-    forget(version, but=str(made.version))
+    forget(version, but={str(made.version)})
     log_metadata(metadata={NUMBER: str(made.version)}, model_version_id=version.id)
 
 
-def forget(version: ModelVersionResponse, but: str | None = None) -> None:
-    """Delete what the registry holds of a version that is not finished, `but` this number.
+def forget(version: ModelVersionResponse, but: Collection[str] = ()) -> None:
+    """Delete what the registry holds of a version that is not finished, `but` these numbers.
 
     A request whose answer was lost has been done, and its client asks again. Raises MirrorError.
     """
+    for number in _held(version):
+        if number in but:
+            continue
+        try:
+            active_registry().mlflow_client.delete_model_version(version.model.name, number)
+        except Exception as error:
+            if _code(error) != _ABSENT:
+                raise _unreachable(error) from error
+
+
+def _held(version: ModelVersionResponse) -> dict[str, str]:
+    """Return what the registry holds of a version: digest of the bundle by number, the newest first."""
     registry = active_registry()
     if registry is None:
-        return
-    client, name = registry.mlflow_client, version.model.name
+        return {}
+    query = f"name='{version.model.name}' and tags.{_OF}='{version.id}'"
     try:
-        for held in client.search_model_versions(f"name='{name}' and tags.{_OF}='{version.id}'"):
-            if str(held.version) != but:
-                client.delete_model_version(name, held.version)
+        versions = registry.mlflow_client.search_model_versions(query)
     except Exception as error:
         raise _unreachable(error) from error
+    newest_first = sorted(versions, key=lambda mirrored: int(mirrored.version), reverse=True)
+    return {str(mirrored.version): mirrored.tags.get("bundle", "") for mirrored in newest_first}
 
 
 def add(version: ModelVersionResponse, bundle: Bundle) -> None:
-    """Register a version that the registry lacks, outside of the training that made it."""
+    """Have the registry hold a version, outside of the training that made it.
+
+    It may hold it already, under another number than the registry of the last stack. Raises MirrorError.
+    """
+    from zenml import log_metadata
+
     from steps.support.tracking import log_model, run_of
+
+    before = _held(version)
+    same = next((number for number, digest in before.items() if digest == bundle.digest), None)
+    if same is not None:
+        log_metadata(metadata={NUMBER: same}, model_version_id=version.id)
+        return
 
     kept = {
         key: value for key, value in version.run_metadata.items() if isinstance(value, str) and key != NUMBER
@@ -115,10 +138,10 @@ def add(version: ModelVersionResponse, bundle: Bundle) -> None:
             register(version, *log_model(bundle), kept)
     except Exception as error:
         with suppress(MirrorError):
-            forget(version)
+            forget(version, but=before)
         raise MirrorError(
             f"The model registry lacks version {version.number} and cannot be given it: {_first_line(error)}."
-            " Nothing was changed."
+            " No version was changed."
         ) from error
 
 

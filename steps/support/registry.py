@@ -206,6 +206,7 @@ def promote(model_version: ModelVersionResponse, reason: str, against: str | Non
     bundle_of(model_version)  # one that was altered is refused
     with changing():
         bury(name)
+        model_version = version(name, str(model_version.number))  # as it is by now
         complete(model_version)
         others = _promotions(name, model_version)
         before = champion(name)
@@ -252,10 +253,11 @@ def rollback(name: str) -> tuple[ModelVersionResponse, ModelVersionResponse]:
 
 def agree(name: str) -> ModelVersionResponse | None:
     """Have the registry's alias at ZenML's champion, should they differ (a crash in between); return it."""
-    now = champion(name)
-    if now is not None:
-        complete(now)
-        mirror.tell(now, champion=True)
+    with changing():
+        now = champion(name)
+        if now is not None:
+            complete(now)
+            mirror.tell(now, champion=True)
     return now
 
 

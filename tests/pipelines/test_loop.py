@@ -280,13 +280,15 @@ def test_mlflow_gone_in_the_middle_of_a_retraining(project: Project) -> None:
     kept = mlflow.with_suffix(".kept")
     mlflow.rename(kept)
     mlflow.mkdir()  # nothing can be opened there
-    printed, _ = loop.communicate(timeout=600)
-    assert loop.returncode == 1
-    assert "The retraining failed" in printed.replace("\n", " ")
-    assert "Traceback" not in printed
-    assert stages(project)[-1] == ("train", "failed")
-    assert served_version(project) == "2"
-    mlflow.rmdir()
-    kept.rename(mlflow)
+    try:
+        printed, _ = loop.communicate(timeout=600)
+        assert loop.returncode == 1
+        assert "The retraining failed" in printed.replace("\n", " ")
+        assert "Traceback" not in printed
+        assert stages(project)[-1] == ("train", "failed")
+        assert served_version(project) == "2"
+    finally:
+        mlflow.rmdir()
+        kept.rename(mlflow)
     again = project("--pipeline", "monitor", "--input", "2025")
     assert stages(project)[-1] == ("verify", "ok"), again.stdout

@@ -72,9 +72,12 @@ def test_s3_that_goes_in_the_middle_of_a_step_is_told_and_nothing_is_registered(
 def test_mlflow_that_fails_as_a_version_is_registered_leaves_none_of_it(
     project: Project, platform: Platform, done_all_the_same: bool
 ) -> None:
+    platform.relay.failed.clear()
     platform.relay.failing, platform.relay.after = "/model-versions/create", done_all_the_same
-    code, said = typed(project, TRAIN, check=False)
-    platform.relay.failing = ""
+    try:
+        code, said = typed(project, TRAIN, check=False)
+    finally:
+        platform.relay.failing = ""
     assert code == 1
     assert platform.relay.failed
     assert "It came from the MLflow server. The server fails at what it is asked." in said

@@ -77,17 +77,30 @@ class ShadowQueue:
         shadow = self._rollout.shadow
         if shadow is None:  # it has ended meanwhile
             return
+        scores, failure = await _scored(shadow.server, taken)
         try:
-            scores: list[ShadowScore] = []
-            for first in range(0, len(taken), _A_CALL):
-                few = taken[first : first + _A_CALL]
-                scores += _rows(few, await _ask(shadow.server, few))
             await asyncio.to_thread(self._log.write_shadow, scores)
-        except (ApiError, AccidentsError) as error:
-            SHADOW_SCORES.labels("failed").inc(len(taken))
-            _LOG.warning("%d copies were not scored by the shadow: %s", len(taken), error)
-            return
-        SHADOW_SCORES.labels("logged").inc(len(taken))
+        except AccidentsError as error:
+            scores, failure = [], error
+        SHADOW_SCORES.labels("logged").inc(len(scores))
+        if failure is not None:
+            lost = len(taken) - len(scores)
+            SHADOW_SCORES.labels("failed").inc(lost)
+            _LOG.warning("%d copies were not scored by the shadow: %s", lost, failure)
+
+
+async def _scored(
+    server: ModelServer, taken: Sequence[Prediction]
+) -> tuple[list[ShadowScore], Exception | None]:
+    """Score a few at a time; return the scores until a call failed, and why it did."""
+    scores: list[ShadowScore] = []
+    try:
+        for first in range(0, len(taken), _A_CALL):
+            few = taken[first : first + _A_CALL]
+            scores += _rows(few, await _ask(server, few))
+    except (ApiError, AccidentsError) as error:
+        return scores, error
+    return scores, None
 
 
 async def _ask(server: ModelServer, taken: Sequence[Prediction]) -> Scores:
