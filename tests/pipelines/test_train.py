@@ -16,6 +16,7 @@ PICTURES = ("roc_and_pr", "calibration", "lift", "slices", "map", "importance", 
 PAGES = ("model_card", "quality_report", "data_quality", "data_drift")
 MLFLOW = """
 from zenml.client import Client
+Client().activate_stack("local")  # a test before may have used another
 tracker = Client().active_stack.experiment_tracker
 tracker.configure_mlflow()
 from mlflow import MlflowClient
