@@ -141,7 +141,7 @@ def wait(name: str, raised: Exception | None = None) -> Run:
     raise failure from raised
 
 
-def _says_more(raised: Exception, failure: Exception) -> bool:
+def _says_more(raised: Exception, failure: BaseException) -> bool:
     """Whether it is a step's own word: ZenML's say less than ours of a run that was stopped or killed."""
     return isinstance(failure, RunError) and not type(raised).__module__.startswith("zenml.")
 
