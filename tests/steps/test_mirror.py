@@ -151,6 +151,23 @@ def test_what_cannot_be_registered_leaves_nothing_and_the_next_training_register
     assert of_model_m(mlflow) == ([*before[0], one.number], {*before[1], mirror.registry_version(one)})
 
 
+def test_what_this_registry_holds_under_another_number_than_the_last_one_is_found_again(
+    mlflow: Any, tmp_path: Path
+) -> None:
+    from zenml import log_metadata
+    from zenml.client import Client
+
+    Client().create_model("elsewhere")
+    made = make_bundle(tmp_path / "bundle", seed=9, trees=2)
+    one = registry.version("elsewhere", version_of(made, "elsewhere"))
+    registry.complete(one)
+    number = mirror.registry_version(one)
+    log_metadata(metadata={mirror.NUMBER: "999"}, model_version_id=one.id)  # as another stack's has it
+    registry.complete(registry.version("elsewhere", str(one.number)))
+    assert mirror.registry_version(one) == number
+    assert [str(held.version) for held in mlflow.search_model_versions("name='elsewhere'")] == [number]
+
+
 def test_what_a_training_that_was_killed_left_in_the_registry_goes_with_the_next(
     mlflow: Any, bundle: Bundle
 ) -> None:
