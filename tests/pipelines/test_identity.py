@@ -38,7 +38,7 @@ def change(project: Path, file: str, old: str, new: str) -> None:
         ("accidents/vocabulary/codes.yaml", "tables:", "# Even here.\n\ntables:"),
         ("accidents/vocabulary/codes.yaml", "range: [1, 31]", "range:\n        - 1\n        - 31"),
         ("accidents/reports/templates/model_card.md", "#", "##"),
-        ("accidents/reports/card.py", '"""The card in Markdown.', '"""Another card.'),
+        ("accidents/reports/card.py", '"""Return the card in Markdown.', '"""Another card.'),
         (
             "accidents/monitoring/policy.py",
             "clear_after: int = Field(default=2",
