@@ -1,4 +1,4 @@
-"""A ZenML store of the tests' own, in a temporary folder: one a session, because making one takes seconds."""
+"""A ZenML store of the tests' own, in a temporary folder: one a module, because making one takes seconds."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def isolated_environment(store: Path, root: Path = ROOT) -> dict[str, str]:
     return inherited | {"ZENML_CONFIG_PATH": str(store), "PYTHONPATH": str(root)}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def zenml_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of an empty store that `zenml.client.Client()` of this process uses until the session ends.
+    """The folder of an empty store that `zenml.client.Client()` of this process uses until the module's tests have ended.
 
     Works whether or not zenml was imported before.
     """
