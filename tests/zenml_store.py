@@ -21,7 +21,7 @@ def isolated_environment(store: Path, root: Path = ROOT) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def zenml_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of an empty store that `zenml.client.Client()` of this process uses until the module is through.
+    """The folder of an empty store that `zenml.client.Client()` of this process uses while the module runs.
 
     Works whether or not zenml was imported before.
     """
