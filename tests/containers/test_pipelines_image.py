@@ -23,8 +23,8 @@ sys.path.insert(0, ".")
 from stacks.environment import prepare_environment
 prepare_environment(pathlib.Path.cwd())
 from commands.project import on_stack
-registry = on_stack("local")
-print(json.dumps(registry.champion(registry.model_name("dispatch")).run_metadata))
+versions = on_stack("local")
+print(json.dumps(versions.champion(versions.model_name("dispatch")).run_metadata))
 """
 SCORED = """
 import hashlib, pathlib
