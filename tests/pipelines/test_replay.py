@@ -18,11 +18,10 @@ def folder(project: Project) -> Path:
     return project.folder / "reports" / "replay"
 
 
-def files(project: Project) -> list[Path]:
-    """What a replay would make: years of the sample, and its report."""
-    return sorted(
-        path for made in (folder(project), project.folder / "data" / "sources") for path in made.rglob("*")
-    )
+def files(project: Project) -> dict[Path, bytes]:
+    """What a replay would make, with what it holds: years of the sample, and its report."""
+    places = (folder(project), project.folder / "data" / "sources")
+    return {path: path.read_bytes() for place in places for path in place.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
