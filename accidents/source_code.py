@@ -16,6 +16,7 @@ from pathlib import Path
 from accidents.files import ROOT
 
 OURS = ("accidents", "steps", "pipelines", "commands")
+IN_STEPS = ("accidents", "pipelines", "stacks", "steps")
 # What trees, encoders, calibrations and figures come out of: other versions may give other numbers.
 LIBRARIES = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy")
 
@@ -49,6 +50,16 @@ def code_version(*roots: str, but: Sequence[str] = (), root: Path = ROOT) -> str
         digest.update(f"\n{name} {one.meaning}".encode())
         for table in one.tables:
             digest.update(table.name.encode() + table.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def tree_version(root: Path = ROOT) -> str:
+    """Hash of all code and tables that steps of any pipeline run through, byte by byte: an image's label."""
+    digest = hashlib.sha256()
+    for path in sorted(path for room in IN_STEPS for path in (root / room).rglob("*")):
+        if path.suffix in (".py", ".json", ".csv"):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -148,3 +159,7 @@ def _meaning(node: object) -> Iterator[str]:
 def _has_docstring(node: ast.AST) -> bool:
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None
+
+
+if __name__ == "__main__":
+    print(tree_version())  # for `make images`

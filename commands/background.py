@@ -49,6 +49,14 @@ class Background:
         """Where it listens, if it runs."""
         return str(self._read()["url"]) if self.process() else None
 
+    def variable(self, name: str) -> str | None:
+        """What it was told by a variable of the environment; None if it does not run."""
+        process = self.process()
+        try:
+            return process.environ().get(name) if process else None
+        except psutil.Error:
+            return None
+
     def process(self) -> psutil.Process | None:
         """The process, if it runs; another one that has got its number since is not taken for it."""
         state = self._read()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +24,6 @@ def api_settings() -> Settings:
 
     with contextlib.chdir(ROOT):  # the API runs there, and so do its paths
         return load_settings()
-
-
-def code_commit() -> str:
-    """The commit of this code: the checkout's; in an image, which has no git, what the image was made of."""
-    from accidents.bundle.provenance import git_commit
-
-    found = git_commit(ROOT)
-    return os.environ.get("ACCIDENTS_COMMIT", found) if found == "unknown" else found
 
 
 def open_own(address: str | Request, timeout: float) -> Any:

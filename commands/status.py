@@ -17,6 +17,7 @@ from accidents.features.declared import STAGES
 from accidents.predictions.log import PredictionLogError
 from accidents.predictions.tables import NoDatabaseError
 from commands.api import API, stranger_at, url_of
+from commands.beside import beside
 from commands.project import ROOT, api_settings, console, on_stack, open_own
 from commands.store import opened_store
 from commands.trial import describe
@@ -34,7 +35,8 @@ def show_status(stack: str) -> None:
     console.print(_models(stack, champions, deployed))
     last = {"Monitor": _monitor(), "Loop": _loop(names)}
     lines = {"API": _api(), "Predictions": _predictions(), "Drift": _drift(), **last}
-    for what, told in (_supervision(deployed) | _trials(deployed) | lines).items():
+    others = beside(stack, deployed)
+    for what, told in (_supervision(deployed) | _trials(deployed) | others | lines).items():
         console.print(f"[bold]{what:12}[/] {escape(told)}", highlight=False, soft_wrap=True)
 
 

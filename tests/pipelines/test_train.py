@@ -68,6 +68,7 @@ print(json.dumps(found))
     for tags in (found["version"], found["tags"]):
         assert tags["data_version"] == version
         assert tags["git_commit"] == "unknown" or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", tags["git_commit"])
+        assert tags["image"] == "no image"
     assert found["params"]["data.sample.accidents_per_year"] == "4000"
     assert found["metrics"]["roc_auc"] == pytest.approx(
         summary(project)["evaluations"]["model"]["metrics"]["roc_auc"]["value"]

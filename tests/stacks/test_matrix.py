@@ -100,9 +100,9 @@ def platform(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[st
 def test_the_same_commands_give_the_same_model_on_every_stack(
     stack: str, platform: dict[str, str], tmp_path: Path, found: dict[str, Found]
 ) -> None:
-    project = _project(tmp_path / "a project", platform)
+    project = tiny_project(tmp_path / "a project", platform)
     try:
-        found[stack] = _run_all(project, stack)
+        found[stack] = run_all(project, stack)
     finally:
         kill_all_of(project.folder)
     first = next(iter(found.values()))
@@ -111,7 +111,8 @@ def test_the_same_commands_give_the_same_model_on_every_stack(
     np.testing.assert_allclose(found[stack].answers, first.answers, rtol=0, atol=1e-6)
 
 
-def _project(folder: Path, platform: Mapping[str, str]) -> Project:
+def tiny_project(folder: Path, platform: Mapping[str, str]) -> Project:
+    """A project with a tiny experiment, and these variables."""
     project = make_project(folder)
     params = folder / "params.yaml"
     text = params.read_text(encoding="utf-8")
@@ -123,7 +124,7 @@ def _project(folder: Path, platform: Mapping[str, str]) -> Project:
     return project
 
 
-def _run_all(project: Project, stack: str) -> Found:
+def run_all(project: Project, stack: str) -> Found:
     """Everything a person does on a stack, timed; nothing is served afterwards."""
     on, seconds = ("--stack", stack), dict[str, float]()
     if "ACCIDENTS_DATABASE_URL" in project.environment:

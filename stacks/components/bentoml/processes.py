@@ -14,7 +14,7 @@ import psutil
 
 from stacks.components.bentoml.home import BentoHome, BentoTag, environment, last_error
 from stacks.components.mlserver.client import ModelServerClient
-from stacks.components.mlserver.daemon import HOST, choose_ports
+from stacks.components.mlserver.ports import HOST, choose_ports
 from stacks.errors import StackError
 
 _END_SECONDS = 15.0

@@ -5,7 +5,7 @@ models/NAME/model-settings.json    a model that is served: which bundle, which v
 models/NAME/routes.json            versions on trial beside it, which are served as NAME-ROLE
 bundles/DIGEST/  golden/DIGEST.json
 code/HASH/accidents, serving       what the server imports: edits in the project never reach it
-server.json  server.log            the process, and what it says
+server.json  server.log            the process or container, and what the process says
 token                              what opens its repository, for the deployer alone (mode 0600)
 deployer.json                      the settings of the last deployment
 supervisor.json  supervisor.log    who brings it back, and what that has done
@@ -20,7 +20,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,20 @@ class ServerFolder:
             yield
         finally:
             lock.release()
+
+    @contextmanager
+    def recorded(self, server: Mapping[str, Any]) -> Iterator[None]:
+        """Write down the server that is being started; if that fails, what was there before stands again."""
+        before = json.loads(self.state.read_text(encoding="utf-8")) if self.state.is_file() else None
+        write_json(self.state, dict(server))
+        try:
+            yield
+        except BaseException:
+            if before is None:
+                self.state.unlink()
+            else:
+                write_json(self.state, before)
+            raise
 
     def add(self, name: str, version: str, bundle: Path, golden: Path) -> ServedModel:
         """Copy a bundle and its golden requests here; nothing is served yet.
