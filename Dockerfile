@@ -33,10 +33,12 @@ HEALTHCHECK NONE
 CMD ["python", "run.py", "--help"]
 ARG VERSION=unknown
 ARG COMMIT=unknown
+ARG CODE=unknown
 # Without git the image tells what every run and version in it is made of.
 ENV ACCIDENTS_COMMIT=${COMMIT}
 LABEL org.opencontainers.image.title="road-accidents pipelines" \
       org.opencontainers.image.description="Train, deploy, score and monitor on a ZenML stack" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${COMMIT}"
+      org.opencontainers.image.revision="${COMMIT}" \
+      accidents.code="${CODE}"

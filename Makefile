@@ -98,11 +98,14 @@ BUILD = docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
 	--build-arg VERSION=$(VERSION) \
 	--build-arg COMMIT=$(or $(shell git rev-parse HEAD 2>/dev/null),unknown) --tag road-accidents/
 
+# By it a command knows that its steps run the code of its own clone.
+CODE = $(or $(shell $(or $(wildcard $(BIN)/python),$(PYTHON)) -m accidents.source_code),unknown)
+
 images:  ## build the container images: api, model-server and pipelines
 	@compose/engine.sh
 	$(BUILD)api:$(TAG) --file serving/Dockerfile --target api .
 	$(BUILD)model-server:$(TAG) --file serving/Dockerfile --target model-server .
-	$(BUILD)pipelines:$(TAG) .
+	$(BUILD)pipelines:$(TAG) --build-arg CODE=$(CODE) .
 
 # What is said in docker-compose.yml, with the images of this version.
 COMPOSE = TAG=$(TAG) $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) \

@@ -18,6 +18,7 @@ import yaml
 from accidents.files import ROOT
 
 OURS = ("accidents", "steps", "pipelines", "commands")
+IN_STEPS = ("accidents", "pipelines", "stacks", "steps")
 # What trees, encoders, calibrations and figures come out of: other versions may give other numbers.
 LIBRARIES = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy")
 
@@ -58,6 +59,16 @@ def _content(table: Path) -> bytes:
     """Return what a table says; of YAML without layout and comments."""
     content = table.read_bytes()
     return repr(yaml.load(content, yaml.CSafeLoader)).encode() if table.suffix == ".yaml" else content
+
+
+def tree_version(root: Path = ROOT) -> str:
+    """Hash of all code and tables that steps of any pipeline run through, byte by byte: an image's label."""
+    digest = hashlib.sha256()
+    for path in sorted(path for room in IN_STEPS for path in (root / room).rglob("*")):
+        if path.suffix in (".py", ".json", ".csv"):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def libraries() -> str:
@@ -167,3 +178,7 @@ def _meaning(node: object) -> Iterator[str]:
 def _has_docstring(node: ast.AST) -> bool:
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None
+
+
+if __name__ == "__main__":
+    print(tree_version())  # for `make images`

@@ -23,6 +23,7 @@ SERVING = ROOT / ".serving"
 API = Background(SERVING, "api")
 EXAMPLE = Path("references/accident.json")
 KEY = "ACCIDENTS_API_KEY"  # the environment variable that holds a caller's key
+ASKED = "ACCIDENTS_MODEL_SERVER"  # tells the API which model server it asks
 READY_SECONDS = 30
 
 
@@ -39,7 +40,7 @@ def serve_api(params: Params, stack: str, detach: bool) -> None:
     _require_free(settings.host, settings.port)
     environments = environments_folder(SERVING / "environments")
     python = environment(ROOT / "requirements" / "api.txt", environments)
-    variables = {"ACCIDENTS_MODEL_SERVER": model_server, "ACCIDENTS_MODEL_NAME": name}
+    variables = {ASKED: model_server, "ACCIDENTS_MODEL_NAME": name}
     if not settings.hook_command:
         variables["ACCIDENTS_HOOK_COMMAND"] = json.dumps(_loop(stack))
     words = [str(python), "-m", "serving.api"]

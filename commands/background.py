@@ -52,6 +52,14 @@ class Background:
         server = self._read()
         return server.url if server and server.process() else None
 
+    def variable(self, name: str) -> str | None:
+        """Return what it was told by a variable of the environment; None if it does not run."""
+        process = self.process()
+        try:
+            return process.environ().get(name) if process else None
+        except psutil.Error:
+            return None
+
     def process(self) -> psutil.Process | None:
         """Return the process, if it runs."""
         server = self._read()

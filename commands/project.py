@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,17 +24,6 @@ def api_settings() -> Settings:
 
     with contextlib.chdir(ROOT):  # the API runs there, and so do its paths
         return load_settings()
-
-
-def code_commit() -> str:
-    """Return the commit of this code: the checkout's.
-
-    In an image, which has no git, what the image was made of.
-    """
-    from accidents.bundle.provenance import git_commit
-
-    commit = git_commit(ROOT)
-    return os.environ.get("ACCIDENTS_COMMIT", commit) if commit == "unknown" else commit
 
 
 def open_own(address: str | Request, timeout: float) -> Any:

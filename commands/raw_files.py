@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from accidents.data.sources.settings import DataSettings
 from accidents.params import Params
 
@@ -36,7 +34,7 @@ def hand_over_input(given: str, data: DataSettings) -> str:
 
 
 def _push(version: str) -> None:
-    from accidents.data.dataset import DVC_REMOTE
     from accidents.data.versions import push
+    from pipelines import runs
 
-    push(version, os.environ.get(DVC_REMOTE))
+    push(version, runs.data_remote())

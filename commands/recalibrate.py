@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from accidents.params import Params
-from commands.project import ROOT, code_commit, on_stack
+from commands.project import ROOT, on_stack
 from commands.raw_files import hand_over_input
 
 
@@ -21,6 +21,7 @@ def recalibrate(
 
     on_stack(stack)
     from pipelines import runs
+    from pipelines.code import code_used
     from pipelines.recalibrate import recalibrate as pipeline
     from steps.support.references import refer_to
 
@@ -32,7 +33,7 @@ def recalibrate(
         champion=refer_to(params.stage, None),
         given=given,
         input_version=None if given is None else hand_over_input(given, params.data),
-        provenance={"git_commit": code_commit(), **provenance},
+        provenance={**code_used(), **provenance},
     )
     outputs = {
         "decision": ("promote_recalibrated", "decision"),

@@ -17,6 +17,7 @@ from accidents.features.declared import STAGES
 from accidents.predictions.log import PredictionLogError
 from accidents.predictions.tables import NoDatabaseError
 from commands.api import API, stranger_at, url_of
+from commands.beside import beside
 from commands.project import ROOT, api_settings, console, on_stack, open_own
 from commands.store import opened_store
 from commands.trial import describe
@@ -34,12 +35,13 @@ def show_status(stack: str) -> None:
     console.print(_models(stack, champions, deployed))
     last = {"Monitor": _monitor(), "Loop": _loop(names)}
     lines = {"API": _api(), "Predictions": _predictions(), "Drift": _drift(), **last}
-    for what, told in (_supervision(deployed) | _trials(deployed) | lines).items():
+    others = beside(stack, deployed)
+    for what, told in (_supervision(deployed) | _trials(deployed) | others | lines).items():
         console.print(f"[bold]{what:12}[/] {escape(told)}", highlight=False, soft_wrap=True)
 
 
 def _champions(stack: str, names: Iterable[str]) -> dict[str, str]:
-    """The champion of each model that has one; ZenML is imported only where it must be asked."""
+    """Return the champion of each model; ZenML is imported only where it must be asked."""
     numbers = production_versions()
     if numbers is None:
         registry = on_stack(stack)
@@ -88,7 +90,7 @@ def _on_trial(one: ServedVersion) -> tuple[str, str, str]:
 
 
 def _trials(deployed: Mapping[str, Endpoint]) -> dict[str, str]:
-    """What is on trial, and how to end it."""
+    """Tell what is on trial, and how to end it."""
     trials = [one for endpoint in deployed.values() for one in endpoint.versions()[1:]]
     if not trials:
         return {}
@@ -98,7 +100,7 @@ def _trials(deployed: Mapping[str, Endpoint]) -> dict[str, str]:
 
 
 def _api() -> str:
-    """The API in the background, or one that runs in a terminal on the port of the settings."""
+    """Tell of the API in the background, or of one in a terminal on the port of the settings."""
     settings = api_settings()
     url = API.url or url_of(settings.host, settings.port)
     try:
@@ -124,7 +126,7 @@ def _predictions() -> str:
 
 
 def _monitor() -> str:
-    """What was decided last, and why."""
+    """Tell what was decided last, and why."""
     try:
         with opened_store() as store:
             found = [one for stage in STAGES for one in store.history.reports(stage, 1)]
@@ -139,7 +141,7 @@ def _monitor() -> str:
 
 
 def _loop(names: Iterable[str]) -> str:
-    """The last stage of the last loop that did more than look."""
+    """Tell the last stage of the last loop that did more than look."""
     try:
         with opened_store() as store:
             events = [one for name in names for one in store.history.events(name)]
@@ -156,7 +158,7 @@ def _loop(names: Iterable[str]) -> str:
 
 
 def _drift() -> str:
-    """The verdict of the batch that was scored last."""
+    """Tell the verdict of the batch that was scored last."""
     summaries = sorted((ROOT / "reports" / "inference").glob("*/summary.json"), key=_changed)
     if not summaries:
         return "no batch checked yet: python run.py --pipeline inference --input 2022"

@@ -9,7 +9,7 @@ from typing import Any
 
 from accidents.files import whole_content
 from accidents.params import Params
-from commands.project import ROOT, code_commit, console, on_stack
+from commands.project import ROOT, console, on_stack
 from commands.raw_files import hand_over, raw_data
 
 
@@ -39,6 +39,7 @@ def train(
     raw_version = raw_data(params)
     registry = on_stack(stack)
     from pipelines import runs, summary
+    from pipelines.code import code_used
     from pipelines.train import train as pipeline
 
     hand_over(raw_version, params)
@@ -48,7 +49,7 @@ def train(
         "params": params,
         "raw_version": raw_version,
         "champion": str(champion.number) if champion else None,
-        "provenance": {"git_commit": code_commit(), **(provenance or {})},
+        "provenance": {**code_used(), **(provenance or {})},
     }
     if settings.schedule and not at_once:
         runs.schedule(pipeline, settings, **arguments)

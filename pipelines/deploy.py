@@ -8,6 +8,7 @@ from zenml import pipeline
 from zenml.enums import ExecutionMode
 
 from accidents.rollout.roles import CHAMPION, Role
+from pipelines.code import HERE
 from pipelines.progress import step_started
 from steps.deployment.check_parity import check_parity
 from steps.deployment.deploy_model import deploy_model
@@ -15,7 +16,12 @@ from steps.deployment.try_version import try_version
 from steps.support.references import VersionReference, bundle_of
 
 
-@pipeline(name="deploy", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
+@pipeline(
+    name="deploy",
+    on_start=step_started,
+    execution_mode=ExecutionMode.FAIL_FAST,
+    extra={HERE: True},
+)
 def deploy(version: VersionReference, role: Role = CHAMPION, share: int = 0) -> None:
     """Check the bundle, prove it predicts as in training, deploy it, prove that the endpoint does too.
 

@@ -6,6 +6,7 @@ store and the artifact store alone, and a step that failed tells its own reason,
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping
@@ -15,12 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zenml import log_metadata
 from zenml.client import Client
 from zenml.enums import ExecutionStatus
 from zenml.utils.exception_utils import reconstruct_exception
 from zenml.utils.run_utils import refresh_run_status
 
+from accidents.data.dataset import DVC_REMOTE
 from accidents.errors import AccidentsError, SettingsError
+from pipelines.code import HERE, code_used, image_orchestrator, require_own_code
 from pipelines.progress import tell
 
 if TYPE_CHECKING:
@@ -72,8 +76,14 @@ class Run:
 
 
 def elsewhere() -> bool:
-    """Whether the active stack runs steps on other machines, which do not see the files of this one."""
-    return not Client().active_stack.orchestrator.config.is_local
+    """Whether the active stack's steps run on other machines or in containers: they see no files of ours."""
+    return not Client().active_stack.orchestrator.config.is_local or image_orchestrator() is not None
+
+
+def data_remote() -> str | None:
+    """Return the DVC remote's address by which raw files reach the steps; None: the repository's default."""
+    orchestrator = image_orchestrator()
+    return orchestrator.data_remote if orchestrator else os.environ.get(DVC_REMOTE)
 
 
 def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
@@ -97,6 +107,10 @@ def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
             f"other runs leave. For {pipeline.name}, have cron or systemd start the command."
         )
     _check_steps(pipeline, config, arguments)
+    here = bool(pipeline.configuration.extra.get(HERE))
+    if not here:
+        require_own_code()
+    code = code_used(here)
     name = f"{pipeline.name}-{datetime.now(UTC):%Y_%m_%d-%H_%M_%S_%f}"
     raised = None
     try:
@@ -105,6 +119,7 @@ def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
         if _find(name) is None:
             raise  # refused before it began
         raised = error
+    log_metadata(metadata={"code": dict(code)}, run_id_name_or_prefix=name)
     return wait(name, raised)
 
 

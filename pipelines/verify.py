@@ -9,12 +9,18 @@ from zenml.enums import ExecutionMode
 
 from accidents.monitoring.policy import MonitorSettings
 from accidents.rollout.roles import CHAMPION, Role
+from pipelines.code import HERE
 from pipelines.progress import step_started
 from steps.deployment.watch_version import watch_version
 from steps.support.references import VersionReference, bundle_of
 
 
-@pipeline(name="verify", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
+@pipeline(
+    name="verify",
+    on_start=step_started,
+    execution_mode=ExecutionMode.FAIL_FAST,
+    extra={HERE: True},
+)
 def verify(
     version: VersionReference,
     before: VersionReference | None,

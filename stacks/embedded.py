@@ -10,10 +10,12 @@ import sqlite3
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from stacks.environment import store_url
 
 _WAIT_SECONDS = 2.0  # for one who is writing
+_SERVING = "SELECT DISTINCT flavor FROM service WHERE lower(admin_state) = 'active'"
 _PRODUCTION = """
     SELECT model.name, model_version.number
     FROM model_version JOIN model ON model.id = model_version.model_id
@@ -22,20 +24,28 @@ _PRODUCTION = """
 
 
 def production_versions() -> dict[str, int] | None:
-    """Return the number of the version in production of each model that has one.
+    """Return the number of the version in production of each model; None: only ZenML can tell."""
+    found = _asked(_PRODUCTION)
+    return None if found is None else dict(found)
 
-    None: only ZenML can tell.
-    """
+
+def serving_flavors() -> set[str] | None:
+    """Flavors of the model deployers that should be serving something; None: only ZenML can tell."""
+    found = _asked(_SERVING)
+    return None if found is None else {flavor for (flavor,) in found}
+
+
+def _asked(question: str) -> list[Any] | None:
     url = store_url()
     if not url.startswith("sqlite:///"):
         return None
     file = Path(url.removeprefix("sqlite:///"))
     if not file.is_file():
-        return {}  # nothing has run yet
+        return []  # nothing has run yet
     try:
         address = f"{file.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=_WAIT_SECONDS)) as store:
-            return dict(store.execute(_PRODUCTION).fetchall()) if _is_understood(store) else None
+            return store.execute(question).fetchall() if _is_understood(store) else None
     except sqlite3.Error:
         return None
 

@@ -1,4 +1,4 @@
-"""What a stack file leaves to where it is used: `{root}`, `{store}`, `${NAME}` and `${NAME:-otherwise}`."""
+"""What a stack file leaves open: `{root}`, `{store}`, `{version}`, `${NAME}`, `${NAME:-else}`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from dotenv import dotenv_values
 
+from accidents.__about__ import __version__
 from stacks.environment import project_root, store_folder
 from stacks.errors import StackError
 
@@ -26,7 +27,7 @@ def fill(value: Any, where: str, here: bool = True) -> Any:
     Parameters
     ----------
     where : how a message names it.
-    here : whether `{root}` and `{store}` are replaced too.
+    here : whether `{root}`, `{store}` and `{version}` are replaced too.
 
     Raises
     ------
@@ -44,9 +45,10 @@ def fill(value: Any, where: str, here: bool = True) -> Any:
 
 
 def of_here(text: str) -> str:
-    """With the folders of this machine in place of `{root}` and `{store}`."""
+    """With the folders of this machine in place of `{root}` and `{store}`, and ours of `{version}`."""
     if "{root}" in text:
         text = text.replace("{root}", str(project_root()))
+    text = text.replace("{version}", __version__)
     return text.replace("{store}", str(store_folder())) if "{store}" in text else text
 
 

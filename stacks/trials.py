@@ -82,7 +82,9 @@ def try_model_deployer(deployer: Any) -> str:
 
 
 def try_orchestrator(orchestrator: Any) -> str:
-    """Ask the container engine, where steps run in containers of this machine."""
+    """Ask the container engine, where steps run in containers of this machine, and for our image."""
+    if orchestrator.flavor == "local_image":
+        return f"the container engine answers, and has the image {orchestrator.image_facts()[0]}"
     if orchestrator.flavor != "local_docker":
         return f"made, of flavor {orchestrator.flavor}"
     version = orchestrator.docker_client.version()

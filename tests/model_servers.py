@@ -16,6 +16,7 @@ from accidents.bundle import Bundle, write_bundle
 from accidents.bundle.golden import Golden
 from accidents.training.model import ModelSettings, train
 from stacks.components.mlserver.client import ModelServerClient
+from stacks.components.mlserver.daemon import Daemon
 from stacks.components.mlserver.environments import SHARED
 from stacks.components.mlserver.flavor import MLServerDeployerConfig
 from stacks.components.mlserver.server import ModelServer
@@ -114,6 +115,13 @@ def end(server: ModelServer) -> None:
         assert server.daemon() is None
     finally:
         kill_all_of(server.folder.root)
+
+
+def daemon_of(server: ModelServer) -> Daemon:
+    """The process of a server that is running."""
+    daemon = server.daemon()
+    assert isinstance(daemon, Daemon)
+    return daemon
 
 
 def client_of(server: ModelServer) -> ModelServerClient:

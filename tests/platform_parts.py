@@ -122,22 +122,24 @@ def _s3rver() -> Path:
 
 
 @contextmanager
-def running_mlflow(folder: Path, database: str, s3: Server, bucket: str) -> Iterator[Server]:
-    """An MLflow server with logins: runs in a database, files in S3; user admin, `PASSWORD`."""
+def running_mlflow(folder: Path, database: str, s3: Server | None, bucket: str) -> Iterator[Server]:
+    """An MLflow server with logins: runs in a database, files in S3 or its folder; user admin, `PASSWORD`."""
     port = free_port()
-    environment = _without_settings() | {
+    s3_client = {
         "AWS_ENDPOINT_URL": s3.url,
         "AWS_ACCESS_KEY_ID": S3_KEY,
         "AWS_SECRET_ACCESS_KEY": S3_SECRET,
         "AWS_DEFAULT_REGION": "us-east-1",
+    } if s3 else {}  # fmt: skip
+    environment = _without_settings() | s3_client | {
         "MLFLOW_BACKEND_STORE_URI": database.replace("postgresql://", "postgresql+psycopg://"),
-        "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}",
+        "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}" if s3 else str(folder / bucket),
         "MLFLOW_AUTH_ADMIN_USERNAME": "admin",
         "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "of-the-tests",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes that nothing here gives work to
-    }
+    }  # fmt: skip
     words = [str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
              "--app-name", "basic-auth"]  # fmt: skip
     with _running(Server(words, port, folder, environment, "/health")) as server:

@@ -55,17 +55,24 @@ def git_commit(root: Path = ROOT) -> str:
 
     `unknown` outside git.
     """
-
-    def git(*words: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", os.fspath(root), *words], capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-
     try:
-        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
+        if Path(_git(root, "rev-parse", "--show-toplevel")).resolve() != root.resolve():
             return "unknown"  # of a repository around us, which says nothing of our files
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+        return _git(root, "rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def has_commit(commit: str, root: Path = ROOT) -> bool:
+    """Whether the commit checked out is this one or goes on from it."""
+    try:
+        _git(root, "merge-base", "--is-ancestor", commit, "HEAD")
+        return True
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+def _git(root: Path, *words: str) -> str:
+    done = subprocess.run(["git", "-C", os.fspath(root), *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()

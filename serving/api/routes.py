@@ -60,7 +60,7 @@ async def predict(request: Request) -> Response:
     openapi_extra=body_of(Batch) | query_of(Options),
 )
 async def predict_batch(request: Request) -> Response:
-    """An entry for each accident, in order: its prediction, or `error` with what is wrong with it.
+    """Return an entry for each accident, in order: its prediction, or `error` with what is wrong with it.
 
     A wrong accident does not keep the others from being predicted: the status is 200 then too. The whole
     request is refused (422) if it is no list of 1 to 1,000 accidents. Each prediction has a `request_id` of
@@ -107,7 +107,7 @@ async def labels(request: Request) -> Response:
     openapi_extra=body_of(Notification),
 )
 async def alert(request: Request) -> Response:
-    """Starts the loop (look, decide, retrain if need be) if an alert is firing and labelled `loop: start`.
+    """Start the loop (look, decide, retrain if need be) if an alert is firing and labelled `loop: start`.
 
     It runs on its own: this answers at once. One at a time, and with a pause between two. Asks for a hook
     key, also on this machine; as long as none was made, there is nothing here (404).
@@ -146,7 +146,7 @@ async def ready(request: Request) -> Response:
 
 @router.get("/words", tags=["words"], summary="Words of the code list", response_model=answers.WordsAnswer)
 async def code_words(language: Language = "en") -> Response:
-    """The label of each field and the word of each code, as `POST /predict` understands them."""
+    """Return the label of each field and the word of each code, as `POST /predict` understands them."""
     return _json(words(language))
 
 
@@ -158,7 +158,7 @@ async def code_words(language: Language = "en") -> Response:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **errors(401, 403, 404)},
 )
 async def metrics(request: Request) -> Response:
-    """Requests, predictions by band and version, probabilities, model server and log: all `accidents_*`."""
+    """Expose `accidents_*`: requests, predictions by band and version, probabilities, model server, log."""
     _parts(request).counting.settle()
     await _parts(request).readiness.answer()  # `accidents_ready` is as of now, not of when somebody asked
     return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

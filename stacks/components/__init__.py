@@ -18,6 +18,11 @@ FLAVORS = (
         source="stacks.components.evidently.flavor.EvidentlyModernFlavor",
     ),
     OwnFlavor(
+        type="orchestrator",
+        name="local_image",
+        source="stacks.components.local_image.flavor.LocalImageFlavor",
+    ),
+    OwnFlavor(
         type="model_deployer",
         name="mlserver",
         source="stacks.components.mlserver.flavor.MLServerDeployerFlavor",

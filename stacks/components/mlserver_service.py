@@ -5,9 +5,8 @@ This module keeps its name: ZenML's store holds it with every service that was d
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -112,14 +111,8 @@ class MLServerService(BaseDeploymentService):
         return predict(self.server, self.config.model_name, frame)
 
     def get_logs(self, follow: bool = False, tail: int | None = None) -> Generator[str, bool, None]:
-        """The server's log, oldest line first; all models of a server share it."""
+        """Yield the server's log, oldest line first; all models of a server share it."""
         if follow:
-            raise StackError(f"Following is not offered: tail -F {self.server.folder.log}")
-        lines = list(_lines(self.server.folder.log))
+            raise StackError(f"Following is not offered: {self.server.way.how_to_follow()}")
+        lines = list(self.server.way.lines())
         yield from islice(lines, max(0, len(lines) - tail) if tail else 0, None)
-
-
-def _lines(log: Path) -> Iterator[str]:
-    for path in (log.with_name(f"{log.name}.2"), log.with_name(f"{log.name}.1"), log):
-        if path.is_file():
-            yield from path.read_text(encoding="utf-8", errors="replace").splitlines()

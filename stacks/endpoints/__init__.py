@@ -6,6 +6,7 @@ from stacks.endpoints.active import (
     endpoints_of,
     endpoints_on,
     find_endpoints,
+    other_endpoints,
 )
 from stacks.endpoints.protocol import (
     BundleReference,
@@ -30,4 +31,5 @@ __all__ = [
     "endpoints_of",
     "endpoints_on",
     "find_endpoints",
+    "other_endpoints",
 ]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
-from stacks.definition import read_stack
+from stacks.definition import read_stack, stack_names
+from stacks.embedded import serving_flavors
 from stacks.endpoints.bentoml import BentoMLEndpoints
 from stacks.endpoints.component import Component
 from stacks.endpoints.mlflow import MLflowEndpoints
 from stacks.endpoints.mlserver import MLServerEndpoints
 from stacks.endpoints.protocol import DeploymentError, Endpoint, Endpoints
+from stacks.errors import StackError
+from stacks.store import find_stack, opened_store
 
 if TYPE_CHECKING:
     from zenml.model_deployers import BaseModelDeployer
@@ -53,6 +57,47 @@ def endpoints_on(stack: str) -> Endpoints | None:
         return None
     settings = definition.settings(DEPLOYER)
     return endpoints_with(Component(deployer.flavor, settings, lambda: _deployer_on(stack)))
+
+
+def other_endpoints(stack: str) -> dict[str, Endpoints]:
+    """Those of the other stacks that may still serve, by stack; of stacks with one deployer the first.
+
+    A stack whose settings cannot be read here, such as for want of a password, serves nothing from here.
+    """
+    flavors, found = serving_flavors(), dict[str, Endpoints]()
+    seen = [_deployer_of(stack)]
+    for name in stack_names():
+        deployer = _deployer_of(name)
+        if deployer is None or deployer in seen:
+            continue
+        seen.append(deployer)
+        flavor, settings = deployer
+        if flavor in _ADAPTERS and (flavors is None or flavor in flavors):
+            found[name] = endpoints_with(Component(flavor, settings, partial(_applied_deployer, name)))
+    return found
+
+
+def _deployer_of(stack: str) -> tuple[str, Mapping[str, Any]] | None:
+    """Flavor and settings of a stack's model deployer, by its file."""
+    try:
+        definition = read_stack(stack)
+        deployer = definition.components.get(DEPLOYER)
+        return (deployer.flavor, definition.settings(DEPLOYER)) if deployer else None
+    except StackError:
+        return None
+
+
+def _applied_deployer(stack: str) -> BaseModelDeployer:
+    """Make that of a stack that is not the active one, as applied. Raises StackError if it was not."""
+    from zenml.enums import StackComponentType
+    from zenml.stack import StackComponent
+
+    with opened_store() as client:
+        applied = find_stack(client, stack)
+    components = applied.components.get(StackComponentType.MODEL_DEPLOYER) if applied else None
+    if not components:
+        raise StackError(f"Stack {stack} was not applied.")
+    return cast("BaseModelDeployer", StackComponent.from_model(components[0]))
 
 
 def _deployer_on(stack: str) -> BaseModelDeployer:

@@ -15,6 +15,7 @@ from zenml.enums import ExecutionStatus, StackComponentType
 from accidents.errors import AccidentsError, SettingsError, SourceError
 from accidents.files import whole_folder
 from pipelines import runs
+from pipelines.code import code_commit
 from pipelines.config import PipelineConfig
 from stacks.apply import apply_stack
 from steps.folder import Folder
@@ -49,6 +50,8 @@ def test_what_it_left_is_read_from_the_store(where: str, tmp_path: Path) -> None
     run = runs.run(elsewhere, PipelineConfig())
     process = run.load("where", "process")
     assert (process == os.getpid()) == (where == "here")
+    told = Client().get_pipeline_run(run.name).run_metadata["code"]
+    assert told == {"git_commit": code_commit(), "image": "no image"}
     run.export([("write", "written"), ("absent", "written")], whole_folder(tmp_path / "out"))
     assert (tmp_path / "out" / "process.txt").read_text() == str(process)
     assert run.cached == 0

@@ -117,6 +117,7 @@ print(json.dumps(tracked))
     for tags in (tracked["version"], tracked["tags"]):
         assert tags["data_version"] == version
         assert tags["git_commit"] == "unknown" or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", tags["git_commit"])
+        assert tags["image"] == "no image"
     assert tracked["params"]["data.sample.accidents_per_year"] == "4000"
     assert tracked["metrics"]["roc_auc"] == pytest.approx(
         first.summary["evaluations"]["model"]["metrics"]["roc_auc"]["value"]

@@ -73,7 +73,7 @@ def test_the_same_commands_give_the_same_model_on_every_stack(
     if stack == "staging":  # the only one that is not of this machine alone
         project.environment |= request.getfixturevalue("platform").environment
     try:
-        found[stack] = _run_all(project, stack)
+        found[stack] = run_all(project, stack)
     finally:
         kill_all_of(project.folder)
     first = next(iter(found.values()))
@@ -82,7 +82,7 @@ def test_the_same_commands_give_the_same_model_on_every_stack(
     np.testing.assert_allclose(found[stack].answers, first.answers, rtol=0, atol=1e-6)
 
 
-def _run_all(project: Project, stack: str) -> Found:
+def run_all(project: Project, stack: str) -> Found:
     """Everything a person does on a stack, timed; nothing is served afterwards."""
     on, seconds = ("--stack", stack), dict[str, float]()
     if "ACCIDENTS_DATABASE_URL" in project.environment:

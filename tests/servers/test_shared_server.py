@@ -70,7 +70,7 @@ def _project(folder: Path, trees: int) -> Project:
     """A copy with a stack whose artifacts both can reach, and an experiment of its own."""
     project = tiny_project(folder, trees)
     staging = yaml.safe_load((folder / "stacks" / "staging.yaml").read_text(encoding="utf-8"))
-    needed = ("orchestrator", "image_builder", "artifact_store", "model_deployer")
+    needed = ("orchestrator", "artifact_store", "model_deployer")
     components = {kind: staging["components"][kind] for kind in needed}
     team = {"name": "team", "description": "Of two people.", "components": components}
     (folder / "stacks" / "team.yaml").write_text(yaml.safe_dump(team), encoding="utf-8")

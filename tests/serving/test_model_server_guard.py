@@ -14,7 +14,7 @@ from serving.http_limits import HEADER_LIMIT
 from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.server import ModelServer
 from stacks.errors import StackError
-from tests.model_servers import NAME, Version, client_of, request
+from tests.model_servers import NAME, Version, client_of, daemon_of, request
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 INFER = f"/v2/models/{NAME}/infer"
@@ -152,8 +152,7 @@ print(json.dumps({
 
 
 def test_over_grpc_nobody_opens_the_repository_and_messages_are_bounded(server: ModelServer) -> None:
-    daemon = server.daemon()
-    assert daemon is not None
+    daemon = daemon_of(server)
     words = [daemon.python, "-c", GRPC, json.dumps([daemon.grpc_port, NAME])]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {

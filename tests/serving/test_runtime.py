@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stacks.components.mlserver.server import ModelServer
-from tests.model_servers import NAME, Version, request
+from tests.model_servers import NAME, Version, daemon_of, request
 from tests.serving.conftest import INFER, answered
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -28,8 +28,7 @@ def test_what_is_answered_is_counted(http: httpx.Client, server: ModelServer, ve
 
 def counted(server: ModelServer, status: int) -> float:
     """Requests to infer that MLServer's REST server counted under a status."""
-    daemon = server.daemon()
-    assert daemon is not None
+    daemon = daemon_of(server)
     text = httpx.get(f"http://127.0.0.1:{daemon.metrics_port}/metrics", trust_env=False).text
     names = ("rest_server_requests_total{", '/infer"', f'status_code="{status}"')
     lines = [line for line in text.splitlines() if all(name in line for name in names)]
@@ -103,8 +102,7 @@ def over_grpc(
     server: ModelServer, version: Version, outputs: list[str], missing: bool, raw: bool = False
 ) -> dict[str, Any]:
     """Ask in the server's environment, which has the stubs."""
-    daemon = server.daemon()
-    assert daemon is not None
+    daemon = daemon_of(server)
     rows = [[None if v != v else v for v in row] for row in version.matrix[:3].tolist()]
     argument = json.dumps([daemon.grpc_port, NAME, version.bundle.features, rows, outputs, missing, raw])
     done = subprocess.run([daemon.python, "-c", GRPC, argument], capture_output=True, text=True, check=True)
@@ -139,7 +137,6 @@ def test_the_log_has_no_line_a_request(server: ModelServer, http: httpx.Client, 
 
 def test_metrics_are_counted(server: ModelServer, http: httpx.Client, version: Version) -> None:
     answered(http, request(version.rows[version.bundle.features].head(1)))
-    daemon = server.daemon()
-    assert daemon is not None
+    daemon = daemon_of(server)
     said = httpx.get(f"http://127.0.0.1:{daemon.metrics_port}/metrics", trust_env=False).text
     assert f'model_infer_request_success_total{{model="{NAME}"' in said

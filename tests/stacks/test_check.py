@@ -104,5 +104,5 @@ def test_a_model_that_should_be_served_and_is_not_is_told(
     folder = stack_file("dead", model_deployer=deployer)
     apply_stack("dead", activate=False, folder=folder)
     fault = wrong(check("dead", folder))["model_deployer dead_mlserver"]
-    assert "severity: the model server's process has ended" in fault
+    assert "severity: the model server has ended" in fault
     assert "--pipeline deploy" in fault

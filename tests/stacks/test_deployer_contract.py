@@ -89,9 +89,12 @@ def deployer(
         found.end()
 
 
-def with_mlserver(versions: tuple[Version, Version], folders: pytest.TempPathFactory) -> Deployer:
-    server = folders.mktemp("server")
-    config = settings(server, copy_code(folders.mktemp("code")), restarts=0).model_dump(mode="json")
+def with_mlserver(
+    versions: tuple[Version, Version], folders: pytest.TempPathFactory, **changes: object
+) -> Deployer:
+    """Ours: as a process, unless the changes of its settings name an image."""
+    server, changes = folders.mktemp("server"), {"restarts": 0, **changes}
+    config = settings(server, copy_code(folders.mktemp("code")), **changes).model_dump(mode="json")
     folder = write_stack(
         folders.mktemp("stacks"), "ours", model_deployer={"flavor": "mlserver", "config": config}
     )

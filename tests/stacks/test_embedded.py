@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.embedded import production_versions
+from stacks.embedded import production_versions, serving_flavors
 from stacks.environment import store_url
 
 FILE = Path("local_stores") / "default_zen_store" / "zenml.db"
@@ -62,9 +62,22 @@ def test_it_is_read_anew_each_time(store: Path) -> None:
     assert production_versions() == {}
 
 
+def test_the_flavors_of_what_should_serve(store: Path, promoted: Path) -> None:
+    assert serving_flavors() == set()
+    named = "id, created, updated, name, project_id, service_type, type, flavor, config, admin_state"
+    for name, flavor, state in (("a", "mlserver", "active"), ("b", "bentoml", "inactive")):
+        execute(
+            store,
+            f"INSERT INTO service ({named}) SELECT '{name}', created, updated, '{name}', id, '', '', "
+            f"'{flavor}', '', '{state}' FROM project",
+        )
+    assert serving_flavors() == {"mlserver"}
+
+
 def test_before_the_first_run_there_is_none_and_no_store_is_made(store: Path) -> None:
     store.unlink()
     assert production_versions() == {}
+    assert serving_flavors() == set()
     assert not store.exists()
 
 

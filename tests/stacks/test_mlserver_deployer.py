@@ -12,7 +12,7 @@ from stacks.apply import apply_stack
 from stacks.components.mlserver.deployer import MLServerDeployer
 from stacks.components.mlserver_service import MLServerService
 from stacks.errors import StackError
-from tests.model_servers import NAME, Version, broken, copy_code, end, make_version, settings
+from tests.model_servers import NAME, Version, broken, copy_code, daemon_of, end, make_version, settings
 from tests.stacks.conftest import write_stack
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -145,14 +145,12 @@ def test_killed_the_service_says_so_and_a_deployment_brings_it_back(
     import psutil
 
     deploy(deployer, "1", versions[0])
-    daemon = deployer.server.daemon()
-    assert daemon is not None
-    process = psutil.Process(daemon.pid)
+    process = psutil.Process(daemon_of(deployer.server).pid)
     process.kill()
     psutil.wait_procs([process], 10)
     dead = the_service(deployer)
     assert dead.status.state.value == "inactive"
-    assert "process has ended" in dead.status.last_error
+    assert "has ended" in dead.status.last_error
     assert deploy(deployer, "1", versions[0]).uuid == dead.uuid
     assert (the_service(deployer).status.state.value, the_service(deployer).status.last_error) == (
         "active",

@@ -20,8 +20,9 @@ import numpy as np
 import psutil
 import pytest
 
-from stacks.components.mlserver.daemon import Daemon, choose_ports
+from stacks.components.mlserver.daemon import Daemon
 from stacks.components.mlserver.folder import ServedModel, bundle_digest, write_json
+from stacks.components.mlserver.ports import choose_ports
 from stacks.components.mlserver.server import ModelServer
 from stacks.errors import StackError
 from tests.conftest import ROOT
@@ -32,6 +33,7 @@ from tests.model_servers import (
     broken,
     client_of,
     copy_code,
+    daemon_of,
     deploy,
     make_version,
     model_server,
@@ -82,9 +84,7 @@ def served(server: ModelServer, version: Version) -> str:
 
 
 def process_of(server: ModelServer) -> psutil.Process:
-    daemon = server.daemon()
-    assert daemon is not None
-    return psutil.Process(daemon.pid)
+    return psutil.Process(daemon_of(server).pid)
 
 
 def kill(server: ModelServer) -> None:
@@ -392,6 +392,8 @@ def test_settings_are_strict(tmp_path: Path) -> None:
         settings(tmp_path, tmp_path, http_prot=1)
     with pytest.raises(ValueError, match="http_port"):
         settings(tmp_path, tmp_path, http_port=70_000)
+    with pytest.raises(ValueError, match="`image`, or `lock` and `code`"):
+        settings(tmp_path, tmp_path, lock="")
 
 
 def test_a_process_with_another_start_is_not_the_daemon() -> None:

@@ -32,13 +32,14 @@ from tests.model_servers import (
     broken_in_place,
     client_of,
     copy_code,
+    daemon_of,
     deploy,
     make_version,
     model_server,
     request,
 )
 
-SETTINGS = ServerSettings(folder="", lock="", code="", restarts=3, restart_window=100)
+SETTINGS = ServerSettings(folder="", lock="lock", code="code", restarts=3, restart_window=100)
 PATIENCE = 120
 
 
@@ -108,9 +109,7 @@ def version_of(server: ModelServer) -> str | None:
 
 
 def process_of(server: ModelServer) -> psutil.Process:
-    daemon = server.daemon()
-    assert daemon is not None
-    return psutil.Process(daemon.pid)
+    return psutil.Process(daemon_of(server).pid)
 
 
 def supervision_of(server: ModelServer) -> Supervision:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from accidents.__about__ import __version__
 from stacks.errors import StackError
 from stacks.placeholders import fill
 
@@ -42,3 +43,5 @@ def test_what_is_missing_is_named_and_passwords_that_others_may_read_are_refused
 def test_folders_of_this_machine_may_stay_open(root: Path) -> None:
     assert fill("{root}/${ELSEWHERE:-x}", "here") == f"{root}/x"
     assert fill("{root}/${ELSEWHERE:-x}", "here", here=False) == "{root}/x"
+    assert fill("image:{version}", "here") == f"image:{__version__}"
+    assert fill("image:{version}", "here", here=False) == "image:{version}"

@@ -12,7 +12,7 @@ import psutil
 
 from stacks.components.bentoml.home import BentoHome, BentoTag, environment, last_error
 from stacks.components.mlserver.client import ModelServerClient
-from stacks.components.mlserver.daemon import HOST, choose_ports
+from stacks.components.mlserver.ports import HOST, choose_ports
 from stacks.errors import StackError
 from stacks.processes import end, start
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from stacks.components.bentoml.home import BentoHome, BentoTag, environment
 from stacks.components.bentoml.processes import strays, wait_until_listening
-from stacks.components.mlserver.daemon import HOST, choose_ports
+from stacks.components.mlserver.ports import HOST, choose_ports
 from stacks.errors import StackError
 from stacks.processes import end
 

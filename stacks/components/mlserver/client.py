@@ -50,7 +50,7 @@ class ModelServerClient:
             return None
 
     def metadata(self, name: str) -> dict[str, Any] | None:
-        """What it says of a model, or None: not loaded, or no answer."""
+        """Return what it says of a model, or None: not loaded, or no answer."""
         try:
             answer = self._ask("GET", f"/v2/models/{name}", timeout=_QUICK)
         except (OSError, HTTPException):
@@ -74,11 +74,11 @@ class ModelServerClient:
             raise StackError(f"The model server could not unload {name}: {_reason(answer)}")
 
     def infer(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a V2 request. Raises StackError with the server's reason."""
+        """Return the answer to a V2 request. Raises StackError with the server's reason."""
         return dict(self._order(f"/v2/models/{name}/infer", f"{name} refused a request", request).json())
 
     def predict(self, name: str, request: dict[str, Any]) -> list[float]:
-        """The output p_severe of a V2 request."""
+        """Return the output p_severe of a V2 request."""
         return _probabilities(self.infer(name, request))
 
     def check(self, name: str, golden: dict[str, Any], version: str, digest: str) -> None:

@@ -1,4 +1,4 @@
-"""ZenML's model deployer on a local MLServer: one service a model, whatever version it serves."""
+"""ZenML's model deployer on an MLServer of this machine: one service a model, whatever version it serves."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class MLServerDeployer(BaseModelDeployer):
     def deployment(
         self, *, model_name: str, model_version: str, bundle: Path, golden: Path, digest: str | None = None
     ) -> MLServerDeploymentConfig:
-        """What `deploy_model` takes: a version of a model, its bundle and its golden requests.
+        """Return what `deploy_model` takes: a version of a model, its bundle and its golden requests.
 
         Raises StackError if there is no bundle, or another one than `digest` says, where that is known.
         """
@@ -140,7 +140,7 @@ class MLServerDeployer(BaseModelDeployer):
 
     @staticmethod
     def get_model_server_info(service: BaseService) -> dict[str, str | None]:
-        """What `zenml model-deployer models describe` shows."""
+        """Return what `zenml model-deployer models describe` shows."""
         service = cast(MLServerService, service)
         daemon = service.server.daemon()
         return {
@@ -149,9 +149,9 @@ class MLServerDeployer(BaseModelDeployer):
             "MODEL_NAME": service.config.model_name,
             "MODEL_VERSION": service.config.model_version,
             "BUNDLE": service.config.digest,
-            "GRPC_ADDRESS": f"127.0.0.1:{daemon.grpc_port}" if daemon else None,
-            "METRICS_URL": f"http://127.0.0.1:{daemon.metrics_port}/metrics" if daemon else None,
-            "DAEMON_PID": str(daemon.pid) if daemon else None,
+            "GRPC_ADDRESS": f"127.0.0.1:{daemon.ports['grpc_port']}" if daemon else None,
+            "METRICS_URL": f"http://127.0.0.1:{daemon.ports['metrics_port']}/metrics" if daemon else None,
+            "RUNS_AS": str(daemon) if daemon else None,
             "SERVER_FOLDER": service.config.server.folder,
         }
 

@@ -23,7 +23,7 @@ def environments_folder(default: Path) -> Path:
 
 
 def environment(lock: Path, folder: Path) -> Path:
-    """The Python of an environment that holds exactly what `lock` lists.
+    """Return the Python of an environment that holds exactly what `lock` lists.
 
     Built with uv at the first call (a line says so), cached by the lock's content and Python's version.
     Processes that ask at once wait for the one that builds; one that was interrupted is built anew.

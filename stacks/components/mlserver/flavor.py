@@ -21,7 +21,7 @@ class MLServerDeployerConfig(BaseModelDeployerConfig, ServerSettings):
 
 
 class MLServerDeployerFlavor(BaseModelDeployerFlavor):
-    """MLServer as a daemon of this machine, in an environment of its own."""
+    """MLServer on this machine, in an environment or a container of its own."""
 
     @property
     def name(self) -> str:
@@ -31,7 +31,7 @@ class MLServerDeployerFlavor(BaseModelDeployerFlavor):
     @property
     def display_name(self) -> str:
         """The name the dashboard shows."""
-        return "MLServer (local daemon)"
+        return "MLServer (this machine)"
 
     @property
     def config_class(self) -> type[MLServerDeployerConfig]:

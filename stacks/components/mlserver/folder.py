@@ -5,7 +5,7 @@ models/NAME/model-settings.json    a model that is served: which bundle, which v
 models/NAME/routes.json            versions on trial beside it, which are served as NAME-ROLE
 bundles/DIGEST/  golden/DIGEST.json
 code/HASH/accidents, serving       what the server imports: edits in the project never reach it
-server.json  server.log            the process, and what it says
+server.json  server.log            the process or container, and what the process says
 token                              what opens its repository, for the deployer alone (mode 0600)
 deployer.json                      the settings of the last deployment
 supervisor.json  supervisor.log    who brings it back, and what that has done
@@ -20,7 +20,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +95,20 @@ class ServerFolder:
         finally:
             lock.release()
 
+    @contextmanager
+    def recorded(self, server: Mapping[str, Any]) -> Iterator[None]:
+        """Write down the server that is being started; if that fails, what was there before stands again."""
+        before = json.loads(self.state.read_text(encoding="utf-8")) if self.state.is_file() else None
+        write_json(self.state, dict(server))
+        try:
+            yield
+        except BaseException:
+            if before is None:
+                self.state.unlink()
+            else:
+                write_json(self.state, before)
+            raise
+
     def add(self, name: str, version: str, bundle: Path, golden: Path) -> ServedModel:
         """Copy a bundle and its golden requests here; nothing is served yet.
 
@@ -149,7 +163,7 @@ class ServerFolder:
         shutil.rmtree(self.models / name, ignore_errors=True)
 
     def trials(self, name: str) -> list[Trial]:
-        """The versions on trial beside a model."""
+        """Return the versions on trial beside a model."""
         try:
             told = json.loads((self.models / name / _ROUTES).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -175,11 +189,11 @@ class ServerFolder:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def served(self) -> dict[str, ServedModel]:
-        """The models that are served, by name."""
+        """Return the models that are served, by name."""
         return {model.name: model for model in self._read(_SETTINGS)}
 
     def stopped(self) -> dict[str, ServedModel]:
-        """The models that were served until they were stopped, by name."""
+        """Return the models that were served until they were stopped, by name."""
         return {model.name: model for model in self._read(_STOPPED)}
 
     def has_code(self, code: str) -> bool:
@@ -228,12 +242,12 @@ class ServerFolder:
 
 
 def served_as(name: str, role: str) -> str:
-    """The name on the server of a model's version in a role."""
+    """Return the name on the server of a model's version in a role."""
     return name if role == CHAMPION else f"{name}-{role}"
 
 
 def bundle_digest(bundle: Path) -> str:
-    """What names a bundle: the SHA-256 of its manifest. Raises StackError if there is none."""
+    """Return what names a bundle: the SHA-256 of its manifest. Raises StackError if there is none."""
     try:
         return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
     except OSError as error:

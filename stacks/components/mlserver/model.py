@@ -26,7 +26,7 @@ def fault_of(server: ModelServer, model: ServedModel) -> str:
     if metadata is None:
         if model.name not in server.folder.served():
             return "stopped"
-        return f"the model server (process {daemon.pid}) does not answer for it; {server.supervision()}"
+        return f"the model server ({daemon}) does not answer for it; {server.supervision()}"
     versions, digest = metadata.get("versions"), metadata.get("parameters", {}).get("digest")
     if (versions, digest) != ([model.version], model.digest):
         return f"the model server answers as version {versions}: deploy again"
@@ -45,7 +45,7 @@ def predict(server: ModelServer, name: str, frame: pd.DataFrame) -> npt.NDArray[
 
 
 def predict_with(client: ModelServerClient, name: str, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """The same of any server that speaks V2."""
+    """Return the same of any server that speaks V2."""
     import numpy as np
 
     metadata = client.metadata(name)
@@ -65,7 +65,7 @@ def predict_with(client: ModelServerClient, name: str, frame: pd.DataFrame) -> n
 def _why_not_running(server: ModelServer, name: str) -> str:
     if name not in server.folder.served():
         return "stopped"
-    return f"the model server's process has ended; {server.supervision()}"
+    return f"the model server has ended; {server.supervision()}"
 
 
 def _request(frame: pd.DataFrame) -> dict[str, Any]:

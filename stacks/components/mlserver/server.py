@@ -1,9 +1,9 @@
 """The model server of a folder: what deploying, stopping and starting a model does to it.
 
 A version is put in place of another like this: it is loaded beside it as NAME-candidate and must give the
-golden answers; then NAME is reloaded, which MLServer does without missing a request, and asked again. If the
-code or the environment has changed, a second server proves them first, on other ports and with all models;
-then the first is started anew, which takes some seconds in which nobody answers.
+golden answers; then NAME is reloaded, which MLServer does without missing a request, and asked again. If
+what it runs on has changed (code, environment, image), a second server proves that first, on other ports and
+with all models; then the first is started anew, which takes some seconds in which nobody answers.
 """
 
 from __future__ import annotations
@@ -13,15 +13,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stacks.components.mlserver.client import ModelServerClient
-from stacks.components.mlserver.daemon import (
-    PORTS,
-    Daemon,
-    choose_ports,
-    read_daemon,
-    start_daemon,
-    stop_daemon,
-)
-from stacks.components.mlserver.environments import environment, environments_folder
 from stacks.components.mlserver.folder import (
     CANDIDATE,
     TRIALS,
@@ -31,8 +22,10 @@ from stacks.components.mlserver.folder import (
     say,
     served_as,
 )
+from stacks.components.mlserver.ports import PORTS, choose_ports
+from stacks.components.mlserver.running import RunningServer, Runtime
 from stacks.components.mlserver.settings import ServerSettings
-from stacks.components.mlserver.supervision import read_supervision, supervise, wait_until_gone
+from stacks.components.mlserver.ways import last_server, way_of
 from stacks.errors import StackError
 
 _CHANCES = 3  # questions a living server may leave unanswered before it counts as stuck
@@ -49,6 +42,7 @@ class ModelServer:
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings.here()
         self.folder = ServerFolder(Path(self.settings.folder))
+        self.way = way_of(self.settings, self.folder)
 
     def deploy(self, name: str, version: str, bundle: Path, golden: Path) -> ServedModel:
         """Serve a version of a model in place of the one that is served under its name, if any.
@@ -60,7 +54,7 @@ class ModelServer:
             model = self.folder.add(name, version, bundle, golden)
             daemon = self._put(model)
             self._end_trials(name)
-            self.folder.clean(daemon.code)
+            self.folder.clean(daemon.runtime.code)
             return model
 
     def try_out(self, name: str, version: str, bundle: Path, golden: Path, role: str, share: int) -> Trial:
@@ -88,7 +82,7 @@ class ModelServer:
             ]  # fmt: skip
             trial = Trial(role, share, model)
             self._set_trials(name, [*others, trial])
-            self.folder.clean(daemon.code)
+            self.folder.clean(daemon.runtime.code)
             return trial
 
     def end_trials(self, name: str) -> list[Trial]:
@@ -99,13 +93,12 @@ class ModelServer:
     def start(self, model: ServedModel) -> None:
         """Serve a version again that was stopped, or whose server has ended."""
         with self._changing():
-            python, code = self._wanted_runtime()
-            daemon = self._running() or self._restart_as_it_was(python, code)
+            daemon = self._running() or self._restart_as_it_was(self.way.wanted())
             if not self.is_serving(daemon, model):
                 self._switch(daemon, model)
 
     def stop(self, name: str) -> None:
-        """Serve a model no longer; a server that has none left is ended, and its supervisor."""
+        """Serve a model no longer; a server that has none left is ended, and nobody brings it back."""
         with self._changing():
             self._end_trials(name)
             self.folder.stop(name)
@@ -147,28 +140,28 @@ class ModelServer:
 
     def supervision(self) -> str:
         """Who brings it back, and what that has done of late."""
-        return str(read_supervision(self.folder) or "nobody supervises it: python run.py --pipeline deploy")
+        return self.way.supervision()
 
-    def daemon(self) -> Daemon | None:
-        """The server's daemon if it is alive."""
-        daemon = read_daemon(self.folder)
-        return daemon if daemon is not None and daemon.process() is not None else None
+    def daemon(self) -> RunningServer | None:
+        """Return the server if it is alive."""
+        daemon = last_server(self.folder)
+        return daemon if daemon is not None and daemon.is_alive() else None
 
-    def is_serving(self, daemon: Daemon, model: ServedModel) -> bool:
+    def is_serving(self, daemon: RunningServer, model: ServedModel) -> bool:
         """Whether the server answers with this version of this bundle."""
         said = self._client(daemon).metadata(model.name) or {}
         return said.get("versions") == [model.version] and said["parameters"]["digest"] == model.digest
 
-    def is_ready(self, daemon: Daemon, name: str) -> bool | None:
+    def is_ready(self, daemon: RunningServer, name: str) -> bool | None:
         """Whether a model can be asked; None: no answer."""
         return self._client(daemon).is_ready(name)
 
-    def _put(self, model: ServedModel) -> Daemon:
-        """Serve a model under its name, on the environment and code of now."""
-        python, code = self._wanted_runtime()
-        daemon = self._running() or self._restart_as_it_was(python, code)
-        if (daemon.python, daemon.code) != (str(python), code) or self._moved(daemon):
-            return self._renew(daemon, python, code, model)
+    def _put(self, model: ServedModel) -> RunningServer:
+        """Serve a model under its name, on the environment and code, or the image, of now."""
+        wanted = self.way.wanted()
+        daemon = self._running() or self._restart_as_it_was(wanted)
+        if daemon.runtime != wanted or self._moved(daemon):
+            return self._renew(daemon, wanted, model)
         if self.is_serving(daemon, model):
             self._check(daemon, [model])
             self.folder.serve(model)  # not so if a deployment was killed half-way
@@ -190,50 +183,40 @@ class ModelServer:
             self.folder.remove(left)
             self._unload(left)
 
-    def _wanted_runtime(self) -> tuple[Path, str]:
-        """The Python and the copy of the code that a server started now would run on."""
-        environments = environments_folder(
-            Path(self.settings.environments or self.folder.root / "environments")
-        )
-        python = environment(Path(self.settings.lock), environments)
-        return python, self.folder.copy_code(Path(self.settings.code))
-
-    def _running(self) -> Daemon | None:
-        """The daemon if it is alive and answers; one that is stuck is ended."""
+    def _running(self) -> RunningServer | None:
+        """Return the server if it is alive and answers; one that is stuck is ended."""
         daemon = self.daemon()
         if daemon is None:
             return None
         client = self._client(daemon)
         if any(client.is_live() for _ in range(_CHANCES)):
             return daemon
-        say(f"The model server (process {daemon.pid}) does not answer: ending it.")
+        say(f"The model server ({daemon}) does not answer: ending it.")
         self._end(daemon)
         return None
 
-    def _restart_as_it_was(self, python: Path, code: str) -> Daemon:
+    def _restart_as_it_was(self, wanted: Runtime) -> RunningServer:
         """Start the server that has ended, with what it served, on what it ran on if that is still there."""
         served = self.folder.served()
         if served:
             say(f"The model server is not running: starting it with {', '.join(_told(served.values()))}.")
-        last = read_daemon(self.folder)
-        if last is not None and self._can_run(last):
-            python, code = Path(last.python), last.code
-        daemon = start_daemon(self.folder, python, code, self._ports(last), self.settings.start_timeout)
+        last = last_server(self.folder)
+        runtime = last.runtime if last is not None and last.runtime.is_there(self.folder) else wanted
+        daemon = self._start(runtime, self._ports(last))
         self._load_if_it_goes(daemon, served.values())  # what is deployed now may well be a repair
         return daemon
 
-    def _start_last(self) -> Daemon:
+    def _start_last(self) -> RunningServer:
         """Start what ended on what it ran on, where it listened. Raises StackError if that is gone."""
-        last = read_daemon(self.folder)
-        if last is None or not self._can_run(last):
-            raise StackError("The environment or the code of the model server is gone: deploy again.")
-        timeout = self.settings.start_timeout
-        return start_daemon(self.folder, Path(last.python), last.code, last.ports, timeout)
+        last = last_server(self.folder)
+        if last is None or not last.runtime.is_there(self.folder):
+            raise StackError("What the model server ran on is gone: deploy again.")
+        return self._start(last.runtime, last.ports)
 
-    def _can_run(self, last: Daemon) -> bool:
-        return Path(last.python).exists() and self.folder.has_code(last.code)
+    def _start(self, runtime: Runtime, ports: Mapping[str, int]) -> RunningServer:
+        return runtime.start(self.folder, ports, self.settings.start_timeout, self.folder)
 
-    def _load_each(self, daemon: Daemon, models: Iterable[ServedModel]) -> None:
+    def _load_each(self, daemon: RunningServer, models: Iterable[ServedModel]) -> None:
         """Load each that can be. Raises StackError that names those that cannot."""
         errors = []
         for model in models:
@@ -244,38 +227,38 @@ class ModelServer:
         if errors:
             raise StackError("\n".join(errors))
 
-    def _load_if_it_goes(self, daemon: Daemon, models: Iterable[ServedModel]) -> None:
+    def _load_if_it_goes(self, daemon: RunningServer, models: Iterable[ServedModel]) -> None:
         try:
             self._load_each(daemon, models)
         except StackError as error:
             say(f"{error}\nGoing on without.")
 
-    def _renew(self, old: Daemon, python: Path, code: str, model: ServedModel) -> Daemon:
-        """Start anew, on other code or ports, with all models: proved beside first, else as it was."""
+    def _renew(self, old: RunningServer, wanted: Runtime, model: ServedModel) -> RunningServer:
+        """Start anew with all models, on what is wanted now: proved beside first, else as it was."""
         before = self.folder.served()
         after = {**before, model.name: model}
         ports = self._ports(old)
         choose_ports({name: port for name, port in ports.items() if port not in old.ports.values()})
-        self._prove_apart(python, code, after.values())
-        say("The serving code, its environment or a port has changed: the model server is started anew.")
+        self._prove_apart(wanted, after.values())
+        say("The serving code, what it runs on or a port has changed: the model server is started anew.")
         self._end(old)
         try:
-            return self._start_with(python, code, ports, after)
+            return self._start_with(wanted, ports, after)
         except StackError as error:
             try:
-                self._start_with(Path(old.python), old.code, old.ports, before)
+                self._start_with(old.runtime, old.ports, before)
             except StackError as second:
                 raise StackError(f"{error}\nStarting it as it was failed too: {second}") from error
             raise
 
     def _start_with(
-        self, python: Path, code: str, ports: Mapping[str, int], models: Mapping[str, ServedModel]
-    ) -> Daemon:
+        self, runtime: Runtime, ports: Mapping[str, int], models: Mapping[str, ServedModel]
+    ) -> RunningServer:
         for name in self.folder.served().keys() - models.keys():
             self.folder.remove(name)
         for model in models.values():
             self.folder.serve(model)
-        daemon = start_daemon(self.folder, python, code, ports, self.settings.start_timeout)
+        daemon = self._start(runtime, ports)
         try:
             self._load(daemon, models.values())
         except StackError:
@@ -283,26 +266,24 @@ class ModelServer:
             raise
         return daemon
 
-    def _prove_apart(self, python: Path, code: str, models: Iterable[ServedModel]) -> None:
+    def _prove_apart(self, wanted: Runtime, models: Iterable[ServedModel]) -> None:
         """Have a second server, on free ports, give every golden answer; it is ended in any case."""
         proof = ServerFolder(self.folder.root / "proof")
-        left = read_daemon(proof)
+        left = last_server(proof)
         if left is not None:  # of a deployment that was killed
-            stop_daemon(left, self.settings.stop_timeout)
+            self._end(left)
         # One place of the code for both: what the proof compiles need not be compiled again.
-        daemon = start_daemon(
-            proof, python, code, dict.fromkeys(PORTS, 0), self.settings.start_timeout, self.folder
-        )
+        daemon = wanted.start(proof, dict.fromkeys(PORTS, 0), self.settings.start_timeout, self.folder)
         try:
             for model in models:
                 proof.serve(model, bundles=self.folder)
                 self._client(daemon, proof).load(model.name)
             self._check(daemon, models)
         finally:
-            stop_daemon(daemon, self.settings.stop_timeout)
+            self._end(daemon)
             proof.delete()
 
-    def _switch(self, daemon: Daemon, model: ServedModel) -> None:
+    def _switch(self, daemon: RunningServer, model: ServedModel) -> None:
         """Put a version in place of another while requests go on."""
         client, before = self._client(daemon), self.folder.served().get(model.name)
         self._prove_beside(daemon, model)
@@ -318,7 +299,7 @@ class ModelServer:
                 client.load(model.name)
             raise
 
-    def _prove_beside(self, daemon: Daemon, model: ServedModel) -> None:
+    def _prove_beside(self, daemon: RunningServer, model: ServedModel) -> None:
         client, name = self._client(daemon), model.name + CANDIDATE
         self.folder.serve(model, as_name=name)
         try:
@@ -329,51 +310,52 @@ class ModelServer:
             with suppress(StackError):  # the reason it could not be loaded is the one to tell
                 client.unload(name)
 
-    def _load(self, daemon: Daemon, models: Iterable[ServedModel]) -> None:
+    def _load(self, daemon: RunningServer, models: Iterable[ServedModel]) -> None:
         for model in models:
             self._client(daemon).load(model.name)
         self._check(daemon, models)
 
-    def _check(self, daemon: Daemon, models: Iterable[ServedModel]) -> None:
+    def _check(self, daemon: RunningServer, models: Iterable[ServedModel]) -> None:
         client = self._client(daemon)
         for model in models:
             client.check(model.name, self.folder.golden(model), model.version, model.digest)
 
     def _unload(self, name: str) -> None:
-        daemon, others = self.daemon(), self.folder.served()
-        if daemon is not None and others:
-            self._client(daemon).unload(name)
-        elif daemon is not None:
-            self._end(daemon)
-        if not others:
-            self.folder.state.unlink(missing_ok=True)
+        last, others = last_server(self.folder), self.folder.served()
+        if others:
+            if last is not None and last.is_alive():
+                self._client(last).unload(name)
+            return
+        if last is not None:
+            self._end(last)
+        self.folder.state.unlink(missing_ok=True)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Alone; whatever comes of it, what is served after it is supervised."""
+        """Alone; whatever comes of it, somebody brings back what is served after it."""
         with self.folder.alone():
             try:
                 yield
             finally:
                 if self.folder.served():
-                    supervise(self.folder, self.settings)
+                    self.way.supervise()
 
     def _let_supervisor_go(self) -> None:
         if not self.folder.served():
-            wait_until_gone(self.folder)
+            self.way.let_go()
 
-    def _end(self, daemon: Daemon) -> None:
-        stop_daemon(daemon, self.settings.stop_timeout)
+    def _end(self, daemon: RunningServer) -> None:
+        daemon.end(self.settings.stop_timeout)
 
-    def _ports(self, last: Daemon | None) -> dict[str, int]:
-        """The ports that are set; where that is any, the last one."""
+    def _ports(self, last: RunningServer | None) -> dict[str, int]:
+        """Return the ports that are set; where that is any, the last one."""
         ports = {name: int(getattr(self.settings, name)) for name in PORTS}
         return {name: port or (last.ports[name] if last else 0) for name, port in ports.items()}
 
-    def _moved(self, daemon: Daemon) -> bool:
+    def _moved(self, daemon: RunningServer) -> bool:
         return self._ports(daemon) != daemon.ports
 
-    def _client(self, daemon: Daemon, folder: ServerFolder | None = None) -> ModelServerClient:
+    def _client(self, daemon: RunningServer, folder: ServerFolder | None = None) -> ModelServerClient:
         token = (folder or self.folder).token
         return ModelServerClient(daemon.http_port, self.settings.load_timeout, token)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stacks.placeholders import of_here
 
-_PLACES = ("folder", "lock", "code", "environments")
+_PLACES = ("folder", "lock", "code", "environments", "image")
 
 
 class ServerSettings(BaseModel):
@@ -17,8 +17,16 @@ class ServerSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: str = Field(description="Where the server keeps models, code, state and log.")
-    lock: str = Field(description="Lock file (with hashes) of the environment the server runs in.")
-    code: str = Field(description="Folder with accidents/ and serving/, which the server gets a copy of.")
+    lock: str = Field(
+        default="", description="Lock file (with hashes) of the environment the server runs in."
+    )
+    code: str = Field(
+        default="", description="Folder with accidents/ and serving/, which the server gets a copy of."
+    )
+    image: str = Field(
+        default="", description="Image that it runs in, as a container, in place of lock and code."
+    )
+    memory: str = Field(default="1g", description="What a container may take of it; it has no swap.")
     environments: str = Field(default="", description="Where environments are built; by default in folder.")
     http_port: int = Field(default=8085, ge=0, le=65535, description="V2 over REST; 0 is any free port.")
     grpc_port: int = Field(default=8086, ge=0, le=65535, description="V2 over gRPC; 0 is any free port.")
@@ -37,6 +45,12 @@ class ServerSettings(BaseModel):
         default=8088, ge=0, le=65535, description="Prometheus, of the supervisor; 0 is any free port."
     )
 
+    @model_validator(mode="after")
+    def _runs_on_something(self) -> Self:
+        if not self.image and not (self.lock and self.code):
+            raise ValueError("say what the server runs on: `image`, or `lock` and `code`")
+        return self
+
     def here(self) -> Self:
-        """The same with the folders of this machine in place of `{root}` and `{store}`."""
+        """Return the same with what `{root}`, `{store}` and `{version}` are on this machine."""
         return self.model_copy(update={name: of_here(getattr(self, name)) for name in _PLACES})

@@ -61,7 +61,7 @@ class Supervision(StartedProcess):
 
 
 def read_supervision(folder: ServerFolder) -> Supervision | None:
-    """What the supervisor of a folder says, or None if none lives."""
+    """Return what the supervisor of a folder says, or None if none lives."""
     supervision = read_process(folder.supervisor, Supervision, folder.root)
     return supervision if supervision is not None and supervision.process() is not None else None
 

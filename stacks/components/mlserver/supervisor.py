@@ -199,7 +199,7 @@ class Supervisor:
         write_json(self.folder.supervisor, asdict(self._told))
 
     def _expose(self) -> int | None:
-        """The port of the metrics. Without them it is still better to watch than not."""
+        """Return the port of the metrics. Without them it is still better to watch than not."""
         settings = read_settings(self.folder)
         port = settings.supervisor_port if settings is not None else 0
         try:

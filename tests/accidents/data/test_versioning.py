@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from accidents.bundle.provenance import git_commit
+from accidents.bundle.provenance import git_commit, has_commit
 from accidents.data.versions import push, restore, snapshot
 from accidents.errors import SourceError
 
@@ -113,6 +113,8 @@ def test_the_commit_says_when_tracked_files_differ(tmp_path: Path) -> None:
     assert len(commit) == 40
     (tmp_path / "file").write_text("two")
     assert git_commit(tmp_path) == f"{commit}-dirty"
+    assert has_commit(commit, tmp_path)
+    assert not has_commit("0" * 40, tmp_path)
 
 
 def test_outside_git_the_commit_is_unknown(tmp_path: Path) -> None:

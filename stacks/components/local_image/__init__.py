@@ -1,0 +1,1 @@
+"""ZenML's `local_docker` orchestrator on an image that is there."""

@@ -1,0 +1,70 @@
+"""`status` tells what still serves on another stack, and which of all of it people's requests reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import pytest
+
+from accidents.rollout.roles import CHAMPION
+from commands import beside as module
+from commands.beside import beside
+from stacks.endpoints import DeploymentError, Endpoint, Endpoints, EndpointState, ServedVersion, State
+
+NAME = "accident-severity-dispatch"
+HERE, THERE = "http://127.0.0.1:8085", "http://127.0.0.1:3000"
+
+
+@dataclass
+class At:
+    """A served model, or one that was stopped; also all the endpoints of a stack."""
+
+    address: str
+    serves: bool = True
+    name: str = NAME
+
+    def names(self) -> list[str]:
+        return [NAME]
+
+    def endpoint(self, name: str) -> At:
+        return self
+
+    def state(self) -> EndpointState:
+        return EndpointState(State.healthy if self.serves else State.stopped)
+
+    def v2_address(self) -> str | None:
+        return self.address if self.serves else None
+
+    def versions(self) -> tuple[ServedVersion, ...]:
+        return (ServedVersion("7", "digest", CHAMPION, 100, State.healthy, NAME),)
+
+
+class Silent(At):
+    def names(self) -> list[str]:
+        raise DeploymentError("no answer")
+
+
+def told(monkeypatch: pytest.MonkeyPatch, asked: str | None, **others: At) -> dict[str, str]:
+    monkeypatch.setattr(module, "other_endpoints", lambda stack: cast(dict[str, Endpoints], others))
+    monkeypatch.setattr(type(module.API), "variable", lambda self, name: asked)
+    return beside("local", {NAME: cast(Endpoint, At(HERE))})
+
+
+def test_what_serves_on_another_stack_is_told_and_which_is_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = told(monkeypatch, THERE, bento=At(THERE))
+    assert said == {
+        "Beside": f"stack bento still serves {NAME} version 7 at {THERE}; "
+        "python run.py stop --stack bento ends it",
+        "Live": f"stack bento: the API asks {THERE}",
+    }
+    assert told(monkeypatch, HERE, bento=At(THERE))["Live"].startswith("stack local:")
+    assert told(monkeypatch, None, bento=At(THERE))["Live"].startswith("none of them: no API runs")
+    assert told(monkeypatch, "http://x", bento=At(THERE))["Live"] == "none of them: the API asks http://x"
+
+
+def test_what_does_not_serve_is_not_told_and_who_cannot_be_asked_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(monkeypatch, HERE, bento=At(THERE, serves=False)) == {}
+    assert told(monkeypatch, HERE, bento=Silent(THERE)) == {
+        "Beside": "stack bento cannot be asked: no answer"
+    }
