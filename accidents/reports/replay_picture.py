@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
-from accidents.data.reading.cells import LAST_OLD_YEAR
+from accidents.data.reading.cell_parsers import LAST_OLD_YEAR
 from accidents.monitoring.measurements import ACTIONS, KINDS
 from accidents.replay.arrivals import MONTHS
 from accidents.replay.records import Record, Replay, Training

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache, cached_property
 
-from accidents.vocabulary.cell_text import NOT_STATED, plain, spoken
 from accidents.vocabulary.codes import Column, column
+from accidents.vocabulary.normal_form import NOT_STATED, plain, spoken
 from accidents.vocabulary.vehicle_aliases import common_words
 from accidents.vocabulary.words import words
 

@@ -23,7 +23,7 @@ import pytest
 from observability.metric_names import MODEL_SERVER, OWN, PROCESS, PUSHED
 from serving.api.operations.keys import Keys
 from stacks.components.mlserver.server import ModelServer
-from stacks.components.mlserver.supervision import read_supervision
+from stacks.components.mlserver.supervisor_handle import read_supervision
 from tests.conftest import ROOT
 from tests.model_servers import Version, client_of, copy_code, deploy, make_version, model_server
 from tests.observability.reports import push

@@ -22,8 +22,8 @@ from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.folder import ServerFolder
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.settings import ServerSettings
-from stacks.components.mlserver.supervision import PROGRAM, State, Supervision, read_supervision
 from stacks.components.mlserver.supervisor import Budget
+from stacks.components.mlserver.supervisor_handle import PROGRAM, State, Supervision, read_supervision
 from stacks.errors import StackError
 from tests.conftest import ROOT
 from tests.model_servers import (

@@ -12,13 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from accidents.data.reading.cells import LAST_OLD_YEAR, MISSING, Cell, parser
+from accidents.data.reading.cell_parsers import LAST_OLD_YEAR, MISSING, Cell, parser
 from accidents.data.reading.insee import department_of, is_old_form, parse_commune, parse_department
 from accidents.data.reading.raw_columns import NO_YEAR, Index, Source, read_cells, typed
 from accidents.data.tables import DTYPES
 from accidents.geography import boxes as geography
-from accidents.vocabulary.cell_text import plain
 from accidents.vocabulary.codes import Column, columns
+from accidents.vocabulary.normal_form import plain
 
 _NO_LEAP_YEAR = 2001
 

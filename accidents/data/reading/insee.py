@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from accidents.data.reading.cells import LAST_OLD_YEAR, MISSING, Cell
-from accidents.vocabulary.cell_text import plain
+from accidents.data.reading.cell_parsers import LAST_OLD_YEAR, MISSING, Cell
 from accidents.vocabulary.codes import column
+from accidents.vocabulary.normal_form import plain
 
 
 def is_old_form(counts: Mapping[str, int], year: int) -> bool:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pandas.api.extensions import ExtensionArray
 
 from accidents.data.quality import Action, QualityReport
-from accidents.data.reading.cells import Cell
+from accidents.data.reading.cell_parsers import Cell
 from accidents.data.reading.raw_files import RawFile
 from accidents.vocabulary.codes import Column
 

@@ -10,13 +10,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from accidents.data.reading.cells import parser
+from accidents.data.reading.cell_parsers import parser
 from accidents.data.reading.circumstances import read_circumstances, year_of
 from accidents.data.reading.raw_columns import NO_YEAR, Mask, Source, read_cells, typed
 from accidents.data.reading.raw_files import KEY, TOLERATED, RawFile
 from accidents.data.tables import DTYPES
-from accidents.vocabulary.cell_text import plain
 from accidents.vocabulary.codes import cautions, columns
+from accidents.vocabulary.normal_form import plain
 
 IDENTITY = "_identity"  # helper column: what tells rows of an accident apart, -1 where nothing does
 _ACCIDENT_ID = re.compile(r"(?:19|20)[0-9]{10}")

@@ -17,8 +17,8 @@ from accidents.data.versions import restore, snapshot
 from accidents.errors import DataError, SourceError
 from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
 from accidents.scoring.batch.people import KINDS, vehicles_and_users
-from accidents.scoring.batch.row_cells import yes_or_no
 from accidents.scoring.batch.row_files import RowFile, check_name, read_rows
+from accidents.scoring.batch.row_parsers import yes_or_no
 from accidents.scoring.batch.rows import Rows, accidents_and_places, used
 from accidents.scoring.batch.years import read_raw_year
 

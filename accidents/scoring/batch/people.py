@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from accidents.data.tables import DTYPES
-from accidents.scoring.batch import row_cells
-from accidents.scoring.batch.row_cells import Parser
+from accidents.scoring.batch import row_parsers
+from accidents.scoring.batch.row_parsers import Parser
 from accidents.scoring.batch.rows import Rows, used
 
 # A vehicle that stands for its kind in a file that only counts: a BAAC category of the feature of that name.
@@ -28,8 +28,8 @@ KINDS = {
     "other_vehicles": 99,
 }
 _PARSERS: dict[str, Callable[[str], Parser]] = {
-    "vehicles": row_cells.vehicle_column,
-    "users": row_cells.user_column,
+    "vehicles": row_parsers.vehicle_column,
+    "users": row_parsers.user_column,
 }
 _MOST = 500  # vehicles, or users, of one accident
 
@@ -61,7 +61,7 @@ def _counted(rows: Rows) -> list[tuple[int, dict[str, Any]]]:
     vehicles = []
     for kind, category in KINDS.items():
         if kind in rows.file.columns:
-            for row, number in enumerate(rows.values(kind, row_cells.count(kind))):
+            for row, number in enumerate(rows.values(kind, row_parsers.count(kind))):
                 vehicles += [(row, {"category": category})] * (number or 0)
     return vehicles
 

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from accidents.data.reading.cells import Cell
+from accidents.data.reading.cell_parsers import Cell
 from accidents.data.reading.insee import department_of, parse_commune
 from accidents.data.tables import DTYPES
 from accidents.features.declared import FEATURES
 from accidents.geography import boxes as geography
 from accidents.geography.departments import department_at
-from accidents.scoring.batch import row_cells
-from accidents.scoring.batch.row_cells import Parser, shortened
+from accidents.scoring.batch import row_parsers
 from accidents.scoring.batch.row_files import RowFile
-from accidents.vocabulary.cell_text import plain
+from accidents.scoring.batch.row_parsers import Parser, shortened
 from accidents.vocabulary.codes import column
+from accidents.vocabulary.normal_form import plain
 
 Values = list[Any]  # one per row; None: not known
 _TIME = ("year", "month", "day", "hour")
@@ -85,8 +85,8 @@ def accidents_and_places(rows: Rows) -> tuple[pd.DataFrame, pd.DataFrame]:
     accidents = {**_times(rows), **_places(rows)}
     for name in used("accidents"):
         if name not in accidents:
-            accidents[name] = rows.values(name, row_cells.parser_of(name, "accidents"))
-    places = {name: rows.values(name, row_cells.parser_of(name, "places")) for name in used("places")}
+            accidents[name] = rows.values(name, row_parsers.parser_of(name, "accidents"))
+    places = {name: rows.values(name, row_parsers.parser_of(name, "places")) for name in used("places")}
     return _table("accidents", accidents, rows.file.rows), _table("places", places, rows.file.rows)
 
 
@@ -98,23 +98,23 @@ def _table(table: str, columns: Mapping[str, Values], rows: int) -> pd.DataFrame
 
 def _times(rows: Rows) -> dict[str, Values]:
     """Year, month, day and hour: from `time`, and from columns of their own where `time` says nothing."""
-    parts = {name: rows.values(name, row_cells.parser_of(name, "accidents")) for name in _TIME}
+    parts = {name: rows.values(name, row_parsers.parser_of(name, "accidents")) for name in _TIME}
     for row, text in enumerate(rows.cells("time")):
-        moment, wrong = row_cells.date_and_time(str(text))
+        moment, wrong = row_parsers.date_and_time(str(text))
         if wrong:
             rows.blank(row, "time", text, wrong)
         for name, value in moment.items():
             if name in parts:
                 parts[name][row] = value
     for row, (year, month, day) in enumerate(zip(parts["year"], parts["month"], parts["day"], strict=True)):
-        if None not in (year, month, day) and not row_cells.is_date(year, month, day):
+        if None not in (year, month, day) and not row_parsers.is_date(year, month, day):
             rows.blank(row, "day", f"{year}-{month:02}-{day:02}", "not a date of the calendar")
             parts["day"][row] = None
     return parts
 
 
 def _places(rows: Rows) -> dict[str, Values]:
-    departments = rows.values("department", row_cells.code(column("department", "accidents")))
+    departments = rows.values("department", row_parsers.code(column("department", "accidents")))
     communes = _communes(rows, departments)
     known = [
         department or (department_of(commune) if commune else None)
@@ -143,7 +143,7 @@ def _communes(rows: Rows, departments: Values) -> Values:
 
 def _coordinates(rows: Rows, departments: Values) -> tuple[Values, Values]:
     """Both or neither, in degrees and in the department; what is repaired or lost is noted."""
-    pair = [rows.values(name, row_cells.degrees) for name in ("latitude", "longitude")]
+    pair = [rows.values(name, row_parsers.degrees) for name in ("latitude", "longitude")]
     latitude, longitude = (np.array([np.nan if x is None else x for x in column]) for column in pair)
     for row in np.flatnonzero(np.isnan(latitude) != np.isnan(longitude)):
         rows.note(int(row), "only one of latitude and longitude is known; neither is used")

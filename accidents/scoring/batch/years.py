@@ -11,7 +11,7 @@ from accidents.data.reading.raw_files import KEY, read_raw
 from accidents.data.sources.files import YearFiles
 from accidents.data.tables import Tables, chosen
 from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
-from accidents.vocabulary.cell_text import plain
+from accidents.vocabulary.normal_form import plain
 
 Lines = npt.NDArray[np.int64]
 

@@ -25,7 +25,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from stacks.components.mlserver.folder import ServerFolder, write_json
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.settings import ServerSettings
-from stacks.components.mlserver.supervision import (
+from stacks.components.mlserver.supervisor_handle import (
     State,
     Supervision,
     end_supervisor,

@@ -7,7 +7,7 @@ from datetime import date, time
 import pytest
 from pydantic import ValidationError
 
-from accidents.scoring.batch import row_cells
+from accidents.scoring.batch import row_parsers
 from accidents.vocabulary.coded import codes_of
 from accidents.vocabulary.codes import column
 from accidents.vocabulary.times import read_time
@@ -28,7 +28,7 @@ def test_the_api_and_a_file_understand_the_same(name: str, said: str | float, co
     place = {"department": "59"}
     asked = Accident.model_validate({"time": "2024-03-02T18:30", "place": place, name: said})
     assert getattr(asked, name) == code
-    cell = row_cells.code(column(name, "accidents"))(str(said))
+    cell = row_parsers.code(column(name, "accidents"))(str(said))
     assert (cell.value, cell.action) == (code, None)
 
 
@@ -37,7 +37,7 @@ def test_the_api_and_a_file_refuse_the_same(name: str, said: str | float) -> Non
     with pytest.raises(ValidationError) as refused:
         Accident.model_validate({"time": "2024-03-02T18:30", "place": {"department": "59"}, name: said})
     assert "is not a light" in str(Mistakes().of(Accident, refused.value))
-    assert row_cells.code(column(name, "accidents"))(str(said)).action == "blanked"
+    assert row_parsers.code(column(name, "accidents"))(str(said)).action == "blanked"
 
 
 @pytest.mark.parametrize("said", ["2A", "2a", " 2A", "corse-du-sud", "Corse-du-Sud"])

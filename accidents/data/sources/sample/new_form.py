@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from accidents.data.sources.sample.cells import (
+from accidents.data.sources.sample.formatting import (
     BLANK_LIGHT,
     WRONG_LANES,
     Values,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from accidents.data.sources.sample.cells import (
+from accidents.data.sources.sample.formatting import (
     BLANK_LIGHT,
     WRONG_LANES,
     Values,

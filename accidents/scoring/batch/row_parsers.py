@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from accidents.data.reading.cells import Cell, parser
-from accidents.vocabulary.cell_text import plain
+from accidents.data.reading.cell_parsers import Cell, parser
 from accidents.vocabulary.coded import codes_of
 from accidents.vocabulary.codes import Column, column
+from accidents.vocabulary.normal_form import plain
 from accidents.vocabulary.times import FIRST_YEAR, read_time
 
 Parser = Callable[[str], Cell]

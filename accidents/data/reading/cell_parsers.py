@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from accidents.data.quality import Action
-from accidents.vocabulary.cell_text import NOT_STATED, WHOLE, plain
 from accidents.vocabulary.codes import Column
+from accidents.vocabulary.normal_form import NOT_STATED, WHOLE, plain
 
 LAST_OLD_YEAR = 2018  # the format changed in 2019
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,15}(?:[.,][0-9]*)?|[+-]?[.,][0-9]+")
