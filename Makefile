@@ -162,8 +162,8 @@ bench: $(VENV)/dev  ## measure everything in docs/benchmarks.md again
 dashboard: $(VENV)/train  ## ZenML's dashboard of this project's runs, on this machine only
 	$(BIN)/python -m stacks.dashboard
 
-mlflow: $(VENV)/train  ## MLflow's pages of this project's runs, on this machine only
-	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///.zenml/artifacts/mlflow.db
+mlflow: $(VENV)/train  ## MLflow's pages of a stack's runs, on this machine only: STACK=local
+	$(BIN)/python -m stacks.mlflow_ui $(if $(STACK),--stack $(STACK))
 
 lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
 	cd requirements && for role in uv train serve; do ../$(COMPILE) $$role.in -o $$role.txt; done

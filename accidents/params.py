@@ -17,7 +17,7 @@ from accidents.monitoring.policy import MonitorSettings
 from accidents.promotion.comparison import JudgingSettings
 from accidents.promotion.decision import PromotionSettings
 from accidents.promotion.gates import GateRules, GateSettings
-from accidents.training.model import ModelSettings
+from accidents.training.bagging import ModelSettings
 from accidents.training.split import SplitSettings
 
 Stage = Literal["dispatch", "on_scene"]

@@ -21,7 +21,8 @@ from accidents.monitoring.drift import measure_drift
 from accidents.monitoring.measurements import Champion, Decision, Measurements, WindowFacts
 from accidents.monitoring.performance import measure_performance
 from accidents.monitoring.policy import DriftPolicy, MonitorSettings
-from accidents.training.model import Model, ModelSettings, train
+from accidents.training.bagging import ModelSettings, train
+from accidents.training.model import Model
 from accidents.training.refit import refit
 
 POLICY = MonitorSettings()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import urllib.error
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich.box import SIMPLE_HEAD
@@ -18,10 +16,10 @@ from accidents.predictions.log import PredictionLogError
 from accidents.predictions.tables import NoDatabaseError
 from commands.api import API, stranger_at, url_of
 from commands.beside import beside
-from commands.project import ROOT, api_settings, console, on_stack, open_own
+from commands.project import api_settings, console, on_stack, open_own
 from commands.store import opened_store
 from commands.trial import describe
-from stacks.embedded import production_versions
+from stacks.embedded import last_metadata, production_versions
 from stacks.endpoints import Endpoint, ServedVersion, State, endpoints_on
 from steps.support.registry import model_name
 
@@ -34,7 +32,7 @@ def show_status(stack: str) -> None:
     deployed = {name: endpoints.endpoint(name) for name in endpoints.names()} if endpoints else {}
     console.print(_models(stack, champions, deployed))
     last = {"Monitor": _monitor(), "Loop": _loop(names)}
-    lines = {"API": _api(), "Predictions": _predictions(), "Drift": _drift(), **last}
+    lines = {"API": _api(), "Predictions": _predictions(), "Drift": _drift(stack), **last}
     others = beside(stack, deployed)
     for what, told in (_supervision(deployed) | _trials(deployed) | others | lines).items():
         console.print(f"[bold]{what:12}[/] {escape(told)}", highlight=False, soft_wrap=True)
@@ -157,15 +155,14 @@ def _loop(names: Iterable[str]) -> str:
     return f"{last.stage}{version}: {last.outcome} ({last.created:%Y-%m-%d %H:%M} UTC)"
 
 
-def _drift() -> str:
+def _drift(stack: str) -> str:
     """Tell the verdict of the batch that was scored last."""
-    summaries = sorted((ROOT / "reports" / "inference").glob("*/summary.json"), key=_changed)
-    if not summaries:
-        return "no batch checked yet: python run.py --pipeline inference --input 2022"
-    summary = json.loads(summaries[-1].read_text(encoding="utf-8"))
-    when = datetime.fromtimestamp(_changed(summaries[-1])).isoformat(sep=" ", timespec="minutes")
-    return f"{summary['drift']['verdict']} ({summaries[-1].parent.name}, {when})"
+    batches = last_metadata("batch")
+    if batches is None:
+        on_stack(stack)
+        from pipelines import runs
 
-
-def _changed(path: Path) -> float:
-    return path.stat().st_mtime
+        batches = runs.last_metadata("inference", "report_predictions", "batch")
+    for batch, when in batches:
+        return f"{batch['verdict']} ({batch['input']}, {when:%Y-%m-%d %H:%M} UTC)"
+    return "no batch checked yet: python run.py --pipeline inference --input 2022"

@@ -86,6 +86,18 @@ def data_remote() -> str | None:
     return orchestrator.data_remote if orchestrator else os.environ.get(DVC_REMOTE)
 
 
+def last_metadata(pipeline: str, step: str, key: str) -> list[tuple[Any, datetime]]:
+    """Return what a step of a pipeline's last good run logged under a key, and when (UTC), if anything."""
+    done = Client().list_pipeline_runs(
+        pipeline=pipeline, status=ExecutionStatus.COMPLETED, sort_by="desc:created", size=1, hydrate=True
+    )
+    return [
+        (run.steps[step].run_metadata[key], run.created.replace(tzinfo=UTC))
+        for run in done.items
+        if step in run.steps and key in run.steps[step].run_metadata
+    ]
+
+
 def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
     """Run a pipeline on the active stack, to its end.
 

@@ -6,8 +6,10 @@ elsewhere, a file of another ZenML, one that is damaged or in the middle of a re
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,21 +23,32 @@ _PRODUCTION = """
     FROM model_version JOIN model ON model.id = model_version.model_id
     WHERE model_version.stage = 'production'
 """
+_METADATA = "SELECT value, created FROM run_metadata WHERE key = ? ORDER BY created DESC LIMIT 1"
 
 
 def production_versions() -> dict[str, int] | None:
     """Return the number of the version in production of each model; None: only ZenML can tell."""
-    found = _asked(_PRODUCTION)
-    return None if found is None else dict(found)
+    rows = _asked(_PRODUCTION)
+    return None if rows is None else dict(rows)
 
 
 def serving_flavors() -> set[str] | None:
     """Flavors of the model deployers that should be serving something; None: only ZenML can tell."""
-    found = _asked(_SERVING)
-    return None if found is None else {flavor for (flavor,) in found}
+    rows = _asked(_SERVING)
+    return None if rows is None else {flavor for (flavor,) in rows}
 
 
-def _asked(question: str) -> list[Any] | None:
+def last_metadata(key: str) -> list[tuple[Any, datetime]] | None:
+    """Return what was logged last under a key, and when (UTC), if anything was; None: only ZenML can tell."""
+    rows = _asked(_METADATA, key)
+    return None if rows is None else [(json.loads(value), _utc(created)) for value, created in rows]
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _asked(question: str, *values: str) -> list[Any] | None:
     url = store_url()
     if not url.startswith("sqlite:///"):
         return None
@@ -45,7 +58,7 @@ def _asked(question: str) -> list[Any] | None:
     try:
         address = f"{file.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=_WAIT_SECONDS)) as store:
-            return store.execute(question).fetchall() if _is_understood(store) else None
+            return store.execute(question, values).fetchall() if _is_understood(store) else None
     except sqlite3.Error:
         return None
 

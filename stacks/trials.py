@@ -50,7 +50,7 @@ def try_artifact_store(store: Any) -> str:
 
 def try_experiment_tracker(tracker: Any) -> str:
     """Log a run and delete it."""
-    if tracker.flavor != "mlflow":
+    if not hasattr(tracker, "configure_mlflow"):
         return f"made; how to log with flavor {tracker.flavor} is not known here"
     from mlflow import MlflowClient
 
@@ -82,10 +82,10 @@ def try_model_deployer(deployer: Any) -> str:
 
 
 def try_orchestrator(orchestrator: Any) -> str:
-    """Ask the container engine, where steps run in containers of this machine, and for our image."""
-    if orchestrator.flavor == "local_image":
+    """Ask the container engine, where steps run in containers here, and for the image that is set."""
+    if hasattr(orchestrator, "image_facts"):
         return f"the container engine answers, and has the image {orchestrator.image_facts()[0]}"
-    if orchestrator.flavor != "local_docker":
+    if not hasattr(orchestrator, "docker_client"):
         return f"made, of flavor {orchestrator.flavor}"
     version = orchestrator.docker_client.version()
     return f"container engine {version['Version']} answers"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.leftovers import nothing_is_left  # noqa: F401 - a fixture for every test
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as stacks/environment.py sets it, before LightGBM loads
 
 # What tests send must arrive, also under `nohup make test &`, which hands down that some signals are ignored.

@@ -1,31 +1,25 @@
 """The model: learnt neighbourhoods, LightGBM trees, calibration. Plain files, no pickle.
 
-Training uses LightGBM through scikit-learn's API. Loading and predicting need numpy and LightGBM's shared
-library only, explaining needs numba too.
+Loading and predicting need numpy and LightGBM's shared library only, explaining needs numba too.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from accidents.errors import BundleError, DataError
-from accidents.features import feature_names, features_of
 from accidents.lightgbm.booster import Booster
 from accidents.lightgbm.explanation import Explainer
 from accidents.lightgbm.fast_trees import FastTrees
-from accidents.progress import track
 from accidents.training.calibration import BetaCalibration
-from accidents.training.masking import hide
-from accidents.training.place_encoder import NAMED, PLACE, PlaceEncoder, cross_fit
+from accidents.training.place_encoder import NAMED, PLACE, PlaceEncoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,32 +27,6 @@ if TYPE_CHECKING:
 _FORMAT = 2
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
-
-
-class ModelSettings(BaseModel):
-    """Hyper-parameters; docs/features.md tells how the defaults were found.
-
-    `bags` boosters of `n_estimators` trees each, grown with different seeds and different cross-fitting
-    folds, are averaged. `monotone` holds the trees to what declared features say of the direction of risk.
-    `masked` is the share of training rows that are learnt from again with some of what is known hidden.
-    `two_kinds`: every second bag draws the thresholds of its splits at random (extremely randomised trees,
-    Geurts et al. 2006) and learns twice as fast; it errs elsewhere, so the average errs less.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    bags: int = Field(default=4, ge=1, le=20)
-    n_estimators: int = Field(default=300, ge=1, le=5000)
-    learning_rate: float = Field(default=0.05, gt=0, le=1)
-    num_leaves: int = Field(default=31, ge=2, le=1024)
-    min_child_samples: int = Field(default=40, ge=1)
-    colsample_bytree: float = Field(default=0.5, gt=0, le=1)
-    subsample: float = Field(default=0.8, gt=0, le=1)
-    reg_lambda: float = Field(default=5.0, ge=0)
-    monotone: bool = True
-    masked: float = Field(default=0.5, ge=0, le=1)
-    two_kinds: bool = True
-    n_jobs: int = Field(default=2, ge=1, le=64)
 
 
 class Model:
@@ -87,7 +55,7 @@ class Model:
 
     def predict_proba(self, frame: pd.DataFrame) -> Doubles:
         """Calibrated P(severe) of the rows of a `build_features` frame, float64 [n]."""
-        return self.predict_matrix(_matrix(frame, self.features))
+        return self.predict_matrix(matrix_of(frame, self.features))
 
     def predict_matrix(self, matrix: Floats) -> Doubles:
         """Calibrated P(severe) of a float32 matrix [n, len(features)]; missing is NaN; float64 [n].
@@ -197,74 +165,8 @@ def tree_columns(features: tuple[str, ...]) -> tuple[str, ...]:
     return (*(name for name in features if name not in NAMED), *PlaceEncoder.columns)
 
 
-def train(
-    train: pd.DataFrame, calibration: pd.DataFrame, settings: ModelSettings, stage: str, seed: int
-) -> Model:
-    """Train on one part and calibrate on another, both as `build_features` gives them.
-
-    Unlabelled rows take no part. Raises DataError if training has no labelled rows, or only one class.
-    """
-    names = feature_names(stage)
-    x, y = labelled(train, names)
-    if len(y) == 0 or y.min() == y.max():
-        raise DataError(
-            "The training years hold no label, or one class only: choose years with a usagers file."
-        )
-    bags = track(range(settings.bags), "Training bags of trees")
-    model = of_bags([boost(x, y, settings, stage, seed, bag) for bag in bags], x, y, stage)
-    later, label = labelled(calibration, names)
-    model.calibration = BetaCalibration.fit(model.predict_matrix(later), label.astype(np.float64))
-    return model
-
-
-def of_bags(bags: Sequence[Booster], x: Floats, y: Floats, stage: str) -> Model:
-    """Return the average of bags, with the places of all rows [n] and not yet calibrated."""
-    names = feature_names(stage)
-    booster = bags[0].merged(bags[1:]) if len(bags) > 1 else bags[0]
-    return Model(
-        stage, names, PlaceEncoder.fit(Layout(names).place(x), y), booster, BetaCalibration(), len(bags)
-    )
-
-
-def boost(
-    x: Floats, y: Floats, settings: ModelSettings, stage: str, seed: int, bag: int, scale: float = 1.0
-) -> Booster:
-    """One bag: trees grown on features [n, k] and labels [n], which stand for `scale` times as many rows."""
-    from lightgbm import LGBMClassifier
-
-    seed += bag
-    layout, columns = Layout(feature_names(stage)), tree_columns(feature_names(stage))
-    rises = {feature.name: feature.rises for feature in features_of(stage)}
-    at_random = settings.two_kinds and bag % 2 == 1
-    classifier = LGBMClassifier(
-        **settings.model_dump(exclude={"monotone", "bags", "masked", "two_kinds", "learning_rate"}),
-        learning_rate=settings.learning_rate * (2 if at_random else 1),
-        extra_trees=at_random,
-        subsample_freq=1,
-        random_state=seed,
-        deterministic=True,
-        force_row_wise=True,
-        verbose=-1,
-        monotone_constraints=[rises.get(name, 0) if settings.monotone else 0 for name in columns],
-    )
-    inputs = layout.join(x, cross_fit(layout.place(x), y, seed, scale=scale))
-    # After cross-fitting, so that no copy of a row tells another its label.
-    again = np.random.default_rng(seed).random(len(y)) < settings.masked
-    partial = hide(inputs[again], columns, seed)
-    classifier.fit(np.concatenate([inputs, partial]), np.concatenate([y, y[again]]))
-    return Booster(classifier.booster_.model_to_string())
-
-
-def labelled(frame: pd.DataFrame, names: tuple[str, ...]) -> tuple[Floats, Floats]:
-    """Features float32 [n, len(names)] and labels float32 [n] of the rows that have one.
-
-    Raises DataError for features that are not there.
-    """
-    frame = frame[frame["severe"].notna()]
-    return _matrix(frame, names), frame["severe"].to_numpy(dtype=np.float32)
-
-
-def _matrix(frame: pd.DataFrame, names: tuple[str, ...]) -> Floats:
+def matrix_of(frame: pd.DataFrame, names: tuple[str, ...]) -> Floats:
+    """Features float32 [n, len(names)] of a frame. Raises DataError for those that are not there."""
     missing = [name for name in names if name not in frame.columns]
     if missing:
         raise DataError(f"The features {', '.join(missing)} are missing: build them for this stage first.")

@@ -19,8 +19,9 @@ from accidents.evaluation.metrics import Evaluation, alerts_for_budget, evaluate
 from accidents.evaluation.results import Results
 from accidents.features import feature_names
 from accidents.progress import track
+from accidents.training.bagging import ModelSettings, boost, labelled, of_bags
 from accidents.training.calibration import BetaCalibration
-from accidents.training.model import Layout, Model, ModelSettings, boost, labelled, of_bags
+from accidents.training.model import Layout, Model
 from accidents.training.place_encoder import PlaceEncoder
 from accidents.training.reference import learnt_from
 

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from zenml import step
+from zenml import log_metadata, step
 
 from accidents.reports.predictions import UNCHECKED, summary, write_report
 from accidents.scoring.batch import Intake
 from steps.folder import Folder
 from steps.support.references import VersionReference
+
+BATCH = "batch"  # metadata that `run.py status` asks for
 
 
 @step
@@ -40,6 +42,7 @@ def report_predictions(
         n_bootstrap,
     )
     write_report(folder.path, figures, taken, predictions, raw_csv)
+    log_metadata({BATCH: {"input": str(figures["input"]), "verdict": str(figures["drift"]["verdict"])}})
     return folder, figures
 
 

@@ -60,7 +60,7 @@ def test_what_no_model_comes_from_changes_no_version(project: Path, file: str, o
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("accidents/training/model.py", "default=300", "default=301"),
+        ("accidents/training/bagging.py", "default=300", "default=301"),
         ("accidents/training/place_encoder.py", "def cross_fit(", "def cross_fit_(x): ...\ndef cross_fit("),
         ("accidents/vocabulary/codes.yaml", "first: 2018, last: 2018", "first: 2018, last: 2019"),
         ("accidents/features/declared.py", "rises=1", "rises=-1"),
@@ -77,6 +77,7 @@ def test_what_a_model_comes_from_is_another_version(project: Path, file: str, ol
 def test_a_step_depends_on_what_it_runs_through_only() -> None:
     train = {path.relative_to(ROOT).as_posix() for path in files_of("steps.training.train_model", but=APART)}
     assert {
+        "accidents/training/bagging.py",
         "accidents/training/model.py",
         "accidents/training/place_encoder.py",
         "accidents/training/calibration.py",
@@ -85,7 +86,7 @@ def test_a_step_depends_on_what_it_runs_through_only() -> None:
     assert not apart & train
     read = {path.relative_to(ROOT).as_posix() for path in files_of("steps.data.load_data", but=APART)}
     assert {"accidents/vocabulary/codes.yaml", "accidents/data/reading/years.py"} <= read
-    assert "accidents/training/model.py" not in read
+    assert "accidents/training/bagging.py" not in read
 
 
 def test_every_table_beside_the_code_is_read_by_a_module() -> None:

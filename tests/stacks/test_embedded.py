@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from stacks.embedded import production_versions, serving_flavors
+from stacks.embedded import last_metadata, production_versions, serving_flavors
 from stacks.environment import store_url
 
 FILE = Path("local_stores") / "default_zen_store" / "zenml.db"
@@ -72,6 +73,19 @@ def test_the_flavors_of_what_should_serve(store: Path, promoted: Path) -> None:
             f"'{flavor}', '', '{state}' FROM project",
         )
     assert serving_flavors() == {"mlserver"}
+
+
+def test_what_was_logged_last(store: Path) -> None:
+    assert last_metadata("batch") == []
+    named = "id, created, updated, project_id, key, value, type"
+    for name, at in (("new", "2026-11-26 10:00:00.5"), ("old", "2026-11-25 23:00:00")):
+        execute(
+            store,
+            f"INSERT INTO run_metadata ({named}) "
+            f"SELECT '{name}', '{at}', '{at}', id, 'batch', '{{\"input\": \"{name}\"}}', 'dict' FROM project",
+        )
+    assert last_metadata("batch") == [({"input": "new"}, datetime(2026, 11, 26, 10, 0, 0, 500_000, UTC))]
+    assert last_metadata("other") == []
 
 
 def test_before_the_first_run_there_is_none_and_no_store_is_made(store: Path) -> None:

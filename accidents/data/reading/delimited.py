@@ -147,11 +147,17 @@ def _count_up(cells: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows that are not blank, the line (from 0) on which each begins, and those with an open quote."""
+    """Rows that are not blank, the line (from 0) on which each begins, and those that swallow others."""
 
     cells: list[list[str]]
     lines: Sequence[int]
     opened: frozenset[int] = frozenset()
+
+    def problem(self, at: int) -> str:
+        """Say what is wrong with one of `opened`."""
+        if any(len(cell) > LONGEST for cell in self.cells[at]):
+            return f"a cell has more than {LONGEST:,} characters"
+        return "a quotation mark is opened and not closed as it should be"
 
 
 def split_rows(text: str, separator: str, width: int) -> Rows:

@@ -153,9 +153,8 @@ def _check_rows(path: Path, head: Head, parsed: int) -> tuple[npt.NDArray[np.int
     rows = split_rows(head.body.decode(), head.separator, width)
     for at in sorted(rows.opened)[:1]:
         raise DataError(
-            f"{path}, line {head.first_line + rows.lines[at]}: a quotation mark is opened and not closed, so "
-            f"that the next rows would be lost ({head.separator.join(rows.cells[at])[:60]!r}). Remove it, or "
-            "download the file again."
+            f"{path}, line {head.first_line + rows.lines[at]}: {rows.problem(at)}, so rows would be lost "
+            f"({head.separator.join(rows.cells[at])[:60]!r}). Remove it, or download the file again."
         )
     lines = np.array(rows.lines, dtype=np.int64) + head.first_line
     fields = np.array([len(row) for row in rows.cells])

@@ -88,7 +88,7 @@ def _warn_of_files(files: YearFiles, report: QualityReport) -> None:
     if files.unused:
         names = ", ".join(path.name for path in files.unused[:3]) + (", ..." if len(files.unused) > 3 else "")
         there = len(files.unused) + len(paths)
-        rule = "file that is no table of a published name, not read"
+        rule = "files whose names are no published table's, not read"
         report.add(files.year, "", "", rule, "warned", rows=there, count=len(files.unused), example=names)
     elsewhere = [
         path for path in paths if _YEAR.fullmatch(path.parent.name) and path.parent.name != str(files.year)

@@ -8,13 +8,12 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from accidents.data.reading.delimited import LONGEST, normal, read_content, read_head, split_rows
+from accidents.data.reading.delimited import normal, read_content, read_head, split_rows
 from accidents.data.sources.archives import TABLE_ENDINGS
 from accidents.data.sources.files import parse_name
 from accidents.errors import DataError
 
 ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".zip", ".parquet")
-_OPENED = "a quotation mark is opened and not closed as it should be"
 _AGAIN = "Save it as CSV in UTF-8, with one row an accident below a line that names the columns."
 
 
@@ -90,9 +89,7 @@ def _csv(path: Path, known: Mapping[str, str]) -> RowFile:
         if len(row) != width
     }
     for at in rows.opened:
-        is_long = len(rows.cells[at][0]) > LONGEST
-        what = f"a cell has more than {LONGEST:,} characters" if is_long else _OPENED
-        broken[at] = f"{what} (line {head.first_line + rows.lines[at]})"
+        broken[at] = f"{rows.problem(at)} (line {head.first_line + rows.lines[at]})"
     empty = [""] * width
     whole = [empty if at in broken else row for at, row in enumerate(rows.cells)]
     cells = list(map(list, zip(*whole, strict=True)))

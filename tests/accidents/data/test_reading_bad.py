@@ -51,6 +51,7 @@ HEADER, *ROWS = GOOD.splitlines()
         (HEADER + b"\n" + b"\n".join(ROWS).replace(b";", b","), r"line 4, the last, has 1 fields"),
         (GOOD.replace(b'00001;3;39;', b'00001;3;"39;'), r"line 2: a quotation mark is opened and not closed"),
         (GOOD.replace(b";39;", b';"39;'), r"line 2: a quotation mark is opened and not closed"),
+        (GOOD.replace(b'00002;3;39;', b'00002;3;"' + b"9" * 200_000 + b';'), r"line 3: a cell has more than 131,072"),
         (GOOD.replace(b"202100000002", b"2,021E+11"), r"line 3, column Num_Acc: '2,021E\+11' is not an accident id"),
         (GOOD.replace(b"202100000003", b""), r"line 4, column Num_Acc: '' is not an accident id.*spreadsheet"),
         (GOOD.replace(b"2021000", b"2020000"), r"line 2, column Num_Acc: the accidents are of 2020.*name says 2021"),

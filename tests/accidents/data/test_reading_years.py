@@ -145,7 +145,7 @@ def test_an_archive_beside_its_unpacked_files_is_not_read_and_said(tmp_path: Pat
     (tmp_path / "notes.md").write_bytes(b"x")
     _, report = read_years(find_years(tmp_path))
     assert report.warnings() == [
-        "2021: file that is no table of a published name, not read: 3 of 7 "
+        "2021: files whose names are no published table's, not read: 3 of 7 "
         "(2021.zip, broken.zip, usagers-2021 (1).csv)."
     ]
 

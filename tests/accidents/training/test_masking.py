@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from accidents.features import feature_names
+from accidents.training.bagging import ModelSettings, train
 from accidents.training.masking import groups, hide
-from accidents.training.model import ModelSettings, train, tree_columns
+from accidents.training.model import tree_columns
 from tests.accidents.frames import feature_frame
 
 COLUMNS = tree_columns(feature_names("on_scene"))

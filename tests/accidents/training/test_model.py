@@ -17,9 +17,10 @@ from accidents.errors import BundleError, DataError
 from accidents.evaluation.metrics import evaluate
 from accidents.features import feature_names
 from accidents.lightgbm.booster import Booster
+from accidents.training.bagging import ModelSettings, train
 from accidents.training.baselines import fit_baselines
 from accidents.training.calibration import BetaCalibration
-from accidents.training.model import Model, ModelSettings, train
+from accidents.training.model import Model
 from accidents.training.place_encoder import AREAS, PLACE, PlaceEncoder, blur, fine_cell, fine_cells
 from accidents.training.tuning import tune
 from tests.accidents.frames import feature_frame, risk

@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 from accidents.evaluation.metrics import evaluate
 from accidents.params import Params
 from accidents.promotion.refit_gate import check_refit
-from accidents.training.model import Model, ModelSettings, train
+from accidents.training.bagging import ModelSettings, train
+from accidents.training.model import Model
 from accidents.training.refit import Refit, recency, refit
 from tests.accidents.frames import feature_frame
 
