@@ -70,13 +70,13 @@ def _unforeseen(error: Exception) -> str:
 
     from commands.foreseen import first_line, remedy
 
-    said = [f"{type(error).__name__}: {first_line(error)}", *filter(None, [remedy(error)])]
+    lines = [f"{type(error).__name__}: {first_line(error)}", *filter(None, [remedy(error)])]
     file = ROOT / ".serving" / "error.log"
     with suppress(OSError):  # a full disk must not hide what is wrong
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        said.append(f"Where it came from is in {file.relative_to(ROOT)}.")
-    return "\n".join(said)
+        lines.append(f"Where it came from is in {file.relative_to(ROOT)}.")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

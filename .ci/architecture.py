@@ -59,7 +59,7 @@ class Architecture:
 
         def below_top(room: str) -> int:
             if room not in depth:
-                depth[room] = 1 + max((below_top(one) for one in importers[room]), default=-1)
+                depth[room] = 1 + max((below_top(importer) for importer in importers[room]), default=-1)
             return depth[room]
 
         lowest = max(below_top(room) for room in self.rooms)
@@ -80,7 +80,9 @@ def read_imports() -> Architecture:
     edges |= {(TOP, to) for to in _imported_by(ROOT / TOP) & set(names)}
     rooms = {TOP: _purpose(ROOT / TOP), **{name: _purpose(ROOT / name / "__init__.py") for name in names}}
     parts = {
-        name: tuple(sorted(one.rpartition(".")[2] for one in graph.find_children(name) if _is_package(one)))
+        name: tuple(
+            sorted(child.rpartition(".")[2] for child in graph.find_children(name) if _is_package(child))
+        )
         for name in names
     }
     return Architecture(rooms, parts, tuple(sorted(edge for edge in edges if edge[0] != edge[1])))
@@ -193,9 +195,9 @@ def _box(axes: Axes, imports: Architecture, room: str, sides: tuple[float, float
 
 def with_table(page: str, table: str) -> str:
     """Return the page with its table renewed. Raises ValueError if it has no place for one."""
-    before, found, rest = page.partition(BEGIN)
+    before, begin, rest = page.partition(BEGIN)
     _, closed, after = rest.partition(END)
-    if not (found and closed):
+    if not (begin and closed):
         raise ValueError(f"the page has no `{BEGIN}` ... `{END}` for the table")
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 

@@ -17,7 +17,7 @@ IGNORED = {
 
 
 def audit(role: str) -> list[str]:
-    """Audit one lock; return a line for each vulnerability."""
+    """Audit one lock; return a line for each each."""
     command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes", "--format=json",
                "--progress-spinner=off", "-r", str(ROOT / "requirements" / f"{role}.txt")]  # fmt: skip
     for known in IGNORED.get(role, ()):
@@ -30,13 +30,13 @@ def audit(role: str) -> list[str]:
         print(f"{role}: not audited, no advisory database can be reached ({reason})")
         return []
     audited = [package for package in packages if "skip_reason" not in package]
-    found = [
-        f"{role}: {package['name']} {package['version']}: {one['id']}, fixed in {one['fix_versions']}"
+    known = [
+        f"{role}: {package['name']} {package['version']}: {each['id']}, fixed in {each['fix_versions']}"
         for package in audited
-        for one in package["vulns"]
+        for each in package["vulns"]
     ]
-    print(f"{role}: {len(packages)} packages, {len(audited)} audited, {len(found)} known vulnerabilities")
-    return found
+    print(f"{role}: {len(packages)} packages, {len(audited)} audited, {len(known)} known known")
+    return known
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ class Benchmark:
 
 
 def _own(module: str) -> Benchmark:
-    found = importlib.import_module(module)
-    return Benchmark(found.TITLE, found.run)
+    benchmark = importlib.import_module(module)
+    return Benchmark(benchmark.TITLE, benchmark.run)
 
 
 def _printed(module: str, title: str, about: str) -> Benchmark:

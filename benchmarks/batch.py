@@ -40,7 +40,7 @@ def run(options: Options) -> Outcome:
         year = str(folder / "data" / "sources" / "sample" / YEAR)
         pairs = [_pair(project, str(bundle), year) for _ in range(rounds)]
         whole, plain = (
-            {reasons: statistics.median(one[way][reasons] for one in pairs) for reasons in MOST_SECONDS}
+            {reasons: statistics.median(pair[way][reasons] for pair in pairs) for reasons in MOST_SECONDS}
             for way in ("whole", "plain")
         )
         alone = measure("benchmarks.batch:score_alone", bundle=str(bundle), rows=accidents).result
@@ -72,8 +72,8 @@ def run(options: Options) -> Outcome:
     )
     commands = table(
         ("", "command, s", "plain calls, s", "ratio"),
-        [(told, f"{whole[reasons]:.1f}", f"{plain[reasons]:.1f}", f"{whole[reasons] / plain[reasons]:.1f}")
-         for reasons, told in {"none": "no reasons", "all": "reasons for all"}.items()],
+        [(words, f"{whole[reasons]:.1f}", f"{plain[reasons]:.1f}", f"{whole[reasons] / plain[reasons]:.1f}")
+         for reasons, words in {"none": "no reasons", "all": "reasons for all"}.items()],
     )  # fmt: skip
     rows = [
         ("bit masks in numba (ours)", f"{alone['fast']:,.0f}", f"{alone['fast'] / alone['lightgbm']:.1f}"),
@@ -90,14 +90,14 @@ def _figure(what: str, seconds: float, most: float) -> Figure:
 
 def _pair(project: Project, bundle: str, year: str) -> dict[str, dict[str, float]]:
     """Seconds of the command and of the same work as plain calls, by which accidents get reasons."""
-    found: dict[str, dict[str, float]] = {"whole": {}, "plain": {}}
+    seconds: dict[str, dict[str, float]] = {"whole": {}, "plain": {}}
     for reasons in MOST_SECONDS:
-        found["whole"][reasons] = _seconds(project, reasons)
+        seconds["whole"][reasons] = _seconds(project, reasons)
         work = measure(
             "benchmarks.plain_inference:score_year", bundle=bundle, given=year, reasons=reasons
         ).result
-        found["plain"][reasons] = work["work"]
-    return found
+        seconds["plain"][reasons] = work["work"]
+    return seconds
 
 
 def _seconds(project: Project, reasons: str) -> float:

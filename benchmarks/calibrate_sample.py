@@ -49,8 +49,8 @@ def user_risk(u: pd.DataFrame) -> dict[str, Any]:
         "year": u.annee.to_numpy() - 2005,
     }
     sizes = {"role_group": 3 * len(keys.GROUPS), "role_age": 60, "year": 15}
-    found, _ = fit(index, sizes, severe, penalty=0.3)
-    return {name: round_all(values) for name, values in found.items()}
+    fitted, _ = fit(index, sizes, severe, penalty=0.3)
+    return {name: round_all(values) for name, values in fitted.items()}
 
 
 # ---------------------------------------------------------------- severity
@@ -98,8 +98,8 @@ def fit_severity(
         counts = np.zeros((len(a), size))
         np.add.at(counts, (row, codes(v[raw])), 1)
         terms[name], sizes[name] = np.minimum(counts, 2), size
-    found, intercept = fit(terms, sizes, y, 0.5)
-    return {"intercept": intercept, "terms": {k: round_all(c) for k, c in found.items()}}
+    fitted, intercept = fit(terms, sizes, y, 0.5)
+    return {"intercept": intercept, "terms": {k: round_all(c) for k, c in fitted.items()}}
 
 
 def fit_2021(d: pd.DataFrame, deps: list[str]) -> dict[str, Any]:
@@ -125,14 +125,14 @@ def fit_2021(d: pd.DataFrame, deps: list[str]) -> dict[str, Any]:
         "speed_limit": len(SPEED_LIMITS),
         "collision": 8,
     }
-    found, _ = fit(index, sizes, d.grav_binary.to_numpy(), 0.5)
+    fitted, _ = fit(index, sizes, d.grav_binary.to_numpy(), 0.5)
     # A higher limit never lowers the risk in the sample's truth: physics says so, the few odd limits do not.
-    rising = np.maximum.accumulate(found["speed_limit"])
+    rising = np.maximum.accumulate(fitted["speed_limit"])
     return {
-        "weekday": round_all(found["weekday"] - found["weekday"].mean()),
+        "weekday": round_all(fitted["weekday"] - fitted["weekday"].mean()),
         "speed_limit": round_all(rising),
         "speed_limits": list(SPEED_LIMITS),
-        "collision": round_all(found["collision"]),
+        "collision": round_all(fitted["collision"]),
     }
 
 
@@ -163,7 +163,7 @@ def main() -> None:
     grav = read(baac / "2018" / "usagers-2018.csv.gz")
     severe = a18.id.map(grav.grav.isin(["2", "3"]).groupby(grav.Num_Acc).any()).to_numpy().astype(int)
     killed = a18.id.map((grav.grav == "2").groupby(grav.Num_Acc).any()).to_numpy()
-    found = fit_severity(a18, v18, severe, len(schemes), len(departments), schemes)
+    fitted = fit_severity(a18, v18, severe, len(schemes), len(departments), schemes)
     key = a18.out * 5 + a18.grp
     shares = [severity.log_odds(killed[(key == k) & (severe == 1)]) for k in range(10)]
     share = {
@@ -175,7 +175,7 @@ def main() -> None:
         "schemes": schemes,
         "departments": departments,
         "department_share": {year: [round(float(s), 5) for s in values] for year, values in share.items()},
-        "severity": found
+        "severity": fitted
         | {"centre": 0.0, "level": 0.0, "spread": 1.0}
         | fit_2021(d21, departments)
         | {"killed": shares},

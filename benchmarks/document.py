@@ -171,8 +171,8 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _table(figures: tuple[Figure, ...]) -> str:
-    said = {True: "yes", False: "**no**", None: ""}
-    rows = [(figure.what, figure.target, figure.figure, said[figure.met]) for figure in figures]
+    words = {True: "yes", False: "**no**", None: ""}
+    rows = [(figure.what, figure.target, figure.figure, words[figure.met]) for figure in figures]
     return table(("what", "target", "figure", "met"), rows)
 
 

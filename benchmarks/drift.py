@@ -45,15 +45,15 @@ def run(options: Options) -> Outcome:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # or two processes that train spin against each other
     # Not forked: LightGBM's threads do not survive that, and the child waits for them for ever.
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
-        found = {
+        counts = {
             (row, size): draw(processes, row, size, sizes[size], accidents)
             for row, size in track(asked, "windows")
         }
-    shown = {key: _shown(count, sizes[key[1]]) for key, count in found.items()}
+    shown = {key: _shown(count, sizes[key[1]]) for key, count in counts.items()}
     rows = [(title, *(shown.get((row, size), "") for size in sizes)) for row, title in ROWS.items()]
     head = ("what changed", *(f"{size:,} accidents" for size in sizes))
     body = "\n\n".join([table(head, rows), *real_sections(options)])
-    return Outcome(about=_about(accidents, sizes[SIZE]), figures=_figures(found, sizes[SIZE]), body=body)
+    return Outcome(about=_about(accidents, sizes[SIZE]), figures=_figures(counts, sizes[SIZE]), body=body)
 
 
 def draw(processes: Executor, row: str, size: int, draws: int, accidents: int) -> Counter[str]:
@@ -88,23 +88,23 @@ def _about(accidents: int, draws: int) -> str:
 
 def _shown(count: Counter[str], draws: int) -> str:
     kinds = [kind for kind, _ in count.most_common() if kind in (*WITHOUT_LABELS, "performance")]
-    told = ", ".join(f"{kind} {count[kind] / draws:.1%}" for kind in kinds)
-    return f"{count['found'] / draws:.1%}" + (f" ({told})" if told else "")
+    words = ", ".join(f"{kind} {count[kind] / draws:.1%}" for kind in kinds)
+    return f"{count['found'] / draws:.1%}" + (f" ({words})" if words else "")
 
 
-def _figures(found: Mapping[tuple[str, int], Counter[str]], draws: int) -> tuple[Figure, ...]:
-    quiet = found["none", SIZE]["found"] / draws
+def _figures(counts: Mapping[tuple[str, int], Counter[str]], draws: int) -> tuple[Figure, ...]:
+    quiet = counts["none", SIZE]["found"] / draws
     figures = [
         Figure(what=f"False alarms, {draws} windows of {SIZE:,} accidents of a quiet year",
                target=f"at most {MOST_FALSE:.0%}", figure=f"{quiet:.1%}", met=quiet <= MOST_FALSE)
     ]  # fmt: skip
     for change, title in CHANGES.items():
-        power = found[change, SIZE]["found"] / draws
+        power = counts[change, SIZE]["found"] / draws
         figures.append(
             Figure(what=f"Found: {title}", target=f"at least {LEAST_POWER:.0%}", figure=f"{power:.1%}",
                    met=power >= LEAST_POWER)
         )  # fmt: skip
-    others = found["severity_shift", SIZE]["without labels"] / draws
+    others = counts["severity_shift", SIZE]["without labels"] / draws
     figures.append(
         Figure(what="Severity shift found by anything but labels", target=f"at most {MOST_FALSE:.0%}",
                figure=f"{others:.1%}", met=others <= MOST_FALSE)

@@ -48,16 +48,18 @@ def _compared(window: pd.DataFrame, reference: pd.DataFrame) -> Any:
 
 def _drifted(result: Any) -> list[Any]:
     """Return the drifted features that a decision would look at."""
-    return [one for one in result.columns if one.drifted and one.column not in POLICY.drift.ignore]
+    return [
+        column for column in result.columns if column.drifted and column.column not in POLICY.drift.ignore
+    ]
 
 
 def _two_years(years: Mapping[int, pd.DataFrame]) -> str:
     result = _compared(years[2018], years[2013])
-    moved = sorted(_drifted(result), key=lambda one: -(one.statistic or 0))
+    moved = sorted(_drifted(result), key=lambda column: -(column.statistic or 0))
     rows = [
-        (one.column, one.method or "", f"{one.statistic:.3f}" if one.statistic is not None else "",
-         f"{one.missing_reference:.1%}", f"{one.missing_current:.1%}")
-        for one in moved
+        (each.column, each.method or "", f"{each.statistic:.3f}" if each.statistic is not None else "",
+         f"{each.missing_reference:.1%}", f"{each.missing_current:.1%}")
+        for each in moved
     ]  # fmt: skip
     head = ("feature", "distance", "figure", "not stated in 2013", "in 2018")
     return (
@@ -88,7 +90,7 @@ def _year_by_year(path: Path) -> str:
     rows = []
     for before, now in pairwise(sorted(years)):
         result = _compared(years[now], years[before])
-        names = ", ".join(one.column for one in _drifted(result))
+        names = ", ".join(column.column for column in _drifted(result))
         rows.append((str(now), f"{len(years[now]):,}", str(result.compared), names or "none"))
     head = ("year", "accidents", "compared", "drifted against the year before")
     return (

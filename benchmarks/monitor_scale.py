@@ -21,14 +21,14 @@ def run(options: Options) -> Outcome:
     predictions = 3_000 if options.quick else 100_000
     with tempfile.TemporaryDirectory(prefix="monitor-") as folder:
         measure("benchmarks.monitor_scale:fill", folder=folder, predictions=predictions)
-        found = measure("benchmarks.monitor_scale:monitor", folder=folder)
-    result = found.result
+        call = measure("benchmarks.monitor_scale:monitor", folder=folder)
+    result = call.result
     seconds = sum(result["seconds"].values())
     figures = (
         Figure(what=f"{predictions:,} logged predictions, half of them labelled, monitored",
                target=f"at most {MOST_SECONDS:g} s", figure=f"{seconds:.1f} s", met=seconds <= MOST_SECONDS),
         Figure(what="Peak memory of the process", target=f"at most {MOST_GIB:g} GiB",
-               figure=f"{found.peak_gib:.2f} GiB", met=found.peak_gib <= MOST_GIB),
+               figure=f"{call.peak_gib:.2f} GiB", met=call.peak_gib <= MOST_GIB),
         Figure(what="Size of Evidently's drift page", target=f"at most {MOST_MB:g} MB",
                figure=f"{result['page_mb']:.1f} MB", met=result["page_mb"] <= MOST_MB),
     )  # fmt: skip
@@ -106,7 +106,7 @@ def monitor(folder: str) -> dict[str, Any]:
     window = log_window(log.read(), bundle, None, datetime.now(UTC))
     done("reading the log, the champion's probabilities")
     reference, holdout = (pd.read_parquet(bundle.folder / name) for name in ("reference.parquet", HOLDOUT))
-    drift, found = measure_drift(
+    drift, result = measure_drift(
         checker, window.frame, reference, holdout, kinds(), POLICY.drift, None, judge_missing=True
     )
     done("drift, with Evidently's page")
@@ -117,7 +117,7 @@ def monitor(folder: str) -> dict[str, Any]:
     png(features_figure(drift.features))
     done("picture")
     assert quality.rows == len(window.frame)
-    return {"seconds": seconds, "page_mb": len(found.html.encode()) / 1e6}
+    return {"seconds": seconds, "page_mb": len(result.html.encode()) / 1e6}
 
 
 def _address(folder: str) -> str:

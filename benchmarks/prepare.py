@@ -47,8 +47,8 @@ def _beside_pandas(options: Options, repeats: int) -> tuple[Figure, str, list[tu
             sample((2018,), accidents),
             f"the sample's 2018 ({accidents:,} accidents; no real files here)",
         )
-    found = measure("benchmarks.prepare:side_by_side", folder=str(folder), year=2018, repeats=repeats)
-    ours, plain = (statistics.median(found.result[name]) for name in ("ours", "pandas"))
+    call = measure("benchmarks.prepare:side_by_side", folder=str(folder), year=2018, repeats=repeats)
+    ours, plain = (statistics.median(call.result[name]) for name in ("ours", "pandas"))
     figure = Figure(
         what=f"Preparing {which.split(' (')[0]}, against plain `pandas.read_csv`",
         target=f"at most {TIMES_PANDAS:g} times",
@@ -57,7 +57,7 @@ def _beside_pandas(options: Options, repeats: int) -> tuple[Figure, str, list[tu
     )
     rows: list[tuple[str, ...]] = [
         ("pandas.read_csv", f"{plain:.2f}", ""),
-        ("read, check, features", f"{ours:.2f}", f"{found.peak_gib:.2f}"),
+        ("read, check, features", f"{ours:.2f}", f"{call.peak_gib:.2f}"),
     ]
     return figure, which, rows
 
@@ -68,7 +68,7 @@ def _years(years: tuple[int, ...], accidents: int) -> tuple[list[Figure], list[t
         year: measure("benchmarks.prepare:prepare_years", folder=folder, years=[year])
         for year in track(years, "one year in a fresh process")
     }
-    one = statistics.mean(each.result["seconds"] for each in alone.values())
+    single = statistics.mean(each.result["seconds"] for each in alone.values())
     all_of_them = measure("benchmarks.prepare:prepare_years", folder=folder, years=list(years))
     seconds, peak = all_of_them.result["seconds"], all_of_them.peak_gib
     most = TIMES_YEARS * len(years)
@@ -76,8 +76,8 @@ def _years(years: tuple[int, ...], accidents: int) -> tuple[list[Figure], list[t
         Figure(
             what=f"{len(years)} sample years against one",
             target=f"at most {most:g} times",
-            figure=f"{seconds / one:.1f} times",
-            met=seconds / one <= most,
+            figure=f"{seconds / single:.1f} times",
+            met=seconds / single <= most,
         ),
         Figure(
             what=f"Peak memory of preparing {len(years)} sample years",
@@ -90,7 +90,7 @@ def _years(years: tuple[int, ...], accidents: int) -> tuple[list[Figure], list[t
         (f"sample {year}", f"{alone[year].result['seconds']:.2f}", f"{alone[year].peak_gib:.2f}")
         for year in ERAS
     ]
-    rows.append((f"one sample year, mean of {len(years)}", f"{one:.2f}", ""))
+    rows.append((f"one sample year, mean of {len(years)}", f"{single:.2f}", ""))
     total = all_of_them.result["accidents"]
     return figures, [
         *rows,
@@ -115,10 +115,10 @@ def side_by_side(folder: str, year: int, repeats: int) -> dict[str, list[float]]
 
 def prepare_years(folder: str, years: list[int]) -> dict[str, float]:
     """Seconds of preparing the years together, and how many accidents they have."""
-    found = find_years(Path(folder))
-    prepare([found[years[0]]])  # imports and code tables are not what is measured
+    years_files = find_years(Path(folder))
+    prepare([years_files[years[0]]])  # imports and code tables are not what is measured
     started = time.perf_counter()
-    accidents = prepare([found[year] for year in years])
+    accidents = prepare([years_files[year] for year in years])
     return {"seconds": time.perf_counter() - started, "accidents": accidents}
 
 

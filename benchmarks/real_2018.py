@@ -104,8 +104,8 @@ def _mean_row(stage: str, scores: npt.NDArray[np.float64]) -> str:
 def _row(
     stage: str, protocol: str, label: npt.NDArray[np.float32], predicted: npt.NDArray[np.float64]
 ) -> str:
-    found = evaluate(label, predicted, BUDGET, n_bootstrap=200, seed=SEED)
-    cells = (f"{found[m].value:.4f} ({found[m].low:.4f}-{found[m].high:.4f})" for m in METRICS)
+    evaluation = evaluate(label, predicted, BUDGET, n_bootstrap=200, seed=SEED)
+    cells = (f"{evaluation[m].value:.4f} ({evaluation[m].low:.4f}-{evaluation[m].high:.4f})" for m in METRICS)
     return f"| {stage} | {protocol} | " + " | ".join(cells) + " |"
 
 

@@ -66,7 +66,7 @@ def _with_another_seed(folder: Path) -> Path:
 
 
 def _outcome(loads: Loads, seconds: int, rounds: int) -> Outcome:
-    failed = sum(one.failed for found in loads.values() for one in found)
+    failed = sum(each.failed for same_way in loads.values() for each in same_way)
     figures = [
         Figure(what="Requests that failed, in all", target="0", figure=str(failed), met=failed == 0),
         *(
@@ -77,8 +77,12 @@ def _outcome(loads: Loads, seconds: int, rounds: int) -> Outcome:
         ),
     ]
     rows = [
-        (way, str(clients), *(f"{_median(found, name):.2f}" for name in ("p50_ms", "p99_ms", "per_second")))
-        for (way, clients), found in loads.items()
+        (
+            way,
+            str(clients),
+            *(f"{_median(same_way, name):.2f}" for name in ("p50_ms", "p99_ms", "per_second")),
+        )
+        for (way, clients), same_way in loads.items()
     ]
     about = (
         f"wrk asks the API for one accident at a time, without reasons, for {seconds} s a way and number of "
@@ -91,16 +95,16 @@ def _outcome(loads: Loads, seconds: int, rounds: int) -> Outcome:
 
 def _slower(loads: Loads, way: str, clients: int, name: str) -> Figure:
     pairs = zip(loads[way, clients], loads["nothing", clients], strict=True)
-    ratio = statistics.median(getattr(one, name) / getattr(other, name) for one, other in pairs)
-    told = "one client" if clients == 1 else f"{clients} clients"
+    ratio = statistics.median(getattr(tried, name) / getattr(plain, name) for tried, plain in pairs)
+    who = "one client" if clients == 1 else f"{clients} clients"
     return Figure(
-        what=f"With {way} against without, {told}, {name.removesuffix('_ms')}",
+        what=f"With {way} against without, {who}, {name.removesuffix('_ms')}",
         target=f"at most {SLOWER:g} times",
         figure=f"{ratio:.2f} times",
         met=ratio <= SLOWER,
     )
 
 
-def _median(found: list[Load], name: str) -> float:
-    figures: list[Any] = [getattr(one, name) for one in found]
+def _median(loads: list[Load], name: str) -> float:
+    figures: list[Any] = [getattr(each, name) for each in loads]
     return float(statistics.median(figures))

@@ -72,8 +72,8 @@ def _measured(
         folds=folds,
         known=known,
     )
-    found: dict[str, Any] = call.result
-    return found
+    result: dict[str, Any] = call.result
+    return result
 
 
 def _shown(values: list[float]) -> str:
@@ -103,10 +103,10 @@ def cross_validated(
     if known is not None:
         rows[[name for name in names if name not in known]] = float("nan")
     parts = StratifiedKFold(folds, shuffle=True, random_state=7).split(rows, rows["severe"])
-    found = []
+    areas = []
     for learn, test in parts:
         # No calibration part: calibration keeps the order of accidents, and so the ROC-AUC.
         model = train(rows.iloc[learn], rows.iloc[:0], ModelSettings(), stage, seed=7)
         held_out = rows.iloc[test]
-        found.append(float(roc_auc_score(held_out["severe"], model.predict_proba(held_out))))
-    return {"roc_auc": found, "known": [name for name in names if rows[name].notna().any()]}
+        areas.append(float(roc_auc_score(held_out["severe"], model.predict_proba(held_out))))
+    return {"roc_auc": areas, "known": [name for name in names if rows[name].notna().any()]}

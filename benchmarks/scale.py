@@ -27,10 +27,8 @@ def run(options: Options) -> Outcome:
     """Measure once: it takes minutes."""
     years = (2021, 2022) if options.quick else tuple(range(2005, 2025))
     accidents = 3_000 if options.quick else FULL_YEAR
-    found = measure(
-        "benchmarks.scale:train_at_scale", folder=str(sample(years, accidents)), years=list(years)
-    )
-    phases, total = found.result["phases"], found.result["accidents"]
+    call = measure("benchmarks.scale:train_at_scale", folder=str(sample(years, accidents)), years=list(years))
+    phases, total = call.result["phases"], call.result["accidents"]
     minutes = sum(phase["seconds"] for phase in phases if phase["name"] not in PREPARING) / 60
     about = (
         f"{len(years)} sample years, {total:,} accidents, on two cores in a fresh process: features "
@@ -49,16 +47,16 @@ def run(options: Options) -> Outcome:
         Figure(
             what="Peak memory",
             target=f"at most {MOST_GIB:g} GiB",
-            figure=f"{found.peak_gib:.2f} GiB",
-            met=found.peak_gib <= MOST_GIB,
+            figure=f"{call.peak_gib:.2f} GiB",
+            met=call.peak_gib <= MOST_GIB,
         ),
     )
     rows = [(phase["name"], f"{phase['seconds']:.1f}", f"{phase['peak_gib']:.2f}") for phase in phases]
     body = "\n\n".join(
         [
             table(("phase", "seconds", "peak GiB so far"), rows),
-            found.result["split"],
-            f"ROC-AUC on the last year: {found.result['roc_auc']:.3f}.",
+            call.result["split"],
+            f"ROC-AUC on the last year: {call.result['roc_auc']:.3f}.",
         ]
     )
     return Outcome(about=about, figures=figures, body=body)
@@ -93,8 +91,8 @@ def train_at_scale(folder: str, years: list[int]) -> dict[str, Any]:
     params, phase = load_params(ROOT / "params.yaml"), Phases()
     budget, draws, seed = params.evaluation.budget, params.evaluation.n_bootstrap, params.seed
     with phase("read and check"):
-        found = find_years(Path(folder))
-        tables, _ = read_years({year: found[year] for year in years})
+        files = find_years(Path(folder))
+        tables, _ = read_years({year: files[year] for year in years})
     with phase("features"):
         rows = build_features(tables, params.stage)
         del tables

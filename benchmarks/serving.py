@@ -55,7 +55,7 @@ def run(options: Options) -> Outcome:
                     if (way, clients) == ("api", 1):
                         spent.append(_spent(before, _metrics(place)))
         floor = _floor(place.bundle, accidents_of(place.bundle))
-    failed = sum(one.failed for found in loads.values() for one in found)
+    failed = sum(each.failed for same_way in loads.values() for each in same_way)
     return _outcome(loads, failed, floor, spent, seconds)
 
 
@@ -107,11 +107,13 @@ def _floor(bundle: Path, accidents: Sequence[dict[str, Any]]) -> dict[str, float
     """Milliseconds an accident takes in this process: JSON, features, model; the least any server can do."""
     loaded = load_bundle(bundle)
     texts = [json.dumps(accident) for accident in accidents]
-    told = [accident | accident["place"] | {"year": 2022, "month": 3, "day": 1} for accident in accidents]
-    rows = [np.array([list(build_one(one, loaded.stage).values())], dtype=np.float32) for one in told]
+    given = [accident | accident["place"] | {"year": 2022, "month": 3, "day": 1} for accident in accidents]
+    rows = [
+        np.array([list(build_one(accident, loaded.stage).values())], dtype=np.float32) for accident in given
+    ]
     return {
         "JSON": _milliseconds(json.loads, texts),
-        "features": _milliseconds(lambda one: build_one(one, loaded.stage), told),
+        "features": _milliseconds(lambda accident: build_one(accident, loaded.stage), given),
         "model": _milliseconds(loaded.predict, rows),
         "reasons (SHAP)": _milliseconds(loaded.model.contributions, rows),
     }
@@ -122,8 +124,8 @@ def _milliseconds(function: Any, arguments: Sequence[Any]) -> float:
     passes = []
     for _ in range(5):
         started = time.perf_counter()
-        for one in arguments:
-            function(one)
+        for argument in arguments:
+            function(argument)
         passes.append((time.perf_counter() - started) / len(arguments) * 1e3)
     return statistics.median(passes)
 
@@ -134,32 +136,32 @@ def _metrics(place: Served) -> dict[str, float]:
     with urllib.request.urlopen(request, timeout=10) as answer:
         text = answer.read().decode()
     line = r"^(accidents_\w+_seconds_(?:sum|count))(?:\{[^}]*(?:/predict|champion)\"[^}]*\})? (\S+)$"
-    found = re.findall(line, text, re.M)
-    return {name: float(value) for name, value in found}
+    matches = re.findall(line, text, re.M)
+    return {name: float(value) for name, value in matches}
 
 
 def _spent(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
     """Mean milliseconds of each part of a request between two looks at the metrics."""
     parts = {"whole request": "http_request", "model server call": "model_call", "log commit": "log_commit"}
     mean = {}
-    for told, name in parts.items():
+    for part, name in parts.items():
         total, count = (
             after[f"accidents_{name}_seconds_{end}"] - before.get(f"accidents_{name}_seconds_{end}", 0.0)
             for end in ("sum", "count")
         )
-        mean[told] = total / count * 1e3
+        mean[part] = total / count * 1e3
     return mean
 
 
-def _median(found: Sequence[Load]) -> dict[str, float]:
+def _median(loads: Sequence[Load]) -> dict[str, float]:
     names = ("p50_ms", "p99_ms", "per_second")
-    return {name: statistics.median(getattr(one, name) for one in found) for name in names}
+    return {name: statistics.median(getattr(each, name) for each in loads) for name in names}
 
 
 def _ratio(loads: Loads, name: str, clients: int, way: str, against: str) -> float:
     """Median over the rounds of one way's figure over another's, measured one after the other."""
     pairs = zip(loads[way, clients], loads[against, clients], strict=True)
-    return statistics.median(getattr(one, name) / getattr(other, name) for one, other in pairs)
+    return statistics.median(getattr(tried, name) / getattr(plain, name) for tried, plain in pairs)
 
 
 def _figures(
@@ -218,20 +220,20 @@ def _outcome(
     seconds: int,
 ) -> Outcome:
     least = floor["JSON"] + floor["features"] + floor["model"]
-    medians = {key: _median(found) for key, found in loads.items()}
+    medians = {key: _median(each) for key, each in loads.items()}
     rows = [
         (
-            told,
+            words,
             f"{medians[way, 1]['p50_ms']:.2f}",
             f"{medians[way, 1]['p99_ms']:.2f}",
             f"{medians[way, 1]['p50_ms'] / least:.0f}",
             f"{medians[way, 8]['p50_ms']:.1f}",
             f"{medians[way, 8]['per_second']:.0f}",
         )
-        for way, told in WAYS.items()
+        for way, words in WAYS.items()
     ]
     head = ("", "1 client: p50 ms", "p99 ms", "p50 / floor", "8 clients: p50 ms", "requests/s")
-    means = {name: statistics.median(one[name] for one in spent) for name in spent[0]}
+    means = {name: statistics.median(each[name] for each in spent) for name in spent[0]}
     means["all else (HTTP, checks, features)"] = 2 * means["whole request"] - sum(means.values())
     parts = [(name, f"{value:.2f}") for name, value in means.items()]
     floors = [(name, f"{value:.3f}") for name, value in floor.items()]

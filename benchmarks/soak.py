@@ -43,11 +43,11 @@ def run(options: Options) -> Outcome:
         bodies = accidents_of(place.bundle)
         headers = {"X-API-Key": place.key}
         capacity = load(f"{place.api}/predict?reasons=false", bodies, 8, 10, headers).per_second
-        found = [
+        minutes = [
             asyncio.run(_minute(place, bodies, capacity / 2))
             for _ in track(range(minutes), "minutes of load")
         ]
-    return _outcome(found, capacity)
+    return _outcome(minutes, capacity)
 
 
 async def _minute(place: Served, bodies: Sequence[Any], rate: float) -> Minute:

@@ -111,8 +111,8 @@ def _sample(year: int, drift: str) -> pd.DataFrame:
 
 
 def _joined(rows: pd.DataFrame) -> pd.DataFrame:
-    found = rows[list(JOINED)].rename(columns=JOINED).astype(np.float32)
-    return found.assign(severe=rows["grav_binary"].astype(np.float32), year=2021, month=rows["mois"])
+    features = rows[list(JOINED)].rename(columns=JOINED).astype(np.float32)
+    return features.assign(severe=rows["grav_binary"].astype(np.float32), year=2021, month=rows["mois"])
 
 
 def _only(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
@@ -133,8 +133,8 @@ def _rows(baac: Path, jobs: int) -> Iterator[str]:
     tried = protocols(baac)
     yield "| choice | " + " | ".join(tried) + " |\n" + "|---" * (len(tried) + 1) + "|"
     for choice in track(CHOICES, "choices"):
-        found = [measure(choice, *parts, jobs) for parts in tried.values()]
-        yield f"| {choice.name} | " + " | ".join(f"{roc:.4f} / {pr:.4f}" for roc, pr in found) + " |"
+        measured = [measure(choice, *parts, jobs) for parts in tried.values()]
+        yield f"| {choice.name} | " + " | ".join(f"{roc:.4f} / {pr:.4f}" for roc, pr in measured) + " |"
 
 
 def main() -> None:

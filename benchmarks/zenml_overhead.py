@@ -73,14 +73,14 @@ def run(options: Options) -> Outcome:
             met=wall["cached"] <= MOST_CACHED,
         ),
     )
-    rows = [(told, f"{wall[way]:.1f}", f"{cpu[way]:.1f}") for way, told in WAYS.items()]
+    rows = [(words, f"{wall[way]:.1f}", f"{cpu[way]:.1f}") for way, words in WAYS.items()]
     rows.append(("what ZenML adds", f"{added:.1f}", f"{cpu['cold'] - cpu['plain']:.1f}"))
     body = table(("", "wall time, s", "processor time, s"), rows)
     return Outcome(about=about, figures=figures, body=body)
 
 
 def _median(runs: list[dict[str, Seconds]], way: str, kind: str) -> float:
-    return float(statistics.median(getattr(one[way], kind) for one in runs))
+    return float(statistics.median(getattr(run[way], kind) for run in runs))
 
 
 def _pair(quick: bool) -> dict[str, Seconds]:
@@ -123,5 +123,5 @@ def _seconds(folder: Path, words: list[str], all_cached: bool = False) -> Second
 
 
 def _metrics(folder: Path) -> dict[str, float]:
-    found: dict[str, float] = json.loads((folder / "reports" / "metrics.json").read_text(encoding="utf-8"))
-    return found
+    metrics: dict[str, float] = json.loads((folder / "reports" / "metrics.json").read_text(encoding="utf-8"))
+    return metrics

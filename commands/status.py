@@ -34,8 +34,8 @@ def show_status(stack: str) -> None:
     last = {"Monitor": _monitor(), "Loop": _loop(names)}
     lines = {"API": _api(), "Predictions": _predictions(), "Drift": _drift(stack), **last}
     others = beside(stack, deployed)
-    for what, told in (_supervision(deployed) | _trials(deployed) | others | lines).items():
-        console.print(f"[bold]{what:12}[/] {escape(told)}", highlight=False, soft_wrap=True)
+    for what, words in (_supervision(deployed) | _trials(deployed) | others | lines).items():
+        console.print(f"[bold]{what:12}[/] {escape(words)}", highlight=False, soft_wrap=True)
 
 
 def _champions(stack: str, names: Iterable[str]) -> dict[str, str]:
@@ -43,8 +43,8 @@ def _champions(stack: str, names: Iterable[str]) -> dict[str, str]:
     numbers = production_versions()
     if numbers is None:
         registry = on_stack(stack)
-        found = {name: registry.champion(name) for name in names}
-        return {name: str(one.number) for name, one in found.items() if one is not None}
+        versions = {name: registry.champion(name) for name in names}
+        return {name: str(version.number) for name, version in versions.items() if version is not None}
     return {name: str(numbers[name]) for name in names if name in numbers}
 
 
@@ -55,8 +55,8 @@ def _models(stack: str, champions: Mapping[str, str], deployed: Mapping[str, End
     for name in sorted({*champions, *deployed}):
         cells = _served(deployed.get(name), champions.get(name))
         table.add_row(name, champions.get(name, "none"), *cells)
-        for one in deployed[name].versions()[1:] if name in deployed else ():
-            table.add_row("", "", *_on_trial(one))
+        for trial in deployed[name].versions()[1:] if name in deployed else ():
+            table.add_row("", "", *_on_trial(trial))
     if not table.rows:
         table.add_row("none yet", "", "", "", "python run.py --pipeline train")
     return table
@@ -77,23 +77,23 @@ def _served(endpoint: Endpoint | None, champion: str | None) -> tuple[str, str, 
 
 def _supervision(deployed: Mapping[str, Endpoint]) -> dict[str, str]:
     """Who brings the model server back when it has ended; one server has all models."""
-    said = {endpoint.state().supervision for endpoint in deployed.values()} - {None, ""}
-    return {"Model server": ", ".join(sorted(map(str, said)))} if said else {}
+    keepers = {endpoint.state().supervision for endpoint in deployed.values()} - {None, ""}
+    return {"Model server": ", ".join(sorted(map(str, keepers)))} if keepers else {}
 
 
-def _on_trial(one: ServedVersion) -> tuple[str, str, str]:
-    healthy = one.state == State.healthy
-    state = "[green]healthy[/]" if healthy else f"[red]not running[/]: {escape(one.reason)}"
-    return f"{one.version} ({f'{one.share} %' if one.share else one.role})", state, ""
+def _on_trial(trial: ServedVersion) -> tuple[str, str, str]:
+    healthy = trial.state == State.healthy
+    state = "[green]healthy[/]" if healthy else f"[red]not running[/]: {escape(trial.reason)}"
+    return f"{trial.version} ({f'{trial.share} %' if trial.share else trial.role})", state, ""
 
 
 def _trials(deployed: Mapping[str, Endpoint]) -> dict[str, str]:
     """Tell what is on trial, and how to end it."""
-    trials = [one for endpoint in deployed.values() for one in endpoint.versions()[1:]]
+    trials = [trial for endpoint in deployed.values() for trial in endpoint.versions()[1:]]
     if not trials:
         return {}
-    words = ", ".join(f"version {one.version} ({describe(one)})" for one in trials)
-    ends = " or ".join([*(f"`promote {one.version}`" for one in trials), "`rollback`"])
+    words = ", ".join(f"version {trial.version} ({describe(trial)})" for trial in trials)
+    ends = " or ".join([*(f"`promote {trial.version}`" for trial in trials), "`rollback`"])
     return {"On trial": f"{words}; {ends} ends it"}
 
 
@@ -127,14 +127,14 @@ def _monitor() -> str:
     """Tell what was decided last, and why."""
     try:
         with opened_store() as store:
-            found = [one for stage in STAGES for one in store.history.reports(stage, 1)]
+            reports = [report for stage in STAGES for report in store.history.reports(stage, 1)]
     except NoDatabaseError:
-        found = []
+        reports = []
     except PredictionLogError as error:
         return f"cannot be read: {error}"
-    if not found:
+    if not reports:
         return "has not looked yet: python run.py --pipeline monitor"
-    last = max(found, key=lambda one: one.created)
+    last = max(reports, key=lambda report: report.created)
     return f"{last.decision.action} ({last.created:%Y-%m-%d %H:%M} UTC): {last.decision.reasons[0]}"
 
 
@@ -142,15 +142,15 @@ def _loop(names: Iterable[str]) -> str:
     """Tell the last stage of the last loop that did more than look."""
     try:
         with opened_store() as store:
-            events = [one for name in names for one in store.history.events(name)]
+            events = [event for name in names for event in store.history.events(name)]
     except NoDatabaseError:
         events = []
     except PredictionLogError as error:
         return f"cannot be read: {error}"
-    acted = [one for one in events if one.stage != "monitor"]
+    acted = [event for event in events if event.stage != "monitor"]
     if not acted:
         return "has retrained nothing yet"
-    last = max(acted, key=lambda one: one.created)
+    last = max(acted, key=lambda event: event.created)
     version = f" of version {last.version}" if last.version else ""
     return f"{last.stage}{version}: {last.outcome} ({last.created:%Y-%m-%d %H:%M} UTC)"
 
