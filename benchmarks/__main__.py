@@ -26,9 +26,9 @@ class Benchmark:
     run: Callable[[Options], Outcome]
 
 
-def _own(module: str) -> Benchmark:
-    benchmark = importlib.import_module(module)
-    return Benchmark(benchmark.TITLE, benchmark.run)
+def _own(name: str) -> Benchmark:
+    module = importlib.import_module(name)
+    return Benchmark(module.TITLE, module.run)
 
 
 def _printed(module: str, title: str, about: str) -> Benchmark:
@@ -44,6 +44,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "rollout": _own("benchmarks.rollout"),
     "soak": _own("benchmarks.soak"),
     "batch": _own("benchmarks.batch"),
+    "containers": _own("benchmarks.containers"),
     "commands": _own("benchmarks.commands"),
     "drift": _own("benchmarks.drift"),
     "monitor_scale": _own("benchmarks.monitor_scale"),
