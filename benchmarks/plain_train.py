@@ -49,7 +49,8 @@ def main(output: str) -> None:
     for name in SHARED:
         importlib.import_module(name)
     started, before = time.perf_counter(), time.process_time()
-    bodies = {name: getattr(importlib.import_module(f"steps.{name}"), name).entrypoint for name in STEPS}
+    pipeline = importlib.import_module("pipelines.train")
+    bodies = {name: getattr(pipeline, name).entrypoint for name in STEPS}
     importlib.import_module("stacks.components.evidently.validator")
     importing = {"wall": time.perf_counter() - started, "cpu": time.process_time() - before}
     train(load_params(ROOT / "params.yaml"), bodies, ROOT / "plain")
@@ -84,34 +85,22 @@ def train(params: Params, step: Mapping[str, Any], store: Path) -> None:
     number = track(bundle.path, [reports.path, data_reports], results, params, provenance, store)
     decision = step["judge_candidate"](bundle, test, predictions, gates, params.judging, None, unseen)
     champion = promote(bundle.path, number, decision)
-    summary = step["summarise"](bundle, reports, predictions, results, decision, number, champion, provenance)
+    summary, _ = step["summarise"](
+        bundle, reports, predictions, results, decision, number, champion, provenance
+    )
     for folder in (quality.path, reports.path, data_reports, summary.path):
         shutil.copytree(folder, ROOT / "reports", dirs_exist_ok=True)
 
 
 def validate(training: pd.DataFrame, test: pd.DataFrame, stage: str, folder: Path) -> Path:
     """Do what steps/data/validate_data.py does, on the validator itself."""
-    from datetime import datetime
-    from uuid import uuid4
+    from benchmarks.drift_windows import validator
+    from steps.data.validate_data import kinds_of_columns
 
-    from zenml.enums import StackComponentType
-
-    from accidents.features import features_of
-    from stacks.components.evidently.flavor import EvidentlyModernConfig
-    from stacks.components.evidently.validator import EvidentlyModernValidator
-
-    validator = EvidentlyModernValidator(
-        name="plain", id=uuid4(), config=EvidentlyModernConfig(), flavor="evidently_modern",
-        type=StackComponentType.DATA_VALIDATOR, user=None, created=datetime.now(), updated=datetime.now(),
-    )  # fmt: skip
-    features = features_of(stage)
-    columns: dict[str, Any] = {
-        "numerical_columns": [feature.name for feature in features if feature.kind == "number"],
-        "categorical_columns": [feature.name for feature in features if feature.kind != "number"],
-        "target_columns": ["severe"],
-    }
-    quality = validator.data_profiling(test, **columns)
-    drift = validator.data_validation(test, training, **columns)
+    columns = kinds_of_columns(stage) | {"target_columns": ["severe"]}
+    component = validator()
+    quality = component.data_profiling(test, **columns)
+    drift = component.data_validation(test, training, **columns)
     folder.mkdir(parents=True)
     (folder / "data_quality.html").write_text(quality.html, encoding="utf-8")
     (folder / "data_drift.html").write_text(drift.html, encoding="utf-8")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from accidents.errors import AccidentsError
 from benchmarks.__main__ import BENCHMARKS, main
-from benchmarks.child import measure, peak_gib
+from benchmarks.child import clean_environment, measure, peak_gib
 from benchmarks.document import (
     Figure,
     Outcome,
@@ -168,6 +171,18 @@ def test_a_copy_of_the_project_is_small_and_whole(tmp_path: Path) -> None:
 def test_a_copy_that_cannot_be_made_smaller_says_so(tmp_path: Path) -> None:
     with pytest.raises(AccidentsError, match="'no such text' is no longer in"):
         copy_project(tmp_path / "copy", {"no such text": ""})
+
+
+@pytest.mark.slow
+def test_the_work_of_train_as_plain_calls_ends_with_its_reports(tmp_path: Path) -> None:
+    folder = copy_project(tmp_path / "plain", SMALL, compiled=True)
+    words = [sys.executable, "-m", "benchmarks.plain_train", "seconds.json"]
+    done = subprocess.run(
+        words, cwd=folder, env=clean_environment(), capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "reports" / "metrics.json").read_text())["roc_auc"] > 0.6
+    assert json.loads((folder / "seconds.json").read_text())["wall"] > 0
 
 
 @pytest.mark.slow
