@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The one command line: `python run.py --help`. What may be typed is in commands/cli/."""
+"""The one command line: `python run.py --help`. What may be typed is in commands/arguments/."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import typer
 
 # Nothing heavy up here: `--help` answers at once, and a command loads what it needs.
 from accidents.errors import AccidentsError, BusyError
-from commands.cli.app import build
-from commands.cli.options import ROOT
+from commands.arguments.app import build
+from commands.arguments.options import ROOT
 from stacks.errors import StackError
 
 
@@ -36,12 +36,12 @@ def cli(words: list[str], name: str = "run.py") -> int:
         with scratch():
             return int(build()(words, prog_name=name, standalone_mode=False) or 0)
     except (AccidentsError, StackError) as error:
-        from commands.foreseen import in_own_words
+        from commands.remedies import in_own_words
 
         _tell(in_own_words(error))
         return BusyError.exit_code if isinstance(error, BusyError) else 1
     except typer.TyperException as error:
-        from commands.cli.mistakes import explain
+        from commands.arguments.mistakes import explain
 
         _tell(explain(error, words))
         return 2
@@ -68,7 +68,7 @@ def _unforeseen(error: Exception) -> str:
     """
     import traceback
 
-    from commands.foreseen import first_line, remedy
+    from commands.remedies import first_line, remedy
 
     lines = [f"{type(error).__name__}: {first_line(error)}", *filter(None, [remedy(error)])]
     file = ROOT / ".serving" / "error.log"

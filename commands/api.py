@@ -122,7 +122,7 @@ def stranger_at(url: str) -> str | None:
 
     Raises OSError if nothing does.
     """
-    from serving.api.http.identity import identity_of
+    from serving.api.http.project_identity import identity_of
 
     try:
         with open_own(f"{url}/health/live", timeout=3) as answer:

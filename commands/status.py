@@ -15,7 +15,7 @@ from accidents.features.declared import STAGES
 from accidents.predictions.log import PredictionLogError
 from accidents.predictions.tables import NoDatabaseError
 from commands.api import API, stranger_at, url_of
-from commands.beside import beside
+from commands.other_stacks import beside
 from commands.project import api_settings, console, on_stack, open_own
 from commands.store import opened_store
 from commands.trial import describe

@@ -24,7 +24,7 @@ from steps.evaluation.summarise import summarise
 from steps.promotion.judge_candidate import judge_candidate
 from steps.promotion.promote_model import promote_model
 from steps.promotion.register_model import register_model
-from steps.support import mirror, registry
+from steps.support import registry, registry_mirror
 from steps.training.build_bundle import build_bundle
 from steps.training.refit_model import refit_model
 from steps.training.score_baselines import score_baselines
@@ -81,7 +81,7 @@ def train(params: Params, raw_version: str, champion: str | None, provenance: di
     # may have been lost, is registered whatever is cached.
     registering = register_model.with_options(
         experiment_tracker=None if known else tracker(),
-        enable_cache=known is not None and mirror.has(known),
+        enable_cache=known is not None and registry_mirror.has(known),
     )
     registered, _ = cached(registering)(
         bundle, reports, data_reports, results, params.experiment(), provenance

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import yaml
 
 from stacks.errors import StackError
-from stacks.foreign import leave_out
 from stacks.home import home_variables
+from stacks.shell_variables import leave_out
 
 STORE_FOLDER = ".zenml"
 
@@ -68,7 +68,7 @@ def prepare_environment(root: Path) -> Path:
 
     Call it first, with the project's root. Values already in the environment win, so `ZENML_CONFIG_PATH`
     moves the store and `ZENML_LOGGING_VERBOSITY=INFO` brings ZenML's own messages back; those that would lead
-    astray go, which is told on standard error: stacks/foreign.py. No file is written.
+    astray go, which is told on standard error: stacks/shell_variables.py. No file is written.
 
     Raises
     ------

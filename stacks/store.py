@@ -60,7 +60,7 @@ def _client() -> Client:
         Client().zen_store  # noqa: B018  (a property that connects)
     except Exception as error:
         if url.startswith("sqlite:"):
-            raise  # commands/foreseen.py knows what to do about a damaged file
+            raise  # commands/remedies.py knows what to do about a damaged file
         message = str(error).splitlines()[0]
         what = "does not answer" if message.startswith("Error connecting") else f"refuses: {message}"
         raise StackError(

@@ -12,8 +12,8 @@ from fastapi import Request
 
 from accidents.predictions.store import PredictionStore
 from accidents.rollout.roles import CHAMPION, Role
-from serving.api.http.identity import identity_of
 from serving.api.http.limits import Rates
+from serving.api.http.project_identity import identity_of
 from serving.api.operations.hooks import Hook
 from serving.api.operations.metrics import LOG_ROWS, LOG_SECONDS
 from serving.api.operations.readiness import Readiness

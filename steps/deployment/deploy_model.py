@@ -8,7 +8,7 @@ from accidents.bundle.golden import golden_of
 from accidents.errors import AccidentsError
 from stacks.endpoints import BundleReference, DeploymentError, active_endpoints
 from steps.folder import Folder
-from steps.support import mirror, registry
+from steps.support import registry, registry_mirror
 from steps.support.references import VersionReference
 
 
@@ -20,7 +20,7 @@ def deploy_model(bundle: Folder, version: VersionReference) -> Annotated[dict[st
     endpoint = active_endpoints().endpoint(version.name)
     before = endpoint.versions()
     reference = BundleReference(
-        version.name, version.version, version.digest, version.uri, mirror.registry_version(chosen)
+        version.name, version.version, version.digest, version.uri, registry_mirror.registry_version(chosen)
     )
     endpoint.deploy(reference, golden)
     url = endpoint.state().url

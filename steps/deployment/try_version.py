@@ -8,7 +8,7 @@ from accidents.bundle.golden import golden_of
 from accidents.rollout.roles import Role
 from stacks.endpoints import BundleReference, active_endpoints
 from steps.folder import Folder
-from steps.support import mirror, registry
+from steps.support import registry, registry_mirror
 from steps.support.references import VersionReference
 
 
@@ -25,7 +25,7 @@ def try_version(
     chosen, loaded = registry.version(version.name, version.version), version.load(bundle)
     golden = golden_of(loaded)
     reference = BundleReference(
-        version.name, version.version, version.digest, version.uri, mirror.registry_version(chosen)
+        version.name, version.version, version.digest, version.uri, registry_mirror.registry_version(chosen)
     )
     endpoint = active_endpoints().endpoint(version.name)
     trial = endpoint.try_out(reference, golden, role, share)

@@ -14,7 +14,7 @@ from zenml.models import ModelVersionResponse
 from accidents.bundle import Bundle, load_bundle
 from accidents.evaluation.results import Results
 from steps.folder import Folder
-from steps.support import mirror, registry
+from steps.support import registry, registry_mirror
 from steps.support.tracking import log_candidate, log_model, tags_of
 
 
@@ -64,7 +64,7 @@ def register(
             if Client().active_stack.experiment_tracker is not None:
                 logged = log_model(bundle)  # first: MLflow asks a server for it with each metric otherwise
                 log()
-                mirror.register(version, *logged, tags)
+                registry_mirror.register(version, *logged, tags)
             # ZenML writes key by key: last, by itself, the digest of its bundle, which finishes the version.
             metadata = {**tags, **more}
             finishing = {registry.BUNDLE: metadata.pop(registry.BUNDLE)}
@@ -99,5 +99,5 @@ def _link_artifacts(version: ModelVersionResponse) -> None:
 def _take_back(version: ModelVersionResponse) -> None:
     """Leave nothing of a version that could not be finished; where that fails, too, the next `bury` does."""
     with suppress(Exception):
-        mirror.forget(version)
+        registry_mirror.forget(version)
         Client().delete_model_version(version.id)

@@ -1,4 +1,4 @@
-"""Model versions, kept by ZenML on every stack; mirror.py has the stack's model registry follow.
+"""Model versions, kept by ZenML on every stack; registry_mirror.py has the stack's model registry follow.
 
 ZenML's stage `production` is the truth about who is champion. A version counts from the moment the digest of
 its bundle is written on it, which is the last thing that makes it: what a crash left before that is archived
@@ -19,8 +19,8 @@ from filelock import FileLock
 
 from accidents.bundle import Bundle, load_bundle
 from accidents.errors import AccidentsError, BundleError
-from steps.support import mirror
-from steps.support.turns import turn
+from steps.support import registry_mirror
+from steps.support.registry_lock import turn
 
 if TYPE_CHECKING:
     from zenml.models import ArtifactVersionResponse, ModelVersionResponse
@@ -151,7 +151,7 @@ def bury(name: str) -> None:
 
     for model_version in _all(name):
         if not _is_finished(model_version) and model_version.stage != ModelStages.ARCHIVED:
-            mirror.forget(model_version)
+            registry_mirror.forget(model_version)
             Client().update_model_version(model_version.model.id, model_version.id, description=_UNFINISHED)
             model_version.set_stage(ModelStages.ARCHIVED, force=True)
             print(
@@ -163,8 +163,8 @@ def bury(name: str) -> None:
 
 def complete(model_version: ModelVersionResponse) -> None:
     """Have the stack's registry hold a version, should it lack it: another stack's, or one that was lost."""
-    if not mirror.has(model_version):
-        mirror.add(model_version, bundle_of(model_version))
+    if not registry_mirror.has(model_version):
+        registry_mirror.add(model_version, bundle_of(model_version))
 
 
 def note(model_version: ModelVersionResponse, reason: str) -> None:
@@ -172,7 +172,7 @@ def note(model_version: ModelVersionResponse, reason: str) -> None:
     from zenml.client import Client
 
     Client().update_model_version(model_version.model.id, model_version.id, description=reason)
-    mirror.tell(model_version, tags={"decision": reason})
+    registry_mirror.tell(model_version, tags={"decision": reason})
 
 
 def remark(model_version: ModelVersionResponse, **tags: str) -> None:
@@ -180,7 +180,7 @@ def remark(model_version: ModelVersionResponse, **tags: str) -> None:
     from zenml import log_metadata
 
     log_metadata(metadata={"loop": dict(tags)}, model_version_id=model_version.id)
-    mirror.tell(model_version, tags={f"loop_{name}": value for name, value in tags.items()})
+    registry_mirror.tell(model_version, tags={f"loop_{name}": value for name, value in tags.items()})
 
 
 def promoted_at(model_version: ModelVersionResponse) -> str | None:
@@ -215,7 +215,7 @@ def promote(model_version: ModelVersionResponse, reason: str, against: str | Non
                 raise ChampionChangedError(before)
             _enthrone(model_version, reason, before, _number(before))
             _check_alone(model_version, others)
-        mirror.tell(model_version, champion=True)
+        registry_mirror.tell(model_version, champion=True)
 
 
 def check_champion(name: str, against: str | None) -> None:
@@ -247,7 +247,7 @@ def rollback(name: str) -> tuple[ModelVersionResponse, ModelVersionResponse]:
         complete(before)
         # What it had replaced itself stays: a second rollback goes one further back, not forward again.
         _enthrone(before, f"rolled back from version {now.number}", now, _promotion(before).get("replaced"))
-        mirror.tell(before, champion=True)
+        registry_mirror.tell(before, champion=True)
     return before, now
 
 
@@ -257,7 +257,7 @@ def agree(name: str) -> ModelVersionResponse | None:
         now = champion(name)
         if now is not None:
             complete(now)
-            mirror.tell(now, champion=True)
+            registry_mirror.tell(now, champion=True)
     return now
 
 

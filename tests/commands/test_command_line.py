@@ -14,8 +14,8 @@ import pytest
 import typer.main
 
 import run
-from commands.cli.app import PIPELINES, build
-from commands.cli.mistakes import FORMER
+from commands.arguments.app import PIPELINES, build
+from commands.arguments.mistakes import FORMER
 from tests.conftest import ROOT
 
 ON_A_STACK = {"--stack", "--params", "--stage"}

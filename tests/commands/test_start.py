@@ -49,7 +49,7 @@ def test_status_of_a_local_stack_imports_no_zenml_and_makes_no_store(tmp_path: P
 
 def test_what_a_cached_training_loads_is_free_of_scikit_learn_and_scipys_statistics() -> None:
     """The pipeline's own modules and the stack's validator: the steps that need either load it."""
-    prepared = "from commands.cli.options import prepare; prepare('local'); import pipelines.train"
+    prepared = "from commands.arguments.options import prepare; prepare('local'); import pipelines.train"
     validator = "from stacks.components.evidently import validator"
     heavy = "print(sorted({'sklearn', 'scipy.stats'} & set(sys.modules)))"
     code = f"import sys; {prepared}; {validator}; {heavy}"

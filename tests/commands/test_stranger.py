@@ -14,7 +14,7 @@ import pytest
 from accidents.errors import AccidentsError
 from commands import api, status
 from commands.project import api_settings
-from serving.api.http.identity import identity_of
+from serving.api.http.project_identity import identity_of
 
 
 @contextmanager

@@ -219,7 +219,7 @@ def test_other_data_is_another_version_and_the_old_hash_gives_the_old_metrics(
 CHAMPION = (
     MLFLOW
     + """
-from steps.support import mirror, registry
+from steps.support import registry_mirror, registry
 now = registry.champion(name)
 print(now.number, mirror.registry_version(now), client.get_model_version_by_alias(name, "champion").version)
 """

@@ -17,7 +17,7 @@ REGISTERED = """
 import json
 from stacks.apply import use_stack
 use_stack("staging")
-from steps.support import mirror, registry
+from steps.support import registry_mirror, registry
 name = registry.model_name("dispatch")
 client, champion = mirror.active_registry().mlflow_client, registry.champion(name)
 there = [str(one.version) for one in client.search_model_versions(f"name='{name}'")]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from commands.cli.keys import Scope
+from commands.arguments.keys import Scope
 from serving.api.operations import keys as module
 from serving.api.operations.keys import SCOPES, Keys, KeysError
 from tests.conftest import ROOT

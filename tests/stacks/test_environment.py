@@ -13,8 +13,8 @@ import yaml
 
 from stacks.environment import prepare_environment
 from stacks.errors import StackError
-from stacks.foreign import LEFT_OUT
 from stacks.home import home_variables
+from stacks.shell_variables import LEFT_OUT
 from tests.zenml_store import isolated_environment
 
 

@@ -16,12 +16,12 @@ from pydantic import ValidationError
 from accidents.errors import AccidentsError
 from accidents.geography.departments import department_at
 from accidents.predictions.log import Prediction, PredictionLogError
-from accidents.scoring.asking import asking, best
+from accidents.scoring.next_question import asking, best
 from accidents.scoring.reasons import top_reasons
 from accidents.vocabulary.bands import band_of
 from serving.api.http.errors import ApiError
+from serving.api.http.fair_computing import Turns
 from serving.api.http.mistakes import Mistakes
-from serving.api.http.turns import Turns
 from serving.api.operations.metrics import FALLBACKS, LOG_ERRORS
 from serving.api.predicting.batching import Batcher, Score
 from serving.api.predicting.counting import Counting

@@ -9,7 +9,7 @@ import pytest
 
 from accidents.bundle.questions import TOGETHER, Questions
 from accidents.features import feature_names
-from accidents.scoring.asking import best
+from accidents.scoring.next_question import best
 
 NAMES = feature_names("on_scene")
 AT = {name: k for k, name in enumerate(NAMES)}

@@ -12,7 +12,7 @@ import yaml
 from accidents.bundle.questions import TOGETHER
 from accidents.errors import SettingsError
 from accidents.features import FEATURES
-from accidents.scoring.asking import asking
+from accidents.scoring.next_question import asking
 from accidents.vocabulary import codes
 from accidents.vocabulary.words import CODED, LANGUAGES, label, phrase, word, words
 

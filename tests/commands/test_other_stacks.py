@@ -8,8 +8,8 @@ from typing import cast
 import pytest
 
 from accidents.rollout.roles import CHAMPION
-from commands import beside as module
-from commands.beside import beside
+from commands import other_stacks as module
+from commands.other_stacks import beside
 from stacks.endpoints import DeploymentError, Endpoint, Endpoints, EndpointState, ServedVersion, State
 
 NAME = "accident-severity-dispatch"

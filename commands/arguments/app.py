@@ -8,18 +8,18 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from commands.cli.champion import promote, rollback
-from commands.cli.clean import clean
-from commands.cli.database import database
-from commands.cli.deploy import deploy
-from commands.cli.inference import inference
-from commands.cli.keys import keys
-from commands.cli.monitor import monitor
-from commands.cli.replay import replay
-from commands.cli.serve import serve, stop
-from commands.cli.stack import stack
-from commands.cli.status import status
-from commands.cli.train import train
+from commands.arguments.champion import promote, rollback
+from commands.arguments.clean import clean
+from commands.arguments.database import database
+from commands.arguments.deploy import deploy
+from commands.arguments.inference import inference
+from commands.arguments.keys import keys
+from commands.arguments.monitor import monitor
+from commands.arguments.replay import replay
+from commands.arguments.serve import serve, stop
+from commands.arguments.stack import stack
+from commands.arguments.status import status
+from commands.arguments.train import train
 
 PIPELINE = "--pipeline"
 PIPELINES: dict[str, Callable[..., None]] = {

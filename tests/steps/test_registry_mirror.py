@@ -13,8 +13,8 @@ import pytest
 from accidents.bundle import Bundle
 from stacks.apply import apply_stack
 from steps.promotion.register_model import register
-from steps.support import mirror, registry
-from steps.support.mirror import MirrorError
+from steps.support import registry, registry_mirror
+from steps.support.registry_mirror import MirrorError
 from steps.support.tracking import log_model, run_of
 from tests.model_servers import make_version
 from tests.stacks.conftest import write_stack
@@ -54,10 +54,10 @@ def test_a_version_that_a_crash_left_out_of_the_registry_is_registered_before_it
     mlflow: Any, bundle: Bundle
 ) -> None:
     one = registry.version(NAME, version_of(bundle, NAME))
-    assert not mirror.has(one)
+    assert not registry_mirror.has(one)
     registry.promote(one, "by hand")
     held = mlflow.get_model_version_by_alias(NAME, "champion")
-    assert str(held.version) == mirror.registry_version(one)
+    assert str(held.version) == registry_mirror.registry_version(one)
     assert held.tags["bundle"] == bundle.digest
     assert not Path("mlruns").exists()
 
@@ -81,7 +81,7 @@ def test_a_lost_registry_is_made_up_for_by_the_next_promotion(mlflow: Any, bundl
     mlflow.delete_registered_model(NAME)
     one = registry.champion(NAME)
     assert one is not None
-    assert not mirror.has(one)
+    assert not registry_mirror.has(one)
     registry.promote(one, "by hand")
     assert mlflow.get_model_version_by_alias(NAME, "champion").tags["bundle"] == bundle.digest
 
@@ -101,7 +101,7 @@ def test_what_the_registry_cannot_be_given_is_not_promoted(
         registry.promote(two, "by hand")
     assert registry.champion(NAME).id == champion.id
     held = mlflow.get_model_version_by_alias(NAME, "champion")
-    assert str(held.version) == mirror.registry_version(champion)
+    assert str(held.version) == registry_mirror.registry_version(champion)
 
 
 def failing(*_: object, **__: object) -> None:
@@ -117,7 +117,7 @@ def test_a_registry_that_fails_is_not_taken_for_one_that_lacks_the_version(
     assert champion is not None
     monkeypatch.setattr(type(mlflow), "get_model_version", failing)
     with pytest.raises(MirrorError, match="cannot be asked: out of order"):
-        mirror.has(champion)
+        registry_mirror.has(champion)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,11 @@ def test_what_cannot_be_registered_leaves_nothing_and_the_next_training_register
     assert of_model_m(mlflow) == before
     number = registered(made)
     one = registry.version("m", number)
-    assert mirror.has(one)
-    assert of_model_m(mlflow) == ([*before[0], one.number], {*before[1], mirror.registry_version(one)})
+    assert registry_mirror.has(one)
+    assert of_model_m(mlflow) == (
+        [*before[0], one.number],
+        {*before[1], registry_mirror.registry_version(one)},
+    )
 
 
 def test_what_this_registry_holds_under_another_number_than_the_last_one_is_found_again(
@@ -161,10 +164,12 @@ def test_what_this_registry_holds_under_another_number_than_the_last_one_is_foun
     made = make_bundle(tmp_path / "bundle", seed=9, trees=2)
     one = registry.version("elsewhere", version_of(made, "elsewhere"))
     registry.complete(one)
-    number = mirror.registry_version(one)
-    log_metadata(metadata={mirror.NUMBER: "999"}, model_version_id=one.id)  # as another stack's has it
+    number = registry_mirror.registry_version(one)
+    log_metadata(
+        metadata={registry_mirror.NUMBER: "999"}, model_version_id=one.id
+    )  # as another stack's has it
     registry.complete(registry.version("elsewhere", str(one.number)))
-    assert mirror.registry_version(one) == number
+    assert registry_mirror.registry_version(one) == number
     assert [str(held.version) for held in mlflow.search_model_versions("name='elsewhere'")] == [number]
 
 
@@ -177,7 +182,7 @@ def test_what_a_training_that_was_killed_left_in_the_registry_goes_with_the_next
     Client().create_model(name)
     half = Client().create_model_version(name)
     with run_of(name):
-        mirror.register(half, *log_model(bundle), {"bundle": bundle.digest})
+        registry_mirror.register(half, *log_model(bundle), {"bundle": bundle.digest})
     assert len(mlflow.search_model_versions(f"name='{name}'")) == 1
     registry.bury(name)
     assert not mlflow.search_model_versions(f"name='{name}'")

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from accidents.errors import SettingsError
-from commands.cli import options
-from commands.cli.options import prepare, read_params
+from commands.arguments import options
+from commands.arguments.options import prepare, read_params
 
 
 def monitor(

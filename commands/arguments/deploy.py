@@ -8,8 +8,8 @@ import typer
 
 from accidents.errors import SettingsError
 from accidents.rollout.roles import CHALLENGER, SHADOW, SHARES
-from commands.cli import options
-from commands.cli.options import prepare, read_params
+from commands.arguments import options
+from commands.arguments.options import prepare, read_params
 
 
 def deploy(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands.cli.options import prepare_store, stack_files
+from commands.arguments.options import prepare_store, stack_files
 
 Name = Annotated[str, typer.Argument(help="A file in stacks/.", autocompletion=stack_files, metavar="NAME")]
 

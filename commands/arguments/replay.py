@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from commands.cli import options
-from commands.cli.options import parse_years, prepare, read_params
+from commands.arguments import options
+from commands.arguments.options import parse_years, prepare, read_params
 
 
 def replay(

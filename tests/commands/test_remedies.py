@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 
 import run
 from accidents.errors import AccidentsError
-from commands import foreseen
+from commands import remedies
 from stacks.diagnosis import asked
 
 
@@ -31,10 +31,10 @@ from stacks.diagnosis import asked
     ],
 )
 def test_each_has_its_remedy_also_where_it_is_the_cause(error: Exception, words: str) -> None:
-    assert words in (foreseen.remedy(error) or "")
+    assert words in (remedies.remedy(error) or "")
     outer = RuntimeError("a library's own words")
     outer.__cause__ = error
-    assert words in (foreseen.remedy(outer) or "")
+    assert words in (remedies.remedy(outer) or "")
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def test_each_has_its_remedy_also_where_it_is_the_cause(error: Exception, words:
     ],
 )
 def test_a_server_that_fails_is_named_with_what_to_do(error: Exception, words: str) -> None:
-    assert (foreseen.remedy(error) or "").startswith(words)
+    assert (remedies.remedy(error) or "").startswith(words)
     outer = RuntimeError("a library's own words")
     outer.__cause__ = error
-    assert (foreseen.remedy(outer) or "").startswith(words)
+    assert (remedies.remedy(outer) or "").startswith(words)
 
 
 def test_a_server_is_known_by_the_code_that_asked_it() -> None:
@@ -68,15 +68,15 @@ def test_a_server_is_known_by_the_code_that_asked_it() -> None:
 
 def test_a_folder_that_could_not_be_copied_is_told_in_a_line() -> None:
     failed = shutil.Error([("a.csv", "x", "No space left"), ("b.csv", "y", "No space left")])
-    assert foreseen.first_line(failed) == "a.csv could not be copied: No space left, and 1 more"
+    assert remedies.first_line(failed) == "a.csv could not be copied: No space left, and 1 more"
 
 
 def test_what_nobody_foresaw_has_none() -> None:
-    assert foreseen.remedy(ValueError("x")) is None
+    assert remedies.remedy(ValueError("x")) is None
 
 
 def test_the_database_that_was_cut_off_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreseen, "ROOT", tmp_path)
+    monkeypatch.setattr(remedies, "ROOT", tmp_path)
     (tmp_path / ".zenml").mkdir()
     for name in ("good.db", "cut.db"):
         with sqlite3.connect(tmp_path / ".zenml" / name) as connection:
@@ -87,7 +87,7 @@ def test_the_database_that_was_cut_off_is_named(tmp_path: Path, monkeypatch: pyt
     cut.write_bytes(cut.read_bytes()[:20_000])
     with pytest.raises(sqlite3.DatabaseError) as caught, sqlite3.connect(cut) as connection:
         connection.execute("SELECT * FROM t").fetchall()
-    said = foreseen.remedy(caught.value)
+    said = remedies.remedy(caught.value)
     assert said is not None
     assert said.endswith("fills it. It is .zenml/cut.db.")
 

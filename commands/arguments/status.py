@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from commands.cli import options
-from commands.cli.options import prepare
+from commands.arguments import options
+from commands.arguments.options import prepare
 
 
 def status(stack: options.Stack = "local") -> None:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from commands.cli import options
-from commands.cli.options import prepare, read_params
+from commands.arguments import options
+from commands.arguments.options import prepare, read_params
 
 
 def promote(

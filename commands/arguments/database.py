@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from commands.cli import options
-from commands.cli.options import prepare
+from commands.arguments import options
+from commands.arguments.options import prepare
 
 database = typer.Typer(name="database", help="Look after the prediction log.")
 

