@@ -13,6 +13,7 @@ import typer
 from accidents.errors import AccidentsError, BusyError
 from commands.arguments.app import build
 from commands.arguments.options import ROOT
+from commands.signals import EndedError, ended_plainly
 from stacks.errors import StackError
 
 
@@ -25,7 +26,8 @@ def cli(words: list[str], name: str = "run.py") -> int:
 
     Returns
     -------
-    0 if it went well, 1 after an error told plainly, 2 if it was not understood, 75 if another loop runs.
+    0 if it went well, 1 after an error told plainly, 2 if it was not understood, 75 if another loop runs,
+    128 and its number if a signal has ended it.
     """
     # Until the stack is there: imports make a million objects that stay, and looking for garbage among them
     # is a sixth of the time that they take.
@@ -33,8 +35,13 @@ def cli(words: list[str], name: str = "run.py") -> int:
     from commands.scratch import scratch
 
     try:
-        with scratch():
+        with ended_plainly(), scratch():
             return int(build()(words, prog_name=name, standalone_mode=False) or 0)
+    except EndedError as ended:
+        _tell(str(ended))
+        return ended.exit_code
+    except KeyboardInterrupt:  # of a program that runs until it is told to stop
+        return 0
     except (AccidentsError, StackError) as error:
         from commands.remedies import in_own_words
 

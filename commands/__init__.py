@@ -1,1 +1,1 @@
-"""What `run.py` does, one file a command (what may be typed: arguments/); heavy imports wait for their need."""
+"""What `run.py` does, one file a command (what may be typed: arguments/); heavy imports wait."""

@@ -73,12 +73,15 @@ def monitor_every(
 
     wait = _due_in(params, stack, period)
     console.print(f"Looking every {every}; the first time {_in_words(wait)}.")
-    _sleep(wait)
-    look_once()
-    scheduler.every(int(period.total_seconds())).seconds.do(look_once)
-    while True:
-        scheduler.run_pending()
-        time.sleep(_TICK)
+    try:
+        _sleep(wait)
+        look_once()
+        scheduler.every(int(period.total_seconds())).seconds.do(look_once)
+        while True:
+            scheduler.run_pending()
+            time.sleep(_TICK)
+    except KeyboardInterrupt:
+        console.print("Stopped.")
 
 
 def look(params: Params, stack: str, config: Path | None, given: str | None, loop_id: str) -> MonitorReport:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.processes import kill_all_of, processes_of
+from tests.processes import kill_all_of, processes_of, words_of
+
+ENDS_WITHIN = 5.0  # seconds: who is about to end has not been left
 
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """End what still works in the tests' folders, and fail for it."""
+    """End what still works in the tests' folders a little later, and fail for it."""
     yield
     folder = tmp_path_factory.getbasetemp()
-    left = [" ".join(process.cmdline()) for process in processes_of(folder)]
+    deadline = time.monotonic() + ENDS_WITHIN
+    while (left := processes_of(folder)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    told = list(filter(None, map(words_of, left)))
     kill_all_of(folder)
-    assert not left, f"tests left processes running, which were ended: {left}"
+    assert not told, f"tests left processes running, which were ended: {told}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import psutil
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
-    """All whose command line or working directory is in a folder; their children may be elsewhere."""
-    return [
-        one for one in psutil.process_iter() if str(folder) in _words(one) and one.pid != psutil.Process().pid
-    ]
+    """All begun since ours whose command line or working directory is in a folder; their children may not be.
+
+    Not who runs the tests, who may have named the folder, nor what somebody looks into it with.
+    """
+    ours, named = psutil.Process(), re.compile(rf"{re.escape(str(folder))}(?![\w.-])")
+    return [one for one in psutil.process_iter() if named.search(words_of(one)) and _is_younger(one, ours)]
 
 
 def kill_all_of(folder: Path) -> None:
@@ -23,13 +26,21 @@ def kill_all_of(folder: Path) -> None:
     psutil.wait_procs(left, 10)
 
 
-def _words(process: psutil.Process) -> str:
+def words_of(process: psutil.Process) -> str:
+    """Its command line and working directory; nothing of one that has ended."""
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return ""
         return " ".join([*process.cmdline(), process.cwd()])
     except psutil.Error:
         return ""
+
+
+def _is_younger(process: psutil.Process, than: psutil.Process) -> bool:
+    try:
+        return process.create_time() > than.create_time()
+    except psutil.NoSuchProcess:
+        return False
 
 
 def free_port() -> int:

@@ -1,12 +1,16 @@
-"""Programs that run until they are told to stop can be told, whoever started them."""
+"""What a signal does: programs that run until they are told to stop, and commands that are in the middle."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+
+from tests.conftest import ROOT
 
 PROGRAM = """
 import time
@@ -20,15 +24,99 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
-def test_signals_that_were_ignored_are_heeded(told: signal.Signals) -> None:
-    words = ["sh", "-c", 'trap "" INT TERM HUP; exec "$@"', "sh", sys.executable, "-c", PROGRAM]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+@contextmanager
+def started(ignored: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Python with `-c` and these words, ready, by somebody who ignores these signals."""
+    shell = ["sh", "-c", f'trap "" {ignored}; exec "$@"' if ignored else 'exec "$@"', "sh"]
+    with subprocess.Popen(
+        [*shell, sys.executable, "-c", *words],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
+        yield process
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_signals_that_were_ignored_are_heeded(told: signal.Signals) -> None:
+    with started("INT TERM HUP", PROGRAM) as process:
         process.send_signal(told)
-        assert process.stdout.read() == "told\n"
-        assert process.wait(10) == 0
+        assert process.communicate(timeout=10) == ("told\n", "")
+        assert process.returncode == 0
+
+
+COMMAND = """
+import sqlite3, sys, time
+import run
+
+def command(*_, **__):
+    print("ready", flush=True)
+    try:
+        time.sleep(60)
+    except BaseException:
+        if sys.argv[1] == "locked":  # as ZenML's store is while the interrupt goes through it
+            raise sqlite3.OperationalError("database is locked")
+        if sys.argv[1] == "again":
+            import os, signal
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        if sys.argv[1] != "swallowed":
+            raise
+run.build = lambda: command
+raise SystemExit(run.cli([]))
+"""
+ENDED = "What was finished is kept, the rest is as it was before: run the same command again"
+
+
+@pytest.mark.parametrize(
+    ("told", "on_the_way", "code", "by"),
+    [
+        (signal.SIGINT, "nothing", 130, "Ctrl-C"),
+        (signal.SIGTERM, "nothing", 143, "SIGTERM"),
+        (signal.SIGHUP, "nothing", 129, "SIGHUP"),
+        (signal.SIGTERM, "locked", 143, "SIGTERM"),
+        (signal.SIGTERM, "swallowed", 143, "SIGTERM"),
+        (signal.SIGINT, "again", 130, "Ctrl-C"),
+    ],
+)
+def test_a_command_that_is_ended_says_so_and_no_more(
+    told: signal.Signals, on_the_way: str, code: int, by: str
+) -> None:
+    with started("", COMMAND, on_the_way) as process:
+        process.send_signal(told)
+        (said,) = process.communicate(timeout=10)[1].splitlines()
+        assert process.returncode == code
+        assert said.startswith(f"Error: Ended by {by}. {ENDED}")
+
+
+WATCH = """
+import time
+import run
+from commands.signals import heed_signals
+
+def command(*_, **__):
+    heed_signals()
+    print("ready", flush=True)
+    time.sleep(60)
+run.build = lambda: command
+raise SystemExit(run.cli([]))
+"""
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_runs_until_it_is_told_ends_well(told: signal.Signals) -> None:
+    with started("", WATCH) as process:
+        process.send_signal(told)
+        assert process.communicate(timeout=10) == ("", "")
+        assert process.returncode == 0
+
+
+def test_a_terminal_that_is_closed_ends_no_command_under_nohup() -> None:
+    with started("HUP", COMMAND, "nothing") as process:
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.kill()
 
 
 def test_what_tests_send_arrives_under_nohup() -> None:

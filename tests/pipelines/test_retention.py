@@ -13,7 +13,7 @@ from zenml.client import Client
 
 from accidents.params import KeepSettings
 from pipelines import retention
-from pipelines.retention import old_runs, trim, unused_snapshots
+from pipelines.retention import old_runs, remove_run, trim, unused_snapshots
 from stacks.apply import apply_stack
 from tests.zenml_store import zenml_store
 
@@ -33,9 +33,12 @@ def runner(name: str) -> Callable[..., Any]:
     return made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def store(zenml_store: Path) -> Path:
+    """A store without runs."""
     apply_stack("bare")
+    for run in Client().list_pipeline_runs(size=100).items:
+        remove_run(run)
     return zenml_store
 
 
