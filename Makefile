@@ -128,17 +128,20 @@ model: $(VENV)/train  ## give the platform's model server the models that the lo
 	$(BIN)/python -m commands.platform model
 	$(COMPOSE) restart model-server
 
+# Tests at once: many of them wait for a server to start, a hook to be called or a look to be due.
+WORKERS ?= 3
+
 test: $(VENV)/dev  ## every test, but those of the platform and of the containers; TESTS= names some
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not containers" $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not containers" $(TESTS)
 
 platform: $(VENV)/dev  ## stacks on real servers, as tests: PostgreSQL, MariaDB, S3, MLflow, ZenML; minutes
-	PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest -n 2 --dist loadfile tests/servers
+	PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/servers
 
 containers: $(VENV)/dev  ## build the images and start the platform, as tests, where a container engine answers
 	$(LIMIT) $(BIN)/python -m pytest tests/containers
 
 unit: $(VENV)/dev  ## only the tests that need no ZenML store, under a minute
-	$(BIN)/python -m pytest tests/accidents -m "not slow" -n 2
+	$(BIN)/python -m pytest tests/accidents -m "not slow" -n $(WORKERS)
 
 check: $(VENV)/dev  ## linters, types, import rules, workflows, forms and Dockerfiles
 	$(BIN)/ruff check .
