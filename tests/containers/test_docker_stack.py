@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +26,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(1800
 
 ON = ("--stack", "docker")
 IMAGE = f"    config: {{image: road-accidents/pipelines:{TAG}}}\n   "  # what follows there is a comment
+TRAIN = ("--pipeline", "train", "--no-cache")
 ANY_PORT = "\n      ".join(("http_port: 0", "grpc_port: 0", "metrics_port: 0", "folder: "))
 # What the store has of the last run of each pipeline, and of the champion.
 TOLD = """
@@ -35,6 +41,15 @@ print(json.dumps({
     "runs": {name: dict(one.run_metadata["code"]) for name, one in runs.items()},
     "version": {name: champion.run_metadata[name] for name in ("git_commit", "image")},
 }))
+"""
+
+
+UNFINISHED = """
+from stacks.apply import use_stack
+use_stack("docker")
+from zenml.client import Client
+runs = Client().list_pipeline_runs(sort_by="desc:created", size=1, hydrate=True).items
+print([one.name for one in (*runs, *runs[0].steps.values()) if not one.status.is_finished])
 """
 
 
@@ -86,8 +101,8 @@ def test_every_run_and_version_tells_its_image_and_commit(
     assert told["runs"]["deploy"]["image"] == "no image"  # it steers what serves on this machine
 
 
-def test_no_container_of_a_step_is_left(found: Found) -> None:
-    assert docker("ps", "--all", "--quiet", "--filter", "label=accidents.run") == ""
+def test_no_container_of_a_step_is_left(found: Found, project: Project) -> None:
+    assert containers_of_steps(project, "--all") == ""
 
 
 def test_the_check_asks_the_engine_and_the_servers(found: Found, project: Project) -> None:
@@ -96,44 +111,109 @@ def test_the_check_asks_the_engine_and_the_servers(found: Found, project: Projec
     assert "logged and deleted a run at http" in said
 
 
+def stack_file(project: Project) -> Path:
+    return project.folder / "stacks" / "docker.yaml"
+
+
+def unfinished(project: Project) -> list[str]:
+    """Of the last run, what seems to go on."""
+    return list(ast.literal_eval(project.python(UNFINISHED).splitlines()[-1]))
+
+
+@contextmanager
+def changed(file: Path, text: str, other: str) -> Iterator[None]:
+    """A file of the project that says something else for a while."""
+    before = file.read_text(encoding="utf-8")
+    assert text in before
+    file.write_text(before.replace(text, other, 1), encoding="utf-8")
+    try:
+        yield
+    finally:
+        file.write_text(before, encoding="utf-8")
+
+
+def refused(project: Project, *words: str) -> str:
+    """What `run.py` says on standard error as it refuses, or fails, in plain words."""
+    done = project(*words, *ON, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert containers_of_steps(project, "--all") == ""
+    return done.stderr
+
+
+def containers_of_steps(project: Project, *more: str) -> str:
+    of_project = f"label=accidents.project={project.folder.resolve()}"
+    return docker("ps", "--quiet", "--filter", of_project, *more)
+
+
 def test_a_clone_of_other_code_is_told_before_a_run_begins(found: Found, project: Project) -> None:
     module = project.folder / "steps" / "data" / "load_data.py"
-    before = module.read_text(encoding="utf-8")
-    module.write_text(f"{before}\n# Other code.\n", encoding="utf-8")
-    try:
-        refused = project("--pipeline", "train", *ON, check=False)
-    finally:
-        module.write_text(before, encoding="utf-8")
-    assert refused.returncode == 1
-    assert f"Steps run in image road-accidents/pipelines:{TAG}, made of commit" in refused.stderr
-    assert "make images" in refused.stderr
-    assert "Traceback" not in refused.stderr
+    with changed(module, '"""', '# Other code.\n"""'):
+        said = refused(project, *TRAIN)
+    assert f"Steps run in image road-accidents/pipelines:{TAG}, made of commit" in said
+    assert "make images" in said
 
 
-def test_a_step_that_fails_tells_its_reason_as_on_a_laptop(
-    found: Found, project: Project, tmp_path: Path
+def test_a_step_that_takes_more_memory_than_it_may_is_told_with_the_remedy(
+    found: Found, project: Project
 ) -> None:
-    broken = tmp_path / "accidents.csv"
-    broken.write_text("time,department\n2026-11-22T18:30,75\n", encoding="utf-8")
-    done = project("--pipeline", "inference", "--input", str(broken), *ON)
-    assert "1" in done.stdout
+    with changed(stack_file(project), f"pipelines:{TAG}", f"pipelines:{TAG}, memory: 96m"):
+        said = refused(project, *TRAIN)
+    assert "Step load_data was ended, for it took more than the 96m of memory" in said
+    assert "`memory` of the orchestrator" in said
+    assert unfinished(project) == []
+
+
+def test_a_step_that_finds_the_disk_full_tells_its_reason_as_on_a_laptop(
+    found: Found, project: Project
+) -> None:
+    place = project.folder / ".zenml" / "steps" / "tmp"
+    mounted = ("mount", "-t", "tmpfs", "-o", f"size=64k,uid={os.getuid()}", "tmpfs", str(place))
+    if subprocess.run(mounted, capture_output=True, check=False).returncode:
+        pytest.skip("only who may mount can make a small disk")
+    try:
+        said = refused(project, *TRAIN)
+    finally:
+        subprocess.run(("umount", str(place)), check=True)
+    assert "The disk is full. Make room" in said
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_broken_off_leaves_no_container(
+    found: Found, project: Project, told: signal.Signals
+) -> None:
+    process = project.start(*TRAIN, *ON)
+    assert process.stdout
+    assert any("load data" in line for line in process.stdout)
+    while not containers_of_steps(project):
+        assert process.poll() is None
+    os.kill(process.pid, told)
+    process.communicate(60)
+    assert process.wait(60) != 0
+    assert containers_of_steps(project, "--all") == ""
+    assert unfinished(project) == []
 
 
 def test_no_image_and_no_engine_are_told_in_a_sentence(found: Found, project: Project) -> None:
-    stack = project.folder / "stacks" / "docker.yaml"
-    before = stack.read_text(encoding="utf-8")
-    stack.write_text(before.replace(f"pipelines:{TAG}", "pipelines:nobody-made-it"), encoding="utf-8")
-    try:
-        missing = project("--pipeline", "train", *ON, check=False)
-    finally:
-        stack.write_text(before, encoding="utf-8")
-    assert "There is no image road-accidents/pipelines:nobody-made-it" in missing.stderr
+    with changed(stack_file(project), f"pipelines:{TAG}", "pipelines:nobody-made-it"):
+        assert "There is no image road-accidents/pipelines:nobody-made-it" in refused(project, *TRAIN)
     project.environment["DOCKER_HOST"] = "unix:///nowhere.sock"
     try:
-        silent = project("--pipeline", "train", *ON, check=False)
+        assert "The container engine does not answer. Start it" in refused(project, *TRAIN)
     finally:
         del project.environment["DOCKER_HOST"]
-    assert "The container engine does not answer. Start it" in silent.stderr
-    for refused in (missing, silent):
-        assert refused.returncode == 1
-        assert "Traceback" not in refused.stderr
+
+
+def test_status_tells_what_still_serves_on_the_stack_before(found: Found, project: Project) -> None:
+    """Last: it leaves another stack active."""
+    project("--pipeline", "deploy", *ON)
+    project("--pipeline", "deploy", "--stack", "local")
+    try:
+        here, there = (project("status", "--stack", name).stdout for name in ("local", "docker"))
+    finally:
+        project("stop", "--stack", "local")
+    for said, other in ((here, "docker"), (there, "local")):
+        assert "healthy" in said
+        assert f"stack {other} still serves accident-severity-dispatch version 1 at http://127.0.0.1:" in said
+        assert f"run.py stop --stack {other} ends it" in said
+        assert "none of them: no API runs in the background" in said

@@ -7,27 +7,44 @@ ZenML's local orchestrator: in a container it would need the container engine, a
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
+from docker.errors import ContainerError, DockerException
+from zenml.client import Client
+from zenml.enums import ExecutionStatus
 from zenml.orchestrators import LocalOrchestrator, SubmissionResult
 from zenml.orchestrators.local_docker.local_docker_orchestrator import (
     LocalDockerOrchestrator,
     LocalDockerOrchestratorSettings,
 )
+from zenml.orchestrators.publish_utils import publish_step_run_status_update
+from zenml.utils.exception_utils import collect_exception_information
 
+from stacks.components.local_image.containers import (
+    PROJECT,
+    RUN,
+    STEP,
+    remove_containers,
+    sigterm_as_ctrl_c,
+    why_killed,
+)
 from stacks.components.local_image.flavor import LocalImageConfig
 from stacks.container_engine import container_engine, find_image
 from stacks.environment import READ_AT_IMPORT, project_root, store_folder
+from stacks.errors import StackError
 from stacks.placeholders import of_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from zenml.config.build_configuration import BuildConfiguration
+    from zenml.config.step_configurations import Step
     from zenml.models import PipelineRunResponse, PipelineSnapshotBase, PipelineSnapshotResponse
     from zenml.stack import Stack, StackValidator
 
@@ -38,7 +55,6 @@ _WRITTEN = ("data", "dvc/cache", "dvc/tmp", "reports", "serving", "zenml")
 # Addresses that steps find in their environment.
 _HANDED_ON = ("ACCIDENTS_DATABASE_URL", "ACCIDENTS_LOG_LEVEL")
 _REMOTE = "ACCIDENTS_DVC_REMOTE"
-_RUN = "accidents.run"  # label of the containers of a run
 
 
 class LocalImageOrchestrator(LocalDockerOrchestrator):
@@ -83,21 +99,24 @@ class LocalImageOrchestrator(LocalDockerOrchestrator):
         """Return the same for each step."""
         return self.image
 
-    def get_settings(self, container: object) -> LocalDockerOrchestratorSettings:
-        """How ZenML runs a step's container."""
+    def get_settings(self, container: Step) -> LocalDockerOrchestratorSettings:  # type: ignore[override]
+        """How ZenML runs a step's container: it asks as the step begins, which a person is told."""
+        step = container.spec.invocation_id
+        print(f"  {step.replace('_', ' ')} ...", file=sys.stderr, flush=True)
         return LocalDockerOrchestratorSettings(
             run_args={
+                "user": f"{os.getuid()}:{os.getgid()}",  # whose files it reads and writes
                 "network_mode": self.config.network,
                 "mem_limit": self.config.memory,
                 "memswap_limit": self.config.memory,
                 "read_only": True,
-                "tmpfs": {"/tmp": ""},
                 "cap_drop": ["ALL"],
                 "security_opt": ["no-new-privileges:true"],
-                "remove": True,
-                "labels": {_RUN: self._run},
+                "labels": {PROJECT: str(project_root()), RUN: self._run, STEP: step},
                 "environment": self._environment(),
-                "volumes": {str(here): {"bind": there, "mode": "rw"} for here, there in _folders().items()},
+                "volumes": {
+                    str(here): {"bind": there, "mode": "rw"} for here, there in _folders(self._run).items()
+                },
             }
         )
 
@@ -119,7 +138,7 @@ class LocalImageOrchestrator(LocalDockerOrchestrator):
             return LocalOrchestrator.submit_pipeline(cast(LocalOrchestrator, self), *arguments)
         self.image_facts()  # what is missing is told before a run is begun
         self._run = str(uuid4())
-        with self._none_left():
+        with self._watched(placeholder_run):
             return super().submit_pipeline(*arguments)
 
     def _environment(self) -> dict[str, str]:
@@ -133,21 +152,60 @@ class LocalImageOrchestrator(LocalDockerOrchestrator):
         return {**READ_AT_IMPORT, **handed_on, **places}
 
     @contextmanager
-    def _none_left(self) -> Iterator[None]:
-        """End the container of a run that is broken off."""
+    def _watched(self, run: PipelineRunResponse | None) -> Iterator[None]:
+        """Leave no container, however the run ends, and no step that seems to run; tell what killed one."""
         try:
-            yield
-        except BaseException:
-            with container_engine() as engine:
-                for container in engine.containers.list(filters={"label": f"{_RUN}={self._run}"}):
-                    container.remove(force=True)
-            raise
+            with sigterm_as_ctrl_c():
+                yield
+        except BaseException as error:
+            told = self._told(error)
+            if run is not None:
+                _fail_unfinished(run, told)
+            if told is error:
+                raise
+            raise told from error
+        finally:
+            with suppress(StackError):  # an engine that is gone has no containers
+                remove_containers(self._run)
+            shutil.rmtree(_temporary(self._run), ignore_errors=True)
+
+    def _told(self, error: BaseException) -> BaseException:
+        """In a sentence, if it is the engine's, or the end of a step that left no word."""
+        try:
+            killed = why_killed(remove_containers(self._run), self.config.memory)
+        except StackError as silent:
+            return silent if isinstance(error, Exception) else error
+        if killed and isinstance(error, Exception):
+            return StackError(killed)
+        if isinstance(error, ContainerError):
+            return StackError(f"A step failed; its container said last:\n{_last_line(error)}")
+        if isinstance(error, DockerException):
+            return StackError(f"The container engine refuses: {getattr(error, 'explanation', None) or error}")
+        return error
 
 
-def _folders() -> dict[Path, str]:
+def _last_line(error: ContainerError) -> str:
+    said = error.stderr or b""
+    return (said.decode(errors="replace").strip() or "nothing").splitlines()[-1]
+
+
+def _fail_unfinished(run: PipelineRunResponse, why: BaseException) -> None:
+    """Tell ZenML's store of steps that could not do so any more."""
+    for step in Client().get_pipeline_run(run.id).steps.values():
+        if not step.status.is_finished:
+            information = collect_exception_information(why)
+            publish_step_run_status_update(step.id, ExecutionStatus.FAILED, exception_info=information)
+
+
+def _temporary(run: str) -> Path:
+    """Return a run's /tmp: on the disk, for in memory it would count as the step's."""
+    return store_folder() / "steps" / "tmp" / run
+
+
+def _folders(run: str) -> dict[Path, str]:
     """Folders of this machine, made here, by where a step sees them: the store, and what its code writes."""
     store = store_folder()
-    scratch, serving = store / "steps", project_root() / ".serving"
-    for folder in (serving, *(scratch / name for name in _WRITTEN)):
+    scratch, serving, temporary = store / "steps", project_root() / ".serving", _temporary(run)
+    for folder in (serving, temporary, *(scratch / name for name in _WRITTEN)):
         folder.mkdir(parents=True, exist_ok=True)
-    return {store: str(store), scratch: _STATE, serving: f"{_STATE}/serving"}
+    return {store: str(store), scratch: _STATE, serving: f"{_STATE}/serving", temporary: "/tmp"}
