@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from stacks.container_engine import container_engine
@@ -43,16 +40,3 @@ def why_killed(containers: list[Mapping[str, Any]], memory: str) -> str | None:
                 "machine that has no memory left. Run the command again; what was done is not done anew."
             )
     return None
-
-
-@contextmanager
-def sigterm_as_ctrl_c() -> Iterator[None]:
-    """Have SIGTERM, by which systemd and CI end a command, leave as little behind as Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

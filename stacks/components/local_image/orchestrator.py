@@ -31,7 +31,6 @@ from stacks.components.local_image.containers import (
     RUN,
     STEP,
     remove_containers,
-    sigterm_as_ctrl_c,
     why_killed,
 )
 from stacks.components.local_image.flavor import LocalImageConfig
@@ -155,8 +154,7 @@ class LocalImageOrchestrator(LocalDockerOrchestrator):
     def _watched(self, run: PipelineRunResponse | None) -> Iterator[None]:
         """Leave no container, however the run ends, and no step that seems to run; tell what killed one."""
         try:
-            with sigterm_as_ctrl_c():
-                yield
+            yield
         except BaseException as error:
             told = self._told(error)
             if run is not None:
