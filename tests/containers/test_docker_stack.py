@@ -20,7 +20,7 @@ from tests.pipelines.conftest import Project
 from tests.platform_parts import PASSWORD, running_mlflow
 from tests.processes import kill_all_of
 from tests.servers.conftest import tiny_project
-from tests.servers.test_matrix import Found, run_all
+from tests.servers.test_matrix import Found, run_all, write_rows
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -73,7 +73,7 @@ def project(images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
 def found(project: Project) -> Found:
     """What the four pipelines gave."""
     made = run_all(project, "docker")
-    print(made.seconds)
+    write_rows({"docker": made})
     return made
 
 
@@ -81,6 +81,7 @@ def test_the_same_commands_give_the_same_model_as_on_stack_bare(
     found: Found, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     bare = run_all(tiny_project(tmp_path_factory.mktemp("bare") / "a project"), "bare")
+    print("bare, in the same run:", bare.seconds)
     assert found.digest == bare.digest
     assert found.metrics == bare.metrics
     np.testing.assert_allclose(found.answers, bare.answers, rtol=0, atol=1e-6)

@@ -1,6 +1,6 @@
 """Every stack, with real parts: the same commands, the same model, the same predictions.
 
-The table of docs/stacks.md is this test's:
+The table of docs/stacks.md is this test's, and tests/containers/test_docker_stack.py's:
 
     PLATFORM_TESTS=1 WRITE_MATRIX=1 python -m pytest -s tests/servers/test_matrix.py
 """
@@ -26,6 +26,7 @@ from tests.servers.conftest import tiny_project
 
 STACKS = ("bare", "local", "local-mlflow", "local-bento", "staging")
 PIPELINES = ("train", "deploy", "inference", "monitor")
+_MATRIX = re.compile(r"<!-- matrix -->\n(\|.*\n)*")
 FOUND = """
 import json, sys
 from stacks.apply import use_stack
@@ -57,12 +58,7 @@ def found() -> Iterator[dict[str, Found]]:
     """What the stacks gave so far; the table is printed when all are through."""
     known: dict[str, Found] = {}
     yield known
-    table = _table(known)
-    print(f"\n{table}")
-    if os.environ.get("WRITE_MATRIX"):
-        page = ROOT / "docs" / "stacks.md"
-        text = page.read_text(encoding="utf-8")
-        page.write_text(re.sub(r"(?<=<!-- matrix -->\n)(\|.*\n)*", f"{table}\n", text), encoding="utf-8")
+    write_rows(known)
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -107,13 +103,17 @@ def run_all(project: Project, stack: str) -> Found:
     return Found(said["digest"], said["answers"], metrics, seconds)
 
 
-def _table(found: Mapping[str, Found]) -> str:
-    head = f"| stack | {' | '.join(PIPELINES)} |\n|---|{'---:|' * len(PIPELINES)}"
-    rows = [
-        f"| `{stack}` | {' | '.join(_cell(one.seconds.get(pipeline)) for pipeline in PIPELINES)} |"
-        for stack, one in found.items()
-    ]
-    return "\n".join([head, *rows])
+def write_rows(found: Mapping[str, Found]) -> None:
+    """Print the rows of these stacks; with WRITE_MATRIX, put them into the table of docs/stacks.md, too."""
+    page = ROOT / "docs" / "stacks.md"
+    text = page.read_text(encoding="utf-8")
+    for stack, one in found.items():
+        row = f"| `{stack}` | {' | '.join(_cell(one.seconds.get(pipeline)) for pipeline in PIPELINES)} |\n"
+        print(row, end="")
+        known = re.compile(rf"(?<=\n)\| `{stack}` \|( (\d+ s|none) \|)+\n")
+        text = known.sub(row, text) if known.search(text) else _MATRIX.sub(rf"\g<0>{row}", text)
+    if os.environ.get("WRITE_MATRIX"):
+        page.write_text(text, encoding="utf-8")
 
 
 def _cell(seconds: float | None) -> str:
