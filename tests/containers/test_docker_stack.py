@@ -169,6 +169,7 @@ def test_a_step_that_finds_the_disk_full_tells_its_reason_as_on_a_laptop(
     found: Found, project: Project
 ) -> None:
     place = project.folder / ".zenml" / "steps" / "tmp"
+    place.mkdir(parents=True, exist_ok=True)
     mounted = ("mount", "-t", "tmpfs", "-o", f"size=64k,uid={os.getuid()}", "tmpfs", str(place))
     if subprocess.run(mounted, capture_output=True, check=False).returncode:
         pytest.skip("only who may mount can make a small disk")
@@ -189,7 +190,7 @@ def test_a_run_that_is_broken_off_leaves_no_container(
     while not containers_of_steps(project):
         assert process.poll() is None
     os.kill(process.pid, told)
-    process.communicate(60)
+    process.stdout.read()  # until it has ended
     assert process.wait(60) != 0
     assert containers_of_steps(project, "--all") == ""
     assert unfinished(project) == []
