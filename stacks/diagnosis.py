@@ -13,6 +13,7 @@ _AGAIN = "where the stack file takes it from, and apply the stack again"
 _LOGIN = f"Correct the key and its secret {_AGAIN}"
 _CLOCK = "The clocks of this machine and of S3's differ by more than it allows. Set this one's: timedatectl"
 _NOTHING = "Nothing answers there. Start the server, or correct its address"
+_GONE = "It ended the connection in the middle. Start it again where it has ended, and run the command again"
 _NO_HOST = "There is no such host. Correct the address"
 _FAILS = "The server fails at what it is asked. Look into its log, and run the command again when it is well"
 _S3 = {  # S3's error codes
@@ -36,6 +37,10 @@ _WORDS = {  # in what an error says, where it carries no code
     "Connection refused": _NOTHING,
     "Connect call failed": _NOTHING,
     "Could not connect to the endpoint": _NOTHING,
+    "Connection aborted": _GONE,  # by an HTTP server, in the words of each client
+    "Connection reset by peer": _GONE,
+    "Connection was closed before": _GONE,
+    "Server disconnected": _GONE,
     "Name or service not known": _NO_HOST,
     "Temporary failure in name resolution": _NO_HOST,
     "CERTIFICATE_VERIFY_FAILED": "Its certificate is not trusted here. Have this machine trust it",

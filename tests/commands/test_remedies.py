@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import shutil
 import sqlite3
+from http.client import RemoteDisconnected
 from pathlib import Path
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from aiohttp import ServerDisconnectedError
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 from mlflow.exceptions import MlflowException
+from urllib3.exceptions import ProtocolError
 
 import run
 from accidents.errors import AccidentsError
@@ -49,6 +52,16 @@ def test_each_has_its_remedy_also_where_it_is_the_cause(error: Exception, words:
             "It came from the MLflow server. The server fails at what it is asked. Look into its log",
         ),
         (ConnectionError("[Errno 111] Connection refused"), "Nothing answers there. Start the server"),
+        (
+            ConnectionClosedError(endpoint_url="http://127.0.0.1:1/a"),
+            "It came from the artifact store. It ended the connection in the middle. Start it again",
+        ),
+        (ServerDisconnectedError(), "It ended the connection in the middle."),
+        (
+            ProtocolError("Connection aborted.", RemoteDisconnected("x")),
+            "It ended the connection in the middle.",
+        ),
+        (ConnectionResetError(104, "Connection reset by peer"), "It ended the connection in the middle."),
     ],
 )
 def test_a_server_that_fails_is_named_with_what_to_do(error: Exception, words: str) -> None:
