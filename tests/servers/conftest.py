@@ -52,13 +52,22 @@ class Platform:
             "ACCIDENTS_DATABASE_URL": self.predictions.replace("postgresql:", "postgresql+psycopg:"),
         }
 
+    def settle(self, project: Project, **other: str) -> None:
+        """Have a project say all that in its `.env`, or what is `other`; a changed shell costs a start."""
+        file = project.folder / ".env"
+        said = "".join(f"{name}='{value}'\n" for name, value in (self.environment | other).items())
+        file.write_text(said, encoding="utf-8")
+        file.chmod(0o600)
+        variable = "ACCIDENTS_DATABASE_URL"  # which is the shell's to say
+        project.environment[variable] = self.environment[variable]
+
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One for the tests of a module, whose project is the only one on it."""
     folder = tmp_path_factory.mktemp("platform")
     with ExitStack() as held:
-        s3 = held.enter_context(running_s3(folder / "s3", "zenml", "mlflow"))
+        s3 = held.enter_context(running_s3(folder / "s3", "zenml", "mlflow", "read-only"))
         postgres = held.enter_context(running_postgres())
         runs, predictions = postgres.new_database(), postgres.new_database()
         mlflow = held.enter_context(running_mlflow(folder / "mlflow", runs, s3, "mlflow"))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests import postgres
 from tests.pipelines.conftest import Project
 from tests.processes import kill_all_of
 from tests.servers.conftest import Platform, interrupted, tiny_project
@@ -37,7 +38,8 @@ def project(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("staging")
     made = tiny_project(folder / "a project")
     (folder / "tmp").mkdir()
-    made.environment |= platform.environment | {
+    platform.settle(made)
+    made.environment |= {
         "TMPDIR": str(folder / "tmp"),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # seven otherwise, which take four minutes
     }
@@ -57,6 +59,26 @@ def registered(project: Project) -> Any:
     return json.loads(project.python(REGISTERED).splitlines()[-1])
 
 
+def test_the_stack_is_applied_once_and_each_part_of_it_is_reached(project: Project) -> None:
+    typed(project, "stack apply staging")
+    assert "Stack staging: nothing has changed." in typed(project, "stack apply staging")[1]
+    said = typed(project, "stack check staging")[1]
+    for done in ("wrote, read and deleted an object in s3://zenml", "logged and deleted a run", "0 models"):
+        assert done in said
+    assert "ok    prediction log: postgresql" in said
+
+
+def test_a_prediction_log_that_refuses_the_login_is_told(project: Project, platform: Platform) -> None:
+    address = project.environment["ACCIDENTS_DATABASE_URL"]
+    project.environment["ACCIDENTS_DATABASE_URL"] = address.replace(postgres.PASSWORD, "not-the-password")
+    code, said = typed(project, "stack check staging", check=False)
+    platform.settle(project)
+    assert code == 1
+    assert "wrong prediction log: The prediction log postgresql" in said
+    assert "Correct the user or password in the address." in said
+    assert "not-the-password" not in said
+
+
 def test_s3_that_goes_in_the_middle_of_a_step_is_told_and_nothing_is_registered(
     project: Project, platform: Platform
 ) -> None:
@@ -68,18 +90,50 @@ def test_s3_that_goes_in_the_middle_of_a_step_is_told_and_nothing_is_registered(
     assert registered(project) == NOTHING
 
 
+def test_a_bucket_that_is_read_only_is_told_and_nothing_is_registered(
+    project: Project, platform: Platform
+) -> None:
+    platform.settle(project, S3_BUCKET="read-only")
+    try:
+        code, said = typed(project, TRAIN, check=False)
+    finally:
+        platform.settle(project)
+    assert code == 1
+    assert "It came from the artifact store. S3 denies it: this login may not, or the bucket is" in said
+    assert "Traceback" not in said
+    assert registered(project) == NOTHING
+
+
 @pytest.mark.parametrize("done_all_the_same", [False, True])
 def test_mlflow_that_fails_as_a_version_is_registered_leaves_none_of_it(
     project: Project, platform: Platform, done_all_the_same: bool
 ) -> None:
-    platform.relay.failed.clear()
     platform.relay.failing, platform.relay.after = "/model-versions/create", done_all_the_same
-    try:
-        code, said = typed(project, TRAIN, check=False)
-    finally:
-        platform.relay.failing = ""
+    code, said = typed(project, TRAIN, check=False)
+    platform.relay.failing = ""
     assert code == 1
     assert platform.relay.failed
     assert "It came from the MLflow server. The server fails at what it is asked." in said
     assert "Traceback" not in said
     assert registered(project) == NOTHING
+
+
+def test_mlflow_that_fails_as_it_is_told_of_the_champion_is_told_by_the_next_training(
+    project: Project, platform: Platform
+) -> None:
+    platform.relay.failing, platform.relay.after = "/registered-models/alias", False
+    code, said = typed(project, TRAIN, check=False)
+    platform.relay.failing = ""
+    assert code == 1
+    assert "The model registry could not be told of version 1" in said
+    assert "the next `run.py promote` or training tells it again" in said
+    assert registered(project)["champion"] == 1
+    typed(project, TRAIN)
+    found = registered(project)
+    (number,) = found["mlflow"]
+    assert found == {
+        "zenml": {"1": number},
+        "champion": 1,
+        "mlflow": [number],
+        "alias": {"champion": number},
+    }
