@@ -123,6 +123,7 @@ def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
     if not here:
         require_own_code()
     code = code_used(here)
+    _require_bucket()
     name = f"{pipeline.name}-{datetime.now(UTC):%Y_%m_%d-%H_%M_%S_%f}"
     raised = None
     try:
@@ -133,6 +134,15 @@ def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
         raised = error
     log_metadata(metadata={"code": dict(code)}, run_id_name_or_prefix=name)
     return wait(name, raised)
+
+
+def _require_bucket() -> None:
+    """Raise what the artifact store says of a bucket that is not there, or not ours: ZenML would make it."""
+    store = Client().active_stack.artifact_store
+    scheme, remote, rest = store.path.partition("://")
+    bucket = f"{scheme}{remote}{rest.partition('/')[0]}"
+    if remote and not store.exists(bucket):
+        store.listdir(bucket)  # says why
 
 
 def schedule(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> None:

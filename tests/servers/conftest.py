@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +44,7 @@ class Platform:
     def environment(self) -> dict[str, str]:
         """What a person's shell says of it."""
         return {
-            "S3_ENDPOINT": self.s3.url,
-            "S3_ACCESS_KEY": S3_KEY,
-            "S3_SECRET_KEY": S3_SECRET,
+            **s3_settings(self.s3),
             "MLFLOW_SERVER": self.relay.url,
             "MLFLOW_PASSWORD": PASSWORD,
             "ACCIDENTS_DATABASE_URL": self.predictions.replace("postgresql:", "postgresql+psycopg:"),
@@ -54,10 +52,7 @@ class Platform:
 
     def settle(self, project: Project, **other: str) -> None:
         """Have a project say all that in its `.env`, or what is `other`; a changed shell costs a start."""
-        file = project.folder / ".env"
-        said = "".join(f"{name}='{value}'\n" for name, value in (self.environment | other).items())
-        file.write_text(said, encoding="utf-8")
-        file.chmod(0o600)
+        write_settings(project, self.environment | other)
         variable = "ACCIDENTS_DATABASE_URL"  # which is the shell's to say
         project.environment[variable] = self.environment[variable]
 
@@ -73,6 +68,18 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         mlflow = held.enter_context(running_mlflow(folder / "mlflow", runs, s3, "mlflow"))
         relay = held.enter_context(running_relay(mlflow.url))
         yield Platform(s3, postgres, mlflow, relay, runs, predictions)
+
+
+def s3_settings(s3: Server) -> dict[str, str]:
+    """Where it is, and its login."""
+    return {"S3_ENDPOINT": s3.url, "S3_ACCESS_KEY": S3_KEY, "S3_SECRET_KEY": S3_SECRET}
+
+
+def write_settings(project: Project, settings: Mapping[str, str]) -> None:
+    """Write a project's `.env`."""
+    file = project.folder / ".env"
+    file.write_text("".join(f"{name}='{value}'\n" for name, value in settings.items()), encoding="utf-8")
+    file.chmod(0o600)
 
 
 def tiny_project(folder: Path, trees: int = 30) -> Project:

@@ -22,9 +22,9 @@ import pytest
 from tests.conftest import ROOT
 from tests.pipelines.conftest import Project
 from tests.processes import kill_all_of
-from tests.servers.conftest import tiny_project
+from tests.servers.conftest import Platform, tiny_project
 
-STACKS = ("bare", "local", "local-mlflow", "local-bento", "staging")
+STACKS = ("local", "local-mlflow", "local-bento", "staging")  # each is compared with `bare`
 PIPELINES = ("train", "deploy", "inference", "monitor")
 _MATRIX = re.compile(r"<!-- matrix -->\n(\|.*\n)*")
 FOUND = """
@@ -61,21 +61,28 @@ def found() -> Iterator[dict[str, Found]]:
     write_rows(known)
 
 
+@pytest.fixture(scope="module")
+def bare(found: dict[str, Found], tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """What comes out without any server."""
+    found["bare"] = run_all(tiny_project(tmp_path_factory.mktemp("bare") / "a project"), "bare")
+    return found["bare"]
+
+
 @pytest.mark.parametrize("stack", STACKS)
-def test_the_same_commands_give_the_same_model_on_every_stack(
-    stack: str, tmp_path: Path, found: dict[str, Found], request: pytest.FixtureRequest
+def test_the_same_commands_give_the_same_model_as_on_stack_bare(
+    stack: str, bare: Found, tmp_path: Path, found: dict[str, Found], request: pytest.FixtureRequest
 ) -> None:
     project = tiny_project(tmp_path / "a project")
     if stack == "staging":  # the only one that is not of this machine alone
-        project.environment |= request.getfixturevalue("platform").environment
+        platform: Platform = request.getfixturevalue("platform")
+        platform.settle(project)
     try:
         found[stack] = run_all(project, stack)
     finally:
         kill_all_of(project.folder)
-    first = next(iter(found.values()))
-    assert found[stack].digest == first.digest
-    assert found[stack].metrics == first.metrics
-    np.testing.assert_allclose(found[stack].answers, first.answers, rtol=0, atol=1e-6)
+    assert found[stack].digest == bare.digest
+    assert found[stack].metrics == bare.metrics
+    np.testing.assert_allclose(found[stack].answers, bare.answers, rtol=0, atol=1e-6)
 
 
 def run_all(project: Project, stack: str) -> Found:

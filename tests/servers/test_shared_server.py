@@ -14,7 +14,6 @@ import yaml
 
 from tests.pipelines.conftest import Project
 from tests.platform_parts import (
-    S3_KEY,
     S3_SECRET,
     Server,
     running_mariadb,
@@ -23,7 +22,7 @@ from tests.platform_parts import (
     service_account_key,
 )
 from tests.processes import kill_all_of
-from tests.servers.conftest import interrupted, tiny_project
+from tests.servers.conftest import interrupted, s3_settings, tiny_project, write_settings
 
 VERSIONS = """
 import json
@@ -33,6 +32,12 @@ print(json.dumps([
     {"number": one.number, "stage": str(one.stage or ""), "promotion": registry._promotion(one),
      "judged": one.description or ""} for one in known
 ]))
+"""
+STORED = """
+import json, yaml
+from zenml.client import Client
+runs = sorted(str(one.id) for one in Client().list_pipeline_runs(size=100).items)
+print(json.dumps({"runs": runs, "export": yaml.safe_dump(Client().get_stack("team").to_yaml())}))
 """
 
 
@@ -58,11 +63,9 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
             held.callback(kill_all_of, project.folder)
             key = service_account_key(server, project.folder.name)
             project.environment |= {"ZENML_STORE_URL": server.url, "ZENML_STORE_API_KEY": key}
-        secrets = {"S3_ENDPOINT": s3.url, "S3_ACCESS_KEY": S3_KEY, "S3_SECRET_KEY": S3_SECRET}
-        ann.environment |= secrets
+        write_settings(ann, s3_settings(s3))
         ann("stack", "apply", "team")
-        for name in secrets:
-            del ann.environment[name]
+        (ann.folder / ".env").unlink()
         yield Team(ann, ben, server)
 
 
@@ -79,6 +82,10 @@ def _project(folder: Path, trees: int) -> Project:
 
 def versions(project: Project) -> list[dict[str, Any]]:
     return json.loads(project.python(VERSIONS).splitlines()[-1])
+
+
+def champion_of(project: Project) -> int:
+    return next(one["number"] for one in versions(project) if one["stage"] == "production")
 
 
 def test_who_has_the_servers_key_has_the_stack_and_needs_no_other_secret(
@@ -114,7 +121,7 @@ def test_two_trainings_at_once_end_with_one_champion_that_was_held_against_the_o
 
 def test_what_one_promotes_the_other_deploys(team: Team) -> None:
     ann, ben = team.ann, team.ben
-    champion = next(one["number"] for one in versions(ann) if one["stage"] == "production")
+    champion = champion_of(ann)
     other = next(one["number"] for one in versions(ann) if one["number"] != champion)
     assert f"version {champion} serves" in _line(ben("--pipeline", "deploy", "--stack", "team").stdout)
     ann("promote", str(other), "--stack", "team")
@@ -124,6 +131,18 @@ def test_what_one_promotes_the_other_deploys(team: Team) -> None:
     assert here.is_dir()
     assert not (ann.folder / ".serving" / "model-server").exists(), "each serves in a folder of their own"
     ben("stop", "--stack", "team")
+    ben("rollback", "--stack", "team")
+    assert champion_of(ann) == champion
+
+
+def test_what_one_ran_the_other_sees_and_no_secret_with_it(team: Team) -> None:
+    monitor = ("--pipeline", "monitor", "--input", "2022", "--decide-only", "--stack", "team")
+    assert "Traceback" not in team.ben(*monitor).stderr
+    anns, bens = (json.loads(one.python(STORED).splitlines()[-1]) for one in (team.ann, team.ben))
+    assert anns == bens
+    assert len(anns["runs"]) >= len(("two trainings", "a deployment", "another", "a look"))
+    assert "client_kwargs" in anns["export"]
+    assert S3_SECRET not in anns["export"]
 
 
 def test_a_server_that_is_restarted_in_the_middle_of_a_run_is_waited_for(team: Team) -> None:

@@ -1,19 +1,29 @@
-"""One project on stack `staging`, in order: servers that fail in the middle of a command."""
+"""One project on stack `staging`, in order: servers that fail in the middle of a command, and secrets."""
 
 from __future__ import annotations
 
+import base64
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests import postgres
 from tests.pipelines.conftest import Project
+from tests.platform_parts import PASSWORD, S3_KEY, S3_SECRET
 from tests.processes import kill_all_of
 from tests.servers.conftest import Platform, interrupted, tiny_project
 
 TRAIN = "--pipeline train --stack staging"
+DEPLOY = "--pipeline deploy --stack staging"
+MONITOR = "--pipeline monitor --input 2022 --decide-only --stack staging"
+SECRETS = (S3_KEY, S3_SECRET, PASSWORD, postgres.PASSWORD)
+SAID: list[str] = []  # by every command
 REGISTERED = """
 import json
 from stacks.apply import use_stack
@@ -29,6 +39,11 @@ print(json.dumps({
     "alias": {one: str(number) for one, number in client.get_registered_model(name).aliases.items()}
     if there else {},
 }))
+"""
+EXPORTED = """
+import yaml
+from zenml.client import Client
+print(yaml.safe_dump(Client().get_stack("staging").to_yaml()))
 """
 NOTHING = {"zenml": {}, "champion": None, "mlflow": [], "alias": {}}
 
@@ -51,7 +66,8 @@ def project(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def typed(project: Project, command: str, check: bool = True) -> tuple[int, str]:
     """Exit code of `run.py COMMAND`, and what it says."""
     done = project(*command.split(), check=check)
-    return done.returncode, done.stdout + done.stderr
+    SAID.append(done.stdout + done.stderr)
+    return done.returncode, SAID[-1]
 
 
 def registered(project: Project) -> Any:
@@ -84,22 +100,32 @@ def test_s3_that_goes_in_the_middle_of_a_step_is_told_and_nothing_is_registered(
 ) -> None:
     code, said = interrupted(project, TRAIN, "train model", platform.s3.stop)
     platform.s3.start()
+    SAID.append(said)
     assert code == 1
     assert "It came from the artifact store. Nothing answers there. Start the server" in said
     assert "Traceback" not in said
     assert registered(project) == NOTHING
 
 
-def test_a_bucket_that_is_read_only_is_told_and_nothing_is_registered(
-    project: Project, platform: Platform
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"S3_BUCKET": "read-only"}, "It came from the artifact store. S3 denies it: this login may not, or"),
+        ({"S3_BUCKET": "zenlm"}, "It came from the artifact store. There is no such bucket. Create it"),
+        ({"S3_SECRET_KEY": "wrong"}, "It came from the artifact store. S3 refuses the signature. Correct"),
+        ({"MLFLOW_USER": "nobody"}, "It came from the MLflow server. The server refuses the login. Correct"),
+    ],
+)
+def test_what_is_wrong_in_the_settings_is_told_by_a_training_and_nothing_is_registered(
+    project: Project, platform: Platform, wrong: dict[str, str], told: str
 ) -> None:
-    platform.settle(project, S3_BUCKET="read-only")
+    platform.settle(project, **wrong)
     try:
         code, said = typed(project, TRAIN, check=False)
     finally:
         platform.settle(project)
     assert code == 1
-    assert "It came from the artifact store. S3 denies it: this login may not, or the bucket is" in said
+    assert told in said
     assert "Traceback" not in said
     assert registered(project) == NOTHING
 
@@ -137,3 +163,88 @@ def test_mlflow_that_fails_as_it_is_told_of_the_champion_is_told_by_the_next_tra
         "mlflow": [number],
         "alias": {"champion": number},
     }
+
+
+def test_a_database_that_is_restarted_in_the_middle_of_monitoring_is_no_error(
+    project: Project, platform: Platform
+) -> None:
+    def restart() -> None:
+        platform.postgres.stop()
+        platform.postgres.start()
+
+    code, said = interrupted(project, MONITOR, "check window", restart)
+    SAID.append(said)
+    assert code == 0, said
+
+
+def test_a_database_that_goes_in_the_middle_of_monitoring_is_told(
+    project: Project, platform: Platform
+) -> None:
+    code, said = interrupted(project, MONITOR, "check window", platform.postgres.stop)
+    platform.postgres.start()
+    SAID.append(said)
+    assert code == 1
+    assert "The prediction log postgresql://" in said
+    assert "Is the server running, and the address right?" in said
+    assert "Traceback" not in said
+    typed(project, MONITOR)
+
+
+def test_no_secret_is_in_anything_that_was_written(project: Project, platform: Platform) -> None:
+    typed(project, DEPLOY)
+    typed(project, "status --stack staging")
+    typed(project, "stop --stack staging")
+    written = {
+        "what commands said": "\n".join(SAID),
+        "zenml stack export": project.python(EXPORTED),
+        "ZenML's store": zenml_store(project),
+        "MLflow's database": everything_in(platform.runs),
+        "the prediction log": everything_in(platform.predictions),
+    }
+    assert platform.s3.url in written["zenml stack export"]
+    assert platform.s3.url in written["ZenML's store"]
+    assert "git_commit" in written["MLflow's database"]
+    assert not {where: found for where, text in written.items() if (found := secrets_in(text.encode()))}
+    folders = [project.folder.parent, platform.s3.folder, platform.mlflow.folder]
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert any(path.name == "bundle.json" for path in files)
+    assert not {
+        path: found
+        for path in files
+        if path not in (database_of(project), project.folder / ".env")
+        and (found := secrets_in(path.read_bytes()))
+    }
+
+
+def secrets_in(content: bytes) -> list[str]:
+    """Those that are in it, also as ZenML would hide them."""
+    return [
+        one for one in SECRETS if one.encode() in content or base64.b64encode(one.encode())[:-3] in content
+    ]
+
+
+def database_of(project: Project) -> Path:
+    (found,) = (project.folder / ".zenml").rglob("zenml.db")
+    return found
+
+
+def zenml_store(project: Project) -> str:
+    """All of it but its table of secrets."""
+    file = database_of(project)
+    assert file.stat().st_mode & 0o077 == 0, "what holds secrets is for its owner alone"
+    with closing(sqlite3.connect(file)) as connection:
+        return "\n".join(
+            line for line in connection.iterdump() if not line.startswith('INSERT INTO "secret" ')
+        )
+
+
+def everything_in(address: str) -> str:
+    """Every row of a database of PostgreSQL."""
+    with psycopg.connect(address) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        rows = [
+            row[0]
+            for (table,) in tables
+            for row in connection.execute(f'SELECT t::text FROM "{table}" t')  # type: ignore[arg-type]
+        ]
+    return "\n".join(rows)
