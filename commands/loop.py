@@ -103,7 +103,7 @@ class Loop:
         self.loop_id = new_loop()
         try:
             report = look(self.params, self.stack, config, given, self.loop_id)
-        except BaseException as error:
+        except Exception as error:  # who is ended has not failed
             self._say("monitor", "failed", error=_words(error), reason=reason)
             raise
         years = self._years(report)
