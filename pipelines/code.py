@@ -60,8 +60,8 @@ def code_used(here: bool = False) -> dict[str, str]:
 
 def code_commit() -> str:
     """Return the commit of this code: the checkout's; in an image, what the image was made of."""
-    found = git_commit()
-    return os.environ.get(COMMIT, found) if found == "unknown" else found
+    commit = git_commit()
+    return os.environ.get(COMMIT, commit) if commit == "unknown" else commit
 
 
 def require_own_code() -> None:

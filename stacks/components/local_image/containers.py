@@ -18,10 +18,10 @@ def remove_containers(run: str) -> list[Mapping[str, Any]]:
     Raises StackError if the engine does not answer.
     """
     with container_engine() as engine:
-        found = engine.containers.list(all=True, filters={"label": f"{RUN}={run}"}, ignore_removed=True)
-        for container in found:
+        containers = engine.containers.list(all=True, filters={"label": f"{RUN}={run}"}, ignore_removed=True)
+        for container in containers:
             container.remove(force=True, v=True)
-    return [container.attrs for container in found]
+    return [container.attrs for container in containers]
 
 
 def why_killed(containers: list[Mapping[str, Any]], memory: str) -> str | None:

@@ -85,8 +85,8 @@ class LocalImageOrchestrator(LocalDockerOrchestrator):
     def image_facts(self) -> tuple[str, Mapping[str, str]]:
         """Return the image's digest and labels. Raises StackError if it, or the engine, is not there."""
         with container_engine() as engine:
-            found = find_image(engine, self.image)
-            return str(found.id), dict(found.labels)
+            image = find_image(engine, self.image)
+            return str(image.id), dict(image.labels)
 
     def get_docker_builds(self, snapshot: PipelineSnapshotBase) -> list[BuildConfiguration]:
         """None: without a build ZenML neither installs anything nor uploads code."""
@@ -156,18 +156,18 @@ class LocalImageOrchestrator(LocalDockerOrchestrator):
         try:
             yield
         except BaseException as error:
-            told = self._told(error)
+            reason = self._in_words(error)
             if run is not None:
-                _fail_unfinished(run, told)
-            if told is error:
+                _fail_unfinished(run, reason)
+            if reason is error:
                 raise
-            raise told from error
+            raise reason from error
         finally:
             with suppress(StackError):  # an engine that is gone has no containers
                 remove_containers(self._run)
             shutil.rmtree(_temporary(self._run), ignore_errors=True)
 
-    def _told(self, error: BaseException) -> BaseException:
+    def _in_words(self, error: BaseException) -> BaseException:
         """In a sentence, if it is the engine's, or the end of a step that left no word."""
         try:
             killed = why_killed(remove_containers(self._run), self.config.memory)

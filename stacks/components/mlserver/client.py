@@ -122,12 +122,12 @@ class ModelServerClient:
 
 
 def _probabilities(answer: dict[str, Any]) -> list[float]:
-    return next(list(one["data"]) for one in answer["outputs"] if one["name"] == "p_severe")
+    return next(list(output["data"]) for output in answer["outputs"] if output["name"] == "p_severe")
 
 
 def _reason(answer: _Answer) -> str:
     try:
-        said = answer.json()
+        content = answer.json()
     except ValueError:
         return f"{answer.status} {answer.text[:500]}"
-    return str(said.get("error") or said) if isinstance(said, dict) else str(said)
+    return str(content.get("error") or content) if isinstance(content, dict) else str(content)

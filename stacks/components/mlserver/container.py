@@ -125,7 +125,7 @@ class ContainerServer:
     def is_alive(self) -> bool:
         """Whether the engine runs it, or is about to; not if the engine does not answer."""
         try:
-            with self.found() as container:
+            with self.opened() as container:
                 return container is not None and container.status in _LIVING
         except StackError:
             return False
@@ -134,9 +134,9 @@ class ContainerServer:
         """End and remove the container. Raises StackError if the engine does not answer."""
         _end(self.container, timeout)
 
-    def found(self) -> AbstractContextManager[Container | None]:
+    def opened(self) -> AbstractContextManager[Container | None]:
         """Find the container, None if it is gone. Raises StackError if the engine does not answer."""
-        return _found(self.container)
+        return _container(self.container)
 
 
 def read_container(folder: ServerFolder) -> ContainerServer | None:
@@ -168,7 +168,7 @@ class InContainer:
         if server is None or self._settings.restarts == 0:
             return
         _write_settings(self._folder, load_at_start=True)
-        with server.found() as container:
+        with server.opened() as container:
             if container is not None:
                 container.update(restart_policy={"Name": "unless-stopped"})
 
@@ -178,8 +178,8 @@ class InContainer:
         if server is None:
             return "it has no container: python run.py --pipeline deploy"
         try:
-            with server.found() as container:
-                return _told(server, container)
+            with server.opened() as container:
+                return _in_words(server, container)
         except StackError as error:
             return str(error)
 
@@ -191,16 +191,16 @@ class InContainer:
         server = read_container(self._folder)
         if server is None:
             return
-        with server.found() as container:
-            said = b"" if container is None else container.logs()
-        yield from said.decode(errors="replace").splitlines()
+        with server.opened() as container:
+            output = b"" if container is None else container.logs()
+        yield from output.decode(errors="replace").splitlines()
 
     def how_to_follow(self) -> str:
         """Return the engine's command, which keeps the log."""
         return f"docker logs --follow {_name_of(self._folder)}"
 
 
-def _told(server: ContainerServer, container: Container | None) -> str:
+def _in_words(server: ContainerServer, container: Container | None) -> str:
     if container is None:
         return f"{server} is gone: python run.py --pipeline deploy"
     times = container.attrs["RestartCount"]
@@ -213,7 +213,7 @@ def _told(server: ContainerServer, container: Container | None) -> str:
 
 
 @contextmanager
-def _found(name: str) -> Iterator[Container | None]:
+def _container(name: str) -> Iterator[Container | None]:
     from docker.errors import NotFound
 
     with container_engine() as engine:
@@ -225,7 +225,7 @@ def _found(name: str) -> Iterator[Container | None]:
 
 
 def _end(name: str, timeout: float) -> None:
-    with _found(name) as container:
+    with _container(name) as container:
         if container is not None:
             container.stop(timeout=round(timeout))
             container.remove(force=True, v=True)

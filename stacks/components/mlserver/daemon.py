@@ -101,9 +101,9 @@ class Daemon(StartedProcess):
             family += process.children(recursive=True)
             os.killpg(self.pid, signal.SIGTERM)
         _, left = psutil.wait_procs(family, timeout)
-        for one in left:
+        for each in left:
             with suppress(psutil.NoSuchProcess):
-                one.kill()
+                each.kill()
         psutil.wait_procs(left, 5)
 
 
@@ -130,8 +130,8 @@ class AsProcess:
 
     def supervision(self) -> str:
         """Tell what the supervisor says."""
-        told = read_supervision(self._folder)
-        return str(told or "nobody supervises it: python run.py --pipeline deploy")
+        supervision = read_supervision(self._folder)
+        return str(supervision or "nobody supervises it: python run.py --pipeline deploy")
 
     def let_go(self) -> None:
         """Wait for the supervisor, which has nothing left to watch."""
@@ -150,10 +150,10 @@ class AsProcess:
 
 
 def _last_words(folder: ServerFolder) -> str:
-    said = folder.output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    if not said and folder.log.is_file():
-        said = folder.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return "\n".join(said[-15:])
+    words = folder.output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    if not words and folder.log.is_file():
+        words = folder.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return "\n".join(words[-15:])
 
 
 def _environment(folder: ServerFolder, code: str) -> dict[str, str]:

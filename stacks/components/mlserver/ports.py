@@ -53,10 +53,10 @@ def _choose_ports(ports: Mapping[str, int], remedy: str) -> dict[str, int]:
 
 def _owner(port: int) -> str:
     try:
-        for one in psutil.net_connections("tcp"):
-            if one.status == psutil.CONN_LISTEN and getattr(one.laddr, "port", 0) == port and one.pid:
-                command = " ".join(psutil.Process(one.pid).cmdline())[:120]
-                return f"it is taken by process {one.pid} ({command})"
+        for each in psutil.net_connections("tcp"):
+            if each.status == psutil.CONN_LISTEN and getattr(each.laddr, "port", 0) == port and each.pid:
+                command = " ".join(psutil.Process(each.pid).cmdline())[:120]
+                return f"it is taken by process {each.pid} ({command})"
     except psutil.Error:
         pass  # not ours to see
     return ""

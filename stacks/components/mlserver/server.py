@@ -77,8 +77,8 @@ class ModelServer:
                 raise StackError(f"Version {version} of {name} is the one that is served: try another.")
             daemon = self._put(model)
             others = [
-                one for one in self.folder.trials(name)
-                if one.role != role and one.model.version != version
+                other for other in self.folder.trials(name)
+                if other.role != role and other.model.version != version
             ]  # fmt: skip
             trial = Trial(role, share, model)
             self._set_trials(name, [*others, trial])
@@ -149,8 +149,10 @@ class ModelServer:
 
     def is_serving(self, daemon: RunningServer, model: ServedModel) -> bool:
         """Whether the server answers with this version of this bundle."""
-        said = self._client(daemon).metadata(model.name) or {}
-        return said.get("versions") == [model.version] and said["parameters"]["digest"] == model.digest
+        metadata = self._client(daemon).metadata(model.name) or {}
+        return (
+            metadata.get("versions") == [model.version] and metadata["parameters"]["digest"] == model.digest
+        )
 
     def is_ready(self, daemon: RunningServer, name: str) -> bool | None:
         """Whether a model can be asked; None: no answer."""
@@ -178,7 +180,7 @@ class ModelServer:
         """First nobody is told of a model any more, then it goes: who asks it still, asks the other then."""
         if self.folder.trials(name) != trials:
             self.folder.set_trials(name, trials)
-        kept = {one.model.name for one in trials}
+        kept = {trial.model.name for trial in trials}
         for left in {name + end for end in TRIALS} & self.folder.served().keys() - kept:
             self.folder.remove(left)
             self._unload(left)
@@ -199,7 +201,7 @@ class ModelServer:
         """Start the server that has ended, with what it served, on what it ran on if that is still there."""
         served = self.folder.served()
         if served:
-            say(f"The model server is not running: starting it with {', '.join(_told(served.values()))}.")
+            say(f"The model server is not running: starting it with {', '.join(_named(served.values()))}.")
         last = last_server(self.folder)
         runtime = last.runtime if last is not None and last.runtime.is_there(self.folder) else wanted
         daemon = self._start(runtime, self._ports(last))
@@ -360,5 +362,5 @@ class ModelServer:
         return ModelServerClient(daemon.http_port, self.settings.load_timeout, token)
 
 
-def _told(models: Iterable[ServedModel]) -> list[str]:
+def _named(models: Iterable[ServedModel]) -> list[str]:
     return [f"{model.name} version {model.version}" for model in models]
