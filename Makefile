@@ -134,8 +134,8 @@ WORKERS ?= 3
 test: $(VENV)/dev  ## every test, but those of the platform and of the containers; TESTS= names some
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not containers" $(TESTS)
 
-platform: $(VENV)/dev  ## stacks on real servers, as tests: PostgreSQL, MariaDB, S3, MLflow, ZenML; minutes
-	PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/servers
+platform: $(VENV)/dev  ## stacks on real servers and in containers, as tests: PostgreSQL, S3, MLflow, ZenML, Docker; minutes
+	PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/servers tests/containers/test_docker_stack.py
 
 containers: $(VENV)/dev  ## build the images and start the platform, as tests, where a container engine answers
 	$(LIMIT) $(BIN)/python -m pytest tests/containers

@@ -22,7 +22,12 @@ from tests.processes import kill_all_of
 from tests.servers.conftest import tiny_project
 from tests.servers.test_matrix import Found, run_all, write_rows
 
-pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.containers,
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif("PLATFORM_TESTS" not in os.environ, reason="takes minutes: make platform"),
+]
 
 ON = ("--stack", "docker")
 IMAGE = f"    config: {{image: road-accidents/pipelines:{TAG}}}\n   "  # what follows there is a comment
