@@ -52,7 +52,7 @@ _CODE, _STATE = "/app", "/state"  # of the image: Dockerfile
 # What the image's code writes, which is not there in a folder of this machine that is mounted at /state.
 _WRITTEN = ("data", "dvc/cache", "dvc/tmp", "reports", "serving", "zenml")
 # Addresses that steps find in their environment.
-_HANDED_ON = ("ACCIDENTS_DATABASE_URL", "ACCIDENTS_LOG_LEVEL")
+_HANDED_ON = ("ACCIDENTS_DATABASE_URL",)
 _REMOTE = "ACCIDENTS_DVC_REMOTE"
 
 
