@@ -226,7 +226,8 @@ CHAMPION = (
     + """
 from steps.support import registry_mirror, registry
 now = registry.champion(name)
-print(now.number, registry_mirror.registry_version(now), client.get_model_version_by_alias(name, "champion").version)
+alias = client.get_model_version_by_alias(name, "champion")
+print(now.number, registry_mirror.registry_version(now), alias.version)
 """
 )
 
