@@ -128,8 +128,8 @@ model: $(VENV)/train  ## give the platform's model server the models that the lo
 	$(BIN)/python -m commands.platform model
 	$(COMPOSE) restart model-server
 
-# Tests at once: many of them wait for a server to start, a hook to be called or a look to be due.
-WORKERS ?= 3
+# Tests at once. With three on two cores it took as long, and some waited longer than they may.
+WORKERS ?= 2
 
 test: $(VENV)/dev  ## every test, but those of the platform and of the containers; TESTS= names some
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not containers" $(TESTS)

@@ -65,11 +65,10 @@ class ElsewhereOrchestrator(BaseOrchestrator):
 
     def fetch_status(self, run: Any, include_steps: bool = False) -> tuple[ExecutionStatus | None, None]:
         """Failed, if the processes are gone and the run has not ended."""
-        found = [held[PROCESS] for held in run.run_metadata.values() if isinstance(held, dict)] or [
-            run.run_metadata[PROCESS]
-        ]
+        held = [run.run_metadata, *(each for each in run.run_metadata.values() if isinstance(each, dict))]
+        number = next(each[PROCESS] for each in held if PROCESS in each)
         try:
-            gone = psutil.Process(found[0]).status() == psutil.STATUS_ZOMBIE
+            gone = psutil.Process(number).status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             gone = True
         return (ExecutionStatus.FAILED if gone else None), None
