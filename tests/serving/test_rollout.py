@@ -127,7 +127,7 @@ def test_a_batch_is_shared_out_too(client: TestClient, model: StandIn) -> None:
     assert [one["model"]["role"] == "challenger" for one in answers] == [is_in_share(one, 30) for one in IDS]
 
 
-@pytest.mark.parametrize("fault", [{"status": 404}, {"status": 500}, {"delay": 2.5}, {"answer": b"?"}])
+@pytest.mark.parametrize("fault", [{"status": 404}, {"status": 500}, {"delay": 4.5}, {"answer": b"?"}])
 def test_a_challenger_that_fails_costs_nobody_an_answer(
     client: TestClient, model: StandIn, fault: dict[str, Any]
 ) -> None:
