@@ -1,1 +1,1 @@
-"""What `run.py` does, one file a command (what may be typed: arguments/); heavy imports wait."""
+"""What `run.py` does, one file a command; arguments/ declares what may be typed. Heavy imports wait."""
