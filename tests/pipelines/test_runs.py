@@ -87,11 +87,10 @@ def test_what_was_raised_here_is_told_where_the_store_has_no_word_of_it(
         runs.wait("train-1")
 
 
+@pytest.mark.parametrize("where", ["elsewhere"], indirect=True)  # here this process would be killed
 def test_steps_that_were_killed_end_the_wait(where: str) -> None:
     from tests.pipelines.elsewhere_steps import elsewhere
 
-    if where == "here":
-        pytest.skip("it would be this process that is killed")
     with pytest.raises(AccidentsError, match=r"elsewhere-.* ended as failed"):
         runs.run(elsewhere, PipelineConfig(), how="killed")
 
