@@ -13,11 +13,11 @@ from accidents.config import Strict, parse, read_yaml
 from accidents.data.sources.settings import DataSettings
 from accidents.errors import SettingsError
 from accidents.evaluation.metrics import EvaluationSettings
-from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.promotion.comparison import JudgingSettings
-from accidents.promotion.decision import PromotionSettings
 from accidents.promotion.gates import GateRules, GateSettings
-from accidents.training.bagging import ModelSettings
+from accidents.promotion.promotion_rule import PromotionSettings
+from accidents.training.fit_bags import ModelSettings
 from accidents.training.split import SplitSettings
 
 Stage = Literal["dispatch", "on_scene"]

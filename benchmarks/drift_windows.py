@@ -19,11 +19,11 @@ from accidents.features import build_features, features_of
 from accidents.monitoring.decision import decide
 from accidents.monitoring.drift import measure_drift
 from accidents.monitoring.measurements import Champion, Decision, Measurements, WindowFacts
+from accidents.monitoring.monitor_settings import DriftPolicy, MonitorSettings
 from accidents.monitoring.performance import measure_performance
-from accidents.monitoring.policy import DriftPolicy, MonitorSettings
-from accidents.training.bagging import ModelSettings, train
-from accidents.training.model import Model
+from accidents.training.fit_bags import ModelSettings, train
 from accidents.training.refit import refit
+from accidents.training.trained_model import Model
 
 POLICY = MonitorSettings()
 MONTHS, SUNNY = "months", "months without weather"  # rows of quiet windows that are of one month each

@@ -27,8 +27,8 @@ from accidents.data.sources.files import find_years
 from accidents.evaluation.metrics import evaluate
 from accidents.features import STAGES, build_features
 from accidents.progress import track
-from accidents.training.bagging import ModelSettings, train
-from accidents.training.model import Model
+from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.trained_model import Model
 
 SEED, FOLDS, BUDGET = 7, 5, 0.2
 METRICS = ("roc_auc", "pr_auc", "ece", "brier", "recall_at_budget")

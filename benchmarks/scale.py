@@ -85,7 +85,7 @@ def train_at_scale(folder: str, years: list[int]) -> dict[str, Any]:
     from accidents.evaluation.metrics import alerts_for_budget, evaluate
     from accidents.evaluation.slices import evaluate_slices
     from accidents.features import build_features
-    from accidents.training.bagging import train
+    from accidents.training.fit_bags import train
     from accidents.training.split import PARTS, split
 
     params, phase = load_params(ROOT / "params.yaml"), Phases()

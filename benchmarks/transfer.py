@@ -31,7 +31,7 @@ from accidents.data.sources.files import find_years
 from accidents.data.sources.sample import write_sample
 from accidents.features import build_features, feature_names
 from accidents.progress import track
-from accidents.training.bagging import ModelSettings, train
+from accidents.training.fit_bags import ModelSettings, train
 from benchmarks.others_protocol import read as read_2021
 from benchmarks.real_2018 import SEED, region_folds
 

@@ -15,9 +15,9 @@ from rich.prompt import Confirm
 from rich.table import Table
 
 from accidents.params import KeepSettings, Params
+from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.log import PredictionLogError
 from accidents.predictions.retention import Ages
-from accidents.predictions.tables import NoDatabaseError
 from commands.project import ROOT, console, on_stack
 from commands.store import opened_store
 

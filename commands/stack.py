@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from accidents.errors import AccidentsError
-from accidents.predictions.tables import NoDatabaseError
+from accidents.predictions.database_tables import NoDatabaseError
 from commands.project import console
 from stacks.errors import StackError
 

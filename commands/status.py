@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from accidents.features.declared import STAGES
+from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.log import PredictionLogError
-from accidents.predictions.tables import NoDatabaseError
 from commands.api import API, stranger_at, url_of
 from commands.other_stacks import beside
 from commands.project import api_settings, console, on_stack, open_own

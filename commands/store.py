@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.store import VARIABLE, PredictionStore
 from accidents.predictions.store import opened_store as opened_at
-from accidents.predictions.tables import NoDatabaseError
 from commands.project import api_settings, console, on_stack
 
 

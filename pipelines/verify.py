@@ -7,7 +7,7 @@ from typing import Any
 from zenml import pipeline
 from zenml.enums import ExecutionMode
 
-from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.rollout.roles import CHAMPION, Role
 from pipelines.code import HERE
 from pipelines.progress import step_started

@@ -14,7 +14,7 @@ import pandas as pd
 
 from accidents.bundle import Bundle, write_bundle
 from accidents.bundle.golden import Golden
-from accidents.training.bagging import ModelSettings, train
+from accidents.training.fit_bags import ModelSettings, train
 from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.daemon import Daemon
 from stacks.components.mlserver.environments import SHARED

@@ -19,7 +19,7 @@ from accidents.monitoring.measurements import (
     PerformanceMeasures,
     WindowFacts,
 )
-from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.monitor_settings import MonitorSettings
 
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 POLICY = MonitorSettings()

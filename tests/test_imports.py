@@ -41,4 +41,4 @@ def test_a_forbidden_import_is_found(tmp_path: Path) -> None:
     (tmp_path / "accidents" / "training" / "model.py").write_text("def train():\n    import zenml\n")
     done = lint_imports(tmp_path)
     assert done.returncode == 1
-    assert "accidents.training.model -> zenml" in done.stdout
+    assert "accidents.training.trained_model -> zenml" in done.stdout

@@ -29,7 +29,7 @@ from accidents.bundle.questions import Questions
 from accidents.errors import BundleError
 from accidents.features.declared import Feature, features_of
 from accidents.files import whole_folder
-from accidents.training.model import Model
+from accidents.training.trained_model import Model
 from accidents.vocabulary.bands import DEFAULT_BANDS, check_bands
 
 if TYPE_CHECKING:

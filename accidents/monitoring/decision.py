@@ -28,8 +28,8 @@ from accidents.monitoring.measurements import (
     Past,
     PerformanceMeasures,
 )
+from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.performance import beyond_chance
-from accidents.monitoring.policy import MonitorSettings
 
 _SHOWN = 8  # names in a sentence
 

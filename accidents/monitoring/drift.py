@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from accidents.monitoring.measurements import DriftMeasures, FeatureDrift, Past
-from accidents.monitoring.policy import DriftPolicy
+from accidents.monitoring.monitor_settings import DriftPolicy
 from accidents.training.reference import expected
 
 ENOUGH_OF_A_SEASON = 1_000  # reference accidents of the window's months; with fewer, all months are taken

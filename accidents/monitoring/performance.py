@@ -12,7 +12,7 @@ import pandas as pd
 
 from accidents.evaluation.metrics import HIGHER_IS_BETTER, Estimate, evaluate
 from accidents.monitoring.measurements import Figure, PerformanceMeasures
-from accidents.monitoring.policy import MonitorSettings, PerformancePolicy
+from accidents.monitoring.monitor_settings import MonitorSettings, PerformancePolicy
 
 MEASURED = ("roc_auc", "pr_auc", "brier", "ece", "recall_at_budget", "calibration_gap")
 _DRAWS = 100  # of a bootstrap that is asked once a caller

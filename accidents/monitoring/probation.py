@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accidents.monitoring.callers import at_most, hangs_on
-from accidents.monitoring.policy import ProbationPolicy
+from accidents.monitoring.monitor_settings import ProbationPolicy
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import pandas as pd
 from accidents.bundle import Bundle
 from accidents.monitoring.callers import NO_KEY, at_most
 from accidents.monitoring.measurements import WindowFacts
-from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.scoring.score import probabilities
 
 LOG = "prediction log"

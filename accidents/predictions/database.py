@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Table, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import Pool
 
+from accidents.predictions.database_tables import NoDatabaseError, OutdatedError, PredictionLogError
 from accidents.predictions.engines import (
     PATIENCE,
     connect_to,
@@ -33,7 +34,6 @@ from accidents.predictions.engines import (
 )
 from accidents.predictions.inserts import as_driver_takes, insert_into
 from accidents.predictions.sqlite_files import FilesBeside, Identity, identity_of
-from accidents.predictions.tables import NoDatabaseError, OutdatedError, PredictionLogError
 from accidents.predictions.upgrade import MADE_BY, require_current, upgrade
 
 Result = TypeVar("Result")

@@ -12,8 +12,8 @@ from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
 from accidents.files import ROOT
+from accidents.predictions.database_tables import PredictionLogError
 from accidents.predictions.sqlite_files import identity_of
-from accidents.predictions.tables import PredictionLogError
 
 PATIENCE = 0.9  # seconds to wait for another program's lock
 # A server that went away without a word is noticed in seconds, not in the two hours TCP takes by itself.

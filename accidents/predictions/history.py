@@ -16,9 +16,9 @@ from sqlalchemy import Table, func, or_, select
 
 from accidents.monitoring.loop_table import Action, next_action
 from accidents.monitoring.measurements import COOLED, Decision, MonitorReport, Past
-from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.predictions.database import PredictionDatabase
-from accidents.predictions.tables import EVENTS, RUNS
+from accidents.predictions.database_tables import EVENTS, RUNS
 
 SHOWN = 50  # earlier runs in a picture
 DEFAULT_POLICY = MonitorSettings()

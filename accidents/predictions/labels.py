@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, or_, select, text, update
 
-from accidents.predictions.tables import LABELS, PREDICTIONS, PredictionLogError, check_text
+from accidents.predictions.database_tables import LABELS, PREDICTIONS, PredictionLogError, check_text
 
 MAX_CHANGES = (
     100  # of one outcome by who gave it: then only `correct` changes it, so no history grows for ever

@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from accidents.errors import AccidentsError, BusyError
 from accidents.predictions.database import PredictionDatabase
-from accidents.predictions.tables import LEASES, PredictionLogError
+from accidents.predictions.database_tables import LEASES, PredictionLogError
 
 _NOW = func.clock_timestamp(type_=DateTime(timezone=True))  # not now(): the transaction may have waited since
 

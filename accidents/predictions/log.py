@@ -6,7 +6,7 @@
     log.add_labels([Label(accident_id="2026-000123", severe=True)])
     for row in log.read(last=10_000): ...
 
-All times are aware and in UTC. Tables: accidents/predictions/tables.py; what survives a crash:
+All times are aware and in UTC. Tables: accidents/predictions/database_tables.py; what survives a crash:
 accidents/predictions/database.py.
 """
 
@@ -23,11 +23,7 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select
 
 from accidents.predictions.database import PredictionDatabase
-from accidents.predictions.inserts import insert_into
-from accidents.predictions.labels import Label, NewestLabels, add_labels, targets_of
-from accidents.predictions.retention import Ages, count_old, forget
-from accidents.predictions.shadow import ShadowScore, shadow_scores, to_shadow_row
-from accidents.predictions.tables import (
+from accidents.predictions.database_tables import (
     LABELS,
     PREDICTIONS,
     SHADOW_SCORES,
@@ -36,6 +32,10 @@ from accidents.predictions.tables import (
     check_text,
     unfit,
 )
+from accidents.predictions.inserts import insert_into
+from accidents.predictions.labels import Label, NewestLabels, add_labels, targets_of
+from accidents.predictions.retention import Ages, count_old, forget
+from accidents.predictions.shadow import ShadowScore, shadow_scores, to_shadow_row
 from accidents.rollout.roles import CHAMPION
 
 __all__ = ["Label", "Prediction", "PredictionLog", "PredictionLogError", "Row", "to_row"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select
 
-from accidents.predictions.tables import LABELS, PREDICTIONS, SHADOW_SCORES
+from accidents.predictions.database_tables import LABELS, PREDICTIONS, SHADOW_SCORES
 
 AT_ONCE = 1_000  # rows a transaction: others want to write meanwhile
 

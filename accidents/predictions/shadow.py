@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from accidents.predictions.tables import SHADOW_SCORES, check_aware, check_text, unfit
+from accidents.predictions.database_tables import SHADOW_SCORES, check_aware, check_text, unfit
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from accidents.predictions.tables import PredictionLogError
+from accidents.predictions.database_tables import PredictionLogError
 
 Identity = tuple[int, int] | None  # device and number
 _INDEX = struct.Struct("=14xHI")  # of the head of -shm: bytes of a page, and how many pages -wal holds

@@ -9,7 +9,13 @@ import threading
 
 from sqlalchemy import Connection, inspect, text
 
-from accidents.predictions.tables import REVISION, TABLES, NoDatabaseError, OutdatedError, PredictionLogError
+from accidents.predictions.database_tables import (
+    REVISION,
+    TABLES,
+    NoDatabaseError,
+    OutdatedError,
+    PredictionLogError,
+)
 
 VERSION_TABLE = (
     "prediction_store_version"  # not Alembic's usual name: the database may hold other programs' tables

@@ -19,11 +19,11 @@ from accidents.features import feature_names
 from accidents.monitoring.measurements import Champion
 from accidents.params import Params
 from accidents.scoring.score import probabilities
-from accidents.training import bagging
-from accidents.training.model import Model
+from accidents.training import fit_bags
 from accidents.training.reference import latest_learnt, learnt_from, promised
 from accidents.training.refit import refit
 from accidents.training.split import CALIBRATION, TEST, TRAIN, split_by_time
+from accidents.training.trained_model import Model
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def train_reign(rows: pd.DataFrame, years: Sequence[int], number: int, setup: Se
     params = setup.params
     parts = split_by_time(rows, None, params.split.calibration_share, params.split.test_share)
     learnt, calibration, test = (rows[parts.mask(part)] for part in (TRAIN, CALIBRATION, TEST))
-    trained = bagging.train(learnt, calibration, params.model, params.stage, params.seed)
+    trained = fit_bags.train(learnt, calibration, params.model, params.stage, params.seed)
     serving, seen = trained, pd.concat([learnt, calibration])
     if params.refit:
         seen = pd.concat([seen, test])

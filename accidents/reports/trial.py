@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from accidents.rollout.comparison import TrialComparison
+from accidents.rollout.trial_comparison import TrialComparison
 
 
 def write_trial(folder: Path, facts: Mapping[str, Any], compared: TrialComparison | None) -> None:

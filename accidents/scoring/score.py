@@ -14,7 +14,7 @@ from accidents.features import build_features
 from accidents.progress import track
 from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake
 from accidents.scoring.reasons import top_reasons
-from accidents.training.model import Model
+from accidents.training.trained_model import Model
 from accidents.vocabulary.bands import band_of
 
 Explained = Literal["all", "alerts", "none"]

@@ -19,11 +19,11 @@ from accidents.evaluation.metrics import Evaluation, alerts_for_budget, evaluate
 from accidents.evaluation.results import Results
 from accidents.features import feature_names
 from accidents.progress import track
-from accidents.training.bagging import ModelSettings, boost, labelled, of_bags
 from accidents.training.calibration import BetaCalibration
-from accidents.training.model import Layout, Model
+from accidents.training.fit_bags import ModelSettings, boost, labelled, of_bags
 from accidents.training.place_encoder import PlaceEncoder
 from accidents.training.reference import learnt_from
+from accidents.training.trained_model import Layout, Model
 
 FOLDS = 10  # at least: with fewer bags than folds the rows of the others have no score out of fold
 MONTHS = 12

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from accidents.errors import DataError
-from accidents.training.bagging import ModelSettings, train
+from accidents.training.fit_bags import ModelSettings, train
 
 if TYPE_CHECKING:
     import optuna

@@ -18,10 +18,10 @@ from starlette.staticfiles import StaticFiles
 
 from accidents.__about__ import __version__
 from accidents.geography.departments import SHAPES
+from serving.api.http.access_gate import Gate
 from serving.api.http.direct_routing import Direct
 from serving.api.http.errors import ApiError
 from serving.api.http.limits import Rates
-from serving.api.http.middleware import Gate
 from serving.api.http.mistakes import where
 from serving.api.http.openapi import document_of
 from serving.api.http.swagger_ui import add_docs

@@ -16,7 +16,7 @@ from accidents.bundle import Bundle
 from accidents.bundle.golden import Golden, golden_of
 from accidents.errors import AccidentsError
 from accidents.monitoring.callers import NO_KEY
-from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.probation import Compared, Probe, Verdict, judge_probation
 from accidents.rollout.roles import CHAMPION, Role
 from accidents.scoring.score import probabilities

@@ -9,7 +9,7 @@ from accidents.evaluation.behaviour import behaviour_checks
 from accidents.evaluation.metrics import EvaluationSettings, alerts_for_budget, evaluate
 from accidents.evaluation.results import Results
 from accidents.evaluation.slices import evaluate_slices
-from accidents.training.model import Model
+from accidents.training.trained_model import Model
 from steps.folder import Folder
 
 

@@ -9,7 +9,7 @@ from zenml.client import Client
 
 from accidents.bundle import HOLDOUT
 from accidents.monitoring.drift import measure_drift, missing_before
-from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.window import Window
 from steps.data.validate_data import kinds_of_columns
 from steps.folder import Folder

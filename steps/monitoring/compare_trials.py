@@ -8,9 +8,9 @@ from zenml import step
 
 from accidents.bundle import Bundle
 from accidents.monitoring.callers import NO_KEY
-from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.reports.trial import write_trial
-from accidents.rollout.scored import Scored, compare_scored, scored_by
+from accidents.rollout.scored_accidents import Scored, compare_scored, scored_by
 from stacks.endpoints import ServedVersion, deployed_endpoint
 from steps.folder import Folder
 from steps.support import registry

@@ -7,7 +7,7 @@ from zenml import log_metadata, step
 
 from accidents.monitoring.decision import decide, why_not_judged
 from accidents.monitoring.measurements import Champion, Measurements, MonitorReport
-from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.window import Window, new_years
 from steps.folder import Folder
 from steps.support.references import VersionReference

@@ -8,8 +8,8 @@ from zenml import step
 from accidents.bundle import HOLDOUT, load_bundle
 from accidents.evaluation.metrics import EvaluationSettings
 from accidents.monitoring.callers import hangs_on
+from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.performance import lost_without, measure_performance
-from accidents.monitoring.policy import MonitorSettings
 from accidents.monitoring.window import Window, unlearnt
 from steps.folder import Folder
 

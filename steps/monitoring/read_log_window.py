@@ -6,7 +6,7 @@ from typing import Annotated
 from zenml import step
 
 from accidents.bundle import load_bundle
-from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.window import capped, log_window
 from steps.folder import Folder
 from steps.support.store import opened_store

@@ -10,9 +10,9 @@ from accidents.bundle.provenance import MadeFrom
 from accidents.evaluation.metrics import EvaluationSettings
 from accidents.evaluation.results import Results
 from accidents.reports.card import model_card
-from accidents.training.model import Model
 from accidents.training.reference import latest_learnt, learnt_from, promised
 from accidents.training.refit import refit_facts
+from accidents.training.trained_model import Model
 from steps.folder import Folder
 
 

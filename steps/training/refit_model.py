@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import pandas as pd
 from zenml import step
 
-from accidents.training.bagging import ModelSettings
+from accidents.training.fit_bags import ModelSettings
 from accidents.training.refit import refit
 from steps.folder import Folder
 

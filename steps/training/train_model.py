@@ -5,8 +5,8 @@ from typing import Annotated
 import pandas as pd
 from zenml import step
 
-from accidents.training import bagging
-from accidents.training.bagging import ModelSettings
+from accidents.training import fit_bags
+from accidents.training.fit_bags import ModelSettings
 from steps.folder import Folder
 
 
@@ -15,7 +15,7 @@ def train_model(
     train_rows: pd.DataFrame, calibration_rows: pd.DataFrame, settings: ModelSettings, stage: str, seed: int
 ) -> Annotated[Folder, "model"]:
     """Fit on the training rows, calibrate on the calibration rows."""
-    trained = bagging.train(train_rows, calibration_rows, settings, stage, seed)
+    trained = fit_bags.train(train_rows, calibration_rows, settings, stage, seed)
     folder = Folder.temporary("model-")
     trained.save(folder.path)
     return folder

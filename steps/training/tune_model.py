@@ -5,7 +5,7 @@ from typing import Annotated
 import pandas as pd
 from zenml import step
 
-from accidents.training.bagging import ModelSettings
+from accidents.training.fit_bags import ModelSettings
 
 
 @step

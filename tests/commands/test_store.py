@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from accidents.errors import BusyError
+from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.store import LOOP, VARIABLE, PredictionStore
-from accidents.predictions.tables import NoDatabaseError
 from benchmarks.project_copy import copy_project
 from commands.store import opened_store
 from tests.postgres import PostgresServer

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 import run
-from accidents.monitoring.policy import ProbationPolicy
+from accidents.monitoring.monitor_settings import ProbationPolicy
 from accidents.params import load_params
 from commands import probation
 from stacks.endpoints import EndpointState, ServedVersion, State

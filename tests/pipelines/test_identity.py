@@ -40,14 +40,18 @@ def change(project: Path, file: str, old: str, new: str) -> None:
         ("accidents/reports/templates/model_card.md", "#", "##"),
         ("accidents/reports/card.py", '"""Return the card in Markdown.', '"""Another card.'),
         (
-            "accidents/monitoring/policy.py",
+            "accidents/monitoring/monitor_settings.py",
             "clear_after: int = Field(default=2",
             "clear_after: int = Field(default=3",
         ),
         ("accidents/data/sources/datagouv.py", "sources.json", "sources-2.json"),
-        ("accidents/training/model.py", '"""P(severe) from the features of a stage.', '"""Another word.'),
-        ("accidents/training/model.py", "from __future__", "# A comment.\nfrom __future__"),
-        ("accidents/promotion/decision.py", "tie_margin: float", "tied_margin: float"),
+        (
+            "accidents/training/trained_model.py",
+            '"""P(severe) from the features of a stage.',
+            '"""Another word.',
+        ),
+        ("accidents/training/trained_model.py", "from __future__", "# A comment.\nfrom __future__"),
+        ("accidents/promotion/promotion_rule.py", "tie_margin: float", "tied_margin: float"),
         ("steps/support/registry.py", "Never finished", "Not finished"),
     ],
 )
@@ -60,7 +64,7 @@ def test_what_no_model_comes_from_changes_no_version(project: Path, file: str, o
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("accidents/training/bagging.py", "default=300", "default=301"),
+        ("accidents/training/fit_bags.py", "default=300", "default=301"),
         ("accidents/training/place_encoder.py", "def cross_fit(", "def cross_fit_(x): ...\ndef cross_fit("),
         ("accidents/vocabulary/codes.yaml", "first: 2018, last: 2018", "first: 2018, last: 2019"),
         ("accidents/features/declared.py", "rises=1", "rises=-1"),
@@ -77,8 +81,8 @@ def test_what_a_model_comes_from_is_another_version(project: Path, file: str, ol
 def test_a_step_depends_on_what_it_runs_through_only() -> None:
     train = {path.relative_to(ROOT).as_posix() for path in files_of("steps.training.train_model", but=APART)}
     assert {
-        "accidents/training/bagging.py",
-        "accidents/training/model.py",
+        "accidents/training/fit_bags.py",
+        "accidents/training/trained_model.py",
         "accidents/training/place_encoder.py",
         "accidents/training/calibration.py",
     } <= train
@@ -86,7 +90,7 @@ def test_a_step_depends_on_what_it_runs_through_only() -> None:
     assert not apart & train
     read = {path.relative_to(ROOT).as_posix() for path in files_of("steps.data.load_data", but=APART)}
     assert {"accidents/vocabulary/codes.yaml", "accidents/data/reading/years.py"} <= read
-    assert "accidents/training/bagging.py" not in read
+    assert "accidents/training/fit_bags.py" not in read
 
 
 def test_every_table_beside_the_code_is_read_by_a_module() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from accidents.evaluation.metrics import EvaluationSettings, threshold_for_budget
-from accidents.training.bagging import ModelSettings, train
+from accidents.training.fit_bags import ModelSettings, train
 from steps.evaluation.evaluate_model import evaluate_model
 from steps.folder import Folder
 from tests.accidents.frames import feature_frame

@@ -12,7 +12,7 @@ import pytest
 from accidents.bundle import Bundle, write_bundle
 from accidents.promotion.comparison import JudgingSettings
 from accidents.promotion.gates import GateReport, GateResult
-from accidents.training.bagging import ModelSettings, train
+from accidents.training.fit_bags import ModelSettings, train
 from steps.folder import Folder
 from steps.promotion.promote_model import promote_model
 from steps.promotion.promote_recalibrated import promote_recalibrated

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from accidents.errors import SettingsError
+from accidents.predictions.database_tables import NoDatabaseError, PredictionLogError
 from accidents.predictions.store import VARIABLE, PredictionStore
-from accidents.predictions.tables import NoDatabaseError, PredictionLogError
 from steps.support.store import KEY, SECRET, opened_store, use_secret
 from tests.zenml_store import zenml_store
 

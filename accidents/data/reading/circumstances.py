@@ -16,7 +16,7 @@ from accidents.data.reading.cell_parsers import LAST_OLD_YEAR, MISSING, Cell, pa
 from accidents.data.reading.insee import department_of, is_old_form, parse_commune, parse_department
 from accidents.data.reading.raw_columns import NO_YEAR, Index, Source, read_cells, typed
 from accidents.data.tables import DTYPES
-from accidents.geography import boxes as geography
+from accidents.geography import coordinates
 from accidents.vocabulary.codes import Column, columns
 from accidents.vocabulary.normal_form import plain
 
@@ -150,13 +150,15 @@ def _coordinates(source: Source, departments: Sequence[str | None], index: Index
     latitude[zero | half] = longitude[zero | half] = np.nan
     source.note("latitude", "0 is unknown", "noted", zero, texts)
     source.note("latitude", "only one of latitude and longitude", "blanked", half, texts)
-    scaled = geography.to_degrees(latitude, longitude)
+    scaled = coordinates.to_degrees(latitude, longitude)
     source.note("latitude", "published x 100000", "noted", scaled, texts)
-    outcome = geography.locate(latitude, longitude, departments, index)
-    source.note("latitude", "sign lost overseas", "repaired", outcome == geography.SIGN_LOST, texts)
-    source.note("latitude", "latitude and longitude swapped", "repaired", outcome == geography.SWAPPED, texts)
+    outcome = coordinates.locate(latitude, longitude, departments, index)
+    source.note("latitude", "sign lost overseas", "repaired", outcome == coordinates.SIGN_LOST, texts)
     source.note(
-        "latitude", "outside its department or France", "blanked", outcome == geography.OUTSIDE, texts
+        "latitude", "latitude and longitude swapped", "repaired", outcome == coordinates.SWAPPED, texts
+    )
+    source.note(
+        "latitude", "outside its department or France", "blanked", outcome == coordinates.OUTSIDE, texts
     )
     source.add("latitude", "missing", "noted", int(np.isnan(latitude).sum()))
     return latitude, longitude

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from accidents.predictions.tables import TABLES
+from accidents.predictions.database_tables import TABLES
 from accidents.predictions.upgrade import VERSION_TABLE
 
 context.configure(

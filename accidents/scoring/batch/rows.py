@@ -14,7 +14,7 @@ from accidents.data.reading.cell_parsers import Cell
 from accidents.data.reading.insee import department_of, parse_commune
 from accidents.data.tables import DTYPES
 from accidents.features.declared import FEATURES
-from accidents.geography import boxes as geography
+from accidents.geography import coordinates
 from accidents.geography.departments import department_at
 from accidents.scoring.batch import row_parsers
 from accidents.scoring.batch.row_files import RowFile
@@ -149,12 +149,12 @@ def _coordinates(rows: Rows, departments: Values) -> tuple[Values, Values]:
         rows.note(int(row), "only one of latitude and longitude is known; neither is used")
         latitude[row] = longitude[row] = np.nan
     given = list(zip(latitude.tolist(), longitude.tolist(), strict=True))
-    geography.to_degrees(latitude, longitude)
+    coordinates.to_degrees(latitude, longitude)
     names = list(dict.fromkeys(departments))
     index = np.array([names.index(department) for department in departments], dtype=np.intp)
-    outcome = geography.locate(latitude, longitude, names, index)
+    outcome = coordinates.locate(latitude, longitude, names, index)
     for row in np.flatnonzero(outcome):
-        if outcome[row] == geography.OUTSIDE:
+        if outcome[row] == coordinates.OUTSIDE:
             rows.blank(int(row), "coordinates", given[row], "outside of France or of the department")
         else:
             place = f"{latitude[row]:.4f}, {longitude[row]:.4f}"

@@ -16,8 +16,8 @@ from typing import IO, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from accidents.errors import BusyError
+from accidents.predictions.database_tables import PredictionLogError
 from accidents.predictions.store import HOOK, LOOP, PredictionStore
-from accidents.predictions.tables import PredictionLogError
 from serving.api.http.errors import ApiError
 from serving.api.operations.metrics import HOOKS, LOOP_RUNNING, LOOPS
 

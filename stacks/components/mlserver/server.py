@@ -23,9 +23,9 @@ from stacks.components.mlserver.folder import (
     served_as,
 )
 from stacks.components.mlserver.ports import PORTS, choose_ports
+from stacks.components.mlserver.process_or_container import last_server, way_of
 from stacks.components.mlserver.running import RunningServer, Runtime
 from stacks.components.mlserver.settings import ServerSettings
-from stacks.components.mlserver.ways import last_server, way_of
 from stacks.errors import StackError
 
 _CHANCES = 3  # questions a living server may leave unanswered before it counts as stuck

@@ -172,7 +172,7 @@ def test_no_rows_and_a_wrong_width():
 
 
 def test_numba_waits_for_the_first_explanation():
-    code = "import accidents.training.model, sys; sys.exit('numba' in sys.modules)"
+    code = "import accidents.training.trained_model, sys; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

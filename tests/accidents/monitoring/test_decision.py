@@ -15,7 +15,7 @@ from accidents.config import parse
 from accidents.errors import SettingsError
 from accidents.monitoring.decision import decide
 from accidents.monitoring.measurements import KINDS, Decision, Measurements, PerformanceMeasures
-from accidents.monitoring.policy import DriftPolicy, MonitorSettings
+from accidents.monitoring.monitor_settings import DriftPolicy, MonitorSettings
 from accidents.params import Params, load_params
 from tests.monitor_reports import NOW, POLICY, drift, measurements, past, performance, shifted, walk
 

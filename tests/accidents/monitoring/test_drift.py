@@ -15,7 +15,7 @@ from accidents.monitoring.drift import (
     missing_before,
     of_same_months,
 )
-from accidents.monitoring.policy import DriftPolicy
+from accidents.monitoring.monitor_settings import DriftPolicy
 from tests.monitor_reports import drift, measurements, past
 
 POLICY = DriftPolicy()

@@ -8,8 +8,8 @@ import pytest
 
 from accidents.monitoring.callers import hangs_on
 from accidents.monitoring.measurements import PerformanceMeasures
+from accidents.monitoring.monitor_settings import MonitorSettings, PerformancePolicy
 from accidents.monitoring.performance import MEASURED, lost_without, measure_performance
-from accidents.monitoring.policy import MonitorSettings, PerformancePolicy
 
 POLICY, MONITOR = PerformancePolicy(), MonitorSettings()
 

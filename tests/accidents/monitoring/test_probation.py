@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from accidents.monitoring.policy import ProbationPolicy
+from accidents.monitoring.monitor_settings import ProbationPolicy
 from accidents.monitoring.probation import Compared, Probe, judge_probation
 
 POLICY = ProbationPolicy()

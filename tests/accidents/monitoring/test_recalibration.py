@@ -13,8 +13,8 @@ from accidents.bundle.golden import check_here, golden_of
 from accidents.evaluation.metrics import evaluate
 from accidents.monitoring.recalibration import recalibrate, write_recalibrated
 from accidents.params import Params
-from accidents.training.bagging import ModelSettings
 from accidents.training.calibration import BetaCalibration
+from accidents.training.fit_bags import ModelSettings
 from accidents.training.refit import refit
 from tests.accidents.frames import feature_frame, risk
 

@@ -12,9 +12,9 @@ import pytest
 
 from accidents.bundle import Bundle, write_bundle
 from accidents.features import feature_names
-from accidents.monitoring.policy import MonitorSettings
+from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.window import Window, capped, file_window, log_window, new_years, unlearnt
-from accidents.training.bagging import ModelSettings, train
+from accidents.training.fit_bags import ModelSettings, train
 from tests.accidents.frames import feature_frame
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

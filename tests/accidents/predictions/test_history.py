@@ -11,10 +11,10 @@ import pytest
 from accidents.monitoring.decision import decide
 from accidents.monitoring.measurements import Measurements
 from accidents.predictions.database import PredictionDatabase
+from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.history import History, new_loop
 from accidents.predictions.log import PredictionLog
 from accidents.predictions.store import opened_store
-from accidents.predictions.tables import NoDatabaseError
 from tests.monitor_reports import CHAMPION, NOW, POLICY, drift, measurements, performance, report, shifted
 from tests.predictions import prediction
 

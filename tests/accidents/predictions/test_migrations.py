@@ -15,9 +15,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
+from accidents.predictions.database_tables import REVISION, TABLES
 from accidents.predictions.history import History
 from accidents.predictions.log import Label, PredictionLog, PredictionLogError
-from accidents.predictions.tables import REVISION, TABLES
 from accidents.predictions.upgrade import VERSION_TABLE
 from tests.accidents.predictions.old_stores import OLD_STORES, make_old
 from tests.conftest import ROOT

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from accidents.predictions.database_tables import PredictionLogError
 from accidents.predictions.log import PredictionLog
 from accidents.predictions.retention import Ages
 from accidents.predictions.shadow import ShadowScore
-from accidents.predictions.tables import PredictionLogError
 from tests.predictions import connected, prediction
 
 pytest_plugins = ("tests.log_fixtures",)

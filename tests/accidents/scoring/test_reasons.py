@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from accidents.features import build_one, feature_names, features_of
 from accidents.scoring.reasons import Reason, top_reasons
-from accidents.training.model import tree_columns
 from accidents.training.place_encoder import PLACE as PLACE_FEATURES
 from accidents.training.place_encoder import PlaceEncoder
+from accidents.training.trained_model import tree_columns
 from tests.conftest import ROOT
 
 ACCIDENT = {

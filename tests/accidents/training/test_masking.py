@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from accidents.features import feature_names
-from accidents.training.bagging import ModelSettings, train
+from accidents.training.fit_bags import ModelSettings, train
 from accidents.training.masking import groups, hide
-from accidents.training.model import tree_columns
+from accidents.training.trained_model import tree_columns
 from tests.accidents.frames import feature_frame
 
 COLUMNS = tree_columns(feature_names("on_scene"))

@@ -12,9 +12,9 @@ from sklearn.metrics import roc_auc_score
 from accidents.evaluation.metrics import evaluate
 from accidents.params import Params
 from accidents.promotion.refit_gate import check_refit
-from accidents.training.bagging import ModelSettings, train
-from accidents.training.model import Model
+from accidents.training.fit_bags import ModelSettings, train
 from accidents.training.refit import Refit, recency, refit
+from accidents.training.trained_model import Model
 from tests.accidents.frames import feature_frame
 
 SMALL = ModelSettings(bags=4, n_estimators=30, n_jobs=1, num_leaves=31, min_child_samples=5)

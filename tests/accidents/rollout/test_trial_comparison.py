@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from accidents.reports.trial import write_trial
-from accidents.rollout.comparison import Answers, compare_trial
-from accidents.rollout.scored import scored_by
+from accidents.rollout.scored_accidents import scored_by
+from accidents.rollout.trial_comparison import Answers, compare_trial
 from tests.accidents.frames import feature_frame
 
 BANDS = {"low": 0.0, "high": 0.5}

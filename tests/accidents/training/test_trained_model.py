@@ -17,11 +17,11 @@ from accidents.errors import BundleError, DataError
 from accidents.evaluation.metrics import evaluate
 from accidents.features import feature_names
 from accidents.lightgbm.booster import Booster
-from accidents.training.bagging import ModelSettings, train
 from accidents.training.baselines import fit_baselines
 from accidents.training.calibration import BetaCalibration
-from accidents.training.model import Model
+from accidents.training.fit_bags import ModelSettings, train
 from accidents.training.place_encoder import AREAS, PLACE, PlaceEncoder, blur, fine_cell, fine_cells
+from accidents.training.trained_model import Model
 from accidents.training.tuning import tune
 from tests.accidents.frames import feature_frame, risk
 
@@ -92,7 +92,7 @@ for name in ("pandas", "sklearn", "scipy", "pyarrow"):
 import numpy as np
 from pathlib import Path
 from accidents.features import build_one
-from accidents.training.model import Model
+from accidents.training.trained_model import Model
 folder = Path(sys.argv[1])
 model, x = Model.load(folder), np.load(folder / "x.npy")
 one = np.array([list(build_one({"hour": 3, "vehicles": [{"category": 33}]}).values())], dtype=np.float32)

@@ -14,8 +14,8 @@ from accidents.lightgbm.booster import Booster
 from accidents.progress import track
 from accidents.training.calibration import BetaCalibration
 from accidents.training.masking import hide
-from accidents.training.model import Floats, Layout, Model, matrix_of, tree_columns
 from accidents.training.place_encoder import PlaceEncoder, cross_fit
+from accidents.training.trained_model import Floats, Layout, Model, matrix_of, tree_columns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from accidents.bundle import Bundle
-from accidents.rollout.comparison import Answers, TrialComparison, compare_trial
+from accidents.rollout.trial_comparison import Answers, TrialComparison, compare_trial
 from accidents.scoring.score import probabilities
 
 
