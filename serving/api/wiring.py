@@ -75,9 +75,12 @@ async def running(settings: Settings, rates: Rates) -> AsyncIterator[Parts]:
         store.close()
 
 
-def _connect(settings: Settings, role: Role, model: str | None = None) -> tuple[ModelServer, Batcher]:
-    """Return a model of the model server, and who brings accidents together for it."""
-    server = ModelServer(str(settings.model_server), settings.model_name, settings.model_timeout, role, model)
+def _connect(
+    settings: Settings, role: Role, model: str | None = None, url: str = ""
+) -> tuple[ModelServer, Batcher]:
+    """Return a model of the model server, or of another one, and who brings accidents together for it."""
+    url = url or str(settings.model_server)
+    server = ModelServer(url, settings.model_name, settings.model_timeout, role, model)
     return server, Batcher(server, settings.rows_per_call, settings.waiting, settings.model_timeout, role)
 
 

@@ -27,4 +27,9 @@ FLAVORS = (
         name="mlserver",
         source="stacks.components.mlserver.flavor.MLServerDeployerFlavor",
     ),
+    OwnFlavor(
+        type="model_deployer",
+        name="seldon_core",
+        source="stacks.components.seldon_core.flavor.SeldonCoreDeployerFlavor",
+    ),
 )

@@ -13,6 +13,7 @@ from stacks.endpoints.component import Component
 from stacks.endpoints.mlflow import MLflowEndpoints
 from stacks.endpoints.mlserver import MLServerEndpoints
 from stacks.endpoints.protocol import DeploymentError, Endpoint, Endpoints
+from stacks.endpoints.seldon_core import SeldonCoreEndpoints
 from stacks.errors import StackError
 from stacks.store import find_stack, opened_store
 
@@ -24,6 +25,7 @@ _ADAPTERS: Mapping[str, Callable[[Component], Endpoints]] = {
     MLServerEndpoints.flavor: MLServerEndpoints,
     MLflowEndpoints.flavor: MLflowEndpoints,
     BentoMLEndpoints.flavor: BentoMLEndpoints,
+    SeldonCoreEndpoints.flavor: SeldonCoreEndpoints,
 }
 
 

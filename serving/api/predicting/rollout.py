@@ -31,11 +31,13 @@ class Route:
     ----------
     model : its name on the model server.
     share : percent of the accidents that it answers; 0 for a shadow.
+    server : address of the server that has it, without /v2; empty: the champion's.
     """
 
     role: Role
     model: str
     share: int
+    server: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,14 @@ class Rollout:
     Parameters
     ----------
     champion : the server that names the others.
-    connect : makes a server and a batcher for a role and the name of a model.
+    connect : makes a server and a batcher for a role, the name of a model, and a server's address.
     """
 
     def __init__(
-        self, champion: ModelServer, connect: Callable[[Role, str], tuple[ModelServer, Batcher]]
+        self, champion: ModelServer, connect: Callable[[Role, str, str], tuple[ModelServer, Batcher]]
     ) -> None:
         self._champion, self._connect = champion, connect
-        self._connected: dict[tuple[Role, str], tuple[ModelServer, Batcher]] = {}
+        self._connected: dict[tuple[Role, str, str], tuple[ModelServer, Batcher]] = {}
         self._complaints: dict[str, str] = {}
         self.challenger: Beside | None = None
         self.shadow: Beside | None = None
@@ -125,7 +127,7 @@ class Rollout:
         """Return a route with how it is asked; None if there is none, or its model cannot be asked now."""
         if route is None:
             return None
-        key = (route.role, route.model)
+        key = (route.role, route.model, route.server)
         if key not in self._connected:
             self._connected[key] = self._connect(*key)
         server, batcher = self._connected[key]
@@ -156,5 +158,5 @@ def parse_routes(routes_as_json: str) -> dict[Role, Route]:
             raise ValueError(f"role {role!r}")
         if role == CHALLENGER and share not in SHARES:
             raise ValueError(f"share {share}")
-        routes[role] = Route(role, str(route["model"]), share)
+        routes[role] = Route(role, str(route["model"]), share, str(route.get("server", "")))
     return routes

@@ -79,23 +79,11 @@ class ModelServerClient:
 
     def predict(self, name: str, request: dict[str, Any]) -> list[float]:
         """Return the output p_severe of a V2 request."""
-        return _probabilities(self.infer(name, request))
+        return probabilities_of(self.infer(name, request))
 
     def check(self, name: str, golden: dict[str, Any], version: str, digest: str) -> None:
         """Raise StackError unless the model gives the golden answers and is this version of this bundle."""
-        answer = self.infer(name, golden["request"])
-        got, expected = _probabilities(answer), golden["p_severe"]
-        served = answer.get("model_version"), answer.get("parameters", {}).get("digest")
-        if served != (version, digest):
-            raise StackError(f"{name} answers as version {served[0]} instead of {version}.")
-        if len(got) != len(expected):
-            raise StackError(f"{name} gives {len(got)} probabilities for {len(expected)} golden accidents.")
-        worst = max((abs(a - b) for a, b in zip(got, expected, strict=True)), default=0.0)
-        if not worst <= TOLERANCE:
-            raise StackError(
-                f"{name} version {version} does not give the golden probabilities: off by {worst:.2g}, "
-                f"more than {TOLERANCE:g}. The bundle and the serving code do not fit: train again."
-            )
+        require_golden(name, self.infer(name, golden["request"]), golden, version, digest)
 
     def _order(self, path: str, failure: str, body: dict[str, Any] | None = None) -> _Answer:
         try:
@@ -121,7 +109,26 @@ class ModelServerClient:
             connection.close()
 
 
-def _probabilities(answer: dict[str, Any]) -> list[float]:
+def require_golden(
+    name: str, answer: dict[str, Any], golden: dict[str, Any], version: str, digest: str
+) -> None:
+    """Raise StackError unless an answer to the golden request is right, and of this version and bundle."""
+    got, expected = probabilities_of(answer), golden["p_severe"]
+    served = answer.get("model_version"), answer.get("parameters", {}).get("digest")
+    if served != (version, digest):
+        raise StackError(f"{name} answers as version {served[0]} instead of {version}.")
+    if len(got) != len(expected):
+        raise StackError(f"{name} gives {len(got)} probabilities for {len(expected)} golden accidents.")
+    worst = max((abs(a - b) for a, b in zip(got, expected, strict=True)), default=0.0)
+    if not worst <= TOLERANCE:
+        raise StackError(
+            f"{name} version {version} does not give the golden probabilities: off by {worst:.2g}, "
+            f"more than {TOLERANCE:g}. The bundle and the serving code do not fit: train again."
+        )
+
+
+def probabilities_of(answer: dict[str, Any]) -> list[float]:
+    """Return the output p_severe of a V2 answer."""
     return next(list(output["data"]) for output in answer["outputs"] if output["name"] == "p_severe")
 
 

@@ -138,18 +138,8 @@ class ServerFolder:
         """Write down that the server serves a model from its next load on, with the bundle of that folder."""
         name = as_name or model.name
         (self.models / name / _STOPPED).unlink(missing_ok=True)
-        content = {
-            "name": name,
-            "implementation": IMPLEMENTATION,
-            "parameters": {
-                "uri": str((bundles or self).root / "bundles" / model.digest),
-                "extra": {
-                    "version": model.version,
-                    "digest": model.digest,
-                    "routes": str(self.models / name / _ROUTES),
-                },
-            },
-        }
+        bundle = (bundles or self).root / "bundles" / model.digest
+        content = model_settings(name, bundle, model.version, model.digest, str(self.models / name / _ROUTES))
         write_json(self.models / name / _SETTINGS, content)
 
     def stop(self, name: str) -> None:
@@ -239,6 +229,16 @@ class ServerFolder:
             content = json.loads(path.read_text(encoding="utf-8"))
             extra = content["parameters"]["extra"]
             yield ServedModel(content["name"], extra["version"], extra["digest"])
+
+
+def model_settings(name: str, bundle: Path, version: str, digest: str, routes: str | None) -> dict[str, Any]:
+    """Return MLServer's settings of a model: serving/runtime/bundle_runtime.py says what it makes of them."""
+    extra = {"version": version, "digest": digest, **({"routes": routes} if routes else {})}
+    return {
+        "name": name,
+        "implementation": IMPLEMENTATION,
+        "parameters": {"uri": str(bundle), "extra": extra},
+    }
 
 
 def served_as(name: str, role: str) -> str:

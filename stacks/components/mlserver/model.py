@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.folder import ServedModel
@@ -44,7 +44,19 @@ def predict(server: ModelServer, name: str, frame: pd.DataFrame) -> npt.NDArray[
     return predict_with(ModelServerClient(daemon.http_port, server.settings.load_timeout), name, frame)
 
 
-def predict_with(client: ModelServerClient, name: str, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+class Asked(Protocol):
+    """What speaks V2: a server, or a version of a model wherever it is."""
+
+    def metadata(self, name: str) -> dict[str, Any] | None:
+        """Return what it says of a model, None if it does not know it."""
+        ...
+
+    def predict(self, name: str, request: dict[str, Any]) -> list[float]:
+        """Return the output p_severe of a V2 request."""
+        ...
+
+
+def predict_with(client: Asked, name: str, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Return the same of any server that speaks V2."""
     import numpy as np
 

@@ -1,6 +1,7 @@
 """How a model server is run, whatever runs it: what it runs on, the server itself, who looks after it.
 
-Two ways do it: a process of this machine (daemon.py) and a container (container.py). process_or_container.py chooses.
+Two ways do it: a process of this machine (daemon.py) and a container (container.py);
+process_or_container.py chooses.
 """
 
 from __future__ import annotations

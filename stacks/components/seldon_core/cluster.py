@@ -1,0 +1,255 @@
+"""A namespace of a cluster: objects applied, read, listed and deleted, and services asked by way of its API.
+
+Everything may be asked again: what is applied is declared (server-side apply, under our own field manager).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
+from stacks.components.seldon_core.api_errors import ClusterError, GoneError, in_words, unreachable
+from stacks.components.seldon_core.labels import MANAGED_BY, selecting
+from stacks.components.seldon_core.renderings.manifest import PLURALS, Manifest
+from stacks.components.seldon_core.served import MANAGER
+from stacks.components.seldon_core.settings import SeldonCoreSettings
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+    from tenacity import RetryCallState
+
+_ATTEMPTS, _LONGEST = 5, 15.0  # how often an answer is waited for, seconds between two
+_AGAIN = (429, 500, 502, 503, 504)  # an API that is overloaded, or changes its leader
+_PAGE = 500  # objects a list is read in
+_APPLY = "application/apply-patch+yaml"  # of which JSON is a part
+
+
+class _TryAgainError(Exception):
+    def __init__(self, seconds: float | None, reason: ClusterError) -> None:
+        super().__init__(str(reason))
+        self.seconds, self.reason = seconds, reason
+
+
+class Cluster:
+    """One namespace.
+
+    Parameters
+    ----------
+    client : of the cluster's API.
+    timeout : seconds for one request.
+    """
+
+    def __init__(self, client: ApiClient, namespace: str, timeout: float, adopt: bool = False) -> None:
+        self._client, self.namespace, self._timeout, self._adopt = client, namespace, timeout, adopt
+
+    def apply(self, manifest: Manifest, dry_run: bool = False) -> Manifest:
+        """Have an object be so: made, changed or left as it is. Returns it as it is then.
+
+        Raises ClusterError if it is refused, or there is one of this name that is not ours.
+        """
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        if not self._adopt:
+            self._require_ours(kind, name)
+        query = {"fieldManager": MANAGER, "force": "true", **({"dryRun": "All"} if dry_run else {})}
+        answer = self._object("PATCH", f"apply {kind} {name}", kind, name, query, manifest)
+        return answer or {}
+
+    def read(self, kind: str, name: str) -> Manifest | None:
+        """Return an object, None if there is none."""
+        return self._object("GET", f"read {kind} {name}", kind, name)
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete an object and what it made; that it is gone is no error."""
+        body = {"propagationPolicy": "Background"}
+        self._object("DELETE", f"delete {kind} {name}", kind, name, body=body)
+
+    def list(self, kind: str, labels: Mapping[str, str]) -> list[Manifest]:
+        """Return the objects with these labels; none of a kind that the cluster does not know."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return list(self._pages(kind, labels))
+            except GoneError:  # the part that comes next is of a list that is no more
+                continue
+        raise ClusterError(f"The cluster could not list {kind}: it changes faster than it can be read.")
+
+    def logs(self, pod: str, container: str, lines: int = 15) -> str:
+        """Return what a container has said last, "" if that is not to be had."""
+        path = f"{self._path('Pod', pod)}/log"
+        try:
+            return self._ask(
+                "GET", f"read the log of {pod}", path, {"container": container, "tailLines": lines}
+            )
+        except ClusterError:
+            return ""
+
+    def ask(self, service: str, port: int, method: str, path: str, body: Any = None) -> Any:
+        """Ask a service over HTTP, by way of the cluster's API: from wherever that is reached.
+
+        Raises ClusterError with what it answers if that is no success, or if nothing answers.
+        """
+        proxied = f"{self._path('Service', f'{service}:{port}')}/proxy{path}"
+        answer = self._ask(method, f"ask {service} for {path}", proxied, body=body)
+        return json.loads(answer) if answer else None
+
+    def version(self) -> str:
+        """Return the cluster's version."""
+        return str(json.loads(self._ask("GET", "tell its version", "/version"))["gitVersion"])
+
+    def may(self, verb: str, kind: str) -> bool:
+        """Whether this login has a right in the namespace."""
+        version, plural = PLURALS[kind]
+        group = version.rpartition("/")[0]
+        attributes = {"namespace": self.namespace, "verb": verb, "group": group, "resource": plural}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        return bool(json.loads(self._ask("POST", "tell our rights", path, body=review))["status"]["allowed"])
+
+    def _require_ours(self, kind: str, name: str) -> None:
+        there = self.read(kind, name)
+        if there is not None and there["metadata"].get("labels", {}).get(MANAGED_BY) != MANAGER:
+            raise ClusterError(
+                f"There is a {kind} {name} in namespace {self.namespace} which somebody else has made. Set "
+                "`adopt: true` of the model deployer to take it over, or use another namespace."
+            )
+
+    def _pages(self, kind: str, labels: Mapping[str, str]) -> Iterator[Manifest]:
+        query: dict[str, Any] = {"labelSelector": selecting(dict(labels)), "limit": _PAGE}
+        while True:
+            page = self._object("GET", f"list {kind}", kind, "", query) or {}
+            for item in page.get("items", ()):
+                yield {"kind": kind, **item}
+            following = page.get("metadata", {}).get("continue")
+            if not following:
+                return
+            query["continue"] = following
+
+    def _object(
+        self,
+        method: str,
+        what: str,
+        kind: str,
+        name: str,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+    ) -> Manifest | None:
+        """Ask about an object; None if there is none of this name, or of this kind where it is only read."""
+        try:
+            return dict(json.loads(self._ask(method, what, self._path(kind, name), query, body, kind)))
+        except _NotThereError as error:
+            if method == "PATCH":  # the kind, or the namespace
+                raise error.reason from None
+            return None
+
+    def _path(self, kind: str, name: str) -> str:
+        version, plural = PLURALS[kind]
+        root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+        path = f"{root}/namespaces/{self.namespace}/{plural}"
+        return f"{path}/{name}" if name else path
+
+    def _ask(
+        self,
+        method: str,
+        what: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        kind: str = "",
+    ) -> str:
+        attempts = Retrying(
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=_wait,
+            retry=retry_if_exception_type(_TryAgainError),
+            reraise=True,
+        )
+        try:
+            return str(attempts(self._once, method, what, path, query or {}, body, kind))
+        except _TryAgainError as error:
+            raise error.reason from None
+
+    def _once(self, method: str, what: str, path: str, query: Mapping[str, Any], body: Any, kind: str) -> str:
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        headers = {
+            "Content-Type": _APPLY if method == "PATCH" else "application/json",
+            "Accept": "application/json",
+        }
+        try:
+            response, _, _ = self._client.call_api(
+                path,
+                method,
+                query_params=list(query.items()),
+                header_params=headers,
+                body=json.dumps(body) if method == "PATCH" else body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _request_timeout=self._timeout,
+            )
+            content = bytes(response.data)
+            return content.decode("utf-8", errors="replace")
+        except ApiException as error:
+            raise _answered(error, what, kind) from error
+        except (HTTPError, OSError) as error:
+            raise _TryAgainError(None, unreachable(error, what)) from error
+
+
+class _NotThereError(ClusterError):
+    def __init__(self, reason: ClusterError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def cluster_of(settings: SeldonCoreSettings) -> Cluster:
+    """Return the cluster that settings name: of the kubeconfig's context, or in a pod the pod's own.
+
+    Raises ClusterError if there is no such context.
+    """
+    from kubernetes import client, config
+    from kubernetes.config import ConfigException
+
+    configuration = client.Configuration()
+    configuration.retries = False  # we ask again ourselves, and know when
+    try:
+        config.load_kube_config(context=settings.context or None, client_configuration=configuration)
+    except ConfigException as missing:
+        if settings.context:
+            raise ClusterError(
+                f"There is no context {settings.context} in the kubeconfig: {missing}. "
+                "`kubectl config get-contexts` lists them; KUBECONFIG names another file."
+            ) from missing
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+        except ConfigException as outside:
+            raise ClusterError(
+                f"No cluster is known here: {missing}. Set KUBECONFIG to a file that names one."
+            ) from outside
+    return Cluster(
+        client.ApiClient(configuration), settings.namespace, settings.request_timeout, settings.adopt
+    )
+
+
+def _answered(error: Any, what: str, kind: str) -> Exception:
+    """Return what to do about an answer that is no success."""
+    status, body = int(error.status or 0), error.body or ""
+    text = body.decode("utf-8", errors="replace") if isinstance(body, bytes) else str(body)
+    reason = in_words(status, text, what, kind)
+    if status == 404:
+        return _NotThereError(reason)
+    if status in _AGAIN and "denied the request" not in text:
+        after = (error.headers or {}).get("Retry-After")
+        return _TryAgainError(float(after) if after and after.isdigit() else None, reason)
+    return reason
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds until the next attempt: as the API asks, else twice as long each time."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.seconds if isinstance(error, _TryAgainError) else None
+    return min(asked if asked is not None else 0.25 * 2**state.attempt_number, _LONGEST)

@@ -1,0 +1,28 @@
+"""How our objects in a cluster are known: names and labels."""
+
+from __future__ import annotations
+
+from stacks.components.seldon_core.served import MANAGER, Served, ServedBundle
+
+MANAGED_BY, INSTANCE, ROLE = "app.kubernetes.io/managed-by", "app.kubernetes.io/instance", "accidents/role"
+
+
+def labels_of(served: Served, bundle: ServedBundle | None = None) -> dict[str, str]:
+    """Return the labels of what a model has, or of what one of its versions has."""
+    labels = {
+        "app.kubernetes.io/name": "model-server",
+        "app.kubernetes.io/part-of": MANAGER,
+        MANAGED_BY: MANAGER,
+        INSTANCE: served.name,
+    }
+    return labels if bundle is None else {**labels, ROLE: bundle.role}
+
+
+def selector_of(served: Served, bundle: ServedBundle) -> dict[str, str]:
+    """Return the labels by which pods of a version are found; they never change."""
+    return {INSTANCE: served.name, ROLE: bundle.role}
+
+
+def selecting(labels: dict[str, str]) -> str:
+    """Return labels as the API takes them in a query."""
+    return ",".join(f"{key}={value}" for key, value in labels.items())

@@ -1,0 +1,84 @@
+"""Why pods do not run, in a sentence with what to do: image, quota, memory, eviction, crash, no node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+Pod = dict[str, Any]
+_IMAGES = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError")
+_CONFIGURATION = ("CreateContainerConfigError", "CreateContainerError")
+_CRASHED = "CrashLoopBackOff"
+
+
+class Trouble(NamedTuple):
+    """What is wrong with a pod, and whether waiting may help."""
+
+    words: str
+    hopeless: bool
+
+
+def trouble_of(pods: Iterable[Pod]) -> Trouble | None:
+    """Return what is wrong with the worst of some pods; None if they run, or are on their way."""
+    troubles = [trouble for pod in pods for trouble in _troubles(pod)]
+    return next(iter(sorted(troubles, key=lambda trouble: not trouble.hopeless)), None)
+
+
+def failed_container(pod: Pod) -> str | None:
+    """Return the name of the container that has failed, whose log says why."""
+    for container in _containers(pod):
+        for state in (container.get("state", {}), container.get("lastState", {})):
+            if state.get("terminated", {}).get("exitCode"):
+                return str(container["name"])
+    return None
+
+
+def _troubles(pod: Pod) -> Iterator[Trouble]:
+    name, status = pod["metadata"]["name"], pod.get("status", {})
+    if pod["metadata"].get("deletionTimestamp"):
+        return
+    if status.get("reason") == "Evicted":
+        yield Trouble(
+            f"Pod {name} was evicted: {status.get('message', 'its node is short of something')} "
+            "Ask for as much as it takes (requests of memory and ephemeral storage), or add a node.",
+            True,
+        )
+    for condition in status.get("conditions", ()):
+        if condition.get("reason") == "Unschedulable":
+            yield Trouble(
+                f"Pod {name} fits on no node: {condition.get('message', '')} "
+                "Ask for less cpu or memory, correct node_selector and tolerations, or add a node.",
+                False,  # a cluster may be growing
+            )
+    for container in _containers(pod):
+        trouble = _trouble(name, container)
+        if trouble:
+            yield trouble
+
+
+def _trouble(pod: str, container: dict[str, Any]) -> Trouble | None:
+    waiting = container.get("state", {}).get("waiting", {})
+    states = (container.get(state, {}).get("terminated") for state in ("state", "lastState"))
+    ended = next(filter(None, states), None)
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    where = f"Pod {pod}, container {container['name']}"
+    if reason in _IMAGES:
+        return Trouble(
+            f"{where}: the image {container.get('image', '')} cannot be had ({message or reason}). "
+            "Push it to a registry that the nodes reach, correct the image, or name image_pull_secret.",
+            reason != "ErrImagePull",  # the kubelet tries again
+        )
+    if reason in _CONFIGURATION:
+        return Trouble(f"{where} cannot be made: {message}. Create what is missing, such as a Secret.", True)
+    if ended and ended.get("reason") == "OOMKilled":
+        return Trouble(f"{where} was ended for its memory: raise its memory limit.", True)
+    if ended and ended.get("exitCode"):
+        words = (ended.get("message") or "").strip().splitlines()
+        last = f": {words[-1]}" if words else ""
+        return Trouble(f"{where} ended with exit code {ended['exitCode']}{last}", reason == _CRASHED)
+    return None
+
+
+def _containers(pod: Pod) -> list[dict[str, Any]]:
+    status = pod.get("status", {})
+    return [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]

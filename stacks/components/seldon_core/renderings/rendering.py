@@ -1,0 +1,30 @@
+"""What a runtime has to say: how it serves, where a version is asked, and whether it is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stacks.components.seldon_core.renderings.manifest import Manifest
+from stacks.components.seldon_core.served import Served, ServedBundle
+from stacks.components.seldon_core.settings import SeldonCoreSettings
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How one runtime serves.
+
+    Attributes
+    ----------
+    kinds : of the objects that it makes.
+    render : the objects, in the order in which they are applied.
+    address : service and port, in the namespace, at which a version is asked.
+    workloads : kind and name of the objects that say whether a version is ready.
+    fault : why such an object is not ready, "" while it is on its way; None once it is.
+    """
+
+    kinds: tuple[str, ...]
+    render: Callable[[Served, SeldonCoreSettings], list[Manifest]]
+    address: Callable[[Served, ServedBundle], tuple[str, int]]
+    workloads: Callable[[Served, ServedBundle], list[tuple[str, str]]]
+    fault: Callable[[Manifest], str | None]

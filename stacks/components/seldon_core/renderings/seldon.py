@@ -1,0 +1,86 @@
+"""Seldon Core v1: one SeldonDeployment, a predictor a version, protocol v2, our MLServer in each.
+
+A mesh (Istio, Ambassador) shares requests out by `traffic` and copies them to a `shadow`. Without one the API
+does so, by the routes that the champion tells it: each predictor has a service of its own. Seldon's own
+orchestrator is left out (`seldon.io/no-engine`): a graph of one node needs none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from stacks.components.seldon_core.pod import pod_metadata, pod_spec
+from stacks.components.seldon_core.renderings.manifest import Manifest, manifest
+from stacks.components.seldon_core.renderings.rendering import Rendering
+from stacks.components.seldon_core.renderings.scaling import (
+    disruption_budget,
+    metrics,
+    replicas,
+    scales,
+)
+from stacks.components.seldon_core.served import HTTP_PORT, Served, ServedBundle
+from stacks.components.seldon_core.settings import SeldonCoreSettings
+
+_LONGEST = 63  # characters of a service's name
+
+
+def render(served: Served, settings: SeldonCoreSettings) -> list[Manifest]:
+    """Return the SeldonDeployment, and a budget for the champion's pods."""
+    spec = {
+        "name": served.name,
+        "protocol": "v2",
+        "annotations": {"seldon.io/no-engine": "true"},
+        "predictors": [_predictor(served, bundle, settings) for bundle in served],
+    }
+    objects = [manifest("SeldonDeployment", served.name, served, settings, {"spec": spec})]
+    if settings.replicas > 1:
+        objects.append(disruption_budget(served.name, served, served.champion, settings))
+    return objects
+
+
+def address(served: Served, bundle: ServedBundle) -> tuple[str, int]:
+    """Return the service that Seldon's operator makes for a predictor: a hash where its name is too long."""
+    name = f"{served.name}-{bundle.role}"
+    if len(name) > _LONGEST:
+        name = f"seldon-{hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()}"
+    return name, HTTP_PORT
+
+
+def workloads(served: Served, bundle: ServedBundle) -> list[tuple[str, str]]:
+    """Return the SeldonDeployment, for every version."""
+    return [("SeldonDeployment", served.name)]
+
+
+def fault(live: Manifest) -> str | None:
+    """Return why a SeldonDeployment is not ready, "" while it is on its way; None once it is."""
+    status = live.get("status", {})
+    if status.get("state") == "Available":
+        return None
+    return str(status.get("description", "it failed")) if status.get("state") == "Failed" else ""
+
+
+def _predictor(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -> Manifest:
+    model = served.model(bundle)
+    component: Manifest = {
+        "metadata": pod_metadata(served, bundle),
+        "spec": pod_spec(served, bundle, settings),
+    }
+    if scales(bundle, settings):
+        component["hpaSpec"] = {
+            "minReplicas": settings.replicas,
+            "maxReplicas": settings.max_replicas,
+            "metricsv2": metrics(settings),
+        }
+    predictor: Manifest = {
+        "name": bundle.role,
+        "replicas": replicas(bundle, settings),
+        "annotations": {"seldon.io/no-engine": "true"},
+        "graph": {"name": model, "type": "MODEL", "endpoint": {"type": "REST"}, "children": []},
+        "componentSpecs": [component],
+    }
+    if bundle.role == "shadow":
+        return {**predictor, "shadow": True, "traffic": 0}
+    return {**predictor, "traffic": bundle.share}
+
+
+RENDERING = Rendering(("SeldonDeployment", "PodDisruptionBudget"), render, address, workloads, fault)

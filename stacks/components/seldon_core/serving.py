@@ -1,0 +1,275 @@
+"""A model in a cluster: what serves is made so, waited for, proved and read back.
+
+What is served is written down in a ConfigMap, so that any client, at any time, knows it. The champion's pods
+tell the routes from the same ConfigMap (docs/decisions/0029-routes-from-metadata.md).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from stacks.components.mlserver.client import probabilities_of, require_golden
+from stacks.components.seldon_core.api_errors import ClusterError
+from stacks.components.seldon_core.cluster import Cluster
+from stacks.components.seldon_core.labels import INSTANCE, MANAGED_BY, selector_of
+from stacks.components.seldon_core.pods import failed_container, trouble_of
+from stacks.components.seldon_core.renderings import RENDERINGS
+from stacks.components.seldon_core.renderings.manifest import Manifest, manifest
+from stacks.components.seldon_core.served import (
+    CANDIDATE,
+    CHAMPION,
+    MANAGER,
+    RECORD,
+    ROUTES,
+    Served,
+    ServedBundle,
+)
+from stacks.components.seldon_core.settings import SeldonCoreSettings
+
+_EVERY = 1.0  # seconds between two looks
+_SHOWN_EVERY = 15.0
+_NOT_OURS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "annotations")
+
+
+class ClusterServing:
+    """The models of a namespace."""
+
+    def __init__(self, cluster: Cluster, settings: SeldonCoreSettings) -> None:
+        self._cluster, self._settings = cluster, settings
+        self._rendering = RENDERINGS[settings.runtime]
+
+    def names(self) -> list[str]:
+        """Return the models that are known here, running or not."""
+        records = self._cluster.list("ConfigMap", {MANAGED_BY: MANAGER})
+        return sorted(record["metadata"]["name"] for record in records if RECORD in record.get("data", {}))
+
+    def served(self, name: str) -> Served | None:
+        """Return what is served of a model. Raises ClusterError if its record is damaged."""
+        record = self._cluster.read("ConfigMap", name)
+        if record is None or RECORD not in record.get("data", {}):
+            return None
+        try:
+            return Served.from_json(record["data"][RECORD])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ClusterError(
+                f"ConfigMap {name} in namespace {self._cluster.namespace} does not say what is served "
+                f"({error!r}): deploy again."
+            ) from error
+
+    def switch(self, name: str, bundle: ServedBundle, golden: dict[str, Any]) -> Served:
+        """Have a version be the champion, alone, once it has given the golden answers beside the one that is.
+
+        Raises ClusterError or StackError with the reason; what served before serves on.
+        """
+        before = self.served(name)
+        now = Served(name, replace(bundle, role=CHAMPION, share=100))
+        if before is None or before.stopped:  # nothing runs that it could be proved beside
+            return self._change(None, now, golden)
+        self._prove(before, bundle, golden)
+        return self._change(before, now)
+
+    def try_out(self, name: str, bundle: ServedBundle, golden: dict[str, Any]) -> Served:
+        """Have a version in a role beside the champion, once it has given the golden answers."""
+        before = self._required(name)
+        self._prove(before, bundle, golden)
+        return self._change(before, before.with_beside(bundle))
+
+    def end_trials(self, name: str) -> tuple[ServedBundle, ...]:
+        """Have the champion answer everything; return what was beside it."""
+        before = self.served(name)
+        if before is None or not before.beside:
+            return ()
+        self._change(before, before.sharing(()))
+        return before.beside
+
+    def stop(self, name: str) -> None:
+        """Take away what runs; what is served stays known."""
+        before = self.served(name)
+        if before is not None:
+            self._record(replace(before.sharing(()), stopped=True))
+        self._prune(Served(name, ServedBundle("", "", "")), [])
+
+    def fault(self, served: Served, bundle: ServedBundle) -> str:
+        """Return why a version does not serve, as it is now; empty if it does."""
+        return self._not_ready(served, bundle)[0] or self._answers_wrong(served, bundle)
+
+    def drift(self, served: Served) -> list[str]:
+        """Return the objects that somebody has changed, or taken away, since they were applied."""
+        return [
+            f"{wanted['kind']} {wanted['metadata']['name']}"
+            for wanted in self._rendering.render(served, self._settings)
+            if _differs(self._cluster, wanted)
+        ]
+
+    def metadata(self, served: Served, bundle: ServedBundle) -> dict[str, Any]:
+        """Return what the model server says of a version."""
+        return dict(self._ask(served, bundle, "GET", "") or {})
+
+    def predict(self, served: Served, bundle: ServedBundle, request: dict[str, Any]) -> list[float]:
+        """Return the output p_severe of a V2 request."""
+        return probabilities_of(self._ask(served, bundle, "POST", "/infer", request))
+
+    def url(self, served: Served, bundle: ServedBundle) -> str:
+        """Return where a version is asked within the cluster, without /v2."""
+        service, port = self._rendering.address(served, bundle)
+        return f"http://{service}.{self._cluster.namespace}.svc:{port}"
+
+    def log(self, served: Served, bundle: ServedBundle, lines: int) -> Iterator[str]:
+        """Yield the last lines that each model server of a version has logged."""
+        for pod in self._cluster.list("Pod", selector_of(served, bundle)):
+            yield from self._cluster.logs(pod["metadata"]["name"], served.model(bundle), lines).splitlines()
+
+    def _required(self, name: str) -> Served:
+        served = self.served(name)
+        if served is None or served.stopped:
+            raise ClusterError(f"{name} is not served: deploy a version first (run.py --pipeline deploy).")
+        return served
+
+    def _change(self, before: Served | None, now: Served, golden: dict[str, Any] | None = None) -> Served:
+        """Apply what is to be served, wait for it and write it down; else apply what was."""
+        if before is not None and before.beside != now.beside:
+            self._record(before.sharing(()))  # nobody is led to what is about to go
+        try:
+            self._apply(now)
+            for bundle in now:
+                self._wait(now, bundle)
+            if golden is not None:
+                self._require_golden(now, now.champion, golden)
+        except BaseException:
+            self._undo(before, now)
+            raise
+        self._record(now)
+        self._prune(now, self._rendering.render(now, self._settings))
+        return now
+
+    def _prove(self, served: Served, bundle: ServedBundle, golden: dict[str, Any]) -> None:
+        """Have a version give the golden answers in pods of its own, which nobody is led to; then they go."""
+        candidate = replace(bundle, role=CANDIDATE, share=0)
+        tried = served.with_beside(candidate)
+        try:
+            self._apply(tried)
+            self._wait(tried, candidate)
+            self._require_golden(tried, candidate, golden)
+        finally:
+            self._apply(served)
+            self._prune(served, self._rendering.render(served, self._settings))
+
+    def _undo(self, before: Served | None, now: Served) -> None:
+        print("  It is taken back; what served before serves on.", file=sys.stderr, flush=True)
+        if before is None:
+            self._prune(now, [])
+            return
+        self._apply(before)
+        self._record(before)
+        self._prune(before, self._rendering.render(before, self._settings))
+
+    def _apply(self, served: Served) -> None:
+        for wanted in self._rendering.render(served, self._settings):
+            self._cluster.apply(wanted)
+
+    def _prune(self, served: Served, kept: list[Manifest]) -> None:
+        """Delete what is ours, of this model, and is not wanted any more."""
+        wanted = {(each["kind"], each["metadata"]["name"]) for each in kept}
+        labels = {INSTANCE: served.name, MANAGED_BY: MANAGER}
+        for kind in self._rendering.kinds:
+            for there in self._cluster.list(kind, labels):
+                if there["metadata"].get("ownerReferences"):  # made by a controller, which sees to it
+                    continue
+                if (kind, there["metadata"]["name"]) not in wanted:
+                    self._cluster.delete(kind, there["metadata"]["name"])
+
+    def _record(self, served: Served) -> None:
+        routes = [
+            {
+                "role": bundle.role, "share": bundle.share, "model": served.model(bundle),
+                "version": bundle.version, "digest": bundle.digest, "server": self.url(served, bundle),
+            }
+            for bundle in served.beside
+        ]  # fmt: skip
+        data = {RECORD: served.to_json(), ROUTES: json.dumps(routes)}
+        self._cluster.apply(manifest("ConfigMap", served.name, served, self._settings, {"data": data}))
+
+    def _wait(self, served: Served, bundle: ServedBundle) -> None:
+        """Wait until a version is ready. Raises ClusterError with the reason if it is hopeless, or late."""
+        begun = time.monotonic()
+        shown = begun
+        while True:
+            reason, hopeless = self._not_ready(served, bundle)
+            if not reason:
+                return
+            waited = time.monotonic() - begun
+            if hopeless or waited > self._settings.ready_timeout:
+                late = "" if hopeless else f" within {self._settings.ready_timeout:g} s (ready_timeout)"
+                raise ClusterError(f"Version {bundle.version} did not become ready{late}. {reason}")
+            if time.monotonic() - shown >= _SHOWN_EVERY:
+                shown = time.monotonic()
+                print(f"  version {bundle.version}, {waited:.0f} s: {reason}", file=sys.stderr, flush=True)
+            time.sleep(_EVERY)
+
+    def _not_ready(self, served: Served, bundle: ServedBundle) -> tuple[str, bool]:
+        """Return why a version is not ready, empty if it is; and whether waiting is no use."""
+        faults = [fault for fault in self._faults(served, bundle) if fault is not None]
+        if not faults:
+            return "", False
+        pods = self._cluster.list("Pod", selector_of(served, bundle))
+        new = [pod for pod in pods if _annotation(pod, "accidents/digest") in (None, bundle.digest)]
+        trouble = trouble_of(new)
+        if trouble is None:
+            words = " ".join(filter(None, faults))
+            return words or f"Its pods are on their way ({len(new)} of them).", bool(words)
+        return f"{trouble.words}{self._last_words(new)}", trouble.hopeless
+
+    def _faults(self, served: Served, bundle: ServedBundle) -> Iterator[str | None]:
+        for kind, name in self._rendering.workloads(served, bundle):
+            live = self._cluster.read(kind, name)
+            yield (
+                f"{kind} {name} is not there: deploy again." if live is None else self._rendering.fault(live)
+            )
+
+    def _last_words(self, pods: list[Manifest]) -> str:
+        """Return the last line of the log of a container that has failed."""
+        for pod in pods:
+            container = failed_container(pod)
+            log = container and self._cluster.logs(pod["metadata"]["name"], container)
+            if log and log.strip():
+                return f" It said last: {log.strip().splitlines()[-1]}"
+        return ""
+
+    def _answers_wrong(self, served: Served, bundle: ServedBundle) -> str:
+        try:
+            metadata = self.metadata(served, bundle)
+        except ClusterError as error:
+            return str(error)
+        versions, digest = metadata.get("versions"), metadata.get("parameters", {}).get("digest")
+        if (versions, digest) != ([bundle.version], bundle.digest):
+            return f"the model server answers as version {versions}: deploy again"
+        return ""
+
+    def _require_golden(self, served: Served, bundle: ServedBundle, golden: dict[str, Any]) -> None:
+        answer = self._ask(served, bundle, "POST", "/infer", golden["request"])
+        require_golden(served.model(bundle), answer, golden, bundle.version, bundle.digest)
+
+    def _ask(self, served: Served, bundle: ServedBundle, method: str, path: str, body: Any = None) -> Any:
+        service, port = self._rendering.address(served, bundle)
+        return self._cluster.ask(service, port, method, f"/v2/models/{served.model(bundle)}{path}", body)
+
+
+def _annotation(pod: Manifest, name: str) -> str | None:
+    value = pod["metadata"].get("annotations", {}).get(name)
+    return None if value is None else str(value)
+
+
+def _differs(cluster: Cluster, wanted: Manifest) -> bool:
+    """Whether applying an object would change it."""
+    live = cluster.read(wanted["kind"], wanted["metadata"]["name"])
+    return live is None or _content(live) != _content(cluster.apply(wanted, dry_run=True))
+
+
+def _content(live: Manifest) -> Manifest:
+    metadata = {key: value for key, value in live["metadata"].items() if key not in _NOT_OURS}
+    return {**{key: value for key, value in live.items() if key != "status"}, "metadata": metadata}

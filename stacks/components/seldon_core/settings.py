@@ -1,0 +1,92 @@
+"""The settings of a model server on Kubernetes; without ZenML."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from stacks.placeholders import of_here
+
+Runtime = Literal["deployment", "seldon", "kserve", "seldon2"]
+_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi)?$"
+_NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+
+
+class SeldonCoreSettings(BaseModel):
+    """Which cluster, what serves there, how much of it, and how long it may take."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    runtime: Runtime = Field(
+        default="seldon",
+        description="What serves: seldon (Seldon Core v1), seldon2 (Seldon Core 2), kserve, or deployment "
+        "(plain Kubernetes).",
+    )
+    context: str = Field(
+        default="",
+        description="Context of the kubeconfig; empty: its current one, in a pod the cluster's.",
+    )
+    namespace: str = Field(default="accidents", pattern=_NAME, description="It must exist.")
+    address: str = Field(
+        default="",
+        description="Where the model server is asked from outside of the cluster, by way of its ingress.",
+    )
+    image: str = Field(
+        default="road-accidents/model-server:{version}", description="Image of the model server."
+    )
+    fetch_image: str = Field(
+        default="road-accidents/pipelines:{version}",
+        description="Image of the init container that gets the bundle, and checks it.",
+    )
+    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(default="IfNotPresent")
+    image_pull_secret: str = Field(default="", description="Secret with the login of the images' registry.")
+    bucket_secret: str = Field(
+        default="",
+        description="Secret whose keys are the environment in which the bundle is fetched: "
+        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL ...",
+    )
+    service_account: str = Field(
+        default="default", description="Of the pods; with a cloud's workload identity, what reads the bucket."
+    )
+    replicas: int = Field(default=2, ge=1, le=1000, description="Model servers, or the fewest of them.")
+    max_replicas: int = Field(
+        default=0, ge=0, le=1000, description="The most of them, by load; 0: always `replicas`."
+    )
+    cpu_target: int = Field(
+        default=70, ge=1, le=1000, description="Percent of the requested CPU at which more are started."
+    )
+    requests_target: int = Field(
+        default=0, ge=0, description="Requests a second and pod at which more are started; 0: not by them."
+    )
+    cpu: str = Field(default="250m", pattern=_QUANTITY, description="What a model server asks for.")
+    cpu_limit: str = Field(default="2", pattern=_QUANTITY)
+    memory: str = Field(default="512Mi", pattern=_QUANTITY, description="What it asks for.")
+    memory_limit: str = Field(default="1Gi", pattern=_QUANTITY)
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: list[dict[str, str | int]] = Field(default_factory=list)
+    ready_timeout: float = Field(default=300, gt=0, description="Seconds until a version must be ready.")
+    request_timeout: float = Field(default=30, gt=0, description="Seconds for one request to the cluster.")
+    grace: int = Field(
+        default=45, ge=10, le=3600, description="Seconds a model server has to end its requests."
+    )
+    adopt: bool = Field(
+        default=False, description="Take over objects of the same names that somebody else has made."
+    )
+
+    @model_validator(mode="after")
+    def _scales_up(self) -> Self:
+        if self.max_replicas and self.max_replicas < self.replicas:
+            raise ValueError(f"max_replicas is {self.max_replicas}, fewer than the {self.replicas} replicas")
+        return self
+
+    @property
+    def scales(self) -> bool:
+        """Whether the number of model servers follows the load."""
+        return self.max_replicas > self.replicas
+
+    def here(self) -> Self:
+        """Return the same with what `{version}` is here."""
+        return self.model_copy(
+            update={"image": of_here(self.image), "fetch_image": of_here(self.fetch_image)}
+        )

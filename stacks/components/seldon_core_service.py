@@ -1,0 +1,97 @@
+"""A model in a cluster, as ZenML's services see it.
+
+This module keeps its name: ZenML's store holds it with every service that was deployed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from zenml.enums import ServiceState
+from zenml.models.v2.misc.service import ServiceType
+from zenml.services import ServiceConfig, ServiceStatus
+from zenml.services.service import BaseDeploymentService
+
+from stacks.components.seldon_core.cluster import cluster_of
+from stacks.components.seldon_core.flavor import SeldonCoreDeployerConfig
+from stacks.components.seldon_core.labels import selector_of
+from stacks.components.seldon_core.served import Served, ServedBundle
+from stacks.components.seldon_core.serving import ClusterServing
+from stacks.errors import StackError
+
+
+class SeldonCoreDeploymentConfig(ServiceConfig):
+    """Which version of which model is served from which bundle, in which cluster."""
+
+    digest: str
+    uri: str
+    cluster: SeldonCoreDeployerConfig
+
+
+class SeldonCoreService(BaseDeploymentService):
+    """One model: what is served, whether it is healthy."""
+
+    SERVICE_TYPE = ServiceType(
+        name="seldon-core-deployment",
+        type="model-serving",
+        flavor="seldon_core",
+        description="A model on Kubernetes",
+    )
+
+    config: SeldonCoreDeploymentConfig
+    status: ServiceStatus = ServiceStatus()
+
+    @property
+    def serving(self) -> ClusterServing:
+        """The models of its namespace."""
+        settings = self.config.cluster.here()
+        return ClusterServing(cluster_of(settings), settings)
+
+    @property
+    def prediction_url(self) -> str | None:
+        """Where V2 requests go, within the cluster."""
+        found = self._found()
+        if found is None:
+            return None
+        address = self.config.cluster.address or self.serving.url(*found)
+        return f"{address.rstrip('/')}/v2/models/{self.config.model_name}/infer"
+
+    def get_healthcheck_url(self) -> str | None:
+        """Answers 200 once the model is ready, within the cluster."""
+        url = self.prediction_url
+        return url and url.replace("/infer", "/ready")
+
+    def check_status(self) -> tuple[ServiceState, str]:
+        """Whether the version answers, as it is now."""
+        found = self._found()
+        if found is None:
+            return ServiceState.INACTIVE, "stopped"
+        fault = self.serving.fault(*found)
+        if not fault:
+            self.status.clear_error()
+        return (ServiceState.ERROR, fault) if fault else (ServiceState.ACTIVE, "")
+
+    def provision(self) -> None:
+        """Raise StackError: a version is proved when it is deployed."""
+        raise StackError("Deploy it again: python run.py --pipeline deploy")
+
+    def deprovision(self, force: bool = False) -> None:
+        """Take the model away; what was served stays known."""
+        self.serving.stop(self.config.model_name)
+
+    def get_logs(self, follow: bool = False, tail: int | None = None) -> Generator[str, bool, None]:
+        """Yield what its model servers have logged, pod after pod."""
+        if follow:
+            labels = ",".join(f"{key}={value}" for key, value in selector_of(*self._there()).items())
+            raise StackError(f"Following is not offered: kubectl logs --follow --selector {labels}")
+        yield from self.serving.log(*self._there(), tail or 500)
+
+    def _found(self) -> tuple[Served, ServedBundle] | None:
+        served = self.serving.served(self.config.model_name)
+        return None if served is None or served.stopped else (served, served.champion)
+
+    def _there(self) -> tuple[Served, ServedBundle]:
+        found = self._found()
+        if found is None:
+            raise StackError(f"{self.config.model_name} does not run.")
+        return found
