@@ -13,7 +13,7 @@ from stacks.environment import project_root, store_folder
 from stacks.errors import StackError
 
 ENV_FILE = ".env"  # of the project; `make up` writes it
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^{}]*))?\}")
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-((?:[^{}]|\{\w+\})*))?\}")  # {version} may follow `:-`
 
 
 def has_variable(value: Any) -> bool:

@@ -19,6 +19,11 @@ FLAVORS = (
     ),
     OwnFlavor(
         type="orchestrator",
+        name="kubernetes_image",
+        source="stacks.components.kubernetes_image.flavor.KubernetesImageFlavor",
+    ),
+    OwnFlavor(
+        type="orchestrator",
         name="local_image",
         source="stacks.components.local_image.flavor.LocalImageFlavor",
     ),

@@ -12,11 +12,10 @@ from zenml.models.v2.misc.service import ServiceType
 from zenml.services import ServiceConfig, ServiceStatus
 from zenml.services.service import BaseDeploymentService
 
-from stacks.components.seldon_core.cluster import cluster_of
 from stacks.components.seldon_core.flavor import SeldonCoreDeployerConfig
 from stacks.components.seldon_core.labels import selector_of
 from stacks.components.seldon_core.served import Served, ServedBundle
-from stacks.components.seldon_core.serving import ClusterServing
+from stacks.components.seldon_core.serving import ClusterServing, serving_of
 from stacks.errors import StackError
 
 
@@ -44,8 +43,7 @@ class SeldonCoreService(BaseDeploymentService):
     @property
     def serving(self) -> ClusterServing:
         """The models of its namespace."""
-        settings = self.config.cluster.here()
-        return ClusterServing(cluster_of(settings), settings)
+        return serving_of(self.config.cluster)
 
     @property
     def prediction_url(self) -> str | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, cast
 
 from accidents.config import parse
 from accidents.rollout.roles import CHAMPION, Role
 from stacks.components.mlserver.model import predict_with
 from stacks.components.seldon_core.served import Served, ServedBundle
+from stacks.components.seldon_core.serving import ClusterServing, serving_of
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from stacks.endpoints.adapter import explained
 from stacks.endpoints.component import Component
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
     from accidents.bundle.golden import Golden
     from stacks.components.seldon_core.deployer import SeldonCoreDeployer
-    from stacks.components.seldon_core.serving import ClusterServing
 
 
 class SeldonCoreEndpoints:
@@ -157,18 +158,8 @@ class _Asked:
         return self._serving.predict(self._served, self._bundle, request)
 
 
-def serving_of(settings: SeldonCoreSettings) -> ClusterServing:
-    """Return what is served where the settings say."""
-    from stacks.components.seldon_core.cluster import cluster_of
-    from stacks.components.seldon_core.serving import ClusterServing
-
-    return ClusterServing(cluster_of(settings), settings)
-
-
 def _in_cluster() -> bool:
     """Whether this runs in a pod."""
-    import os
-
     return "KUBERNETES_SERVICE_HOST" in os.environ
 
 

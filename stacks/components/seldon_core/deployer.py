@@ -12,10 +12,10 @@ from zenml.model_deployers.base_model_deployer import get_model_version_id_if_ex
 from zenml.models.v2.misc.service import ServiceType
 from zenml.services import BaseService, ServiceConfig
 
-from stacks.components.seldon_core.cluster import Cluster, cluster_of
+from stacks.cluster.namespace import Namespace
 from stacks.components.seldon_core.flavor import SeldonCoreDeployerConfig, SeldonCoreDeployerFlavor
 from stacks.components.seldon_core.served import ServedBundle
-from stacks.components.seldon_core.serving import ClusterServing
+from stacks.components.seldon_core.serving import ClusterServing, namespace_of, serving_of
 from stacks.components.seldon_core_service import SeldonCoreDeploymentConfig, SeldonCoreService
 from stacks.errors import StackError
 
@@ -35,14 +35,14 @@ class SeldonCoreDeployer(BaseModelDeployer):
         return cast(SeldonCoreDeployerConfig, self._config)
 
     @property
-    def cluster(self) -> Cluster:
+    def namespace(self) -> Namespace:
         """The namespace of the cluster."""
-        return cluster_of(self.config.here())
+        return namespace_of(self.config)
 
     @property
     def serving(self) -> ClusterServing:
         """What is served there."""
-        return ClusterServing(self.cluster, self.config.here())
+        return serving_of(self.config)
 
     def record(self, name: str, bundle: ServedBundle) -> None:
         """Write a version that serves into ZenML's store, in place of the one before."""
@@ -151,4 +151,4 @@ class SeldonCoreDeployer(BaseModelDeployer):
         """Take a model away and forget it."""
         name = cast(SeldonCoreService, service).config.model_name
         self.serving.stop(name)
-        self.cluster.delete("ConfigMap", name)
+        self.namespace.delete("ConfigMap", name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from stacks.components.seldon_core.served import MANAGER, Served, ServedBundle
+from stacks.cluster.objects import MANAGED_BY, MANAGER
+from stacks.components.seldon_core.served import Served, ServedBundle
 
-MANAGED_BY, INSTANCE, ROLE = "app.kubernetes.io/managed-by", "app.kubernetes.io/instance", "accidents/role"
+INSTANCE, ROLE = "app.kubernetes.io/instance", "accidents/role"
 
 
 def labels_of(served: Served, bundle: ServedBundle | None = None) -> dict[str, str]:
@@ -21,8 +22,3 @@ def labels_of(served: Served, bundle: ServedBundle | None = None) -> dict[str, s
 def selector_of(served: Served, bundle: ServedBundle) -> dict[str, str]:
     """Return the labels by which pods of a version are found; they never change."""
     return {INSTANCE: served.name, ROLE: bundle.role}
-
-
-def selecting(labels: dict[str, str]) -> str:
-    """Return labels as the API takes them in a query."""
-    return ",".join(f"{key}={value}" for key, value in labels.items())

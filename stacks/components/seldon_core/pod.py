@@ -6,6 +6,7 @@ from typing import Any
 
 from stacks.components.seldon_core.labels import labels_of, selector_of
 from stacks.components.seldon_core.served import (
+    CANDIDATE,
     CHAMPION,
     GRPC_PORT,
     HTTP_PORT,
@@ -25,6 +26,7 @@ _LOCKED_DOWN = {
     "readOnlyRootFilesystem": True,
 }
 _FETCH_MEMORY = "512Mi"
+_ROLES = (CHAMPION, "challenger", "shadow", CANDIDATE)
 
 
 def pod_template(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def _environment(served: Served, settings: SeldonCoreSettings) -> list[dict[str,
 
     Ports are set, since Seldon's operator tells others by the same variables.
     """
-    roles = (served.name, *(f"{served.name}-{role}" for role in ("challenger", "shadow", "candidate")))
+    roles = (served.name, *(f"{served.name}-{role}" for role in _ROLES))
     suffixes = ("", f".{settings.namespace}", f".{settings.namespace}.svc")
     hosts = [f"{name}{suffix}" for name in roles for suffix in suffixes]
     return [

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 CHAMPION, CANDIDATE = "champion", "candidate"  # a candidate proves itself and is told to nobody
-MANAGER = "road-accidents"  # field manager, and the label of all that is ours
 HTTP_PORT, GRPC_PORT, METRICS_PORT = 8085, 8086, 8087  # of serving/Dockerfile
 RECORD, ROUTES = "served.json", "routes.json"
 

@@ -13,17 +13,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from stacks.cluster.answers import ClusterError
+from stacks.cluster.namespace import Namespace, find_namespace
+from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest
+from stacks.cluster.pods import failed_container, trouble_of
 from stacks.components.mlserver.client import probabilities_of, require_golden
-from stacks.components.seldon_core.api_errors import ClusterError
-from stacks.components.seldon_core.cluster import Cluster
-from stacks.components.seldon_core.labels import INSTANCE, MANAGED_BY, selector_of
-from stacks.components.seldon_core.pods import failed_container, trouble_of
+from stacks.components.seldon_core.labels import INSTANCE, selector_of
 from stacks.components.seldon_core.renderings import RENDERINGS
-from stacks.components.seldon_core.renderings.manifest import Manifest, manifest
+from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.served import (
     CANDIDATE,
     CHAMPION,
-    MANAGER,
     RECORD,
     ROUTES,
     Served,
@@ -39,25 +39,25 @@ _NOT_OURS = ("managedFields", "resourceVersion", "generation", "uid", "creationT
 class ClusterServing:
     """The models of a namespace."""
 
-    def __init__(self, cluster: Cluster, settings: SeldonCoreSettings) -> None:
-        self._cluster, self._settings = cluster, settings
+    def __init__(self, namespace: Namespace, settings: SeldonCoreSettings) -> None:
+        self._namespace, self._settings = namespace, settings
         self._rendering = RENDERINGS[settings.runtime]
 
     def names(self) -> list[str]:
         """Return the models that are known here, running or not."""
-        records = self._cluster.list("ConfigMap", {MANAGED_BY: MANAGER})
+        records = self._namespace.list("ConfigMap", {MANAGED_BY: MANAGER})
         return sorted(record["metadata"]["name"] for record in records if RECORD in record.get("data", {}))
 
     def served(self, name: str) -> Served | None:
         """Return what is served of a model. Raises ClusterError if its record is damaged."""
-        record = self._cluster.read("ConfigMap", name)
+        record = self._namespace.read("ConfigMap", name)
         if record is None or RECORD not in record.get("data", {}):
             return None
         try:
             return Served.from_json(record["data"][RECORD])
         except (ValueError, KeyError, TypeError) as error:
             raise ClusterError(
-                f"ConfigMap {name} in namespace {self._cluster.namespace} does not say what is served "
+                f"ConfigMap {name} in namespace {self._namespace.name} does not say what is served "
                 f"({error!r}): deploy again."
             ) from error
 
@@ -103,7 +103,7 @@ class ClusterServing:
         return [
             f"{wanted['kind']} {wanted['metadata']['name']}"
             for wanted in self._rendering.render(served, self._settings)
-            if _differs(self._cluster, wanted)
+            if _differs(self._namespace, wanted)
         ]
 
     def metadata(self, served: Served, bundle: ServedBundle) -> dict[str, Any]:
@@ -117,12 +117,12 @@ class ClusterServing:
     def url(self, served: Served, bundle: ServedBundle) -> str:
         """Return where a version is asked within the cluster, without /v2."""
         service, port = self._rendering.address(served, bundle)
-        return f"http://{service}.{self._cluster.namespace}.svc:{port}"
+        return f"http://{service}.{self._namespace.name}.svc:{port}"
 
     def log(self, served: Served, bundle: ServedBundle, lines: int) -> Iterator[str]:
         """Yield the last lines that each model server of a version has logged."""
-        for pod in self._cluster.list("Pod", selector_of(served, bundle)):
-            yield from self._cluster.logs(pod["metadata"]["name"], served.model(bundle), lines).splitlines()
+        for pod in self._namespace.list("Pod", selector_of(served, bundle)):
+            yield from self._namespace.logs(pod["metadata"]["name"], served.model(bundle), lines).splitlines()
 
     def _required(self, name: str) -> Served:
         served = self.served(name)
@@ -170,18 +170,18 @@ class ClusterServing:
 
     def _apply(self, served: Served) -> None:
         for wanted in self._rendering.render(served, self._settings):
-            self._cluster.apply(wanted)
+            self._namespace.apply(wanted)
 
     def _prune(self, served: Served, kept: list[Manifest]) -> None:
         """Delete what is ours, of this model, and is not wanted any more."""
         wanted = {(each["kind"], each["metadata"]["name"]) for each in kept}
         labels = {INSTANCE: served.name, MANAGED_BY: MANAGER}
         for kind in self._rendering.kinds:
-            for there in self._cluster.list(kind, labels):
+            for there in self._namespace.list(kind, labels):
                 if there["metadata"].get("ownerReferences"):  # made by a controller, which sees to it
                     continue
                 if (kind, there["metadata"]["name"]) not in wanted:
-                    self._cluster.delete(kind, there["metadata"]["name"])
+                    self._namespace.delete(kind, there["metadata"]["name"])
 
     def _record(self, served: Served) -> None:
         routes = [
@@ -192,7 +192,7 @@ class ClusterServing:
             for bundle in served.beside
         ]  # fmt: skip
         data = {RECORD: served.to_json(), ROUTES: json.dumps(routes)}
-        self._cluster.apply(manifest("ConfigMap", served.name, served, self._settings, {"data": data}))
+        self._namespace.apply(manifest("ConfigMap", served.name, served, self._settings, {"data": data}))
 
     def _wait(self, served: Served, bundle: ServedBundle) -> None:
         """Wait until a version is ready. Raises ClusterError with the reason if it is hopeless, or late."""
@@ -216,7 +216,7 @@ class ClusterServing:
         faults = [fault for fault in self._faults(served, bundle) if fault is not None]
         if not faults:
             return "", False
-        pods = self._cluster.list("Pod", selector_of(served, bundle))
+        pods = self._namespace.list("Pod", selector_of(served, bundle))
         new = [pod for pod in pods if _annotation(pod, "accidents/digest") in (None, bundle.digest)]
         trouble = trouble_of(new)
         if trouble is None:
@@ -226,7 +226,7 @@ class ClusterServing:
 
     def _faults(self, served: Served, bundle: ServedBundle) -> Iterator[str | None]:
         for kind, name in self._rendering.workloads(served, bundle):
-            live = self._cluster.read(kind, name)
+            live = self._namespace.read(kind, name)
             yield (
                 f"{kind} {name} is not there: deploy again." if live is None else self._rendering.fault(live)
             )
@@ -235,7 +235,7 @@ class ClusterServing:
         """Return the last line of the log of a container that has failed."""
         for pod in pods:
             container = failed_container(pod)
-            log = container and self._cluster.logs(pod["metadata"]["name"], container)
+            log = container and self._namespace.logs(pod["metadata"]["name"], container)
             if log and log.strip():
                 return f" It said last: {log.strip().splitlines()[-1]}"
         return ""
@@ -256,7 +256,17 @@ class ClusterServing:
 
     def _ask(self, served: Served, bundle: ServedBundle, method: str, path: str, body: Any = None) -> Any:
         service, port = self._rendering.address(served, bundle)
-        return self._cluster.ask(service, port, method, f"/v2/models/{served.model(bundle)}{path}", body)
+        return self._namespace.ask(service, port, method, f"/v2/models/{served.model(bundle)}{path}", body)
+
+
+def namespace_of(settings: SeldonCoreSettings) -> Namespace:
+    """Return the namespace that settings name. Raises ClusterError if no cluster is known."""
+    return find_namespace(settings.namespace, settings.context, settings.request_timeout, settings.adopt)
+
+
+def serving_of(settings: SeldonCoreSettings) -> ClusterServing:
+    """Return what is served where settings say. Raises ClusterError if no cluster is known."""
+    return ClusterServing(namespace_of(settings), settings.here())
 
 
 def _annotation(pod: Manifest, name: str) -> str | None:
@@ -264,10 +274,10 @@ def _annotation(pod: Manifest, name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _differs(cluster: Cluster, wanted: Manifest) -> bool:
+def _differs(namespace: Namespace, wanted: Manifest) -> bool:
     """Whether applying an object would change it."""
-    live = cluster.read(wanted["kind"], wanted["metadata"]["name"])
-    return live is None or _content(live) != _content(cluster.apply(wanted, dry_run=True))
+    live = namespace.read(wanted["kind"], wanted["metadata"]["name"])
+    return live is None or _content(live) != _content(namespace.apply(wanted, dry_run=True))
 
 
 def _content(live: Manifest) -> Manifest:

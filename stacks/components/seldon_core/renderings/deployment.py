@@ -5,9 +5,10 @@ The API shares the requests out among the versions, by the routes that the champ
 
 from __future__ import annotations
 
+from stacks.cluster.objects import Manifest
 from stacks.components.seldon_core.labels import selector_of
 from stacks.components.seldon_core.pod import pod_template
-from stacks.components.seldon_core.renderings.manifest import Manifest, condition, is_seen, manifest
+from stacks.components.seldon_core.renderings.manifest import condition, is_seen, manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import (
     autoscaler,
@@ -23,7 +24,6 @@ from stacks.components.seldon_core.served import (
     ServedBundle,
 )
 from stacks.components.seldon_core.settings import SeldonCoreSettings
-
 
 
 def render(served: Served, settings: SeldonCoreSettings) -> list[Manifest]:
@@ -91,4 +91,10 @@ def _service(name: str, served: Served, bundle: ServedBundle, settings: SeldonCo
     return manifest("Service", name, served, settings, {"spec": spec}, bundle)
 
 
-RENDERING = Rendering(("Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"), render, address, workloads, fault)
+RENDERING = Rendering(
+    ("Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"),
+    render,
+    address,
+    workloads,
+    fault,
+)

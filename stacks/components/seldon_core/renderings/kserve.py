@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from stacks.cluster.objects import Manifest
 from stacks.components.seldon_core.pod import pod_metadata, pod_spec
-from stacks.components.seldon_core.renderings.manifest import Manifest, condition, is_seen, manifest
+from stacks.components.seldon_core.renderings.manifest import condition, is_seen, manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import replicas, scales
 from stacks.components.seldon_core.served import CHAMPION, Served, ServedBundle

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from stacks.cluster.objects import KINDS, Manifest
 from stacks.components.seldon_core.labels import labels_of
 from stacks.components.seldon_core.served import Served, ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
-
-Manifest = dict[str, Any]
-# What is asked of the API: the path of a kind.
-PLURALS = {
-    "ConfigMap": ("v1", "configmaps"),
-    "Event": ("v1", "events"),
-    "Pod": ("v1", "pods"),
-    "Service": ("v1", "services"),
-    "Deployment": ("apps/v1", "deployments"),
-    "HorizontalPodAutoscaler": ("autoscaling/v2", "horizontalpodautoscalers"),
-    "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
-    "SeldonDeployment": ("machinelearning.seldon.io/v1", "seldondeployments"),
-    "Model": ("mlops.seldon.io/v1alpha1", "models"),
-    "Experiment": ("mlops.seldon.io/v1alpha1", "experiments"),
-    "InferenceService": ("serving.kserve.io/v1beta1", "inferenceservices"),
-}
 
 
 def manifest(
@@ -35,7 +18,7 @@ def manifest(
 ) -> Manifest:
     """Return an object of ours; `content` is what its kind has beside metadata."""
     return {
-        "apiVersion": PLURALS[kind][0],
+        "apiVersion": KINDS[kind][0],
         "kind": kind,
         "metadata": {"name": name, "namespace": settings.namespace, "labels": labels_of(served, bundle)},
         **content,

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 
+from stacks.cluster.objects import Manifest
 from stacks.components.seldon_core.pod import pod_metadata, pod_spec
-from stacks.components.seldon_core.renderings.manifest import Manifest, manifest
+from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import (
     disruption_budget,

@@ -6,7 +6,8 @@ mirrors to a shadow. Seldon Core 2 is under the Business Source License 1.1: see
 
 from __future__ import annotations
 
-from stacks.components.seldon_core.renderings.manifest import Manifest, condition, is_seen, manifest
+from stacks.cluster.objects import Manifest
+from stacks.components.seldon_core.renderings.manifest import condition, is_seen, manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import replicas, scales
 from stacks.components.seldon_core.served import CANDIDATE, Served, ServedBundle

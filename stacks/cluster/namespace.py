@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from stacks.components.seldon_core.api_errors import ClusterError, GoneError, in_words, unreachable
-from stacks.components.seldon_core.labels import MANAGED_BY, selecting
-from stacks.components.seldon_core.renderings.manifest import PLURALS, Manifest
-from stacks.components.seldon_core.served import MANAGER
-from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.cluster.answers import ClusterError, GoneError, in_words, unreachable
+from stacks.cluster.objects import KINDS, MANAGED_BY, MANAGER, Manifest, selecting
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -33,7 +30,7 @@ class _TryAgainError(Exception):
         self.seconds, self.reason = seconds, reason
 
 
-class Cluster:
+class Namespace:
     """One namespace.
 
     Parameters
@@ -42,8 +39,8 @@ class Cluster:
     timeout : seconds for one request.
     """
 
-    def __init__(self, client: ApiClient, namespace: str, timeout: float, adopt: bool = False) -> None:
-        self._client, self.namespace, self._timeout, self._adopt = client, namespace, timeout, adopt
+    def __init__(self, client: ApiClient, name: str, timeout: float, adopt: bool = False) -> None:
+        self._client, self.name, self._timeout, self._adopt = client, name, timeout, adopt
 
     def apply(self, manifest: Manifest, dry_run: bool = False) -> Manifest:
         """Have an object be so: made, changed or left as it is. Returns it as it is then.
@@ -100,9 +97,9 @@ class Cluster:
 
     def may(self, verb: str, kind: str) -> bool:
         """Whether this login has a right in the namespace."""
-        version, plural = PLURALS[kind]
+        version, plural = KINDS[kind]
         group = version.rpartition("/")[0]
-        attributes = {"namespace": self.namespace, "verb": verb, "group": group, "resource": plural}
+        attributes = {"namespace": self.name, "verb": verb, "group": group, "resource": plural}
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
@@ -115,12 +112,12 @@ class Cluster:
         there = self.read(kind, name)
         if there is not None and there["metadata"].get("labels", {}).get(MANAGED_BY) != MANAGER:
             raise ClusterError(
-                f"There is a {kind} {name} in namespace {self.namespace} which somebody else has made. Set "
+                f"There is a {kind} {name} in namespace {self.name} which somebody else has made. Set "
                 "`adopt: true` of the model deployer to take it over, or use another namespace."
             )
 
     def _pages(self, kind: str, labels: Mapping[str, str]) -> Iterator[Manifest]:
-        query: dict[str, Any] = {"labelSelector": selecting(dict(labels)), "limit": _PAGE}
+        query: dict[str, Any] = {"labelSelector": selecting(labels), "limit": _PAGE}
         while True:
             page = self._object("GET", f"list {kind}", kind, "", query) or {}
             for item in page.get("items", ()):
@@ -148,9 +145,9 @@ class Cluster:
             return None
 
     def _path(self, kind: str, name: str) -> str:
-        version, plural = PLURALS[kind]
+        version, plural = KINDS[kind]
         root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
-        path = f"{root}/namespaces/{self.namespace}/{plural}"
+        path = f"{root}/namespaces/{self.name}/{plural}"
         return f"{path}/{name}" if name else path
 
     def _ask(
@@ -187,7 +184,7 @@ class Cluster:
                 method,
                 query_params=list(query.items()),
                 header_params=headers,
-                body=json.dumps(body) if method == "PATCH" else body,
+                body=body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,
                 _request_timeout=self._timeout,
@@ -206,10 +203,15 @@ class _NotThereError(ClusterError):
         self.reason = reason
 
 
-def cluster_of(settings: SeldonCoreSettings) -> Cluster:
-    """Return the cluster that settings name: of the kubeconfig's context, or in a pod the pod's own.
+def find_namespace(namespace: str, context: str = "", timeout: float = 30, adopt: bool = False) -> Namespace:
+    """Return a namespace of the cluster of a kubeconfig's context; in a pod, of the pod's own.
 
     Raises ClusterError if there is no such context.
+
+    Parameters
+    ----------
+    context : empty: the kubeconfig's current one.
+    adopt : whether what somebody else has made may be taken over.
     """
     from kubernetes import client, config
     from kubernetes.config import ConfigException
@@ -217,11 +219,11 @@ def cluster_of(settings: SeldonCoreSettings) -> Cluster:
     configuration = client.Configuration()
     configuration.retries = False  # we ask again ourselves, and know when
     try:
-        config.load_kube_config(context=settings.context or None, client_configuration=configuration)
+        config.load_kube_config(context=context or None, client_configuration=configuration)
     except ConfigException as missing:
-        if settings.context:
+        if context:
             raise ClusterError(
-                f"There is no context {settings.context} in the kubeconfig: {missing}. "
+                f"There is no context {context} in the kubeconfig: {missing}. "
                 "`kubectl config get-contexts` lists them; KUBECONFIG names another file."
             ) from missing
         try:
@@ -230,14 +232,14 @@ def cluster_of(settings: SeldonCoreSettings) -> Cluster:
             raise ClusterError(
                 f"No cluster is known here: {missing}. Set KUBECONFIG to a file that names one."
             ) from outside
-    return Cluster(
-        client.ApiClient(configuration), settings.namespace, settings.request_timeout, settings.adopt
-    )
+    return Namespace(client.ApiClient(configuration), namespace, timeout, adopt)
 
 
 def _answered(error: Any, what: str, kind: str) -> Exception:
     """Return what to do about an answer that is no success."""
     status, body = int(error.status or 0), error.body or ""
+    if not status:  # it was not asked: a certificate that is not trusted
+        return unreachable(error, what)
     text = body.decode("utf-8", errors="replace") if isinstance(body, bytes) else str(body)
     reason = in_words(status, text, what, kind)
     if status == 404:

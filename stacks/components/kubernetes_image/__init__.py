@@ -1,0 +1,1 @@
+"""ZenML's `kubernetes` orchestrator on an image that is there."""

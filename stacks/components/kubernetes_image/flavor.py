@@ -1,0 +1,87 @@
+"""The `kubernetes_image` orchestrator flavor: its settings, and where its implementation is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+from zenml.integrations.kubernetes.flavors.kubernetes_orchestrator_flavor import (
+    KubernetesOrchestratorConfig,
+    KubernetesOrchestratorFlavor,
+)
+from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
+
+from stacks.environment import READ_AT_IMPORT
+
+if TYPE_CHECKING:
+    from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
+
+_USER = 10001  # of the image: Dockerfile
+_CODE = "/app"
+
+
+def locked_down() -> KubernetesPodSettings:
+    """Return Pod Security `restricted`, a read-only root, and what code writes there: /state and /tmp."""
+    environment = {**READ_AT_IMPORT, "ZENML_CUSTOM_SOURCE_ROOT": _CODE, "ZENML_REPOSITORY_PATH": _CODE}
+    folders = {"state": "/state", "tmp": "/tmp"}
+    return KubernetesPodSettings(
+        env=[{"name": name, "value": value} for name, value in environment.items()],
+        volumes=[{"name": name, "emptyDir": {}} for name in folders],
+        volume_mounts=[{"name": name, "mountPath": path} for name, path in folders.items()],
+        container_security_context={
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        additional_pod_spec_args={
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": _USER,
+                "runAsGroup": _USER,
+                "fsGroup": _USER,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            }
+        },
+    )
+
+
+class KubernetesImageConfig(KubernetesOrchestratorConfig):
+    """Which image, and what ZenML's own orchestrator takes (pod_settings, retries, namespace ...)."""
+
+    image: str = Field(
+        default="road-accidents/pipelines:{version}", description="Image with the project's code in /app."
+    )
+    data_remote: str = Field(
+        default="", description="DVC remote by which raw files reach the steps; empty: the sample only."
+    )
+    pod: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What a step's pod has beside the defaults: KubernetesPodSettings, such as resources, "
+        "node_selectors, tolerations, env_from.",
+    )
+
+
+class KubernetesImageFlavor(KubernetesOrchestratorFlavor):
+    """ZenML's kubernetes, but that nothing is built or uploaded, and that a failing pod says why."""
+
+    @property
+    def name(self) -> str:
+        """The name a stack file uses."""
+        return "kubernetes_image"
+
+    @property
+    def display_name(self) -> str:
+        """The name the dashboard shows."""
+        return "Pods of our image (Kubernetes)"
+
+    @property
+    def config_class(self) -> type[KubernetesOrchestratorConfig]:
+        """Settings of the component."""
+        return KubernetesImageConfig
+
+    @property
+    def implementation_class(self) -> type[KubernetesOrchestrator]:
+        """The orchestrator."""
+        from stacks.components.kubernetes_image.orchestrator import KubernetesImageOrchestrator
+
+        return KubernetesImageOrchestrator

@@ -1,0 +1,132 @@
+"""ZenML's `kubernetes` orchestrator on an image that is there, with our code in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from zenml.config import DockerSettings
+from zenml.config.build_configuration import BuildConfiguration
+from zenml.constants import ORCHESTRATOR_DOCKER_IMAGE_KEY
+from zenml.integrations.kubernetes.flavors.kubernetes_orchestrator_flavor import (
+    KubernetesOrchestratorSettings,
+)
+from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
+from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
+from zenml.orchestrators import SubmissionResult
+
+from stacks.cluster.namespace import find_namespace
+from stacks.components.kubernetes_image.flavor import KubernetesImageConfig, locked_down
+from stacks.components.kubernetes_image.run_pods import RunPods
+from stacks.container_engine import container_engine, find_image
+from stacks.errors import StackError
+from stacks.placeholders import of_here
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse, PipelineSnapshotBase, PipelineSnapshotResponse
+    from zenml.stack import StackValidator
+
+_REMOTE = "ACCIDENTS_DVC_REMOTE"
+
+
+class KubernetesImageOrchestrator(KubernetesOrchestrator):
+    """Runs each step in a pod that is locked down."""
+
+    @property
+    def config(self) -> KubernetesImageConfig:
+        """Settings of the component."""
+        return cast(KubernetesImageConfig, self._config)
+
+    @property
+    def validator(self) -> StackValidator | None:
+        """Nothing is built or pushed, so neither image builder nor container registry is needed."""
+        return None
+
+    @property
+    def image(self) -> str:
+        """The image of this machine's version of the project."""
+        return of_here(self.config.image)
+
+    @property
+    def data_remote(self) -> str:
+        """The address of the DVC remote by which raw files reach the steps."""
+        return os.environ.get(_REMOTE) or of_here(self.config.data_remote)
+
+    def image_facts(self) -> tuple[str, Mapping[str, str]]:
+        """Return the image's digest and labels where this machine has it; elsewhere its name alone."""
+        try:
+            with container_engine() as engine:
+                image = find_image(engine, self.image)
+                return str(image.id), dict(image.labels)
+        except StackError:
+            return self.image, {}
+
+    def get_docker_builds(self, snapshot: PipelineSnapshotBase) -> list[BuildConfiguration]:
+        """Return the image as it is: ZenML neither builds, installs nor uploads anything."""
+        settings = DockerSettings(parent_image=self.image, skip_build=True)
+        return [BuildConfiguration(key=ORCHESTRATOR_DOCKER_IMAGE_KEY, settings=settings)]
+
+    def get_settings(self, container: Any) -> KubernetesOrchestratorSettings:
+        """ZenML's, with pods that are locked down, and what the stack file says of them."""
+        settings = cast(KubernetesOrchestratorSettings, super().get_settings(container))
+        ours = _merged(locked_down(), self._environment(), self.config.pod)
+        return settings.model_copy(
+            update={
+                "pod_settings": _merged(ours, _given(settings.pod_settings)),
+                "orchestrator_pod_settings": _merged(ours, _given(settings.orchestrator_pod_settings)),
+            }
+        )
+
+    def _submit_orchestrator_job(
+        self,
+        snapshot: PipelineSnapshotResponse,
+        command: list[str],
+        args: list[str],
+        environment: dict[str, str],
+        placeholder_run: PipelineRunResponse | None = None,
+    ) -> SubmissionResult | None:
+        """Submit; while it is waited for, the run's pods are looked at, so that a failing one says why."""
+        submitted = super()._submit_orchestrator_job(snapshot, command, args, environment, placeholder_run)
+        if submitted is None or submitted.wait_for_completion is None or placeholder_run is None:
+            return submitted
+        namespace = find_namespace(self.config.kubernetes_namespace, self.config.kubernetes_context or "")
+        pods = RunPods(namespace, str(placeholder_run.id))
+        submitted.wait_for_completion = _watched(submitted.wait_for_completion, pods)
+        return submitted
+
+    def _environment(self) -> dict[str, Any]:
+        return {"env": [{"name": _REMOTE, "value": self.data_remote}]} if self.data_remote else {}
+
+
+def _watched(wait: Callable[[], None], pods: RunPods) -> Callable[[], None]:
+    def waiting() -> None:
+        with pods.looked_at():
+            try:
+                wait()
+            except Exception as error:
+                reason = pods.reason()
+                if reason is None:
+                    raise
+                raise StackError(reason) from error
+
+    return waiting
+
+
+def _given(settings: KubernetesPodSettings | None) -> dict[str, Any]:
+    return settings.model_dump(exclude_unset=True) if settings else {}
+
+
+def _merged(settings: KubernetesPodSettings, *more: Mapping[str, Any]) -> KubernetesPodSettings:
+    """Return settings with others over them: lists and mappings grow, anything else is replaced."""
+    values = settings.model_dump()
+    for each in more:
+        for name, value in KubernetesPodSettings.model_validate(each).model_dump(exclude_unset=True).items():
+            known = values.get(name)
+            if isinstance(value, list):
+                values[name] = [*(known or ()), *value]
+            elif isinstance(value, dict):
+                values[name] = {**(known or {}), **value}
+            else:
+                values[name] = value
+    return KubernetesPodSettings.model_validate(values)

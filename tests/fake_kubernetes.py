@@ -1,0 +1,169 @@
+"""A fake of a cluster's API, the smallest that shows the behaviour: objects kept, faults on order.
+
+It is no Kubernetes: it applies by replacing, makes a Deployment ready at once, and answers what is asked of a
+service by a function. What a cluster does is proved on a real one (KUBECONFIG; docs/kubernetes.md).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+Object = dict[str, Any]
+_PATH = re.compile(
+    r"^/apis?/(?:(?P<group>[^/]+)/)?v[^/]+/namespaces/(?P<namespace>[^/]+)/(?P<plural>[^/]+)(?P<rest>/.*)?$"
+)
+
+
+class Fault(NamedTuple):
+    """An answer in place of the right one."""
+
+    status: int
+    message: str = "a fault on order"
+    headers: dict[str, str] = {}  # noqa: RUF012  (nobody changes it)
+
+
+class FakeKubernetes:
+    """What the API knows.
+
+    Attributes
+    ----------
+    namespace : the only one.
+    unknown : plurals of kinds that are not installed.
+    faults : given as answers before anything else, each once, to requests of this method.
+    pods : what a Deployment's pods look like: their status, by name of the Deployment.
+    answer : what a service says: its name, method, path below /proxy, and body, to status and content.
+    """
+
+    def __init__(self) -> None:
+        self.namespace = "accidents"
+        self.unknown: set[str] = set()
+        self.faults: list[tuple[str, Fault]] = []
+        self.objects: dict[tuple[str, str], Object] = {}
+        self.pods: dict[str, Object] = {}
+        self.answer: Callable[[str, str, str, Any], tuple[int, Any]] = lambda *_: (
+            503,
+            {"message": "no pods"},
+        )
+        self.asked: list[tuple[str, str]] = []
+        self.url = ""
+        self._lock = threading.Lock()
+
+    def names(self, plural: str) -> list[str]:
+        """Return the objects of a kind."""
+        return sorted(name for kind, name in self.objects if kind == plural)
+
+    def handle(self, method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:
+        """Answer one request."""
+        parts = urlsplit(target)
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        with self._lock:
+            self.asked.append((method, parts.path))
+            for place, (ordered, fault) in enumerate(self.faults):
+                if ordered == method:
+                    del self.faults[place]
+                    return fault.status, _status(fault.status, fault.message), fault.headers
+            found = _PATH.match(parts.path)
+            if found is None or found["plural"] in self.unknown:
+                return 404, "404 page not found", {}
+            if found["namespace"] != self.namespace:
+                return 404, _status(404, f'namespaces "{found["namespace"]}" not found'), {}
+            plural, name, *rest = [found["plural"], *(found["rest"] or "/").strip("/").split("/")]
+            if rest and rest[0] == "proxy":
+                return *self.answer(name.split(":")[0], method, f"/{'/'.join(rest[1:])}", body), {}
+            if rest == ["log"]:
+                return 200, "the log's last line", {}
+            return *self._object(method, plural, name, query, body), {}
+
+    def _object(
+        self, method: str, plural: str, name: str, query: dict[str, str], body: Any
+    ) -> tuple[int, Any]:
+        if plural == "pods":
+            return 200, {"items": self._pods(query["labelSelector"])}
+        if method == "GET" and not name:
+            items = [each for (kind, _), each in sorted(self.objects.items()) if kind == plural]
+            return 200, {"metadata": {}, "items": [each for each in items if _is_chosen(each, query)]}
+        there = self.objects.get((plural, name))
+        if method == "PATCH":
+            now = self._applied(there, body)
+            if "dryRun" not in query:
+                self.objects[plural, name] = now
+            return 200, now
+        if there is None:
+            return 404, _status(404, f'{plural} "{name}" not found')
+        if method == "DELETE":
+            del self.objects[plural, name]
+        return 200, there
+
+    def _applied(self, there: Object | None, wanted: Object) -> Object:
+        before = there["metadata"]["generation"] if there else 0
+        now = deepcopy(wanted)
+        now["metadata"]["generation"] = before + (there is None or there.get("spec") != wanted.get("spec"))
+        if wanted["kind"] == "Deployment" and wanted["metadata"]["name"] not in self.pods:
+            number = wanted["spec"].get("replicas", 1)
+            now["status"] = {
+                "observedGeneration": now["metadata"]["generation"],
+                **dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), number),
+            }
+        return now
+
+    def _pods(self, selector: str) -> list[Object]:
+        wanted = dict(pair.split("=") for pair in selector.split(","))
+        return [
+            {
+                "metadata": {"name": f"{name}-1", **deployment["spec"]["template"]["metadata"]},
+                "status": self.pods.get(name, {"phase": "Running"}),
+            }
+            for (kind, name), deployment in self.objects.items()
+            if kind == "deployments" and wanted.items() <= deployment["metadata"]["labels"].items()
+        ]
+
+
+@contextmanager
+def fake_kubernetes() -> Iterator[FakeKubernetes]:
+    """Run it on a port of this machine."""
+    fake = FakeKubernetes()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            status, content, headers = fake.handle(self.command, self.path, body)
+            text = content if isinstance(content, str) else json.dumps(content)
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_GET = do_PATCH = do_POST = do_DELETE = _answer  # noqa: N815  (the base class's names)
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    fake.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield fake
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _status(code: int, message: str) -> Object:
+    return {"kind": "Status", "status": "Failure", "code": code, "message": message}
+
+
+def _is_chosen(each: Object, query: dict[str, str]) -> bool:
+    wanted = dict(pair.split("=") for pair in query.get("labelSelector", "").split(",") if pair)
+    return wanted.items() <= each["metadata"].get("labels", {}).items()

@@ -1,0 +1,147 @@
+"""What a cluster's API answers, and what a person is told of it: with faults on order."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from kubernetes import client
+
+from stacks.cluster.answers import ClusterError
+from stacks.cluster.namespace import Namespace, find_namespace
+from stacks.cluster.objects import MANAGED_BY, MANAGER
+from tests.fake_kubernetes import FakeKubernetes, Fault
+
+CONFIG_MAP = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "a", "namespace": "accidents", "labels": {MANAGED_BY: MANAGER}},
+    "data": {"key": "value"},
+}
+SELDON = {**CONFIG_MAP, "apiVersion": "machinelearning.seldon.io/v1", "kind": "SeldonDeployment"}
+
+
+def test_an_object_is_applied_read_listed_and_deleted(namespace: Namespace) -> None:
+    assert namespace.read("ConfigMap", "a") is None
+    namespace.apply(CONFIG_MAP)
+    again = namespace.apply(CONFIG_MAP)
+    assert again["data"] == {"key": "value"}
+    assert again["metadata"]["generation"] == 1  # nothing changed
+    assert [each["metadata"]["name"] for each in namespace.list("ConfigMap", {MANAGED_BY: MANAGER})] == ["a"]
+    assert namespace.list("ConfigMap", {MANAGED_BY: "somebody"}) == []
+    namespace.delete("ConfigMap", "a")
+    namespace.delete("ConfigMap", "a")
+    assert namespace.read("ConfigMap", "a") is None
+
+
+def test_what_somebody_else_has_made_is_taken_over_only_if_that_is_said(
+    fake: FakeKubernetes, namespace: Namespace
+) -> None:
+    theirs = {"kind": "ConfigMap", "metadata": {"name": "a", "labels": {}, "generation": 4}}
+    fake.objects["configmaps", "a"] = theirs
+    with pytest.raises(ClusterError, match=r"somebody else has made\. Set `adopt: true`"):
+        namespace.apply(CONFIG_MAP)
+    assert fake.objects["configmaps", "a"] is theirs
+    Namespace(client.ApiClient(client.Configuration(host=fake.url)), "accidents", 5, adopt=True).apply(
+        CONFIG_MAP
+    )
+    assert fake.objects["configmaps", "a"]["data"] == {"key": "value"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault(401, "Unauthorized"), "its token has expired. Log in again"),
+        (Fault(403, 'User "x" cannot patch resource "configmaps"'), "kubernetes/base/rbac.yaml"),
+        (
+            Fault(403, 'pods "x" is forbidden: exceeded quota: small'),
+            "quota does not allow it: .*exceeded quota",
+        ),
+        (
+            Fault(409, 'Apply failed with 1 conflict: conflict with "kubectl": .spec.replicas'),
+            "somebody else changes",
+        ),
+        (Fault(422, "spec.replicas: Invalid value: -1"), "spec.replicas: Invalid value"),
+        (
+            Fault(400, 'admission webhook "v1.vseldon.kb.io" denied the request: traffic must add up to 100'),
+            "its webhook v1.vseldon.kb.io refuses it: traffic must add up to 100",
+        ),
+        (
+            Fault(403, 'admission webhook "policy" denied the request: no label team'),
+            "its webhook policy refuses it: no label team",
+        ),
+    ],
+    ids=["login", "rights", "quota", "conflict", "invalid", "webhook", "policy"],
+)
+def test_a_refusal_is_told_with_its_reason_and_remedy(
+    fault: Fault, words: str, fake: FakeKubernetes, namespace: Namespace
+) -> None:
+    fake.faults.append(("PATCH", fault))
+    with pytest.raises(ClusterError, match=words) as error:
+        namespace.apply(CONFIG_MAP)
+    assert str(error.value).startswith("The cluster could not apply ConfigMap a: ")
+    assert fake.names("configmaps") == []
+
+
+def test_a_namespace_that_is_gone_and_a_kind_that_is_not_installed_are_told(
+    fake: FakeKubernetes, namespace: Namespace
+) -> None:
+    fake.unknown.add("seldondeployments")
+    with pytest.raises(ClusterError, match=r"does not know SeldonDeployment\. Install Seldon Core v1"):
+        namespace.apply(SELDON)
+    assert namespace.list("SeldonDeployment", {}) == []
+    fake.namespace = "other"
+    with pytest.raises(ClusterError, match=r"there is no namespace accidents. Create it: kubectl create"):
+        namespace.apply(CONFIG_MAP)
+
+
+def test_an_api_that_is_busy_is_asked_again_when_it_says(fake: FakeKubernetes, namespace: Namespace) -> None:
+    fake.faults += [
+        ("PATCH", Fault(429, "slow down", {"Retry-After": "1"})),
+        ("PATCH", Fault(503, "no leader")),
+    ]
+    begun = time.monotonic()
+    namespace.apply(CONFIG_MAP)
+    assert time.monotonic() - begun > 1
+    assert fake.names("configmaps") == ["a"]
+
+
+def test_an_api_that_stays_busy_is_told(fake: FakeKubernetes, namespace: Namespace) -> None:
+    fake.faults += [("GET", Fault(429, "slow down", {"Retry-After": "0"}))] * 9
+    with pytest.raises(ClusterError, match=r"asked too often. Run the command again in a minute"):
+        namespace.read("ConfigMap", "a")
+
+
+def test_a_webhook_that_does_not_answer_is_told(
+    fake: FakeKubernetes, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stacks.cluster.namespace._LONGEST", 0.0)
+    message = 'Internal error occurred: failed calling webhook "v1.vseldon.kb.io": connection refused'
+    fake.faults += [("PATCH", Fault(500, message))] * 9
+    with pytest.raises(ClusterError, match=r"its webhook v1.vseldon.kb.io does not answer"):
+        namespace.apply(CONFIG_MAP)
+
+
+def test_a_list_that_has_changed_too_much_is_read_anew(fake: FakeKubernetes, namespace: Namespace) -> None:
+    namespace.apply(CONFIG_MAP)
+    fake.faults.append(("GET", Fault(410, "the provided continue parameter is too old")))
+    assert len(namespace.list("ConfigMap", {MANAGED_BY: MANAGER})) == 1
+
+
+def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stacks.cluster.namespace._LONGEST", 0.0)
+    configuration = client.Configuration(host="http://127.0.0.1:9")
+    configuration.retries = False
+    with pytest.raises(ClusterError, match=r"it does not answer .*`kubectl get pods` must work"):
+        Namespace(client.ApiClient(configuration), "accidents", 1).read("ConfigMap", "a")
+
+
+def test_a_context_that_is_not_there_and_no_kubeconfig_at_all_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    with pytest.raises(ClusterError, match=r"There is no context elsewhere in the kubeconfig"):
+        find_namespace("accidents", "elsewhere")
+    with pytest.raises(ClusterError, match=r"No cluster is known here: .*Set KUBECONFIG"):
+        find_namespace("accidents")

@@ -1,0 +1,228 @@
+"""A model on a fake cluster: what is applied, proved, told and taken back. Real clusters: tests/cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kubernetes import client
+
+from stacks.cluster.answers import ClusterError
+from stacks.cluster.namespace import Namespace
+from stacks.components.seldon_core.served import Served, ServedBundle
+from stacks.components.seldon_core.serving import ClusterServing
+from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.errors import StackError
+from tests.fake_kubernetes import FakeKubernetes, Fault, fake_kubernetes
+
+NAME = "severity"
+GOLDEN = {"request": {"inputs": []}, "p_severe": [0.25, 0.5]}
+FIRST, SECOND = (ServedBundle(str(k), str(k) * 64, f"s3://bucket/{k}") for k in (1, 2))
+SETTINGS = SeldonCoreSettings(runtime="deployment", ready_timeout=2)
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeKubernetes]:
+    with fake_kubernetes() as fake:
+        fake.answer = lambda *asked: answer(fake, *asked)
+        yield fake
+
+
+@pytest.fixture
+def serving(fake: FakeKubernetes) -> ClusterServing:
+    return serving_of(fake)
+
+
+def serving_of(fake: FakeKubernetes, settings: SeldonCoreSettings = SETTINGS) -> ClusterServing:
+    """Another client of the same cluster."""
+    configuration = client.Configuration(host=fake.url)
+    configuration.retries = False
+    return ClusterServing(Namespace(client.ApiClient(configuration), fake.namespace, 5), settings)
+
+
+def answer(
+    fake: FakeKubernetes, service: str, method: str, path: str, body: Any, wrong: str = ""
+) -> tuple[int, Any]:
+    """Answer as the pods of a Deployment do, by the bundle in its template; as others do if it is `wrong`."""
+    deployment = fake.objects.get(("deployments", service))
+    if deployment is None:
+        return 503, "no endpoints available"
+    annotations = deployment["spec"]["template"]["metadata"]["annotations"]
+    version, digest = annotations["accidents/version"], annotations["accidents/digest"]
+    if method == "GET":
+        return 200, {"versions": [version], "parameters": {"digest": digest}}
+    probabilities = [0.9, 0.9] if version == wrong else GOLDEN["p_severe"]
+    outputs = [{"name": "p_severe", "data": probabilities}]
+    return 200, {"model_version": version, "parameters": {"digest": digest}, "outputs": outputs}
+
+
+def running(fake: FakeKubernetes) -> dict[str, str]:
+    """Return the version in each Deployment."""
+    return {
+        name: fake.objects["deployments", name]["spec"]["template"]["metadata"]["annotations"][
+            "accidents/version"
+        ]
+        for name in fake.names("deployments")
+    }
+
+
+def routes(fake: FakeKubernetes) -> list[dict[str, Any]]:
+    content: list[dict[str, Any]] = json.loads(fake.objects["configmaps", NAME]["data"]["routes.json"])
+    return content
+
+
+def test_a_first_version_serves_once_it_has_given_the_golden_answers(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    served = serving.switch(NAME, FIRST, GOLDEN)
+    assert running(fake) == {NAME: "1"}
+    assert fake.names("services") == fake.names("poddisruptionbudgets") == [NAME]
+    assert serving.fault(served, served.champion) == ""
+    assert serving.names() == [NAME]
+    assert serving_of(fake).served(NAME) == served  # another client finds it
+
+
+def test_a_version_proves_itself_aside_before_it_takes_over(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    fake.asked.clear()
+    serving.switch(NAME, SECOND, GOLDEN)
+    proved = [path for method, path in fake.asked if method == "POST"]
+    assert [path.split("/services/")[1].split(":")[0] for path in proved] == [f"{NAME}-candidate"]
+    assert running(fake) == {NAME: "2"}
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_version_with_other_answers_never_takes_over(
+    beside: bool, fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    if beside:
+        serving.switch(NAME, FIRST, GOLDEN)
+    before = dict(running(fake))
+    fake.answer = lambda *asked: answer(fake, *asked, wrong="2")
+    with pytest.raises(StackError, match="does not give the golden probabilities"):
+        serving.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == before
+    known = serving.served(NAME)
+    assert known == (Served(NAME, FIRST) if beside else None)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (
+            {"state": {"waiting": {"reason": "ErrImageNeverPull", "message": "not present"}}},
+            "image .* cannot be had",
+        ),
+        (
+            {
+                "lastState": {"terminated": {"exitCode": 1}},
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            },
+            "exit code 1 It said last: the log's last line",
+        ),
+    ],
+    ids=["image", "crash"],
+)
+def test_pods_that_cannot_run_are_told_at_once_and_taken_back(
+    status: dict[str, Any], words: str, fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    fake.pods[f"{NAME}-candidate"] = {
+        "initContainerStatuses": [{"name": "fetch-bundle", "image": "a:1", **status}]
+    }
+    with pytest.raises(ClusterError, match=f"Version 2 did not become ready. .*{words}"):
+        serving.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "1"}
+
+
+def test_pods_that_take_too_long_are_told_with_how_to_wait_longer(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    fake.pods[f"{NAME}-candidate"] = {"phase": "Pending"}
+    with pytest.raises(ClusterError, match=r"did not become ready within 2 s \(ready_timeout\)"):
+        serving.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "1"}
+
+
+def test_a_rollout_that_fails_leaves_the_version_before(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    served = serving.switch(NAME, FIRST, GOLDEN)
+    refused = Fault(403, 'admission webhook "policy" denied the request: not now')
+    put = fake.handle
+
+    def refuse(method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:
+        about = (body or {}).get("metadata", {}).get("name")
+        if method == "PATCH" and about == NAME and "2" * 64 in json.dumps(body):
+            return refused.status, {"message": refused.message}, {}
+        return put(method, target, body)
+
+    fake.handle = refuse  # type: ignore[method-assign]
+    with pytest.raises(ClusterError, match="its webhook policy refuses it: not now"):
+        serving.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "1"}
+    assert serving.served(NAME) == served
+
+
+def test_a_challenger_is_told_by_the_champion_with_its_own_server(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    challenger = ServedBundle("2", "2" * 64, "s3://bucket/2", "challenger", 10)
+    served = serving.try_out(NAME, challenger, GOLDEN)
+    assert running(fake) == {NAME: "1", f"{NAME}-challenger": "2"}
+    assert served.champion.share == 90
+    (route,) = routes(fake)
+    assert route["server"] == f"http://{NAME}-challenger.accidents.svc:8085"
+    assert (route["role"], route["share"], route["model"]) == ("challenger", 10, f"{NAME}-challenger")
+    assert serving.end_trials(NAME) == (challenger,)
+    assert running(fake) == {NAME: "1"}
+    assert routes(fake) == []
+
+
+def test_a_share_may_grow_and_a_shadow_stand_beside(fake: FakeKubernetes, serving: ClusterServing) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    for share in (10, 50):
+        serving.try_out(NAME, ServedBundle("2", "2" * 64, "s3://b", "challenger", share), GOLDEN)
+    serving.try_out(NAME, ServedBundle("3", "3" * 64, "s3://b", "shadow", 0), GOLDEN)
+    assert {(route["role"], route["share"]) for route in routes(fake)} == {("challenger", 50), ("shadow", 0)}
+    serving.switch(NAME, SECOND, GOLDEN)  # ends them
+    assert running(fake) == {NAME: "2"}
+
+
+def test_stopping_takes_away_what_runs_and_keeps_what_is_known(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    serving.stop(NAME)
+    assert fake.names("deployments") == fake.names("services") == []
+    served = serving.served(NAME)
+    assert served is not None
+    assert served.stopped
+    assert served.champion == FIRST
+    serving.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "2"}
+
+
+def test_what_somebody_has_changed_is_told_and_mended_by_the_next_deployment(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    served = serving.switch(NAME, FIRST, GOLDEN)
+    assert serving.drift(served) == []
+    fake.objects["deployments", NAME]["spec"]["template"]["spec"]["containers"][0]["image"] = "theirs:1"
+    del fake.objects["poddisruptionbudgets", NAME]
+    assert serving.drift(served) == [f"Deployment {NAME}", f"PodDisruptionBudget {NAME}"]
+    serving.switch(NAME, FIRST, GOLDEN)
+    assert serving.drift(served) == []
+
+
+def test_a_record_that_is_damaged_is_told(fake: FakeKubernetes, serving: ClusterServing) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    fake.objects["configmaps", NAME]["data"]["served.json"] = "{"
+    with pytest.raises(ClusterError, match=f"ConfigMap {NAME} .* does not say what is served"):
+        serving.served(NAME)
