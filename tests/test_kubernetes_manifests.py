@@ -1,0 +1,112 @@
+"""kubernetes/: every overlay is valid, locked down, and made of the sources that observability/ has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from accidents.__about__ import __version__
+from observability.kubernetes import FOLDER, objects
+from tests.conftest import ROOT
+
+OVERLAYS = ("dev", "prod", "kind")
+CUSTOM = "monitoring.coreos.com/v1"  # the Prometheus operator's kinds: no schema of Kubernetes' own
+KUBECTL = str(Path(sys.executable).with_name("kubectl"))
+
+
+def kustomize(overlay: str) -> str:
+    command = [KUBECTL, "kustomize", str(ROOT / "kubernetes" / "overlays" / overlay)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def documents(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+    text = kustomize(request.param)
+    assert text == kustomize(request.param)  # a diff of it is part of a pull request
+    return list(yaml.safe_load_all(text))
+
+
+def of_kind(documents: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [each for each in documents if each["kind"] == kind]
+
+
+def pods(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    deployments = [each["spec"]["template"]["spec"] for each in of_kind(documents, "Deployment")]
+    jobs = [each["spec"]["jobTemplate"]["spec"]["template"]["spec"] for each in of_kind(documents, "CronJob")]
+    return [*deployments, *jobs]
+
+
+def test_it_is_valid_and_an_unknown_field_is_not(documents: list[dict[str, Any]], tmp_path: Path) -> None:
+    known = deepcopy([each for each in documents if each["apiVersion"] != CUSTOM])
+    done = validated(known, tmp_path)
+    assert done.returncode == 0, done.stdout
+    of_kind(known, "Deployment")[0]["spec"]["replica"] = 3
+    assert "'replica' was unexpected" in validated(known, tmp_path).stdout
+
+
+def validated(documents: list[dict[str, Any]], folder: Path) -> subprocess.CompletedProcess[str]:
+    file = folder / "all.yaml"
+    file.write_text(yaml.safe_dump_all(documents), encoding="utf-8")
+    command = [sys.executable, "-P", "-m", "kubernetes_validate", "--strict", "--quiet", str(file)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_every_pod_is_locked_down_and_says_what_it_takes(documents: list[dict[str, Any]]) -> None:
+    assert len(pods(documents)) == 2
+    for pod in pods(documents):
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            context = container["securityContext"]
+            assert context["readOnlyRootFilesystem"]
+            assert not context["allowPrivilegeEscalation"]
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert {"requests", "limits"} <= container["resources"].keys()
+            assert re.fullmatch(
+                rf"road-accidents/(api|pipelines):{re.escape(__version__)}", container["image"]
+            )
+
+
+def test_the_api_is_probed_and_gets_no_token(documents: list[dict[str, Any]]) -> None:
+    (api,) = (each["spec"]["template"]["spec"] for each in of_kind(documents, "Deployment"))
+    assert api["automountServiceAccountToken"] is False
+    (container,) = api["containers"]
+    assert {"startupProbe", "readinessProbe", "livenessProbe", "lifecycle"} <= container.keys()
+
+
+def test_no_secret_is_in_it_and_nobody_reaches_anybody_unless_told(documents: list[dict[str, Any]]) -> None:
+    assert of_kind(documents, "Secret") == []
+    policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(documents, "NetworkPolicy")}
+    assert policies["deny-all"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    (namespace,) = of_kind(documents, "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_the_pipelines_may_read_no_secret_and_nothing_outside_the_namespace(
+    documents: list[dict[str, Any]],
+) -> None:
+    assert of_kind(documents, "ClusterRole") == of_kind(documents, "ClusterRoleBinding") == []
+    (role,) = of_kind(documents, "Role")
+    verbs = {verb for rule in role["rules"] if "secrets" in rule["resources"] for verb in rule["verbs"]}
+    assert not verbs & {"get", "list", "watch", "*"}
+    assert "*" not in {word for rule in role["rules"] for words in rule.values() for word in words}
+
+
+def test_the_monitor_runs_once_at_a_time(documents: list[dict[str, Any]]) -> None:
+    (monitor,) = of_kind(documents, "CronJob")
+    assert monitor["spec"]["concurrencyPolicy"] == "Forbid"
+
+
+def test_rules_and_dashboards_are_those_of_observability() -> None:
+    written = {name: (FOLDER / name).read_text(encoding="utf-8") for name in objects()}
+    assert written == objects(), "python -m observability.kubernetes"
+    prod = list(yaml.safe_load_all(kustomize("prod")))
+    assert len(of_kind(prod, "PrometheusRule")) == 2
+    assert len([each for each in of_kind(prod, "ConfigMap") if "dashboard" in each["metadata"]["name"]]) == 3
+    assert len(of_kind(prod, "ServiceMonitor")) == 2
