@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.containers.conftest import TAG
@@ -20,7 +19,7 @@ from tests.pipelines.conftest import Project
 from tests.platform_parts import PASSWORD, running_mlflow
 from tests.processes import kill_all_of
 from tests.servers.conftest import tiny_project
-from tests.servers.test_matrix import Found, run_all, write_rows
+from tests.servers.matrix import Found, found_on, found_on_bare
 
 pytestmark = [
     pytest.mark.containers,
@@ -77,19 +76,13 @@ def project(images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def found(project: Project) -> Found:
     """What the four pipelines gave."""
-    made = run_all(project, "docker")
-    write_rows({"docker": made})
-    return made
+    return found_on("docker", project)
 
 
 def test_the_same_commands_give_the_same_model_as_on_stack_bare(
     found: Found, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    bare = run_all(tiny_project(tmp_path_factory.mktemp("bare") / "a project"), "bare")
-    print("bare, in the same run:", bare.seconds)
-    assert found.digest == bare.digest
-    assert found.metrics == bare.metrics
-    np.testing.assert_allclose(found.answers, bare.answers, rtol=0, atol=1e-6)
+    found.assert_same_as(found_on_bare(tmp_path_factory))
 
 
 def test_every_run_and_version_tells_its_image_and_commit(
