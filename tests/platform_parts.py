@@ -69,6 +69,11 @@ class Server:
             self._process.wait()
             self._process = None
 
+    def send(self, number: signal.Signals) -> None:
+        """A signal, to it alone."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def answers(self) -> bool:
         """Whether something answers at its address, whatever it says."""
         try:

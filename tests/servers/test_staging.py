@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -130,6 +131,7 @@ def test_s3_that_goes_in_the_middle_of_a_step_is_told_and_nothing_is_registered(
         ({"S3_BUCKET": "read-only"}, "It came from the artifact store. S3 denies it: this login may not, or"),
         ({"S3_BUCKET": "zenlm"}, "It came from the artifact store. There is no such bucket. Create it"),
         ({"S3_SECRET_KEY": "wrong"}, "It came from the artifact store. S3 refuses the signature. Correct"),
+        ({"S3_SESSION_TOKEN": "expired"}, "It came from the artifact store. The session token has expired."),
         ({"MLFLOW_USER": "nobody"}, "It came from the MLflow server. The server refuses the login. Correct"),
     ],
 )
@@ -145,6 +147,16 @@ def test_what_is_wrong_in_the_settings_is_told_by_a_training_and_nothing_is_regi
     assert told in said
     assert "Traceback" not in said
     assert registered(project) == NOTHING
+
+
+def test_a_clock_that_is_wrong_is_told_by_a_training(project: Project, platform: Platform) -> None:
+    platform.s3.send(signal.SIGUSR2)  # its clock is an hour ahead from now on
+    code, said = typed(project, TRAIN, check=False)
+    platform.s3.stop()
+    platform.s3.start()
+    assert code == 1
+    assert "It came from the artifact store. The clocks of this machine and of S3's differ" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("done_all_the_same", [False, True])
