@@ -163,6 +163,7 @@ def test_a_step_that_takes_more_memory_than_it_may_is_told_with_the_remedy(
     assert unfinished(project) == []
 
 
+@pytest.mark.platform_all
 def test_a_step_that_finds_the_disk_full_tells_its_reason_as_on_a_laptop(
     found: Found, project: Project
 ) -> None:
@@ -178,7 +179,9 @@ def test_a_step_that_finds_the_disk_full_tells_its_reason_as_on_a_laptop(
     assert "The disk is full. Make room" in said
 
 
-@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "told", [pytest.param(signal.SIGINT, marks=pytest.mark.platform_all), signal.SIGTERM]
+)
 def test_a_run_that_is_broken_off_leaves_no_container(
     found: Found, project: Project, told: signal.Signals
 ) -> None:
@@ -188,7 +191,7 @@ def test_a_run_that_is_broken_off_leaves_no_container(
     while not containers_of_steps(project):
         assert process.poll() is None
     os.kill(process.pid, told)
-    process.stdout.read()  # until it has ended
+    process.communicate(120)  # until it has ended
     assert process.wait(60) != 0
     assert containers_of_steps(project, "--all") == ""
     assert unfinished(project) == []

@@ -159,7 +159,7 @@ def test_a_clock_that_is_wrong_is_told_by_a_training(project: Project, platform:
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("done_all_the_same", [False, True])
+@pytest.mark.parametrize("done_all_the_same", [pytest.param(False, marks=pytest.mark.platform_all), True])
 def test_mlflow_that_fails_as_a_version_is_registered_leaves_none_of_it(
     project: Project, platform: Platform, done_all_the_same: bool
 ) -> None:
@@ -194,6 +194,7 @@ def test_mlflow_that_fails_as_it_is_told_of_the_champion_is_told_by_the_next_tra
     }
 
 
+@pytest.mark.platform_all
 def test_a_database_that_is_restarted_in_the_middle_of_monitoring_is_no_error(
     found: Found, project: Project, platform: Platform
 ) -> None:
