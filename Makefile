@@ -135,7 +135,8 @@ test: $(VENV)/dev  ## every test, but those of the platform and of the container
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not containers" $(TESTS)
 
 platform: $(VENV)/dev  ## stacks on real servers and in containers, as tests: PostgreSQL, S3, MLflow, ZenML, Docker; minutes
-	PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/servers tests/containers/test_docker_stack.py
+	PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(if $(ONLY),-m "$(ONLY)") \
+		tests/servers tests/containers/test_docker_stack.py
 
 containers: $(VENV)/dev  ## build the images and start the platform, as tests, where a container engine answers
 	$(LIMIT) $(BIN)/python -m pytest tests/containers

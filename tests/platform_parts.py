@@ -69,6 +69,11 @@ class Server:
             self._process.wait()
             self._process = None
 
+    def send(self, number: signal.Signals) -> None:
+        """A signal, to it alone."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def answers(self) -> bool:
         """Whether something answers at its address, whatever it says."""
         try:
@@ -156,8 +161,9 @@ def running_mariadb() -> Iterator[str]:
         account = ["--user=mysql"] if os.geteuid() == 0 else []
         if account:
             shutil.chown(folder, "mysql", "mysql")
+        environment = os.environ | {"TMPDIR": name}  # ours may be closed to its account, too
         made = ["mariadb-install-db", f"--datadir={folder / 'data'}", "--skip-test-db", *account]
-        subprocess.run(made, check=True, capture_output=True)
+        subprocess.run(made, env=environment, check=True, capture_output=True)
         (folder / "first.sql").write_text(
             "CREATE DATABASE zenml;\n"  # one statement a line: it reads no more of one
             f"CREATE USER 'zenml'@'localhost' IDENTIFIED BY '{PASSWORD}';\n"
@@ -165,7 +171,7 @@ def running_mariadb() -> Iterator[str]:
         )
         words = ["mariadbd", f"--datadir={folder / 'data'}", f"--port={port}", "--bind-address=127.0.0.1",
                  f"--socket={folder}/socket", f"--init-file={folder}/first.sql", *account]  # fmt: skip
-        with _running(Server(words, port, folder, os.environ, "/")):
+        with _running(Server(words, port, folder, environment, "/")):
             yield f"mysql://zenml:{PASSWORD}@127.0.0.1:{port}/zenml"
 
 

@@ -1,6 +1,6 @@
 // node s3_server.js PACKAGE FOLDER PORT KEY SECRET BUCKET...: s3rver with an account of the tests, on loopback.
 // What s3rver itself lets pass is refused in S3's words: requests without a signature, expired session tokens,
-// and whatever would change a bucket named `read-only`.
+// and whatever would change a bucket named `read-only`. On SIGUSR2 its clock goes an hour ahead.
 'use strict';
 const [package_, directory, port, key, secret, ...buckets] = process.argv.slice(2);
 const S3rver = require(`${package_}/lib/s3rver`);
@@ -24,5 +24,11 @@ server.middleware.splice(-1, 0, (ctx, next) => {
     throw new S3Error('AccessDenied', 'Access Denied');
   }
   return next();
+});
+process.on('SIGUSR2', () => {
+  const { Date } = global;
+  global.Date = class extends Date {
+    constructor(...given) { super(...(given.length ? given : [Date.now() + 3600e3])); }
+  };
 });
 server.run();

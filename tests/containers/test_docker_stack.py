@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.containers.conftest import TAG
@@ -20,7 +19,7 @@ from tests.pipelines.conftest import Project
 from tests.platform_parts import PASSWORD, running_mlflow
 from tests.processes import kill_all_of
 from tests.servers.conftest import tiny_project
-from tests.servers.test_matrix import Found, run_all, write_rows
+from tests.servers.matrix import Found, found_on, found_on_bare
 
 pytestmark = [
     pytest.mark.containers,
@@ -77,19 +76,13 @@ def project(images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def found(project: Project) -> Found:
     """What the four pipelines gave."""
-    made = run_all(project, "docker")
-    write_rows({"docker": made})
-    return made
+    return found_on("docker", project)
 
 
 def test_the_same_commands_give_the_same_model_as_on_stack_bare(
     found: Found, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    bare = run_all(tiny_project(tmp_path_factory.mktemp("bare") / "a project"), "bare")
-    print("bare, in the same run:", bare.seconds)
-    assert found.digest == bare.digest
-    assert found.metrics == bare.metrics
-    np.testing.assert_allclose(found.answers, bare.answers, rtol=0, atol=1e-6)
+    found.assert_same_as(found_on_bare(tmp_path_factory))
 
 
 def test_every_run_and_version_tells_its_image_and_commit(
@@ -170,6 +163,7 @@ def test_a_step_that_takes_more_memory_than_it_may_is_told_with_the_remedy(
     assert unfinished(project) == []
 
 
+@pytest.mark.platform_all
 def test_a_step_that_finds_the_disk_full_tells_its_reason_as_on_a_laptop(
     found: Found, project: Project
 ) -> None:
@@ -185,7 +179,9 @@ def test_a_step_that_finds_the_disk_full_tells_its_reason_as_on_a_laptop(
     assert "The disk is full. Make room" in said
 
 
-@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "told", [pytest.param(signal.SIGINT, marks=pytest.mark.platform_all), signal.SIGTERM]
+)
 def test_a_run_that_is_broken_off_leaves_no_container(
     found: Found, project: Project, told: signal.Signals
 ) -> None:
@@ -195,7 +191,7 @@ def test_a_run_that_is_broken_off_leaves_no_container(
     while not containers_of_steps(project):
         assert process.poll() is None
     os.kill(process.pid, told)
-    process.stdout.read()  # until it has ended
+    process.communicate(120)  # until it has ended
     assert process.wait(60) != 0
     assert containers_of_steps(project, "--all") == ""
     assert unfinished(project) == []

@@ -1,4 +1,4 @@
-"""Three commands from a laptop to the platform: it is up, `stack apply staging`, train."""
+"""From a laptop to the platform: it is up, `stack apply staging`, train, and serve from a container."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.containers.engine import docker
 from tests.containers.platform_files import Platform
 from tests.pipelines.conftest import Project, make_project
 
@@ -35,7 +36,9 @@ def laptop(platform: Platform, tmp_path: Path) -> Project:
     return made
 
 
-def test_the_same_pipeline_runs_on_the_platform(platform: Platform, laptop: Project) -> None:
+def test_the_same_pipelines_run_on_the_platform(
+    platform: Platform, laptop: Project, images: dict[str, str]
+) -> None:
     applied = laptop("stack", "apply", "staging").stdout
     assert "created artifact_store" in applied
     assert not [name for name, value in platform.secrets.items() if name.endswith("KEY") and value in applied]
@@ -45,3 +48,11 @@ def test_the_same_pipeline_runs_on_the_platform(platform: Platform, laptop: Proj
     trained = laptop("--pipeline", "train", "--stack", "staging").stdout
     assert "This is version 1, newly registered; champion: version 1. Stack staging." in trained
     assert laptop.python(PLACE).strip().splitlines()[-1].startswith("s3://zenml/")
+    laptop.environment["MODEL_SERVER_IMAGE"] = images["model-server"]
+    laptop("--pipeline", "deploy", "--stack", "staging")
+    try:
+        assert "healthy" in laptop("status", "--stack", "staging").stdout
+        served = laptop.folder / ".serving" / "model-server"
+        assert docker("ps", "--quiet", "--filter", f"volume={served}"), "it serves in a container"
+    finally:
+        laptop("stop", "--stack", "staging")

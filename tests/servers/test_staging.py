@@ -1,9 +1,13 @@
-"""One project on stack `staging`, in order: servers that fail in the middle of a command, and secrets."""
+"""One project on stack `staging`, in order: the matrix, servers that fail in the middle, secrets.
+
+What fails is a training of the other stage's model, of which nothing is registered before it.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
+import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,9 +22,9 @@ from tests.pipelines.conftest import Project
 from tests.platform_parts import PASSWORD, S3_KEY, S3_SECRET
 from tests.processes import kill_all_of
 from tests.servers.conftest import Platform, interrupted, tiny_project
+from tests.servers.matrix import Found, found_on, found_on_bare
 
-TRAIN = "--pipeline train --stack staging"
-DEPLOY = "--pipeline deploy --stack staging"
+TRAIN = "--pipeline train --stage on_scene --stack staging"
 MONITOR = "--pipeline monitor --input 2022 --decide-only --stack staging"
 SECRETS = (S3_KEY, S3_SECRET, PASSWORD, postgres.PASSWORD)
 SAID: list[str] = []  # by every command
@@ -29,7 +33,7 @@ import json
 from stacks.apply import use_stack
 use_stack("staging")
 from steps.support import registry_mirror, registry
-name = registry.model_name("dispatch")
+name = registry.model_name("on_scene")
 client, champion = registry_mirror.active_registry().mlflow_client, registry.champion(name)
 there = [str(one.version) for one in client.search_model_versions(f"name='{name}'")]
 print(json.dumps({
@@ -63,6 +67,14 @@ def project(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Ite
     kill_all_of(made.folder)
 
 
+@pytest.fixture(scope="module")
+def found(project: Project) -> Found:
+    """What the four pipelines gave."""
+    made = found_on("staging", project)
+    SAID.append(made.said)
+    return made
+
+
 def typed(project: Project, command: str, check: bool = True) -> tuple[int, str]:
     """Exit code of `run.py COMMAND`, and what it says."""
     done = project(*command.split(), check=check)
@@ -82,6 +94,12 @@ def test_the_stack_is_applied_once_and_each_part_of_it_is_reached(project: Proje
     for done in ("wrote, read and deleted an object in s3://zenml", "logged and deleted a run", "0 models"):
         assert done in said
     assert "ok    prediction log: postgresql" in said
+
+
+def test_the_same_commands_give_the_same_model_as_on_stack_bare(
+    found: Found, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    found.assert_same_as(found_on_bare(tmp_path_factory))
 
 
 def test_a_prediction_log_that_refuses_the_login_is_told(project: Project, platform: Platform) -> None:
@@ -113,6 +131,7 @@ def test_s3_that_goes_in_the_middle_of_a_step_is_told_and_nothing_is_registered(
         ({"S3_BUCKET": "read-only"}, "It came from the artifact store. S3 denies it: this login may not, or"),
         ({"S3_BUCKET": "zenlm"}, "It came from the artifact store. There is no such bucket. Create it"),
         ({"S3_SECRET_KEY": "wrong"}, "It came from the artifact store. S3 refuses the signature. Correct"),
+        ({"S3_SESSION_TOKEN": "expired"}, "It came from the artifact store. The session token has expired."),
         ({"MLFLOW_USER": "nobody"}, "It came from the MLflow server. The server refuses the login. Correct"),
     ],
 )
@@ -130,7 +149,17 @@ def test_what_is_wrong_in_the_settings_is_told_by_a_training_and_nothing_is_regi
     assert registered(project) == NOTHING
 
 
-@pytest.mark.parametrize("done_all_the_same", [False, True])
+def test_a_clock_that_is_wrong_is_told_by_a_training(project: Project, platform: Platform) -> None:
+    platform.s3.send(signal.SIGUSR2)  # its clock is an hour ahead from now on
+    code, said = typed(project, TRAIN, check=False)
+    platform.s3.stop()
+    platform.s3.start()
+    assert code == 1
+    assert "It came from the artifact store. The clocks of this machine and of S3's differ" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("done_all_the_same", [pytest.param(False, marks=pytest.mark.platform_all), True])
 def test_mlflow_that_fails_as_a_version_is_registered_leaves_none_of_it(
     project: Project, platform: Platform, done_all_the_same: bool
 ) -> None:
@@ -165,8 +194,9 @@ def test_mlflow_that_fails_as_it_is_told_of_the_champion_is_told_by_the_next_tra
     }
 
 
+@pytest.mark.platform_all
 def test_a_database_that_is_restarted_in_the_middle_of_monitoring_is_no_error(
-    project: Project, platform: Platform
+    found: Found, project: Project, platform: Platform
 ) -> None:
     def restart() -> None:
         platform.postgres.stop()
@@ -178,7 +208,7 @@ def test_a_database_that_is_restarted_in_the_middle_of_monitoring_is_no_error(
 
 
 def test_a_database_that_goes_in_the_middle_of_monitoring_is_told(
-    project: Project, platform: Platform
+    found: Found, project: Project, platform: Platform
 ) -> None:
     code, said = interrupted(project, MONITOR, "check window", platform.postgres.stop)
     platform.postgres.start()
@@ -189,10 +219,9 @@ def test_a_database_that_goes_in_the_middle_of_monitoring_is_told(
     assert "Traceback" not in said
 
 
-def test_no_secret_is_in_anything_that_was_written(project: Project, platform: Platform) -> None:
-    typed(project, DEPLOY)
-    typed(project, "status --stack staging")
-    typed(project, "stop --stack staging")
+def test_no_secret_is_in_anything_that_was_written(
+    found: Found, project: Project, platform: Platform
+) -> None:
     written = {
         "what commands said": "\n".join(SAID),
         "zenml stack export": project.python(EXPORTED),

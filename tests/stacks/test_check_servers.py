@@ -39,7 +39,7 @@ def of_s3(
     config: dict[str, Any] = {"path": path, "client_kwargs": {"endpoint_url": url, "region_name": "here"}}
     for name, value in {"key": S3_KEY, "secret": S3_SECRET, **login}.items():
         monkeypatch.setenv(f"S3_{name.upper()}", value)
-        config[name] = f"${{S3_{name.upper()}}}"
+        config[name] = f"${{S3_{name.upper()}:-}}"
     folder = stack_file("remote", artifact_store={"flavor": "s3", "config": config})
     apply_stack("remote", activate=False, folder=folder)
     found = faults("remote", folder)
@@ -47,10 +47,15 @@ def of_s3(
     return found.get("artifact_store remote_s3", "")
 
 
+@pytest.mark.parametrize("token", [{}, {"token": ""}, {"token": "of-today"}])
 def test_an_object_is_written_read_and_deleted(
-    zenml_store: Path, s3: Server, stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch
+    zenml_store: Path,
+    s3: Server,
+    stack_file: StackWriter,
+    monkeypatch: pytest.MonkeyPatch,
+    token: dict[str, str],
 ) -> None:
-    assert of_s3(stack_file, monkeypatch, s3.url) == ""
+    assert of_s3(stack_file, monkeypatch, s3.url, **token) == ""
     left = [path for path in (s3.folder / "data" / "zenml").rglob("*") if path.is_file()]
     assert left == []
 
