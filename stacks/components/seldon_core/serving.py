@@ -40,7 +40,7 @@ class ClusterServing:
     """The models of a namespace."""
 
     def __init__(self, namespace: Namespace, settings: SeldonCoreSettings) -> None:
-        self._namespace, self._settings = namespace, settings
+        self._namespace, self.settings = namespace, settings
         self._rendering = RENDERINGS[settings.runtime]
 
     def names(self) -> list[str]:
@@ -102,7 +102,7 @@ class ClusterServing:
         """Return the objects that somebody has changed, or taken away, since they were applied."""
         return [
             f"{wanted['kind']} {wanted['metadata']['name']}"
-            for wanted in self._rendering.render(served, self._settings)
+            for wanted in self._rendering.render(served, self.settings)
             if _differs(self._namespace, wanted)
         ]
 
@@ -144,7 +144,7 @@ class ClusterServing:
             self._undo(before, now)
             raise
         self._record(now)
-        self._prune(now, self._rendering.render(now, self._settings))
+        self._prune(now, self._rendering.render(now, self.settings))
         return now
 
     def _prove(self, served: Served, bundle: ServedBundle, golden: dict[str, Any]) -> None:
@@ -157,7 +157,7 @@ class ClusterServing:
             self._require_golden(tried, candidate, golden)
         finally:
             self._apply(served)
-            self._prune(served, self._rendering.render(served, self._settings))
+            self._prune(served, self._rendering.render(served, self.settings))
 
     def _undo(self, before: Served | None, now: Served) -> None:
         print("  It is taken back; what served before serves on.", file=sys.stderr, flush=True)
@@ -166,10 +166,10 @@ class ClusterServing:
             return
         self._apply(before)
         self._record(before)
-        self._prune(before, self._rendering.render(before, self._settings))
+        self._prune(before, self._rendering.render(before, self.settings))
 
     def _apply(self, served: Served) -> None:
-        for wanted in self._rendering.render(served, self._settings):
+        for wanted in self._rendering.render(served, self.settings):
             self._namespace.apply(wanted)
 
     def _prune(self, served: Served, kept: list[Manifest]) -> None:
@@ -192,7 +192,7 @@ class ClusterServing:
             for bundle in served.beside
         ]  # fmt: skip
         data = {RECORD: served.to_json(), ROUTES: json.dumps(routes)}
-        self._namespace.apply(manifest("ConfigMap", served.name, served, self._settings, {"data": data}))
+        self._namespace.apply(manifest("ConfigMap", served.name, served, self.settings, {"data": data}))
 
     def _wait(self, served: Served, bundle: ServedBundle) -> None:
         """Wait until a version is ready. Raises ClusterError with the reason if it is hopeless, or late."""
@@ -203,8 +203,8 @@ class ClusterServing:
             if not reason:
                 return
             waited = time.monotonic() - begun
-            if hopeless or waited > self._settings.ready_timeout:
-                late = "" if hopeless else f" within {self._settings.ready_timeout:g} s (ready_timeout)"
+            if hopeless or waited > self.settings.ready_timeout:
+                late = "" if hopeless else f" within {self.settings.ready_timeout:g} s (ready_timeout)"
                 raise ClusterError(f"Version {bundle.version} did not become ready{late}. {reason}")
             if time.monotonic() - shown >= _SHOWN_EVERY:
                 shown = time.monotonic()

@@ -1,0 +1,174 @@
+"""A namespace of a real cluster, with the rights of kubernetes/base and no more, and a bucket for its pods.
+
+    KUBECONFIG=... CLUSTER_HOST=ADDRESS IMAGES_TAG=TAG python -m pytest tests/cluster
+
+CLUSTER_HOST is the address under which pods reach this machine. The nodes must have our images with this tag.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from accidents.__about__ import __version__
+from stacks.cluster.namespace import Namespace, find_namespace
+from tests.conftest import ROOT
+from tests.model_servers import Version, make_version
+from tests.platform_parts import S3_KEY, S3_SECRET, running_s3
+
+KUBECTL = str(Path(sys.executable).with_name("kubectl"))
+BUCKET = "bundles"
+TAG = os.environ.get("IMAGES_TAG", __version__)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a cluster where none is named."""
+    missing = [name for name in ("KUBECONFIG", "CLUSTER_HOST") if name not in os.environ]
+    if missing:
+        reason = f"no cluster: {' and '.join(missing)} not set (docs/kubernetes.md)"
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@dataclass(frozen=True)
+class TestNamespace:
+    """A namespace of the tests' own.
+
+    Attributes
+    ----------
+    kubeconfig : with the rights of the service account of the pipelines, and no others.
+    """
+
+    __test__ = False
+
+    name: str
+    kubeconfig: Path
+    namespace: Namespace
+
+    def admin(self, *words: str, give: str | None = None) -> str:
+        """Ask kubectl with the rights of whoever runs the tests."""
+        return kubectl("--namespace", self.name, *words, give=give)
+
+
+def kubectl(*words: str, give: str | None = None) -> str:
+    done = subprocess.run([KUBECTL, *words], input=give, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestNamespace]:
+    """Make the namespace and its rights as kubernetes/base has them; it goes with the tests."""
+    name = f"accidents-test-{uuid.uuid4().hex[:6]}"
+    documents = list(yaml.safe_load_all(kubectl("kustomize", str(ROOT / "kubernetes" / "overlays" / "dev"))))
+    wanted = ("Namespace", "ServiceAccount", "Role", "RoleBinding", "LimitRange", "NetworkPolicy")
+    for document in (each for each in documents if each["kind"] in wanted):
+        kubectl("apply", "--filename", "-", give=json.dumps(_moved(document, name)))
+    try:
+        folder = tmp_path_factory.mktemp("kubeconfig")
+        kubeconfig = _login(name, folder / "kubeconfig")
+        os.environ["KUBECONFIG"], before = str(kubeconfig), os.environ["KUBECONFIG"]
+        namespace = find_namespace(name)
+        os.environ["KUBECONFIG"] = before
+        yield TestNamespace(name, kubeconfig, namespace)
+    finally:
+        kubectl("delete", "namespace", name, "--wait=false")
+
+
+def _moved(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return an object of the overlay in another namespace."""
+    return dict(
+        json.loads(json.dumps(document).replace('"namespace": "accidents"', f'"namespace": "{name}"'))
+    ) | ({"metadata": {**document["metadata"], "name": name}} if document["kind"] == "Namespace" else {})
+
+
+def _login(namespace: str, file: Path) -> Path:
+    """Write a kubeconfig with a token of the pipelines' service account."""
+    token = kubectl(
+        "--namespace", namespace, "create", "token", "accidents-pipelines", "--duration=3h"
+    ).strip()
+    content = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--flatten"))
+    content["users"] = [{"name": content["users"][0]["name"], "user": {"token": token}}]
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def bucket(cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A bucket that pods reach, whose files are in this folder; its login is in a Secret."""
+    folder = tmp_path_factory.mktemp("s3")
+    with running_s3(folder, BUCKET) as server, forwarded(int(server.url.rpartition(":")[2])) as address:
+        login = {
+            "AWS_ACCESS_KEY_ID": S3_KEY, "AWS_SECRET_ACCESS_KEY": S3_SECRET, "AWS_ENDPOINT_URL": address,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }  # fmt: skip
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in login.items()}
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "accidents-bucket"},
+            "data": data,
+        }
+        cluster.admin("apply", "--filename", "-", give=json.dumps(secret))
+        os.environ |= {**login, "AWS_ENDPOINT_URL": server.url}
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def versions(bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[Version, str], ...]:
+    """Two tiny bundles, and where each is in the bucket."""
+    import s3fs
+
+    store, made = s3fs.S3FileSystem(), []
+    for number in (1, 2):
+        version = make_version(tmp_path_factory.mktemp(f"version-{number}"), number)
+        uri = f"s3://{BUCKET}/{number}"
+        store.put(f"{version.bundle.folder}/", f"{uri}/", recursive=True)
+        made.append((version, uri))
+    return tuple(made)
+
+
+@contextmanager
+def forwarded(port: int) -> Iterator[str]:
+    """Let pods reach a port of loopback, under CLUSTER_HOST."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as server:
+                back = threading.Thread(target=_pump, args=(server, self.request), daemon=True)
+                back.start()
+                _pump(self.request, server)
+                back.join()
+
+    class Forward(socketserver.ThreadingTCPServer):
+        allow_reuse_address, daemon_threads, block_on_close = True, True, False
+
+    with Forward((os.environ["CLUSTER_HOST"], 0), Handler) as forward:
+        threading.Thread(target=forward.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://{os.environ['CLUSTER_HOST']}:{forward.server_address[1]}"
+        forward.shutdown()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        return

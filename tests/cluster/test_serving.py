@@ -1,0 +1,101 @@
+"""A model on a real cluster, with the pipelines' rights: proved, rolled out, tried beside, taken back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stacks.cluster.answers import ClusterError
+from stacks.components.seldon_core.served import ServedBundle
+from stacks.components.seldon_core.serving import ClusterServing
+from stacks.components.seldon_core.settings import Runtime, SeldonCoreSettings
+from stacks.errors import StackError
+from tests.cluster.conftest import TAG, TestNamespace
+from tests.model_servers import NAME, Version
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module", params=["deployment", "seldon"])
+def serving(request: pytest.FixtureRequest, cluster: TestNamespace) -> ClusterServing:
+    """Small pods, one of each: a single node must hold a champion, a challenger and a candidate."""
+    if request.param == "seldon" and "seldondeployments" not in cluster.admin(
+        "api-resources", "--output=name"
+    ):
+        pytest.skip("this cluster has no Seldon Core v1")
+    return ClusterServing(cluster.namespace, settings_of(cluster, request.param))
+
+
+def settings_of(cluster: TestNamespace, runtime: Runtime) -> SeldonCoreSettings:
+    return SeldonCoreSettings(
+        runtime=runtime,
+        namespace=cluster.name,
+        image=f"road-accidents/model-server:{TAG}",
+        fetch_image=f"road-accidents/pipelines:{TAG}",
+        bucket_secret="accidents-bucket",
+        replicas=1,
+        cpu="50m",
+        ready_timeout=400,
+    )
+
+
+def bundle_of(number: int, versions: tuple[tuple[Version, str], ...], role: str = "champion") -> ServedBundle:
+    version, uri = versions[number - 1]
+    return ServedBundle(str(number), version.bundle.digest, uri, role, 100 if role == "champion" else 0)
+
+
+def golden_of(number: int, versions: tuple[tuple[Version, str], ...]) -> dict[str, object]:
+    content: dict[str, object] = json.loads(versions[number - 1][0].golden.read_text(encoding="utf-8"))
+    return content
+
+
+def test_the_whole_way_of_two_versions(
+    serving: ClusterServing, versions: tuple[tuple[Version, str], ...], cluster: TestNamespace
+) -> None:
+    served = serving.switch(NAME, bundle_of(1, versions), golden_of(1, versions))
+    assert serving.fault(served, served.champion) == ""
+    assert serving.drift(served) == []
+    golden = golden_of(1, versions)
+    answered = serving.predict(served, served.champion, golden["request"])  # type: ignore[arg-type]
+    np.testing.assert_allclose(answered, golden["p_severe"], rtol=0, atol=1e-6)  # type: ignore[arg-type]
+
+    other = replace(bundle_of(2, versions), digest="0" * 64)
+    with pytest.raises(ClusterError, match=r"did not become ready.*fetch-bundle"):
+        serving.switch(NAME, other, golden_of(2, versions))
+    with pytest.raises(StackError, match="does not give the golden probabilities"):
+        serving.switch(NAME, bundle_of(2, versions), golden_of(1, versions))
+    assert serving.served(NAME) == served
+    assert serving.fault(served, served.champion) == ""
+
+    challenger = replace(bundle_of(2, versions, "challenger"), share=10)
+    tried = serving.try_out(NAME, challenger, golden_of(2, versions))
+    assert serving.fault(tried, challenger) == ""
+    serving.end_trials(NAME)
+
+    now = serving.switch(NAME, bundle_of(2, versions), golden_of(2, versions))
+    assert serving.metadata(now, now.champion)["versions"] == ["2"]
+
+    serving.stop(NAME)
+    labels = f"app.kubernetes.io/instance={NAME}"
+    cluster.admin("wait", "--for=delete", "pod", "--selector", labels, "--timeout=90s")
+    known = serving.served(NAME)
+    assert known is not None
+    assert known.stopped
+    cluster.admin("delete", "configmap", NAME)
+
+
+def test_an_image_that_is_not_there_is_told_at_once(
+    serving: ClusterServing, versions: tuple[tuple[Version, str], ...], cluster: TestNamespace
+) -> None:
+    runtime = serving.settings.runtime
+    settings = settings_of(cluster, runtime).model_copy(
+        update={"fetch_image": "road-accidents/none:1", "image_pull_policy": "Never"}
+    )
+    with pytest.raises(ClusterError, match="the image road-accidents/none:1 cannot be had"):
+        ClusterServing(cluster.namespace, settings).switch(
+            NAME, bundle_of(1, versions), golden_of(1, versions)
+        )
+    assert serving.served(NAME) is None
