@@ -6,6 +6,7 @@ Everything may be asked again: what is applied is declared (server-side apply, u
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -204,7 +205,7 @@ class _NotThereError(ClusterError):
 
 
 def find_namespace(namespace: str, context: str = "", timeout: float = 30, adopt: bool = False) -> Namespace:
-    """Return a namespace of the cluster of a kubeconfig's context; in a pod, of the pod's own.
+    """Return a namespace of the cluster of a kubeconfig's context; in a pod, of its own cluster.
 
     Raises ClusterError if there is no such context.
 
@@ -213,26 +214,32 @@ def find_namespace(namespace: str, context: str = "", timeout: float = 30, adopt
     context : empty: the kubeconfig's current one.
     adopt : whether what somebody else has made may be taken over.
     """
-    from kubernetes import client, config
     from kubernetes.config import ConfigException
+
+    from kubernetes import client, config
 
     configuration = client.Configuration()
     configuration.retries = False  # we ask again ourselves, and know when
     try:
-        config.load_kube_config(context=context or None, client_configuration=configuration)
-    except ConfigException as missing:
+        if is_pod():
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            config.load_kube_config(context=context or None, client_configuration=configuration)
+    except ConfigException as error:
         if context:
             raise ClusterError(
-                f"There is no context {context} in the kubeconfig: {missing}. "
-                "`kubectl config get-contexts` lists them; KUBECONFIG names another file."
-            ) from missing
-        try:
-            config.load_incluster_config(client_configuration=configuration)
-        except ConfigException as outside:
-            raise ClusterError(
-                f"No cluster is known here: {missing}. Set KUBECONFIG to a file that names one."
-            ) from outside
+                f"There is no context {context} in the kubeconfig: {error}. `kubectl config get-contexts` "
+                "lists them; KUBECONFIG names another file."
+            ) from error
+        raise ClusterError(
+            f"No cluster is known here: {error}. Set KUBECONFIG to a file that names one."
+        ) from error
     return Namespace(client.ApiClient(configuration), namespace, timeout, adopt)
+
+
+def is_pod() -> bool:
+    """Whether this runs in a pod, which has a cluster of its own whatever the kubeconfig."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 def _answered(error: Any, what: str, kind: str) -> Exception:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 Pod = dict[str, Any]
 _IMAGES = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError")
 _CONFIGURATION = ("CreateContainerConfigError", "CreateContainerError")
-_CRASHED = "CrashLoopBackOff"
+_CRASHED, _TRIES = "CrashLoopBackOff", 2  # an init container waits for its next try without that name
 
 
 class Trouble(NamedTuple):
@@ -75,7 +75,8 @@ def _trouble(pod: str, container: dict[str, Any]) -> Trouble | None:
     if ended and ended.get("exitCode"):
         words = (ended.get("message") or "").strip().splitlines()
         last = f": {words[-1]}" if words else ""
-        return Trouble(f"{where} ended with exit code {ended['exitCode']}{last}", reason == _CRASHED)
+        again = reason == _CRASHED or container.get("restartCount", 0) >= _TRIES
+        return Trouble(f"{where} ended with exit code {ended['exitCode']}{last}", again)
     return None
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, cast
 
 from accidents.config import parse
 from accidents.rollout.roles import CHAMPION, Role
+from stacks.cluster.namespace import is_pod
 from stacks.components.mlserver.model import predict_with
 from stacks.components.seldon_core.served import Served, ServedBundle
 from stacks.components.seldon_core.serving import ClusterServing, serving_of
@@ -114,7 +114,7 @@ class SeldonCoreEndpoint:
         """Where the champion is asked: the address that is set, in a pod its service; elsewhere None."""
         with explained():
             served = self._serving.served(self.name)
-        if served is None or served.stopped or not (self._settings.address or _in_cluster()):
+        if served is None or served.stopped or not (self._settings.address or is_pod()):
             return None
         return self._address(served)
 
@@ -156,11 +156,6 @@ class _Asked:
 
     def predict(self, name: str, request: dict[str, Any]) -> list[float]:
         return self._serving.predict(self._served, self._bundle, request)
-
-
-def _in_cluster() -> bool:
-    """Whether this runs in a pod."""
-    return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 def _bundle(reference: BundleReference, role: Role = CHAMPION, share: int = 100) -> ServedBundle:

@@ -63,8 +63,23 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
             "ended with exit code 3",
             False,
         ),
+        (
+            pod(initContainerStatuses=[container(restartCount=2, state={"terminated": {"exitCode": 3}})]),
+            "ended with exit code 3",
+            True,
+        ),
     ],
-    ids=["image", "image again", "secret", "no node", "evicted", "memory", "crashes", "crashed once"],
+    ids=[
+        "image",
+        "image again",
+        "secret",
+        "no node",
+        "evicted",
+        "memory",
+        "crashes",
+        "crashed once",
+        "crashed again",
+    ],
 )
 def test_the_reason_is_told_with_what_to_do(status: dict[str, Any], words: str, hopeless: bool) -> None:
     trouble = trouble_of([pod(phase="Running"), status])
