@@ -69,7 +69,8 @@ def try_model_registry(registry: Any) -> str:
 
 
 def try_model_deployer(deployer: Any) -> str:
-    """Ask for its servers; each that should run must."""
+    """Ask for its servers, and first for the cluster where it has one; each that should run must."""
+    reached = [deployer.reached()] if hasattr(deployer, "reached") else []
     endpoints = endpoints_of(deployer)
     states = {name: endpoints.endpoint(name).state() for name in endpoints.names()}
     failing = [f"{name}: {state.reason}" for name, state in states.items() if state.state == State.failing]
@@ -78,11 +79,13 @@ def try_model_deployer(deployer: Any) -> str:
             f"should serve and does not: {', '.join(failing)}. Deploy again: python run.py --pipeline deploy"
         )
     served = [f"{name} at {state.url}" for name, state in states.items() if state.state == State.healthy]
-    return ", ".join(served) or "serves nothing"
+    return "; ".join([*reached, ", ".join(served) or "serves nothing"])
 
 
 def try_orchestrator(orchestrator: Any) -> str:
-    """Ask the container engine, where steps run in containers here, and for the image that is set."""
+    """Ask the cluster, or the container engine and for the image that is set, where steps run there."""
+    if hasattr(orchestrator, "reached"):
+        return str(orchestrator.reached())
     if hasattr(orchestrator, "image_facts"):
         return f"the container engine answers, and has the image {orchestrator.image_facts()[0]}"
     if not hasattr(orchestrator, "docker_client"):

@@ -37,6 +37,7 @@ class FakeKubernetes:
     ----------
     namespace : the only one.
     unknown : plurals of kinds that are not installed.
+    forbidden : plurals of kinds that the login has no right to.
     faults : given as answers before anything else, each once, to requests of this method.
     pods : what a Deployment's pods look like: their status, by name of the Deployment.
     answer : what a service says: its name, method, path below /proxy, and body, to status and content.
@@ -45,6 +46,7 @@ class FakeKubernetes:
     def __init__(self) -> None:
         self.namespace = "accidents"
         self.unknown: set[str] = set()
+        self.forbidden: set[str] = set()
         self.faults: list[tuple[str, Fault]] = []
         self.objects: dict[tuple[str, str], Object] = {}
         self.pods: dict[str, Object] = {}
@@ -70,6 +72,11 @@ class FakeKubernetes:
                 if ordered == method:
                     del self.faults[place]
                     return fault.status, _status(fault.status, fault.message), fault.headers
+            if parts.path == "/version":
+                return 200, {"gitVersion": "v0-fake"}, {}
+            if parts.path.endswith("/selfsubjectaccessreviews"):
+                wanted = body["spec"]["resourceAttributes"]
+                return 201, {"status": {"allowed": wanted["resource"] not in self.forbidden}}, {}
             found = _PATH.match(parts.path)
             if found is None or found["plural"] in self.unknown:
                 return 404, "404 page not found", {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
@@ -95,6 +95,18 @@ class Namespace:
     def version(self) -> str:
         """Return the cluster's version."""
         return str(json.loads(self._ask("GET", "tell its version", "/version"))["gitVersion"])
+
+    def require_rights(self, kinds: Iterable[str], verbs: Iterable[str] = ("get", "patch", "delete")) -> str:
+        """Return what was reached, in words. Raises ClusterError naming the rights that this login lacks."""
+        version = self.version()
+        wanted = [(verb, kind) for kind in kinds for verb in verbs]
+        lacking = [f"{verb} {KINDS[kind][1]}" for verb, kind in wanted if not self.may(verb, kind)]
+        if lacking:
+            raise ClusterError(
+                f"This login may not {', '.join(lacking)} in namespace {self.name}. Have these rights "
+                "granted (kubernetes/base/rbac.yaml has them)."
+            )
+        return f"Kubernetes {version} answers, and grants what is needed in namespace {self.name}"
 
     def may(self, verb: str, kind: str) -> bool:
         """Whether this login has a right in the namespace."""

@@ -13,6 +13,7 @@ KINDS = {
     "ConfigMap": ("v1", "configmaps"),
     "Pod": ("v1", "pods"),
     "Service": ("v1", "services"),
+    "Job": ("batch/v1", "jobs"),
     "Deployment": ("apps/v1", "deployments"),
     "HorizontalPodAutoscaler": ("autoscaling/v2", "horizontalpodautoscalers"),
     "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),

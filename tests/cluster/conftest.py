@@ -114,20 +114,20 @@ def bucket(cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory) -> 
     """A bucket that pods reach, whose files are in this folder; its login is in a Secret."""
     folder = tmp_path_factory.mktemp("s3")
     with running_s3(folder, BUCKET) as server, forwarded(int(server.url.rpartition(":")[2])) as address:
-        login = {
-            "AWS_ACCESS_KEY_ID": S3_KEY, "AWS_SECRET_ACCESS_KEY": S3_SECRET, "AWS_ENDPOINT_URL": address,
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }  # fmt: skip
-        data = {key: base64.b64encode(value.encode()).decode() for key, value in login.items()}
-        secret = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "accidents-bucket"},
-            "data": data,
-        }
-        cluster.admin("apply", "--filename", "-", give=json.dumps(secret))
-        os.environ |= {**login, "AWS_ENDPOINT_URL": server.url}
+        os.environ |= {**give_login(cluster, address), "AWS_ENDPOINT_URL": server.url}
         yield folder
+
+
+def give_login(cluster: TestNamespace, address: str) -> dict[str, str]:
+    """Have the namespace's Secret hold the login of an S3 server at an address; returns it."""
+    login = {
+        "AWS_ACCESS_KEY_ID": S3_KEY, "AWS_SECRET_ACCESS_KEY": S3_SECRET, "AWS_ENDPOINT_URL": address,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }  # fmt: skip
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in login.items()}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "accidents-bucket"}, "data": data}
+    cluster.admin("apply", "--filename", "-", give=json.dumps(secret))
+    return login
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,7 @@
-"""The pipelines with their steps in pods: the model is the one that `bare` makes, and the cluster serves it."""
+"""The pipelines with their steps in pods: the model is the one that `bare` makes, and a cluster serves it."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cluster.conftest import TAG, TestNamespace, forwarded
+from tests.cluster.conftest import TAG, TestNamespace, forwarded, give_login
 from tests.pipelines.conftest import Project
 from tests.platform_parts import (
     PASSWORD,
@@ -62,21 +61,17 @@ def project(cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory) ->
             },
         )  # fmt: skip
         sized(project.folder / "stacks" / f"{STACK}.yaml")
-        cluster.admin(
-            "create", "secret", "generic", "accidents-bucket", f"--from-literal=AWS_ACCESS_KEY_ID={S3_KEY}",
-            f"--from-literal=AWS_SECRET_ACCESS_KEY={S3_SECRET}",
-            f"--from-literal=AWS_ENDPOINT_URL={shared(s3.url)}",
-        )  # fmt: skip
+        give_login(cluster, shared(s3.url))
         project.environment |= {
             "ZENML_STORE_URL": shared(zenml.url),
             "ZENML_STORE_API_KEY": service_account_key(zenml, "ann"),
             "KUBECONFIG": str(cluster.kubeconfig),
         }
-        predictions = postgres.new_database()
-        inside = shared(predictions).replace("http://", "")
-        address = predictions.replace("postgresql:", "postgresql+psycopg:")
-        host = address.rpartition("@")[2].split("/")[0]
-        project.python(f"ADDRESS = {address.replace(host, inside)!r}\n{PREDICTIONS}")
+        predictions = postgres.new_database().replace("postgresql:", "postgresql+psycopg:")
+        inside = predictions.replace(
+            f"127.0.0.1:{postgres.port}", shared(f":{postgres.port}").removeprefix("http://")
+        )
+        project.python(f"ADDRESS = {inside!r}\n{PREDICTIONS}")
         project("stack", "apply", STACK)
         project("database", "upgrade", "--stack", STACK)
         yield project
@@ -96,9 +91,7 @@ def sized(file: Path) -> None:
 def test_the_same_commands_give_the_same_model_in_pods(
     project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    before = {name: os.environ.pop(name, None) for name in ("AWS_ENDPOINT_URL",)}
     bare = found_on("bare", tiny_project(tmp_path_factory.mktemp("bare") / "a project"))
     found = found_on(STACK, project)
     print({"seconds": found.seconds, "bare": bare.seconds})
     found.assert_same_as(bare)
-    os.environ |= {name: value for name, value in before.items() if value is not None}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kubernetes import client
 
+from kubernetes import client
 from stacks.cluster.answers import ClusterError
 from stacks.cluster.namespace import Namespace
 from stacks.components.seldon_core.served import Served, ServedBundle
@@ -226,3 +226,10 @@ def test_a_record_that_is_damaged_is_told(fake: FakeKubernetes, serving: Cluster
     fake.objects["configmaps", NAME]["data"]["served.json"] = "{"
     with pytest.raises(ClusterError, match=f"ConfigMap {NAME} .* does not say what is served"):
         serving.served(NAME)
+
+
+def test_a_check_names_the_rights_that_are_lacking(fake: FakeKubernetes, serving: ClusterServing) -> None:
+    assert serving.reached() == "Kubernetes v0-fake answers, and grants what is needed in namespace accidents"
+    fake.forbidden.add("deployments")
+    with pytest.raises(ClusterError, match="may not get deployments, patch deployments, delete deployments"):
+        serving.reached()

@@ -16,7 +16,7 @@ from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
 from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
 from zenml.orchestrators import SubmissionResult
 
-from stacks.cluster.namespace import find_namespace
+from stacks.cluster.namespace import Namespace, find_namespace
 from stacks.components.kubernetes_image.flavor import KubernetesImageConfig, locked_down
 from stacks.components.kubernetes_image.run_pods import RunPods
 from stacks.container_engine import container_engine, find_image
@@ -52,6 +52,10 @@ class KubernetesImageOrchestrator(KubernetesOrchestrator):
     def data_remote(self) -> str:
         """The address of the DVC remote by which raw files reach the steps."""
         return os.environ.get(_REMOTE) or of_here(self.config.data_remote)
+
+    def reached(self) -> str:
+        """Return what `stack check` tells: the cluster answers, and lets this login run steps."""
+        return self._namespace.require_rights(("Job",), ("create", "get", "list", "delete"))
 
     def image_facts(self) -> tuple[str, Mapping[str, str]]:
         """Return the image's digest and labels where this machine has it; elsewhere its name alone."""
@@ -90,10 +94,13 @@ class KubernetesImageOrchestrator(KubernetesOrchestrator):
         submitted = super()._submit_orchestrator_job(snapshot, command, args, environment, placeholder_run)
         if submitted is None or submitted.wait_for_completion is None or placeholder_run is None:
             return submitted
-        namespace = find_namespace(self.config.kubernetes_namespace, self.config.kubernetes_context or "")
-        pods = RunPods(namespace, str(placeholder_run.id))
+        pods = RunPods(self._namespace, str(placeholder_run.id))
         submitted.wait_for_completion = _watched(submitted.wait_for_completion, pods)
         return submitted
+
+    @property
+    def _namespace(self) -> Namespace:
+        return find_namespace(self.config.kubernetes_namespace, self.config.kubernetes_context or "")
 
     def _environment(self) -> dict[str, Any]:
         return {"env": [{"name": _REMOTE, "value": self.data_remote}]} if self.data_remote else {}

@@ -44,6 +44,10 @@ class SeldonCoreDeployer(BaseModelDeployer):
         """What is served there."""
         return serving_of(self.config)
 
+    def reached(self) -> str:
+        """Return what `stack check` tells: the cluster answers, and lets this login deploy."""
+        return self.serving.reached()
+
     def record(self, name: str, bundle: ServedBundle) -> None:
         """Write a version that serves into ZenML's store, in place of the one before."""
         config = SeldonCoreDeploymentConfig(

@@ -43,6 +43,10 @@ class ClusterServing:
         self._namespace, self.settings = namespace, settings
         self._rendering = RENDERINGS[settings.runtime]
 
+    def reached(self) -> str:
+        """Return what was reached, in words. Raises ClusterError if it was not, or a right is lacking."""
+        return self._namespace.require_rights(("ConfigMap", *self._rendering.kinds))
+
     def names(self) -> list[str]:
         """Return the models that are known here, running or not."""
         records = self._namespace.list("ConfigMap", {MANAGED_BY: MANAGER})
