@@ -23,6 +23,7 @@ _ATTEMPTS, _LONGEST = 5, 15.0  # how often an answer is waited for, seconds betw
 _AGAIN = (429, 500, 502, 503, 504)  # an API that is overloaded, or changes its leader
 _PAGE = 500  # objects a list is read in
 _APPLY = "application/apply-patch+yaml"  # of which JSON is a part
+_APPLIED = {"fieldManager": MANAGER, "force": "true", "fieldValidation": "Strict"}
 
 
 class _TryAgainError(Exception):
@@ -51,7 +52,7 @@ class Namespace:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         if not self._adopt:
             self._require_ours(kind, name)
-        query = {"fieldManager": MANAGER, "force": "true", **({"dryRun": "All"} if dry_run else {})}
+        query = {**_APPLIED, **({"dryRun": "All"} if dry_run else {})}
         answer = self._object("PATCH", f"apply {kind} {name}", kind, name, query, manifest)
         return answer or {}
 

@@ -107,6 +107,16 @@ def test_a_challenger_answers_its_share_and_log_and_answer_say_so(
     assert len(logged) == 2 * expected.count("challenger")
 
 
+def test_a_version_on_trial_may_have_a_server_of_its_own(client: TestClient, model: StandIn) -> None:
+    with stand_in() as other:
+        other.beside[CHALLENGER["model"]] = StandIn(version="3", digest="c" * 64)
+        begin(client, model, CHALLENGER | {"server": other.address})
+        answered = {predict(client, accident_id=one)["model"]["version"] for one in IDS}
+    assert answered == {"1", "3"}
+    wait_for(lambda: not trials(client))  # its server is gone: the champion answers everything
+    assert {predict(client, accident_id=one)["model"]["role"] for one in IDS} == {"champion"}
+
+
 def test_without_an_id_the_request_decides_and_a_form_stays_with_its_version(
     client: TestClient, model: StandIn
 ) -> None:
