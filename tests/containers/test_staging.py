@@ -9,9 +9,10 @@ import pytest
 
 from tests.containers.engine import docker
 from tests.containers.platform_files import Platform
-from tests.pipelines.conftest import Project, make_project
+from tests.pipelines.conftest import Project
+from tests.servers.conftest import tiny_project
 
-pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 # Where the champion's bundle is.
 PLACE = """
@@ -27,7 +28,7 @@ print(registry.bundle_artifact(version).uri)
 @pytest.fixture
 def laptop(platform: Platform, tmp_path: Path) -> Project:
     """A project beside the platform, with the .env that `make up` has written; the ports are the test's."""
-    made = make_project(tmp_path / "a project")
+    made = tiny_project(tmp_path / "a project")
     shutil.copy(platform.folder / ".env", made.folder / ".env")
     made.environment |= {
         "S3_ENDPOINT": platform.url("s3", 7070),

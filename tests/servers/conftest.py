@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in (one for one in items if Path(__file__).parent in one.path.parents):
         item.add_marker(pytest.mark.slow)
         item.add_marker(pytest.mark.server)
-        item.add_marker(pytest.mark.timeout(900))
+        item.add_marker(pytest.mark.timeout(1800))
         if "PLATFORM_TESTS" not in os.environ:
             item.add_marker(pytest.mark.skip(reason="takes minutes: make platform"))
 
