@@ -74,6 +74,13 @@ class Namespace:
                 continue
         raise ClusterError(f"The cluster could not list {kind}: it changes faster than it can be read.")
 
+    def refusals(self) -> dict[str, str]:
+        """Return why pods are refused, by the name of what would have them: told by events alone."""
+        events = self._object("GET", "list Event", "Event", "", {"fieldSelector": "reason=FailedCreate"})
+        return {
+            event["involvedObject"]["name"]: event["message"] for event in (events or {}).get("items", ())
+        }
+
     def logs(self, pod: str, container: str, lines: int = 15) -> str:
         """Return what a container has said last, "" if that is not to be had."""
         path = f"{self._path('Pod', pod)}/log"

@@ -11,6 +11,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 # Version and name in the API's paths.
 KINDS = {
     "ConfigMap": ("v1", "configmaps"),
+    "Event": ("v1", "events"),
     "Pod": ("v1", "pods"),
     "Service": ("v1", "services"),
     "Job": ("batch/v1", "jobs"),

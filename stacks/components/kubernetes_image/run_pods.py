@@ -52,7 +52,18 @@ class RunPods:
             if step and step not in self._steps:
                 self._steps.add(step)
                 print(f"  {step.replace('_', ' ')} ...", file=sys.stderr, flush=True)
-        trouble = trouble_of(pods)
+        trouble = trouble_of(pods) or self._refused(bool(pods))
         if trouble is not None and trouble != self._trouble:
             self._trouble = trouble
             print(f"  {trouble.words}", file=sys.stderr, flush=True)
+
+    def _refused(self, has_pods: bool) -> Trouble | None:
+        """Tell why a job gets no pod, and end it: neither Kubernetes nor ZenML would."""
+        if has_pods:
+            return None
+        refusals = self._namespace.refusals()
+        for job in (job["metadata"]["name"] for job in self._namespace.list("Job", {_RUN: self._run})):
+            if job in refusals:
+                self._namespace.delete("Job", job)
+                return Trouble(f"The cluster refuses its pods: {refusals[job]}", True)
+        return None
