@@ -1,4 +1,4 @@
-"""The pods of a run are looked at while it is waited for: what keeps one from running is told, and remembered."""
+"""The pods of a run, looked at while it goes on: what keeps one from running is told, and remembered."""
 
 from __future__ import annotations
 
