@@ -17,7 +17,7 @@ from tests.platform_parts import S3_KEY, S3_SECRET, Server, running_s3
 
 __all__ = ["repository"]
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 REMOTE = "s3://raw/files"
 
 
