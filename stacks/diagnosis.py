@@ -57,6 +57,7 @@ _WORDS = {  # in what an error says, where it carries no code
     ),
 }
 _PARTS = {  # by whose code a part of the stack is asked
+    "dvc_objects": "the DVC remote",  # which asks S3 as the artifact store does
     "botocore": "the artifact store",
     "s3fs": "the artifact store",
     "mlflow": "the MLflow server",

@@ -79,12 +79,14 @@ def push(version: str, remote: str | None = None, root: Path = ROOT) -> None:
     Parameters
     ----------
     remote : its address; None for the default remote of the repository.
-    """
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.transfer import transfer
 
+    Raises
+    ------
+    SourceError
+        If not all of it got there.
+    """
     repo = _repo(root, remote)
-    transfer(repo.cache.local, _remote(repo, remote), {HashInfo("md5", version)}, shallow=False)
+    _transfer(repo.cache.local, _remote(repo, remote), version)
 
 
 def restore(version: str, folder: Path, root: Path = ROOT, remote: str | None = None) -> Path:
@@ -105,7 +107,7 @@ def restore(version: str, folder: Path, root: Path = ROOT, remote: str | None = 
     repo = _repo(root, remote)
     cache, wanted = repo.cache.local, HashInfo("md5", version)
     if not cache.exists(version):
-        _pull(repo, _remote(repo, remote), wanted)
+        _pull(repo, _remote(repo, remote), version)
     tree: Any = Tree.load(cache, wanted)
     with whole_folder(folder) as part:
         for key, (_, hash_info) in tree.iteritems():
@@ -141,12 +143,25 @@ def _remote(repo: Repo, address: str | None) -> Any:
         ) from None
 
 
-def _pull(repo: Repo, remote: Any, wanted: Any) -> None:
+def _pull(repo: Repo, remote: Any, version: str) -> None:
+    try:
+        remote.fs.info(remote.oid_to_path(version))  # `exists` takes a server that fails for one without it
+    except FileNotFoundError:
+        raise SourceError(
+            f"Data version {version} is neither in DVC's cache nor in its remote {remote.path}. "
+            "Check the hash (MLflow tag `data_version`), or `dvc pull` from the remote that has it."
+        ) from None
+    _transfer(remote, repo.cache.local, version)
+
+
+def _transfer(source: Any, target: Any, version: str) -> None:
+    from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.transfer import transfer
 
-    if not remote.exists(wanted.value):
+    failed = transfer(source, target, {HashInfo("md5", version)}, shallow=False).failed
+    if failed:
         raise SourceError(
-            f"Data version {wanted.value} is neither in DVC's cache nor in its remote {remote.path}. "
-            "Check the hash (MLflow tag `data_version`), or `dvc pull` from the remote that has it."
+            f"{len(failed)} files of data version {version} could not be copied from {source.path} to "
+            f"{target.path}: is there room, and may this login write there? Run the command again when it "
+            "may: what has been copied is not copied again."
         )
-    transfer(remote, repo.cache.local, {wanted}, shallow=False)
