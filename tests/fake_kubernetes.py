@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 Object = dict[str, Any]
+READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 _PATH = re.compile(
     r"^/apis?/(?:(?P<group>[^/]+)/)?v[^/]+/namespaces/(?P<namespace>[^/]+)/(?P<plural>[^/]+)(?P<rest>/.*)?$"
 )
@@ -125,11 +126,12 @@ class FakeKubernetes:
         wanted = dict(pair.split("=") for pair in selector.split(","))
         return [
             {
-                "metadata": {"name": f"{name}-1", **deployment["spec"]["template"]["metadata"]},
-                "status": self.pods.get(name, {"phase": "Running"}),
+                "metadata": {"name": f"{name}-{number}", **deployment["spec"]["template"]["metadata"]},
+                "status": self.pods.get(name, READY),
             }
             for (kind, name), deployment in self.objects.items()
             if kind == "deployments" and wanted.items() <= deployment["metadata"]["labels"].items()
+            for number in range(deployment["spec"].get("replicas", 1))
         ]
 
 

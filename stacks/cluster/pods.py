@@ -24,6 +24,17 @@ def trouble_of(pods: Iterable[Pod]) -> Trouble | None:
     return next(iter(sorted(troubles, key=lambda trouble: not trouble.hopeless)), None)
 
 
+def is_ending(pod: Pod) -> bool:
+    """Whether a pod has been told to end."""
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def is_ready(pod: Pod) -> bool:
+    """Whether a pod takes requests."""
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+
+
 def failed_container(pod: Pod) -> str | None:
     """Return the name of the container that has failed, whose log says why."""
     for container in _containers(pod):
@@ -35,7 +46,7 @@ def failed_container(pod: Pod) -> str | None:
 
 def _troubles(pod: Pod) -> Iterator[Trouble]:
     name, status = pod["metadata"]["name"], pod.get("status", {})
-    if pod["metadata"].get("deletionTimestamp"):
+    if is_ending(pod):
         return
     if status.get("reason") == "Evicted":
         yield Trouble(

@@ -12,7 +12,7 @@ from kubernetes import client
 from stacks.cluster.answers import ClusterError
 from stacks.cluster.namespace import Namespace
 from stacks.components.seldon_core.served import Served, ServedBundle
-from stacks.components.seldon_core.serving import ClusterServing
+from stacks.components.seldon_core.serving import ClusterServing, pods_fault
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from stacks.errors import StackError
 from tests.fake_kubernetes import FakeKubernetes, Fault, fake_kubernetes
@@ -233,3 +233,28 @@ def test_a_check_names_the_rights_that_are_lacking(fake: FakeKubernetes, serving
     fake.forbidden.add("deployments")
     with pytest.raises(ClusterError, match="may not get deployments, patch deployments, delete deployments"):
         serving.reached()
+
+
+@pytest.mark.parametrize(
+    ("pods", "ready"),
+    [
+        ([("1", True, False)], True),
+        ([("1", True, False), ("2", True, True)], True),
+        ([], False),
+        ([("1", False, False)], False),
+        ([("1", True, False), ("2", True, False)], False),
+    ],
+    ids=["alone", "old one ends", "none yet", "not ready", "old one serves"],
+)
+def test_a_version_is_ready_when_its_pods_are_and_no_older_ones_serve(
+    pods: list[tuple[str, bool, bool]], ready: bool
+) -> None:
+    made = [
+        {
+            "metadata": {"annotations": {"accidents/digest": digest}}
+            | ({"deletionTimestamp": "now"} if ends else {}),
+            "status": {"conditions": [{"type": "Ready", "status": str(well)}]},
+        }
+        for digest, well, ends in pods
+    ]
+    assert pods_fault(made, "1", 1) == (None if ready else "")

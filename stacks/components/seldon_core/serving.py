@@ -16,11 +16,12 @@ from typing import Any
 from stacks.cluster.answers import ClusterError
 from stacks.cluster.namespace import Namespace, find_namespace
 from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest
-from stacks.cluster.pods import failed_container, trouble_of
+from stacks.cluster.pods import failed_container, is_ending, is_ready, trouble_of
 from stacks.components.mlserver.client import probabilities_of, require_golden
 from stacks.components.seldon_core.labels import INSTANCE, selector_of
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.renderings.manifest import manifest
+from stacks.components.seldon_core.renderings.scaling import replicas
 from stacks.components.seldon_core.served import (
     CANDIDATE,
     CHAMPION,
@@ -231,9 +232,11 @@ class ClusterServing:
     def _faults(self, served: Served, bundle: ServedBundle) -> Iterator[str | None]:
         for kind, name in self._rendering.workloads(served, bundle):
             live = self._namespace.read(kind, name)
-            yield (
-                f"{kind} {name} is not there: deploy again." if live is None else self._rendering.fault(live)
-            )
+            missing = f"{kind} {name} is not there: deploy again."
+            yield missing if live is None else self._rendering.fault(live)
+        if self._rendering.own_pods:
+            pods = self._namespace.list("Pod", selector_of(served, bundle))
+            yield pods_fault(pods, bundle.digest, replicas(bundle, self.settings))
 
     def _last_words(self, pods: list[Manifest]) -> str:
         """Return the last line of the log of a container that has failed."""
@@ -271,6 +274,14 @@ def namespace_of(settings: SeldonCoreSettings) -> Namespace:
 def serving_of(settings: SeldonCoreSettings) -> ClusterServing:
     """Return what is served where settings say. Raises ClusterError if no cluster is known."""
     return ClusterServing(namespace_of(settings), settings.here())
+
+
+def pods_fault(pods: list[Manifest], digest: str, wanted: int) -> str | None:
+    """Return "" until as many pods as wanted are ready with a bundle, and none with another; None then."""
+    there = [pod for pod in pods if not is_ending(pod)]
+    ours = [pod for pod in there if _annotation(pod, "accidents/digest") == digest]
+    ready = [pod for pod in ours if is_ready(pod)]
+    return None if len(ready) >= wanted and len(ours) == len(there) else ""
 
 
 def _annotation(pod: Manifest, name: str) -> str | None:

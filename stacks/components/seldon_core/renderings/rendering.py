@@ -21,6 +21,7 @@ class Rendering:
     address : service and port, in the namespace, at which a version is asked.
     workloads : kind and name of the objects that say whether a version is ready.
     fault : why such an object is not ready, "" while it is on its way; None once it is.
+    own_pods : whether a version has pods of its own, which must be ready, too.
     """
 
     kinds: tuple[str, ...]
@@ -28,3 +29,4 @@ class Rendering:
     address: Callable[[Served, ServedBundle], tuple[str, int]]
     workloads: Callable[[Served, ServedBundle], list[tuple[str, str]]]
     fault: Callable[[Manifest], str | None]
+    own_pods: bool = True

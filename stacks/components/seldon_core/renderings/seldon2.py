@@ -69,4 +69,4 @@ def _experiment(served: Served, tried: list[ServedBundle], settings: SeldonCoreS
     return manifest("Experiment", f"{served.name}-experiment", served, settings, {"spec": spec})
 
 
-RENDERING = Rendering(("Experiment", "Model"), render, address, workloads, fault)
+RENDERING = Rendering(("Experiment", "Model"), render, address, workloads, fault, own_pods=False)
