@@ -31,7 +31,8 @@ def fake() -> Iterator[FakeKubernetes]:
 
 
 @pytest.fixture
-def serving(fake: FakeKubernetes) -> ClusterServing:
+def serving(fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch) -> ClusterServing:
+    monkeypatch.setattr("stacks.components.seldon_core.serving._HOLDS", 0.5)
     return serving_of(fake)
 
 

@@ -34,6 +34,7 @@ from stacks.components.seldon_core.settings import SeldonCoreSettings
 
 _EVERY = 1.0  # seconds between two looks
 _SHOWN_EVERY = 15.0
+_HOLDS = 10.0  # for so long a reason must stand before nobody waits any more
 _NOT_OURS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "annotations")
 
 
@@ -201,19 +202,23 @@ class ClusterServing:
 
     def _wait(self, served: Served, bundle: ServedBundle) -> None:
         """Wait until a version is ready. Raises ClusterError with the reason if it is hopeless, or late."""
-        begun = time.monotonic()
-        shown = begun
+        begun = shown = time.monotonic()
+        hopeful = begun  # when it was so last: controllers tell of failures that pass
         while True:
             reason, hopeless = self._not_ready(served, bundle)
             if not reason:
                 return
-            waited = time.monotonic() - begun
-            if hopeless or waited > self.settings.ready_timeout:
-                late = "" if hopeless else f" within {self.settings.ready_timeout:g} s (ready_timeout)"
+            now = time.monotonic()
+            hopeful = hopeful if hopeless else now
+            settled = now - hopeful >= _HOLDS
+            if settled or now - begun > self.settings.ready_timeout:
+                late = "" if settled else f" within {self.settings.ready_timeout:g} s (ready_timeout)"
                 raise ClusterError(f"Version {bundle.version} did not become ready{late}. {reason}")
-            if time.monotonic() - shown >= _SHOWN_EVERY:
-                shown = time.monotonic()
-                print(f"  version {bundle.version}, {waited:.0f} s: {reason}", file=sys.stderr, flush=True)
+            if now - shown >= _SHOWN_EVERY:
+                shown = now
+                print(
+                    f"  version {bundle.version}, {now - begun:.0f} s: {reason}", file=sys.stderr, flush=True
+                )
             time.sleep(_EVERY)
 
     def _not_ready(self, served: Served, bundle: ServedBundle) -> tuple[str, bool]:
