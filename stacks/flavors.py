@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -17,12 +18,18 @@ if TYPE_CHECKING:
     from zenml.models import FlavorResponse
     from zenml.stack import Flavor
 
-# How what a flavor of ZenML's wraps is installed, where a lock of ours has it.
-REMEDIES = {"bentoml": bentoml.REMEDY, "s3": "Install what requirements/platform.txt locks: make staging."}
+_PLATFORM = "Install what requirements/platform.txt locks: make staging."
+# How what a flavor wraps is installed, where a lock of ours has it.
+REMEDIES = {
+    "bentoml": bentoml.REMEDY,
+    "s3": _PLATFORM,
+    "kubernetes_image": _PLATFORM,
+    "seldon_core": _PLATFORM,
+}
 
 
 def register_flavors(client: Client) -> list[str]:
-    """Register our flavors; refresh those whose settings have changed since."""
+    """Register our flavors, if what they wrap is installed; refresh those whose settings have changed."""
     from zenml.enums import StackComponentType
     from zenml.models import FlavorUpdate
 
@@ -31,8 +38,9 @@ def register_flavors(client: Client) -> list[str]:
         kind = StackComponentType(own.type)
         known = _registered(client, kind, own.name)
         if known is None:
-            client.create_flavor(own.source, kind)
-            changes.append(f"registered flavor {own.name}")
+            if is_installed(own.package):
+                client.create_flavor(own.source, kind)
+                changes.append(f"registered flavor {own.name}")
             continue
         flavor = _own_flavor(own)
         if (known.source, known.config_schema) != (own.source, flavor.config_schema):
@@ -40,6 +48,14 @@ def register_flavors(client: Client) -> list[str]:
             client.zen_store.update_flavor(known.id, update)
             changes.append(f"updated flavor {own.name}")
     return changes
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package is installed; "" always is. Not by import: that would find our kubernetes/."""
+    try:
+        return not package or bool(version(package))
+    except PackageNotFoundError:
+        return False
 
 
 def component_type(kind: str, definition: StackDefinition) -> StackComponentType:

@@ -4,11 +4,16 @@ from typing import NamedTuple
 
 
 class OwnFlavor(NamedTuple):
-    """A flavor of ours, named so that it can be listed without importing ZenML or what it wraps."""
+    """A flavor of ours, named so that it can be listed without importing ZenML or what it wraps.
+
+    `package` is one that `make train` does not install: without it the flavor is not registered, for ZenML
+    imports what it registers.
+    """
 
     type: str
     name: str
     source: str
+    package: str = ""
 
 
 FLAVORS = (
@@ -21,6 +26,7 @@ FLAVORS = (
         type="orchestrator",
         name="kubernetes_image",
         source="stacks.components.kubernetes_image.flavor.KubernetesImageFlavor",
+        package="kubernetes",
     ),
     OwnFlavor(
         type="orchestrator",
@@ -36,5 +42,6 @@ FLAVORS = (
         type="model_deployer",
         name="seldon_core",
         source="stacks.components.seldon_core.flavor.SeldonCoreDeployerFlavor",
+        package="kubernetes",
     ),
 )

@@ -44,7 +44,7 @@ class SeldonCoreDeployerFlavor(BaseModelDeployerFlavor):
     @property
     def implementation_class(self) -> type[BaseModelDeployer]:
         """The deployer; it needs the client of Kubernetes."""
-        import kubernetes  # noqa: F401  (missing: the stack's check says how it is installed)
+        import kubernetes.client  # noqa: F401  (missing: the stack's check says how it is installed)
 
         from stacks.components.seldon_core.deployer import SeldonCoreDeployer
 
