@@ -38,7 +38,7 @@ def test_a_forbidden_import_is_found(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "__init__.py").touch()
     assert lint_imports(tmp_path).returncode == 0
-    (tmp_path / "accidents" / "training" / "model.py").write_text("def train():\n    import zenml\n")
+    (tmp_path / "accidents" / "training" / "trained_model.py").write_text("def train():\n    import zenml\n")
     done = lint_imports(tmp_path)
     assert done.returncode == 1
     assert "accidents.training.trained_model -> zenml" in done.stdout
