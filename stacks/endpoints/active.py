@@ -80,11 +80,14 @@ def other_endpoints(stack: str) -> dict[str, Endpoints]:
 
 
 def _deployer_of(stack: str) -> tuple[str, Mapping[str, Any]] | None:
-    """Flavor and settings of a stack's model deployer, by its file."""
+    """Flavor and settings of a stack's model deployer, by its file; what is left empty says nothing."""
     try:
         definition = read_stack(stack)
         deployer = definition.components.get(DEPLOYER)
-        return (deployer.flavor, definition.settings(DEPLOYER)) if deployer else None
+        if deployer is None:
+            return None
+        settings = definition.settings(DEPLOYER)
+        return deployer.flavor, {name: value for name, value in settings.items() if value != ""}
     except StackError:
         return None
 

@@ -10,7 +10,8 @@ import pytest
 from accidents.rollout.roles import CHAMPION
 from commands import other_stacks as module
 from commands.other_stacks import beside
-from stacks.endpoints import DeploymentError, Endpoint, Endpoints, EndpointState, ServedVersion, State
+from stacks.endpoints import DeploymentError, Endpoint, Endpoints, EndpointState, ServedVersion, State, active
+from tests.conftest import ROOT
 
 NAME = "accident-severity-dispatch"
 HERE, THERE = "http://127.0.0.1:8085", "http://127.0.0.1:3000"
@@ -68,3 +69,11 @@ def test_what_does_not_serve_is_not_told_and_who_cannot_be_asked_is(monkeypatch:
     assert told(monkeypatch, HERE, bento=Silent(THERE)) == {
         "Beside": "stack bento cannot be asked: no answer"
     }
+
+
+def test_a_stack_with_the_same_deployer_is_no_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZENML_CUSTOM_SOURCE_ROOT", str(ROOT))
+    monkeypatch.setattr(active, "serving_flavors", lambda: None)
+    others = active.other_endpoints("local")
+    assert "staging" not in others  # its MLServer is that of this machine, with an image that is left empty
+    assert {"local-mlflow", "local-bento"} <= others.keys()
