@@ -234,9 +234,8 @@ def find_namespace(namespace: str, context: str = "", timeout: float = 30, adopt
     context : empty: the kubeconfig's current one.
     adopt : whether what somebody else has made may be taken over.
     """
-    from kubernetes.config import ConfigException
-
     from kubernetes import client, config
+    from kubernetes.config import ConfigException
 
     configuration = client.Configuration()
     configuration.retries = False  # we ask again ourselves, and know when

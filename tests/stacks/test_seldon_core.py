@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
 from kubernetes import client
+
 from stacks.cluster.answers import ClusterError
 from stacks.cluster.namespace import Namespace
 from stacks.components.seldon_core.served import Served, ServedBundle
