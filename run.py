@@ -32,7 +32,7 @@ def cli(words: list[str], name: str = "run.py") -> int:
     # Until the stack is there: imports make a million objects that stay, and looking for garbage among them
     # is a sixth of the time that they take.
     gc.disable()
-    from commands.scratch import scratch
+    from commands.temporary_folder import scratch
 
     try:
         with ended_plainly(), scratch():

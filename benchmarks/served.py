@@ -122,7 +122,7 @@ class Project:
 
     def start_relay(self) -> subprocess.Popen[bytes]:
         """Start an empty relay to the model server; its file lies beside the prediction log."""
-        words = [sys.executable, "-m", "benchmarks.relay", str(self.relay_port)]
+        words = [sys.executable, "-m", "benchmarks.minimal_api", str(self.relay_port)]
         where = [self.model_server().removesuffix("/infer"), str(self.folder / ".serving" / "relay.pages")]
         return self._start([*words, *where], self.environment)
 

@@ -77,10 +77,11 @@ def stop_serving(stack: str) -> None:
 
 def _deployed(params: Params, stack: str) -> tuple[str, str]:
     """Name of the served model, and address of its server. Raises AccidentsError if it does not run."""
-    registry = on_stack(stack)
+    on_stack(stack)
     from stacks.endpoints import State, active_endpoints
+    from steps.support import model_versions
 
-    name = registry.model_name(params.stage)
+    name = model_versions.model_name(params.stage)
     endpoints = active_endpoints()
     endpoint = endpoints.endpoint(name)
     state = endpoint.state()

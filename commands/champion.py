@@ -10,18 +10,20 @@ from commands.trial import end_trials
 
 def change_champion(params: Params, stack: str, wanted: str | None) -> None:
     """Promote version `wanted`. None: take back what is on trial; without, the champion before this one."""
-    registry = on_stack(stack)
-    name = registry.model_name(params.stage)
+    on_stack(stack)
+    from steps.support import model_versions
+
+    name = model_versions.model_name(params.stage)
     if wanted is None:
         if end_trials(name):
             console.print(f"{name}: the champion stays as it is, and answers everything.")
             return
-        now, before = registry.rollback(name)
+        now, before = model_versions.rollback(name)
         console.print(
             f"{name}: version {now.number} is champion again; version {before.number} is not any more."
         )
     else:
-        version = registry.version(name, wanted)
-        registry.promote(version, "promoted by hand")
+        version = model_versions.version(name, wanted)
+        model_versions.promote(version, "promoted by hand")
         console.print(f"{name}: version {wanted} is champion.")
     follow(params, stack)

@@ -18,8 +18,8 @@ from accidents.params import KeepSettings, Params
 from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.log import PredictionLogError
 from accidents.predictions.retention import Ages
+from commands.prediction_store import opened_store
 from commands.project import ROOT, console, on_stack
-from commands.store import opened_store
 
 LOGS = (".serving", ".watch")
 MEGABYTE = 1_000_000

@@ -37,11 +37,11 @@ class Loop:
 
     def __init__(self, params: Params, stack: str, store: PredictionStore, lease: Lease) -> None:
         """`params`: of `champion_params`; `lease`: of `LOOP`, held."""
-        from steps.support import registry
+        from steps.support import model_versions
 
-        self.registry = registry
+        self.versions = model_versions
         self.store, self.lease = store, lease
-        self.params, self.stack, self.name = params, stack, registry.model_name(params.stage)
+        self.params, self.stack, self.name = params, stack, model_versions.model_name(params.stage)
         self.loop_id = new_loop()
 
     def run(self, config: Path | None, given: str | None, act: bool, reason: str) -> MonitorReport:
@@ -238,7 +238,7 @@ class Loop:
         console.print(f"[red]Version {version} is taken back:[/] {escape(why)}")
         try:
             if self._champion() == version:
-                self.registry.rollback(self.name)
+                self.versions.rollback(self.name)
             deploy(self.params, self.stack, None, None)
         except Exception as error:
             self._say("rollback", "failed", version, before=before, error=_words(error))
@@ -251,7 +251,7 @@ class Loop:
 
     def _champion(self) -> str | None:
         """Return the number of who is champion now."""
-        champion = self.registry.champion(self.name)
+        champion = self.versions.champion(self.name)
         return str(champion.number) if champion else None
 
     def _years(self, report: MonitorReport) -> list[int]:
@@ -270,7 +270,7 @@ class Loop:
         )
 
     def _remark(self, version: str, **tags: str) -> None:
-        self.registry.remark(self.registry.version(self.name, version), **tags)
+        self.versions.remark(self.versions.version(self.name, version), **tags)
 
 
 def champion_params(params: Params, stack: str, source: str | None = None) -> Params:
@@ -278,12 +278,14 @@ def champion_params(params: Params, stack: str, source: str | None = None) -> Pa
 
     `source` is that of the accident files instead. Raises AccidentsError where there is no champion.
     """
-    registry = on_stack(stack)
-    name = registry.model_name(params.stage)
-    champion = registry.champion(name)
+    on_stack(stack)
+    from steps.support import model_versions
+
+    name = model_versions.model_name(params.stage)
+    champion = model_versions.champion(name)
     if champion is None:
         raise AccidentsError(f"{name} has no champion yet to watch: python run.py --pipeline train.")
-    facts = registry.bundle_of(champion).facts
+    facts = model_versions.bundle_of(champion).facts
     update = {"years": tuple(facts["years"]), "version": None}
     if source is None:
         update["source"] = facts["source"]

@@ -18,11 +18,11 @@ from accidents.monitoring.measurements import MonitorReport
 from accidents.params import Params
 from accidents.predictions.store import LOOP
 from commands.loop_settings import loop_settings
+from commands.prediction_store import opened_store
 from commands.project import ROOT, console
 from commands.raw_files import hand_over_input
-from commands.scratch import scratch
 from commands.signals import heed_signals
-from commands.store import opened_store
+from commands.temporary_folder import scratch
 
 REPORTS = ROOT / "reports" / "monitor"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

@@ -33,18 +33,16 @@ def open_own(address: str | Request, timeout: float) -> Any:
     return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=timeout)
 
 
-def on_stack(stack: str) -> Any:
-    """Activate the stack; return the registry of model versions that works on it."""
+def on_stack(stack: str) -> None:
+    """Activate the stack, with its secrets; only then import what works on it."""
     with console.status(f"Preparing stack {stack} ..."):
         from stacks.apply import use_stack
 
         use_stack(stack)
-        from steps.support import registry
         from steps.support.store import use_secret
 
         use_secret()
     _collect_garbage_again()
-    return registry
 
 
 def _collect_garbage_again() -> None:

@@ -12,9 +12,9 @@ from accidents.monitoring.gauges import JOB, exposition
 from accidents.monitoring.measurements import Champion, MonitorReport
 from accidents.predictions.log import PredictionLogError
 from commands.loop_settings import loop_settings
+from commands.prediction_store import opened_store
 from commands.project import ROOT, console
-from commands.store import opened_store
-from steps.support import registry
+from steps.support import model_versions
 
 FILE = ROOT / "reports" / "monitor" / "metrics.prom"
 
@@ -54,9 +54,9 @@ def push(name: str, stage: str) -> None:
 
 def _champion_now(report: MonitorReport, name: str) -> tuple[Champion, datetime | None]:
     """Who is champion now, after what the report led to, and since when."""
-    version = registry.champion(name)
+    version = model_versions.champion(name)
     if version is None:
         return report.measurements.champion, None
-    at = registry.promoted_at(version)
-    bundle = registry.bundle_of(version)
+    at = model_versions.promoted_at(version)
+    bundle = model_versions.bundle_of(version)
     return Champion.of(bundle, name, str(version.number)), datetime.fromisoformat(at) if at else None

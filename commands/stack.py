@@ -58,7 +58,7 @@ def check(name: str) -> None:
 def _prediction_log() -> Iterator[Finding]:
     """Open it where this command would, and steps do; one that is yet to be made is no fault."""
     from accidents.predictions.store import PredictionStore
-    from commands.store import opened_store, store_address
+    from commands.prediction_store import opened_store, store_address
     from stacks.check import Finding
     from steps.support.store import use_secret
 

@@ -16,12 +16,12 @@ from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.log import PredictionLogError
 from commands.api import API, stranger_at, url_of
 from commands.other_stacks import beside
+from commands.prediction_store import opened_store
 from commands.project import api_settings, console, on_stack, open_own
-from commands.store import opened_store
 from commands.trial import describe
-from stacks.embedded import last_metadata, production_versions
 from stacks.endpoints import Endpoint, ServedVersion, State, endpoints_on
-from steps.support.registry import model_name
+from stacks.zenml_database import last_metadata, production_versions
+from steps.support.model_versions import model_name
 
 
 def show_status(stack: str) -> None:
@@ -42,8 +42,10 @@ def _champions(stack: str, names: Iterable[str]) -> dict[str, str]:
     """Return the champion of each model; ZenML is imported only where it must be asked."""
     numbers = production_versions()
     if numbers is None:
-        registry = on_stack(stack)
-        versions = {name: registry.champion(name) for name in names}
+        on_stack(stack)
+        from steps.support import model_versions
+
+        versions = {name: model_versions.champion(name) for name in names}
         return {name: str(version.number) for name, version in versions.items() if version is not None}
     return {name: str(numbers[name]) for name in names if name in numbers}
 

@@ -37,14 +37,15 @@ def train(
     started = time.monotonic()
     settings = load_config("train", stack, ROOT / "configs", config)
     raw_version = raw_data(params)
-    registry = on_stack(stack)
+    on_stack(stack)
     from pipelines import runs, summary
     from pipelines.code import code_used
     from pipelines.train import train as pipeline
+    from steps.support import model_versions
 
     hand_over(raw_version, params)
 
-    champion = registry.champion(registry.model_name(params.stage))
+    champion = model_versions.champion(model_versions.model_name(params.stage))
     arguments = {
         "params": params,
         "raw_version": raw_version,

@@ -24,14 +24,15 @@ def try_version(
 
     started = time.monotonic()
     settings = load_config("deploy", stack, ROOT / "configs", config)
-    registry = on_stack(stack)
+    on_stack(stack)
     from pipelines import runs
     from pipelines.deploy import deploy as pipeline
     from stacks.endpoints import active_endpoints
+    from steps.support import model_versions
     from steps.support.references import refer_to
 
-    name = registry.model_name(params.stage)
-    _require_trial(active_endpoints().endpoint(name), registry.version(name, version))
+    name = model_versions.model_name(params.stage)
+    _require_trial(active_endpoints().endpoint(name), model_versions.version(name, version))
     run = runs.run(pipeline, settings, version=refer_to(params.stage, version), role=role, share=share)
     facts: dict[str, Any] = run.load("try_version", "trial")
     _show(facts, time.monotonic() - started)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from accidents.errors import AccidentsError
 from stacks.component_check import wanted_component
+from stacks.component_probes import explanation, probe_of
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
 from stacks.errors import StackError
 from stacks.flavors import component_type, find_flavor, require_integration
 from stacks.state import file_digest, state_of
 from stacks.store import find_stack, is_embedded, opened_store
-from stacks.trials import explanation, trial_of
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -120,6 +120,6 @@ def _active(stack: StackResponse) -> Iterator[None]:
 def _component_works(kind: StackComponentType, components: Sequence[ComponentResponse]) -> Finding:
     from zenml.stack import StackComponent
 
-    (response,), trial = components, trial_of(kind.value)
+    (response,), probe = components, probe_of(kind.value)
     made = f"{kind.value} {response.name}"
-    return _tried(made, lambda: trial.run(StackComponent.from_model(response)), trial.remedy)
+    return _tried(made, lambda: probe.run(StackComponent.from_model(response)), probe.remedy)

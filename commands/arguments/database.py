@@ -19,6 +19,6 @@ def _group() -> None:
 def upgrade(stack: options.Stack = "local") -> None:
     """Make the prediction log where there is none, and bring an older one up to date."""
     prepare(stack)
-    from commands.store import upgrade_store
+    from commands.prediction_store import upgrade_store
 
     upgrade_store(stack)

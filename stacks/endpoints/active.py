@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from stacks.definition import read_stack, stack_names
-from stacks.embedded import serving_flavors
 from stacks.endpoints.bentoml import BentoMLEndpoints
 from stacks.endpoints.component import Component
 from stacks.endpoints.mlflow import MLflowEndpoints
@@ -16,6 +15,7 @@ from stacks.endpoints.protocol import DeploymentError, Endpoint, Endpoints
 from stacks.endpoints.seldon_core import SeldonCoreEndpoints
 from stacks.errors import StackError
 from stacks.store import find_stack, opened_store
+from stacks.zenml_database import serving_flavors
 
 if TYPE_CHECKING:
     from zenml.model_deployers import BaseModelDeployer

@@ -13,7 +13,7 @@ from accidents.reports.trial import write_trial
 from accidents.rollout.scored_accidents import Scored, compare_scored, scored_by
 from stacks.endpoints import ServedVersion, deployed_endpoint
 from steps.folder import Folder
-from steps.support import registry
+from steps.support import model_versions
 from steps.support.references import VersionReference
 from steps.support.store import opened_store
 
@@ -35,7 +35,7 @@ def compare_trials(
             "version": served.version,
             "champion": version.version,
         }
-        trial = registry.bundle_of(registry.version(name, served.version))
+        trial = model_versions.bundle_of(model_versions.version(name, served.version))
         write_trial(
             folder.path, facts, compare_scored(_scored(trial, champion, policy), champion, trial, seed)
         )

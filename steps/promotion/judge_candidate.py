@@ -10,7 +10,7 @@ from accidents.promotion.comparison import JudgingSettings, judge
 from accidents.promotion.gates import GateReport
 from accidents.promotion.refit_gate import check_refit
 from steps.folder import Folder
-from steps.support import registry
+from steps.support import model_versions
 
 
 @step
@@ -35,7 +35,7 @@ def judge_candidate(
         held = held.and_also(check_refit(test_predictions, tested, rules.evaluation, rules.seed))
     reigning = None
     if champion is not None:
-        reigning = registry.bundle_of(registry.version(candidate.facts["name"], champion))
+        reigning = model_versions.bundle_of(model_versions.version(candidate.facts["name"], champion))
     predicted = test_predictions["model"].to_numpy()
     decided = judge(held, candidate, reigning, champion or "", test_rows, predicted, rules)
     return {**decided.to_dict(), "against": champion}

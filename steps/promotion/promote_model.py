@@ -8,7 +8,7 @@ from zenml import step
 from accidents.promotion.comparison import JudgingSettings
 from steps.folder import Folder
 from steps.promotion.judge_candidate import judge_candidate
-from steps.support import registry
+from steps.support import model_versions
 
 
 @step
@@ -27,16 +27,16 @@ def promote_model(
 
     If another has become champion since the candidate was judged, it is judged again, against that one.
     """
-    candidate, decision = registry.version(name, model_version), judgement
+    candidate, decision = model_versions.version(name, model_version), judgement
     while True:
         try:
             if decision["promote"]:
-                registry.promote(candidate, decision["reason"], decision["against"])
+                model_versions.promote(candidate, decision["reason"], decision["against"])
             else:
-                registry.check_champion(name, decision["against"])
+                model_versions.check_champion(name, decision["against"])
             break
-        except registry.ChampionChangedError as changed:
+        except model_versions.ChampionChangedError as changed:
             decision = judge_candidate.entrypoint(
                 bundle, test_rows, test_predictions, gates, rules, changed.champion, unseen
             )
-    return registry.conclude(candidate, decision), decision
+    return model_versions.conclude(candidate, decision), decision

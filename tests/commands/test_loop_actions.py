@@ -89,7 +89,7 @@ def follow(
     monkeypatch.setattr(module, "may_try", lambda *words: False)
     with store.lease(LOOP, 60) as lease:
         loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
-        loop.registry = stack  # type: ignore[assignment]
+        loop.versions = stack  # type: ignore[assignment]
         identity = new_loop()
         for stage, outcome, version, detail in events:
             store.history.add_event(identity, datetime.now(UTC), loop.name, stage, outcome, version, **detail)

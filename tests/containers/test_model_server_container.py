@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stacks.components.mlserver.container import ContainerServer
 from stacks.components.mlserver.model import predict
 from stacks.components.mlserver.server import ModelServer
+from stacks.components.mlserver.server_container import ContainerServer
 from stacks.errors import StackError
 from tests.containers.engine import docker, inspect
 from tests.model_servers import (

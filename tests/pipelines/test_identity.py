@@ -52,7 +52,7 @@ def change(project: Path, file: str, old: str, new: str) -> None:
         ),
         ("accidents/training/trained_model.py", "from __future__", "# A comment.\nfrom __future__"),
         ("accidents/promotion/promotion_rule.py", "tie_margin: float", "tied_margin: float"),
-        ("steps/support/registry.py", "Never finished", "Not finished"),
+        ("steps/support/model_versions.py", "Never finished", "Not finished"),
     ],
 )
 def test_what_no_model_comes_from_changes_no_version(project: Path, file: str, old: str, new: str) -> None:

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from zenml.enums import StackComponentType
 
-from stacks.components.evidently import drift_tests
+from stacks.components.evidently import drift_test_choice
 from stacks.components.evidently.declared_columns import Column, tidy
-from stacks.components.evidently.drift_tests import chi2_p_value
+from stacks.components.evidently.drift_test_choice import chi2_p_value
 from stacks.components.evidently.flavor import EvidentlyModernConfig, EvidentlyModernFlavor
 from stacks.components.evidently.validation_results import DataProfile, DriftResult
 from stacks.components.evidently.validator import EvidentlyModernValidator
@@ -253,8 +253,8 @@ def test_without_a_page_the_figures_are_the_same(rows: int) -> None:
 
 def test_a_page_tests_every_column_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tested = []
-    test = drift_tests.chi2_p_value
-    monkeypatch.setattr(drift_tests, "chi2_p_value", lambda *two: tested.append(two) or test(*two))
+    test = drift_test_choice.chi2_p_value
+    monkeypatch.setattr(drift_test_choice, "chi2_p_value", lambda *two: tested.append(two) or test(*two))
     validator().data_validation(accidents(400, 1), accidents(400, 2), **COLUMNS)
     assert len(tested) == len(CATEGORIES)
 

@@ -20,10 +20,10 @@ import numpy as np
 import psutil
 import pytest
 
-from stacks.components.mlserver.daemon import Daemon
 from stacks.components.mlserver.folder import ServedModel, bundle_digest, write_json
 from stacks.components.mlserver.ports import choose_ports
 from stacks.components.mlserver.server import ModelServer
+from stacks.components.mlserver.server_process import Daemon
 from stacks.errors import StackError
 from tests.conftest import ROOT
 from tests.load import Load

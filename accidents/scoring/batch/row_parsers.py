@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from accidents.data.reading.cell_parsers import Cell, parser
-from accidents.vocabulary.coded import codes_of
+from accidents.vocabulary.code_parser import codes_of
 from accidents.vocabulary.codes import Column, column
 from accidents.vocabulary.normal_form import plain
 from accidents.vocabulary.times import FIRST_YEAR, read_time

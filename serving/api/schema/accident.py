@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from accidents.vocabulary.times import FIRST_YEAR, SAY, read_time
-from serving.api.schema.coded import Coded
+from serving.api.schema.code_field import Coded
 
 FIRST_DAY = date(FIRST_YEAR, 1, 1)
 MAX_BATCH = 1000

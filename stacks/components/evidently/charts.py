@@ -12,7 +12,7 @@ from evidently import Dataset, Report
 from evidently.core.container import MetricContainer
 from evidently.legacy.metrics.data_drift.data_drift_table import DataDriftTable
 
-from stacks.components.evidently.drift_tests import DriftTest
+from stacks.components.evidently.drift_test_choice import DriftTest
 
 
 class DriftTable(MetricContainer):  # type: ignore[misc]  # Evidently ships no types

@@ -11,7 +11,7 @@ import pandas as pd
 from zenml.data_validators.base_data_validator import BaseDataValidator, BaseDataValidatorFlavor
 
 from stacks.components.evidently.declared_columns import Column, declare, join_rare, tidy
-from stacks.components.evidently.drift_tests import DriftTest, choose_tests, register_chi2
+from stacks.components.evidently.drift_test_choice import DriftTest, choose_tests, register_chi2
 from stacks.components.evidently.flavor import EvidentlyModernConfig, EvidentlyModernFlavor
 from stacks.components.evidently.page import render
 from stacks.components.evidently.validation_results import (

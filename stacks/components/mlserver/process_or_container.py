@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stacks.components.mlserver.container import InContainer, read_container
-from stacks.components.mlserver.daemon import AsProcess, read_daemon
 from stacks.components.mlserver.folder import ServerFolder
-from stacks.components.mlserver.running import RunningServer, Way
+from stacks.components.mlserver.server_container import InContainer, read_container
+from stacks.components.mlserver.server_process import AsProcess, read_daemon
+from stacks.components.mlserver.server_runner import RunningServer, Way
 from stacks.components.mlserver.settings import ServerSettings
 
 

@@ -24,7 +24,7 @@ from stacks.components.mlserver.folder import (
 )
 from stacks.components.mlserver.ports import PORTS, choose_ports
 from stacks.components.mlserver.process_or_container import last_server, way_of
-from stacks.components.mlserver.running import RunningServer, Runtime
+from stacks.components.mlserver.server_runner import RunningServer, Runtime
 from stacks.components.mlserver.settings import ServerSettings
 from stacks.errors import StackError
 

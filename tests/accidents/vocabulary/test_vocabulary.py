@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from accidents.scoring.batch import row_parsers
-from accidents.vocabulary.coded import codes_of
+from accidents.vocabulary.code_parser import codes_of
 from accidents.vocabulary.codes import column
 from accidents.vocabulary.times import read_time
 from serving.api.http.mistakes import Mistakes

@@ -15,7 +15,7 @@ from accidents.errors import BusyError
 from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.store import LOOP, VARIABLE, PredictionStore
 from benchmarks.project_copy import copy_project
-from commands.store import opened_store
+from commands.prediction_store import opened_store
 from tests.postgres import PostgresServer
 
 pytest_plugins = ("tests.log_fixtures",)  # the fixtures `address`, `postgres`
@@ -24,7 +24,7 @@ HOLDS = """
 import time
 from accidents.predictions.store import LOOP
 from commands.loop_settings import loop_settings
-from commands.store import opened_store
+from commands.prediction_store import opened_store
 
 with opened_store() as store, store.lease(LOOP, loop_settings().lease_seconds):
     print("held", flush=True)

@@ -1,6 +1,6 @@
 """What the API cannot do without: a request in, the model server asked, the answer out; no other work.
 
-    python -m benchmarks.relay PORT MODEL_SERVER FILE
+    python -m benchmarks.minimal_api PORT MODEL_SERVER FILE
 
 POST /plain does that; POST /flushed writes a page to FILE and has it on the disk before it answers, as the
 prediction log does. uvicorn, uvloop and the connection to the model server are those of the API.

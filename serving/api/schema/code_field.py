@@ -9,7 +9,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
-from accidents.vocabulary.coded import codes_of
+from accidents.vocabulary.code_parser import codes_of
 from accidents.vocabulary.normal_form import spoken
 
 _SHOWN = 60  # characters of a wrong value that are echoed

@@ -8,7 +8,7 @@ import pytest
 
 from accidents.errors import BundleError
 from accidents.lightgbm.booster import Booster
-from accidents.lightgbm.fast_trees import FastTrees
+from accidents.lightgbm.quick_scorer import FastTrees
 
 COLUMNS = 12
 

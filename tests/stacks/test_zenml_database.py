@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stacks.embedded import last_metadata, production_versions, serving_flavors
 from stacks.environment import store_url
+from stacks.zenml_database import last_metadata, production_versions, serving_flavors
 
 FILE = Path("local_stores") / "default_zen_store" / "zenml.db"
 

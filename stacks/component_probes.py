@@ -13,16 +13,16 @@ from stacks.errors import StackError
 EXPERIMENT = "stack check"
 
 
-class Trial(NamedTuple):
-    """How a kind of component is tried: returns what was done, raises whatever is wrong."""
+class Probe(NamedTuple):
+    """How a kind of component is probed: returns what was done, raises whatever is wrong."""
 
     run: Callable[[Any], str]
     remedy: str
 
 
-def trial_of(kind: str) -> Trial:
-    """Find how a kind is tried; one without a way is only made, as a run would make it."""
-    return _TRIALS.get(kind, _MADE)
+def probe_of(kind: str) -> Probe:
+    """Find how a kind is probed; one without a way is only made, as a run would make it."""
+    return _PROBES.get(kind, _MADE)
 
 
 def explanation(error: BaseException, remedy: str) -> str:
@@ -94,17 +94,17 @@ def try_orchestrator(orchestrator: Any) -> str:
     return f"container engine {version['Version']} answers"
 
 
-_TRIALS = {
-    "artifact_store": Trial(
+_PROBES = {
+    "artifact_store": Probe(
         try_artifact_store, "Is the place right, may this user write there, are the credentials right?"
     ),
-    "experiment_tracker": Trial(try_experiment_tracker, "Does the tracking server run, at this address?"),
-    "model_registry": Trial(try_model_registry, "Does the registry's server run, at this address?"),
-    "model_deployer": Trial(try_model_deployer, "Do its server and its folder exist, as set in the file?"),
-    "orchestrator": Trial(
+    "experiment_tracker": Probe(try_experiment_tracker, "Does the tracking server run, at this address?"),
+    "model_registry": Probe(try_model_registry, "Does the registry's server run, at this address?"),
+    "model_deployer": Probe(try_model_deployer, "Do its server and its folder exist, as set in the file?"),
+    "orchestrator": Probe(
         try_orchestrator, "Does the container engine run (`docker info`), and may this user ask it?"
     ),
 }
-_MADE = Trial(
+_MADE = Probe(
     lambda component: f"made, of flavor {component.flavor}", "Correct its settings in the stack file."
 )

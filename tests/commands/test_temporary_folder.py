@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.scratch import PREFIX, scratch
+from commands.temporary_folder import PREFIX, scratch
 from tests.conftest import ROOT
 
 
@@ -40,7 +40,7 @@ def test_what_a_killed_command_has_left_goes_with_the_next(temporary: Path):
     code = f"""
 import os, tempfile
 tempfile.tempdir = {str(temporary)!r}
-from commands.scratch import scratch
+from commands.temporary_folder import scratch
 with scratch():
     tempfile.mkdtemp()
     os.kill(os.getpid(), 9)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from stacks.components.mlserver.folder import PROGRAM, ServerFolder, write_json, write_secret
 from stacks.components.mlserver.ports import HOST, LET_GO_SECONDS, PORTS, choose_ports
-from stacks.components.mlserver.running import server_settings, wait_until_live
+from stacks.components.mlserver.server_runner import server_settings, wait_until_live
 from stacks.components.mlserver.settings import ServerSettings
 from stacks.components.mlserver.supervisor_handle import end_supervisor, read_supervision
 from stacks.container_engine import container_engine, find_image
