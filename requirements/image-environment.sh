@@ -20,6 +20,9 @@ for package in gevent greenlet matplotlib numba numpy pandas pyarrow scipy sklea
 done
 rm -rf jupyterlab_plotly /venv/share/jupyter # plotly's pages in notebooks
 rm -f pyarrow/*flight*.so* # a protocol of other engines
+# botocore describes 400 services of AWS; these are what stores, logins, registries and clusters of a stack ask.
+[ ! -d botocore ] || find botocore/data -mindepth 1 -maxdepth 1 -type d \
+  | grep -vE '/(s3|sts|sso|sso-oidc|signin|iam|ecr|eks)$' | xargs rm -r
 find . -type f -regextype posix-extended -regex '.*\.(map|pxd|pyx|h|hpp|a|ipynb)' -delete
 # Not what a wheel brings from elsewhere, in NAME.libs: it was patched, and strip would break it. Others were patched
 # too: where the loader refuses what strip made (1; 2 is a library that it takes), the library stays as it was.

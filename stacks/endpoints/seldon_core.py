@@ -66,7 +66,8 @@ class SeldonCoreEndpoint:
         """Prove the version in pods of its own, then roll it out, which no request notices."""
         with explained():
             served = self._serving.switch(self.name, _bundle(bundle), _golden(golden))
-            cast("SeldonCoreDeployer", self._component.deployer()).record(self.name, served.champion)
+            deployer = cast("SeldonCoreDeployer", self._component.deployer())
+            deployer.record(deployer.deployment(self.name, served.champion))
         return _served_version(served, served.champion)
 
     def try_out(self, bundle: BundleReference, golden: Golden, role: Role, share: int) -> ServedVersion:

@@ -47,7 +47,7 @@ def deploy(deployer: MLServerDeployer, number: str, version: Version) -> MLServe
     config = deployer.deployment(
         model_name=NAME, model_version=number, bundle=version.bundle.folder, golden=version.golden
     )
-    return deployer.deploy_model(config, deployer.SERVICE_TYPE)
+    return deployer.deploy_model(config)
 
 
 def the_service(deployer: MLServerDeployer) -> MLServerService:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,39 +18,20 @@ from zenml.orchestrators import SubmissionResult
 from stacks.cluster.namespace import Namespace, find_namespace
 from stacks.components.kubernetes_image.flavor import KubernetesImageConfig, locked_down
 from stacks.components.kubernetes_image.run_pods import RunPods
-from stacks.container_engine import container_engine, find_image
+from stacks.components.own_image import DATA_REMOTE, OwnImage
 from stacks.errors import StackError
-from stacks.placeholders import of_here
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotBase, PipelineSnapshotResponse
-    from zenml.stack import StackValidator
-
-_REMOTE = "ACCIDENTS_DVC_REMOTE"
 
 
-class KubernetesImageOrchestrator(KubernetesOrchestrator):
+class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
     """Runs each step in a pod that is locked down."""
 
     @property
     def config(self) -> KubernetesImageConfig:
         """Settings of the component."""
         return cast(KubernetesImageConfig, self._config)
-
-    @property
-    def validator(self) -> StackValidator | None:
-        """Nothing is built or pushed, so neither image builder nor container registry is needed."""
-        return None
-
-    @property
-    def image(self) -> str:
-        """The image of this machine's version of the project."""
-        return of_here(self.config.image)
-
-    @property
-    def data_remote(self) -> str:
-        """The address of the DVC remote by which raw files reach the steps."""
-        return os.environ.get(_REMOTE) or of_here(self.config.data_remote)
 
     def reached(self) -> str:
         """Return what `stack check` tells: the cluster answers, and lets this login run steps."""
@@ -60,9 +40,7 @@ class KubernetesImageOrchestrator(KubernetesOrchestrator):
     def image_facts(self) -> tuple[str, Mapping[str, str]]:
         """Return the image's digest and labels where this machine has it; elsewhere its name alone."""
         try:
-            with container_engine() as engine:
-                image = find_image(engine, self.image)
-                return str(image.id), dict(image.labels)
+            return super().image_facts()
         except StackError:
             return self.image, {}
 
@@ -103,7 +81,7 @@ class KubernetesImageOrchestrator(KubernetesOrchestrator):
         return find_namespace(self.config.kubernetes_namespace, self.config.kubernetes_context or "")
 
     def _environment(self) -> dict[str, Any]:
-        return {"env": [{"name": _REMOTE, "value": self.data_remote}]} if self.data_remote else {}
+        return {"env": [{"name": DATA_REMOTE, "value": self.data_remote}]} if self.data_remote else {}
 
 
 def _watched(wait: Callable[[], None], pods: RunPods) -> Callable[[], None]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -34,10 +33,9 @@ from stacks.components.local_image.containers import (
     why_killed,
 )
 from stacks.components.local_image.flavor import LocalImageConfig
-from stacks.container_engine import container_engine, find_image
+from stacks.components.own_image import DATA_REMOTE, OwnImage
 from stacks.environment import READ_AT_IMPORT, project_root, store_folder
 from stacks.errors import StackError
-from stacks.placeholders import of_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +43,7 @@ if TYPE_CHECKING:
     from zenml.config.build_configuration import BuildConfiguration
     from zenml.config.step_configurations import Step
     from zenml.models import PipelineRunResponse, PipelineSnapshotBase, PipelineSnapshotResponse
-    from zenml.stack import Stack, StackValidator
+    from zenml.stack import Stack
 
 HERE = "here"  # in a pipeline's `extra`: it runs on this machine
 _CODE, _STATE = "/app", "/state"  # of the image: Dockerfile
@@ -53,10 +51,9 @@ _CODE, _STATE = "/app", "/state"  # of the image: Dockerfile
 _WRITTEN = ("data", "dvc/cache", "dvc/tmp", "reports", "serving", "zenml")
 # Addresses that steps find in their environment.
 _HANDED_ON = ("ACCIDENTS_DATABASE_URL",)
-_REMOTE = "ACCIDENTS_DVC_REMOTE"
 
 
-class LocalImageOrchestrator(LocalDockerOrchestrator):
+class LocalImageOrchestrator(OwnImage, LocalDockerOrchestrator):
     """Runs each step in a container that is locked down, as who started the run."""
 
     _run: str = ""
@@ -66,27 +63,6 @@ class LocalImageOrchestrator(LocalDockerOrchestrator):
     def config(self) -> LocalImageConfig:  # type: ignore[override]
         """Settings of the component."""
         return cast(LocalImageConfig, self._config)
-
-    @property
-    def validator(self) -> StackValidator | None:
-        """Nothing is built, so no image builder is needed."""
-        return None
-
-    @property
-    def image(self) -> str:
-        """The image of this machine's version of the project."""
-        return of_here(self.config.image)
-
-    @property
-    def data_remote(self) -> str:
-        """The address of the DVC remote by which raw files reach the steps."""
-        return os.environ.get(_REMOTE) or of_here(self.config.data_remote)
-
-    def image_facts(self) -> tuple[str, Mapping[str, str]]:
-        """Return the image's digest and labels. Raises StackError if it, or the engine, is not there."""
-        with container_engine() as engine:
-            image = find_image(engine, self.image)
-            return str(image.id), dict(image.labels)
 
     def get_docker_builds(self, snapshot: PipelineSnapshotBase) -> list[BuildConfiguration]:
         """None: without a build ZenML neither installs anything nor uploads code."""
@@ -146,7 +122,7 @@ class LocalImageOrchestrator(LocalDockerOrchestrator):
             "ZENML_CONFIG_PATH": str(store_folder()),
             "ZENML_CUSTOM_SOURCE_ROOT": _CODE,
             "ZENML_REPOSITORY_PATH": _CODE,
-            _REMOTE: self.data_remote,
+            DATA_REMOTE: self.data_remote,
         }
         return {**READ_AT_IMPORT, **handed_on, **places}
 

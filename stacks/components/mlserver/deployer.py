@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 from uuid import UUID
 
 from filelock import FileLock
-from zenml.client import Client
-from zenml.enums import ServiceState
-from zenml.model_deployers import BaseModelDeployer, BaseModelDeployerFlavor
-from zenml.model_deployers.base_model_deployer import get_model_version_id_if_exists
+from zenml.model_deployers import BaseModelDeployerFlavor
 from zenml.models.v2.misc.service import ServiceType
 from zenml.services import BaseService, ServiceConfig
+from zenml.services.service import BaseDeploymentService
 
 from stacks.components.mlserver.flavor import MLServerDeployerConfig, MLServerDeployerFlavor
-from stacks.components.mlserver.folder import ServedModel, bundle_digest
+from stacks.components.mlserver.folder import bundle_digest
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver_service import MLServerDeploymentConfig, MLServerService
+from stacks.components.one_service import OneServiceDeployer
 from stacks.errors import StackError
 
 _TIMEOUT = 300  # ZenML's own
 
 
-class MLServerDeployer(BaseModelDeployer):
+class MLServerDeployer(OneServiceDeployer):
     """Deploys bundles to the model server of this machine.
 
     The server is told first, ZenML's store after it: what the store says is served was served.
@@ -31,7 +30,8 @@ class MLServerDeployer(BaseModelDeployer):
 
     NAME: ClassVar[str] = "MLServer"
     FLAVOR: ClassVar[type[BaseModelDeployerFlavor]] = MLServerDeployerFlavor
-    SERVICE_TYPE: ClassVar[ServiceType] = MLServerService.SERVICE_TYPE
+    SERVICE: ClassVar[type[BaseDeploymentService]] = MLServerService
+    PLACE: ClassVar[str] = "server"
 
     @property
     def config(self) -> MLServerDeployerConfig:
@@ -95,48 +95,12 @@ class MLServerDeployer(BaseModelDeployer):
         with FileLock(self.server.folder.root / "record.lock"):
             bundle, golden = Path(config.bundle), Path(config.golden)
             self.server.deploy(config.model_name, config.model_version, bundle, golden)
-            before = self._services(config.model_name)
-            same = [
-                one for one in before if one.model == _model(config) and one.config.server == config.server
-            ]
-            service = same[0] if same else self._register(config)
-            self._record(service, ServiceState.ACTIVE)
-            for old in before:
-                if old.uuid != service.uuid:
-                    Client().delete_service(old.uuid)
-        return service
+            return cast(MLServerService, self.record(config))
 
-    def find_model_server(
-        self,
-        config: dict[str, Any] | None = None,
-        running: bool | None = None,
-        service_uuid: UUID | None = None,
-        pipeline_name: str | None = None,
-        pipeline_step_name: str | None = None,
-        service_name: str | None = None,
-        model_name: str | None = None,
-        model_version: str | None = None,
-        service_type: ServiceType | None = None,
-        type: str | None = None,
-        flavor: str | None = None,
-        pipeline_run_id: str | None = None,
-    ) -> list[BaseService]:
-        """ZenML's, but for this deployer's services alone, and by model name whatever version it serves.
-
-        ZenML's own looks for services of the latest registered version only.
-        """
-        found = super().find_model_server(
-            config=config,
-            running=running,
-            service_uuid=service_uuid,
-            pipeline_name=pipeline_name,
-            pipeline_step_name=pipeline_step_name,
-            service_name=service_name or model_name,
-            service_type=service_type or MLServerService.SERVICE_TYPE,
-            pipeline_run_id=pipeline_run_id,
-        )
-        ours = [one for one in found if isinstance(one, MLServerService) and self._is_here(one)]
-        return [one for one in ours if model_version in (None, one.config.model_version)]
+    def is_here(self, service: BaseService) -> bool:
+        """Whether it is on the server of this component's folder."""
+        folder = cast(MLServerService, service).config.server.folder
+        return Path(folder).resolve() == self.server.folder.root
 
     @staticmethod
     def get_model_server_info(service: BaseService) -> dict[str, str | None]:
@@ -176,35 +140,3 @@ class MLServerDeployer(BaseModelDeployer):
     ) -> None:
         """Stop a model and forget it."""
         cast(MLServerService, service).server.remove(cast(MLServerService, service).config.model_name)
-
-    def _services(self, model_name: str) -> list[MLServerService]:
-        return [cast(MLServerService, one) for one in self.find_model_server(service_name=model_name)]
-
-    def _is_here(self, service: MLServerService) -> bool:
-        return Path(service.config.server.folder).resolve() == self.server.folder.root
-
-    def _register(self, config: MLServerDeploymentConfig) -> MLServerService:
-        response = Client().create_service(
-            config=config,
-            service_type=MLServerService.SERVICE_TYPE,
-            model_version_id=get_model_version_id_if_exists(config.model_name, config.model_version),
-        )
-        return MLServerService(uuid=response.id, config=config)
-
-    def _record(self, service: MLServerService, wanted: ServiceState) -> None:
-        """Write a service's state into ZenML's store."""
-        service.admin_state = wanted
-        service.update_status()
-        Client().update_service(
-            id=service.uuid,
-            name=service.config.service_name,
-            service_source=service.model_dump().get("type"),
-            admin_state=service.admin_state,
-            status=service.status.model_dump(),
-            prediction_url=service.prediction_url,
-            health_check_url=service.healthcheck_url,
-        )
-
-
-def _model(config: MLServerDeploymentConfig) -> ServedModel:
-    return ServedModel(config.model_name, config.model_version, config.digest)
