@@ -45,6 +45,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "soak": _own("benchmarks.soak"),
     "batch": _own("benchmarks.batch"),
     "containers": _own("benchmarks.containers"),
+    "kubernetes": _own("benchmarks.kubernetes"),
     "commands": _own("benchmarks.commands"),
     "drift": _own("benchmarks.drift"),
     "monitor_scale": _own("benchmarks.monitor_scale"),

@@ -15,13 +15,14 @@ from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
 from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
 from zenml.orchestrators import SubmissionResult
 
-from stacks.cluster.namespace import Namespace, find_namespace
+from stacks.cluster.namespace import Namespace, find_namespace, is_pod
 from stacks.components.kubernetes_image.flavor import KubernetesImageConfig, locked_down
 from stacks.components.kubernetes_image.run_pods import RunPods
 from stacks.components.own_image import DATA_REMOTE, OwnImage
 from stacks.errors import StackError
 
 if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
     from zenml.models import PipelineRunResponse, PipelineSnapshotBase, PipelineSnapshotResponse
 
 
@@ -32,6 +33,10 @@ class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
     def config(self) -> KubernetesImageConfig:
         """Settings of the component."""
         return cast(KubernetesImageConfig, self._config)
+
+    def get_kube_client(self, incluster: bool | None = None) -> ApiClient:
+        """ZenML's; in a pod it is the pod's own cluster, as for what serves: who applied the stack has a context."""
+        return super().get_kube_client(incluster=True if is_pod() else incluster)
 
     def reached(self) -> str:
         """Return what `stack check` tells: the cluster answers, and lets this login run steps."""

@@ -1,0 +1,245 @@
+r"""What callers of the API in a cluster notice while things happen to it: restarts, versions, drains, deaths.
+
+    KUBECONFIG=... CLUSTER_API=http://NODE:PORT CLUSTER_KEY=acc_... ACCIDENTS_DATABASE_URL=... \
+        python -m benchmarks kubernetes
+
+On an installation of kubernetes/ (docs/kubernetes.md) that serves version 1 of the model by the stack
+CLUSTER_STACK (kubernetes-plain) in CLUSTER_NAMESPACE (accidents), with a version 2 beside it in the registry.
+Version 1 serves again at the end. Never on an installation that people use.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from accidents.errors import AccidentsError
+from accidents.files import ROOT
+from accidents.predictions.store import opened_store
+from benchmarks.document import Figure, Outcome, table
+from benchmarks.options import Options, SkippedError
+from benchmarks.steady_load import Met, steady_load
+
+TITLE = "On Kubernetes, under load"
+CLIENTS = 8
+SETTLE_SECONDS = 10  # of load before something happens, and after it
+ROUTES_SECONDS = 90  # the kubelet brings a change of the routes within about a minute
+SCALE_SECONDS = 600
+API, MOST_REPLICAS = "accidents-api", 3
+MODEL = "accident-severity-dispatch"
+_NEEDED = ("KUBECONFIG", "CLUSTER_API", "CLUSTER_KEY", "ACCIDENTS_DATABASE_URL")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """An installation: its namespace, and the stack by which its model is deployed."""
+
+    api: str
+    key: str
+    database: str
+    namespace: str
+    stack: str
+
+    def kubectl(self, *words: str, give: str | None = None) -> str:
+        """Return what kubectl prints. Raises AccidentsError if it fails."""
+        program = Path(sys.executable).with_name("kubectl")
+        return _run([str(program), "--namespace", self.namespace, *words], give)
+
+    def run(self, *words: str) -> str:
+        """`python run.py WORDS --stack STACK`. Raises AccidentsError if it fails."""
+        return _run([sys.executable, "run.py", *words, "--stack", self.stack])
+
+    def pods(self, selector: str) -> list[str]:
+        """Return the names of pods that are not ending."""
+        found = json.loads(self.kubectl("get", "pods", "--selector", selector, "--output", "json"))["items"]
+        return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def wait_ready(self) -> None:
+        """Return when every pod of API and model is ready."""
+        for name in (API, MODEL):
+            self.kubectl("rollout", "status", f"deployment/{name}", "--timeout=300s")
+
+    def kill(self, selector: str) -> None:
+        """End a pod at once, as a lost node does."""
+        self.kubectl("delete", "pod", self.pods(selector)[0], "--grace-period=0", "--force")
+        self.wait_ready()
+
+    def drain(self) -> None:
+        """Evict every pod of API and model, as `kubectl drain` does: what the budget keeps is asked again."""
+        for selector in (API_PODS, MODEL_PODS):
+            for pod in self.pods(selector):
+                self._evict(pod)
+            self.wait_ready()
+
+    def restart(self, name: str) -> None:
+        """Make every pod of a deployment anew, one after another."""
+        self.kubectl("rollout", "restart", f"deployment/{name}")
+        self.wait_ready()
+
+    def canary(self) -> None:
+        """Have version 2 answer half of the accidents for a while, then none."""
+        self.run("--pipeline", "deploy", "--version", "2", "--canary", "50")
+        time.sleep(ROUTES_SECONDS)
+        self.run("rollback")
+
+    def replicas(self) -> int:
+        """Return how many pods of the API are ready."""
+        found = self.kubectl("get", f"deployment/{API}", "--output", "jsonpath={.status.readyReplicas}")
+        return int(found or 0)
+
+    def _evict(self, pod: str) -> None:
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/eviction"
+        deadline = time.monotonic() + 300
+        while True:
+            try:
+                self.kubectl("create", "--raw", path, "--filename", "-", give=json.dumps(body))
+                return
+            except AccidentsError as error:
+                if "disruption budget" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(2)
+
+
+API_PODS, MODEL_PODS = "app.kubernetes.io/name=api", f"app.kubernetes.io/instance={MODEL}"
+
+
+def run(options: Options) -> Outcome:
+    """Everything once, one after another; the autoscaler last."""
+    cluster = _cluster()
+    accident = json.loads((ROOT / "references" / "accident.json").read_text(encoding="utf-8"))
+    deployed = _seconds(lambda: cluster.run("--pipeline", "deploy", "--version", "1"))
+    cluster.wait_ready()
+    happenings: dict[str, Callable[[], Any]] = {
+        "nothing": lambda: time.sleep(SETTLE_SECONDS),
+        "the API restarts, pod by pod": partial(cluster.restart, API),
+        "the model server restarts": partial(cluster.restart, MODEL),
+        "version 2 in place of 1": partial(cluster.run, "--pipeline", "deploy", "--version", "2"),
+        "version 1 in place of 2": partial(cluster.run, "--pipeline", "deploy", "--version", "1"),
+        "a canary of 50 %, and back": cluster.canary,
+        "every pod is evicted (drain)": cluster.drain,
+        "a model server is killed": partial(cluster.kill, MODEL_PODS),
+        "a pod of the API is killed": partial(cluster.kill, API_PODS),
+    }
+    if options.quick:
+        happenings = {name: happenings[name] for name in ("nothing", "a pod of the API is killed")}
+    met = {name: _under_load(cluster, accident, happens) for name, happens in happenings.items()}
+    scaled = {} if options.quick else _scaled(cluster, accident)
+    return _outcome(met, _missing(cluster, met), deployed, scaled)
+
+
+def _cluster() -> Cluster:
+    missing = [name for name in _NEEDED if not os.environ.get(name)]
+    if missing:
+        raise SkippedError(f"it needs a cluster: {', '.join(missing)} not set (docs/kubernetes.md)")
+    return Cluster(
+        os.environ["CLUSTER_API"].rstrip("/"),
+        os.environ["CLUSTER_KEY"],
+        os.environ["ACCIDENTS_DATABASE_URL"],
+        os.environ.get("CLUSTER_NAMESPACE", "accidents"),
+        os.environ.get("CLUSTER_STACK", "kubernetes-plain"),
+    )
+
+
+def _run(words: list[str], give: str | None = None) -> str:
+    done = subprocess.run(words, cwd=ROOT, input=give, capture_output=True, text=True)
+    if done.returncode:
+        raise AccidentsError(f"{' '.join(words[1:])} ended with {done.returncode}:\n{done.stderr}")
+    return done.stdout
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _under_load(cluster: Cluster, accident: Mapping[str, Any], happens: Callable[[], Any]) -> Met:
+    with steady_load(f"{cluster.api}/predict?reasons=false", cluster.key, accident, CLIENTS) as met:
+        time.sleep(SETTLE_SECONDS)
+        happens()
+        time.sleep(SETTLE_SECONDS)
+    return met
+
+
+def _scaled(cluster: Cluster, accident: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds until the autoscaler has as many pods as it may have under load, and one again without."""
+    reached: dict[str, float] = {}
+    with steady_load(f"{cluster.api}/predict?reasons=true", cluster.key, accident, 4 * CLIENTS):
+        reached[f"1 to {MOST_REPLICAS}"] = _wait_for(cluster, MOST_REPLICAS)
+    reached[f"{MOST_REPLICAS} to 1"] = _wait_for(cluster, 1)
+    return reached
+
+
+def _wait_for(cluster: Cluster, replicas: int) -> float:
+    started = time.perf_counter()
+    while cluster.replicas() != replicas:
+        if time.perf_counter() - started > SCALE_SECONDS:
+            return float("inf")
+        time.sleep(2)
+    return time.perf_counter() - started
+
+
+def _missing(cluster: Cluster, met: Mapping[str, Met]) -> int:
+    """Count answers that are not in the log with the version that gave them."""
+    answered = {request: version for each in met.values() for request, version in each.answered.items()}
+    with opened_store(cluster.database) as store:
+        logged = {row["request_id"]: row["model_version"] for row in store.log.read()}
+    return sum(logged.get(request) != version for request, version in answered.items())
+
+
+def _outcome(met: Mapping[str, Met], missing: int, deployed: float, scaled: Mapping[str, float]) -> Outcome:
+    answers = sum(len(each.answered) for each in met.values())
+    failed = sum(sum(each.failed.values()) for each in met.values())
+    figures = [
+        Figure(what="Requests that failed", target="0", figure=str(failed), met=failed == 0),
+        Figure(
+            what=f"Of {answers:,} answers not in the log with their version",
+            target="0",
+            figure=str(missing),
+            met=missing == 0,
+        ),
+        *(
+            Figure(
+                what=f"Pods of the API, {how}",
+                target=f"within {SCALE_SECONDS} s",
+                figure=f"{seconds:.0f} s" if seconds < SCALE_SECONDS else "not reached",
+                met=seconds < SCALE_SECONDS,
+            )
+            for how, seconds in scaled.items()
+        ),
+        Figure(what="From `--pipeline deploy` to ready", target="", figure=f"{deployed:.0f} s"),
+    ]
+    rows = [(name, *_cells(each)) for name, each in met.items()]
+    about = (
+        f"{CLIENTS} clients ask the API for one accident at a time, each when the last was answered, from "
+        f"{SETTLE_SECONDS} s before something happens to {SETTLE_SECONDS} s after it. A connection that is "
+        "refused or breaks off is sent again, as a client does; anything else than an answer has failed."
+    )
+    head = ("what happens", "answers", "by version", "sent again", "failed", "p50 ms", "p99 ms", "worst ms")
+    return Outcome(about=about, figures=tuple(figures), body=table(head, rows))
+
+
+def _cells(met: Met) -> tuple[str, ...]:
+    counted = dict.fromkeys(sorted(set(met.answered.values())), 0)
+    for version in met.answered.values():
+        counted[version] += 1
+    times = sorted(met.milliseconds)
+    return (
+        f"{len(met.answered):,}",
+        ", ".join(f"{version}: {count:,}" for version, count in counted.items()),
+        str(met.retried),
+        ", ".join(f"{count} x {why}" for why, count in met.failed.items()) or "0",
+        f"{statistics.median(times):.0f}",
+        f"{statistics.quantiles(times, n=100)[98]:.0f}",
+        f"{times[-1]:.0f}",
+    )
