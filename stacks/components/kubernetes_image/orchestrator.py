@@ -35,7 +35,7 @@ class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
         return cast(KubernetesImageConfig, self._config)
 
     def get_kube_client(self, incluster: bool | None = None) -> ApiClient:
-        """ZenML's; in a pod it is the pod's own cluster, as for what serves: who applied the stack has a context."""
+        """ZenML's; in a pod its own cluster, whatever context whoever applied the stack has."""
         return super().get_kube_client(incluster=True if is_pod() else incluster)
 
     def reached(self) -> str:
