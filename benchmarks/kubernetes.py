@@ -96,6 +96,12 @@ class Cluster:
         found = self.kubectl("get", f"deployment/{API}", "--output", "jsonpath={.status.readyReplicas}")
         return int(found or 0)
 
+    def set_autoscaler(self, fewest: int, calm: int) -> None:
+        """Have at least so many pods of the API, and fewer only after so many seconds with less to do."""
+        behavior = {"scaleDown": {"stabilizationWindowSeconds": calm}}
+        spec = {"spec": {"minReplicas": fewest, "behavior": behavior}}
+        self.kubectl("patch", f"hpa/{API}", "--patch", json.dumps(spec))
+
     def _evict(self, pod: str) -> None:
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/eviction"
@@ -174,9 +180,13 @@ def _under_load(cluster: Cluster, accident: Mapping[str, Any], happens: Callable
 def _scaled(cluster: Cluster, accident: Mapping[str, Any]) -> dict[str, float]:
     """Seconds until the autoscaler has as many pods as it may have under load, and one again without."""
     reached: dict[str, float] = {}
+    floor = cluster.kubectl("get", f"hpa/{API}", "--output", "jsonpath={.spec.minReplicas}")
+    cluster.set_autoscaler(1, 60)
+    _wait_for(cluster, 1)
     with steady_load(f"{cluster.api}/predict?reasons=true", cluster.key, accident, 4 * CLIENTS):
         reached[f"1 to {MOST_REPLICAS}"] = _wait_for(cluster, MOST_REPLICAS)
     reached[f"{MOST_REPLICAS} to 1"] = _wait_for(cluster, 1)
+    cluster.set_autoscaler(int(floor), 300)
     return reached
 
 

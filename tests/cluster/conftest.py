@@ -79,7 +79,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestNamespace]
     documents = list(yaml.safe_load_all(kubectl("kustomize", str(ROOT / "kubernetes" / "overlays" / "dev"))))
     wanted = ("Namespace", "ServiceAccount", "Role", "RoleBinding", "LimitRange", "NetworkPolicy")
     for document in (each for each in documents if each["kind"] in wanted):
-        kubectl("apply", "--filename", "-", give=json.dumps(_moved(document, name)))
+        kubectl("apply", "--filename", "-", give=json.dumps(moved(document, name)))
     try:
         folder = tmp_path_factory.mktemp("kubeconfig")
         kubeconfig = _login(name, folder / "kubeconfig")
@@ -91,7 +91,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestNamespace]
         kubectl("delete", "namespace", name, "--wait=false")
 
 
-def _moved(document: dict[str, Any], name: str) -> dict[str, Any]:
+def moved(document: dict[str, Any], name: str) -> dict[str, Any]:
     """Return an object of the overlay in another namespace."""
     return dict(
         json.loads(json.dumps(document).replace('"namespace": "accidents"', f'"namespace": "{name}"'))
