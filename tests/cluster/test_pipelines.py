@@ -176,9 +176,9 @@ def test_the_api_in_the_cluster_answers_with_the_version_that_is_deployed(api: t
 
 
 def test_nobody_who_calls_notices_what_happens_to_pods(
-    installed: Installed, api: str, key: str, cluster: TestNamespace
+    installed: Installed, api: tuple[str, str], cluster: TestNamespace
 ) -> None:
-    project = installed.project
+    project, (address, key) = installed.project, api
     project.environment |= {
         "CLUSTER_API": address, "CLUSTER_KEY": key, "CLUSTER_NAMESPACE": cluster.name, "CLUSTER_STACK": STACK,
         "ACCIDENTS_DATABASE_URL": installed.predictions,
