@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from zenml.config import DockerSettings
 from zenml.config.build_configuration import BuildConfiguration
+from zenml.config.resource_settings import ByteUnit
+from zenml.config.step_configurations import Step
+from zenml.config.step_run_info import StepRunInfo
 from zenml.constants import ORCHESTRATOR_DOCKER_IMAGE_KEY
 from zenml.integrations.kubernetes.flavors.kubernetes_orchestrator_flavor import (
     KubernetesOrchestratorSettings,
@@ -55,9 +58,9 @@ class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
         return [BuildConfiguration(key=ORCHESTRATOR_DOCKER_IMAGE_KEY, settings=settings)]
 
     def get_settings(self, container: Any) -> KubernetesOrchestratorSettings:
-        """ZenML's, with pods that are locked down, and what the stack file says of them."""
+        """ZenML's, with pods locked down, what the stack file says of them, and a step's resources."""
         settings = cast(KubernetesOrchestratorSettings, super().get_settings(container))
-        ours = _merged(locked_down(), self._environment(), self.config.pod)
+        ours = _merged(locked_down(), self._environment(), self.config.pod, _resources(container))
         return settings.model_copy(
             update={
                 "pod_settings": _merged(ours, _given(settings.pod_settings)),
@@ -103,6 +106,22 @@ def _watched(wait: Callable[[], None], pods: RunPods) -> Callable[[], None]:
     return waiting
 
 
+def _resources(container: Any) -> dict[str, Any]:
+    """Return what a step asks for, which ZenML's own orchestrator passes over; nothing for a pipeline."""
+    wanted = container.config.resource_settings if isinstance(container, Step | StepRunInfo) else None
+    if wanted is None or wanted.empty:
+        return {}
+    memory = wanted.get_memory(unit=ByteUnit.MIB)
+    asked = {
+        "cpu": None if wanted.cpu_count is None else f"{wanted.cpu_count:g}",
+        "memory": None if memory is None else f"{memory:.0f}Mi",
+        "nvidia.com/gpu": wanted.gpu_count or None,
+    }
+    requests = {name: str(value) for name, value in asked.items() if value is not None}
+    limits = {name: value for name, value in requests.items() if name != "cpu"}  # a step may use idle cores
+    return {"resources": {"requests": requests, "limits": limits}}
+
+
 def _given(settings: KubernetesPodSettings | None) -> dict[str, Any]:
     return settings.model_dump(exclude_unset=True) if settings else {}
 
@@ -116,7 +135,17 @@ def _merged(settings: KubernetesPodSettings, *more: Mapping[str, Any]) -> Kubern
             if isinstance(value, list):
                 values[name] = [*(known or ()), *value]
             elif isinstance(value, dict):
-                values[name] = {**(known or {}), **value}
+                values[name] = _joined(known or {}, value)
             else:
                 values[name] = value
     return KubernetesPodSettings.model_validate(values)
+
+
+def _joined(known: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping with another over it, at every depth."""
+    both = {
+        name: _joined(known[name], value)
+        for name, value in more.items()
+        if isinstance(value, Mapping) and isinstance(known.get(name), Mapping)
+    }
+    return {**known, **more, **both}

@@ -1,0 +1,67 @@
+"""What a step's pod is told: locked down, with what the stack file and the step's own settings ask for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from zenml.config.resource_settings import ResourceSettings
+from zenml.config.step_configurations import Step
+from zenml.enums import StackComponentType
+
+from stacks.components.kubernetes_image.flavor import KubernetesImageConfig
+from stacks.components.kubernetes_image.orchestrator import KubernetesImageOrchestrator
+
+POD = {
+    "resources": {"requests": {"cpu": "250m", "memory": "1Gi"}},
+    "node_selectors": {"pool": "training"},
+    "tolerations": [{"key": "training", "operator": "Exists", "effect": "NoSchedule"}],
+}
+
+
+def orchestrator(pod: dict[str, Any]) -> KubernetesImageOrchestrator:
+    now = datetime.now(UTC)
+    return KubernetesImageOrchestrator(
+        name="pods", id=uuid4(), config=KubernetesImageConfig(pod=pod), flavor="kubernetes_image",
+        type=StackComponentType.ORCHESTRATOR, user=None, created=now, updated=now,
+    )  # fmt: skip
+
+
+def step(**settings: Any) -> Step:
+    config = {"name": "train_model", "settings": settings}
+    spec = {"source": "steps.training.train_model.train_model", "upstream_steps": [], "invocation_id": "train"}
+    return Step.model_validate({"spec": spec, "config": config, "step_config_overrides": config})
+
+
+@pytest.mark.parametrize(
+    ("asked", "requests", "limits"),
+    [
+        ({}, {"cpu": "250m", "memory": "1Gi"}, None),
+        ({"memory": "16GiB"}, {"cpu": "250m", "memory": "16384Mi"}, {"memory": "16384Mi"}),
+        ({"cpu_count": 1.5}, {"cpu": "1.5", "memory": "1Gi"}, {}),
+        (
+            {"gpu_count": 1},
+            {"cpu": "250m", "memory": "1Gi", "nvidia.com/gpu": "1"},
+            {"nvidia.com/gpu": "1"},
+        ),
+    ],
+)
+def test_a_step_gets_what_it_asks_for_over_what_the_stack_file_says(
+    asked: dict[str, Any], requests: dict[str, str], limits: dict[str, str] | None
+) -> None:
+    settings = {"resources": ResourceSettings(**asked)} if asked else {}
+    found = orchestrator(POD).get_settings(step(**settings)).pod_settings
+    assert found is not None
+    assert found.resources.get("requests") == requests
+    assert found.resources.get("limits") == limits
+    assert found.node_selectors == {"pool": "training"}
+    assert [each["key"] for each in found.tolerations] == ["training"]
+    assert found.container_security_context["readOnlyRootFilesystem"] is True
+
+
+def test_two_steps_do_not_share_what_they_are_told() -> None:
+    pods = orchestrator(POD)
+    asked = {"resources": ResourceSettings(memory="16GiB")}
+    assert pods.get_settings(step(**asked)).pod_settings != pods.get_settings(step()).pod_settings
