@@ -31,7 +31,8 @@ def orchestrator(pod: dict[str, Any]) -> KubernetesImageOrchestrator:
 
 def step(**settings: Any) -> Step:
     config = {"name": "train_model", "settings": settings}
-    spec = {"source": "steps.training.train_model.train_model", "upstream_steps": [], "invocation_id": "train"}
+    source = "steps.training.train_model.train_model"
+    spec = {"source": source, "upstream_steps": [], "invocation_id": "train"}
     return Step.model_validate({"spec": spec, "config": config, "step_config_overrides": config})
 
 
