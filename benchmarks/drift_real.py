@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from accidents.data.reading import read_years
-from accidents.data.sources.files import find_years
+from accidents.data.sources.year_files import find_years
 from accidents.features import build_features
 from accidents.progress import track
 from benchmarks.document import table

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from accidents.data.sources.files import YearFiles, find_years
+from accidents.data.sources.year_files import YearFiles, find_years
 from accidents.progress import track
 from benchmarks.child import measure
 from benchmarks.document import Figure, Outcome, table

@@ -23,7 +23,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from accidents.data.reading import read_year
-from accidents.data.sources.files import find_years
+from accidents.data.sources.year_files import find_years
 from accidents.evaluation.metrics import evaluate
 from accidents.features import STAGES, build_features
 from accidents.progress import track

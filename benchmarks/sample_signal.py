@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from accidents.data.sources.files import find_years
+from accidents.data.sources.year_files import find_years
 from accidents.progress import track
 from benchmarks.child import measure
 from benchmarks.document import Figure, Outcome, table

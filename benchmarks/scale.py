@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from accidents.data.sources.files import find_years
+from accidents.data.sources.year_files import find_years
 from accidents.files import ROOT
 from accidents.params import load_params
 from benchmarks.child import measure, peak_gib

@@ -27,8 +27,8 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from accidents.data.reading import read_year, read_years
-from accidents.data.sources.files import find_years
 from accidents.data.sources.sample import write_sample
+from accidents.data.sources.year_files import find_years
 from accidents.features import build_features, feature_names
 from accidents.progress import track
 from accidents.training.fit_bags import ModelSettings, train

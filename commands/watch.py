@@ -18,7 +18,7 @@ from accidents.files import write_whole
 from commands.keys import keys_of
 from commands.project import ROOT, api_settings, console
 from commands.signals import heed_signals
-from observability.configs import HOOK_KEY, METRICS_KEY, Addresses, write_configs
+from observability.program_configs import HOOK_KEY, METRICS_KEY, Addresses, write_configs
 from observability.programs import commands, grafana, missing
 from stacks.processes import end, start
 

@@ -1,4 +1,4 @@
-"""Models by name and version, as V2 lets clients ask; MLServer itself knows of no version (runtime.py)."""
+"""Models by name and version, as V2 lets clients ask; MLServer knows of no version (bundle_runtime.py)."""
 
 from __future__ import annotations
 

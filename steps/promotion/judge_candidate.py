@@ -6,8 +6,8 @@ import pandas as pd
 from zenml import step
 
 from accidents.bundle import load_bundle
-from accidents.promotion.comparison import JudgingSettings, judge
 from accidents.promotion.gates import GateReport
+from accidents.promotion.judgement import JudgingSettings, judge
 from accidents.promotion.refit_gate import check_refit
 from steps.folder import Folder
 from steps.support import model_versions

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from accidents.data.sources.catalogue import published_files
 from accidents.data.sources.datagouv import MANIFEST, download
-from accidents.data.sources.files import YearFiles
 from accidents.data.sources.transfer import TransferSettings
+from accidents.data.sources.year_files import YearFiles
 from tests.accidents.hostile_server import (
     HostileServer,
 )

@@ -10,7 +10,7 @@ from typing import Self
 
 from accidents.data.quality import QualityReport
 from accidents.data.reading import read_year
-from accidents.data.sources.files import YearFiles
+from accidents.data.sources.year_files import YearFiles
 from accidents.data.tables import Tables
 
 # ruff: noqa: E501 - written like a file, a few cells a line

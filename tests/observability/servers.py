@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from observability.configs import HOOK_KEY, METRICS_KEY, Addresses, write_configs
+from observability.program_configs import HOOK_KEY, METRICS_KEY, Addresses, write_configs
 from observability.programs import commands, missing
 
 needs_programs = pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())}")

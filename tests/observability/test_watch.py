@@ -18,7 +18,7 @@ import yaml
 
 from benchmarks.project_copy import copy_project
 from commands.watch import WatchSettings, addresses
-from observability.configs import Addresses
+from observability.program_configs import Addresses
 from serving.api.operations.keys import Keys
 from tests.conftest import ROOT
 from tests.observability.servers import free_addresses, needs_programs, until

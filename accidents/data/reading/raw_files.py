@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from accidents.data.reading.delimited import Head, normal, read_content, read_head, split_rows
-from accidents.data.sources.files import parse_name
+from accidents.data.sources.year_files import parse_name
 from accidents.errors import DataError
 from accidents.vocabulary.codes import TABLES, columns, raw_table
 

@@ -15,7 +15,7 @@ from accidents.data.quality import Action, QualityReport
 from accidents.data.reading.raw_columns import Source
 from accidents.data.reading.raw_files import read_raw
 from accidents.data.reading.raw_tables import IDENTITY, read_frame
-from accidents.data.sources.files import YearFiles
+from accidents.data.sources.year_files import YearFiles
 from accidents.data.tables import DTYPES, Tables, chosen, concat
 from accidents.errors import DataError
 from accidents.progress import track

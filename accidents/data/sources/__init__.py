@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from accidents.data.sources.files import YearFiles, find_years
+from accidents.data.sources.year_files import YearFiles, find_years
 from accidents.errors import SourceError
 
 __all__ = ["SOURCES", "YearFiles", "fetch", "find_years"]

@@ -20,9 +20,9 @@ from filelock import FileLock, Timeout
 
 from accidents.data.sources.catalogue import PublishedFile, check_content, published_files
 from accidents.data.sources.download_progress import Meter
-from accidents.data.sources.files import TABLES, YearFiles
 from accidents.data.sources.partial_download import Version
 from accidents.data.sources.transfer import Transfer, TransferSettings
+from accidents.data.sources.year_files import TABLES, YearFiles
 from accidents.errors import SourceError
 from accidents.files import write_whole
 

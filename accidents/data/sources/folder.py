@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from accidents.data.sources.catalogue import check_years, published_files
-from accidents.data.sources.files import YearFiles, find_years
+from accidents.data.sources.year_files import YearFiles, find_years
 from accidents.errors import SourceError
 
 

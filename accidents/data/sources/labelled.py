@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from accidents.data.sources.catalogue import published_files
-from accidents.data.sources.files import find_years
 from accidents.data.sources.settings import DataSettings
+from accidents.data.sources.year_files import find_years
 
 _LABELS = "usagers"
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from accidents.data.dataset import DATA, RawData, have_raw, layout, raw_of
-from accidents.data.sources.files import YearFiles, find_years
 from accidents.data.sources.settings import DataSettings
+from accidents.data.sources.year_files import YearFiles, find_years
 from accidents.data.tables import Tables, chosen
 from accidents.data.versions import restore, snapshot
 from accidents.errors import DataError, SourceError

@@ -10,7 +10,7 @@ from typing import Any
 
 from accidents.data.reading.delimited import normal, read_content, read_head, split_rows
 from accidents.data.sources.archives import TABLE_ENDINGS
-from accidents.data.sources.files import parse_name
+from accidents.data.sources.year_files import parse_name
 from accidents.errors import DataError
 
 ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".zip", ".parquet")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from accidents.data.reading import read_years
 from accidents.data.reading.raw_files import KEY, read_raw
-from accidents.data.sources.files import YearFiles
+from accidents.data.sources.year_files import YearFiles
 from accidents.data.tables import Tables, chosen
 from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
 from accidents.vocabulary.normal_form import plain

@@ -21,7 +21,7 @@ from zenml.orchestrators import SubmissionResult
 from stacks.cluster.namespace import Namespace, find_namespace, is_pod
 from stacks.components.kubernetes_image.flavor import KubernetesImageConfig, locked_down
 from stacks.components.kubernetes_image.run_pods import RunPods
-from stacks.components.own_image import DATA_REMOTE, OwnImage
+from stacks.components.orchestrator_base import DATA_REMOTE, OwnImage
 from stacks.errors import StackError
 
 if TYPE_CHECKING:

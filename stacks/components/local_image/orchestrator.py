@@ -33,7 +33,7 @@ from stacks.components.local_image.containers import (
     why_killed,
 )
 from stacks.components.local_image.flavor import LocalImageConfig
-from stacks.components.own_image import DATA_REMOTE, OwnImage
+from stacks.components.orchestrator_base import DATA_REMOTE, OwnImage
 from stacks.environment import READ_AT_IMPORT, project_root, store_folder
 from stacks.errors import StackError
 

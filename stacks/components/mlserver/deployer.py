@@ -12,11 +12,11 @@ from zenml.models.v2.misc.service import ServiceType
 from zenml.services import BaseService, ServiceConfig
 from zenml.services.service import BaseDeploymentService
 
+from stacks.components.deployer_base import OneServiceDeployer
 from stacks.components.mlserver.flavor import MLServerDeployerConfig, MLServerDeployerFlavor
 from stacks.components.mlserver.folder import bundle_digest
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver_service import MLServerDeploymentConfig, MLServerService
-from stacks.components.one_service import OneServiceDeployer
 from stacks.errors import StackError
 
 _TIMEOUT = 300  # ZenML's own

@@ -11,7 +11,7 @@ from zenml.services import BaseService, ServiceConfig
 from zenml.services.service import BaseDeploymentService
 
 from stacks.cluster.namespace import Namespace
-from stacks.components.one_service import OneServiceDeployer
+from stacks.components.deployer_base import OneServiceDeployer
 from stacks.components.seldon_core.flavor import SeldonCoreDeployerConfig, SeldonCoreDeployerFlavor
 from stacks.components.seldon_core.served import ServedBundle
 from stacks.components.seldon_core.serving import ClusterServing, namespace_of, serving_of

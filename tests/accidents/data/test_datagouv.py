@@ -11,8 +11,8 @@ import pytest
 
 from accidents.data.sources.catalogue import published_files
 from accidents.data.sources.datagouv import BASE_URL, MANIFEST, download
-from accidents.data.sources.files import TABLES, parse_name
 from accidents.data.sources.transfer import TransferSettings
+from accidents.data.sources.year_files import TABLES, parse_name
 from accidents.errors import SourceError
 from tests.accidents.hasty_download import FIRST, NAME, YEAR, get, is_complete, manifest
 from tests.accidents.hostile_server import (

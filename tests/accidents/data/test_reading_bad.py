@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from accidents.data.reading import read_year, read_years
-from accidents.data.sources.files import YearFiles
+from accidents.data.sources.year_files import YearFiles
 from accidents.errors import DataError
 from tests.accidents.raw_year import RawYear
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from accidents.data.quality import QualityReport
 from accidents.data.reading import read_year
-from accidents.data.sources.files import YearFiles
+from accidents.data.sources.year_files import YearFiles
 from accidents.data.tables import Tables
 from accidents.errors import DataError
 from tests.accidents.raw_year import NEW, OLD, RawYear

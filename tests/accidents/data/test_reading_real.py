@@ -11,7 +11,7 @@ import yaml
 
 from accidents.data.quality import QualityReport
 from accidents.data.reading import read_year, read_years
-from accidents.data.sources.files import YearFiles, find_years
+from accidents.data.sources.year_files import YearFiles, find_years
 from accidents.data.tables import Tables
 
 pytestmark = pytest.mark.realdata

@@ -11,8 +11,8 @@ import pytest
 from accidents.data.dataset import layout
 from accidents.data.quality import QualityReport
 from accidents.data.reading import read_year, read_years
-from accidents.data.sources.files import find_years
 from accidents.data.sources.settings import DataSettings
+from accidents.data.sources.year_files import find_years
 from accidents.errors import DataError
 from accidents.scoring.batch import read_input
 from tests.accidents.raw_year import RawYear

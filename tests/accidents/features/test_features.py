@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accidents.data.reading import read_year
-from accidents.data.sources.files import find_years
+from accidents.data.sources.year_files import find_years
 from accidents.data.tables import DTYPES
 from accidents.errors import SettingsError
 from accidents.features import FEATURES, STAGES, build_features, build_one, feature_names

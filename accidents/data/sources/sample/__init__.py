@@ -12,12 +12,12 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from accidents.data.sources.files import YearFiles
 from accidents.data.sources.sample import drift as drifts
 from accidents.data.sources.sample import manifest, raw
 from accidents.data.sources.sample.severity import accident_logit, draw_severe, user_severity
 from accidents.data.sources.sample.tables import Calibration, load_calibration
 from accidents.data.sources.sample.world import draw_accidents, draw_users, draw_vehicles, stream
+from accidents.data.sources.year_files import YearFiles
 from accidents.errors import SettingsError
 from accidents.files import write_whole
 from accidents.progress import track

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from accidents.data.sources.files import YearFiles
+from accidents.data.sources.year_files import YearFiles
 from accidents.files import write_whole
 from accidents.source_code import code_version
 

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from accidents.data.sources.files import TABLES, YearFiles
 from accidents.data.sources.sample.new_form import new_tables
 from accidents.data.sources.sample.old_form import old_tables
 from accidents.data.sources.sample.tables import Columns
+from accidents.data.sources.year_files import TABLES, YearFiles
 from accidents.files import write_whole
 
 NEW_FORM_SINCE = 2019

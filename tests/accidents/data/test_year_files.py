@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from accidents.data.sources.files import YearFiles, find_years, parse_name
+from accidents.data.sources.year_files import YearFiles, find_years, parse_name
 from accidents.errors import SourceError
 
 
