@@ -15,6 +15,7 @@ from copy import deepcopy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 Object = dict[str, Any]
 READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
@@ -98,6 +99,8 @@ class FakeKubernetes:
         if method == "GET" and not name:
             items = [each for (kind, _), each in sorted(self.objects.items()) if kind == plural]
             return 200, {"metadata": {}, "items": [each for each in items if _is_chosen(each, query)]}
+        if method == "POST":
+            return self._created(plural, body)
         there = self.objects.get((plural, name))
         if method == "PATCH":
             now = self._applied(there, body)
@@ -107,12 +110,25 @@ class FakeKubernetes:
         if there is None:
             return 404, _status(404, f'{plural} "{name}" not found')
         if method == "DELETE":
+            uid = (body or {}).get("preconditions", {}).get("uid")
+            if uid not in (None, there["metadata"].get("uid")):
+                return 409, _status(409, "the UID in the precondition does not match")
             del self.objects[plural, name]
         return 200, there
+
+    def _created(self, plural: str, body: Any) -> tuple[int, Any]:
+        name = body["metadata"]["name"]
+        if (plural, name) in self.objects:
+            return 409, _status(409, f'{plural} "{name}" already exists')
+        now = deepcopy(body)
+        now["metadata"] |= {"generation": 1, "uid": str(uuid4())}
+        self.objects[plural, name] = now
+        return 201, now
 
     def _applied(self, there: Object | None, wanted: Object) -> Object:
         before = there["metadata"]["generation"] if there else 0
         now = deepcopy(wanted)
+        now["metadata"]["uid"] = (there or {"metadata": {}})["metadata"].get("uid") or str(uuid4())
         now["metadata"]["generation"] = before + (there is None or there.get("spec") != wanted.get("spec"))
         if wanted["kind"] == "Deployment" and wanted["metadata"]["name"] not in self.pods:
             number = wanted["spec"].get("replicas", 1)

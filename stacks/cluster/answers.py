@@ -23,6 +23,10 @@ class ClusterError(StackError):
     """The cluster cannot be asked, or refuses."""
 
 
+class ConflictError(ClusterError):
+    """There is one of this name, or it is another one by now."""
+
+
 class GoneError(ClusterError):
     """A list that was read in parts has changed too much: it is read anew."""
 
@@ -57,7 +61,8 @@ def in_words(status: int, body: str, what: str, kind: str = "") -> ClusterError:
             "to what it has: deployment needs nothing"
         )
     elif status == 409:
-        words = f"somebody else changes the same object: {message}. Run the command again"
+        words = f"somebody else changes the same object: {message.rstrip('.')}. Run the command again"
+        return ConflictError(f"The cluster could not {what}: {words}.")
     elif status == 429:
         words = "it is asked too often. Run the command again in a minute"
     elif status >= 500:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from stacks.cluster.answers import ClusterError, GoneError, in_words, unreachable
+from stacks.cluster.answers import ClusterError, ConflictError, GoneError, in_words, unreachable
 from stacks.cluster.objects import KINDS, MANAGED_BY, MANAGER, Manifest, selecting
 
 if TYPE_CHECKING:
@@ -56,13 +56,27 @@ class Namespace:
         answer = self._object("PATCH", f"apply {kind} {name}", kind, name, query, manifest)
         return answer or {}
 
+    def create(self, manifest: Manifest) -> Manifest | None:
+        """Make an object; None if there is one of this name."""
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
+        try:
+            return self._object("POST", f"create {kind} {name}", kind, "", query, manifest)
+        except ConflictError:
+            return None
+
     def read(self, kind: str, name: str) -> Manifest | None:
         """Return an object, None if there is none."""
         return self._object("GET", f"read {kind} {name}", kind, name)
 
-    def delete(self, kind: str, name: str) -> None:
-        """Delete an object and what it made; that it is gone is no error."""
-        body = {"propagationPolicy": "Background"}
+    def delete(self, kind: str, name: str, uid: str | None = None) -> None:
+        """Delete an object and what it made; that it is gone is no error.
+
+        With `uid` that very object: raises ClusterError if another one has its name.
+        """
+        body: dict[str, Any] = {"propagationPolicy": "Background"}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
         self._object("DELETE", f"delete {kind} {name}", kind, name, body=body)
 
     def list(self, kind: str, labels: Mapping[str, str]) -> list[Manifest]:
@@ -161,7 +175,7 @@ class Namespace:
         try:
             return dict(json.loads(self._ask(method, what, self._path(kind, name), query, body, kind)))
         except _NotThereError as error:
-            if method == "PATCH":  # the kind, or the namespace
+            if method in ("PATCH", "POST"):  # the kind, or the namespace
                 raise error.reason from None
             return None
 

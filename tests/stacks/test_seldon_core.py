@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from kubernetes import client
 
 from stacks.cluster.answers import ClusterError
+from stacks.cluster.lease import leased
 from stacks.cluster.namespace import Namespace
 from stacks.components.seldon_core.served import Served, ServedBundle
 from stacks.components.seldon_core.serving import ClusterServing, pods_fault
@@ -91,7 +93,7 @@ def test_a_version_proves_itself_aside_before_it_takes_over(
     serving.switch(NAME, FIRST, GOLDEN)
     fake.asked.clear()
     serving.switch(NAME, SECOND, GOLDEN)
-    proved = [path for method, path in fake.asked if method == "POST"]
+    proved = [path for method, path in fake.asked if method == "POST" and "/services/" in path]
     assert [path.split("/services/")[1].split(":")[0] for path in proved] == [f"{NAME}-candidate"]
     assert running(fake) == {NAME: "2"}
 
@@ -259,3 +261,20 @@ def test_a_version_is_ready_when_its_pods_are_and_no_older_ones_serve(
         for digest, well, ends in pods
     ]
     assert pods_fault(made, "1", 1) == (None if ready else "")
+
+
+def test_two_deployments_at_once_do_not_get_in_each_others_way(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    with leased(serving._namespace, f"{NAME}-changes", "deploy"):
+        for change in (
+            lambda: serving.switch(NAME, SECOND, GOLDEN),
+            lambda: serving.try_out(NAME, replace(SECOND, role="challenger", share=10), GOLDEN),
+            lambda: serving.stop(NAME),
+        ):
+            with pytest.raises(ClusterError, match=f"is at work to change what serves {NAME}"):
+                change()
+    assert running(fake) == {NAME: "1"}
+    serving.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "2"}

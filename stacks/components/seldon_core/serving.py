@@ -10,10 +10,12 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
 from stacks.cluster.answers import ClusterError
+from stacks.cluster.lease import leased
 from stacks.cluster.namespace import Namespace, find_namespace
 from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest
 from stacks.cluster.pods import failed_container, is_ending, is_ready, trouble_of
@@ -47,7 +49,7 @@ class ClusterServing:
 
     def reached(self) -> str:
         """Return what was reached, in words. Raises ClusterError if it was not, or a right is lacking."""
-        return self._namespace.require_rights(("ConfigMap", *self._rendering.kinds))
+        return self._namespace.require_rights(("ConfigMap", "Lease", *self._rendering.kinds))
 
     def names(self) -> list[str]:
         """Return the models that are known here, running or not."""
@@ -72,33 +74,37 @@ class ClusterServing:
 
         Raises ClusterError or StackError with the reason; what served before serves on.
         """
-        before = self.served(name)
-        now = Served(name, replace(bundle, role=CHAMPION, share=100))
-        if before is None or before.stopped:  # nothing runs that it could be proved beside
-            return self._change(None, now, golden)
-        self._prove(before, bundle, golden)
-        return self._change(before, now)
+        with self._changing(name):
+            before = self.served(name)
+            now = Served(name, replace(bundle, role=CHAMPION, share=100))
+            if before is None or before.stopped:  # nothing runs that it could be proved beside
+                return self._change(None, now, golden)
+            self._prove(before, bundle, golden)
+            return self._change(before, now)
 
     def try_out(self, name: str, bundle: ServedBundle, golden: dict[str, Any]) -> Served:
         """Have a version in a role beside the champion, once it has given the golden answers."""
-        before = self._required(name)
-        self._prove(before, bundle, golden)
-        return self._change(before, before.with_beside(bundle))
+        with self._changing(name):
+            before = self._required(name)
+            self._prove(before, bundle, golden)
+            return self._change(before, before.with_beside(bundle))
 
     def end_trials(self, name: str) -> tuple[ServedBundle, ...]:
         """Have the champion answer everything; return what was beside it."""
-        before = self.served(name)
-        if before is None or not before.beside:
-            return ()
-        self._change(before, before.sharing(()))
-        return before.beside
+        with self._changing(name):
+            before = self.served(name)
+            if before is None or not before.beside:
+                return ()
+            self._change(before, before.sharing(()))
+            return before.beside
 
     def stop(self, name: str) -> None:
         """Take away what runs; what is served stays known."""
-        before = self.served(name)
-        if before is not None:
-            self._record(replace(before.sharing(()), stopped=True))
-        self._prune(Served(name, ServedBundle("", "", "")), [])
+        with self._changing(name):
+            before = self.served(name)
+            if before is not None:
+                self._record(replace(before.sharing(()), stopped=True))
+            self._prune(Served(name, ServedBundle("", "", "")), [])
 
     def fault(self, served: Served, bundle: ServedBundle) -> str:
         """Return why a version does not serve, as it is now; empty if it does."""
@@ -129,6 +135,10 @@ class ClusterServing:
         """Yield the last lines that each model server of a version has logged."""
         for pod in self._namespace.list("Pod", selector_of(served, bundle)):
             yield from self._namespace.logs(pod["metadata"]["name"], served.model(bundle), lines).splitlines()
+
+    def _changing(self, name: str) -> AbstractContextManager[None]:
+        """Keep others from changing a model meanwhile, from whatever machine."""
+        return leased(self._namespace, f"{name}-changes", f"change what serves {name}")
 
     def _required(self, name: str) -> Served:
         served = self.served(name)

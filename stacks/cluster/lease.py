@@ -1,0 +1,82 @@
+"""A lease in a cluster: of those who would change a model at most one does so at a time."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from stacks.cluster.answers import ClusterError
+from stacks.cluster.namespace import Namespace
+from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest
+
+LEASE_SECONDS = 60  # after so long without a word its holder is taken for dead
+_RENEWED_EVERY = LEASE_SECONDS / 4
+
+
+@contextmanager
+def leased(namespace: Namespace, name: str, what: str) -> Iterator[None]:
+    """Hold a lease until the block ends; `what` is what it lets one do, in words.
+
+    Raises ClusterError with who holds it if somebody else does.
+    """
+    holder = f"{socket.gethostname()}, process {os.getpid()}, thread {threading.get_ident()}"
+    taken, done = _take(namespace, name, holder, what), threading.Event()
+    renewing = threading.Thread(target=_renew, args=(namespace, name, holder, done), daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        done.set()
+        renewing.join()
+        with suppress(ClusterError):  # another one's by now, or it runs out by itself
+            namespace.delete("Lease", name, taken["metadata"]["uid"])
+
+
+def _take(namespace: Namespace, name: str, holder: str, what: str) -> Manifest:
+    for _ in range(2):
+        made = namespace.create(_lease(name, holder))
+        if made is not None:
+            return made
+        there = namespace.read("Lease", name)
+        if there is None:
+            continue
+        if not _has_run_out(there["spec"]):
+            who = there["spec"].get("holderIdentity", "Somebody")
+            raise ClusterError(
+                f"{who} is at work to {what}. Run the command again when that is done; if it has died, in "
+                f"{LEASE_SECONDS} s."
+            )
+        namespace.delete("Lease", name, there["metadata"]["uid"])
+    raise ClusterError(f"Others are at work to {what} just now. Run the command again.")
+
+
+def _renew(namespace: Namespace, name: str, holder: str, done: threading.Event) -> None:
+    while not done.wait(_RENEWED_EVERY):
+        with suppress(ClusterError):  # the next time
+            there = namespace.read("Lease", name)
+            if there is None or there["spec"].get("holderIdentity") != holder:
+                return
+            namespace.apply(_lease(name, holder))
+
+
+def _has_run_out(spec: dict[str, Any]) -> bool:
+    renewed, seconds = spec.get("renewTime"), spec.get("leaseDurationSeconds")
+    if not renewed or not seconds:
+        return True
+    until = datetime.fromisoformat(renewed.replace("Z", "+00:00")) + timedelta(seconds=seconds)
+    return until < datetime.now(UTC)
+
+
+def _lease(name: str, holder: str) -> Manifest:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "labels": {MANAGED_BY: MANAGER}},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now},
+    }

@@ -1,0 +1,61 @@
+"""Of two that would change a model one is told who is at it; one that died is not waited for."""
+
+from __future__ import annotations
+
+import pytest
+
+from stacks.cluster import lease
+from stacks.cluster.answers import ClusterError
+from stacks.cluster.lease import leased
+from stacks.cluster.namespace import Namespace
+from tests.fake_kubernetes import FakeKubernetes
+
+NAME, WHAT = "model-changes", "change what serves the model"
+
+
+def held(fake: FakeKubernetes) -> list[str]:
+    return fake.names("leases")
+
+
+def test_one_holds_it_and_the_other_is_told_who(fake: FakeKubernetes, namespace: Namespace) -> None:
+    with leased(namespace, NAME, WHAT):
+        assert held(fake) == [NAME]
+        told = r"process \d+.* is at work to change what serves the model\."
+        with pytest.raises(ClusterError, match=told), leased(namespace, NAME, WHAT):
+            pytest.fail("two hold it")
+        assert held(fake) == [NAME]
+    assert held(fake) == []
+    with leased(namespace, NAME, WHAT):
+        assert held(fake) == [NAME]
+
+
+def test_one_that_died_is_not_waited_for(fake: FakeKubernetes, namespace: Namespace) -> None:
+    fake.objects["leases", NAME] = {
+        "metadata": {"name": NAME, "uid": "of-the-dead", "generation": 1},
+        "spec": {
+            "holderIdentity": "somebody", "leaseDurationSeconds": 60,
+            "renewTime": "2026-01-01T00:00:00.000000Z",
+        },
+    }  # fmt: skip
+    with leased(namespace, NAME, WHAT):
+        assert fake.objects["leases", NAME]["spec"]["holderIdentity"] != "somebody"
+
+
+def test_it_is_renewed_as_long_as_it_is_held(
+    fake: FakeKubernetes, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_RENEWED_EVERY", 0.01)
+    with leased(namespace, NAME, WHAT):
+        first = fake.objects["leases", NAME]["spec"]["renewTime"]
+        for _ in range(500):
+            if fake.objects["leases", NAME]["spec"]["renewTime"] != first:
+                break
+            lease.threading.Event().wait(0.01)
+        assert fake.objects["leases", NAME]["spec"]["renewTime"] > first
+    assert held(fake) == []
+
+
+def test_it_goes_whatever_happens_within(fake: FakeKubernetes, namespace: Namespace) -> None:
+    with pytest.raises(RuntimeError), leased(namespace, NAME, WHAT):
+        raise RuntimeError("of the work")
+    assert held(fake) == []
