@@ -14,6 +14,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from stacks.cluster.answers import ClusterError, ConflictError, GoneError, in_words, unreachable
 from stacks.cluster.objects import KINDS, MANAGED_BY, MANAGER, Manifest, selecting
+from stacks.cluster.pods import failed_container
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -104,6 +105,15 @@ class Namespace:
             )
         except ClusterError:
             return ""
+
+    def last_words(self, pods: Iterable[Manifest]) -> str:
+        """Return what a container that has failed logged last, as a sentence; "" if there is nothing."""
+        for pod in pods:
+            container = failed_container(pod)
+            lines = self.logs(pod["metadata"]["name"], container).strip().splitlines() if container else []
+            if lines:
+                return f" It said last: {lines[-1]}"
+        return ""
 
     def ask(self, service: str, port: int, method: str, path: str, body: Any = None) -> Any:
         """Ask a service over HTTP, by way of the cluster's API: from wherever that is reached.

@@ -21,6 +21,7 @@ class RunPods:
     def __init__(self, namespace: Namespace, run: str) -> None:
         self._namespace, self._run = namespace, run
         self._trouble: Trouble | None = None
+        self._told = ""
         self._steps: set[str] = set()
 
     @contextmanager
@@ -37,7 +38,7 @@ class RunPods:
 
     def reason(self) -> str | None:
         """Return what was wrong with a pod, None if nothing was seen."""
-        return self._trouble.words if self._trouble else None
+        return self._told or None
 
     def _look_until(self, ended: threading.Event) -> None:
         while not ended.wait(_EVERY):
@@ -55,7 +56,8 @@ class RunPods:
         trouble = trouble_of(pods) or self._refused(bool(pods))
         if trouble is not None and trouble != self._trouble:
             self._trouble = trouble
-            print(f"  {trouble.words}", file=sys.stderr, flush=True)
+            self._told = f"{trouble.words}{self._namespace.last_words(pods)}"
+            print(f"  {self._told}", file=sys.stderr, flush=True)
 
     def _refused(self, has_pods: bool) -> Trouble | None:
         """Tell why a job gets no pod, and end it: neither Kubernetes nor ZenML would."""

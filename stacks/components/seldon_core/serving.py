@@ -18,7 +18,7 @@ from stacks.cluster.answers import ClusterError
 from stacks.cluster.lease import leased
 from stacks.cluster.namespace import Namespace, find_namespace
 from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest
-from stacks.cluster.pods import failed_container, is_ending, is_ready, trouble_of
+from stacks.cluster.pods import is_ending, is_ready, trouble_of
 from stacks.components.mlserver.client import probabilities_of, require_golden
 from stacks.components.seldon_core.labels import INSTANCE, selector_of
 from stacks.components.seldon_core.renderings import RENDERINGS
@@ -242,7 +242,7 @@ class ClusterServing:
         if trouble is None:
             words = " ".join(filter(None, faults))
             return words or f"Its pods are on their way ({len(new)} of them).", bool(words)
-        return f"{trouble.words}{self._last_words(new)}", trouble.hopeless
+        return f"{trouble.words}{self._namespace.last_words(new)}", trouble.hopeless
 
     def _faults(self, served: Served, bundle: ServedBundle) -> Iterator[str | None]:
         for kind, name in self._rendering.workloads(served, bundle):
@@ -252,15 +252,6 @@ class ClusterServing:
         if self._rendering.own_pods:
             pods = self._namespace.list("Pod", selector_of(served, bundle))
             yield pods_fault(pods, bundle.digest, replicas(bundle, self.settings))
-
-    def _last_words(self, pods: list[Manifest]) -> str:
-        """Return the last line of the log of a container that has failed."""
-        for pod in pods:
-            container = failed_container(pod)
-            log = container and self._namespace.logs(pod["metadata"]["name"], container)
-            if log and log.strip():
-                return f" It said last: {log.strip().splitlines()[-1]}"
-        return ""
 
     def _answers_wrong(self, served: Served, bundle: ServedBundle) -> str:
         try:

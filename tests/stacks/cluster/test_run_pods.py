@@ -62,6 +62,7 @@ def test_a_pod_that_fails_is_told_once_with_its_step(
         time.sleep(0.2)
     said = capfd.readouterr().err
     assert said.count("was ended for its memory") == 1
+    assert "It said last: the log's last line" in said
     assert "train model ..." in said
 
 
