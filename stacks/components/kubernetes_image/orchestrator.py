@@ -54,7 +54,14 @@ class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
 
     def get_docker_builds(self, snapshot: PipelineSnapshotBase) -> list[BuildConfiguration]:
         """Return the image as it is: ZenML neither builds, installs nor uploads anything."""
-        settings = DockerSettings(parent_image=self.image, skip_build=True)
+        settings = DockerSettings(
+            parent_image=self.image,
+            skip_build=True,
+            # The code is in the image. Without these ZenML uploads this clone's, and each pod fetches it.
+            allow_download_from_artifact_store=False,
+            allow_download_from_code_repository=False,
+            allow_including_files_in_images=True,
+        )
         return [BuildConfiguration(key=ORCHESTRATOR_DOCKER_IMAGE_KEY, settings=settings)]
 
     def get_settings(self, container: Any) -> KubernetesOrchestratorSettings:

@@ -66,3 +66,10 @@ def test_two_steps_do_not_share_what_they_are_told() -> None:
     pods = orchestrator(POD)
     asked = {"resources": ResourceSettings(memory="16GiB")}
     assert pods.get_settings(step(**asked)).pod_settings != pods.get_settings(step()).pod_settings
+
+
+def test_nothing_is_built_and_no_code_is_uploaded_or_fetched() -> None:
+    (build,) = orchestrator(POD).get_docker_builds(None)  # type: ignore[arg-type]
+    assert build.settings.skip_build
+    assert build.should_include_files(None)  # to ZenML the code is in the image, as it is
+    assert not build.should_download_files(None)
