@@ -13,6 +13,7 @@ import yaml
 
 from accidents.__about__ import __version__
 from observability.kubernetes import FOLDER, objects
+from stacks.components.image_layout import STATE, WRITTEN
 from tests.conftest import ROOT
 
 OVERLAYS = ("dev", "prod", "kind")
@@ -110,3 +111,10 @@ def test_rules_and_dashboards_are_those_of_observability() -> None:
     assert len(of_kind(prod, "PrometheusRule")) == 2
     assert len([each for each in of_kind(prod, "ConfigMap") if "dashboard" in each["metadata"]["name"]]) == 3
     assert len(of_kind(prod, "ServiceMonitor")) == 2
+
+
+def test_the_monitor_may_write_where_its_image_does(documents: list[dict[str, Any]]) -> None:
+    (monitor,) = [each for each in documents if each["kind"] == "CronJob"]
+    (container,) = monitor["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    mounted = {each["mountPath"]: each.get("subPath") for each in container["volumeMounts"]}
+    assert mounted == {f"{STATE}/{part}": part for part in WRITTEN} | {"/tmp": None}

@@ -11,30 +11,29 @@ from zenml.integrations.kubernetes.flavors.kubernetes_orchestrator_flavor import
 )
 from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
 
+from stacks.components.image_layout import CODE, STATE, USER, WRITTEN
 from stacks.environment import READ_AT_IMPORT
 
 if TYPE_CHECKING:
     from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
 
-_USER = 10001  # of the image: Dockerfile
-_CODE = "/app"
-
 
 def locked_down() -> KubernetesPodSettings:
     """Return Pod Security `restricted`, a read-only root, and what code writes there: /state and /tmp."""
-    environment = {**READ_AT_IMPORT, "ZENML_CUSTOM_SOURCE_ROOT": _CODE, "ZENML_REPOSITORY_PATH": _CODE}
-    folders = {"state": "/state", "tmp": "/tmp"}
+    environment = {**READ_AT_IMPORT, "ZENML_CUSTOM_SOURCE_ROOT": CODE, "ZENML_REPOSITORY_PATH": CODE}
+    # A part of one volume each: unlike the volume itself they are made where they are not there.
+    state = [{"name": "state", "mountPath": f"{STATE}/{part}", "subPath": part} for part in WRITTEN]
     return KubernetesPodSettings(
         env=[{"name": name, "value": value} for name, value in environment.items()],
-        volumes=[{"name": name, "emptyDir": {}} for name in folders],
-        volume_mounts=[{"name": name, "mountPath": path} for name, path in folders.items()],
+        volumes=[{"name": name, "emptyDir": {}} for name in ("state", "tmp")],
+        volume_mounts=[*state, {"name": "tmp", "mountPath": "/tmp"}],
         container_security_context={
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
             "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
+            "runAsUser": USER,
+            "runAsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     )

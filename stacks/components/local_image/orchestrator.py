@@ -25,6 +25,7 @@ from zenml.orchestrators.local_docker.local_docker_orchestrator import (
 from zenml.orchestrators.publish_utils import publish_step_run_status_update
 from zenml.utils.exception_utils import collect_exception_information
 
+from stacks.components.image_layout import CODE, STATE, WRITTEN
 from stacks.components.local_image.containers import (
     PROJECT,
     RUN,
@@ -46,9 +47,6 @@ if TYPE_CHECKING:
     from zenml.stack import Stack
 
 HERE = "here"  # in a pipeline's `extra`: it runs on this machine
-_CODE, _STATE = "/app", "/state"  # of the image: Dockerfile
-# What the image's code writes, which is not there in a folder of this machine that is mounted at /state.
-_WRITTEN = ("data", "dvc/cache", "dvc/tmp", "reports", "serving", "zenml")
 # Addresses that steps find in their environment.
 _HANDED_ON = ("ACCIDENTS_DATABASE_URL",)
 
@@ -120,8 +118,8 @@ class LocalImageOrchestrator(OwnImage, LocalDockerOrchestrator):
         handed_on = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
         places = {
             "ZENML_CONFIG_PATH": str(store_folder()),
-            "ZENML_CUSTOM_SOURCE_ROOT": _CODE,
-            "ZENML_REPOSITORY_PATH": _CODE,
+            "ZENML_CUSTOM_SOURCE_ROOT": CODE,
+            "ZENML_REPOSITORY_PATH": CODE,
             DATA_REMOTE: self.data_remote,
         }
         return {**READ_AT_IMPORT, **handed_on, **places}
@@ -180,6 +178,6 @@ def _folders(run: str) -> dict[Path, str]:
     """Folders of this machine, made here, by where a step sees them: the store, and what its code writes."""
     store = store_folder()
     scratch, serving, temporary = store / "steps", project_root() / ".serving", _temporary(run)
-    for folder in (serving, temporary, *(scratch / name for name in _WRITTEN)):
+    for folder in (serving, temporary, *(scratch / name for name in WRITTEN)):
         folder.mkdir(parents=True, exist_ok=True)
-    return {store: str(store), scratch: _STATE, serving: f"{_STATE}/serving", temporary: "/tmp"}
+    return {store: str(store), scratch: STATE, serving: f"{STATE}/serving", temporary: "/tmp"}
