@@ -29,7 +29,7 @@ from tests.containers.platform_files import model_repository
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-BUDGETS = {"pipelines": 1_200, "api": 250, "model-server": 600}  # MB
+BUDGETS = {"pipelines": 1_200, "api": 250, "model-server": 600, "seldon": 600}  # MB
 # Every library that strip was let at, loaded. Two of numba's thread pools want libraries that a system may
 # lack: without them numba takes its own.
 LOAD_ALL = """
