@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -220,6 +221,17 @@ def test_one_that_is_killed_is_told_and_the_next_deployment_leaves_nothing_of_it
     place.switch(1)
     assert place.fault() == ""
     assert not [process for process in old if process.is_running()]
+
+
+def test_a_worker_that_is_killed_is_brought_back_by_its_parent(place: Place) -> None:
+    place.serve(1)
+    (worker,) = psutil.Process(place.record()["server"]["pid"]).children()
+    worker.kill()
+    worker.wait(10)
+    deadline = time.monotonic() + 60
+    while place.fault() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert place.fault() == ""
 
 
 def test_what_is_stopped_leaves_no_process_and_stays_known(place: Place) -> None:
