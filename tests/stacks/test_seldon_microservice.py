@@ -182,6 +182,20 @@ def test_no_request_is_lost_while_versions_switch(place: Place) -> None:
     assert [path.name for path in place.folder.glob("bundles/*")] == [place.versions[1].bundle.digest]
 
 
+def test_who_has_read_the_record_just_before_asks_the_next_version(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = place.serve(1)
+    before = place.serving._required(NAME)
+    place.switch(2)
+    known = iter([before, place.serving._required(NAME)])
+    monkeypatch.setattr(place.serving, "_required", lambda _name: next(known))
+    version = place.versions[1]
+    rows = version.rows[version.bundle.features].head(2)
+    got = place.serving.predict(served, served.champion, request(rows))
+    np.testing.assert_allclose(got, version.bundle.predict(rows.to_numpy(np.float32)), rtol=0, atol=1e-9)
+
+
 def family_of(pid: int) -> set[int]:
     return {pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))}
 
