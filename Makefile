@@ -101,10 +101,11 @@ BUILD = docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
 # By it a command knows that its steps run the code of its own clone.
 CODE = $(or $(shell $(or $(wildcard $(BIN)/python),$(PYTHON)) -m accidents.source_code),unknown)
 
-images:  ## build the container images: api, model-server and pipelines
+images:  ## build the container images: api, model-server, seldon and pipelines
 	@compose/engine.sh
 	$(BUILD)api:$(TAG) --file serving/Dockerfile --target api .
 	$(BUILD)model-server:$(TAG) --file serving/Dockerfile --target model-server .
+	$(BUILD)seldon:$(TAG) --file serving/Dockerfile --target seldon .
 	$(BUILD)pipelines:$(TAG) --build-arg CODE=$(CODE) .
 
 # What is said in docker-compose.yml, with the images of this version.
@@ -170,7 +171,7 @@ mlflow: $(VENV)/train  ## MLflow's pages of a stack's runs, on this machine only
 	$(BIN)/python -m stacks.mlflow_ui $(if $(STACK),--stack $(STACK))
 
 lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
-	cd requirements && for role in uv train serve; do ../$(COMPILE) $$role.in -o $$role.txt; done
+	cd requirements && for role in uv train serve seldon; do ../$(COMPILE) $$role.in -o $$role.txt; done
 	cd requirements && ../$(COMPILE) -c train.txt api.in -o api.txt
 	cd requirements && ../$(COMPILE) -c train.txt train.in platform.in -o platform.txt
 	cd requirements && ../$(COMPILE) -c train.txt bento.in -o bento.txt
@@ -180,5 +181,6 @@ lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
 clean:  ## stop and remove what runs made; the data, DVC's cache, keys and the prediction log stay
 	-$(BIN)/python run.py stop
 	-test ! -d .serving/bento || $(BIN)/python run.py stop --stack local-bento
-	rm -rf .zenml .serving/model-server .serving/bento reports/*.png reports/*.html reports/inference
+	-test ! -d .serving/seldon || $(BIN)/python run.py stop --stack local-seldon
+	rm -rf .zenml .serving/model-server .serving/bento .serving/seldon reports/*.png reports/*.html reports/inference
 	rm -rf .pytest_cache .mypy_cache .ruff_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -131,12 +132,26 @@ def valid_config(flavor: Flavor, config: dict[str, Any], where: str) -> dict[str
         raise StackError(f"{where}: the configuration is not valid: {words}.") from error
 
 
-def require_integration(flavor: Flavor, where: str) -> None:
-    """Fail now, not in the middle of a pipeline, when what the component wraps is not installed."""
+def require_integration(flavor: Flavor, where: str, config: Mapping[str, Any] | None = None) -> None:
+    """Fail now, not in the middle of a pipeline, when what the component wraps is not installed.
+
+    Parameters
+    ----------
+    config : the settings, of which it may depend what is needed; None: they are not known.
+    """
     try:
         flavor.implementation_class  # noqa: B018  (a property that imports)
+        for package in _packages(flavor, config):
+            if not is_installed(package):
+                raise ModuleNotFoundError(f"No module named {package!r}", name=package)
     except ImportError as error:
         raise StackError(
             f"{where}: flavor {flavor.name!r} needs a package that is not installed ({error}). "
             + REMEDIES.get(flavor.name, f"Install what ZenML's integration for {flavor.name} asks for.")
         ) from error
+
+
+def _packages(flavor: Flavor, config: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return what must be installed for these settings, as a flavor of ours may say."""
+    packages = getattr(flavor.config_class, "packages", None)
+    return () if packages is None or config is None else tuple(packages(config))

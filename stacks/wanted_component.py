@@ -38,7 +38,7 @@ class WantedComponent:
     def check_against(self, known: ComponentResponse | None) -> None:
         """Raise StackError if it cannot be made, or what ZenML has of this name cannot become it."""
         if known is None:
-            require_integration(self.flavor, self.where)
+            require_integration(self.flavor, self.where, self.config)
         elif known.flavor_name != self.flavor.name:
             raise StackError(
                 f"{self.where}: ZenML has a {self.type.value} {self.name!r} already, of flavor "

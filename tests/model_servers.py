@@ -97,6 +97,13 @@ def settings(folder: Path, code: Path, **changes: object) -> MLServerDeployerCon
     )
 
 
+def microservice_settings(folder: Path, code: Path = ROOT, **changes: object) -> dict[str, object]:
+    """Settings of Seldon's own server in this folder."""
+    share_environments()
+    lock = str(ROOT / "requirements" / "seldon.txt")
+    return {"runtime": "microservice", "folder": str(folder), "lock": lock, "code": str(code), **changes}
+
+
 @contextmanager
 def model_server(folder: Path, code: Path, **changes: object) -> Iterator[ModelServer]:
     """A model server that is ended with the test, however that ends."""

@@ -86,20 +86,26 @@ class Predictor:
         """What a request has to say of each accident."""
         return self._reader.features
 
+    @property
+    def name(self) -> str:
+        """The name that the bundle has for its model."""
+        return str(self._bundle.facts["name"])
+
     def close(self) -> None:
         """Let go of the thread; requests on their way keep the bundle until they are answered."""
         self._many.shutdown(wait=False)
 
     async def answer(self, request: Request) -> list[Output]:
         """P(severe) of each row; its SHAP values and what to ask if wanted. Raises RequestError."""
-        _check_id(request.id)
-        wanted = _wanted(request.outputs)
-        nan_is_missing = getattr(request.parameters, "missing", None) == "nan"
-        matrix = self._reader.read(request.inputs, nan_is_missing)
+        wanted, matrix = self._read(request)
         if len(matrix) <= _INLINE_ROWS:
             return self._outputs(wanted, matrix)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._many, self._outputs, wanted, matrix)
+
+    def answer_here(self, request: Request) -> list[Output]:
+        """Return the same, of a server without an event loop; for one thread at a time."""
+        return self._outputs(*self._read(request))
 
     def metadata(self, name: str, version: str | None, routes: str = "[]") -> dict[str, Any]:
         """Return what the model takes and gives, as V2 tells it; its version and thresholds.
@@ -121,6 +127,12 @@ class Predictor:
             ],
             "parameters": {**self.facts, "routes": routes},
         }
+
+    def _read(self, request: Request) -> tuple[list[str], Floats]:
+        _check_id(request.id)
+        wanted = _wanted(request.outputs)
+        nan_is_missing = getattr(request.parameters, "missing", None) == "nan"
+        return wanted, self._reader.read(request.inputs, nan_is_missing)
 
     def _outputs(self, wanted: Sequence[str], matrix: Floats) -> list[Output]:
         made: dict[str, Output] = {}

@@ -251,16 +251,20 @@ class _NotThereError(ClusterError):
 def find_namespace(namespace: str, context: str = "", timeout: float = 30, adopt: bool = False) -> Namespace:
     """Return a namespace of the cluster of a kubeconfig's context; in a pod, of its own cluster.
 
-    Raises ClusterError if there is no such context.
+    Raises ClusterError if there is no such context, or no client of Kubernetes.
 
     Parameters
     ----------
     context : empty: the kubeconfig's current one.
     adopt : whether what somebody else has made may be taken over.
     """
-    from kubernetes import client, config
-    from kubernetes.config import ConfigException
-
+    try:
+        from kubernetes import client, config
+        from kubernetes.config import ConfigException
+    except ImportError as error:
+        raise ClusterError(
+            f"The client of Kubernetes is not installed ({error}). `make staging` installs it."
+        ) from error
     configuration = client.Configuration()
     configuration.retries = False  # we ask again ourselves, and know when
     try:

@@ -42,6 +42,5 @@ FLAVORS = (
         type="model_deployer",
         name="seldon_core",
         source="stacks.components.seldon_core.flavor.SeldonCoreDeployerFlavor",
-        package="kubernetes",
     ),
 )

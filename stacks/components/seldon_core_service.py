@@ -1,4 +1,4 @@
-"""A model in a cluster, as ZenML's services see it.
+"""A model in a cluster, or of Seldon's server on this machine, as ZenML's services see it.
 
 This module keeps its name: ZenML's store holds it with every service that was deployed.
 """
@@ -13,14 +13,14 @@ from zenml.services import ServiceConfig, ServiceStatus
 from zenml.services.service import BaseDeploymentService
 
 from stacks.components.seldon_core.flavor import SeldonCoreDeployerConfig
-from stacks.components.seldon_core.labels import selector_of
 from stacks.components.seldon_core.served import Served, ServedBundle
-from stacks.components.seldon_core.serving import ClusterServing, serving_of
+from stacks.components.seldon_core.served_models import ServedModels
+from stacks.components.seldon_core.serving import serving_of
 from stacks.errors import StackError
 
 
 class SeldonCoreDeploymentConfig(ServiceConfig):
-    """Which version of which model is served from which bundle, in which cluster."""
+    """Which version of which model is served from which bundle; `cluster` says where, and by what."""
 
     digest: str
     uri: str
@@ -34,30 +34,27 @@ class SeldonCoreService(BaseDeploymentService):
         name="seldon-core-deployment",
         type="model-serving",
         flavor="seldon_core",
-        description="A model on Kubernetes",
+        description="A model on Kubernetes, or of Seldon's server",
     )
 
     config: SeldonCoreDeploymentConfig
     status: ServiceStatus = ServiceStatus()
 
     @property
-    def serving(self) -> ClusterServing:
-        """The models of its namespace."""
+    def serving(self) -> ServedModels:
+        """The models of its namespace, or folder."""
         return serving_of(self.config.cluster)
 
     @property
     def prediction_url(self) -> str | None:
-        """Where V2 requests go, within the cluster."""
+        """Where requests go, within the cluster or on this machine."""
         found = self._found()
-        if found is None:
-            return None
-        address = self.config.cluster.address or self.serving.url(*found)
-        return f"{address.rstrip('/')}/v2/models/{self.config.model_name}/infer"
+        return None if found is None else self.serving.prediction_url(*found)
 
     def get_healthcheck_url(self) -> str | None:
-        """Answers 200 once the model is ready, within the cluster."""
-        url = self.prediction_url
-        return url and url.replace("/infer", "/ready")
+        """Answers 200 once the model is ready, at the same place."""
+        found = self._found()
+        return None if found is None else self.serving.health_url(*found)
 
     def check_status(self) -> tuple[ServiceState, str]:
         """Whether the version answers, as it is now."""
@@ -78,10 +75,9 @@ class SeldonCoreService(BaseDeploymentService):
         self.serving.stop(self.config.model_name)
 
     def get_logs(self, follow: bool = False, tail: int | None = None) -> Generator[str, bool, None]:
-        """Yield what its model servers have logged, pod after pod."""
+        """Yield what its model servers have logged, one after another."""
         if follow:
-            labels = ",".join(f"{key}={value}" for key, value in selector_of(*self._there()).items())
-            raise StackError(f"Following is not offered: kubectl logs --follow --selector {labels}")
+            raise StackError(f"Following is not offered: {self.serving.how_to_follow(*self._there())}")
         yield from self.serving.log(*self._there(), tail or 500)
 
     def _found(self) -> tuple[Served, ServedBundle] | None:

@@ -1,17 +1,20 @@
-"""Endpoints of our `seldon_core` deployer: a namespace of a Kubernetes cluster, whatever serves there."""
+"""Endpoints of our `seldon_core` deployer: a namespace of a cluster, or Seldon's server on this machine."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from accidents.config import parse
 from accidents.rollout.roles import CHAMPION, Role
-from stacks.cluster.namespace import is_pod
 from stacks.components.mlserver.model import predict_with
 from stacks.components.seldon_core.served import Served, ServedBundle
-from stacks.components.seldon_core.serving import ClusterServing, serving_of
+from stacks.components.seldon_core.served_models import ServedModels
+from stacks.components.seldon_core.serving import serving_of
 from stacks.components.seldon_core.settings import SeldonCoreSettings
-from stacks.endpoints.adapter import explained
+from stacks.endpoints.adapter import explained, fetched
 from stacks.endpoints.component import Component
 from stacks.endpoints.protocol import (
     BundleReference,
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class SeldonCoreEndpoints:
-    """The models of one namespace."""
+    """The models of one namespace, or folder."""
 
     flavor = "seldon_core"
 
@@ -51,21 +54,21 @@ class SeldonCoreEndpoints:
         """Return the endpoint of a model, also of one that was never deployed."""
         return SeldonCoreEndpoint(name, self._settings, self._component)
 
-    def _serving(self) -> ClusterServing:
+    def _serving(self) -> ServedModels:
         return serving_of(self._settings)
 
 
 class SeldonCoreEndpoint:
-    """One model. What serves it is read from the cluster each time: others change it, too."""
+    """One model. What serves it is read each time: others change it, too."""
 
     def __init__(self, name: str, settings: SeldonCoreSettings, component: Component) -> None:
         self.name = name
         self._settings, self._component = settings, component
 
     def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
-        """Prove the version in pods of its own, then roll it out, which no request notices."""
-        with explained():
-            served = self._serving.switch(self.name, _bundle(bundle), _golden(golden))
+        """Prove the version in pods, or a process, of its own, then switch, which no request notices."""
+        with explained(), self._at_hand(_bundle(bundle), bundle) as found:
+            served = self._serving.switch(self.name, found, _golden(golden))
             deployer = cast("SeldonCoreDeployer", self._component.deployer())
             deployer.record(deployer.deployment(self.name, served.champion))
         return _served_version(served, served.champion)
@@ -99,25 +102,23 @@ class SeldonCoreEndpoint:
             champion = self._looked_at(served, served.champion)
             if champion.state != State.healthy:
                 return EndpointState(champion.state, None, champion.reason, self._supervision(served))
-            url = f"{self._address(served)}/v2/models/{self.name}/infer"
+            url = self._serving.prediction_url(served, served.champion)
             return EndpointState(State.healthy, url, supervision=self._supervision(served))
 
     def predict(self, frame: pd.DataFrame, role: Role = CHAMPION) -> npt.NDArray[np.float64]:
-        """P(severe) of each row, asked over V2 by way of the cluster's API."""
+        """P(severe) of each row, by way of the cluster's API, or asked here."""
         with explained():
             served = self._serving.served(self.name)
             bundle = served and served.in_role(role)
             if not served or not bundle or served.stopped:
-                raise DeploymentError(f"No version of {self.name} serves as {role}.")
+                raise DeploymentError(f"{self.name} is not served: no version serves as {role}.")
             return predict_with(_Asked(self._serving, served, bundle), served.model(bundle), frame)
 
     def v2_address(self) -> str | None:
-        """Where the champion is asked: the address that is set, in a pod its service; elsewhere None."""
+        """Where the champion is asked over V2, from here; None where it is not."""
         with explained():
             served = self._serving.served(self.name)
-        if served is None or served.stopped or not (self._settings.address or is_pod()):
-            return None
-        return self._address(served)
+            return None if served is None or served.stopped else self._serving.v2_address(served)
 
     def stop(self) -> None:
         """Take away what runs; what is deployed stays known."""
@@ -125,11 +126,8 @@ class SeldonCoreEndpoint:
             self._serving.stop(self.name)
 
     @property
-    def _serving(self) -> ClusterServing:
+    def _serving(self) -> ServedModels:
         return serving_of(self._settings)
-
-    def _address(self, served: Served) -> str:
-        return self._settings.address.rstrip("/") or self._serving.url(served, served.champion)
 
     def _looked_at(self, served: Served, bundle: ServedBundle) -> ServedVersion:
         if served.stopped:
@@ -138,18 +136,23 @@ class SeldonCoreEndpoint:
         return _served_version(served, bundle, State.failing if fault else State.healthy, fault)
 
     def _supervision(self, served: Served) -> str:
-        """Say who brings pods back, and what somebody has changed since it was applied."""
-        if served.stopped:
-            return ""
-        changed = self._serving.drift(served)
-        drift = f"; changed since by others: {', '.join(changed)} (deploy again)" if changed else ""
-        return f"Kubernetes brings its pods back (namespace {self._settings.namespace}){drift}"
+        """Say who brings it back, and what somebody has changed since it was applied."""
+        return "" if served.stopped else self._serving.supervision(served)
+
+    @contextmanager
+    def _at_hand(self, bundle: ServedBundle, reference: BundleReference) -> Iterator[ServedBundle]:
+        """Yield the bundle where what serves it reads it: processes here read files of this machine."""
+        if not self._serving.reads_bundles:
+            yield bundle
+            return
+        with fetched(reference) as files:
+            yield replace(bundle, uri=str(files))
 
 
 class _Asked:
     """A version, asked as a model server is."""
 
-    def __init__(self, serving: ClusterServing, served: Served, bundle: ServedBundle) -> None:
+    def __init__(self, serving: ServedModels, served: Served, bundle: ServedBundle) -> None:
         self._serving, self._served, self._bundle = serving, served, bundle
 
     def metadata(self, name: str) -> dict[str, Any] | None:

@@ -177,7 +177,7 @@ def test_a_shell_completes_commands_pipelines_options_and_stacks() -> None:
     assert "--every" not in offered
     stacks = {path.stem for path in (ROOT / "stacks").glob("*.yaml")}
     assert completions("status", "--stack", "") == stacks
-    assert completions("stack", "apply", "lo") == {"local", "local-bento", "local-mlflow"}
+    assert completions("stack", "apply", "lo") == {"local", "local-bento", "local-mlflow", "local-seldon"}
 
 
 @pytest.mark.skipif(not Path("/bin/bash").exists(), reason="bash is not here")

@@ -43,7 +43,7 @@ def images(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> dict[st
             cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
-    return {name: f"road-accidents/{name}:{TAG}" for name in ("pipelines", "api", "model-server")}
+    return {name: f"road-accidents/{name}:{TAG}" for name in ("pipelines", "api", "model-server", "seldon")}
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,9 @@ SMALL = {"accidents_per_year: 20000": "accidents_per_year: 4000", "n_bootstrap: 
          "model: {}": "model: {n_estimators: 60}",
          "minutes: 60": "minutes: 0.1", "every_seconds: 10": "every_seconds: 1"}  # fmt: skip
 # Model servers of several projects run at once.
-ANY_PORT = """code: "{root}"
+OURS = """lock: "{root}/requirements/serve.txt"
+      code: "{root}\""""
+ANY_PORT = f"""{OURS}
       http_port: 0
       grpc_port: 0
       metrics_port: 0
@@ -121,7 +123,7 @@ def make_project(folder: Path) -> Project:
         )
     )
     for stack in (folder / "stacks").glob("*.yaml"):
-        stack.write_text(stack.read_text(encoding="utf-8").replace('code: "{root}"', ANY_PORT))
+        stack.write_text(stack.read_text(encoding="utf-8").replace(OURS, ANY_PORT))
     return Project(folder)
 
 

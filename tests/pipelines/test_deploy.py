@@ -19,7 +19,7 @@ from accidents.bundle.golden import golden_of
 from commands.background import Background
 from tests.pipelines.conftest import Project
 from tests.pipelines.served import model_url, served_version, server_folder
-from tests.processes import free_port, processes_of
+from tests.processes import free_port, processes_of, words_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 
@@ -221,6 +221,23 @@ def test_zenmls_own_deployer_serves_the_same_version(project: Project) -> None:
     project("stop", "--stack", "local-mlflow")
     gone, _ = psutil.wait_procs(running, timeout=10)
     assert len(gone) == len(running) > 0
+
+
+def test_seldons_own_server_serves_the_same_and_the_api_is_refused_in_words(project: Project) -> None:
+    stack = ("--stack", "local-seldon")
+    printed = project("--pipeline", "deploy", "--version", "1", *stack).stdout
+    assert "1,000 golden rows" in printed
+    assert "/api/v1.0/predictions" in printed
+    status = project("status", *stack).stdout
+    assert "healthy" in status
+    assert "nobody brings its server back" in " ".join(status.split())
+    refused = project("serve", *stack, check=False)
+    assert "Open Inference Protocol" in refused.stderr
+    assert "--stack local" in refused.stderr
+    running = [one for one in processes_of(project.folder) if "serving.seldon" in words_of(one)]
+    project("stop", *stack)
+    gone, _ = psutil.wait_procs(running, timeout=10)
+    assert len(gone) == len(running) == 2
 
 
 def serves_mlflow(project: Project, process: psutil.Process) -> bool:

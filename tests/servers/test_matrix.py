@@ -16,7 +16,8 @@ from tests.servers.matrix import found_on, found_on_bare
 
 
 @pytest.mark.parametrize(
-    "stack", ["local", "local-bento", pytest.param("local-mlflow", marks=pytest.mark.platform_all)]
+    "stack",
+    ["local", "local-bento", "local-seldon", pytest.param("local-mlflow", marks=pytest.mark.platform_all)],
 )
 def test_the_same_commands_give_the_same_model_as_on_stack_bare(
     stack: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory

@@ -29,7 +29,15 @@ from stacks.endpoints import (
     deployed_endpoint,
 )
 from steps.support.tracking import log_model
-from tests.model_servers import NAME, Version, broken, copy_code, make_version, settings
+from tests.model_servers import (
+    NAME,
+    Version,
+    broken,
+    copy_code,
+    make_version,
+    microservice_settings,
+    settings,
+)
 from tests.processes import kill_all_of
 from tests.stacks.conftest import write_stack
 
@@ -76,13 +84,15 @@ class Deployer:
         return Golden(features, version.bundle.predict(features.to_numpy(np.float32)))
 
 
-@pytest.fixture(scope="module", params=["mlserver", "mlflow", "bentoml"])
+@pytest.fixture(scope="module", params=["mlserver", "mlflow", "bentoml", "seldon"])
 def deployer(
     request: pytest.FixtureRequest, zenml_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployer]:
     versions = tuple(make_version(tmp_path_factory.mktemp("version"), seed) for seed in (3, 4))
-    made = {"mlserver": with_mlserver, "mlflow": with_mlflow, "bentoml": with_bentoml}[request.param]
-    found = made(versions, tmp_path_factory)
+    makers = {
+        "mlserver": with_mlserver, "mlflow": with_mlflow, "bentoml": with_bentoml, "seldon": with_seldon
+    }  # fmt: skip
+    found = makers[request.param](versions, tmp_path_factory)
     try:
         yield found
     finally:
@@ -117,6 +127,14 @@ def with_bentoml(versions: tuple[Version, Version], folders: pytest.TempPathFact
     config = {"flavor": "bentoml", "config": {"service_path": str(home)}}
     apply_stack("bentos", folder=write_stack(folders.mktemp("stacks"), "bentos", model_deployer=config))
     return Deployer(active_endpoints(), versions, True, False, lambda: kill_all_of(home))
+
+
+def with_seldon(versions: tuple[Version, Version], folders: pytest.TempPathFactory) -> Deployer:
+    """Seldon's own server on this machine."""
+    folder = folders.mktemp("seldon")
+    config = {"flavor": "seldon_core", "config": microservice_settings(folder)}
+    apply_stack("seldon", folder=write_stack(folders.mktemp("stacks"), "seldon", model_deployer=config))
+    return Deployer(active_endpoints(), versions, False, False, lambda: kill_all_of(folder))
 
 
 def _register(version: Version, files: str) -> None:
@@ -246,7 +264,7 @@ def test_one_that_does_not_give_the_golden_answers_is_refused_and_the_old_one_se
 
 
 def test_a_damaged_bundle_is_refused_and_the_old_one_serves(deployer: Deployer, tmp_path: Path) -> None:
-    if not deployer.speaks_v2:
+    if deployer.endpoints.flavor == "mlflow":
         return  # MLflow serves what its registry has, not the bundle
     deployer.serve(2)
     bundle = broken(deployer.versions[0], tmp_path / "broken").bundle
@@ -271,7 +289,10 @@ def test_what_is_stopped_stays_known_and_comes_back_with_a_deployment(deployer: 
     assert deployer.endpoint.state().state == State.healthy
 
 
-@pytest.mark.parametrize(("stack", "flavor"), [("local-mlflow", "mlflow"), ("local-bento", "bentoml")])
+@pytest.mark.parametrize(
+    ("stack", "flavor"),
+    [("local-mlflow", "mlflow"), ("local-bento", "bentoml"), ("local-seldon", "seldon_core")],
+)
 def test_the_stacks_of_other_deployers_are_local_but_for_that(stack: str, flavor: str) -> None:
     ours, theirs = read_stack("local"), read_stack(stack)
     assert ours.components["model_deployer"].flavor == "mlserver"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stacks import flavors
+from stacks.errors import StackError
 from tests.zenml_store import ROOT, isolated_environment
 
 CLUSTER = {
@@ -42,6 +44,29 @@ def test_a_stack_of_one_machine_needs_no_client_of_kubernetes(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert "registered flavor mlserver" in done.stdout
     assert "kubernetes_image" not in done.stdout
+
+
+@pytest.mark.slow
+def test_seldons_server_on_this_machine_needs_none(tmp_path: Path) -> None:
+    done = run(tmp_path, "stack", "apply", "local-seldon")
+    assert done.returncode == 0, done.stderr
+    assert "created model_deployer local-seldon_seldon_core" in done.stdout
+    checked = run(tmp_path, "stack", "check", "local-seldon")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "Seldon's server runs on this machine" in checked.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [{"runtime": "deployment"}, {}])
+def test_the_same_deployer_on_a_cluster_says_what_to_install(
+    config: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stacks.components.seldon_core.flavor import SeldonCoreDeployerFlavor
+
+    monkeypatch.setattr(flavors, "is_installed", lambda package: package != "kubernetes")
+    with pytest.raises(StackError, match=r"'seldon_core' needs a package .*'kubernetes'.*make staging"):
+        flavors.require_integration(SeldonCoreDeployerFlavor(), "model_deployer", config)
+    flavors.require_integration(SeldonCoreDeployerFlavor(), "model_deployer", {"runtime": "microservice"})
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from stacks.errors import StackError
 
 CHAMPION = "champion"
 TRIALS = ("-challenger", "-shadow")  # end the name under which a version is on trial beside another
+CODE_ROOMS = ("serving", "serving/runtime")  # whose modules a server imports, beside accidents/
 CANDIDATE = "-candidate"  # ends the name under which a version proves itself beside the one it is to replace
 # Modules of the copy of the code.
 PROGRAM, IMPLEMENTATION = "serving.runtime.guarded_mlserver", "serving.runtime.bundle_runtime.BundleRuntime"
@@ -119,7 +120,7 @@ class ServerFolder:
             content = json.loads(golden.read_text(encoding="utf-8"))
             if not content["request"]["inputs"] or not content["p_severe"]:
                 raise StackError(f"{golden} holds no golden requests.")
-            _copy_folder(bundle, self.root / "bundles" / digest)
+            copy_folder(bundle, self.root / "bundles" / digest)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StackError(f"{name} cannot be deployed from {bundle} and {golden}: {error!r}.") from error
         write_json(self._golden(digest), content)
@@ -200,9 +201,9 @@ class ServerFolder:
         for old in _others(self.root / "code", {code}):
             shutil.rmtree(old, ignore_errors=True)
 
-    def copy_code(self, source: Path) -> str:
-        """Copy accidents/ and the modules of serving/ here; return the hash that names the copy."""
-        files = sorted(_code_files(source))
+    def copy_code(self, source: Path, rooms: Sequence[str] = CODE_ROOMS) -> str:
+        """Copy accidents/ and the modules of these rooms here; return the hash that names the copy."""
+        files = sorted(_code_files(source, rooms))
         if not files:
             raise StackError(f"There is no accidents/ and serving/ in {source}: set `code` of the deployer.")
         digest = hashlib.sha256()
@@ -275,8 +276,8 @@ def write_secret(path: Path, secret: str) -> None:
     os.replace(part, path)
 
 
-def _code_files(source: Path) -> Iterable[Path]:
-    for folder in ("serving", "serving/runtime"):
+def _code_files(source: Path, rooms: Sequence[str]) -> Iterable[Path]:
+    for folder in rooms:
         yield from (source / folder).glob("*.py")
     for path in (source / "accidents").rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
@@ -291,7 +292,7 @@ def _compiled(source: Path) -> Iterable[Path]:
     return (source / "accidents").rglob("__pycache__/*.nb[ic]")
 
 
-def _copy_folder(source: Path, target: Path) -> None:
+def copy_folder(source: Path, target: Path) -> None:
     """Copy a folder, whole or not at all; one that is there is replaced if it differs."""
     if target.is_dir() and _same(source, target):
         return

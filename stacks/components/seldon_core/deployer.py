@@ -1,4 +1,4 @@
-"""ZenML's model deployer on Kubernetes: one service a model, whatever version it serves."""
+"""ZenML's model deployer of what `runtime` names: one service a model, whatever version it serves."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zenml.models.v2.misc.service import ServiceType
 from zenml.services import BaseService, ServiceConfig
 from zenml.services.service import BaseDeploymentService
 
-from stacks.cluster.namespace import Namespace
 from stacks.components.deployer_base import OneServiceDeployer
 from stacks.components.seldon_core.flavor import SeldonCoreDeployerConfig, SeldonCoreDeployerFlavor
 from stacks.components.seldon_core.served import ServedBundle
-from stacks.components.seldon_core.serving import ClusterServing, namespace_of, serving_of
+from stacks.components.seldon_core.served_models import ServedModels
+from stacks.components.seldon_core.serving import serving_of
 from stacks.components.seldon_core_service import SeldonCoreDeploymentConfig, SeldonCoreService
 from stacks.errors import StackError
 
@@ -22,7 +22,7 @@ _TIMEOUT = 300  # ZenML's own; ours is a setting
 
 
 class SeldonCoreDeployer(OneServiceDeployer):
-    """Deploys bundles to a cluster, which is told first, ZenML's store after it."""
+    """Deploys bundles to a cluster, or as processes here; ZenML's store is told after it."""
 
     NAME: ClassVar[str] = "Seldon Core"
     FLAVOR: ClassVar[type[BaseModelDeployerFlavor]] = SeldonCoreDeployerFlavor
@@ -35,17 +35,12 @@ class SeldonCoreDeployer(OneServiceDeployer):
         return cast(SeldonCoreDeployerConfig, self._config)
 
     @property
-    def namespace(self) -> Namespace:
-        """The namespace of the cluster."""
-        return namespace_of(self.config)
-
-    @property
-    def serving(self) -> ClusterServing:
-        """What is served there."""
+    def serving(self) -> ServedModels:
+        """What is served, in the cluster or here."""
         return serving_of(self.config)
 
     def reached(self) -> str:
-        """Return what `stack check` tells: the cluster answers, and lets this login deploy."""
+        """Return what `stack check` tells: the cluster answers and lets this login deploy; or where."""
         return self.serving.reached()
 
     def deployment(self, name: str, bundle: ServedBundle) -> SeldonCoreDeploymentConfig:
@@ -72,8 +67,9 @@ class SeldonCoreDeployer(OneServiceDeployer):
         raise StackError("Deploy through the endpoint: python run.py --pipeline deploy")
 
     def is_here(self, service: BaseService) -> bool:
-        """Whether it is in the namespace of this component."""
-        return cast(SeldonCoreService, service).config.cluster.namespace == self.config.namespace
+        """Whether it is in the namespace, or the folder, of this component."""
+        cluster = cast(SeldonCoreService, service).config.cluster
+        return (cluster.is_local, cluster.here().place) == (self.config.is_local, self.config.here().place)
 
     @staticmethod
     def get_model_server_info(service: BaseService) -> dict[str, str | None]:
@@ -85,7 +81,7 @@ class SeldonCoreDeployer(OneServiceDeployer):
             "MODEL_NAME": service.config.model_name,
             "MODEL_VERSION": service.config.model_version,
             "BUNDLE": service.config.digest,
-            "NAMESPACE": service.config.cluster.namespace,
+            "PLACE": service.config.cluster.here().place,
             "RUNTIME": service.config.cluster.runtime,
         }
 
@@ -108,6 +104,4 @@ class SeldonCoreDeployer(OneServiceDeployer):
         self, service: BaseService, timeout: int = _TIMEOUT, force: bool = False
     ) -> None:
         """Take a model away and forget it."""
-        name = cast(SeldonCoreService, service).config.model_name
-        self.serving.stop(name)
-        self.namespace.delete("ConfigMap", name)
+        self.serving.forget(cast(SeldonCoreService, service).config.model_name)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from zenml.model_deployers.base_model_deployer import (
     BaseModelDeployer,
     BaseModelDeployerConfig,
     BaseModelDeployerFlavor,
 )
 
-from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.components.seldon_core.settings import MICROSERVICE, SeldonCoreSettings
 
 
 class SeldonCoreDeployerConfig(BaseModelDeployerConfig, SeldonCoreSettings):
@@ -16,12 +19,22 @@ class SeldonCoreDeployerConfig(BaseModelDeployerConfig, SeldonCoreSettings):
 
     @property
     def is_remote(self) -> bool:
-        """It serves in a cluster."""
-        return True
+        """Whether it serves in a cluster."""
+        return self.runtime != MICROSERVICE
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it serves on this machine."""
+        return self.runtime == MICROSERVICE
+
+    @staticmethod
+    def packages(config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what must be installed for a configuration, beside what training needs."""
+        return () if config.get("runtime") == MICROSERVICE else ("kubernetes",)
 
 
 class SeldonCoreDeployerFlavor(BaseModelDeployerFlavor):
-    """Our MLServer on Kubernetes, under Seldon Core, KServe or nothing but Kubernetes.
+    """Our MLServer on Kubernetes, under Seldon Core, KServe or nothing else; or Seldon's own server here.
 
     ZenML has a flavor `seldon` (Seldon Core v1, one predictor, the v1 protocol), so ours has another name.
     """
@@ -34,7 +47,7 @@ class SeldonCoreDeployerFlavor(BaseModelDeployerFlavor):
     @property
     def display_name(self) -> str:
         """The name the dashboard shows."""
-        return "MLServer on Kubernetes (Seldon Core, KServe, Deployment)"
+        return "Seldon Core, KServe, Deployment on Kubernetes, or Seldon's server on this machine"
 
     @property
     def config_class(self) -> type[SeldonCoreDeployerConfig]:
@@ -43,9 +56,7 @@ class SeldonCoreDeployerFlavor(BaseModelDeployerFlavor):
 
     @property
     def implementation_class(self) -> type[BaseModelDeployer]:
-        """The deployer; it needs the client of Kubernetes."""
-        import kubernetes.client  # noqa: F401  (missing: the stack's check says how it is installed)
-
+        """The deployer."""
         from stacks.components.seldon_core.deployer import SeldonCoreDeployer
 
         return SeldonCoreDeployer

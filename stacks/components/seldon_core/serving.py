@@ -16,11 +16,12 @@ from typing import Any
 
 from stacks.cluster.answers import ClusterError
 from stacks.cluster.lease import leased
-from stacks.cluster.namespace import Namespace, find_namespace
+from stacks.cluster.namespace import Namespace, find_namespace, is_pod
 from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest
 from stacks.cluster.pods import is_ending, is_ready, trouble_of
 from stacks.components.mlserver.client import probabilities_of, require_golden
 from stacks.components.seldon_core.labels import INSTANCE, selector_of
+from stacks.components.seldon_core.microservice import MicroserviceServing
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.renderings.scaling import replicas
@@ -32,7 +33,8 @@ from stacks.components.seldon_core.served import (
     Served,
     ServedBundle,
 )
-from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.components.seldon_core.served_models import ServedModels
+from stacks.components.seldon_core.settings import MICROSERVICE, SeldonCoreSettings
 
 _EVERY = 1.0  # seconds between two looks
 _SHOWN_EVERY = 15.0
@@ -42,6 +44,8 @@ _NOT_OURS = ("managedFields", "resourceVersion", "generation", "uid", "creationT
 
 class ClusterServing:
     """The models of a namespace."""
+
+    reads_bundles = False  # an init container fetches them
 
     def __init__(self, namespace: Namespace, settings: SeldonCoreSettings) -> None:
         self._namespace, self.settings = namespace, settings
@@ -106,6 +110,11 @@ class ClusterServing:
                 self._record(replace(before.sharing(()), stopped=True))
             self._prune(Served(name, ServedBundle("", "", "")), [])
 
+    def forget(self, name: str) -> None:
+        """Take away what runs, and what is known of it."""
+        self.stop(name)
+        self._namespace.delete("ConfigMap", name)
+
     def fault(self, served: Served, bundle: ServedBundle) -> str:
         """Return why a version does not serve, as it is now; empty if it does."""
         return self._not_ready(served, bundle)[0] or self._answers_wrong(served, bundle)
@@ -117,6 +126,12 @@ class ClusterServing:
             for wanted in self._rendering.render(served, self.settings)
             if _differs(self._namespace, wanted)
         ]
+
+    def supervision(self, served: Served) -> str:
+        """Say who brings its pods back, and what somebody has changed since they were applied."""
+        changed = self.drift(served)
+        drift = f"; changed since by others: {', '.join(changed)} (deploy again)" if changed else ""
+        return f"Kubernetes brings its pods back (namespace {self._namespace.name}){drift}"
 
     def metadata(self, served: Served, bundle: ServedBundle) -> dict[str, Any]:
         """Return what the model server says of a version."""
@@ -131,6 +146,23 @@ class ClusterServing:
         service, port = self._rendering.address(served, bundle)
         return f"http://{service}.{self._namespace.name}.svc:{port}"
 
+    def prediction_url(self, served: Served, bundle: ServedBundle) -> str:
+        """Return where V2 requests go: to the address that is set, else within the cluster."""
+        return f"{self._address(served)}/v2/models/{served.model(bundle)}/infer"
+
+    def health_url(self, served: Served, bundle: ServedBundle) -> str:
+        """Return what answers 200 once the model is ready, at the same place."""
+        return f"{self._address(served)}/v2/models/{served.model(bundle)}/ready"
+
+    def v2_address(self, served: Served) -> str | None:
+        """Return the address that is set, in a pod the champion's service; elsewhere None."""
+        return self._address(served) if self.settings.address or is_pod() else None
+
+    def how_to_follow(self, served: Served, bundle: ServedBundle) -> str:
+        """Return the command that shows what its pods log from now on."""
+        labels = ",".join(f"{key}={value}" for key, value in selector_of(served, bundle).items())
+        return f"kubectl logs --follow --selector {labels}"
+
     def log(self, served: Served, bundle: ServedBundle, lines: int) -> Iterator[str]:
         """Yield the last lines that each model server of a version has logged."""
         for pod in self._namespace.list("Pod", selector_of(served, bundle)):
@@ -139,6 +171,9 @@ class ClusterServing:
     def _changing(self, name: str) -> AbstractContextManager[None]:
         """Keep others from changing a model meanwhile, from whatever machine."""
         return leased(self._namespace, f"{name}-changes", f"change what serves {name}")
+
+    def _address(self, served: Served) -> str:
+        return self.settings.address.rstrip("/") or self.url(served, served.champion)
 
     def _required(self, name: str) -> Served:
         served = self.served(name)
@@ -277,8 +312,10 @@ def namespace_of(settings: SeldonCoreSettings) -> Namespace:
     return find_namespace(settings.namespace, settings.context, settings.request_timeout, settings.adopt)
 
 
-def serving_of(settings: SeldonCoreSettings) -> ClusterServing:
-    """Return what is served where settings say. Raises ClusterError if no cluster is known."""
+def serving_of(settings: SeldonCoreSettings) -> ServedModels:
+    """Return what is served where settings say. Raises ClusterError if no cluster is known that is needed."""
+    if settings.runtime == MICROSERVICE:
+        return MicroserviceServing(settings.here())
     return ClusterServing(namespace_of(settings), settings.here())
 
 

@@ -1,4 +1,4 @@
-"""The settings of a model server on Kubernetes; without ZenML."""
+"""The settings of a model server on Kubernetes, or of Seldon's on this machine; without ZenML."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stacks.placeholders import of_here
 
-Runtime = Literal["deployment", "seldon", "kserve", "seldon2"]
+Runtime = Literal["deployment", "seldon", "kserve", "seldon2", "microservice"]
+MICROSERVICE: Runtime = "microservice"  # on this machine; all others are of a cluster
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi)?$"
+_NEEDED_HERE = ("folder", "lock", "code")
+_OF_MICROSERVICE = (*_NEEDED_HERE, "environments")
+_OF_BOTH = ("runtime", "ready_timeout", "request_timeout", "grace")
+_PLACES = ("image", "fetch_image", *_OF_MICROSERVICE)
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
 
@@ -20,8 +25,19 @@ class SeldonCoreSettings(BaseModel):
 
     runtime: Runtime = Field(
         default="seldon",
-        description="What serves: seldon (Seldon Core v1), seldon2 (Seldon Core 2), kserve, or deployment "
-        "(plain Kubernetes).",
+        description="What serves: seldon (Seldon Core v1), seldon2 (Seldon Core 2), kserve, deployment "
+        "(plain Kubernetes), or microservice (Seldon's own Python server on this machine).",
+    )
+    folder: str = Field(
+        default="", description="Of microservice: where it keeps bundles, code, state and logs."
+    )
+    lock: str = Field(default="", description="Of microservice: lock file of the environment it runs in.")
+    code: str = Field(
+        default="",
+        description="Of microservice: folder with accidents/ and serving/, which it gets a copy of.",
+    )
+    environments: str = Field(
+        default="", description="Of microservice: where environments are built; by default in folder."
     )
     context: str = Field(
         default="",
@@ -80,6 +96,23 @@ class SeldonCoreSettings(BaseModel):
             raise ValueError(f"max_replicas is {self.max_replicas}, fewer than the {self.replicas} replicas")
         return self
 
+    @model_validator(mode="after")
+    def _is_of_its_runtime(self) -> Self:
+        """Refuse what the runtime would pass over."""
+        here = self.runtime == MICROSERVICE
+        others = [name for name in _set(self) if (name in _OF_MICROSERVICE) != here and name not in _OF_BOTH]
+        if others:
+            raise ValueError(f"runtime {self.runtime} has no use for {', '.join(others)}: leave it out")
+        lacking = [name for name in _NEEDED_HERE if here and not getattr(self, name)]
+        if lacking:
+            raise ValueError(f"runtime {self.runtime} needs {', '.join(lacking)}")
+        return self
+
+    @property
+    def place(self) -> str:
+        """Where it serves: of two deployers with one place each sees what the other has deployed."""
+        return self.folder if self.runtime == MICROSERVICE else self.namespace
+
     @property
     def scales(self) -> bool:
         """Whether the number of model servers follows the load."""
@@ -87,6 +120,14 @@ class SeldonCoreSettings(BaseModel):
 
     def here(self) -> Self:
         """Return the same with what `{version}` is here."""
-        return self.model_copy(
-            update={"image": of_here(self.image), "fetch_image": of_here(self.fetch_image)}
-        )
+        return self.model_copy(update={name: of_here(getattr(self, name)) for name in _PLACES})
+
+
+def _set(settings: SeldonCoreSettings) -> list[str]:
+    """Return the settings that are not what they are by default."""
+    fields = SeldonCoreSettings.model_fields
+    return [
+        name
+        for name, field in fields.items()
+        if getattr(settings, name) != field.get_default(call_default_factory=True)
+    ]
