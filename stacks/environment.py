@@ -97,12 +97,16 @@ def prepare_environment(root: Path) -> Path:
     _put_own_programs_on_path()
     for logger, beginning in _NOISE.items():
         logging.getLogger(logger).addFilter(_Noise(beginning))
-    # Google's libraries say of each how long they go on with this Python: years.
-    warnings.filterwarnings("ignore", r"You are using a Python version .* which Google will stop supporting")
+    keep_google_quiet()
     atexit.register(_leave_logs_flushed)
     _look_through_packages_once()
     _keep_to_own_store(store_folder())
     return store_folder()
+
+
+def keep_google_quiet() -> None:
+    """Pass over what each of Google's libraries says: how long it goes on with this Python: years."""
+    warnings.filterwarnings("ignore", r"You are using a Python version .* which Google will stop supporting")
 
 
 def _put_own_programs_on_path() -> None:
