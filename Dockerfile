@@ -1,5 +1,6 @@
 # The pipelines: run.py and all it runs, from the lock that a laptop installs, and what S3 and MLflow's logins need.
 #   docker build .    `make images` builds it and the servers' (serving/Dockerfile), and tells version and commit
+# For a stack of another cloud: --build-arg LOCK=azure or LOCK=gcp, whose clients are in it then in place of S3's.
 # ZenML's orchestrators run steps in it; ZenML's and MLflow's own servers are in it too (docker-compose.yml).
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
@@ -13,8 +14,9 @@ RUN for name in .zenml .serving .dvc/cache .dvc/tmp data reports; do \
     && sh requirements/image-times.sh /image
 
 FROM ${BASE_IMAGE} AS environment
-COPY requirements/image-environment.sh requirements/image-times.sh requirements/uv.txt requirements/platform.txt /build/
-RUN sh /build/image-environment.sh /build/platform.txt
+ARG LOCK=platform
+COPY requirements/image-environment.sh requirements/image-times.sh requirements/uv.txt requirements/${LOCK}.txt /build/
+RUN sh /build/image-environment.sh /build/${LOCK}.txt
 
 FROM ${BASE_IMAGE} AS pipelines
 COPY --from=environment /image/ /

@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train staging bento deploy serve demo monitor watch status stop repro images up down model test platform containers unit check audit format bench dashboard mlflow lock clean
+.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform containers unit check audit format bench dashboard mlflow lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -41,6 +41,16 @@ $(VENV)/staging: $(VENV)/train requirements/platform.txt
 	$(INSTALL) -r requirements/platform.txt
 	@touch $@
 
+$(VENV)/azure: $(VENV)/train requirements/azure.txt
+	@echo "Installing Azure's clients into $(VENV) ..."
+	$(INSTALL) -r requirements/azure.txt
+	@touch $@
+
+$(VENV)/gcp: $(VENV)/train requirements/gcp.txt
+	@echo "Installing Google Cloud's clients into $(VENV) ..."
+	$(INSTALL) -r requirements/gcp.txt
+	@touch $@
+
 $(VENV)/bento: $(VENV)/train requirements/bento.txt
 	@echo "Installing BentoML into $(VENV) ..."
 	$(INSTALL) -r requirements/bento.txt
@@ -55,6 +65,10 @@ train: $(VENV)/train  ## install, make the sample data, train, register, report
 	$(BIN)/python run.py --pipeline train
 
 staging: $(VENV)/staging  ## what stacks with artifacts in S3 run with, such as staging, beside the training environment
+
+azure: $(VENV)/azure  ## what the stack azure runs with, beside the training environment
+
+gcp: $(VENV)/gcp  ## what the stack gcp runs with, beside the training environment
 
 bento: $(VENV)/bento  ## what the stack local-bento serves with, beside the training environment
 
@@ -91,7 +105,7 @@ repro: $(VENV)/train  ## `dvc repro`: rebuild raw data, prepared data and model,
 	@test -e .git || $(BIN)/dvc config --local core.no_scm true
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m commands.repro
 
-# TAG and BASE_IMAGE may be told: make images TAG=mine BASE_IMAGE=registry.example/python:3.11
+# TAG, BASE_IMAGE and LOCK may be told: make images TAG=mine BASE_IMAGE=registry.example/python:3.11 LOCK=azure
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' accidents/__about__.py)
 TAG ?= $(VERSION)
 BUILD = docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
@@ -106,7 +120,7 @@ images:  ## build the container images: api, model-server, seldon and pipelines
 	$(BUILD)api:$(TAG) --file serving/Dockerfile --target api .
 	$(BUILD)model-server:$(TAG) --file serving/Dockerfile --target model-server .
 	$(BUILD)seldon:$(TAG) --file serving/Dockerfile --target seldon .
-	$(BUILD)pipelines:$(TAG) --build-arg CODE=$(CODE) .
+	$(BUILD)pipelines:$(TAG) --build-arg CODE=$(CODE) $(if $(LOCK),--build-arg LOCK=$(LOCK)) .
 
 # What is said in docker-compose.yml, with the images of this version.
 COMPOSE = TAG=$(TAG) $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) \
@@ -174,9 +188,10 @@ lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
 	cd requirements && for role in uv train serve seldon; do ../$(COMPILE) $$role.in -o $$role.txt; done
 	cd requirements && ../$(COMPILE) -c train.txt api.in -o api.txt
 	cd requirements && ../$(COMPILE) -c train.txt train.in platform.in -o platform.txt
+	cd requirements && for cloud in azure gcp; do ../$(COMPILE) -c train.txt -c platform.txt train.in $$cloud.in -o $$cloud.txt; done
 	cd requirements && ../$(COMPILE) -c train.txt bento.in -o bento.txt
-	cd requirements && ../$(COMPILE) $(foreach role,train api platform bento,-c $(role).txt) \
-		train.in api.in platform.in bento.in dev.in -o dev.txt
+	cd requirements && ../$(COMPILE) $(foreach role,train api platform azure gcp bento,-c $(role).txt) \
+		train.in api.in platform.in azure.in gcp.in bento.in dev.in -o dev.txt
 
 clean:  ## stop and remove what runs made; the data, DVC's cache, keys and the prediction log stay
 	-$(BIN)/python run.py stop

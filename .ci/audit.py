@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ROLES = ("train", "serve", "api", "platform", "bento", "dev")
+ROLES = ("train", "serve", "api", "platform", "azure", "gcp", "bento", "dev")
 # Looked into and found not to apply, each with the reason. Remove one when the package moves on.
 IGNORED = {
     # MLServer pins Starlette under 0.47. It parses no forms and serves no files.

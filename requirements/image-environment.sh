@@ -23,6 +23,8 @@ rm -f pyarrow/*flight*.so* # a protocol of other engines
 # botocore describes 400 services of AWS; these are what stores, logins, registries and clusters of a stack ask.
 [ ! -d botocore ] || find botocore/data -mindepth 1 -maxdepth 1 -type d \
   | grep -vE '/(s3|sts|sso|sso-oidc|signin|iam|ecr|eks)$' | xargs rm -r
+# Of Azure's resource manager only the subscriptions are asked.
+rm -rf azure/mgmt/resource/policy/v20* azure/mgmt/resource/resources/v20*
 find . -type f -regextype posix-extended -regex '.*\.(map|pxd|pyx|h|hpp|a|ipynb)' -delete
 # Not what a wheel brings from elsewhere, in NAME.libs: it was patched, and strip would break it. Others were patched
 # too: where the loader refuses what strip made (1; 2 is a library that it takes), the library stays as it was.

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stacks.connectors import apply_connector
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
 from stacks.flavors import register_flavors
 from stacks.secrets import has_secrets, keep, secret_name
 from stacks.state import LABEL, file_digest, refuse_unless_applied
 from stacks.store import find_components, find_stack, is_embedded, opened_store
 from stacks.wanted_component import WantedComponent, wanted_component
+from stacks.wanted_connector import wanted_connector
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -94,11 +96,14 @@ def _make(client: Client, definition: StackDefinition, digest: str) -> tuple[Sta
     All that can be wrong with the file is found out before anything is changed.
     """
     wanted = [wanted_component(client, definition, kind) for kind in definition.components]
+    connector = wanted_connector(client, definition)
     known = find_components(client, (component.name for component in wanted))
     for component in wanted:
         component.check_against(known.get((component.type, component.name)))
     changes = register_flavors(client)
-    ids = {component.type: _apply_component(client, component, known, changes) for component in wanted}
+    made = [_apply_component(client, component, known, changes) for component in wanted]
+    changes += apply_connector(client, definition.name, connector, made)
+    ids = {component.type: component.id for component in made}
     return _apply_stack(client, definition, digest, ids, changes), changes
 
 
@@ -128,13 +133,13 @@ def _apply_component(
     wanted: WantedComponent,
     components: Mapping[tuple[StackComponentType, str], ComponentResponse],
     changes: list[str],
-) -> UUID:
+) -> ComponentResponse:
     """Create one component, or update it if it is among `components`; its secrets before it.
 
-    What was done is added to `changes`; its id is returned.
+    What was done is added to `changes`.
     """
     kind, name, config = wanted.type.value, wanted.name, wanted.config
-    if has_secrets(wanted.flavor):
+    if has_secrets(wanted.flavor.config_class):
         changes += keep(client, secret_name(kind, name), wanted.secrets)
     known = components.get((wanted.type, name))
     if known is None:
@@ -147,7 +152,7 @@ def _apply_component(
         removed: dict[str, Any] = dict.fromkeys(known.configuration)
         client.update_stack_component(known.id, wanted.type, configuration={**removed, **config})
         changes.append(f"updated {kind} {name}: {_differences(known.configuration, config)}")
-    return known.id
+    return known
 
 
 def _apply_stack(

@@ -17,6 +17,7 @@ from stacks.flavors import component_type, find_flavor, require_integration
 from stacks.state import file_digest, state_of
 from stacks.store import find_stack, is_embedded, opened_store
 from stacks.wanted_component import wanted_component
+from stacks.wanted_connector import require_connector, wanted_connector
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -59,8 +60,11 @@ def check_stack(name: str, folder: Path = STACKS_FOLDER) -> Iterator[Finding]:
         stack = find_stack(client, name)
         applied = _is_applied(stack, name, folder)
         # Who has applied it to a shared store had the secrets; who runs on it needs none.
-        fits_of = _is_installed if applied.well and not is_embedded(client) else _flavor_fits
+        with_secrets = is_embedded(client) or not applied.well
+        fits_of = _flavor_fits if with_secrets else _is_installed
         fits = [fits_of(client, definition, kind) for kind in definition.components]
+        if definition.connector:
+            fits.append(_connector_fits(client, definition, with_secrets))
         yield from fits
         yield applied
         if stack is not None and all(finding.well for finding in fits):
@@ -97,6 +101,18 @@ def _is_installed(client: Client, definition: StackDefinition, kind: str) -> Fin
         return f"flavor {name} is installed, its settings are as applied"
 
     return _tried(kind, run, "Install what is missing.")
+
+
+def _connector_fits(client: Client, definition: StackDefinition, has_secrets: bool) -> Finding:
+    """Whether the connector can be imported, and, where its secrets are to be had, takes these settings."""
+
+    def run() -> str:
+        kind = require_connector(definition)
+        wanted = wanted_connector(client, definition) if has_secrets else None
+        takes = f" and method {wanted.auth_method} takes these settings" if wanted else ""
+        return f"type {kind.connector_type} is installed{takes}"
+
+    return _tried("connector", run, "Correct the file, or install what is missing.")
 
 
 def _is_applied(stack: StackResponse | None, name: str, folder: Path) -> Finding:

@@ -82,6 +82,15 @@ def try_model_deployer(deployer: Any) -> str:
     return "; ".join([*reached, ", ".join(served) or "serves nothing"])
 
 
+def try_container_registry(registry: Any) -> str:
+    """Get a login, where a service connector gives it."""
+    if registry.connector is None:
+        return f"made, of flavor {registry.flavor}"
+    if registry.credentials is None:
+        raise StackError(f"its connector gives no login for {registry.config.uri}. Correct `uri`.")
+    return f"got a login for {registry.config.uri}"
+
+
 def try_orchestrator(orchestrator: Any) -> str:
     """Ask the cluster, or the container engine and for the image that is set, where steps run there."""
     if hasattr(orchestrator, "reached"):
@@ -101,6 +110,9 @@ _PROBES = {
     "experiment_tracker": Probe(try_experiment_tracker, "Does the tracking server run, at this address?"),
     "model_registry": Probe(try_model_registry, "Does the registry's server run, at this address?"),
     "model_deployer": Probe(try_model_deployer, "Do its server and its folder exist, as set in the file?"),
+    "container_registry": Probe(
+        try_container_registry, "Is the registry's address right, and may the connector's login use it?"
+    ),
     "orchestrator": Probe(
         try_orchestrator, "Does the container engine run (`docker info`), and may this user ask it?"
     ),

@@ -29,6 +29,20 @@ class ComponentDefinition(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict)
 
 
+class ConnectorDefinition(BaseModel):
+    """How components log in at a cloud: a service connector of ZenML's, and which components it `connects`.
+
+    `config` is as written, as a component's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: str
+    auth_method: str
+    connects: list[str] = Field(min_length=1)
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
 class StackDefinition(BaseModel):
     """A stack file: a name, a line on what it is for, and its components by type."""
 
@@ -37,6 +51,7 @@ class StackDefinition(BaseModel):
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     description: str = Field(min_length=1)
     components: dict[str, ComponentDefinition]
+    connector: ConnectorDefinition | None = None
 
     def component_name(self, kind: str) -> str:
         """Return the name the component of this type has in ZenML."""
@@ -54,6 +69,9 @@ class StackDefinition(BaseModel):
         here : whether `{root}` and `{store}` are filled in, too, which are others on each machine.
         """
         return dict(fill(self.components[kind].config, f"Stack {self.name}", here))
+
+
+_PARTS: dict[str, type[BaseModel]] = {"components": ComponentDefinition, "connector": ConnectorDefinition}
 
 
 def stack_names(folder: Path = STACKS_FOLDER) -> list[str]:
@@ -117,7 +135,7 @@ def _explain(error: ValidationError) -> str:
         *parents, key = (str(part) for part in fault["loc"])
         hint = ""
         if fault["type"] == "extra_forbidden":
-            model = ComponentDefinition if parents else StackDefinition
+            model = _PARTS.get(parents[0], StackDefinition) if parents else StackDefinition
             hint = nearest(key, model.model_fields) or f" Valid keys: {', '.join(model.model_fields)}."
         lines.append(f"  {'.'.join([*parents, key])}: {fault['msg']}.{hint}")
     return "\n".join(lines)

@@ -5,6 +5,7 @@ No library is imported for it: an error is known by what it carries.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from traceback import walk_tb
 from typing import Any
@@ -28,6 +29,15 @@ _S3 = {  # S3's error codes
     "RequestExpired": _CLOCK,
     "SlowDown": "S3 is asked too often. Try again later",
 }
+_AZURE = {  # Azure's error codes
+    "ContainerNotFound": "There is no such container. Create it, or correct `path`",
+    "InvalidResourceName": "That is no name of a container. Correct `path`",
+    "AuthenticationFailed": f"Azure refuses the login. {_LOGIN}",
+    "AuthorizationFailure": "Azure denies it: this login may not. Grant it Storage Blob Data Contributor",
+    "AuthorizationPermissionMismatch": "Azure denies it. Grant this login Storage Blob Data Contributor",
+    "ServerBusy": "Azure is asked too often. Try again later",
+}
+_CODES = _S3 | _AZURE
 _HTTP = {  # what a server answers a request with
     401: f"The server refuses the login. Correct user and password {_AGAIN}",
     403: "The server denies it: this login may not do that. Grant it, or use another",
@@ -36,6 +46,12 @@ _HTTP = {  # what a server answers a request with
 _WORDS = {  # in what an error says, where it carries no code
     "Connection refused": _NOTHING,
     "Connect call failed": _NOTHING,
+    "Cannot connect to host": _NOTHING,
+    "ErrorCode:ContainerNotFound": _AZURE["ContainerNotFound"],  # adlfs keeps the words alone
+    "ErrorCode:AuthenticationFailed": _AZURE["AuthenticationFailed"],
+    "The specified bucket does not exist": _S3["NoSuchBucket"],  # Google's
+    "default credentials were not found": f"There is no login. {_LOGIN}",
+    "Invalid Credentials": f"The server refuses the login. {_LOGIN}",
     "Could not connect to the endpoint": _NOTHING,
     "Connection aborted": _GONE,  # by an HTTP server, in the words of each client
     "Connection reset by peer": _GONE,
@@ -56,10 +72,30 @@ _WORDS = {  # in what an error says, where it carries no code
         "No container engine answers. Start it (`docker info` must answer), or set DOCKER_HOST"
     ),
 }
+# ZenML's words where a component's service connector gives it no login.
+_CONNECTOR = re.compile(
+    r"linked to the '[^']*' \w+ stack component could not be (?P<failed>accessed|correctly configured)[^:]*: "
+    r"(?P<what>.*?)(?:\. Please verify|\Z)",
+    re.DOTALL,
+)
+_UNREACHED = ("Failed to resolve", "Could not connect to the endpoint", "Connection refused", "timed out")
+_NO_WAY = (
+    "Its service connector does not reach the cloud from here. Run this where the cloud's API can be "
+    "reached, or give this machine a way there"
+)
+_NO_LOGIN = (
+    "The cloud refuses the login of its service connector. Correct what the stack file takes it from, and "
+    "apply the stack again"
+)
+_NO_FIT = "Its service connector cannot be used for it. Correct its address, or the connector's settings"
 _PARTS = {  # by whose code a part of the stack is asked
     "dvc_objects": "the DVC remote",  # which asks S3 as the artifact store does
     "botocore": "the artifact store",
     "s3fs": "the artifact store",
+    "adlfs": "the artifact store",
+    "azure": "the artifact store",
+    "gcsfs": "the artifact store",
+    "google.cloud": "the artifact store",
     "mlflow": "the MLflow server",
     "docker": "the container engine",
     "zenml.zen_stores.rest_zen_store": "ZenML's server",
@@ -68,12 +104,24 @@ _PARTS = {  # by whose code a part of the stack is asked
 
 def diagnosis(error: BaseException) -> str | None:
     """Return what an error, or what caused it, means and what to do; None if it is not known."""
+    if (connector := _of_connector(error)) is not None:
+        return connector
     for cause in _chain(error):
         code, status = _code(cause), _status(cause)
-        known = _S3.get(code or "") or _HTTP.get(status or 0)
+        known = _CODES.get(code or "") or _HTTP.get(status or 0)
         known = known or next((remedy for words, remedy in _WORDS.items() if words in str(cause)), None)
         if known:
             return f"{known} ({_first_line(cause)})."
+    return None
+
+
+def _of_connector(error: BaseException) -> str | None:
+    """Return what it means that a cloud gave a component no login; None if that is not what happened."""
+    for cause in _chain(error):
+        if told := _CONNECTOR.search(str(cause)):
+            what = " ".join(told["what"].split()).rstrip(".")
+            refused = _NO_LOGIN if told["failed"] == "accessed" else _NO_FIT
+            return f"{_NO_WAY if any(words in what for words in _UNREACHED) else refused} ({what})."
     return None
 
 
@@ -97,9 +145,13 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _code(error: BaseException) -> str | None:
-    """Return the code of an error of boto's."""
+    """Return the code of an error of boto's or Azure's."""
     response: Any = getattr(error, "response", None)
-    return response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    if isinstance(response, dict):
+        code = response.get("Error", {}).get("Code")
+    else:
+        code = getattr(error, "error_code", None)
+    return str(code) if code else None
 
 
 def _status(error: BaseException) -> int | None:

@@ -7,6 +7,7 @@ import importlib.metadata
 import logging
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -44,7 +45,10 @@ _QUIET = {
 # training took four times as long.
 _THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
-READ_AT_IMPORT = {**_NO_TELEMETRY, **_QUIET, **_THREADS}
+# Of each bucket gcsfs would ask another of Google's services which kind it is, and needs a right for that.
+_BUCKETS = {"GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+
+READ_AT_IMPORT = {**_NO_TELEMETRY, **_QUIET, **_THREADS, **_BUCKETS}
 
 # Warnings of things that are as they should be: each by its logger, and how it begins.
 _NOISE = {
@@ -53,6 +57,7 @@ _NOISE = {
     "zenml.orchestrators.step_launcher": "Failed to run step",
     "mlflow.store.db.utils": "SQLAlchemy database error",  # ... the same
     "urllib3.connectionpool": "Retrying (",  # ... the same
+    "azure.identity._internal.get_token_mixin": "",  # ... the same
     "zenml.environment": "Failed to get list of installed Python packages",  # an image has neither pip nor uv
     # ... the same: an artifact store that is gone fails the step itself
     "zenml.log_stores.artifact.artifact_log_exporter": "Failed to",
@@ -92,10 +97,16 @@ def prepare_environment(root: Path) -> Path:
     _put_own_programs_on_path()
     for logger, beginning in _NOISE.items():
         logging.getLogger(logger).addFilter(_Noise(beginning))
+    keep_google_quiet()
     atexit.register(_leave_logs_flushed)
     _look_through_packages_once()
     _keep_to_own_store(store_folder())
     return store_folder()
+
+
+def keep_google_quiet() -> None:
+    """Pass over what each of Google's libraries says: how long it goes on with this Python: years."""
+    warnings.filterwarnings("ignore", r"You are using a Python version .* which Google will stop supporting")
 
 
 def _put_own_programs_on_path() -> None:

@@ -3,13 +3,15 @@
     python -m stacks.fetch_bundle URI FOLDER --model NAME --version N --digest SHA256 [--routes FILE]
 
 FOLDER gets what MLServer serves: the bundle, and the model's settings. The login of the store comes from the
-environment, as its client takes it: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL ... No ZenML is asked, so that a pod
-starts while its server is away. Exit code 1 with one line where it cannot be had, or is another bundle.
+environment, as its client takes it: AWS_ACCESS_KEY_ID, AZURE_STORAGE_CONNECTION_STRING, FSSPEC_GS ... No
+ZenML is asked, so that a pod starts while its server is away. Exit code 1 with one line where it cannot be
+had, or is another bundle.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -17,11 +19,14 @@ from accidents.bundle import load_bundle
 from accidents.errors import AccidentsError, BundleError
 from stacks.components.mlserver.folder import model_settings, write_json
 from stacks.diagnosis import diagnosis
+from stacks.environment import READ_AT_IMPORT, keep_google_quiet
 
 
 def main() -> int:
     """Fetch, check, and write down what is served."""
     arguments = _parser().parse_args()
+    os.environ.update(READ_AT_IMPORT | os.environ)
+    keep_google_quiet()
     folder: Path = arguments.folder / arguments.model
     try:
         fetch(arguments.uri, folder / "bundle")
@@ -58,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m stacks.fetch_bundle", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("uri", help="folder of the bundle, such as s3://bucket/.../data")
+    parser.add_argument("uri", help="folder of the bundle, such as s3://bucket/.../data, az:// or gs://")
     parser.add_argument("folder", type=Path, help="models of the server")
     parser.add_argument("--model", required=True, help="name that it is asked by")
     parser.add_argument("--version", required=True)

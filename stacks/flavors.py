@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from zenml.stack import Flavor
 
 _PLATFORM = "Install what requirements/platform.txt locks: make staging."
-# How what a flavor wraps is installed, where a lock of ours has it.
+# How what a flavor wraps, or a service connector, is installed, where a lock of ours has it.
 REMEDIES = {
     "bentoml": bentoml.REMEDY,
     "s3": _PLATFORM,
+    "aws": _PLATFORM,
+    "azure": "Install what requirements/azure.txt locks: make azure.",
+    "gcp": "Install what requirements/gcp.txt locks: make gcp.",
     "kubernetes_image": _PLATFORM,
     "seldon_core": _PLATFORM,
 }
@@ -124,12 +127,16 @@ def valid_config(flavor: Flavor, config: dict[str, Any], where: str) -> dict[str
     try:
         return config_class(**config).model_dump(mode="json", exclude_unset=True)
     except ValidationError as error:
-        faults = (
-            (".".join(map(str, mistake["loc"])), mistake["msg"])
-            for mistake in error.errors(include_url=False)
-        )
-        words = "; ".join(f"{key}: {fault}" if key else fault for key, fault in faults)
-        raise StackError(f"{where}: the configuration is not valid: {words}.") from error
+        raise StackError(f"{where}: the configuration is not valid: {faults_of(error)}.") from error
+
+
+def faults_of(error: ValidationError) -> str:
+    """Say what is wrong with which setting. Not their values, which may be secrets."""
+    faults = (
+        (".".join(map(str, mistake["loc"])), mistake["msg"])
+        for mistake in error.errors(include_url=False, include_input=False)
+    )
+    return "; ".join(f"{key}: {fault}" if key else fault for key, fault in faults)
 
 
 def require_integration(flavor: Flavor, where: str, config: Mapping[str, Any] | None = None) -> None:

@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from stacks.errors import StackError
 from stacks.placeholders import has_variable
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from zenml.client import Client
-    from zenml.stack import Flavor
 
 _PASSWORD_IN_ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.I)
 
@@ -27,16 +27,16 @@ def secret_name(kind: str, component: str) -> str:
 
 
 def refuse_in_clear(
-    flavor: Flavor, written: Mapping[str, Any], filled: Mapping[str, Any], where: str
+    settings: type[BaseModel], written: Mapping[str, Any], filled: Mapping[str, Any], where: str
 ) -> None:
     """Raise StackError for a secret that stands in the file, or would be kept where ZenML shows it."""
-    for key in _secret_settings(flavor, written):
+    for key in secret_settings(settings, written):
         if not (has_variable(written[key]) or _is_reference(written[key])):
             raise StackError(
                 f"{where}: {key!r} is a secret, and stands in the file. Have it from the environment, "
                 f"{key}: ${{NAME}}, or from a secret of ZenML's, {key}: '{{{{secret.key}}}}'."
             )
-    secret = set(_secret_settings(flavor, written))
+    secret = set(secret_settings(settings, written))
     for path, text in _texts({key: value for key, value in filled.items() if key not in secret}):
         if _PASSWORD_IN_ADDRESS.match(text):
             raise StackError(
@@ -46,7 +46,7 @@ def refuse_in_clear(
 
 
 def set_apart(
-    flavor: Flavor, written: Mapping[str, Any], filled: Mapping[str, Any], name: str
+    settings: type[BaseModel], written: Mapping[str, Any], filled: Mapping[str, Any], name: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the settings with references in place of secrets, and the secrets that they refer to.
 
@@ -55,7 +55,7 @@ def set_apart(
     written : the settings as in the file.
     name : of the secret of ZenML's that is to hold them.
     """
-    secret = _secret_settings(flavor, written)
+    secret = secret_settings(settings, written)
     values = {key: str(filled[key]) for key in secret if has_variable(written[key])}
     return {**filled, **{key: f"{{{{{name}.{key}}}}}" for key in values}}, values
 
@@ -84,13 +84,13 @@ def keep(client: Client, name: str, values: Mapping[str, str]) -> list[str]:
             "ZenML's server keeps no secrets (its ZENML_SECRETS_STORE_TYPE), and the stack needs one: "
             f"{', '.join(values)}."
         ) from error
-    _close_to_others(client)
+    close_to_others(client)
     return [f"{'created' if known is None else 'updated'} secret {name}: {', '.join(values) or 'none left'}"]
 
 
-def has_secrets(flavor: Flavor) -> bool:
-    """Whether components of this flavor may have secret settings."""
-    return bool(_secret_settings(flavor, flavor.config_class.model_fields))
+def has_secrets(settings: type[BaseModel]) -> bool:
+    """Whether there are secrets among these settings."""
+    return bool(secret_settings(settings, settings.model_fields))
 
 
 def forget(client: Client, name: str) -> list[str]:
@@ -101,11 +101,45 @@ def forget(client: Client, name: str) -> list[str]:
     return []
 
 
-def _secret_settings(flavor: Flavor, settings: Iterable[str]) -> list[str]:
+def secret_settings(settings: type[BaseModel], keys: Iterable[str]) -> list[str]:
+    """Those of the keys that are secrets."""
     from zenml.utils.secret_utils import is_secret_field
 
-    fields = flavor.config_class.model_fields
-    return [key for key in settings if key in fields and is_secret_field(fields[key])]
+    fields = settings.model_fields
+    return [
+        key
+        for key in keys
+        if key in fields and (is_secret_field(fields[key]) or _holds_secret(fields[key].annotation))
+    ]
+
+
+def looked_up(client: Client, value: Any, where: str) -> Any:
+    """Return what a reference `{{secret.key}}` refers to; anything else as it is.
+
+    Raises
+    ------
+    StackError
+        ZenML has no such secret.
+    """
+    if not _is_reference(value):
+        return value
+    from zenml.utils.secret_utils import parse_secret_reference
+
+    reference = parse_secret_reference(value)
+    known = _find(client, reference.name) or {}
+    if reference.key not in known:
+        raise StackError(
+            f"{where}: ZenML has no secret {reference.name!r} with a key {reference.key!r}. Create it: "
+            f"zenml secret create {reference.name} --{reference.key}=..."
+        )
+    return known[reference.key]
+
+
+def _holds_secret(annotation: Any) -> bool:
+    """Whether a setting of this type is a secret in the words of service connectors."""
+    from pydantic import SecretStr
+
+    return annotation is SecretStr or any(map(_holds_secret, get_args(annotation)))
 
 
 def _is_reference(value: Any) -> bool:
@@ -131,7 +165,7 @@ def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, value
 
 
-def _close_to_others(client: Client) -> None:
+def close_to_others(client: Client) -> None:
     """ZenML's database on this machine holds secrets now: for its owner alone."""
     file = Path(str(client.zen_store.url).removeprefix("sqlite:///"))
     if file.is_file():

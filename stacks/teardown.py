@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from stacks.connectors import remove_connectors
 from stacks.definition import STACKS_FOLDER, stack_names
 from stacks.endpoints import DeploymentError, Endpoints, State, endpoints_of
 from stacks.errors import StackError
@@ -62,6 +63,7 @@ def teardown_stack(name: str, sure: bool = False, folder: Path = STACKS_FOLDER) 
                 client.delete_stack_component(component.id, kind)
                 done.append(f"removed {kind.value} {component.name}")
                 done += forget(client, secret_name(kind.value, component.name))
+        done += remove_connectors(client, name)
     return done
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.leftovers import nothing_is_left  # noqa: F401 - a fixture for every test
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as stacks/environment.py sets it, before LightGBM loads
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # the same, before gcsfs is imported
 
 # What tests send must arrive, also under `nohup make test &`, which hands down that some signals are ignored.
 for _told, _usual in (

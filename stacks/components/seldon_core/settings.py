@@ -60,7 +60,8 @@ class SeldonCoreSettings(BaseModel):
     bucket_secret: str = Field(
         default="",
         description="Secret whose keys are the environment in which the bundle is fetched: "
-        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL ...",
+        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL ..., or AZURE_STORAGE_CONNECTION_STRING, "
+        "or FSSPEC_GS.",
     )
     service_account: str = Field(
         default="default", description="Of the pods; with a cloud's workload identity, what reads the bucket."
