@@ -174,11 +174,16 @@ def running_gcs(folder: Path, *buckets: str) -> Iterator[Server]:
 
 
 @contextmanager
-def running_mlflow(folder: Path, database: str, s3: Server | None, bucket: str) -> Iterator[Server]:
-    """An MLflow server with logins: runs in a database, files in S3 or its folder; user admin, `PASSWORD`."""
+def running_mlflow(
+    folder: Path, database: str, s3: Server | None, bucket: str, endpoint: str = ""
+) -> Iterator[Server]:
+    """An MLflow server with logins: runs in a database, files in S3 or its folder; user admin, `PASSWORD`.
+
+    `endpoint`: where S3 is for its clients, to whom it hands addresses in there, if not on this machine.
+    """
     port = free_port()
     s3_client = {
-        "AWS_ENDPOINT_URL": s3.url,
+        "AWS_ENDPOINT_URL": endpoint or s3.url,
         "AWS_ACCESS_KEY_ID": S3_KEY,
         "AWS_SECRET_ACCESS_KEY": S3_SECRET,
         "AWS_DEFAULT_REGION": "us-east-1",

@@ -22,6 +22,7 @@ from serving.http_limits import Refused
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 HOSTS = "MODEL_SERVER_HOSTS"
+ANY_HOST = "*"  # in a pod: the API server of a cluster asks under the name by which it was asked itself
 MAX_BODY = 16 * 1024 * 1024  # bytes; 10,000 rows are a third of it
 REPOSITORY = "/v2/repository"
 CLOSED = "The model repository is for the deployer alone: python run.py --pipeline deploy, or run.py stop."
@@ -40,7 +41,7 @@ class Guard:
 
     Parameters
     ----------
-    hosts : names under which the server may be asked.
+    hosts : names under which the server may be asked; `*`: any, where no browser is on the same machine.
     max_body : bytes that a request's body may have.
     token : what opens the repository, as `Authorization: Bearer`; None: nothing does.
     """
@@ -48,6 +49,7 @@ class Guard:
     def __init__(self, app: ASGIApp, hosts: Collection[str], max_body: int, token: str | None = None) -> None:
         self._app, self._max_body = app, max_body
         self._hosts = {host.encode() for host in hosts}
+        self._any_host = ANY_HOST in hosts
         self._authorization = None if token is None else f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +70,7 @@ class Guard:
     def _require_own_page(self, headers: dict[bytes, bytes]) -> None:
         """Let the server's own pages (/v2/docs) ask it, and programs, which send no Origin."""
         host = headers.get(b"host", b"").lower()
-        if _name(host) not in self._hosts:
+        if not self._any_host and _name(host) not in self._hosts:
             raise Refused(HTTPStatus.FORBIDDEN, "This is not the host that was asked for.")
         if headers.get(b"origin", b"http://" + host).lower() != b"http://" + host:
             raise Refused(HTTPStatus.FORBIDDEN, "Pages of other origins may not ask this server.")

@@ -73,11 +73,14 @@ def installed(cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory) 
         s3 = held.enter_context(running_s3(folder / "s3", "zenml", "mlflow"))
         zenml = held.enter_context(running_zenml(folder / "zenml", held.enter_context(running_mariadb())))
         postgres = held.enter_context(running_postgres())
-        mlflow = held.enter_context(running_mlflow(folder / "mlflow", postgres.new_database(), s3, "mlflow"))
+        bucket = shared(s3.url)
+        mlflow = held.enter_context(
+            running_mlflow(folder / "mlflow", postgres.new_database(), s3, "mlflow", bucket)
+        )
         project = tiny_project(folder / "a project")
         held.callback(kill_all_of, project.folder)
         settings = {
-            "S3_ENDPOINT": shared(s3.url), "S3_ACCESS_KEY": S3_KEY, "S3_SECRET_KEY": S3_SECRET,
+            "S3_ENDPOINT": bucket, "S3_ACCESS_KEY": S3_KEY, "S3_SECRET_KEY": S3_SECRET,
             "MLFLOW_SERVER": shared(mlflow.url), "MLFLOW_PASSWORD": PASSWORD,
             "KUBERNETES_CONTEXT": context_of(cluster.kubeconfig), "KUBERNETES_NAMESPACE": cluster.name,
             "PIPELINES_IMAGE": f"road-accidents/pipelines:{TAG}",
@@ -85,7 +88,7 @@ def installed(cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory) 
         }  # fmt: skip
         write_settings(project, settings)
         sized(project.folder / "stacks" / f"{STACK}.yaml")
-        give_login(cluster, shared(s3.url))
+        give_login(cluster, bucket)
         store = {
             "ZENML_STORE_URL": shared(zenml.url),
             "ZENML_STORE_API_KEY": service_account_key(zenml, "ann"),

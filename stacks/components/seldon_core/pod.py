@@ -6,7 +6,6 @@ from typing import Any
 
 from stacks.components.seldon_core.labels import labels_of, selector_of
 from stacks.components.seldon_core.served import (
-    CANDIDATE,
     CHAMPION,
     GRPC_PORT,
     HTTP_PORT,
@@ -26,7 +25,6 @@ _LOCKED_DOWN = {
     "readOnlyRootFilesystem": True,
 }
 _FETCH_MEMORY = "512Mi"
-_ROLES = (CHAMPION, "challenger", "shadow", CANDIDATE)
 
 
 def pod_template(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -> dict[str, Any]:
@@ -116,7 +114,7 @@ def _serving(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings)
         "image": settings.image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["python", "-m", "serving.runtime.guarded_mlserver", MODELS],
-        "env": _environment(served, settings),
+        "env": _environment(),
         "ports": [
             {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
             {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},
@@ -147,17 +145,14 @@ def _serving(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings)
     }
 
 
-def _environment(served: Served, settings: SeldonCoreSettings) -> list[dict[str, Any]]:
-    """Names under which the pod may be asked (serving/runtime/guard.py): its service's, and its own address.
+def _environment() -> list[dict[str, Any]]:
+    """Return under which names it may be asked (serving/runtime/guard.py), and where it listens.
 
+    Any name: golden rows come by way of the cluster's API server, under whatever name that was asked.
     Ports are set, since Seldon's operator tells others by the same variables.
     """
-    roles = (served.name, *(f"{served.name}-{role}" for role in _ROLES))
-    suffixes = ("", f".{settings.namespace}", f".{settings.namespace}.svc")
-    hosts = [f"{name}{suffix}" for name in roles for suffix in suffixes]
     return [
-        {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-        {"name": "MODEL_SERVER_HOSTS", "value": ",".join(["$(POD_IP)", *hosts])},
+        {"name": "MODEL_SERVER_HOSTS", "value": "*"},
         {"name": "MLSERVER_HTTP_PORT", "value": str(HTTP_PORT)},
         {"name": "MLSERVER_GRPC_PORT", "value": str(GRPC_PORT)},
     ]
