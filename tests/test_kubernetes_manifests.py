@@ -13,6 +13,7 @@ import yaml
 
 from accidents.__about__ import __version__
 from observability.kubernetes import FOLDER, objects
+from serving.api.operations.keys import TOO_OPEN
 from stacks.components.image_layout import STATE, WRITTEN
 from tests.conftest import ROOT
 
@@ -118,3 +119,11 @@ def test_the_monitor_may_write_where_its_image_does(documents: list[dict[str, An
     (container,) = monitor["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     mounted = {each["mountPath"]: each.get("subPath") for each in container["volumeMounts"]}
     assert mounted == {f"{STATE}/{part}": part for part in WRITTEN} | {"/tmp": None}
+
+
+def test_the_keys_are_readable_by_the_apis_group_alone(documents: list[dict[str, Any]]) -> None:
+    """As the API wants them, or it does not start: serving/api/operations/keys.py."""
+    deployments = [each for each in documents if each["kind"] == "Deployment"]
+    (api,) = [each for each in deployments if each["metadata"]["name"] == "accidents-api"]
+    (keys,) = [each for each in api["spec"]["template"]["spec"]["volumes"] if each["name"] == "keys"]
+    assert keys["secret"]["defaultMode"] & TOO_OPEN == 0

@@ -174,22 +174,14 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
 
 
-def is_too_open(found: os.stat_result) -> bool:
-    """Whether others may read or change a file. A Secret in a pod is root's, and its group, ours, reads it."""
-    ours = found.st_gid in (os.getgid(), *os.getgroups())
-    mounted = found.st_uid == 0 and os.getuid() != 0 and ours
-    return bool(stat.S_IMODE(found.st_mode) & (TOO_OPEN & ~stat.S_IRGRP if mounted else TOO_OPEN))
-
-
 def _read(path: Path) -> list[_Key]:
     try:
         with path.open("rb") as file:
-            found = os.fstat(file.fileno())
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             content = file.read()
     except OSError as error:
         raise KeysError(f"The keys {path} cannot be read: {error.strerror}. Correct its rights.") from None
-    if is_too_open(found):
-        mode = stat.S_IMODE(found.st_mode)
+    if mode & TOO_OPEN:
         raise KeysError(f"Others may read or change the keys {path} (mode {mode:03o}). Run: chmod 600 {path}")
     try:
         return _parse(content)
