@@ -76,14 +76,14 @@ def end(*processes: psutil.Process, seconds: float = END_SECONDS) -> None:
             process.terminate()
     psutil.wait_procs(processes, seconds)
     psutil.wait_procs(family, _CHILDREN_SECONDS)
-    left = [process for process in family if _is_alive(process)]
+    left = [process for process in family if is_alive(process)]
     for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(left, _CHILDREN_SECONDS)
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
     """Tell whether it has not ended; in a container nobody may look after those that have."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)

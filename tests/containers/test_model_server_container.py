@@ -16,6 +16,7 @@ from stacks.components.mlserver.model import predict
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.server_container import ContainerServer
 from stacks.errors import StackError
+from stacks.processes import is_alive
 from tests.containers.engine import docker, inspect
 from tests.model_servers import (
     NAME,
@@ -150,7 +151,7 @@ def test_from_a_process_to_a_container_in_one_folder(
     try:
         deploy(after, "1", one)
         assert container_of(after).ports == ports
-        assert not process.is_running()
+        assert not is_alive(process)
         assert_serves(after, one)
     finally:
         after.stop(NAME)

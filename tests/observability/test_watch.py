@@ -20,6 +20,7 @@ from benchmarks.project_copy import copy_project
 from commands.watch import WatchSettings, addresses
 from observability.program_configs import Addresses
 from serving.api.operations.keys import Keys
+from stacks.processes import is_alive
 from tests.conftest import ROOT
 from tests.observability.servers import free_addresses, needs_programs, until
 
@@ -100,7 +101,7 @@ def test_it_brings_all_up_and_ends_all(project: Path) -> None:
         assert "import observability/grafana/dashboards/*.json" in text(project)
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(timeout=20) == 0
-    assert not any(child.is_running() for child in children)
+    assert not any(is_alive(child) for child in children)
     assert "Traceback" not in text(project)
     assert not any(ready(project, name) for name in names)
 
@@ -140,7 +141,7 @@ def test_one_that_ends_is_told_and_ends_the_others(project: Path) -> None:
         next(child for child in children if "alertmanager" in child.name()).kill()
         assert process.wait(timeout=20) == 1
     assert "alertmanager has ended (exit code -9)" in text(project)
-    assert not any(child.is_running() for child in children)
+    assert not any(is_alive(child) for child in children)
 
 
 @needs_programs

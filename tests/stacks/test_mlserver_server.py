@@ -25,6 +25,7 @@ from stacks.components.mlserver.ports import choose_ports
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.server_process import Daemon
 from stacks.errors import StackError
+from stacks.processes import is_alive
 from tests.conftest import ROOT
 from tests.load import Load
 from tests.model_servers import (
@@ -364,7 +365,7 @@ def test_stopped_it_leaves_no_process_and_no_port(fresh: ModelServer, one: Versi
     assert os.getsid(process.pid) == process.pid
     family = [process, *process.children(recursive=True)]
     fresh.stop(NAME)
-    assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert not [one for one in family if is_alive(one)]
     assert not [
         p for p in psutil.process_iter(["cmdline"]) if str(fresh.folder.root) in str(p.info["cmdline"])
     ]

@@ -26,6 +26,7 @@ from stacks.components.seldon_core.microservice_process import processes_of
 from stacks.components.seldon_core.served import Served, ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from stacks.errors import StackError
+from stacks.processes import is_alive
 from tests.model_servers import NAME, Version, broken, make_version, microservice_settings, request
 from tests.processes import kill_all_of
 from tests.processes import processes_of as all_of
@@ -234,7 +235,7 @@ def test_one_that_is_killed_is_told_and_the_next_deployment_leaves_nothing_of_it
     assert "nobody brings" in place.serving.supervision(served)
     place.switch(1)
     assert place.fault() == ""
-    assert not [process for process in old if process.is_running()]
+    assert not [process for process in old if is_alive(process)]
 
 
 def test_a_worker_that_is_killed_is_brought_back_by_its_parent(place: Place) -> None:
@@ -255,7 +256,7 @@ def test_what_is_stopped_leaves_no_process_and_stays_known(place: Place) -> None
     served = place.serving.served(NAME)
     assert served is not None
     assert (served.stopped, served.champion.version) == (True, "1")
-    assert not [process for process in old if process.is_running()]
+    assert not [process for process in old if is_alive(process)]
     assert all_of(place.folder) == []
     with pytest.raises(StackError, match="is not served: deploy again"):
         place.serving.predict(served, served.champion, request(place.versions[0].rows))
@@ -269,7 +270,7 @@ def test_a_record_that_is_damaged_is_told_and_mended_by_the_next_deployment(plac
     old = place.servers
     place.switch(1)
     assert place.fault() == ""
-    assert not [process for process in old if process.is_running()]
+    assert not [process for process in old if is_alive(process)]
 
 
 def test_the_record_of_a_copied_folder_names_a_process_of_the_original(place: Place, tmp_path: Path) -> None:
