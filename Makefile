@@ -12,9 +12,9 @@ INSTALL := $(UV) pip install --quiet --compile-bytecode --require-hashes --pytho
 # uv writes no registry address into a lock: whoever installs uses the registry of their own machine.
 COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
 
-# See stacks/environment.py and stacks/home.py.
+# See stacks/environment.py and stacks/cache_folder.py.
 export OMP_WAIT_POLICY := PASSIVE
-CACHE := $(shell $(or $(wildcard $(BIN)/python),$(PYTHON),:) stacks/home.py)
+CACHE := $(shell $(or $(wildcard $(BIN)/python),$(PYTHON),:) stacks/cache_folder.py)
 ifneq ($(CACHE),)
 export XDG_CACHE_HOME := $(CACHE)
 endif

@@ -48,7 +48,7 @@ def cli(words: list[str], name: str = "run.py") -> int:
         _tell(in_own_words(error))
         return BusyError.exit_code if isinstance(error, BusyError) else 1
     except typer.TyperException as error:
-        from commands.arguments.mistakes import explain
+        from commands.arguments.usage_errors import explain
 
         _tell(explain(error, words))
         return 2

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from accidents.errors import AccidentsError
 from accidents.files import ROOT
-from benchmarks import printed
-from benchmarks.document import Outcome, Section, assemble, keep, markdown, this_machine
+from benchmarks import own_commands
 from benchmarks.options import Options, SkippedError
+from benchmarks.results_page import Outcome, Section, assemble, keep, markdown, this_machine
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def _own(name: str) -> Benchmark:
 
 
 def _printed(module: str, title: str, about: str) -> Benchmark:
-    return Benchmark(title, lambda options: printed.run(module, about, options))
+    return Benchmark(title, lambda options: own_commands.run(module, about, options))
 
 
 # In the order of the document. A new one: a module with TITLE and run(options) -> Outcome, and a line here.

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.child import measure
-from benchmarks.document import Figure, Outcome, table
 from benchmarks.options import FULL_YEAR, Options
 from benchmarks.project_copy import copy_project
-from benchmarks.served import SMALL, Project
+from benchmarks.results_page import Figure, Outcome, table
+from benchmarks.separate_process import measure
+from benchmarks.served_project import SMALL, Project
 
 TITLE = "Scoring a year in bulk"
 MOST_SECONDS = {"none": 12.0, "all": 24.0}  # by which accidents get reasons

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from accidents.errors import AccidentsError
 from accidents.progress import track
-from benchmarks.document import Figure, Outcome, table
 from benchmarks.options import Options
 from benchmarks.project_copy import copy_project
-from benchmarks.served import Project
+from benchmarks.results_page import Figure, Outcome, table
+from benchmarks.served_project import Project
 
 TITLE = "Commands that compute nothing"
 MOST_SECONDS = {"--help": 0.5, "status": 2.0}

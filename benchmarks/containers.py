@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 from accidents.__about__ import __version__
-from benchmarks.document import Figure, Outcome, table
 from benchmarks.options import Options, SkippedError
 from benchmarks.project_copy import copy_project
-from benchmarks.served import SMALL, Project
+from benchmarks.results_page import Figure, Outcome, table
+from benchmarks.served_project import SMALL, Project
 from stacks.container_engine import container_engine, find_image
 from stacks.errors import StackError
 

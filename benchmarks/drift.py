@@ -9,10 +9,10 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
 
 from accidents.progress import track
-from benchmarks.document import Figure, Outcome, table
 from benchmarks.drift_real import real_sections
 from benchmarks.drift_windows import MONTHS, SUNNY, draw_window, pool, validator, watched
 from benchmarks.options import Options
+from benchmarks.results_page import Figure, Outcome, table
 
 TITLE = "Drift: false alarms and power"
 SIZE = 2_000  # accidents a window, what the targets are stated for

@@ -14,9 +14,9 @@ from accidents.data.reading import read_years
 from accidents.data.sources.year_files import find_years
 from accidents.features import build_features
 from accidents.progress import track
-from benchmarks.document import table
 from benchmarks.drift_windows import POLICY, kinds, validator
 from benchmarks.options import Options
+from benchmarks.results_page import table
 
 SAMPLE_50K = Path("processed") / "2005-2019_users_sample_50k.csv.gz"
 REFERENCE, WINDOW, DRAWS = 20_000, 2_000, 200

@@ -25,8 +25,8 @@ from typing import Any
 from accidents.errors import AccidentsError
 from accidents.files import ROOT
 from accidents.predictions.store import opened_store
-from benchmarks.document import Figure, Outcome, table
 from benchmarks.options import Options, SkippedError
+from benchmarks.results_page import Figure, Outcome, table
 from benchmarks.steady_load import Met, steady_load
 
 TITLE = "On Kubernetes, under load"

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.child import measure
-from benchmarks.document import Figure, Outcome, table
 from benchmarks.options import Options
+from benchmarks.results_page import Figure, Outcome, table
+from benchmarks.separate_process import measure
 
 TITLE = "Monitoring a hundred thousand predictions"
 MOST_SECONDS, MOST_GIB, MOST_MB = 20.0, 2.0, 2.0

@@ -11,9 +11,9 @@ from typing import Any
 
 from accidents.data.sources.year_files import YearFiles, find_years
 from accidents.progress import track
-from benchmarks.child import measure
-from benchmarks.document import Figure, Outcome, table
 from benchmarks.options import FULL_YEAR, REAL_2018, Options, sample
+from benchmarks.results_page import Figure, Outcome, table
+from benchmarks.separate_process import measure
 
 TITLE = "Preparing data"
 TIMES_PANDAS = 3.0

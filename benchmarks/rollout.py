@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.document import Figure, Outcome, table
 from benchmarks.load import Load, load
 from benchmarks.options import Options
-from benchmarks.served import MODEL, Project, Served, served
+from benchmarks.results_page import Figure, Outcome, table
+from benchmarks.served_project import MODEL, Project, Served, served
 from benchmarks.serving import accidents_of
 from stacks.components.mlserver.folder import ServedModel, ServerFolder, Trial
 

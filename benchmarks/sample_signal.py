@@ -9,9 +9,9 @@ from typing import Any
 
 from accidents.data.sources.year_files import find_years
 from accidents.progress import track
-from benchmarks.child import measure
-from benchmarks.document import Figure, Outcome, table
 from benchmarks.options import REAL_2018, Options, sample
+from benchmarks.results_page import Figure, Outcome, table
+from benchmarks.separate_process import measure
 
 TITLE = "The sample's strength beside a real year's"
 FURTHEST = 0.02

@@ -13,9 +13,9 @@ from typing import Any
 from accidents.data.sources.year_files import find_years
 from accidents.files import ROOT
 from accidents.params import load_params
-from benchmarks.child import measure, peak_gib
-from benchmarks.document import Figure, Outcome, table
 from benchmarks.options import FULL_YEAR, Options, sample
+from benchmarks.results_page import Figure, Outcome, table
+from benchmarks.separate_process import measure, peak_gib
 
 TITLE = "Training at full size"
 MOST_MINUTES = 10.0

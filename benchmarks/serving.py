@@ -17,10 +17,10 @@ import pandas as pd
 from accidents.bundle import load_bundle
 from accidents.bundle.golden import Golden, golden_of
 from accidents.features import build_one
-from benchmarks.document import Figure, Outcome, table
 from benchmarks.load import Load, load
 from benchmarks.options import Options
-from benchmarks.served import Served, served
+from benchmarks.results_page import Figure, Outcome, table
+from benchmarks.served_project import Served, served
 
 TITLE = "Serving one accident"
 ROWS = 300  # different accidents, asked for in turn

@@ -15,10 +15,10 @@ import aiohttp
 import psutil
 
 from accidents.progress import track
-from benchmarks.document import Figure, Outcome, table
 from benchmarks.load import load
 from benchmarks.options import Options
-from benchmarks.served import Served, served
+from benchmarks.results_page import Figure, Outcome, table
+from benchmarks.served_project import Served, served
 from benchmarks.serving import accidents_of
 
 TITLE = "Ten minutes at half of capacity"

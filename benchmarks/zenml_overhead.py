@@ -15,10 +15,10 @@ from pathlib import Path
 
 from accidents.errors import AccidentsError
 from accidents.progress import track
-from benchmarks.child import clean_environment
-from benchmarks.document import Figure, Outcome, table
 from benchmarks.options import Options
 from benchmarks.project_copy import copy_project
+from benchmarks.results_page import Figure, Outcome, table
+from benchmarks.separate_process import clean_environment
 
 TITLE = "What ZenML adds to a training run"
 MOST_SECONDS, MOST_CACHED = 15.0, 6.0

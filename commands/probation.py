@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from accidents.params import Params
-from accidents.rollout.roles import CHALLENGER, CHAMPION, Role
+from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, Role
 from commands.api import API
 from commands.project import ROOT, console
 from commands.trial import try_version

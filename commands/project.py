@@ -39,7 +39,7 @@ def on_stack(stack: str) -> None:
         from stacks.apply import use_stack
 
         use_stack(stack)
-        from steps.support.store import use_secret
+        from steps.support.prediction_store import use_secret
 
         use_secret()
     _collect_garbage_again()

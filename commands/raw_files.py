@@ -34,7 +34,7 @@ def hand_over_input(given: str, data: DataSettings) -> str:
 
 
 def _push(version: str) -> None:
-    from accidents.data.versions import push
+    from accidents.data.data_versions import push
     from pipelines import runs
 
     push(version, runs.data_remote())

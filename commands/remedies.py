@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from commands.project import ROOT
-from stacks.diagnosis import asked, diagnosis
+from stacks.server_errors import asked, diagnosis
 
 _FULL = "The disk is full. Make room (`python run.py clean` removes old runs), then run the command again."
 _RIGHTS = "This user may not read or write it. Change its owner or rights (chown, chmod), or name another."

@@ -60,7 +60,7 @@ def _prediction_log() -> Iterator[Finding]:
     from accidents.predictions.store import PredictionStore
     from commands.prediction_store import opened_store, store_address
     from stacks.check import Finding
-    from steps.support.store import use_secret
+    from steps.support.prediction_store import use_secret
 
     what = "prediction log"
     try:

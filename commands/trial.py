@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accidents.errors import AccidentsError
-from accidents.rollout.roles import CHALLENGER, SHADOW, Role
+from accidents.rollout.traffic_split import CHALLENGER, SHADOW, Role
 from commands.project import ROOT, console, on_stack
 from stacks.endpoints import Endpoint, ServedVersion, State
 

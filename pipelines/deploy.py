@@ -7,7 +7,7 @@ from typing import Any
 from zenml import pipeline
 from zenml.enums import ExecutionMode
 
-from accidents.rollout.roles import CHAMPION, Role
+from accidents.rollout.traffic_split import CHAMPION, Role
 from pipelines.code import HERE
 from pipelines.progress import step_started
 from steps.deployment.check_parity import check_parity

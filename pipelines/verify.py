@@ -8,7 +8,7 @@ from zenml import pipeline
 from zenml.enums import ExecutionMode
 
 from accidents.monitoring.monitor_settings import MonitorSettings
-from accidents.rollout.roles import CHAMPION, Role
+from accidents.rollout.traffic_split import CHAMPION, Role
 from pipelines.code import HERE
 from pipelines.progress import step_started
 from steps.deployment.watch_version import watch_version

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stacks.component_validation import WantedComponent, wanted_component
 from stacks.connectors import apply_connector
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
 from stacks.flavors import register_flavors
 from stacks.secrets import has_secrets, keep, secret_name
 from stacks.state import LABEL, file_digest, refuse_unless_applied
-from stacks.store import find_components, find_stack, is_embedded, opened_store
-from stacks.wanted_component import WantedComponent, wanted_component
 from stacks.wanted_connector import wanted_connector
+from stacks.zenml_store import find_components, find_stack, is_embedded, opened_store
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from stacks.diagnosis import diagnosis
 from stacks.endpoints import State, endpoints_of
 from stacks.errors import StackError
+from stacks.server_errors import diagnosis
 
 EXPERIMENT = "stack check"
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from stacks.cache_folder import home_variables
 from stacks.errors import StackError
-from stacks.home import home_variables
 from stacks.shell_variables import leave_out
 
 STORE_FOLDER = ".zenml"

@@ -18,8 +18,8 @@ from pathlib import Path
 from accidents.bundle import load_bundle
 from accidents.errors import AccidentsError, BundleError
 from stacks.components.mlserver.folder import model_settings, write_json
-from stacks.diagnosis import diagnosis
 from stacks.environment import READ_AT_IMPORT, keep_google_quiet
+from stacks.server_errors import diagnosis
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stacks.definition import STACKS_FOLDER, read_stack, stack_names
 from stacks.errors import StackError
 from stacks.state import file_digest, state_of
-from stacks.store import find_stack, opened_store
+from stacks.zenml_store import find_stack, opened_store
 
 if TYPE_CHECKING:
     from zenml.client import Client

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from stacks.definition import STACKS_FOLDER, read_raw
 from stacks.errors import StackError
-from stacks.store import find_stack
+from stacks.zenml_store import find_stack
 
 if TYPE_CHECKING:
     from zenml.client import Client

@@ -14,7 +14,7 @@ from stacks.endpoints import DeploymentError, Endpoints, State, endpoints_of
 from stacks.errors import StackError
 from stacks.secrets import forget, secret_name
 from stacks.state import LABEL
-from stacks.store import find_stack, opened_store
+from stacks.zenml_store import find_stack, opened_store
 
 if TYPE_CHECKING:
     from zenml.client import Client

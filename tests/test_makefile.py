@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 def project(tmp_path: Path) -> Path:
     """A project without an environment, in a folder with a space."""
     folder = tmp_path / "a project"
-    for file in ("Makefile", "stacks/home.py", "requirements/uv.txt", "requirements/train.txt"):
+    for file in ("Makefile", "stacks/cache_folder.py", "requirements/uv.txt", "requirements/train.txt"):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, folder / file)
     (tmp_path / "bin").mkdir()

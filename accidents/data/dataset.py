@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from accidents.data.data_versions import restore, snapshot
 from accidents.data.quality import QualityReport
 from accidents.data.reading import read_years
 from accidents.data.sources import YearFiles, fetch, find_years
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import load_tables
 from accidents.data.tables import Tables
-from accidents.data.versions import restore, snapshot
 from accidents.errors import SourceError
 from accidents.files import ROOT
 from accidents.source_code import code_version

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from accidents.features import FEATURES
-from accidents.rollout.roles import SHARES
+from accidents.rollout.traffic_split import SHARES
 
 
 class _Strict(BaseModel):

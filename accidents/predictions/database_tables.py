@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.types import DateTime, TypeDecorator
 
 from accidents.errors import AccidentsError
-from accidents.rollout.roles import CHAMPION
+from accidents.rollout.traffic_split import CHAMPION
 
 # Of the tables below, as the newest file in predictions/migrations/versions makes them.
 REVISION = "0006"

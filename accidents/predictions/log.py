@@ -36,7 +36,7 @@ from accidents.predictions.inserts import insert_into
 from accidents.predictions.labels import Label, NewestLabels, add_labels, targets_of
 from accidents.predictions.retention import Ages, count_old, forget
 from accidents.predictions.shadow import ShadowScore, shadow_scores, to_shadow_row
-from accidents.rollout.roles import CHAMPION
+from accidents.rollout.traffic_split import CHAMPION
 
 __all__ = ["Label", "Prediction", "PredictionLog", "PredictionLogError", "Row", "to_row"]
 

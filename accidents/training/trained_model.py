@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from accidents.errors import BundleError, DataError
 from accidents.lightgbm.booster import Booster
-from accidents.lightgbm.explanation import Explainer
 from accidents.lightgbm.quick_scorer import FastTrees
+from accidents.lightgbm.shap_values import Explainer
 from accidents.training.calibration import BetaCalibration
 from accidents.training.place_encoder import NAMED, PLACE, PlaceEncoder
 

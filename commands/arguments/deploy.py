@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from accidents.errors import SettingsError
-from accidents.rollout.roles import CHALLENGER, SHADOW, SHARES
+from accidents.rollout.traffic_split import CHALLENGER, SHADOW, SHARES
 from commands.arguments import options
 from commands.arguments.options import prepare, read_params
 

@@ -22,9 +22,9 @@ from serving.api.http.access_gate import Gate
 from serving.api.http.direct_routing import Direct
 from serving.api.http.errors import ApiError
 from serving.api.http.limits import Rates
-from serving.api.http.mistakes import where
 from serving.api.http.openapi import document_of
 from serving.api.http.swagger_ui import add_docs
+from serving.api.http.validation_errors import where
 from serving.api.operations.keys import Keys
 from serving.api.operations.metrics import BUILD
 from serving.api.predicting.warming import warm_up

@@ -15,9 +15,9 @@ from pydantic_core import from_json
 from accidents.vocabulary.words import words
 from serving.api.http.errors import ApiError
 from serving.api.http.limits import read_json
-from serving.api.http.mistakes import Mistakes
 from serving.api.http.openapi import body_of, errors, query_of
 from serving.api.http.query import Options, options_of
+from serving.api.http.validation_errors import Mistakes
 from serving.api.operations.hooks import Notification
 from serving.api.operations.metrics import exposition
 from serving.api.predicting.predict import Asked

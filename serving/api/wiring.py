@@ -11,7 +11,7 @@ from functools import partial
 from fastapi import Request
 
 from accidents.predictions.store import PredictionStore
-from accidents.rollout.roles import CHAMPION, Role
+from accidents.rollout.traffic_split import CHAMPION, Role
 from serving.api.http.limits import Rates
 from serving.api.http.project_identity import identity_of
 from serving.api.operations.hooks import Hook

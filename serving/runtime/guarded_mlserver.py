@@ -31,8 +31,8 @@ from mlserver.utils import install_uvloop_event_loop
 from serving.http_limits import LimitedProtocol
 from serving.runtime.guard import CLOSED, MAX_BODY, Guard, allowed_hosts
 from serving.runtime.infer_route import InferRoute
+from serving.runtime.model_by_version import VersionedModels
 from serving.runtime.v2_bodies import PlainBodies
-from serving.runtime.versions import VersionedModels
 
 
 class ModelServer(MLServer):  # type: ignore[misc]

@@ -14,8 +14,8 @@ from stacks.endpoints.mlserver import MLServerEndpoints
 from stacks.endpoints.protocol import DeploymentError, Endpoint, Endpoints
 from stacks.endpoints.seldon_core import SeldonCoreEndpoints
 from stacks.errors import StackError
-from stacks.store import find_stack, opened_store
 from stacks.zenml_database import serving_flavors
+from stacks.zenml_store import find_stack, opened_store
 
 if TYPE_CHECKING:
     from zenml.model_deployers import BaseModelDeployer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from accidents.bundle import load_bundle
 from accidents.errors import AccidentsError, BundleError
-from accidents.rollout.roles import CHAMPION, Role
+from accidents.rollout.traffic_split import CHAMPION, Role
 from stacks.endpoints.component import Component
 from stacks.endpoints.protocol import BundleReference, DeploymentError, ServedVersion
 from stacks.errors import StackError

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from accidents.rollout.roles import CHAMPION, Role
-from stacks.components.bentoml.home import BentoHome, BentoTag
+from accidents.rollout.traffic_split import CHAMPION, Role
+from stacks.components.bentoml.bento_stores import BentoHome, BentoTag
 from stacks.components.bentoml.installed import require_installed
 from stacks.components.bentoml.processes import served_aside, wait_until_ready
 from stacks.components.bentoml.servers import BentoServer, BentoServers, port_for, require_free

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 from accidents.errors import AccidentsError
-from accidents.rollout.roles import CHAMPION, Role
+from accidents.rollout.traffic_split import CHAMPION, Role
 from stacks.endpoints.adapter import OneVersionEndpoint, explained
 from stacks.endpoints.component import Component
 from stacks.endpoints.protocol import (

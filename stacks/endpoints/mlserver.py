@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, cast
 
 from accidents.config import parse
-from accidents.rollout.roles import CHAMPION, Role
+from accidents.rollout.traffic_split import CHAMPION, Role
 from stacks.components.mlserver.folder import ServedModel, served_as
 from stacks.components.mlserver.model import fault_of, predict
 from stacks.components.mlserver.server import ModelServer

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from accidents.config import parse
-from accidents.rollout.roles import CHAMPION, Role
+from accidents.rollout.traffic_split import CHAMPION, Role
 from stacks.components.mlserver.model import predict_with
 from stacks.components.seldon_core.served import Served, ServedBundle
 from stacks.components.seldon_core.served_models import ServedModels

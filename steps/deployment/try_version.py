@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from zenml import log_metadata, step
 
 from accidents.bundle.golden import golden_of
-from accidents.rollout.roles import Role
+from accidents.rollout.traffic_split import Role
 from stacks.endpoints import BundleReference, active_endpoints
 from steps.folder import Folder
 from steps.support import model_versions, registry_mirror

@@ -18,13 +18,13 @@ from accidents.errors import AccidentsError
 from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.probation import Compared, Probe, Verdict, judge_probation
-from accidents.rollout.roles import CHAMPION, Role
+from accidents.rollout.traffic_split import CHAMPION, Role
 from accidents.scoring.score import probabilities
 from stacks.endpoints import State, active_endpoints
 from steps.folder import Folder
 from steps.support import model_versions
+from steps.support.prediction_store import opened_store
 from steps.support.references import VersionReference
-from steps.support.store import opened_store
 
 PROBED_ROWS = 20
 SHOWN_EVERY = 60  # seconds

@@ -13,7 +13,7 @@ from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.window import Window
 from steps.data.validate_data import kinds_of_columns
 from steps.folder import Folder
-from steps.support.store import opened_store
+from steps.support.prediction_store import opened_store
 
 
 @step

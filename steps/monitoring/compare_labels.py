@@ -8,7 +8,7 @@ from accidents.monitoring.label_check import compare_labels as compare
 from accidents.monitoring.label_check import disagreements
 from accidents.monitoring.window import Window
 from steps.folder import Folder
-from steps.support.store import opened_store
+from steps.support.prediction_store import opened_store
 
 
 @step

@@ -14,8 +14,8 @@ from accidents.rollout.scored_accidents import Scored, compare_scored, scored_by
 from stacks.endpoints import ServedVersion, deployed_endpoint
 from steps.folder import Folder
 from steps.support import model_versions
+from steps.support.prediction_store import opened_store
 from steps.support.references import VersionReference
-from steps.support.store import opened_store
 
 LOOKED_AT = 20_000  # predictions, the newest of the window
 

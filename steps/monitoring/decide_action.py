@@ -10,8 +10,8 @@ from accidents.monitoring.measurements import Champion, Measurements, MonitorRep
 from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.window import Window, new_years
 from steps.folder import Folder
+from steps.support.prediction_store import opened_store
 from steps.support.references import VersionReference
-from steps.support.store import opened_store
 
 
 @step

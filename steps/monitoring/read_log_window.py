@@ -9,7 +9,7 @@ from accidents.bundle import load_bundle
 from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.window import capped, log_window
 from steps.folder import Folder
-from steps.support.store import opened_store
+from steps.support.prediction_store import opened_store
 
 
 @step

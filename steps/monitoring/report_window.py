@@ -10,7 +10,7 @@ from zenml.client import Client
 from accidents.monitoring.measurements import MonitorReport
 from accidents.reports.monitor import write_monitor
 from steps.folder import Folder
-from steps.support.store import opened_store
+from steps.support.prediction_store import opened_store
 
 
 @step

@@ -12,8 +12,9 @@ import pytest
 
 from accidents.errors import AccidentsError
 from benchmarks.__main__ import BENCHMARKS, main
-from benchmarks.child import clean_environment, measure, peak_gib
-from benchmarks.document import (
+from benchmarks.options import Options, SkippedError
+from benchmarks.project_copy import copy_project
+from benchmarks.results_page import (
     Figure,
     Outcome,
     Section,
@@ -25,8 +26,7 @@ from benchmarks.document import (
     table,
     this_machine,
 )
-from benchmarks.options import Options, SkippedError
-from benchmarks.project_copy import copy_project
+from benchmarks.separate_process import clean_environment, measure, peak_gib
 from benchmarks.zenml_overhead import SMALL
 from tests.conftest import ROOT
 

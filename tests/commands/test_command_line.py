@@ -15,7 +15,7 @@ import typer.main
 
 import run
 from commands.arguments.app import PIPELINES, build
-from commands.arguments.mistakes import FORMER
+from commands.arguments.usage_errors import FORMER
 from tests.conftest import ROOT
 
 ON_A_STACK = {"--stack", "--params", "--stage"}

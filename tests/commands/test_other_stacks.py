@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from accidents.rollout.roles import CHAMPION
+from accidents.rollout.traffic_split import CHAMPION
 from commands import other_stacks as module
 from commands.other_stacks import beside
 from stacks.endpoints import DeploymentError, Endpoint, Endpoints, EndpointState, ServedVersion, State, active

@@ -17,7 +17,7 @@ from urllib3.exceptions import ProtocolError
 import run
 from accidents.errors import AccidentsError
 from commands import remedies
-from stacks.diagnosis import asked
+from stacks.server_errors import asked
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import cast
 
 from rich.console import Console
 
-from accidents.rollout.roles import CHALLENGER, CHAMPION
+from accidents.rollout.traffic_split import CHALLENGER, CHAMPION
 from commands.status import _models, _supervision, _trials
 from stacks.endpoints import Endpoint, EndpointState, ServedVersion, State
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from accidents.predictions.log import PredictionLog
-from accidents.rollout.roles import is_in_share
+from accidents.rollout.traffic_split import is_in_share
 from stacks.components.mlserver.server import ModelServer
 from stacks.errors import StackError
 from tests.load import Load

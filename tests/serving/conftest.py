@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stacks.components.bentoml.home import BentoHome
+from stacks.components.bentoml.bento_stores import BentoHome
 from stacks.components.bentoml.processes import served_aside
 from stacks.components.mlserver.server import ModelServer
 from tests.conftest import ROOT

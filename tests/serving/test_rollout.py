@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
-from accidents.rollout.roles import is_in_share
+from accidents.rollout.traffic_split import is_in_share
 from serving.api.predicting import shadow as shadow_module
 from serving.api.schema.answers import PredictionAnswer, ReadyAnswer
 from tests.predictions import connected

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from stacks.components.bentoml.home import BentoHome
+from stacks.components.bentoml.bento_stores import BentoHome
 from stacks.components.bentoml.installed import require_installed
 from stacks.components.bentoml.servers import port_for
 from stacks.errors import StackError
@@ -104,7 +104,7 @@ def interrupt_build(home: BentoHome, bundle: Path, digest: str) -> None:
     """End a build with SIGKILL, its children too, once BentoML's store has something of the Bento."""
     words = [str(home.folder), str(ROOT), NAME, digest, str(bundle)]
     code = (
-        "import sys; from pathlib import Path; from stacks.components.bentoml.home import BentoHome;"
+        "import sys; from pathlib import Path; from stacks.components.bentoml.bento_stores import BentoHome;"
         "home, root, name, digest, bundle = sys.argv[1:];"
         "BentoHome(Path(home), Path(root)).build(name, '7', digest, Path(bundle))"
     )

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from accidents.bundle.golden import Golden, golden_of
-from accidents.rollout.roles import Role
+from accidents.rollout.traffic_split import Role
 from stacks.apply import apply_stack
 from stacks.definition import read_stack
 from stacks.endpoints import (

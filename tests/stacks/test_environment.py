@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stacks.cache_folder import home_variables
 from stacks.environment import prepare_environment
 from stacks.errors import StackError
-from stacks.home import home_variables
 from stacks.shell_variables import LEFT_OUT
 from tests.zenml_store import isolated_environment
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from accidents.data.data_versions import restore, snapshot
 from accidents.data.dataset import DATA, RawData, have_raw, layout, raw_of
 from accidents.data.sources.settings import DataSettings
 from accidents.data.sources.year_files import YearFiles, find_years
 from accidents.data.tables import Tables, chosen
-from accidents.data.versions import restore, snapshot
 from accidents.errors import DataError, SourceError
 from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
 from accidents.scoring.batch.people import KINDS, vehicles_and_users

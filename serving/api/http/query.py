@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.api.http.errors import ApiError
-from serving.api.http.mistakes import Mistakes
+from serving.api.http.validation_errors import Mistakes
 
 
 class Options(BaseModel):

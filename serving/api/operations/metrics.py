@@ -6,7 +6,7 @@ from typing import get_args
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Info, generate_latest
 
-from accidents.rollout.roles import CHALLENGER, SHADOW, Role
+from accidents.rollout.traffic_split import CHALLENGER, SHADOW, Role
 
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from accidents.rollout.roles import CHAMPION, Role
+from accidents.rollout.traffic_split import CHAMPION, Role
 from serving.api.http.errors import ApiError
 from serving.api.operations.metrics import MODEL_ROWS, WAITING
 from serving.api.predicting.model_server import ModelFacts, ModelServer, Scores, unavailable

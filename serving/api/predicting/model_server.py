@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from accidents.features import STAGES, feature_names
-from accidents.rollout.roles import CHAMPION, Role
+from accidents.rollout.traffic_split import CHAMPION, Role
 from serving.api.http.errors import ApiError
 from serving.api.operations.metrics import MODEL_ERRORS, MODEL_SECONDS
 from serving.api.predicting.connections import Connections

@@ -21,7 +21,7 @@ from accidents.scoring.reasons import top_reasons
 from accidents.vocabulary.bands import band_of
 from serving.api.http.errors import ApiError
 from serving.api.http.fair_computing import Turns
-from serving.api.http.mistakes import Mistakes
+from serving.api.http.validation_errors import Mistakes
 from serving.api.operations.metrics import FALLBACKS, LOG_ERRORS
 from serving.api.predicting.batching import Batcher, Score
 from serving.api.predicting.counting import Counting

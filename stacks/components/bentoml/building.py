@@ -16,7 +16,7 @@ from pathlib import Path
 import bentoml
 from bentoml import bentos
 
-from stacks.components.bentoml.home import BUNDLE
+from stacks.components.bentoml.bento_stores import BUNDLE
 
 FILE = "bentofile.yaml"
 

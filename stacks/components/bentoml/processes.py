@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from stacks.components.bentoml.home import BentoHome, BentoTag, environment, last_error
+from stacks.components.bentoml.bento_stores import BentoHome, BentoTag, environment, last_error
 from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.ports import HOST, choose_ports
 from stacks.errors import StackError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
-from stacks.components.bentoml.home import BentoHome, BentoTag, environment
+from stacks.components.bentoml.bento_stores import BentoHome, BentoTag, environment
 from stacks.components.bentoml.processes import strays, wait_until_listening
 from stacks.components.mlserver.ports import HOST, choose_ports
 from stacks.errors import StackError

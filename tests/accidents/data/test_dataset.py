@@ -10,9 +10,9 @@ import pytest
 from dvc.repo import Repo
 
 from accidents.data import dataset
+from accidents.data.data_versions import push, restore, snapshot
 from accidents.data.dataset import have_raw, raw_of
 from accidents.data.sources.settings import DataSettings
-from accidents.data.versions import push, restore, snapshot
 from accidents.errors import SourceError
 
 

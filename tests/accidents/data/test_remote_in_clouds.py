@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from accidents.data.versions import push, restore, snapshot
+from accidents.data.data_versions import push, restore, snapshot
 from tests.accidents.data.test_versioning import repository, two_years
 from tests.platform_parts import azure_login, running_azurite, running_gcs
 

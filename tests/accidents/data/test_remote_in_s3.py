@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from accidents.data.versions import push, restore, snapshot
+from accidents.data.data_versions import push, restore, snapshot
 from accidents.errors import SourceError
-from stacks.diagnosis import asked, diagnosis
+from stacks.server_errors import asked, diagnosis
 from tests.accidents.data.test_versioning import repository, two_years
 from tests.platform_parts import S3_KEY, S3_SECRET, Server, running_s3
 

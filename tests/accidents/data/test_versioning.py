@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from accidents.bundle.provenance import git_commit, has_commit
-from accidents.data.versions import push, restore, snapshot
+from accidents.data.data_versions import push, restore, snapshot
 from accidents.errors import SourceError
 
 DVC = Path(sys.executable).with_name("dvc")

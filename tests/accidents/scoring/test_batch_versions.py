@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
+from accidents.data.data_versions import restore, snapshot
 from accidents.data.sources.settings import DataSettings
-from accidents.data.versions import restore, snapshot
 from accidents.errors import SourceError
 from accidents.scoring.batch import inputs, read_input, version_of
 

@@ -11,7 +11,7 @@ from accidents.scoring.batch import row_parsers
 from accidents.vocabulary.code_parser import codes_of
 from accidents.vocabulary.codes import column
 from accidents.vocabulary.times import read_time
-from serving.api.http.mistakes import Mistakes
+from serving.api.http.validation_errors import Mistakes
 from serving.api.schema.accident import Accident
 
 SAID = [

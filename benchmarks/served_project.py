@@ -17,8 +17,8 @@ from pathlib import Path
 
 from accidents.errors import AccidentsError
 from accidents.files import ROOT
-from benchmarks.child import clean_environment
 from benchmarks.project_copy import copy_project
+from benchmarks.separate_process import clean_environment
 
 SMALL = {
     "accidents_per_year: 20000": "accidents_per_year: 3000",

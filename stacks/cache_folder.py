@@ -1,6 +1,6 @@
 """Where caches go if the home folder cannot be written: into the project's. No library but Python's own.
 
-`python stacks/home.py` prints that folder, and nothing where the home folder will do; the Makefile asks it.
+`python stacks/cache_folder.py` prints that folder, and nothing where the home folder will do: for the Makefile.
 """
 
 from __future__ import annotations

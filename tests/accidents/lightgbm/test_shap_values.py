@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accidents.errors import BundleError
-from accidents.lightgbm import explanation
-from accidents.lightgbm.explanation import Explainer
+from accidents.lightgbm import shap_values
 from accidents.lightgbm.forest import Forest, read_forest
+from accidents.lightgbm.shap_values import Explainer
 from tests.conftest import ROOT
 
 
@@ -84,7 +84,7 @@ def test_rows_that_go_the_same_way_are_explained_once(
     leaves: int, remembered: bool, monkeypatch: pytest.MonkeyPatch
 ):
     """As thousands of rows are; trees with more splits than a word has bits are walked row by row."""
-    monkeypatch.setattr(explanation, "_ALIKE_ROWS", 1)
+    monkeypatch.setattr(shap_values, "_ALIKE_ROWS", 1)
     rng = np.random.default_rng(4)
     x = rows_of(1_500, 6, 0.1, rng)
     booster = train(x, rng, num_leaves=leaves)
@@ -186,7 +186,7 @@ def test_it_works_where_no_compiled_code_can_be_kept(tmp_path: Path):
     booster = train(x, rng)
     booster.save_model(tmp_path / "trees.txt")
     code = (
-        "import numpy; from pathlib import Path; from accidents.lightgbm.explanation import Explainer;"
+        "import numpy; from pathlib import Path; from accidents.lightgbm.shap_values import Explainer;"
         "print(Explainer(Path('trees.txt').read_text()).contributions(numpy.zeros((1, 3))).sum())"
     )
     home = str(tmp_path / "home")

@@ -11,7 +11,7 @@ import pytest
 from accidents.errors import SettingsError
 from accidents.predictions.database_tables import NoDatabaseError, PredictionLogError
 from accidents.predictions.store import VARIABLE, PredictionStore
-from steps.support.store import KEY, SECRET, opened_store, use_secret
+from steps.support.prediction_store import KEY, SECRET, opened_store, use_secret
 from tests.zenml_store import zenml_store
 
 __all__ = ["zenml_store"]

@@ -7,9 +7,9 @@ import sys
 
 from accidents.errors import AccidentsError
 from accidents.files import ROOT
-from benchmarks.child import clean_environment
-from benchmarks.document import Outcome
 from benchmarks.options import Options, SkippedError
+from benchmarks.results_page import Outcome
+from benchmarks.separate_process import clean_environment
 
 
 def run(module: str, about: str, options: Options) -> Outcome:
