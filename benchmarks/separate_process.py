@@ -34,10 +34,9 @@ def measure(function: str, **arguments: Any) -> Measured:
     """
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "measured.json"
-        words = ["-m", "benchmarks.separate_process", function, json.dumps(arguments), str(output)]
-        done = subprocess.run(
-            [sys.executable, *words], cwd=ROOT, env=clean_environment(), stdout=subprocess.DEVNULL
-        )
+        told = ["benchmarks.separate_process", function, json.dumps(arguments), str(output)]
+        words = [sys.executable, "-m", *told]
+        done = subprocess.run(words, cwd=ROOT, env=clean_environment(), stdout=subprocess.DEVNULL)
         if done.returncode or not output.exists():
             raise AccidentsError(f"{function} ended with {done.returncode}; its own message stands above.")
         return Measured(**json.loads(output.read_text(encoding="utf-8")))

@@ -1,6 +1,6 @@
 """Where caches go if the home folder cannot be written: into the project's. No library but Python's own.
 
-`python stacks/cache_folder.py` prints that folder, and nothing where the home folder will do: for the Makefile.
+`python stacks/cache_folder.py` tells the Makefile that folder, and nothing where the home folder will do.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The compiled part of explanation.py: importing it imports numba (0.5 s), so do it when it is used.
+"""The compiled part of shap_values.py: importing it imports numba (0.5 s), so do it when it is used.
 
 Unsigned indices spare numba the test for negative ones, which costs a quarter of the time.
 """
