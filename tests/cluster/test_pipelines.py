@@ -36,10 +36,10 @@ from tests.platform_parts import (
 from tests.postgres import running_postgres
 from tests.processes import kill_all_of
 from tests.servers.conftest import tiny_project, write_settings
-from tests.servers.matrix import found_on
+from tests.servers.matrix import found_on, found_on_bare
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(5400)]
-STACK = "kubernetes-plain"
+STACK, WITH_SELDON = "kubernetes-plain", "kubernetes"
 PREDICTIONS = """
 from zenml.client import Client
 Client().create_secret("accidents", {"database_url": ADDRESS})
@@ -87,7 +87,8 @@ def installed(cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory) 
             "MODEL_SERVER_IMAGE": f"road-accidents/model-server:{TAG}",
         }  # fmt: skip
         write_settings(project, settings)
-        sized(project.folder / "stacks" / f"{STACK}.yaml")
+        for stack in (STACK, WITH_SELDON):
+            sized(project.folder / "stacks" / f"{stack}.yaml")
         give_login(cluster, bucket)
         store = {
             "ZENML_STORE_URL": shared(zenml.url),
@@ -118,7 +119,7 @@ def sized(file: Path) -> None:
 def test_the_same_commands_give_the_same_model_in_pods(
     installed: Installed, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    bare = found_on("bare", tiny_project(tmp_path_factory.mktemp("bare") / "a project"))
+    bare = found_on_bare(tmp_path_factory)
     found = found_on(STACK, installed.project)
     print({"seconds": found.seconds, "bare": bare.seconds})
     found.assert_same_as(bare)
@@ -204,3 +205,16 @@ def test_the_monitors_job_looks_at_the_log_in_a_pod(api: tuple[str, str], cluste
     said = cluster.admin("logs", "--selector", "job-name=monitor-now", "--tail", "200")
     print(said)
     assert status.get("succeeded"), said
+
+
+def test_seldon_core_serves_what_the_pods_made(
+    installed: Installed, cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """After the other stack, whose model server is stopped first: both serve under the model's name."""
+    project = installed.project
+    project("stop", "--stack", STACK)
+    project("stack", "apply", WITH_SELDON)
+    found = found_on(WITH_SELDON, project)
+    print({"seconds": found.seconds})
+    found.assert_same_as(found_on_bare(tmp_path_factory))
+    assert not json.loads(cluster.admin("get", "seldondeployments", "--output", "json"))["items"], "stopped"
