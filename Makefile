@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform containers unit check audit format bench dashboard mlflow lock clean
+.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -36,24 +36,10 @@ $(VENV)/train: $(BIN)/uv requirements/train.txt
 	$(INSTALL) -r requirements/train.txt
 	@touch $@
 
-$(VENV)/staging: $(VENV)/train requirements/platform.txt
-	@echo "Installing S3's clients into $(VENV) ..."
-	$(INSTALL) -r requirements/platform.txt
-	@touch $@
-
-$(VENV)/azure: $(VENV)/train requirements/azure.txt
-	@echo "Installing Azure's clients into $(VENV) ..."
-	$(INSTALL) -r requirements/azure.txt
-	@touch $@
-
-$(VENV)/gcp: $(VENV)/train requirements/gcp.txt
-	@echo "Installing Google Cloud's clients into $(VENV) ..."
-	$(INSTALL) -r requirements/gcp.txt
-	@touch $@
-
-$(VENV)/bento: $(VENV)/train requirements/bento.txt
-	@echo "Installing BentoML into $(VENV) ..."
-	$(INSTALL) -r requirements/bento.txt
+# What a stack needs beside the training environment.
+$(VENV)/platform $(VENV)/azure $(VENV)/gcp $(VENV)/bento: $(VENV)/%: $(VENV)/train requirements/%.txt
+	@echo "Installing requirements/$*.txt into $(VENV) ..."
+	$(INSTALL) -r requirements/$*.txt
 	@touch $@
 
 $(VENV)/dev: $(VENV)/train requirements/dev.txt
@@ -64,7 +50,7 @@ $(VENV)/dev: $(VENV)/train requirements/dev.txt
 train: $(VENV)/train  ## install, make the sample data, train, register, report
 	$(BIN)/python run.py --pipeline train
 
-staging: $(VENV)/staging  ## what stacks with artifacts in S3 run with, such as staging, beside the training environment
+staging: $(VENV)/platform  ## what stacks with artifacts in S3 run with, such as staging, beside the training environment
 
 azure: $(VENV)/azure  ## what the stack azure runs with, beside the training environment
 
@@ -149,9 +135,14 @@ WORKERS ?= 2
 test: $(VENV)/dev  ## every test, but those of the platform and of the containers; TESTS= names some
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not containers" $(TESTS)
 
+PLATFORM = PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/servers \
+	tests/containers/test_docker_stack.py
+
 platform: $(VENV)/dev  ## stacks on real servers and in containers, as tests: PostgreSQL, S3, MLflow, ZenML, Docker; minutes
-	PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(if $(ONLY),-m "$(ONLY)") \
-		tests/servers tests/containers/test_docker_stack.py
+	$(PLATFORM)
+
+matrix: $(VENV)/dev  ## of these, the same commands on each stack, whose model and predictions must be equal
+	$(PLATFORM) -m matrix
 
 containers: $(VENV)/dev  ## build the images and start the platform, as tests, where a container engine answers
 	$(LIMIT) $(BIN)/python -m pytest tests/containers

@@ -79,6 +79,7 @@ def found(project: Project) -> Found:
     return found_on("docker", project)
 
 
+@pytest.mark.matrix
 def test_the_same_commands_give_the_same_model_as_on_stack_bare(
     found: Found, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -163,7 +164,6 @@ def test_a_step_that_takes_more_memory_than_it_may_is_told_with_the_remedy(
     assert unfinished(project) == []
 
 
-@pytest.mark.platform_all
 def test_a_step_that_finds_the_disk_full_tells_its_reason_as_on_a_laptop(
     found: Found, project: Project
 ) -> None:
@@ -179,9 +179,7 @@ def test_a_step_that_finds_the_disk_full_tells_its_reason_as_on_a_laptop(
     assert "The disk is full. Make room" in said
 
 
-@pytest.mark.parametrize(
-    "told", [pytest.param(signal.SIGINT, marks=pytest.mark.platform_all), signal.SIGTERM]
-)
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_broken_off_leaves_no_container(
     found: Found, project: Project, told: signal.Signals
 ) -> None:

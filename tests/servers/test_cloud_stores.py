@@ -31,7 +31,6 @@ print(Client().get_stack("on-emulator").model_dump_json())
 """
 
 
-@pytest.mark.platform_all
 def test_azure(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     with running_azurite(tmp_path / "azurite", BUCKET) as server, project_on(tmp_path, "azure") as project:
         settings = {"AZURE_CONTAINER": BUCKET, "AZURE_STORAGE_CONNECTION_STRING": azure_login(server)}
@@ -39,7 +38,6 @@ def test_azure(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None
         assert b"bundle.json" in stored(server, "__azurite_db_blob__.json")
 
 
-@pytest.mark.platform_all
 def test_gcp(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     with (
         running_gcs(tmp_path / "gcs", BUCKET) as server,

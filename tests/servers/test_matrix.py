@@ -15,10 +15,8 @@ from tests.servers.conftest import tiny_project
 from tests.servers.matrix import found_on, found_on_bare
 
 
-@pytest.mark.parametrize(
-    "stack",
-    ["local", "local-bento", "local-seldon", pytest.param("local-mlflow", marks=pytest.mark.platform_all)],
-)
+@pytest.mark.matrix
+@pytest.mark.parametrize("stack", ["local", "local-bento", "local-seldon", "local-mlflow"])
 def test_the_same_commands_give_the_same_model_as_on_stack_bare(
     stack: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

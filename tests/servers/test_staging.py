@@ -96,6 +96,7 @@ def test_the_stack_is_applied_once_and_each_part_of_it_is_reached(project: Proje
     assert "ok    prediction log: postgresql" in said
 
 
+@pytest.mark.matrix
 def test_the_same_commands_give_the_same_model_as_on_stack_bare(
     found: Found, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -159,7 +160,7 @@ def test_a_clock_that_is_wrong_is_told_by_a_training(project: Project, platform:
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("done_all_the_same", [pytest.param(False, marks=pytest.mark.platform_all), True])
+@pytest.mark.parametrize("done_all_the_same", [False, True])
 def test_mlflow_that_fails_as_a_version_is_registered_leaves_none_of_it(
     project: Project, platform: Platform, done_all_the_same: bool
 ) -> None:
@@ -194,7 +195,6 @@ def test_mlflow_that_fails_as_it_is_told_of_the_champion_is_told_by_the_next_tra
     }
 
 
-@pytest.mark.platform_all
 def test_a_database_that_is_restarted_in_the_middle_of_monitoring_is_no_error(
     found: Found, project: Project, platform: Platform
 ) -> None:

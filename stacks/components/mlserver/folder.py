@@ -29,6 +29,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from stacks.errors import StackError
+from stacks.processes import KEPT_VARIABLES
 
 CHAMPION = "champion"
 TRIALS = ("-challenger", "-shadow")  # end the name under which a version is on trial beside another
@@ -109,6 +110,15 @@ class ServerFolder:
             else:
                 write_json(self.state, before)
             raise
+
+    def variables(self, code: str) -> dict[str, str]:
+        """Return the environment of a server that imports this copy of the code."""
+        kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+        return kept | {
+            "PYTHONPATH": str(self.root / "code" / code),
+            "OMP_NUM_THREADS": "1",  # a second thread helps no single row, and fights with its neighbours
+            "NUMBA_NUM_THREADS": "1",
+        }
 
     def add(self, name: str, version: str, bundle: Path, golden: Path) -> ServedModel:
         """Copy a bundle and its golden requests here; nothing is served yet.

@@ -20,7 +20,7 @@ from stacks.components.mlserver.ports import HOST, LET_GO_SECONDS, PORTS, choose
 from stacks.components.mlserver.server_runner import server_settings, wait_until_live
 from stacks.components.mlserver.settings import ServerSettings
 from stacks.components.mlserver.supervisor_handle import read_supervision, supervise, wait_until_gone
-from stacks.processes import KEPT_VARIABLES, StartedProcess, read_process
+from stacks.processes import StartedProcess, read_process
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ProcessRuntime:
             process = subprocess.Popen(
                 [self.python, "-m", PROGRAM, str(folder.models), str(folder.token)],
                 cwd=folder.root,  # MLServer puts it on sys.path, before the copy of the code
-                env=_environment(home, self.code),
+                env=home.variables(self.code),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -154,15 +154,6 @@ def _last_words(folder: ServerFolder) -> str:
     if not words and folder.log.is_file():
         words = folder.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return "\n".join(words[-15:])
-
-
-def _environment(folder: ServerFolder, code: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    return kept | {
-        "PYTHONPATH": str(folder.root / "code" / code),
-        "OMP_NUM_THREADS": "1",  # a second thread helps no single row, and fights with its neighbours
-        "NUMBA_NUM_THREADS": "1",
-    }
 
 
 def _log_file(folder: ServerFolder) -> dict[str, Any]:

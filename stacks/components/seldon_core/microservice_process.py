@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from stacks.components.seldon_core.served import ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from stacks.components.seldon_core.v1_protocol import V1Client
 from stacks.errors import StackError
-from stacks.processes import KEPT_VARIABLES, StartedProcess, end, start
+from stacks.processes import StartedProcess, end, start
 
 PROGRAM = "serving.seldon"  # a module of the copy of the code
 _NEWEST_PYTHON = (3, 12)  # its NumPy has no wheels for a newer one
@@ -74,7 +73,9 @@ def start_microservice(
         str(python), "-W", "ignore:pkg_resources", "-m", PROGRAM, bundle.uri, "--digest", bundle.digest,
         "--name", name, "--version", bundle.version, "--port", str(port), "--grace", str(settings.grace),
     ]  # fmt: skip
-    process = start(words, folder.root, _environment(folder, code), log)
+    # Not what training has compiled, for another NumPy; compiled once for all versions of the code.
+    variables = folder.variables(code) | {"NUMBA_CACHE_DIR": str(folder.root / "numba")}
+    process = start(words, folder.root, variables, log)
     try:
         server = Microservice(process.pid, psutil.Process(process.pid).create_time(), port, str(log), code)
         _wait(server, process, settings.ready_timeout)
@@ -127,17 +128,6 @@ def _wait(server: Microservice, process: subprocess.Popen[bytes], timeout: float
 
 def _said(server: Microservice) -> str:
     return "\n".join(last_lines(Path(server.log), 15))
-
-
-def _environment(folder: ServerFolder, code: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    return kept | {
-        "PYTHONPATH": str(folder.root / "code" / code),
-        "OMP_NUM_THREADS": "1",  # a second thread helps no single row, and fights with its neighbours
-        "NUMBA_NUM_THREADS": "1",
-        # Not what training has compiled, for another NumPy; compiled once for all versions of the code.
-        "NUMBA_CACHE_DIR": str(folder.root / "numba"),
-    }
 
 
 def _after(option: str, words: list[str]) -> str | None:
