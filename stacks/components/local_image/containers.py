@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping
 from typing import Any
 
+import psutil
+
 from stacks.container_engine import container_engine
+from stacks.processes import StartedProcess
 
 # Labels of a step's container.
 PROJECT, RUN, STEP = "accidents.project", "accidents.run", "accidents.step"
+HOST, PROCESS, STARTED = "accidents.host", "accidents.process", "accidents.started"  # who waits for it
 _TOLD = (0, 1)  # exit codes of a step that could say for itself how it went
 
 
@@ -22,6 +28,29 @@ def remove_containers(run: str) -> list[Mapping[str, Any]]:
         for container in containers:
             container.remove(force=True, v=True)
     return [container.attrs for container in containers]
+
+
+def labels_of(project: str, run: str, step: str) -> dict[str, str]:
+    """Return the labels of a step's container that this process starts and waits for."""
+    started = str(psutil.Process().create_time())
+    waits = {HOST: socket.gethostname(), PROCESS: str(os.getpid()), STARTED: started}
+    return {PROJECT: project, RUN: run, STEP: step, **waits}
+
+
+def remove_left_behind(project: str) -> list[str]:
+    """Remove a project's containers that nobody waits for, as kill -9 leaves them; return their steps' names.
+
+    Raises StackError if the engine does not answer.
+    """
+    labels = [f"{PROJECT}={project}", f"{HOST}={socket.gethostname()}"]
+    removed = []
+    with container_engine() as engine:
+        for container in engine.containers.list(all=True, filters={"label": labels}, ignore_removed=True):
+            waits = StartedProcess(int(container.labels[PROCESS]), float(container.labels[STARTED]))
+            if waits.process() is None:
+                container.remove(force=True, v=True)
+                removed.append(container.labels[STEP])
+    return removed
 
 
 def why_killed(containers: list[Mapping[str, Any]], memory: str) -> str | None:

@@ -27,10 +27,9 @@ from zenml.utils.exception_utils import collect_exception_information
 
 from stacks.components.image_layout import CODE, STATE, WRITTEN
 from stacks.components.local_image.containers import (
-    PROJECT,
-    RUN,
-    STEP,
+    labels_of,
     remove_containers,
+    remove_left_behind,
     why_killed,
 )
 from stacks.components.local_image.flavor import LocalImageConfig
@@ -85,7 +84,7 @@ class LocalImageOrchestrator(OwnImage, LocalDockerOrchestrator):
                 "read_only": True,
                 "cap_drop": ["ALL"],
                 "security_opt": ["no-new-privileges:true"],
-                "labels": {PROJECT: str(project_root()), RUN: self._run, STEP: step},
+                "labels": labels_of(str(project_root()), self._run, step),
                 "environment": self._environment(),
                 "volumes": {
                     str(here): {"bind": there, "mode": "rw"} for here, there in _folders(self._run).items()
@@ -110,6 +109,8 @@ class LocalImageOrchestrator(OwnImage, LocalDockerOrchestrator):
         if snapshot.pipeline_configuration.extra.get(HERE):
             return LocalOrchestrator.submit_pipeline(cast(LocalOrchestrator, self), *arguments)
         self.image_facts()  # what is missing is told before a run is begun
+        for step in remove_left_behind(str(project_root())):
+            print(f"Step {step} of a run that was killed went on in its container: ended.", file=sys.stderr)
         self._run = str(uuid4())
         with self._watched(placeholder_run):
             return super().submit_pipeline(*arguments)
