@@ -78,6 +78,7 @@ def installed(cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory) 
             running_mlflow(folder / "mlflow", postgres.new_database(), s3, "mlflow", bucket)
         )
         project = tiny_project(folder / "a project")
+        project.timeout = 3600.0  # a step is the start of a pod
         held.callback(kill_all_of, project.folder)
         settings = {
             "S3_ENDPOINT": bucket, "S3_ACCESS_KEY": S3_KEY, "S3_SECRET_KEY": S3_SECRET,

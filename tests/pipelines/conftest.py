@@ -28,7 +28,6 @@ ANY_PORT = f"""{OURS}
       supervisor_port: 0
       restarts: 0"""  # a test that kills the server looks at what others do then
 BIN = Path(sys.executable).parent
-TIMEOUT = 600  # seconds a command
 
 
 START = """
@@ -46,7 +45,14 @@ os._exit(0)
 
 
 class Project:
-    """A project folder and the commands that people type there."""
+    """A project folder and the commands that people type there.
+
+    Attributes
+    ----------
+    timeout : seconds that a command may take.
+    """
+
+    timeout = 600.0
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -76,7 +82,7 @@ class Project:
     def shell(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Any command in the project's folder."""
         done = subprocess.run(
-            words, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=TIMEOUT
+            words, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=self.timeout
         )
         return _checked(done) if check else done
 
@@ -97,7 +103,7 @@ class Project:
     def _forked(self, words: list[str], check: bool) -> subprocess.CompletedProcess[str]:
         process = Process(words, self.folder, self.environment)
         try:
-            out, err = process.communicate(TIMEOUT)
+            out, err = process.communicate(self.timeout)
         except BaseException:
             process.kill()
             raise
