@@ -29,6 +29,11 @@ def is_ending(pod: Pod) -> bool:
     return "deletionTimestamp" in pod["metadata"]
 
 
+def has_ended(pod: Pod) -> bool:
+    """Whether a pod has ended for good: an evicted one stays listed, and another takes its place."""
+    return pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
+
+
 def is_ready(pod: Pod) -> bool:
     """Whether a pod takes requests."""
     conditions = pod.get("status", {}).get("conditions", ())

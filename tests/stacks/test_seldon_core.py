@@ -263,6 +263,27 @@ def test_a_version_is_ready_when_its_pods_are_and_no_older_ones_serve(
     assert pods_fault(made, "1", 1) == (None if ready else "")
 
 
+def test_a_pod_that_was_evicted_once_neither_counts_nor_keeps_others_from_serving() -> None:
+    evicted = {
+        "metadata": {"name": "old", "annotations": {"accidents/digest": "1"}},
+        "status": {"phase": "Failed", "reason": "Evicted"},
+    }
+    ready = {
+        "metadata": {"name": "new", "annotations": {"accidents/digest": "2"}},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    }
+    assert pods_fault([evicted, ready], "2", 1) is None
+
+
+def test_a_rollout_does_not_end_for_a_pod_that_was_evicted_before(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    served = serving.switch(NAME, FIRST, GOLDEN)
+    fake.pods[NAME] = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}
+    reason, hopeless = serving._not_ready(served, served.champion)
+    assert (reason.startswith("Its pods are on their way"), hopeless) == (True, False)
+
+
 def test_two_deployments_at_once_do_not_get_in_each_others_way(
     fake: FakeKubernetes, serving: ClusterServing
 ) -> None:

@@ -18,7 +18,7 @@ from stacks.cluster.answers import ClusterError
 from stacks.cluster.lease import leased
 from stacks.cluster.namespace import Namespace, find_namespace, is_pod
 from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest
-from stacks.cluster.pods import is_ending, is_ready, trouble_of
+from stacks.cluster.pods import has_ended, is_ending, is_ready, trouble_of
 from stacks.components.mlserver.client import probabilities_of, require_golden
 from stacks.components.seldon_core.labels import INSTANCE, selector_of
 from stacks.components.seldon_core.microservice import MicroserviceServing
@@ -273,7 +273,7 @@ class ClusterServing:
             return "", False
         pods = self._namespace.list("Pod", selector_of(served, bundle))
         new = [pod for pod in pods if _annotation(pod, "accidents/digest") in (None, bundle.digest)]
-        trouble = trouble_of(new)
+        trouble = trouble_of([pod for pod in new if not has_ended(pod)])  # of what has ended another is made
         if trouble is None:
             words = " ".join(filter(None, faults))
             return words or f"Its pods are on their way ({len(new)} of them).", bool(words)
@@ -321,7 +321,7 @@ def serving_of(settings: SeldonCoreSettings) -> ServedModels:
 
 def pods_fault(pods: list[Manifest], digest: str, wanted: int) -> str | None:
     """Return "" until as many pods as wanted are ready with a bundle, and none with another; None then."""
-    there = [pod for pod in pods if not is_ending(pod)]
+    there = [pod for pod in pods if not is_ending(pod) and not has_ended(pod)]
     ours = [pod for pod in there if _annotation(pod, "accidents/digest") == digest]
     ready = [pod for pod in ours if is_ready(pod)]
     return None if len(ready) >= wanted and len(ours) == len(there) else ""
