@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from stacks.cluster.namespace import Namespace
+from stacks.cluster.objects import Manifest
 from stacks.cluster.pods import Trouble, trouble_of
 from stacks.errors import StackError
 
 _EVERY = 2.0  # seconds
+_PATIENCE = 30.0  # seconds for which a job may be refused its pods: a quota is free again when others end
 _RUN, _STEP = "run_id", "step_name"  # ZenML's labels
+_JOB = "job-name"  # Kubernetes' label of a job's pods
 
 
 class RunPods:
@@ -20,9 +24,10 @@ class RunPods:
 
     def __init__(self, namespace: Namespace, run: str) -> None:
         self._namespace, self._run = namespace, run
-        self._trouble: Trouble | None = None
+        self._trouble = ""
         self._told = ""
         self._steps: set[str] = set()
+        self._refused_since: dict[str, float] = {}
 
     @contextmanager
     def looked_at(self) -> Iterator[None]:
@@ -53,19 +58,23 @@ class RunPods:
             if step and step not in self._steps:
                 self._steps.add(step)
                 print(f"  {step.replace('_', ' ')} ...", file=sys.stderr, flush=True)
-        trouble = trouble_of(pods) or self._refused(bool(pods))
-        if trouble is not None and trouble != self._trouble:
-            self._trouble = trouble
+        trouble = trouble_of(pods) or self._refused(pods)
+        if trouble is not None and trouble.words != self._trouble:
+            self._trouble = trouble.words
             self._told = f"{trouble.words}{self._namespace.last_words(pods)}"
             print(f"  {self._told}", file=sys.stderr, flush=True)
 
-    def _refused(self, has_pods: bool) -> Trouble | None:
-        """Tell why a job gets no pod, and end it: neither Kubernetes nor ZenML would."""
-        if has_pods:
-            return None
-        refusals = self._namespace.refusals()
-        for job in (job["metadata"]["name"] for job in self._namespace.list("Job", {_RUN: self._run})):
-            if job in refusals:
+    def _refused(self, pods: Iterable[Manifest]) -> Trouble | None:
+        """Tell why a job gets no pod, and end it in a while: neither Kubernetes nor ZenML would."""
+        started = {pod["metadata"].get("labels", {}).get(_JOB) for pod in pods}
+        jobs = self._namespace.list("Job", {_RUN: self._run})
+        waiting = [job["metadata"]["name"] for job in jobs if not job.get("status", {}).get("conditions")]
+        waiting = [name for name in waiting if name not in started]
+        refusals = self._namespace.refusals() if waiting else {}
+        for job in (name for name in waiting if name in refusals):
+            since = self._refused_since.setdefault(job, time.monotonic())
+            hopeless = time.monotonic() - since >= _PATIENCE
+            if hopeless:
                 self._namespace.delete("Job", job)
-                return Trouble(f"The cluster refuses its pods: {refusals[job]}", True)
+            return Trouble(f"The cluster refuses the pods of job {job}: {refusals[job]}", hopeless)
         return None

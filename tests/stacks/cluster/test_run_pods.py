@@ -18,6 +18,7 @@ JOB = {"kind": "Job", "metadata": {"name": "train-1", "labels": RUN}}
 @pytest.fixture
 def pods(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> RunPods:
     monkeypatch.setattr("stacks.components.kubernetes_image.run_pods._EVERY", 0.02)
+    monkeypatch.setattr("stacks.components.kubernetes_image.run_pods._PATIENCE", 0.3)
     return RunPods(namespace, "r1")
 
 
@@ -28,30 +29,57 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def test_a_job_whose_pods_are_refused_is_told_and_ended(
-    fake: FakeKubernetes, pods: RunPods, capfd: pytest.CaptureFixture[str]
-) -> None:
-    fake.objects["jobs", "train-1"] = JOB
-    fake.objects["events", "e1"] = {
-        "metadata": {"name": "e1"},
-        "involvedObject": {"name": "train-1"},
-        "message": 'violates PodSecurity "restricted:latest": runAsNonRoot != true',
+REFUSED = {
+    "metadata": {"name": "e1"},
+    "involvedObject": {"name": "train-1"},
+    "message": "exceeded quota: accidents, requested: requests.memory=16Gi",
+}
+
+
+def give_pod(fake: FakeKubernetes, labels: dict[str, str]) -> None:
+    """Let there be a pod of the run: the fake has pods of Deployments alone."""
+    fake.objects["deployments", "stand-in"] = {
+        "metadata": {"name": "stand-in", "labels": labels},
+        "spec": {"template": {"metadata": {"labels": labels}}},
     }
+
+
+@pytest.mark.parametrize("others_run", [False, True], ids=["first pod", "a step's pod"])
+def test_a_job_whose_pods_are_refused_is_told_and_ended(
+    others_run: bool, fake: FakeKubernetes, pods: RunPods, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if others_run:
+        give_pod(fake, {**RUN, "job-name": "run-1"})
+    fake.objects["jobs", "train-1"] = JOB
+    fake.objects["events", "e1"] = REFUSED
     with pods.looked_at():
         wait_for(pods.reason)
-    assert "refuses its pods: violates PodSecurity" in str(pods.reason())
-    assert fake.names("jobs") == []
-    assert "violates PodSecurity" in capfd.readouterr().err
+        assert fake.names("jobs") == ["train-1"]  # it may get them yet
+        wait_for(lambda: not fake.names("jobs"))
+    assert "refuses the pods of job train-1: exceeded quota" in str(pods.reason())
+    assert capfd.readouterr().err.count("exceeded quota") == 1
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_job_that_got_its_pod_later_or_has_ended_is_left_alone(
+    ended: bool, fake: FakeKubernetes, pods: RunPods
+) -> None:
+    give_pod(fake, {**RUN, "job-name": "run-1" if ended else "train-1"})
+    fake.objects["jobs", "train-1"] = {
+        **JOB,
+        "status": {"conditions": [{"type": "Complete"}]} if ended else {},
+    }
+    fake.objects["events", "e1"] = REFUSED
+    with pods.looked_at():
+        time.sleep(0.6)
+    assert pods.reason() is None
+    assert fake.names("jobs") == ["train-1"]
 
 
 def test_a_pod_that_fails_is_told_once_with_its_step(
     fake: FakeKubernetes, pods: RunPods, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    labels = {**RUN, "step_name": "train_model"}
-    fake.objects["deployments", "stand-in"] = {
-        "metadata": {"name": "stand-in", "labels": labels},
-        "spec": {"template": {"metadata": {"labels": labels}}},
-    }
+    give_pod(fake, {**RUN, "step_name": "train_model"})
     fake.pods["stand-in"] = {
         "containerStatuses": [
             {"name": "main", "state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
