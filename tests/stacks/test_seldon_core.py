@@ -172,6 +172,58 @@ def test_a_rollout_that_fails_leaves_the_version_before(
     assert serving.served(NAME) == served
 
 
+def test_what_serves_is_left_alone_until_another_version_and_new_settings_are_proved(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    before = fake.objects["deployments", NAME]
+    fake.pods[f"{NAME}-candidate"] = {"phase": "Pending"}
+    with pytest.raises(ClusterError, match="did not become ready"):
+        serving_of(fake, SETTINGS.model_copy(update={"image": "none:1"})).switch(NAME, SECOND, GOLDEN)
+    assert fake.objects["deployments", NAME] == before
+    assert fake.names("deployments") == [NAME]
+
+
+@pytest.mark.parametrize("proved", [False, True], ids=["candidate", "rollout"])
+def test_why_a_version_was_refused_is_told_also_if_it_cannot_be_taken_back(
+    proved: bool, fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    put, refused = fake.handle, []
+
+    def refuse(method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:
+        if method == "DELETE" and not refused and "/leases/" not in target and not proved:
+            return 403, {"message": "not now"}, {}
+        if method == "PATCH" and proved and f"/deployments/{NAME}?" in target:
+            refused.append(target)
+            return 422, {"message": f"refusal {len(refused)}"}, {}
+        return put(method, target, body)
+
+    fake.handle = refuse  # type: ignore[method-assign]
+    fake.answer = lambda *asked: answer(fake, *asked, wrong="" if proved else "2")
+    why = "refusal 1.* either: .*refusal 2" if proved else "golden probabilities.* either: .*not now"
+    with pytest.raises(ClusterError, match=f"(?s){why}"):
+        serving.switch(NAME, SECOND, GOLDEN)
+
+
+def test_a_version_that_cannot_be_written_down_is_taken_back(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    served = serving.switch(NAME, FIRST, GOLDEN)
+    put = fake.handle
+
+    def refuse(method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:
+        if method == "PATCH" and "/configmaps/" in target and "2" * 64 in body["data"]["served.json"]:
+            return 403, {"message": "exceeded quota: small"}, {}
+        return put(method, target, body)
+
+    fake.handle = refuse  # type: ignore[method-assign]
+    with pytest.raises(ClusterError, match="exceeded quota"):
+        serving.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "1"}
+    assert serving.served(NAME) == served
+
+
 def test_a_challenger_is_told_by_the_champion_with_its_own_server(
     fake: FakeKubernetes, serving: ClusterServing
 ) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +35,7 @@ from stacks.components.seldon_core.served import (
 )
 from stacks.components.seldon_core.served_models import ServedModels
 from stacks.components.seldon_core.settings import MICROSERVICE, SeldonCoreSettings
+from stacks.errors import StackError
 
 _EVERY = 1.0  # seconds between two looks
 _SHOWN_EVERY = 15.0
@@ -186,52 +187,64 @@ class ClusterServing:
         if before is not None and before.beside != now.beside:
             self._record(before.sharing(()))  # nobody is led to what is about to go
         try:
-            self._apply(now)
+            self._apply(self._rendering.render(now, self.settings))
             for bundle in now:
                 self._wait(now, bundle)
             if golden is not None:
                 self._require_golden(now, now.champion, golden)
-        except BaseException:
-            self._undo(before, now)
+            self._record(now)
+        except BaseException as cause:
+            with _telling(cause):
+                self._undo(before, now)
             raise
-        self._record(now)
         self._prune(now, self._rendering.render(now, self.settings))
         return now
 
     def _prove(self, served: Served, bundle: ServedBundle, golden: dict[str, Any]) -> None:
-        """Have a version give the golden answers in pods of its own, which nobody is led to; then they go."""
+        """Have a version give the golden answers in pods of its own, which nobody is led to; then they go.
+
+        Objects of what serves are left alone: settings that are new, such as an image, are proved first, too.
+        """
         candidate = replace(bundle, role=CANDIDATE, share=0)
         tried = served.with_beside(candidate)
+        there = self._rendering.render(served, self.settings)
+        aside = [wanted for wanted in self._rendering.render(tried, self.settings) if wanted not in there]
+        changed = [wanted for wanted in there if _named(wanted) in map(_named, aside)]
         try:
-            self._apply(tried)
+            self._apply(aside)
             self._wait(tried, candidate)
             self._require_golden(tried, candidate, golden)
-        finally:
-            self._apply(served)
-            self._prune(served, self._rendering.render(served, self.settings))
+        except BaseException as cause:
+            with _telling(cause):
+                self._apply(changed)
+                self._prune(served, there)
+            raise
+        self._apply(changed)
+        self._prune(served, there)
 
     def _undo(self, before: Served | None, now: Served) -> None:
         print("  It is taken back; what served before serves on.", file=sys.stderr, flush=True)
         if before is None:
             self._prune(now, [])
             return
-        self._apply(before)
+        wanted = self._rendering.render(before, self.settings)
+        self._apply(wanted)
         self._record(before)
-        self._prune(before, self._rendering.render(before, self.settings))
+        self._prune(before, wanted)
 
-    def _apply(self, served: Served) -> None:
-        for wanted in self._rendering.render(served, self.settings):
+    def _apply(self, manifests: Iterable[Manifest]) -> None:
+        for wanted in manifests:
             self._namespace.apply(wanted)
 
     def _prune(self, served: Served, kept: list[Manifest]) -> None:
         """Delete what is ours, of this model, and is not wanted any more."""
-        wanted = {(each["kind"], each["metadata"]["name"]) for each in kept}
+        wanted = set(map(_named, kept))
         labels = {INSTANCE: served.name, MANAGED_BY: MANAGER}
         for kind in self._rendering.kinds:
             for there in self._namespace.list(kind, labels):
                 if there["metadata"].get("ownerReferences"):  # made by a controller, which sees to it
                     continue
-                if (kind, there["metadata"]["name"]) not in wanted:
+                if _named(there) not in wanted:
                     self._namespace.delete(kind, there["metadata"]["name"])
 
     def _record(self, served: Served) -> None:
@@ -325,6 +338,20 @@ def pods_fault(pods: list[Manifest], digest: str, wanted: int) -> str | None:
     ours = [pod for pod in there if _annotation(pod, "accidents/digest") == digest]
     ready = [pod for pod in ours if is_ready(pod)]
     return None if len(ready) >= wanted and len(ours) == len(there) else ""
+
+
+@contextmanager
+def _telling(cause: BaseException) -> Iterator[None]:
+    """Tell why something was to be taken back, also if that fails as well."""
+    try:
+        yield
+    except StackError as error:
+        why = str(cause) or "It was interrupted."
+        raise ClusterError(f"{why} It could not be taken back, either: {error} Deploy again.") from cause
+
+
+def _named(manifest: Manifest) -> tuple[str, str]:
+    return manifest["kind"], manifest["metadata"]["name"]
 
 
 def _annotation(pod: Manifest, name: str) -> str | None:
