@@ -279,8 +279,48 @@ def test_what_somebody_has_changed_is_told_and_mended_by_the_next_deployment(
 def test_a_record_that_is_damaged_is_told(fake: FakeKubernetes, serving: ClusterServing) -> None:
     serving.switch(NAME, FIRST, GOLDEN)
     fake.objects["configmaps", NAME]["data"]["served.json"] = "{"
-    with pytest.raises(ClusterError, match=f"ConfigMap {NAME} .* does not say what is served"):
-        serving.served(NAME)
+    remedy = f"kubectl delete --namespace accidents configmap {NAME}"
+    with pytest.raises(ClusterError, match=f"ConfigMap {NAME} .* does not say what is served.*{remedy}"):
+        serving.switch(NAME, SECOND, GOLDEN)
+    del fake.objects["configmaps", NAME]
+    serving.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "2"}
+
+
+def test_a_model_is_forgotten_before_others_may_change_it(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    fake.asked.clear()
+    serving_of(fake, SeldonCoreSettings(runtime="seldon")).forget(NAME)  # whatever serves it
+    deleted = [path.split("/")[-2] for method, path in fake.asked if method == "DELETE"]
+    assert deleted[-2:] == ["configmaps", "leases"]
+    assert set(fake.objects) == set()
+
+
+def test_a_configmap_of_somebody_elses_is_not_forgotten(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    fake.objects["configmaps", NAME] = {"kind": "ConfigMap", "metadata": {"name": NAME, "labels": {}}}
+    serving.forget(NAME)
+    assert fake.names("configmaps") == [NAME]
+
+
+def test_what_another_runtime_serves_is_no_business_of_this_one_until_it_is_stopped(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    other = serving_of(fake, SeldonCoreSettings(runtime="seldon"))
+    assert other.names() == []
+    with pytest.raises(ClusterError, match=r"by runtime deployment .* this stack has seldon\. Stop it first"):
+        other.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "1"}
+    other.forget("another")
+    assert running(fake) == {NAME: "1"}
+    serving.stop(NAME)
+    known = other.served(NAME)
+    assert known is not None
+    assert known.stopped
 
 
 def test_a_check_names_the_rights_that_are_lacking(fake: FakeKubernetes, serving: ClusterServing) -> None:

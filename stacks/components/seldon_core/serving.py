@@ -30,6 +30,7 @@ from stacks.components.seldon_core.served import (
     CHAMPION,
     RECORD,
     ROUTES,
+    RUNTIME,
     Served,
     ServedBundle,
 )
@@ -57,22 +58,35 @@ class ClusterServing:
         return self._namespace.require_rights(("ConfigMap", "Lease", *self._rendering.kinds))
 
     def names(self) -> list[str]:
-        """Return the models that are known here, running or not."""
+        """Return the models that this runtime serves here, running or not."""
         records = self._namespace.list("ConfigMap", {MANAGED_BY: MANAGER})
-        return sorted(record["metadata"]["name"] for record in records if RECORD in record.get("data", {}))
+        ours = [record for record in records if self._runtime(record) == self.settings.runtime]
+        return sorted(record["metadata"]["name"] for record in ours if RECORD in record.get("data", {}))
 
     def served(self, name: str) -> Served | None:
-        """Return what is served of a model. Raises ClusterError if its record is damaged."""
+        """Return what is served of a model.
+
+        Raises ClusterError if its record is damaged, or another runtime serves it.
+        """
         record = self._namespace.read("ConfigMap", name)
         if record is None or RECORD not in record.get("data", {}):
             return None
         try:
-            return Served.from_json(record["data"][RECORD])
+            served = Served.from_json(record["data"][RECORD])
         except (ValueError, KeyError, TypeError) as error:
+            where = f"--namespace {self._namespace.name} configmap {name}"
             raise ClusterError(
                 f"ConfigMap {name} in namespace {self._namespace.name} does not say what is served "
-                f"({error!r}): deploy again."
+                f"({error!r}). Delete it (kubectl delete {where}) and deploy again."
             ) from error
+        runtime = self._runtime(record)
+        if runtime != self.settings.runtime and not served.stopped:
+            raise ClusterError(
+                f"{name} is served in namespace {self._namespace.name} by runtime {runtime} of the model "
+                f"deployer, and this stack has {self.settings.runtime}. Stop it first, with the stack that "
+                "deployed it: python run.py stop --stack NAME."
+            )
+        return served
 
     def switch(self, name: str, bundle: ServedBundle, golden: dict[str, Any]) -> Served:
         """Have a version be the champion, alone, once it has given the golden answers beside the one that is.
@@ -109,12 +123,13 @@ class ClusterServing:
             before = self.served(name)
             if before is not None:
                 self._record(replace(before.sharing(()), stopped=True))
-            self._prune(Served(name, ServedBundle("", "", "")), [])
+            self._prune(_nothing_of(name), [])
 
     def forget(self, name: str) -> None:
-        """Take away what runs, and what is known of it."""
-        self.stop(name)
-        self._namespace.delete("ConfigMap", name)
+        """Take away what runs, by whatever runtime, and what is known of it."""
+        kinds = {kind for rendering in RENDERINGS.values() for kind in rendering.kinds}
+        with self._changing(name):
+            self._prune(_nothing_of(name), [], (*sorted(kinds), "ConfigMap"))
 
     def fault(self, served: Served, bundle: ServedBundle) -> str:
         """Return why a version does not serve, as it is now; empty if it does."""
@@ -172,6 +187,9 @@ class ClusterServing:
     def _changing(self, name: str) -> AbstractContextManager[None]:
         """Keep others from changing a model meanwhile, from whatever machine."""
         return leased(self._namespace, f"{name}-changes", f"change what serves {name}")
+
+    def _runtime(self, record: Manifest) -> str:
+        return str(record.get("data", {}).get(RUNTIME, self.settings.runtime))
 
     def _address(self, served: Served) -> str:
         return self.settings.address.rstrip("/") or self.url(served, served.champion)
@@ -236,11 +254,11 @@ class ClusterServing:
         for wanted in manifests:
             self._namespace.apply(wanted)
 
-    def _prune(self, served: Served, kept: list[Manifest]) -> None:
-        """Delete what is ours, of this model, and is not wanted any more."""
+    def _prune(self, served: Served, kept: list[Manifest], kinds: Iterable[str] = ()) -> None:
+        """Delete what is ours, of this model, of these kinds or the runtime's, and is not wanted any more."""
         wanted = set(map(_named, kept))
         labels = {INSTANCE: served.name, MANAGED_BY: MANAGER}
-        for kind in self._rendering.kinds:
+        for kind in kinds or self._rendering.kinds:
             for there in self._namespace.list(kind, labels):
                 if there["metadata"].get("ownerReferences"):  # made by a controller, which sees to it
                     continue
@@ -255,7 +273,7 @@ class ClusterServing:
             }
             for bundle in served.beside
         ]  # fmt: skip
-        data = {RECORD: served.to_json(), ROUTES: json.dumps(routes)}
+        data = {RECORD: served.to_json(), ROUTES: json.dumps(routes), RUNTIME: self.settings.runtime}
         self._namespace.apply(manifest("ConfigMap", served.name, served, self.settings, {"data": data}))
 
     def _wait(self, served: Served, bundle: ServedBundle) -> None:
@@ -348,6 +366,10 @@ def _telling(cause: BaseException) -> Iterator[None]:
     except StackError as error:
         why = str(cause) or "It was interrupted."
         raise ClusterError(f"{why} It could not be taken back, either: {error} Deploy again.") from cause
+
+
+def _nothing_of(name: str) -> Served:
+    return Served(name, ServedBundle("", "", ""))
 
 
 def _named(manifest: Manifest) -> tuple[str, str]:
