@@ -103,6 +103,9 @@ class FakeKubernetes:
             return self._created(plural, body)
         there = self.objects.get((plural, name))
         if method == "PATCH":
+            uid = body["metadata"].get("uid")
+            if uid not in (None, (there or {"metadata": {}})["metadata"].get("uid")):
+                return 409, _status(409, "uid mismatch: the provided object specified another uid")
             now = self._applied(there, body)
             if "dryRun" not in query:
                 self.objects[plural, name] = now

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from stacks.cluster.answers import ClusterError
 from stacks.cluster.namespace import Namespace
@@ -24,9 +25,10 @@ def leased(namespace: Namespace, name: str, what: str) -> Iterator[None]:
 
     Raises ClusterError with who holds it if somebody else does.
     """
-    holder = f"{socket.gethostname()}, process {os.getpid()}, thread {threading.get_ident()}"
+    holder = f"{socket.gethostname()}, process {os.getpid()} ({uuid4().hex[:8]})"
     taken, done = _take(namespace, name, holder, what), threading.Event()
-    renewing = threading.Thread(target=_renew, args=(namespace, name, holder, done), daemon=True)
+    uid = taken["metadata"]["uid"]
+    renewing = threading.Thread(target=_renew, args=(namespace, name, holder, uid, done), daemon=True)
     renewing.start()
     try:
         yield
@@ -34,7 +36,7 @@ def leased(namespace: Namespace, name: str, what: str) -> Iterator[None]:
         done.set()
         renewing.join()
         with suppress(ClusterError):  # another one's by now, or it runs out by itself
-            namespace.delete("Lease", name, taken["metadata"]["uid"])
+            namespace.delete("Lease", name, uid)
 
 
 def _take(namespace: Namespace, name: str, holder: str, what: str) -> Manifest:
@@ -45,6 +47,10 @@ def _take(namespace: Namespace, name: str, holder: str, what: str) -> Manifest:
         there = namespace.read("Lease", name)
         if there is None:
             continue
+        if (
+            there["spec"].get("holderIdentity") == holder
+        ):  # made all the same, though the answer said otherwise
+            return there
         if not _has_run_out(there["spec"]):
             who = there["spec"].get("holderIdentity", "Somebody")
             raise ClusterError(
@@ -55,13 +61,12 @@ def _take(namespace: Namespace, name: str, holder: str, what: str) -> Manifest:
     raise ClusterError(f"Others are at work to {what} just now. Run the command again.")
 
 
-def _renew(namespace: Namespace, name: str, holder: str, done: threading.Event) -> None:
+def _renew(namespace: Namespace, name: str, holder: str, uid: str, done: threading.Event) -> None:
+    renewed = _lease(name, holder)
+    renewed["metadata"]["uid"] = uid  # the cluster refuses it where this very lease is gone
     while not done.wait(_RENEWED_EVERY):
-        with suppress(ClusterError):  # the next time
-            there = namespace.read("Lease", name)
-            if there is None or there["spec"].get("holderIdentity") != holder:
-                return
-            namespace.apply(_lease(name, holder))
+        with suppress(ClusterError):  # the next time, or another one's by now
+            namespace.apply({**renewed, "spec": _lease(name, holder)["spec"]})
 
 
 def _has_run_out(spec: dict[str, Any]) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 
 from stacks.cluster import lease
@@ -59,3 +62,37 @@ def test_it_goes_whatever_happens_within(fake: FakeKubernetes, namespace: Namesp
     with pytest.raises(RuntimeError), leased(namespace, NAME, WHAT):
         raise RuntimeError("of the work")
     assert held(fake) == []
+
+
+def test_one_that_is_made_though_the_answer_is_lost_is_held(
+    fake: FakeKubernetes, namespace: Namespace
+) -> None:
+    put, lost = fake.handle, []
+
+    def lose(method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:
+        answer = put(method, target, body)
+        if method == "POST" and not lost:
+            lost.append(target)
+            return 504, {"message": "timeout"}, {}
+        return answer
+
+    fake.handle = lose  # type: ignore[method-assign]
+    with leased(namespace, NAME, WHAT):
+        assert held(fake) == [NAME]
+    assert held(fake) == []
+
+
+def test_one_that_another_holds_by_now_is_neither_renewed_nor_ended(
+    fake: FakeKubernetes, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_RENEWED_EVERY", 0.01)
+    with leased(namespace, NAME, WHAT):
+        other = fake.objects["leases", NAME]
+        other = {
+            **other,
+            "metadata": {**other["metadata"], "uid": "of-another"},
+            "spec": {"holderIdentity": "b"},
+        }
+        fake.objects["leases", NAME] = other
+        time.sleep(0.2)
+    assert fake.objects["leases", NAME] == other
