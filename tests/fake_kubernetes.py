@@ -39,7 +39,7 @@ class FakeKubernetes:
     ----------
     namespace : the only one.
     unknown : plurals of kinds that are not installed.
-    forbidden : plurals of kinds that the login has no right to.
+    forbidden : plurals of kinds that the login has no right to, or verb and plural.
     faults : given as answers before anything else, each once, to requests of this method.
     pods : what a Deployment's pods look like: their status, by name of the Deployment.
     answer : what a service says: its name, method, path below /proxy, and body, to status and content.
@@ -78,7 +78,9 @@ class FakeKubernetes:
                 return 200, {"gitVersion": "v0-fake"}, {}
             if parts.path.endswith("/selfsubjectaccessreviews"):
                 wanted = body["spec"]["resourceAttributes"]
-                return 201, {"status": {"allowed": wanted["resource"] not in self.forbidden}}, {}
+                right = "/".join(filter(None, (wanted["resource"], wanted.get("subresource"))))
+                allowed = right not in self.forbidden and f"{wanted['verb']} {right}" not in self.forbidden
+                return 201, {"status": {"allowed": allowed}}, {}
             found = _PATH.match(parts.path)
             if found is None or found["plural"] in self.unknown:
                 return 404, "404 page not found", {}

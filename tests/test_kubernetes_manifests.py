@@ -14,7 +14,11 @@ import yaml
 from accidents.__about__ import __version__
 from observability.kubernetes import FOLDER, objects
 from serving.api.operations.keys import TOO_OPEN
+from stacks.cluster.objects import KINDS
 from stacks.components.image_layout import STATE, WRITTEN
+from stacks.components.kubernetes_image.orchestrator import RIGHTS, TOKEN_RIGHTS
+from stacks.components.seldon_core.renderings import RENDERINGS
+from stacks.components.seldon_core.serving import rights
 from tests.conftest import ROOT
 
 OVERLAYS = ("dev", "prod", "kind")
@@ -98,6 +102,23 @@ def test_the_pipelines_may_read_no_secret_and_nothing_outside_the_namespace(
     verbs = {verb for rule in role["rules"] if "secrets" in rule["resources"] for verb in rule["verbs"]}
     assert not verbs & {"get", "list", "watch", "*"}
     assert "*" not in {word for rule in role["rules"] for words in rule.values() for word in words}
+
+
+def test_the_pipelines_are_granted_what_stack_check_asks_for(documents: list[dict[str, Any]]) -> None:
+    (role,) = of_kind(documents, "Role")
+    granted = {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    for asked in (RIGHTS, TOKEN_RIGHTS, *map(rights, RENDERINGS.values())):
+        for what, verbs in asked.items():
+            kind, slash, part = what.partition("/")
+            version, plural = KINDS[kind]
+            for verb in verbs:
+                assert (version.rpartition("/")[0], f"{plural}{slash}{part}", verb) in granted
 
 
 def test_the_monitor_runs_once_at_a_time(documents: list[dict[str, Any]]) -> None:

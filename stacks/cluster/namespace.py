@@ -128,11 +128,16 @@ class Namespace:
         """Return the cluster's version."""
         return str(json.loads(self._ask("GET", "tell its version", "/version"))["gitVersion"])
 
-    def require_rights(self, kinds: Iterable[str], verbs: Iterable[str] = ("get", "patch", "delete")) -> str:
-        """Return what was reached, in words. Raises ClusterError naming the rights that this login lacks."""
+    def require_rights(self, rights: Mapping[str, Iterable[str]]) -> str:
+        """Return what was reached, in words. Raises ClusterError naming the rights that this login lacks.
+
+        Parameters
+        ----------
+        rights : verbs, by kind, or by kind and a part of it, such as Pod/log.
+        """
         version = self.version()
-        wanted = [(verb, kind) for kind in kinds for verb in verbs]
-        lacking = [f"{verb} {KINDS[kind][1]}" for verb, kind in wanted if not self.may(verb, kind)]
+        wanted = [(verb, what) for what, verbs in rights.items() for verb in verbs]
+        lacking = [f"{verb} {_resource(what)}" for verb, what in wanted if not self.may(verb, what)]
         if lacking:
             raise ClusterError(
                 f"This login may not {', '.join(lacking)} in namespace {self.name}. Have these rights "
@@ -140,11 +145,13 @@ class Namespace:
             )
         return f"Kubernetes {version} answers, and grants what is needed in namespace {self.name}"
 
-    def may(self, verb: str, kind: str) -> bool:
-        """Whether this login has a right in the namespace."""
-        version, plural = KINDS[kind]
-        group = version.rpartition("/")[0]
-        attributes = {"namespace": self.name, "verb": verb, "group": group, "resource": plural}
+    def may(self, verb: str, what: str) -> bool:
+        """Whether this login has a right in the namespace, on a kind or on a part of it, such as Pod/log."""
+        group = KINDS[what.partition("/")[0]][0].rpartition("/")[0]
+        plural, _, part = _resource(what).partition("/")
+        attributes = {
+            "namespace": self.name, "verb": verb, "group": group, "resource": plural, "subresource": part,
+        }  # fmt: skip
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
@@ -282,6 +289,11 @@ def find_namespace(namespace: str, context: str = "", timeout: float = 30, adopt
             f"No cluster is known here: {error}. Set KUBECONFIG to a file that names one."
         ) from error
     return Namespace(client.ApiClient(configuration), namespace, timeout, adopt)
+
+
+def _resource(what: str) -> str:
+    kind, slash, part = what.partition("/")
+    return f"{KINDS[kind][1]}{slash}{part}"
 
 
 def is_pod() -> bool:

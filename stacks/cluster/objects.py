@@ -13,6 +13,7 @@ KINDS = {
     "ConfigMap": ("v1", "configmaps"),
     "Event": ("v1", "events"),
     "Pod": ("v1", "pods"),
+    "Secret": ("v1", "secrets"),
     "Service": ("v1", "services"),
     "Job": ("batch/v1", "jobs"),
     "Lease": ("coordination.k8s.io/v1", "leases"),

@@ -325,8 +325,9 @@ def test_what_another_runtime_serves_is_no_business_of_this_one_until_it_is_stop
 
 def test_a_check_names_the_rights_that_are_lacking(fake: FakeKubernetes, serving: ClusterServing) -> None:
     assert serving.reached() == "Kubernetes v0-fake answers, and grants what is needed in namespace accidents"
-    fake.forbidden.add("deployments")
-    with pytest.raises(ClusterError, match="may not get deployments, patch deployments, delete deployments"):
+    fake.forbidden |= {"create deployments", "list configmaps", "services/proxy", "pods/log"}
+    lacking = "list configmaps, create deployments, get pods/log, get services/proxy, create services/proxy"
+    with pytest.raises(ClusterError, match=f"This login may not {lacking} in namespace accidents"):
         serving.reached()
 
 

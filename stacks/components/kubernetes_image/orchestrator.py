@@ -28,6 +28,15 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
     from zenml.models import PipelineRunResponse, PipelineSnapshotBase, PipelineSnapshotResponse
 
+# Of ZenML's own orchestrator, and of who looks at the pods of a run: verbs by kind, or by a part of it.
+RIGHTS: dict[str, tuple[str, ...]] = {
+    "Job": ("create", "get", "list", "patch", "delete"),
+    "Pod": ("get", "list"),
+    "Pod/log": ("get",),
+    "Event": ("list",),
+}
+TOKEN_RIGHTS: dict[str, tuple[str, ...]] = {"Secret": ("create", "update", "delete")}
+
 
 class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
     """Runs each step in a pod that is locked down."""
@@ -43,7 +52,8 @@ class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
 
     def reached(self) -> str:
         """Return what `stack check` tells: the cluster answers, and lets this login run steps."""
-        return self._namespace.require_rights(("Job",), ("create", "get", "list", "delete"))
+        token = TOKEN_RIGHTS if self.config.pass_zenml_token_as_secret else {}
+        return self._namespace.require_rights(RIGHTS | token)
 
     def image_facts(self) -> tuple[str, Mapping[str, str]]:
         """Return the image's digest and labels where this machine has it; elsewhere its name alone."""

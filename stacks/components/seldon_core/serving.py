@@ -24,6 +24,7 @@ from stacks.components.seldon_core.labels import INSTANCE, selector_of
 from stacks.components.seldon_core.microservice import MicroserviceServing
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.renderings.manifest import manifest
+from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import replicas
 from stacks.components.seldon_core.served import (
     CANDIDATE,
@@ -55,7 +56,7 @@ class ClusterServing:
 
     def reached(self) -> str:
         """Return what was reached, in words. Raises ClusterError if it was not, or a right is lacking."""
-        return self._namespace.require_rights(("ConfigMap", "Lease", *self._rendering.kinds))
+        return self._namespace.require_rights(rights(self._rendering))
 
     def names(self) -> list[str]:
         """Return the models that this runtime serves here, running or not."""
@@ -366,6 +367,18 @@ def _telling(cause: BaseException) -> Iterator[None]:
     except StackError as error:
         why = str(cause) or "It was interrupted."
         raise ClusterError(f"{why} It could not be taken back, either: {error} Deploy again.") from cause
+
+
+def rights(rendering: Rendering) -> dict[str, tuple[str, ...]]:
+    """Return what a login must be allowed, by kind, or by kind and a part of it."""
+    applied = ("create", "get", "list", "patch", "delete")
+    return {
+        **dict.fromkeys(("ConfigMap", *rendering.kinds), applied),
+        "Lease": ("create", "get", "patch", "delete"),
+        "Pod": ("list",),
+        "Pod/log": ("get",),
+        "Service/proxy": ("get", "create"),
+    }
 
 
 def _nothing_of(name: str) -> Served:
