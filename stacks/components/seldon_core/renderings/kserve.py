@@ -1,39 +1,38 @@
-"""KServe: an InferenceService for the model, protocol v2; a challenger is its newest revision, with a share.
+"""KServe: an InferenceService a version, in KServe's standard mode (RawDeployment: plain Deployments).
 
-KServe keeps the revision that serves and gives the newest one `canaryTrafficPercent` of the requests. A
-candidate and a shadow, which answer nobody, are InferenceServices of their own. A container of ours in place
-of KServe's `model`: the bundle comes by our init container, as under each runtime.
+`canaryTrafficPercent` is not set: KServe reads it in its serverless mode alone. There Knative refuses pods
+of several ports, and champion and challenger share one name, under which neither can be proved. The API
+shares requests out, by the routes that the champion tells it, as on `deployment`. A container of ours
+stands in place of KServe's `model`: the bundle comes by our init container, as under each runtime.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from stacks.cluster.objects import Manifest
 from stacks.components.seldon_core.pod import pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings.manifest import condition, is_seen, manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import replicas, scales
-from stacks.components.seldon_core.served import CHAMPION, Served, ServedBundle
+from stacks.components.seldon_core.served import Served, ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 
-_PORT, CHALLENGER = 80, "challenger"
+_PORT = 80
+_MODE = {"serving.kserve.io/deploymentMode": "RawDeployment"}
 
 
 def render(served: Served, settings: SeldonCoreSettings) -> list[Manifest]:
-    """Return the model's InferenceService, and those of what is beside it and answers nobody."""
-    aside = (bundle for bundle in served.beside if bundle.role != CHALLENGER)
-    return [_model(served, settings), *(_service(served, bundle, settings) for bundle in aside)]
+    """Return the InferenceService of each version."""
+    return [_service(served, bundle, settings) for bundle in served]
 
 
 def address(served: Served, bundle: ServedBundle) -> tuple[str, int]:
-    """Return the service of its predictor; champion and challenger share one."""
-    return f"{_name(served, bundle)}-predictor", _PORT
+    """Return the service of its predictor."""
+    return f"{served.model(bundle)}-predictor", _PORT
 
 
 def workloads(served: Served, bundle: ServedBundle) -> list[tuple[str, str]]:
     """Return its InferenceService."""
-    return [("InferenceService", _name(served, bundle))]
+    return [("InferenceService", served.model(bundle))]
 
 
 def fault(live: Manifest) -> str | None:
@@ -45,19 +44,6 @@ def fault(live: Manifest) -> str | None:
     return str(failure.get("message", ""))
 
 
-def _name(served: Served, bundle: ServedBundle) -> str:
-    return served.name if bundle.role == CHALLENGER else served.model(bundle)
-
-
-def _model(served: Served, settings: SeldonCoreSettings) -> Manifest:
-    challenger = served.in_role(CHALLENGER)
-    if challenger is None:
-        return _service(served, served.champion, settings)
-    rendered = _service(served, replace(challenger, role=CHAMPION), settings)
-    rendered["spec"]["predictor"]["canaryTrafficPercent"] = challenger.share
-    return rendered
-
-
 def _service(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -> Manifest:
     predictor: Manifest = {
         **pod_metadata(served, bundle),
@@ -67,8 +53,10 @@ def _service(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings)
         "scaleMetric": "cpu",
         "scaleTarget": settings.cpu_target,
     }
-    name = served.model(bundle)
-    return manifest("InferenceService", name, served, settings, {"spec": {"predictor": predictor}}, bundle)
+    content = {"spec": {"predictor": predictor}}
+    rendered = manifest("InferenceService", served.model(bundle), served, settings, content, bundle)
+    rendered["metadata"]["annotations"] = _MODE
+    return rendered
 
 
 RENDERING = Rendering(("InferenceService",), render, address, workloads, fault)

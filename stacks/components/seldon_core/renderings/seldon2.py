@@ -1,7 +1,9 @@
-"""Seldon Core 2: a Server of our image, a Model a version, an Experiment that shares the requests out.
+"""Seldon Core 2: a Server of our image, a Model a version, an Experiment for who has Seldon share out.
 
-The Server's agent fetches what `storageUri` names, and MLServer loads it: no init container. An Experiment
-mirrors to a shadow. Seldon Core 2 is under the Business Source License 1.1: see docs/kubernetes.md.
+The Server's agent fetches what `storageUri` names, and MLServer loads it: no init container. The Experiment,
+which also mirrors to a shadow, has a name of its own. Under the champion's name the champion alone answers,
+for the API shares requests out itself, by the routes that the champion tells it. Seldon Core 2 is under the
+Business Source License 1.1: see docs/kubernetes.md.
 """
 
 from __future__ import annotations
@@ -60,7 +62,6 @@ def _model(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -
 def _experiment(served: Served, tried: list[ServedBundle], settings: SeldonCoreSettings) -> Manifest:
     answering = [bundle for bundle in (served.champion, *tried) if bundle.role != _SHADOW]
     spec: Manifest = {
-        "default": served.name,
         "candidates": [{"name": served.model(bundle), "weight": bundle.share} for bundle in answering],
     }
     for bundle in tried:

@@ -1,0 +1,137 @@
+"""What each runtime makes of the same description: who answers how much, under which name, in which pods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stacks.components.seldon_core.renderings import RENDERINGS
+from stacks.components.seldon_core.served import Served, ServedBundle
+from stacks.components.seldon_core.settings import Runtime, SeldonCoreSettings
+
+NAME = "severity"
+FIRST = ServedBundle("1", "1" * 64, "s3://bucket/1")
+SHADOW = ServedBundle("3", "3" * 64, "s3://bucket/3", "shadow", 0)
+CHALLENGER = ServedBundle("2", "2" * 64, "s3://bucket/2", "challenger", 10)
+TRIED = Served(NAME, FIRST).with_beside(CHALLENGER).with_beside(SHADOW)
+
+
+def rendered(runtime: Runtime, served: Served = TRIED, **settings: Any) -> list[dict[str, Any]]:
+    return RENDERINGS[runtime].render(served, SeldonCoreSettings(runtime=runtime, **settings))
+
+
+def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what runs in the pods of each version, by its role."""
+    found: dict[str, dict[str, Any]] = {}
+    for each in objects:
+        templates = {
+            "Deployment": lambda spec: [spec["template"]],
+            "SeldonDeployment": lambda spec: [one["componentSpecs"][0] for one in spec["predictors"]],
+            "InferenceService": lambda spec: [{"metadata": spec["predictor"], "spec": spec["predictor"]}],
+        }
+        for template in templates.get(each["kind"], lambda _: [])(each["spec"]):
+            found[template["metadata"]["labels"]["accidents/role"]] = template["spec"]
+    return found
+
+
+@pytest.mark.parametrize("runtime", RENDERINGS)
+def test_each_version_is_asked_where_no_other_answers(runtime: Runtime) -> None:
+    """The API shares requests out: behind one address two versions would share the champion's again."""
+    rendering = RENDERINGS[runtime]
+    places = [(rendering.address(TRIED, bundle), TRIED.model(bundle)) for bundle in TRIED]
+    assert len(set(places)) == len(list(TRIED))
+
+
+@pytest.mark.parametrize("runtime", ["deployment", "seldon", "kserve"])
+def test_the_pods_of_each_version_are_its_own_and_locked_down(runtime: Runtime) -> None:
+    found = pods(rendered(runtime, bucket_secret="bucket"))
+    assert found.keys() == {"champion", "challenger", "shadow"}
+    for role, pod in found.items():
+        (fetching,), (serving,) = pod["initContainers"], pod["containers"]
+        bundle = TRIED.in_role(role)
+        assert bundle is not None
+        assert {bundle.uri, bundle.digest, bundle.version, TRIED.model(bundle)} <= set(fetching["command"])
+        assert fetching["envFrom"] == [{"secretRef": {"name": "bucket"}}]
+        assert "envFrom" not in serving  # what serves needs no login
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in (fetching, serving):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+            }
+            assert {"requests", "limits"} <= container["resources"].keys()
+
+
+@pytest.mark.parametrize("runtime", ["deployment", "seldon", "kserve"])
+def test_a_pod_is_ready_when_its_model_is_and_lives_as_long_as_its_server(runtime: Runtime) -> None:
+    for role, pod in pods(rendered(runtime)).items():
+        bundle = TRIED.in_role(role)
+        assert bundle is not None
+        (serving,) = pod["containers"]
+        ready = f"/v2/models/{TRIED.model(bundle)}/ready"
+        assert serving["readinessProbe"]["httpGet"]["path"] == ready
+        assert serving["startupProbe"]["httpGet"]["path"] == ready
+        assert serving["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
+
+
+def test_only_the_champion_tells_the_routes() -> None:
+    found = pods(rendered("deployment"))
+    told = {role for role, pod in found.items() if "routes" in {each["name"] for each in pod["volumes"]}}
+    assert told == {"champion"}
+
+
+def test_seldon_is_told_shares_that_add_up_and_a_shadow_that_answers_nobody() -> None:
+    (seldon, _) = rendered("seldon")
+    shares = {each["name"]: each["traffic"] for each in seldon["spec"]["predictors"]}
+    assert shares == {"champion": 90, "challenger": 10, "shadow": 0}
+    assert [each["name"] for each in seldon["spec"]["predictors"] if each.get("shadow")] == ["shadow"]
+    assert seldon["spec"]["protocol"] == "v2"
+
+
+def test_seldon_2_shares_out_and_mirrors_under_a_name_of_its_own() -> None:
+    (experiment,) = [each for each in rendered("seldon2") if each["kind"] == "Experiment"]
+    assert experiment["spec"] == {
+        "candidates": [{"name": NAME, "weight": 90}, {"name": f"{NAME}-challenger", "weight": 10}],
+        "mirror": {"name": f"{NAME}-shadow", "percent": 100},
+    }
+    assert {each["kind"] for each in rendered("seldon2", Served(NAME, FIRST))} == {"Model"}
+
+
+def test_kserve_makes_plain_deployments() -> None:
+    services = rendered("kserve")
+    assert [each["metadata"]["name"] for each in services] == [TRIED.model(bundle) for bundle in TRIED]
+    modes = {each["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] for each in services}
+    assert modes == {"RawDeployment"}
+
+
+@pytest.mark.parametrize("runtime", ["deployment", "seldon", "kserve", "seldon2"])
+def test_the_champion_alone_follows_the_load(runtime: Runtime) -> None:
+    text = str(rendered(runtime, replicas=2, max_replicas=7))
+    assert text.count("'maxReplicas': 7") == 1
+    assert "'maxReplicas': 7" not in str(rendered(runtime, replicas=2))
+
+
+def test_a_budget_keeps_all_pods_of_the_champion_but_one_and_none_where_there_is_one() -> None:
+    for runtime, name in (("deployment", NAME), ("seldon", NAME)):
+        budgets = [each for each in rendered(runtime) if each["kind"] == "PodDisruptionBudget"]  # type: ignore[arg-type]
+        (budget,) = budgets
+        assert budget["metadata"]["name"] == name
+        assert budget["spec"]["maxUnavailable"] == 1
+        labels = {"app.kubernetes.io/instance": NAME, "accidents/role": "champion"}
+        assert budget["spec"]["selector"] == {"matchLabels": labels}
+        alone = rendered(runtime, replicas=1)  # type: ignore[arg-type]
+        assert "PodDisruptionBudget" not in {each["kind"] for each in alone}
+
+
+def test_requests_count_beside_the_processors_where_they_are_set() -> None:
+    objects = rendered("deployment", max_replicas=5, requests_target=50, cpu_target=60)
+    (autoscaler,) = [each for each in objects if each["kind"] == "HorizontalPodAutoscaler"]
+    cpu, requests = autoscaler["spec"]["metrics"]
+    assert cpu["resource"]["target"]["averageUtilization"] == 60
+    assert requests["pods"]["target"] == {"type": "AverageValue", "averageValue": "50"}
+    (deployment, *_) = objects
+    assert "replicas" not in deployment["spec"]  # it would undo what the autoscaler does
