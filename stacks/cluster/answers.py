@@ -15,6 +15,8 @@ _INSTALLED_BY = {
     "InferenceService": "Install KServe",
 }
 _NAMESPACE = re.compile(r'namespaces "([^"]+)" not found')
+_ENDING = re.compile(r"in namespace (\S+) because it is being terminated")
+_NO_RIGHT = re.compile(r"cannot \w+ resource")
 _WEBHOOK = re.compile(r'admission webhook "([^"]+)" denied the request:? ?(.*)', re.DOTALL)
 _UNCALLED = re.compile(r'failed calling webhook "([^"]+)"')
 
@@ -51,10 +53,17 @@ def in_words(status: int, body: str, what: str, kind: str = "") -> ClusterError:
         words = f"its webhook {webhook[1]} refuses it: {webhook[2]}"
     elif status == 401:
         words = "it does not know this login, or its token has expired. Log in again (kubectl get pods)"
+    elif ending := _ENDING.search(message):
+        words = (
+            f"namespace {ending[1]} is being deleted. Wait until it is gone, and create it: "
+            f"kubectl create namespace {ending[1]}"
+        )
     elif status == 403 and "exceeded quota" in message:
-        words = f"the namespace's quota does not allow it: {message}"
-    elif status == 403:
+        words = f"the namespace's quota does not allow it: {message}. Raise it, or ask for less"
+    elif status == 403 and _NO_RIGHT.search(message):
         words = f"{message}. Have these rights granted (kubernetes/base/rbac.yaml has them)"
+    elif status == 403:
+        words = f"a rule of the cluster forbids it: {message}"
     elif status == 404 and kind in _INSTALLED_BY:
         words = (
             f"it does not know {kind}. {_INSTALLED_BY[kind]} in it, or set `runtime` of the model deployer "

@@ -56,7 +56,19 @@ def test_what_somebody_else_has_made_is_taken_over_only_if_that_is_said(
         (Fault(403, 'User "x" cannot patch resource "configmaps"'), "kubernetes/base/rbac.yaml"),
         (
             Fault(403, 'pods "x" is forbidden: exceeded quota: small'),
-            "quota does not allow it: .*exceeded quota",
+            "quota does not allow it: .*exceeded quota: small. Raise it",
+        ),
+        (
+            Fault(403, 'pods "x" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi'),
+            "a rule of the cluster forbids it: .*maximum memory usage per Container is 1Gi.*2Gi.$",
+        ),
+        (
+            Fault(
+                403,
+                'configmaps "a" is forbidden: unable to create new content in namespace accidents because it '
+                "is being terminated",
+            ),
+            "namespace accidents is being deleted. Wait until it is gone",
         ),
         (
             Fault(409, 'Apply failed with 1 conflict: conflict with "kubectl": .spec.replicas'),
@@ -72,7 +84,7 @@ def test_what_somebody_else_has_made_is_taken_over_only_if_that_is_said(
             "its webhook policy refuses it: no label team",
         ),
     ],
-    ids=["login", "rights", "quota", "conflict", "invalid", "webhook", "policy"],
+    ids=["login", "rights", "quota", "rule", "ending", "conflict", "invalid", "webhook", "policy"],
 )
 def test_a_refusal_is_told_with_its_reason_and_remedy(
     fault: Fault, words: str, fake: FakeKubernetes, namespace: Namespace
