@@ -12,13 +12,23 @@ import pytest
 import yaml
 
 from accidents.__about__ import __version__
+from observability.dashboards import dashboards
 from observability.kubernetes import FOLDER, objects
 from serving.api.operations.keys import TOO_OPEN
 from stacks.cluster.objects import KINDS
 from stacks.components.image_layout import STATE, WRITTEN
 from stacks.components.kubernetes_image.orchestrator import RIGHTS, TOKEN_RIGHTS
+from stacks.components.seldon_core.pod import pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings import RENDERINGS
+from stacks.components.seldon_core.served import (
+    GRPC_PORT,
+    HTTP_PORT,
+    METRICS_PORT,
+    Served,
+    ServedBundle,
+)
 from stacks.components.seldon_core.serving import rights
+from stacks.components.seldon_core.settings import SeldonCoreSettings
 from tests.conftest import ROOT
 
 OVERLAYS = ("dev", "prod", "kind")
@@ -132,7 +142,49 @@ def test_rules_and_dashboards_are_those_of_observability() -> None:
     prod = list(yaml.safe_load_all(kustomize("prod")))
     assert len(of_kind(prod, "PrometheusRule")) == 2
     assert len([each for each in of_kind(prod, "ConfigMap") if "dashboard" in each["metadata"]["name"]]) == 3
-    assert len(of_kind(prod, "ServiceMonitor")) == 2
+    assert [len(of_kind(prod, kind)) for kind in ("ServiceMonitor", "PodMonitor")] == [1, 1]
+
+
+def test_prometheus_finds_the_model_servers_of_each_runtime() -> None:
+    (monitor,) = of_kind(list(yaml.safe_load_all(kustomize("prod"))), "PodMonitor")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    champion = ServedBundle("1", "d", "s3://bucket/1")
+    labels = pod_metadata(Served("model", champion), champion)["labels"]
+    pod = pod_spec(Served("model", champion), champion, SeldonCoreSettings())
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    (renamed,) = endpoint["relabelings"]
+    assert f'{renamed["targetLabel"]}="{renamed["replacement"]}"' in "".join(dashboards().values()).replace(
+        '\\"', '"'
+    )
+    assert endpoint["port"] in [port["name"] for port in pod["containers"][0]["ports"]]
+
+
+def test_the_api_asks_where_the_monitors_stack_serves(documents: list[dict[str, Any]]) -> None:
+    (monitor,) = of_kind(documents, "CronJob")
+    (container,) = monitor["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    stack = container["command"][container["command"].index("--stack") + 1]
+    content = yaml.safe_load((ROOT / "stacks" / f"{stack}.yaml").read_text(encoding="utf-8"))
+    runtime = content["components"]["model_deployer"]["config"]["runtime"]
+    (api,) = of_kind(documents, "Deployment")
+    told = {
+        each["name"]: each.get("value") for each in api["spec"]["template"]["spec"]["containers"][0]["env"]
+    }
+    champion = ServedBundle("1", "d", "s3://bucket/1")
+    service, port = RENDERINGS[runtime].address(Served(told["ACCIDENTS_MODEL_NAME"], champion), champion)
+    assert told["ACCIDENTS_MODEL_SERVER"] == f"http://{service}:{port}"
+
+
+def test_what_must_flow_to_a_model_server_is_let_through(documents: list[dict[str, Any]]) -> None:
+    policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(documents, "NetworkPolicy")}
+    (asked,) = policies["model-server"]["ingress"]
+    assert {each["port"] for each in asked["ports"]} == {HTTP_PORT, GRPC_PORT, METRICS_PORT}
+    champion = ServedBundle("1", "d", "s3://bucket/1")
+    labels = pod_metadata(Served("model", champion), champion)["labels"]
+    (selected,) = [rule for rule in policies["api"]["egress"] if "to" in rule]
+    assert selected["to"][0]["podSelector"]["matchLabels"].items() <= labels.items()
+    assert selected["ports"] == [{"port": HTTP_PORT, "protocol": "TCP"}]
+    (dns,) = policies["dns"]["egress"]
+    assert {(each["port"], each["protocol"]) for each in dns["ports"]} == {(53, "UDP"), (53, "TCP")}
 
 
 def test_the_monitor_may_write_where_its_image_does(documents: list[dict[str, Any]]) -> None:
