@@ -276,6 +276,17 @@ def test_what_somebody_has_changed_is_told_and_mended_by_the_next_deployment(
     assert serving.drift(served) == []
 
 
+def test_what_others_have_changed_is_told_apart_from_settings_that_are_new(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    served = serving.switch(NAME, FIRST, GOLDEN)
+    assert ";" not in serving.supervision(served)
+    newer = serving_of(fake, SETTINGS.model_copy(update={"image": "ours:2"}))
+    assert f"; not as this stack's settings have it now: Deployment {NAME}" in newer.supervision(served)
+    fake.objects["deployments", NAME]["spec"]["template"]["spec"]["containers"][0]["image"] = "theirs:1"
+    assert f"; changed since by others: Deployment {NAME}" in serving.supervision(served)
+
+
 def test_a_record_that_is_damaged_is_told(fake: FakeKubernetes, serving: ClusterServing) -> None:
     serving.switch(NAME, FIRST, GOLDEN)
     fake.objects["configmaps", NAME]["data"]["served.json"] = "{"

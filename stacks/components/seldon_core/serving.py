@@ -6,6 +6,7 @@ tell the routes from the same ConfigMap (docs/decisions/0029-routes-from-metadat
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -27,6 +28,7 @@ from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import replicas
 from stacks.components.seldon_core.served import (
+    APPLIED,
     CANDIDATE,
     CHAMPION,
     RECORD,
@@ -137,7 +139,7 @@ class ClusterServing:
         return self._not_ready(served, bundle)[0] or self._answers_wrong(served, bundle)
 
     def drift(self, served: Served) -> list[str]:
-        """Return the objects that somebody has changed, or taken away, since they were applied."""
+        """Return the objects that are not, or not there, as these settings have them."""
         return [
             f"{wanted['kind']} {wanted['metadata']['name']}"
             for wanted in self._rendering.render(served, self.settings)
@@ -145,9 +147,14 @@ class ClusterServing:
         ]
 
     def supervision(self, served: Served) -> str:
-        """Say who brings its pods back, and what somebody has changed since they were applied."""
-        changed = self.drift(served)
-        drift = f"; changed since by others: {', '.join(changed)} (deploy again)" if changed else ""
+        """Say who brings its pods back, and what has changed since they were applied, by whom."""
+        changed, drift = self.drift(served), ""
+        if changed:
+            record = self._namespace.read("ConfigMap", served.name) or {}
+            applied = record.get("data", {}).get(APPLIED, "")
+            ours = applied not in ("", self._fingerprint(served))
+            why = "not as this stack's settings have it now" if ours else "changed since by others"
+            drift = f"; {why}: {', '.join(changed)} (deploy again)"
         return f"Kubernetes brings its pods back (namespace {self._namespace.name}){drift}"
 
     def metadata(self, served: Served, bundle: ServedBundle) -> dict[str, Any]:
@@ -274,8 +281,16 @@ class ClusterServing:
             }
             for bundle in served.beside
         ]  # fmt: skip
-        data = {RECORD: served.to_json(), ROUTES: json.dumps(routes), RUNTIME: self.settings.runtime}
+        data = {
+            RECORD: served.to_json(), ROUTES: json.dumps(routes), RUNTIME: self.settings.runtime,
+            APPLIED: self._fingerprint(served),
+        }  # fmt: skip
         self._namespace.apply(manifest("ConfigMap", served.name, served, self.settings, {"data": data}))
+
+    def _fingerprint(self, served: Served) -> str:
+        """Return what tells whether the same would be applied again."""
+        rendered = json.dumps(self._rendering.render(served, self.settings), sort_keys=True)
+        return hashlib.sha256(rendered.encode()).hexdigest()
 
     def _wait(self, served: Served, bundle: ServedBundle) -> None:
         """Wait until a version is ready. Raises ClusterError with the reason if it is hopeless, or late."""
