@@ -149,7 +149,7 @@ def test_prometheus_finds_the_model_servers_of_each_runtime() -> None:
     (monitor,) = of_kind(list(yaml.safe_load_all(kustomize("prod"))), "PodMonitor")
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     champion = ServedBundle("1", "d", "s3://bucket/1")
-    labels = pod_metadata(Served("model", champion), champion)["labels"]
+    labels = pod_metadata(Served("model", champion), champion, SeldonCoreSettings())["labels"]
     pod = pod_spec(Served("model", champion), champion, SeldonCoreSettings())
     assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
     (renamed,) = endpoint["relabelings"]
@@ -174,12 +174,31 @@ def test_the_api_asks_where_the_monitors_stack_serves(documents: list[dict[str, 
     assert told["ACCIDENTS_MODEL_SERVER"] == f"http://{service}:{port}"
 
 
+def test_a_clouds_identity_reaches_the_init_container_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    """What answers with it is no pod: without the component the model server's policy keeps it away."""
+    (tmp_path / "base").symlink_to(ROOT / "kubernetes")
+    (tmp_path / "kustomization.yaml").write_text(
+        "resources: [base/overlays/prod]\ncomponents: [base/components/workload-identity]\n", encoding="utf-8"
+    )
+    command = [KUBECTL, "kustomize", "--load-restrictor=LoadRestrictionsNone", str(tmp_path)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    policies = {
+        each["metadata"]["name"]: each for each in of_kind(list(yaml.safe_load_all(text)), "NetworkPolicy")
+    }
+    assert policies["workload-identity"]["metadata"]["namespace"] == "accidents"
+    rules = policies["workload-identity"]["spec"]["egress"]
+    assert {(rule["to"][0]["ipBlock"]["cidr"], rule["ports"][0]["port"]) for rule in rules} == {
+        ("169.254.169.254/32", 80), ("169.254.169.252/32", 988), ("169.254.170.23/32", 80),
+    }  # fmt: skip
+    assert "169.254" not in kustomize("prod")
+
+
 def test_what_must_flow_to_a_model_server_is_let_through(documents: list[dict[str, Any]]) -> None:
     policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(documents, "NetworkPolicy")}
     (asked,) = policies["model-server"]["ingress"]
     assert {each["port"] for each in asked["ports"]} == {HTTP_PORT, GRPC_PORT, METRICS_PORT}
     champion = ServedBundle("1", "d", "s3://bucket/1")
-    labels = pod_metadata(Served("model", champion), champion)["labels"]
+    labels = pod_metadata(Served("model", champion), champion, SeldonCoreSettings())["labels"]
     (selected,) = [rule for rule in policies["api"]["egress"] if "to" in rule]
     assert selected["to"][0]["podSelector"]["matchLabels"].items() <= labels.items()
     assert selected["ports"] == [{"port": HTTP_PORT, "protocol": "TCP"}]

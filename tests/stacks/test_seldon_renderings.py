@@ -135,3 +135,11 @@ def test_requests_count_beside_the_processors_where_they_are_set() -> None:
     assert requests["pods"]["target"] == {"type": "AverageValue", "averageValue": "50"}
     (deployment, *_) = objects
     assert "replicas" not in deployment["spec"]  # it would undo what the autoscaler does
+
+
+@pytest.mark.parametrize("runtime", ["deployment", "seldon", "kserve"])
+def test_pods_have_the_labels_that_are_set_beside_ours(runtime: Runtime) -> None:
+    theirs = {"azure.workload.identity/use": "true", "accidents/role": "theirs"}
+    objects = rendered(runtime, pod_labels=theirs)
+    assert pods(objects).keys() == {"champion", "challenger", "shadow"}
+    assert str(objects).count("'azure.workload.identity/use': 'true'") == 3

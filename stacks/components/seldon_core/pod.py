@@ -29,13 +29,13 @@ _FETCH_MEMORY = "512Mi"
 
 def pod_template(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -> dict[str, Any]:
     """Return the template of a version's pods; another bundle makes another template, and so new pods."""
-    return {"metadata": pod_metadata(served, bundle), "spec": pod_spec(served, bundle, settings)}
+    return {"metadata": pod_metadata(served, bundle, settings), "spec": pod_spec(served, bundle, settings)}
 
 
-def pod_metadata(served: Served, bundle: ServedBundle) -> dict[str, Any]:
+def pod_metadata(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -> dict[str, Any]:
     """Return labels, and what a person wants to know of a pod."""
     return {
-        "labels": labels_of(served, bundle),
+        "labels": {**settings.pod_labels, **labels_of(served, bundle)},
         "annotations": {
             "accidents/version": bundle.version,
             "accidents/digest": bundle.digest,

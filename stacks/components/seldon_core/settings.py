@@ -66,6 +66,10 @@ class SeldonCoreSettings(BaseModel):
     service_account: str = Field(
         default="default", description="Of the pods; with a cloud's workload identity, what reads the bucket."
     )
+    pod_labels: dict[str, str] = Field(
+        default_factory=dict,
+        description="Labels of the pods beside ours; AKS wants azure.workload.identity/use.",
+    )
     replicas: int = Field(default=2, ge=1, le=1000, description="Model servers, or the fewest of them.")
     max_replicas: int = Field(
         default=0, ge=0, le=1000, description="The most of them, by load; 0: always `replicas`."

@@ -46,7 +46,7 @@ def fault(live: Manifest) -> str | None:
 
 def _service(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -> Manifest:
     predictor: Manifest = {
-        **pod_metadata(served, bundle),
+        **pod_metadata(served, bundle, settings),
         **pod_spec(served, bundle, settings),
         "minReplicas": replicas(bundle, settings),
         "maxReplicas": settings.max_replicas if scales(bundle, settings) else replicas(bundle, settings),

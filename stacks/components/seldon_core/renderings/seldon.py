@@ -63,7 +63,7 @@ def fault(live: Manifest) -> str | None:
 def _predictor(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -> Manifest:
     model = served.model(bundle)
     component: Manifest = {
-        "metadata": pod_metadata(served, bundle),
+        "metadata": pod_metadata(served, bundle, settings),
         "spec": pod_spec(served, bundle, settings),
     }
     if scales(bundle, settings):
