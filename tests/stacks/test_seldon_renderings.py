@@ -68,13 +68,17 @@ def test_the_pods_of_each_version_are_its_own_and_locked_down(runtime: Runtime) 
 
 @pytest.mark.parametrize("runtime", ["deployment", "seldon", "kserve"])
 def test_a_pod_is_ready_when_its_model_is_and_lives_as_long_as_its_server(runtime: Runtime) -> None:
-    for role, pod in pods(rendered(runtime)).items():
+    for role, pod in pods(rendered(runtime, ready_timeout=601)).items():
         bundle = TRIED.in_role(role)
         assert bundle is not None
         (serving,) = pod["containers"]
         ready = f"/v2/models/{TRIED.model(bundle)}/ready"
         assert serving["readinessProbe"]["httpGet"]["path"] == ready
         assert serving["startupProbe"]["httpGet"]["path"] == ready
+        probe = serving["startupProbe"]
+        assert (
+            probe["periodSeconds"] * probe["failureThreshold"] >= 601
+        )  # it is not ended while it is waited for
         assert serving["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
 
 

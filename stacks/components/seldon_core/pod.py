@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from stacks.components.seldon_core.labels import labels_of, selector_of
@@ -121,7 +122,11 @@ def _serving(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings)
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
         ],
         # The model is asked, and not the server: that one is ready with no model loaded.
-        "startupProbe": {**ready, "periodSeconds": 2, "failureThreshold": 90},
+        "startupProbe": {
+            **ready,
+            "periodSeconds": 2,
+            "failureThreshold": math.ceil(settings.ready_timeout / 2),
+        },
         "readinessProbe": {**ready, "periodSeconds": 5, "failureThreshold": 2},
         "livenessProbe": {
             "httpGet": _get("/v2/health/live"),
