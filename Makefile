@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean
+.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -168,6 +168,17 @@ format: $(VENV)/dev  ## let ruff rewrite what it can
 
 bench: $(VENV)/dev  ## measure everything in docs/benchmarks.md again
 	$(BIN)/python -m benchmarks
+
+# Two revisions: make report BASE=v0.6.0 HEAD=my-branch. What is trained is kept in .cache/reports.
+BASE ?= origin/main
+HEAD ?= HEAD
+REPORT = reports/model_report.md
+
+report: $(VENV)/train  ## what a branch changes in the model, against BASE=origin/main, as Markdown in reports/
+	$(BIN)/python -m benchmarks.compare $(BASE) $(HEAD) --output $(REPORT)
+
+comment:  ## the model report as the one comment on a pull request: NUMBER=12; GITHUB_TOKEN, GITHUB_REPOSITORY
+	python3 -m benchmarks.pull_request_comment $(REPORT) $(NUMBER)
 
 dashboard: $(VENV)/train  ## ZenML's dashboard of this project's runs, on this machine only
 	$(BIN)/python -m stacks.dashboard

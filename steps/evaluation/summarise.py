@@ -40,6 +40,7 @@ def summarise(
             "model": judged.model.to_dict(),
             **{name: baseline.to_dict() for name, baseline in judged.baselines.items()},
         },
+        "slices": [part.to_dict() for part in judged.slices],
         "decision": decision,
         "model_version": model_version,
         "champion_version": champion_version,
