@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment
+.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -107,6 +107,48 @@ images:  ## build the container images: api, model-server, seldon and pipelines
 	$(BUILD)model-server:$(TAG) --file serving/Dockerfile --target model-server .
 	$(BUILD)seldon:$(TAG) --file serving/Dockerfile --target seldon .
 	$(BUILD)pipelines:$(TAG) --build-arg CODE=$(CODE) $(if $(LOCK),--build-arg LOCK=$(LOCK)) .
+
+# Of a release: which registry, what is built for it, what is released, and where to. docs/releasing.md.
+REGISTRY ?= registry.example
+IMAGES ?= api model-server seldon pipelines
+RELEASE ?= v$(VERSION)
+OVERLAY ?= prod
+RUNNING = $(or $(wildcard $(BIN)/python),python3)
+
+push:  ## the images of TAG= into REGISTRY=; their digests are in dist/images.json then
+	$(RUNNING) .ci/release_images.py push $(REGISTRY) $(TAG) $(IMAGES)
+
+find:  ## which digests REGISTRY= has of RELEASE=, into dist/images.json
+	$(RUNNING) .ci/release_images.py find $(REGISTRY) $(RELEASE) $(IMAGES)
+
+promote:  ## the same digests that REGISTRY= has under TAG=, under RELEASE= too
+	$(RUNNING) .ci/release_images.py promote $(REGISTRY) $(TAG) $(RELEASE) $(IMAGES)
+
+sbom: $(VENV)/dev  ## what is in the images of TAG=, as CycloneDX in dist/
+	$(BIN)/python .ci/sbom.py $(TAG) $(IMAGES)
+
+scan: $(VENV)/dev  ## known vulnerabilities in the images of TAG=, where Trivy's image can be pulled
+	$(BIN)/python .ci/scan.py $(TAG) $(IMAGES)
+
+attested:  ## were the images of dist/images.json built by this repository's workflow? asks `gh`
+	$(RUNNING) -c 'import json; print(*json.load(open("dist/images.json")).values(), sep="\n")' | \
+		while read -r one; do gh attestation verify "oci://$$one" --repo "$$GITHUB_REPOSITORY" || exit 1; done
+
+released:  ## is RELEASE= the version of accidents/__about__.py?
+	@test "$(RELEASE)" = "v$(VERSION)" || \
+		{ echo "The tag is $(RELEASE), and accidents/__about__.py says $(VERSION): tag v$(VERSION), or raise it there." >&2; exit 1; }
+
+canary: $(VENV)/train  ## one pod of dist/images.json beside the API's others, in the cluster of kubectl
+	$(BIN)/python .ci/rollout.py canary $(OVERLAY)
+
+rollout: $(VENV)/train  ## everything of OVERLAY=prod with the images of dist/images.json, in the cluster of kubectl
+	$(BIN)/python .ci/rollout.py all $(OVERLAY)
+
+end: $(VENV)/train  ## take the canary away
+	$(BIN)/python .ci/rollout.py end
+
+smoke:  ## does the API of URL= answer? also URL=deployment/NAME
+	$(RUNNING) .ci/smoke.py $(URL) $(SMOKE_VERSION:v%=%)
 
 # What is said in docker-compose.yml, with the images of this version.
 COMPOSE = TAG=$(TAG) $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) \

@@ -1,4 +1,4 @@
-"""The model report: what it says of two trainings, of what is missing, and its one comment on a pull request."""
+"""The model report: what it says of two trainings, what of missing ones, and its one comment."""
 
 from __future__ import annotations
 

@@ -1,0 +1,117 @@
+"""Does an API that was just rolled out answer? By `make smoke URL=...` it is asked.
+
+    .ci/smoke.py URL [VERSION]
+    .ci/smoke.py deployment/NAME [VERSION]
+
+Ready, of this version, the example predicted; refused without a key, where ACCIDENTS_API_KEY holds one.
+Python alone is enough.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "references" / "accident.json"
+PATIENCE = float(os.environ.get("SMOKE_SECONDS", "120"))  # until it is ready
+NAMESPACE = os.environ.get("KUBERNETES_NAMESPACE", "accidents")
+
+
+class SmokeError(Exception):
+    """What is not as it should be."""
+
+
+def check(url: str, version: str, key: str) -> Iterator[str]:
+    """Tell what is well, one after the other. Raises SmokeError at the first that is not."""
+    ready = _until_ready(url)
+    yield f"ready, model version {ready['model']['version']}"
+    found = _ask(f"{url}/openapi.json", key=key)[1]["info"]["version"]
+    if version and found != version:
+        raise SmokeError(f"{url} is version {found}, not {version}")
+    yield f"API version {found}"
+    accident = json.loads(EXAMPLE.read_text(encoding="utf-8"))
+    status, answer = _ask(f"{url}/predict", accident, key)
+    if status != 200 or not 0 < answer.get("probability", -1) < 1:
+        raise SmokeError(f"{url}/predict answers {status}: {json.dumps(answer)[:300]}")
+    yield f"predicts {answer['probability']:.3f}, {answer['band']}"
+    if key:
+        status, _ = _ask(f"{url}/predict", accident)
+        if status != 401:
+            raise SmokeError(f"{url}/predict answers {status} without a key, not 401")
+        yield "refuses who has no key"
+
+
+def _until_ready(url: str) -> dict[str, Any]:
+    end, said = time.monotonic() + PATIENCE, "nothing"
+    while time.monotonic() < end:
+        try:
+            status, answer = _ask(f"{url}/health/ready")
+            if status == 200:
+                return answer
+            said = f"{status}: {' '.join(answer.get('reasons', []))}"
+        except OSError as error:
+            said = str(error)
+        time.sleep(1)
+    raise SmokeError(f"{url} is not ready after {PATIENCE:.0f} s: {said}")
+
+
+def _ask(url: str, body: Any = None, key: str = "") -> tuple[int, dict[str, Any]]:
+    headers = {"Content-Type": "application/json", **({"X-API-Key": key} if key else {})}
+    request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        try:
+            return error.code, json.load(error)
+        except ValueError:
+            return error.code, {}
+
+
+@contextmanager
+def _reached(target: str) -> Iterator[str]:
+    """Yield the address of a URL, or of a deployment's port, which kubectl forwards."""
+    if "://" in target:
+        yield target.rstrip("/")
+        return
+    words = ["kubectl", "--namespace", NAMESPACE, "port-forward", target, ":8000"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as forward:
+        try:
+            line = forward.stdout.readline() if forward.stdout else ""
+            port = re.search(r"127\.0\.0\.1:(\d+)", line)
+            if not port:
+                raise SmokeError(
+                    f"kubectl does not forward a port of {target}: {line.strip() or 'see above'}"
+                )
+            yield f"http://127.0.0.1:{port[1]}"
+        finally:
+            forward.terminate()
+
+
+def main(words: list[str]) -> int:
+    """Print what is well; 1 and what is not otherwise."""
+    if len(words) not in (1, 2):
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        with _reached(words[0]) as url:
+            for line in check(url, "".join(words[1:]), os.environ.get("ACCIDENTS_API_KEY", "")):
+                print(f"{words[0]}: {line}", flush=True)
+    except (SmokeError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
