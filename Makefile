@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --compile-bytecode --require-hashes --python $(BIN)/python
 # uv writes no registry address into a lock: whoever installs uses the registry of their own machine.
-COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
+COMPILE := $(UV) pip compile $(if $(UPGRADE),--upgrade) --quiet --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
 
 # See stacks/environment.py and stacks/cache_folder.py.
 export OMP_WAIT_POLICY := PASSIVE
@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke
+.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke renewal
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -131,8 +131,8 @@ scan: $(VENV)/dev  ## known vulnerabilities in the images of TAG=, where Trivy's
 	$(BIN)/python .ci/scan.py $(TAG) $(IMAGES)
 
 attested:  ## were the images of dist/images.json built by this repository's workflow? asks `gh`
-	$(RUNNING) -c 'import json; print(*json.load(open("dist/images.json")).values(), sep="\n")' | \
-		while read -r one; do gh attestation verify "oci://$$one" --repo "$$GITHUB_REPOSITORY" || exit 1; done
+	@images=$$($(RUNNING) -c 'import json; print(*json.load(open("dist/images.json")).values())') && \
+		for one in $$images; do gh attestation verify "oci://$$one" --repo "$$GITHUB_REPOSITORY" || exit 1; done
 
 released:  ## is RELEASE= the version of accidents/__about__.py?
 	@test "$(RELEASE)" = "v$(VERSION)" || \
@@ -199,7 +199,9 @@ check: $(VENV)/dev  ## linters, types, import rules, workflows, forms and Docker
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
-	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	$(BIN)/zizmor --offline --quiet .github/workflows .github/dependabot.yml
 	$(BIN)/hadolint Dockerfile serving/Dockerfile
 
 audit: $(VENV)/dev  ## known vulnerabilities in every lock, where an advisory database can be reached
@@ -228,7 +230,7 @@ dashboard: $(VENV)/train  ## ZenML's dashboard of this project's runs, on this m
 mlflow: $(VENV)/train  ## MLflow's pages of a stack's runs, on this machine only: STACK=local
 	$(BIN)/python -m stacks.mlflow_ui $(if $(STACK),--stack $(STACK))
 
-lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
+lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in; UPGRADE=yes takes the newest that fit
 	cd requirements && for role in uv train serve seldon; do ../$(COMPILE) $$role.in -o $$role.txt; done
 	cd requirements && ../$(COMPILE) -c train.txt api.in -o api.txt
 	cd requirements && ../$(COMPILE) -c train.txt train.in platform.in -o platform.txt
@@ -236,6 +238,9 @@ lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in
 	cd requirements && ../$(COMPILE) -c train.txt bento.in -o bento.txt
 	cd requirements && ../$(COMPILE) $(foreach role,train api platform azure gcp bento,-c $(role).txt) \
 		train.in api.in platform.in azure.in gcp.in bento.in dev.in -o dev.txt
+
+renewal:  ## the locks as a pull request with the tests' results; GH_TOKEN, GITHUB_REPOSITORY
+	.ci/renewal $(RESULTS)
 
 clean:  ## stop and remove what runs made; the data, DVC's cache, keys and the prediction log stay
 	-$(BIN)/python run.py stop

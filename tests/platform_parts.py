@@ -115,10 +115,10 @@ def running_s3(folder: Path, *buckets: str, secret: str = S3_SECRET) -> Iterator
 
 
 def _s3rver() -> Path:
-    return _of_npm(S3RVER, "s3rver")
+    return of_npm(S3RVER, "s3rver")
 
 
-def _of_npm(asked: str, name: str) -> Path:
+def of_npm(asked: str, name: str) -> Path:
     """A package's folder: installed once a machine, in a folder that git does not see."""
     folder = ROOT / ".serving" / name
     package = folder / "node_modules" / asked.rpartition("@")[0]
@@ -139,7 +139,7 @@ def running_azurite(folder: Path, *containers: str) -> Iterator[Server]:
     """Microsoft's emulator of Azure's blobs, with these containers; skips where npm has none."""
     from azure.storage.blob import BlobServiceClient
 
-    port, package = free_port(), _of_npm(AZURITE, "azurite")
+    port, package = free_port(), of_npm(AZURITE, "azurite")
     words = ["node", str(package / "dist" / "src" / "blob" / "main.js"), "--blobHost", "127.0.0.1",
              "--blobPort", str(port), "--location", str(folder / "data"), "--silent", "--disableTelemetry",
              "--skipApiVersionCheck"]  # fmt: skip

