@@ -146,6 +146,24 @@ def test_a_release_from_tag_to_production_and_back(
     assert not (production.clone / ".kube" / "config").exists()
 
 
+@pytest.mark.parametrize(
+    ("release", "password", "said"),
+    [("v0.0.1", "", "has no"), (f"v{__version__}", "wrong", "are REGISTRY_USER and")],
+)
+def test_what_the_registry_does_not_give_is_told(
+    production: Production, release: str, password: str, said: str
+) -> None:
+    login = production.registry.login | ({"REGISTRY_PASSWORD": password} if password else {})
+    done = subprocess.run(
+        ["make", "find", f"REGISTRY={production.registry.host}/owner/road-accidents", f"RELEASE={release}"],
+        cwd=production.clone, env={**os.environ, **production.environment, **login},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def _with_registry(host: str) -> object:
     filled = jobs.filled
     return lambda text, context: filled(text, context).replace("ghcr.io/", f"{host}/")
