@@ -19,7 +19,7 @@ import pytest
 
 from accidents.__about__ import __version__
 from tests.conftest import ROOT
-from tests.containers.engine import LOCKED_DOWN, container, docker, run, wait_until_healthy
+from tests.containers.engine import LOCKED_DOWN, container, docker, inspect, run, wait_until_healthy
 from tests.containers.platform_files import model_repository
 from tests.workflows import jobs
 from tests.workflows.clone import clean_clone, edit, git, stamps_fit
@@ -64,8 +64,8 @@ class Production:
 
     def serving(self, deployment: str = "accidents-api") -> list[str]:
         """The images of what runs, by digest."""
-        found = docker("ps", "--format", "{{.Image}}", "--filter", f"label={self.cluster}={deployment}")
-        return [image.rpartition("@")[2] for image in found.split()]
+        found = docker("ps", "--quiet", "--filter", f"label={self.cluster}={deployment}").split()
+        return [inspect("container", one)["Config"]["Image"].rpartition("@")[2] for one in found]
 
 
 @pytest.fixture(scope="module")
