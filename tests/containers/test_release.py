@@ -35,6 +35,7 @@ BUT = {
     "make staging": "the environment is the one that the tests run in",
 }
 NEXT = "99.0.0"  # a version after this one
+WRONG = "v99.0.1"  # a tag on the images of another version
 
 
 @dataclass
@@ -137,6 +138,17 @@ def test_a_release_from_tag_to_production_and_back(
     second = production.released(NEXT)
     assert second != first
     assert production.serving() == [second["api"]]
+
+    # A tag on images of another version: the canary is found out and goes, and what served serves on.
+    words = ["make", "promote", f"REGISTRY={production.registry.host}/owner/road-accidents", f"TAG=v{NEXT}",
+             f"RELEASE={WRONG}"]  # fmt: skip
+    there = {**os.environ, **production.environment, **production.registry.login}
+    subprocess.run(words, cwd=production.clone, env=there, check=True)
+    failed = production.run("release", "production", github_ref_name=WRONG)
+    assert not failed.well
+    assert f"is version {NEXT}, not 99.0.1" in "".join(failed.said.values())
+    assert production.serving() == [second["api"]]
+    assert production.serving("accidents-api-canary") == []
 
     git(production.clone, "checkout", "--quiet", f"v{__version__}")
     stamps_fit(production.clone)
