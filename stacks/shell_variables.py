@@ -34,6 +34,10 @@ LEFT_OUT = {
 
 def leave_out(environ: MutableMapping[str, str], ours: str) -> list[str]:
     """Remove these variables, but for those that lead to our own folder; a line for each that is removed."""
+    for name in [name for name in environ if name.startswith("ZENML_STORE_") and not environ[name]]:
+        del environ[
+            name
+        ]  # set to nothing, as a workflow does of what nobody has told it: ZenML would take it
     left_out = [name for name in LEFT_OUT if environ.get(name, ours) != ours]
     for name in left_out:
         del environ[name]

@@ -14,7 +14,7 @@ import yaml
 from stacks.cache_folder import home_variables
 from stacks.environment import prepare_environment
 from stacks.errors import StackError
-from stacks.shell_variables import LEFT_OUT
+from stacks.shell_variables import LEFT_OUT, leave_out
 from tests.zenml_store import isolated_environment
 
 
@@ -181,3 +181,9 @@ def test_what_the_shell_says_of_other_projects_is_left_out_and_told(
     assert os.environ["MLFLOW_TRACKING_TOKEN"] == "a credential of ours"
     prepare_environment(tmp_path)
     assert capsys.readouterr().err == "", "ours are ours"
+
+
+def test_a_store_that_is_set_to_nothing_is_not_set() -> None:
+    variables = {"ZENML_STORE_URL": "", "ZENML_STORE_API_KEY": "a key", "HOME": ""}
+    assert leave_out(variables, ours="/project") == []
+    assert variables == {"ZENML_STORE_API_KEY": "a key", "HOME": ""}
