@@ -90,7 +90,7 @@ def test_a_step_is_a_line_or_two_that_a_person_can_type(file: Path) -> None:
     for name in content(file)["jobs"]:
         for step in jobs.job(file.stem, name).steps:
             assert len(step.run.splitlines()) <= 3, step.run
-            assert not re.search(r"\$\{\{ *(?!matrix\.)", step.run), (
+            assert not re.search(r"\$\{\{(?! *matrix\.)", step.run), (
                 f"text from outside in a command: {step.run}"
             )
 
