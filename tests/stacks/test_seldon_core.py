@@ -240,6 +240,33 @@ def test_a_challenger_is_told_by_the_champion_with_its_own_server(
     assert routes(fake) == []
 
 
+def test_nobody_is_led_to_a_challenger_while_its_pods_change(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    serving.try_out(NAME, replace(SECOND, role="challenger", share=10), GOLDEN)
+    put, led = fake.handle, []
+
+    def look(method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:
+        if method == "PATCH" and f"/deployments/{NAME}-challenger?" in target:
+            led.append(routes(fake))
+        return put(method, target, body)
+
+    fake.handle = look  # type: ignore[method-assign]
+    serving.try_out(NAME, ServedBundle("3", "3" * 64, "s3://b", "challenger", 20), GOLDEN)
+    assert led == [[]]
+    assert [route["version"] for route in routes(fake)] == ["3"]
+
+
+def test_what_a_controller_made_is_left_to_it(fake: FakeKubernetes, serving: ClusterServing) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    made = {**fake.objects["services", NAME]}
+    made["metadata"] = {**made["metadata"], "name": "made", "ownerReferences": [{"kind": "SeldonDeployment"}]}
+    fake.objects["services", "made"] = made
+    serving.switch(NAME, SECOND, GOLDEN)
+    assert fake.names("services") == ["made", NAME]
+
+
 def test_a_share_may_grow_and_a_shadow_stand_beside(fake: FakeKubernetes, serving: ClusterServing) -> None:
     serving.switch(NAME, FIRST, GOLDEN)
     for share in (10, 50):

@@ -147,3 +147,45 @@ def test_pods_have_the_labels_that_are_set_beside_ours(runtime: Runtime) -> None
     objects = rendered(runtime, pod_labels=theirs)
     assert pods(objects).keys() == {"champion", "challenger", "shadow"}
     assert str(objects).count("'azure.workload.identity/use': 'true'") == 3
+
+
+def test_a_restart_loses_no_request() -> None:
+    (deployment, *_) = rendered("deployment", grace=50)
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 50
+    assert "sleep" in str(pod["containers"][0]["lifecycle"]["preStop"])
+
+
+def deployment_in(**status: Any) -> dict[str, Any]:
+    numbers = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), 2)
+    return {
+        "metadata": {"generation": 3},
+        "spec": {"replicas": 2},
+        "status": {"observedGeneration": 3, **numbers, **status},
+    }
+
+
+STUCK = [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]
+REFUSED = [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "live", "fault"),
+    [
+        ("deployment", deployment_in(), None),
+        ("deployment", deployment_in(observedGeneration=2), ""),
+        ("deployment", deployment_in(replicas=3), ""),
+        ("deployment", deployment_in(updatedReplicas=1), ""),
+        ("deployment", deployment_in(availableReplicas=1, conditions=STUCK), "it makes no progress"),
+        ("deployment", deployment_in(conditions=REFUSED), "exceeded quota"),
+        ("seldon", {"status": {"state": "Available"}}, None),
+        ("seldon", {"status": {"state": "Creating"}}, ""),
+        ("seldon", {}, ""),
+        ("seldon", {"status": {"state": "Failed", "description": "no image"}}, "no image"),
+    ],
+)
+def test_a_workload_is_ready_when_its_controller_says_so_of_what_was_applied_last(
+    runtime: Runtime, live: dict[str, Any], fault: str | None
+) -> None:
+    assert RENDERINGS[runtime].fault(live) == fault

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from kubernetes import client
@@ -117,6 +119,43 @@ def test_an_api_that_is_busy_is_asked_again_when_it_says(fake: FakeKubernetes, n
     namespace.apply(CONFIG_MAP)
     assert time.monotonic() - begun > 1
     assert fake.names("configmaps") == ["a"]
+
+
+def test_an_api_that_would_be_asked_in_an_hour_is_asked_sooner(
+    fake: FakeKubernetes, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stacks.cluster.namespace._LONGEST", 0.1)
+    fake.faults.append(("PATCH", Fault(503, "no leader", {"Retry-After": "3600"})))
+    namespace.apply(CONFIG_MAP)
+    assert fake.names("configmaps") == ["a"]
+
+
+def test_what_is_applied_is_ours_and_an_unknown_field_of_it_is_refused(
+    fake: FakeKubernetes, namespace: Namespace
+) -> None:
+    put, asked = fake.handle, []
+
+    def listen(method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:
+        if method == "PATCH":
+            asked.append(parse_qs(urlsplit(target).query))
+        return put(method, target, body)
+
+    fake.handle = listen  # type: ignore[method-assign]
+    namespace.apply(CONFIG_MAP)
+    namespace.apply(CONFIG_MAP, dry_run=True)
+    ours = {"fieldManager": ["road-accidents"], "force": ["true"], "fieldValidation": ["Strict"]}
+    assert asked == [ours, {**ours, "dryRun": ["All"]}]
+
+
+def test_a_long_list_is_read_to_its_end(fake: FakeKubernetes, namespace: Namespace) -> None:
+    pages = {"": ("a", "next"), "next": ("b", "")}
+
+    def page(method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:
+        name, following = pages[parse_qs(urlsplit(target).query).get("continue", [""])[0]]
+        return 200, {"metadata": {"continue": following}, "items": [{"metadata": {"name": name}}]}, {}
+
+    fake.handle = page  # type: ignore[method-assign]
+    assert [each["metadata"]["name"] for each in namespace.list("Pod", {})] == ["a", "b"]
 
 
 def test_an_api_that_stays_busy_is_told(fake: FakeKubernetes, namespace: Namespace) -> None:
