@@ -149,6 +149,22 @@ def test_pods_have_the_labels_that_are_set_beside_ours(runtime: Runtime) -> None
     assert str(objects).count("'azure.workload.identity/use': 'true'") == 3
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"requests_target": 50}, "no use while max_replicas is not above replicas"),
+        (
+            {"requests_target": 50, "max_replicas": 5, "runtime": "kserve"},
+            "kserve has no use for requests_target",
+        ),
+        ({"max_replicas": 1}, "max_replicas is 1, fewer than the 2 replicas"),
+    ],
+)
+def test_a_setting_that_would_be_passed_over_is_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        SeldonCoreSettings(**settings)
+
+
 def test_a_restart_loses_no_request() -> None:
     (deployment, *_) = rendered("deployment", grace=50)
     assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}

@@ -11,6 +11,7 @@ from stacks.placeholders import of_here
 Runtime = Literal["deployment", "seldon", "kserve", "seldon2", "microservice"]
 MICROSERVICE: Runtime = "microservice"  # on this machine; all others are of a cluster
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi)?$"
+_BY_REQUESTS: tuple[Runtime, ...] = ("deployment", "seldon")  # whose autoscaler is Kubernetes' own
 _NEEDED_HERE = ("folder", "lock", "code")
 _OF_MICROSERVICE = (*_NEEDED_HERE, "environments")
 _OF_BOTH = ("runtime", "ready_timeout", "request_timeout", "grace")
@@ -99,6 +100,10 @@ class SeldonCoreSettings(BaseModel):
     def _scales_up(self) -> Self:
         if self.max_replicas and self.max_replicas < self.replicas:
             raise ValueError(f"max_replicas is {self.max_replicas}, fewer than the {self.replicas} replicas")
+        if self.requests_target and not self.scales:
+            raise ValueError("requests_target has no use while max_replicas is not above replicas")
+        if self.requests_target and self.runtime not in _BY_REQUESTS:
+            raise ValueError(f"runtime {self.runtime} has no use for requests_target: leave it out")
         return self
 
     @model_validator(mode="after")
