@@ -23,12 +23,12 @@ _RENEWED_EVERY = LEASE_SECONDS / 4
 def leased(namespace: Namespace, name: str, what: str) -> Iterator[None]:
     """Hold a lease until the block ends; `what` is what it lets one do, in words.
 
-    Raises ClusterError with who holds it if somebody else does.
+    Raises ClusterError with who holds it if somebody else does; at the end, if another took it meanwhile.
     """
     holder = f"{socket.gethostname()}, process {os.getpid()} ({uuid4().hex[:8]})"
-    taken, done = _take(namespace, name, holder, what), threading.Event()
+    taken, done, lost = _take(namespace, name, holder, what), threading.Event(), threading.Event()
     uid = taken["metadata"]["uid"]
-    renewing = threading.Thread(target=_renew, args=(namespace, name, holder, uid, done), daemon=True)
+    renewing = threading.Thread(target=_renew, args=(namespace, name, holder, uid, done, lost), daemon=True)
     renewing.start()
     try:
         yield
@@ -37,6 +37,11 @@ def leased(namespace: Namespace, name: str, what: str) -> Iterator[None]:
         renewing.join()
         with suppress(ClusterError):  # another one's by now, or it runs out by itself
             namespace.delete("Lease", name, uid)
+    if lost.is_set():
+        raise ClusterError(
+            f"Nothing was heard of this machine for {LEASE_SECONDS} s, and another began to {what}. What is "
+            "there now may be of both: see `python run.py status`, and run the command again."
+        )
 
 
 def _take(namespace: Namespace, name: str, holder: str, what: str) -> Manifest:
@@ -61,12 +66,19 @@ def _take(namespace: Namespace, name: str, holder: str, what: str) -> Manifest:
     raise ClusterError(f"Others are at work to {what} just now. Run the command again.")
 
 
-def _renew(namespace: Namespace, name: str, holder: str, uid: str, done: threading.Event) -> None:
+def _renew(
+    namespace: Namespace, name: str, holder: str, uid: str, done: threading.Event, lost: threading.Event
+) -> None:
     renewed = _lease(name, holder)
     renewed["metadata"]["uid"] = uid  # the cluster refuses it where this very lease is gone
-    while not done.wait(_RENEWED_EVERY):
-        with suppress(ClusterError):  # the next time, or another one's by now
+    while not done.wait(_RENEWED_EVERY) and not lost.is_set():
+        try:
             namespace.apply({**renewed, "spec": _lease(name, holder)["spec"]})
+        except ClusterError:
+            with suppress(ClusterError):  # the next time
+                there = namespace.read("Lease", name)
+                if there is None or there["metadata"]["uid"] != uid:
+                    lost.set()
 
 
 def _has_run_out(spec: dict[str, Any]) -> bool:

@@ -82,17 +82,18 @@ def test_one_that_is_made_though_the_answer_is_lost_is_held(
     assert held(fake) == []
 
 
-def test_one_that_another_holds_by_now_is_neither_renewed_nor_ended(
+def take_away(fake: FakeKubernetes) -> None:
+    mine = fake.objects["leases", NAME]
+    metadata, spec = {**mine["metadata"], "uid": "of-another"}, {"holderIdentity": "another"}
+    fake.objects["leases", NAME] = {**mine, "metadata": metadata, "spec": spec}
+    time.sleep(0.2)
+
+
+def test_one_that_another_holds_by_now_is_neither_renewed_nor_ended_and_that_is_told(
     fake: FakeKubernetes, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "_RENEWED_EVERY", 0.01)
-    with leased(namespace, NAME, WHAT):
-        other = fake.objects["leases", NAME]
-        other = {
-            **other,
-            "metadata": {**other["metadata"], "uid": "of-another"},
-            "spec": {"holderIdentity": "b"},
-        }
-        fake.objects["leases", NAME] = other
-        time.sleep(0.2)
-    assert fake.objects["leases", NAME] == other
+    told = "another began to change what serves the model"
+    with pytest.raises(ClusterError, match=told), leased(namespace, NAME, WHAT):
+        take_away(fake)
+    assert fake.objects["leases", NAME]["spec"] == {"holderIdentity": "another"}

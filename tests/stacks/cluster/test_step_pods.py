@@ -59,7 +59,11 @@ def test_a_step_gets_what_it_asks_for_over_what_the_stack_file_says(
     assert found.resources.get("limits") == limits
     assert found.node_selectors == {"pool": "training"}
     assert [each["key"] for each in found.tolerations] == ["training"]
-    assert found.container_security_context["readOnlyRootFilesystem"] is True
+    context = found.container_security_context
+    assert context["readOnlyRootFilesystem"] is context["runAsNonRoot"] is True
+    assert context["allowPrivilegeEscalation"] is False
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
 def test_two_steps_do_not_share_what_they_are_told() -> None:
