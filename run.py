@@ -13,6 +13,7 @@ import typer
 from accidents.errors import AccidentsError, BusyError
 from commands.arguments.app import build
 from commands.arguments.options import ROOT
+from commands.not_due import NotDueError
 from commands.signals import EndedError, ended_plainly
 from stacks.errors import StackError
 
@@ -27,7 +28,7 @@ def cli(words: list[str], name: str = "run.py") -> int:
     Returns
     -------
     0 if it went well, 1 after an error told plainly, 2 if it was not understood, 75 if another loop runs,
-    128 and its number if a signal has ended it.
+    99 if a stage that was asked for is not due, 128 and its number if a signal has ended it.
     """
     # Until the stack is there: imports make a million objects that stay, and looking for garbage among them
     # is a sixth of the time that they take.
@@ -42,6 +43,9 @@ def cli(words: list[str], name: str = "run.py") -> int:
         return ended.exit_code
     except KeyboardInterrupt:  # of a program that runs until it is told to stop
         return 0
+    except NotDueError as error:
+        print(error)
+        return error.exit_code
     except (AccidentsError, StackError) as error:
         from commands.remedies import in_own_words
 

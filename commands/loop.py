@@ -16,13 +16,14 @@ from rich.markup import escape
 
 from accidents.data.sources.labelled import labelled_years
 from accidents.errors import AccidentsError
-from accidents.monitoring.loop_table import MADE_BY, Action, next_action
+from accidents.monitoring.loop_table import MADE_BY, STAGE_OF, Action, next_action
 from accidents.monitoring.measurements import MonitorReport
 from accidents.params import Params
 from accidents.predictions.history import Event, new_loop
 from accidents.predictions.leases import Lease
 from accidents.predictions.store import PredictionStore
 from commands.deploy import deploy
+from commands.not_due import NotDueError
 from commands.probation import may_try, walk_up, watch
 from commands.project import console, on_stack
 from commands.push import push
@@ -59,6 +60,26 @@ class Loop:
             push(self.name, self.params.stage)
         return report
 
+    def run_only(self, stage: str, config: Path | None, given: str | None, reason: str) -> None:
+        """Do one stage, and leave the next one to whoever asks for it: a scheduler that shows each.
+
+        `monitor` finishes what was left in the middle, as `run` does, looks, and decides.
+
+        Raises
+        ------
+        NotDueError : another stage is due, or none.
+        """
+        try:
+            if stage == "monitor":
+                self._resume()
+                self._heal()
+                self._trim()
+                self._look(config, given, reason)
+            else:
+                self._follow_only(stage)
+        finally:
+            push(self.name, self.params.stage)
+
     def _resume(self) -> None:
         """Go on with a loop that a crash left in the middle."""
         events = self.store.history.unfinished(self.name)
@@ -73,6 +94,26 @@ class Loop:
 
     def _follow(self) -> None:
         """Do what the table says of the last event, until it says that nothing follows."""
+        while events := self.store.history.unfinished(self.name):
+            self._do(self._due(events), events)
+
+    def _follow_only(self, stage: str) -> None:
+        """Do what is due of a stage; one that has failed, and so ended the loop, is done again."""
+        events = self.store.history.newest_loop(self.name)
+        due = self._due(events) if events else Action.end
+        if events and due == Action.end and (events[-1].stage, events[-1].outcome) == (stage, "failed"):
+            due = next(action for action, its in STAGE_OF.items() if its == stage)
+        if STAGE_OF[due] != stage:
+            raise NotDueError(_why_not_due(stage, events[-1] if events else None, STAGE_OF[due]))
+        self._do(due, events)
+
+    def _due(self, events: list[Event]) -> Action:
+        last, now = events[-1], self._champion()
+        promoted = now is not None and now != _before(events)
+        return next_action(last.stage, last.outcome, last.detail.get("action"), promoted)
+
+    def _do(self, action: Action, events: list[Event]) -> None:
+        self.loop_id = events[-1].loop_id
         actions = {
             Action.make_version: self._make_version,
             Action.note_promotion: self._note_promotion,
@@ -81,11 +122,7 @@ class Loop:
             Action.verify: self._verify,
             Action.roll_back: self._roll_back,
         }
-        while events := self.store.history.unfinished(self.name):
-            last, now = events[-1], self._champion()
-            self.loop_id = last.loop_id
-            promoted = now is not None and now != _before(events)
-            actions[next_action(last.stage, last.outcome, last.detail.get("action"), promoted)](events)
+        actions[action](events)
 
     def _trim(self) -> None:
         from pipelines.retention import trim
@@ -298,6 +335,16 @@ def champion_params(params: Params, stack: str, source: str | None = None) -> Pa
 def _before(events: list[Event]) -> str | None:
     """Return the champion before the loop."""
     return next((event.detail["before"] for event in events if "before" in event.detail), None)
+
+
+def _why_not_due(stage: str, last: Event | None, due: str | None) -> str:
+    """Say what the last loop waits for instead of a stage."""
+    if last is None:
+        return f"{stage} is not due: there was no loop yet. It begins with --only monitor."
+    ended = f"{last.stage} ({last.detail.get('action') or last.outcome})"
+    return f"{stage} is not due: the last loop " + (
+        f"has come to {ended}, and {due} follows." if due else f"ended with {ended}."
+    )
 
 
 def _why(event: Event) -> str:

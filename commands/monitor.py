@@ -32,7 +32,7 @@ _TICK = 1.0  # seconds between looks at the clock
 
 def monitor(
     params: Params, stack: str, config: Path | None, given: str | None, source: str | None, act: bool,
-    reason: str,
+    reason: str, only: str | None = None,
 ) -> None:  # fmt: skip
     """Look, decide and, if `act`, act on it.
 
@@ -41,13 +41,18 @@ def monitor(
     given : what `--input` says; None for the prediction log.
     source : what `--source` says; None for the champion's.
     reason : who started it: by hand, schedule, alert.
+    only : the one stage of the loop to do.
     """
     from commands.loop import Loop, champion_params
 
     seconds = loop_settings().lease_seconds
     params = champion_params(params, stack, source)
     with opened_store(begin=given is not None) as store, store.lease(LOOP, seconds) as lease:
-        Loop(params, stack, store, lease).run(config, given, act, reason)
+        loop = Loop(params, stack, store, lease)
+        if only is None:
+            loop.run(config, given, act, reason)
+        else:
+            loop.run_only(only, config, given, reason)
 
 
 def monitor_every(

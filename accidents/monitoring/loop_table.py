@@ -26,6 +26,16 @@ class Action(StrEnum):
     end = "end"
 
 
+STAGE_OF: Mapping[Action, str | None] = {
+    Action.make_version: "train",
+    Action.note_promotion: "promote",
+    Action.judge_promotion: "promote",
+    Action.deploy: "deploy",
+    Action.verify: "verify",
+    Action.roll_back: "rollback",
+    Action.end: None,
+}
+
 # By stage and outcome. "started" is the last event only after a crash: the stage is done again.
 NEXT: Mapping[tuple[str, str], Action] = {
     ("monitor", "ok"): Action.make_version,

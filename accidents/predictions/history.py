@@ -143,11 +143,15 @@ class History:
 
     def unfinished(self, model: str) -> list[Event]:
         """Return the events of the newest loop if a crash left it in the middle; else none."""
+        events = self.newest_loop(model)
+        return [] if not events or events[-1].ends_loop else events
+
+    def newest_loop(self, model: str) -> list[Event]:
+        """Return the events of the newest loop, ended or not."""
         last = select(func.max(EVENTS.c.id)).where(EVENTS.c.model == model).scalar_subquery()
         of_loop = select(EVENTS.c.loop_id).where(EVENTS.c.id == last).scalar_subquery()
         query = select(EVENTS).where(EVENTS.c.loop_id == of_loop).order_by(EVENTS.c.id)
-        events = self._events(query)
-        return [] if not events or events[-1].ends_loop else events
+        return self._events(query)
 
     def events(self, model: str, count: int = 20) -> list[Event]:
         """Return the newest events of a model's loops, in the order they were written."""

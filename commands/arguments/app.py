@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from commands.arguments.champion import promote, rollback
 from commands.arguments.clean import clean
+from commands.arguments.data import data
 from commands.arguments.database import database
 from commands.arguments.deploy import deploy
 from commands.arguments.inference import inference
@@ -29,7 +30,7 @@ PIPELINES: dict[str, Callable[..., None]] = {
     "monitor": monitor,
 }
 COMMANDS: tuple[Callable[..., None], ...] = (serve, stop, status, promote, rollback, replay, clean)
-GROUPS = (keys, stack, database)
+GROUPS = (data, keys, stack, database)
 HELP = """Learn from road-accident files how likely someone is killed or hospitalised,
 and serve it.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,6 +23,10 @@ def monitor(
         int | None, typer.Option(min=1, help="Of the log, the last predictions.", metavar="NUMBER")
     ] = None,
     decide_only: Annotated[bool, typer.Option("--decide-only", help="Decide, and leave it at that.")] = False,
+    only: Annotated[
+        Literal["monitor", "train", "promote", "deploy", "verify", "rollback"] | None,
+        typer.Option(help="This stage of the loop and no other; exit code 99: it is not due."),
+    ] = None,
     reason: Annotated[str, typer.Option(help="Who starts it, for the history.", metavar="TEXT")] = "by hand",
     source: options.Source = None,
     refresh: options.Refresh = False,
@@ -35,6 +39,10 @@ def monitor(
     """Hold the prediction log, or --input, against what was promised; decide, and act on it."""
     if input is not None and every is not None:
         raise SettingsError("--input and --every do not go together: give one of them")
+    if only is not None and (every is not None or decide_only):
+        raise SettingsError("--only does not go with --every or --decide-only: give one of them")
+    if only not in (None, "monitor") and input is not None:
+        raise SettingsError(f"--input does not go with --only {only}: the loop knows it")
     prepare(stack)
     given = {
         "monitor.window.days": days,
@@ -48,6 +56,6 @@ def monitor(
     from commands import monitor as watch
 
     if every is None:
-        watch.monitor(asked, stack, config, input, source, not decide_only, reason)
+        watch.monitor(asked, stack, config, input, source, not decide_only, reason, only)
     else:
         watch.monitor_every(asked, stack, config, source, not decide_only, every)

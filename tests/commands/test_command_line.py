@@ -27,7 +27,9 @@ OPTIONS = {
     | {"--config", "--input", "--output", "--version", "--reasons", "--raw-csv"},
     "--pipeline monitor": ON_A_STACK
     | {"--config", "--source", "--refresh", "--tune", "--input", "--every", "--days", "--last"}
-    | {"--decide-only", "--reason"},
+    | {"--decide-only", "--only", "--reason"},
+    "data download": {"--source", "--refresh", "--params"},
+    "data check": {"--source", "--params"},
     "replay": ON_A_STACK | FILES | {"--config"},
     "serve": ON_A_STACK | {"--detach"},
     "stop": {"--stack"},
@@ -149,6 +151,9 @@ def test_what_is_misplaced_is_told_in_one_line(
     [
         "--pipeline inference",
         "--pipeline monitor --input 2022 --every 1d",
+        "--pipeline monitor --only train --every 1d",
+        "--pipeline monitor --only monitor --decide-only",
+        "--pipeline monitor --only deploy --input 2022",
         "keys new --hook --scope label",
     ],
 )

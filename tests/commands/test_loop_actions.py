@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from accidents.predictions.history import new_loop
 from accidents.predictions.store import LOOP, PredictionStore
 from commands import loop as module
 from commands.loop import Loop
+from commands.not_due import NotDueError
 from tests.conftest import ROOT
 
 LOOK = {"action": "retrain", "years": [2023], "source": "sample", "given": None}
@@ -80,9 +82,9 @@ def store(tmp_path: Path) -> Iterator[PredictionStore]:
 
 
 def follow(
-    store: PredictionStore, stack: FakeStack, monkeypatch: pytest.MonkeyPatch, *events: Any
+    store: PredictionStore, stack: FakeStack, monkeypatch: pytest.MonkeyPatch, *events: Any, only: str = ""
 ) -> list[str]:
-    """Write events down, go on from there; return what was written then."""
+    """Write events down, go on from there, with all or `only` one stage; return what was written then."""
     for name in ("train", "recalibrate", "deploy", "watch"):
         monkeypatch.setattr(module, name, getattr(stack, name))
     monkeypatch.setattr(module, "deployed_endpoint", lambda name: object())
@@ -93,7 +95,11 @@ def follow(
         identity = new_loop()
         for stage, outcome, version, detail in events:
             store.history.add_event(identity, datetime.now(UTC), loop.name, stage, outcome, version, **detail)
-        loop._follow()
+        if only:
+            monkeypatch.setattr(module, "push", lambda *_: None)
+            loop.run_only(only, None, None, "schedule")
+        else:
+            loop._follow()
         written = store.history.events(loop.name)
         assert {one.loop_id for one in written} == {identity}
         return [f"{one.stage} {one.outcome}" for one in written[len(events) :]]
@@ -176,6 +182,66 @@ def test_what_breaks_is_written_down_and_told(
     name = "accident-severity-dispatch"
     assert [f"{one.stage} {one.outcome}" for one in store.history.events(name)][1:] == written
     assert store.history.unfinished(name) == []
+
+
+ALONE = {  # what a stage writes alone, by the place where it is due
+    "a look": ("train", ["train started", "train ok"]),
+    "training": ("train", ["train started", "train ok"]),
+    "training, and promoted": ("promote", ["promote ok"]),
+    "trained": ("promote", ["promote ok"]),
+    "promoted": ("deploy", ["deploy started", "deploy ok"]),
+    "deploying": ("deploy", ["deploy started", "deploy ok"]),
+    "deployed": ("verify", ["verify started", "verify ok"]),
+    "not deployed": ("rollback", ["rollback started", "rollback ok"]),
+    "gone wrong": ("rollback", ["rollback started", "rollback ok"]),
+}
+
+
+@pytest.mark.parametrize("place", ALONE)
+def test_a_stage_alone_leaves_the_next_one(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (events, champion, _), (stage, written) = FROM[place], ALONE[place]
+    assert follow(store, FakeStack(champion), monkeypatch, *events, only=stage) == written
+
+
+@pytest.mark.parametrize(
+    ("place", "stage", "told"),
+    [
+        ("a look that keeps", "train", "train is not due: the last loop ended with monitor (keep)."),
+        ("trained", "deploy", "the last loop has come to train (ok), and promote follows."),
+        ("deployed", "train", "the last loop has come to deploy (ok), and verify follows."),
+    ],
+)
+def test_a_stage_that_is_not_due_is_refused_and_nothing_written(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch, place: str, stage: str, told: str
+) -> None:
+    events, champion, _ = FROM[place]
+    stack = FakeStack(champion)
+    with pytest.raises(NotDueError, match=re.escape(told)):
+        follow(store, stack, monkeypatch, *events, only=stage)
+    assert stack.done == []
+    assert len(store.history.events("accident-severity-dispatch")) == len(events)
+
+
+def test_without_any_loop_no_stage_is_due(store: PredictionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotDueError, match="there was no loop yet"):
+        follow(store, FakeStack(), monkeypatch, only="train")
+
+
+def test_a_stage_that_has_failed_is_done_again_when_it_is_asked_for(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(AccidentsError, match="broken"):
+        follow(store, FakeStack(breaks="train"), monkeypatch, LOOKED, only="train")
+    with store.lease(LOOP, 60) as lease:
+        loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
+        loop.versions = stack = FakeStack()  # type: ignore[assignment]
+        monkeypatch.setattr(module, "train", stack.train)
+        loop.run_only("train", None, None, "schedule")
+    written = [f"{one.stage} {one.outcome}" for one in store.history.events(loop.name)]
+    assert written[1:] == ["train started", "train failed", "train started", "train ok"]
+    assert len({one.loop_id for one in store.history.events(loop.name)}) == 1
 
 
 def test_old_runs_go_also_where_every_look_fails(
