@@ -232,6 +232,7 @@ mlflow: $(VENV)/train  ## MLflow's pages of a stack's runs, on this machine only
 
 lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in; UPGRADE=yes takes the newest that fit
 	cd requirements && for role in uv train serve seldon; do ../$(COMPILE) $$role.in -o $$role.txt; done
+	cd requirements && ../$(COMPILE) --universal airflow.in -o airflow.txt  # Python 3.13 needs one package more
 	cd requirements && ../$(COMPILE) -c train.txt api.in -o api.txt
 	cd requirements && ../$(COMPILE) -c train.txt train.in platform.in -o platform.txt
 	cd requirements && for cloud in azure gcp; do ../$(COMPILE) -c train.txt -c platform.txt train.in $$cloud.in -o $$cloud.txt; done

@@ -80,7 +80,7 @@ def _uv() -> str:
         found = shutil.which("uv")
     if found is None:
         raise StackError(
-            "uv, which builds the model server's environment, is not installed. On a machine `make train` "
+            "uv, which builds environments, is not installed. On a machine `make train` "
             "installs it. Our pipelines image has nothing to build with: deploy from a project's folder, or "
             "serve with the model server's image (docs/from_laptop_to_platform.md)."
         )

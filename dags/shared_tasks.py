@@ -1,0 +1,229 @@
+"""What the DAGs share: a command of `run.py` as a task, the stages of the loop, the form, the alert.
+
+Nothing of the project is imported, nor what it needs: a task starts `run.py` with the project's own Python,
+as a person does by hand. DAG files are read again every minute.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Param, TriggerRule, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+PROJECT = Path(__file__).resolve().parent.parent
+PYTHON = PROJECT / ".venv" / "bin" / "python"
+REPORT = PROJECT / "reports" / "monitor" / "monitor.json"
+ALERTMANAGER = "ACCIDENTS_ALERTMANAGER"  # address of the one that is told of tasks that have failed
+RETRY_SECONDS = "ACCIDENTS_RETRY_SECONDS"  # from a failure to the first new try; then twice as long each time
+
+NOT_UNDERSTOOD, BUSY, NOT_DUE = 2, 75, 99  # exit codes of run.py, beside 0 and 1
+_OF_AIRFLOW = ("AIRFLOW", "_AIRFLOW", "__AIRFLOW", "PYTHON", "VIRTUAL_ENV")
+_END_SECONDS = 60
+_ALERT_STANDS = timedelta(days=2)  # unless the task goes well before
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class CommandFailedError(Exception):
+    """A command of run.py has failed; the task's log has its words."""
+
+
+def run_py(*words: str) -> None:
+    """Run `python run.py WORDS` in the project's folder, each line into the task's log.
+
+    Raises
+    ------
+    AirflowSkipException : what was asked for is not due, or another loop runs and does it.
+    AirflowFailException : the words were not understood: a further try would change nothing.
+    CommandFailedError : anything else went wrong.
+    """
+    code, last = _run([str(PYTHON), "run.py", *words])
+    if code in (NOT_DUE, BUSY):
+        raise AirflowSkipException(last)
+    if code == NOT_UNDERSTOOD:
+        raise AirflowFailException(last)
+    if code:
+        raise CommandFailedError(f"run.py {' '.join(words)} ended with exit code {code}: {last}")
+
+
+def run_py_or_wait(*words: str) -> None:
+    """Run it as `run_py` does, but try again later where another loop runs: it does something else."""
+    try:
+        run_py(*words)
+    except AirflowSkipException as reason:
+        raise CommandFailedError(f"not now: {reason}") from None
+
+
+def _run(words: list[str]) -> tuple[int, str]:
+    """Run a command; return its exit code and the last line that it said.
+
+    It ends with the task: when that is too long at work, or somebody ends it.
+    """
+    print("$", " ".join(words), flush=True)
+    command = subprocess.Popen(
+        words, cwd=PROJECT, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+    )  # fmt: skip
+    before = signal.signal(signal.SIGTERM, _interrupt)  # Airflow's own lets a task's children go on
+    last = ""
+    try:
+        assert command.stdout is not None
+        for line in command.stdout:
+            print(line.rstrip(), flush=True)
+            last = line.strip() or last
+        return command.wait(), last
+    finally:
+        _end(command)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _environment() -> dict[str, str]:
+    """Return ours without what is Airflow's and its Python's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OF_AIRFLOW)}
+    return kept | {"COLUMNS": "120", "NO_COLOR": "1"}
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _end(command: subprocess.Popen[str]) -> None:
+    """End a command that still runs as Ctrl-C does: it takes back what is half done."""
+    deadline = time.monotonic() + _END_SECONDS
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if command.poll() is not None:
+            return
+        os.killpg(command.pid, number)
+        try:
+            command.wait(max(1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def options() -> list[str]:
+    """Return the words of a command that the form says: stack and stage."""
+    params = get_current_context()["params"]
+    return ["--stack", params["stack"], "--stage", params["stage"]]
+
+
+def decision() -> dict[str, Any]:
+    """Return what the last look has decided, and why, for those who look at the run."""
+    decided = json.loads(REPORT.read_text(encoding="utf-8"))["decision"]
+    return {"action": decided["action"], "reasons": decided["reasons"]}
+
+
+def only(stage: str) -> None:
+    """Do one stage of the loop."""
+    run_py("--pipeline", "monitor", "--only", stage, "--reason", "airflow", *options())
+
+
+def follow(look: Any) -> None:
+    """Put behind a look what follows from its decision. What is not due is skipped.
+
+    What is due says the loop's own table (accidents/monitoring/loop_table.py): these tasks only ask for it.
+    """
+
+    @task(execution_timeout=timedelta(hours=6))
+    def train() -> None:
+        """Train on the newer years too, or fit the calibration again."""
+        only("train")
+
+    @task(execution_timeout=timedelta(minutes=10))
+    def promote() -> None:
+        """Go on if the gates and the champion let the new version pass."""
+        only("promote")
+
+    @task(execution_timeout=timedelta(hours=3))
+    def deploy() -> None:
+        """Serve it, by canary where params.yaml says so."""
+        only("deploy")
+
+    @task(execution_timeout=timedelta(hours=3))
+    def verify() -> None:
+        """Watch its first hour."""
+        only("verify")
+
+    @task(execution_timeout=timedelta(minutes=30), trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def roll_back() -> None:
+        """Take it back if it went wrong; then the run is red, for a person should know."""
+        only("rollback")
+        raise AirflowFailException("The new version was taken back: docs/alerts.md#versiontakenback.")
+
+    deployed, verified, taken_back = deploy(), verify(), roll_back()
+    look >> train() >> promote() >> deployed >> verified >> taken_back
+    deployed >> taken_back
+
+
+def form(**more: Param) -> dict[str, Param]:
+    """Return what a person may choose who starts a run."""
+    stacks = sorted(path.stem for path in (PROJECT / "stacks").glob("*.yaml"))
+    return {
+        "stack": Param("local", enum=stacks, description="A file in stacks/."),
+        "stage": Param("dispatch", enum=["dispatch", "on_scene"], description="What is known when asked."),
+        **more,
+    }
+
+
+def alert(context: Mapping[str, Any]) -> None:
+    """Tell Alertmanager that a task has failed for good."""
+    error = str(context.get("exception") or "no reason is known")
+    _tell(context, error, datetime.now(UTC) + _ALERT_STANDS)
+
+
+def resolve(context: Mapping[str, Any]) -> None:
+    """Tell Alertmanager that it goes well again."""
+    _tell(context, "it went well", datetime.now(UTC))
+
+
+def _tell(context: Mapping[str, Any], words: str, ends: datetime) -> None:
+    """Send an alert with the labels and lines that those of observability/rules have.
+
+    That Alertmanager is away is told in the task's log.
+    """
+    one = context["ti"]
+    told = {
+        "labels": {
+            "alertname": "AirflowTaskFailed",
+            "severity": "warning",
+            "dag": one.dag_id,
+            "task": one.task_id,
+        },
+        "annotations": {
+            "summary": f"{one.task_id} of {one.dag_id} failed in Airflow.",
+            "description": f"{one.run_id}, try {one.try_number}: {words[:500]}",
+            "runbook": "docs/alerts.md#airflowtaskfailed",
+        },
+        "generatorURL": getattr(one, "log_url", None) or "http://127.0.0.1:8080",
+        "endsAt": ends.isoformat(),
+    }
+    address = os.environ.get(ALERTMANAGER) or "http://127.0.0.1:9093"
+    request = urllib.request.Request(
+        f"{address.rstrip('/')}/api/v2/alerts",
+        json.dumps([told]).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()
+    except OSError as error:
+        print(f"Alertmanager at {address} ({ALERTMANAGER}) was not told: {error}", flush=True)
+
+
+DEFAULTS: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay": timedelta(seconds=float(os.environ.get(RETRY_SECONDS) or 120)),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(hours=1),
+    "on_failure_callback": alert,
+    "on_success_callback": resolve,
+    "owner": "road-accidents",
+}
