@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke renewal
+.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke renewal airflow dags
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -229,6 +229,13 @@ dashboard: $(VENV)/train  ## ZenML's dashboard of this project's runs, on this m
 
 mlflow: $(VENV)/train  ## MLflow's pages of a stack's runs, on this machine only: STACK=local
 	$(BIN)/python -m stacks.mlflow_ui $(if $(STACK),--stack $(STACK))
+
+airflow: $(VENV)/train  ## Airflow with the DAGs of dags/, on this machine only, until Ctrl-C
+	$(BIN)/python -m commands.airflow
+
+dags: $(VENV)/dev  ## the DAGs executed as tests, in Airflow's own environment; minutes
+	$(BIN)/python -m commands.airflow --make
+	$(LIMIT) $(BIN)/python -m pytest tests/dags
 
 lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in; UPGRADE=yes takes the newest that fit
 	cd requirements && for role in uv train serve seldon; do ../$(COMPILE) $$role.in -o $$role.txt; done

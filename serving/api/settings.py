@@ -25,7 +25,16 @@ PREFIX = "ACCIDENTS_"
 # Variables that others of us read.
 OTHERS = {
     f"{PREFIX}{name}"
-    for name in ("API_KEY", "COMMIT", "DVC_REMOTE", "ENVIRONMENTS", "ORCHESTRATOR", "PUSHGATEWAY")
+    for name in (
+        "ALERTMANAGER",
+        "API_KEY",
+        "COMMIT",
+        "DVC_REMOTE",
+        "ENVIRONMENTS",
+        "ORCHESTRATOR",
+        "PUSHGATEWAY",
+        "RETRY_SECONDS",
+    )
 }
 FILE = Path("configs/api.yaml")  # relative to the project's folder, where the API is started
 Access = Literal["open", "key", "closed"]

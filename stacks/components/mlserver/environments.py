@@ -45,6 +45,13 @@ def environment(lock: Path, folder: Path) -> Path:
     return python
 
 
+def built(lock: Path, folder: Path) -> Path | None:
+    """Return the Python of an environment that is there already."""
+    place = folder.resolve() / _key(lock)
+    python = place / "bin" / "python"
+    return python if _is_ready(place, python) else None
+
+
 def _key(lock: Path) -> str:
     try:
         content = lock.read_bytes()
