@@ -159,9 +159,9 @@ def follow(look: Any) -> None:
         only("rollback")
         raise AirflowFailException("The new version was taken back: docs/alerts.md#versiontakenback.")
 
-    deployed, verified, taken_back = deploy(), verify(), roll_back()
-    look >> train() >> promote() >> deployed >> verified >> taken_back
-    deployed >> taken_back
+    trained, promoted, deployed, verified, taken_back = train(), promote(), deploy(), verify(), roll_back()
+    look >> trained >> promoted >> deployed >> verified >> taken_back
+    deployed >> taken_back  # a version that could not be deployed is not verified
 
 
 def form(**more: Param) -> dict[str, Param]:

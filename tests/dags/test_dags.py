@@ -1,0 +1,175 @@
+"""The DAGs in Airflow's own environment: read without a warning, and executed on the local stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from accidents.predictions.log import PredictionLog
+from accidents.predictions.store import LOOP, PredictionStore
+from observability.program_configs import Addresses, write_configs
+from observability.programs import commands
+from tests.conftest import ROOT
+from tests.dags.airflow_home import PYTHON, Airflow, in_airflow
+from tests.monitor_traffic import log_predictions
+from tests.observability.servers import free_addresses, needs_programs, program
+from tests.pipelines.conftest import Project, trained  # noqa: F401 - a fixture
+from tests.pipelines.looping import database, serve, served_bundle, stages, with_own_log
+from tests.pipelines.served import served_version
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.server,
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(PYTHON is None, reason="Airflow's environment is not here: make dags"),
+]
+STAGES = ("train", "promote", "deploy", "verify", "roll_back")
+SKIPPED = dict.fromkeys(STAGES, "skipped")
+
+READ = """
+import json, sys, warnings
+import airflow.sdk
+from airflow.configuration import conf
+from airflow.dag_processing.dagbag import BundleDagBag
+folder = conf.get("core", "dags_folder")
+seconds = {}
+for _ in range(3):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        bag = BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="dags-folder")
+    for one in bag.dagbag_stats:
+        seconds.setdefault(one.file, []).append(one.duration.total_seconds())
+print(json.dumps({
+    "errors": bag.import_errors,
+    "warnings": [str(one.message) for one in said] + list(bag.captured_warnings),
+    "seconds": {file: min(several) for file, several in seconds.items()},
+    "heavy": sorted({"zenml", "pandas", "numpy", "mlflow", "accidents", "commands"} & set(sys.modules)),
+    "dags": {
+        name: {
+            "catchup": dag.catchup, "runs": dag.max_active_runs, "doc": bool(dag.doc_md),
+            "params": sorted(dag.params), "tasks": [task.task_id for task in dag.tasks],
+            "bare": [task.task_id for task in dag.tasks
+                     if not (task.retries and task.execution_timeout and task.retry_exponential_backoff
+                             and task.on_failure_callback)],
+        } for name, dag in bag.dags.items()},
+}))
+"""
+
+
+def test_they_are_read_fast_without_a_warning_and_without_the_project(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "dags").symlink_to(ROOT / "dags")
+    read = in_airflow(READ, tmp_path / "home")
+    assert read["errors"] == {}
+    assert read["warnings"] == []
+    assert read["heavy"] == []
+    assert max(read["seconds"].values()) <= 0.5, read["seconds"]
+    rest = {"catchup": False, "runs": 1, "doc": True, "bare": []}
+    of_a_year = ["source", "stack", "stage", "year"]
+    assert read["dags"] == {
+        "accidents_daily": {"params": ["stack", "stage"], "tasks": ["monitor", *STAGES], **rest},
+        "accidents_yearly": {"params": of_a_year, "tasks": ["download", "check"], **rest},
+        "accidents_new_year": {"params": of_a_year, "tasks": ["look", *STAGES], **rest},
+    }
+
+
+@pytest.fixture(scope="module")
+def champion(trained: Project) -> Iterator[Project]:  # noqa: F811
+    """Version 1 serves."""
+    trained("--pipeline", "deploy")
+    yield trained
+    trained("stop", check=False)
+
+
+@pytest.fixture(scope="module")
+def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real one, with the project's own file; its address."""
+    folder = tmp_path_factory.mktemp("alerts")
+    at = Addresses(*free_addresses(5), loop=False)
+    write_configs(folder, at)
+    with program("alertmanager", commands(folder, at)["alertmanager"], at.alertmanager, folder):
+        yield f"http://{at.alertmanager}"
+
+
+def alerts(address: str) -> list[dict[str, Any]]:
+    """Those that stand there."""
+    answer = httpx.get(f"{address}/api/v2/alerts", params={"active": "true"}, trust_env=False)
+    found: list[dict[str, Any]] = answer.json()
+    return [one for one in found if datetime.fromisoformat(one["endsAt"]) > datetime.now(UTC)]
+
+
+def fill_log(project: Project, count: int = 600, **how: Any) -> None:
+    with closing(PredictionLog(database(project))) as log:
+        folder = Path(database(project).removeprefix("sqlite:///")).parent
+        log_predictions(folder, served_bundle(project), log, count, year=2023, **how)
+
+
+@pytest.fixture
+def project(champion: Project, tmp_path: Path) -> Project:
+    """Version 1 is champion and serves; log and history are empty."""
+    serve(champion, "1")
+    return with_own_log(champion, tmp_path)
+
+
+@needs_programs
+def test_what_failed_is_tried_again_and_told_until_a_quiet_day(project: Project, alertmanager: str) -> None:
+    airflow = Airflow(project, ACCIDENTS_ALERTMANAGER=alertmanager)
+    ended, said = airflow.run("accidents_daily", stage="on_scene")  # nobody has trained that one
+    assert ended["monitor"] == "failed", said
+    assert {ended[stage] for stage in STAGES} == {"upstream_failed"}
+    assert said.count("has no champion yet to watch") >= 3
+    (told,) = alerts(alertmanager)
+    assert told["labels"] == {
+        "alertname": "AirflowTaskFailed", "severity": "warning", "dag": "accidents_daily", "task": "monitor",
+    }  # fmt: skip
+    assert told["annotations"].keys() == {"summary", "description", "runbook"}
+    assert "has no champion yet" in told["annotations"]["description"]
+    page, _, section = told["annotations"]["runbook"].partition("#")
+    assert f"## {section}" in (ROOT / page).read_text(encoding="utf-8").lower()
+
+    fill_log(project)
+    ended, said = airflow.run("accidents_daily")
+    assert ended == {"monitor": "success", **SKIPPED}, said
+    assert "train is not due: the last loop ended with monitor (keep)." in said
+    assert stages(project)[-1] == ("monitor", "ok")
+    assert alerts(alertmanager) == []
+
+
+def test_a_drifted_day_retrains_deploys_and_verifies(project: Project) -> None:
+    fill_log(project, 1_500, drift="speed_limit", labels=True, by_chance=True)
+    ended, said = Airflow(project).run("accidents_daily")
+    done = dict.fromkeys(("monitor", *STAGES), "success")
+    assert ended == {**done, "roll_back": "skipped"}, said
+    assert stages(project) == [
+        ("monitor", "ok"), ("train", "started"), ("train", "ok"), ("promote", "ok"), ("deploy", "started"),
+        ("deploy", "ok"), ("verify", "started"), ("verify", "ok"),
+    ]  # fmt: skip
+    assert served_version(project) == "2"
+
+
+def test_beside_another_loop_nothing_is_done(project: Project) -> None:
+    with (
+        closing(PredictionStore(database(project))) as store,
+        store.lease(LOOP, 60),
+    ):
+        ended, said = Airflow(project).run("accidents_daily")
+    assert ended == {"monitor": "skipped", **SKIPPED}, said
+    assert "Another loop runs" in said
+    assert stages(project) == []
+
+
+def test_a_year_that_is_had_is_announced_and_one_that_is_known_leads_to_nothing(project: Project) -> None:
+    airflow = Airflow(project)
+    ended, said = airflow.run("accidents_yearly", year=2022)
+    assert ended == {"download": "success", "check": "success"}, said
+    assert "2022: 4,0" in said or "2022: 3,9" in said
+    ((extra,),) = airflow.rows("SELECT extra FROM asset_event")
+    assert '"year": 2022' in extra
+    ended, said = airflow.run("accidents_new_year", year=2022)
+    assert ended == {"look": "success", **SKIPPED}, said
