@@ -177,7 +177,8 @@ def form(**more: Param) -> dict[str, Param]:
 def alert(context: Mapping[str, Any]) -> None:
     """Tell Alertmanager that a task has failed for good."""
     error = str(context.get("exception") or "no reason is known")
-    _tell(context, error, datetime.now(UTC) + _ALERT_STANDS)
+    if failure := _tell(context, error, datetime.now(UTC) + _ALERT_STANDS):
+        print(failure, flush=True)
 
 
 def resolve(context: Mapping[str, Any]) -> None:
@@ -185,11 +186,8 @@ def resolve(context: Mapping[str, Any]) -> None:
     _tell(context, "it went well", datetime.now(UTC))
 
 
-def _tell(context: Mapping[str, Any], words: str, ends: datetime) -> None:
-    """Send an alert with the labels and lines that those of observability/rules have.
-
-    That Alertmanager is away is told in the task's log.
-    """
+def _tell(context: Mapping[str, Any], words: str, ends: datetime) -> str | None:
+    """Send an alert, with labels and lines as in observability/rules; return why it was not told."""
     one = context["ti"]
     told = {
         "labels": {
@@ -215,7 +213,8 @@ def _tell(context: Mapping[str, Any], words: str, ends: datetime) -> None:
     try:
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()
     except OSError as error:
-        print(f"Alertmanager at {address} ({ALERTMANAGER}) was not told: {error}", flush=True)
+        return f"Alertmanager at {address} ({ALERTMANAGER}) was not told: {error}"
+    return None
 
 
 DEFAULTS: dict[str, Any] = {
