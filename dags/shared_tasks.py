@@ -31,7 +31,7 @@ _OF_AIRFLOW = ("AIRFLOW", "_AIRFLOW", "__AIRFLOW", "PYTHON", "VIRTUAL_ENV")
 _END_SECONDS = 60
 _ALERT_STANDS = timedelta(days=2)  # unless the task goes well before
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2006, 1, 1, tzinfo=UTC)  # before it Airflow makes no tasks, so a back-fill would be empty
 
 
 class CommandFailedError(Exception):
