@@ -70,6 +70,7 @@ def run_airflow() -> None:
     _migrate(program, variables)
     address = _address(program, variables)
     _require_free(address)
+    variables = {**_where_it_is(address), **variables}
     heed_signals()
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
@@ -110,6 +111,16 @@ def _address(program: str, variables: Mapping[str, str]) -> str:
         for key in ("host", "port")
     )
     return f"http://{host}:{port}"
+
+
+def _where_it_is(address: str) -> dict[str, str]:
+    """Return where its parts and its tasks find the API server, past any proxy; the default is 8080."""
+    return {
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
 
 
 def _asked(words: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
