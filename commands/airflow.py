@@ -76,7 +76,7 @@ def run_airflow() -> None:
     try:
         for name, words in PARTS.items():
             running[name] = start([program, *words], ROOT, variables, HOME / f"{name}.log")
-        _wait_until_ready(address, running)
+            _wait_until_ready(address, running)  # the API server is first: a task that does not find it fails
         _say(address)
         while True:
             _require_running(running)
