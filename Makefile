@@ -20,10 +20,10 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke renewal airflow dags
+.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke renewal airflow dags docs docs-serve
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
 
 $(BIN)/uv: requirements/uv.txt
 	@test -n "$(PYTHON)" || { echo "$(NO_PYTHON)" >&2; exit 1; }
@@ -45,6 +45,11 @@ $(VENV)/platform $(VENV)/azure $(VENV)/gcp $(VENV)/bento: $(VENV)/%: $(VENV)/tra
 $(VENV)/dev: $(VENV)/train requirements/dev.txt
 	@echo "Installing the test tools into $(VENV) ..."
 	$(INSTALL) -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/docs: $(VENV)/dev requirements/docs.txt
+	@echo "Installing MkDocs into $(VENV) ..."
+	$(INSTALL) -r requirements/docs.txt
 	@touch $@
 
 train: $(VENV)/train  ## install, make the sample data, train, register, report
@@ -210,6 +215,15 @@ audit: $(VENV)/dev  ## known vulnerabilities in every lock, where an advisory da
 format: $(VENV)/dev  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
+# MkDocs' makers announce its end beside every build; why it is used all the same: requirements/docs.in.
+MKDOCS = NO_MKDOCS_2_WARNING=1 $(if $(REPOSITORY),DOCS_REPOSITORY=$(REPOSITORY)) $(BIN)/python -m mkdocs
+
+docs: $(VENV)/docs  ## the documentation as a site, into site/; strict. REPOSITORY= is where links to files lead
+	$(MKDOCS) build --strict --quiet
+
+docs-serve: $(VENV)/docs  ## the site on this machine only, built again with every change: http://127.0.0.1:8010
+	$(MKDOCS) serve --dev-addr 127.0.0.1:8010
+
 bench: $(VENV)/dev  ## measure everything in docs/benchmarks.md again
 	$(BIN)/python -m benchmarks
 
@@ -246,6 +260,7 @@ lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in; UPGRADE=yes
 	cd requirements && ../$(COMPILE) -c train.txt bento.in -o bento.txt
 	cd requirements && ../$(COMPILE) $(foreach role,train api platform azure gcp bento,-c $(role).txt) \
 		train.in api.in platform.in azure.in gcp.in bento.in dev.in -o dev.txt
+	cd requirements && ../$(COMPILE) -c dev.txt docs.in -o docs.txt
 
 renewal:  ## the locks as a pull request with the tests' results; GH_TOKEN, GITHUB_REPOSITORY
 	.ci/renewal $(RESULTS)
@@ -255,4 +270,4 @@ clean:  ## stop and remove what runs made; the data, DVC's cache, keys and the p
 	-test ! -d .serving/bento || $(BIN)/python run.py stop --stack local-bento
 	-test ! -d .serving/seldon || $(BIN)/python run.py stop --stack local-seldon
 	rm -rf .zenml .serving/model-server .serving/bento .serving/seldon reports/*.png reports/*.html reports/inference
-	rm -rf .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .pytest_cache .mypy_cache .ruff_cache site

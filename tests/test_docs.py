@@ -16,7 +16,7 @@ PAGES = [
 ]
 ROOMS = (
     "accidents|commands|steps|pipelines|stacks|serving|observability|monitoring|benchmarks|"
-    "compose|notebooks|docs|configs|references|requirements|tests"
+    "compose|documentation|notebooks|docs|configs|references|requirements|tests"
 )
 NAMED = re.compile(rf"(?<![\w/.{{}}-])((?:{ROOMS})/[\w./*-]*\.\w+)\b")
 PLACEHOLDER = re.compile("NAME|NNNN|PIPELINE")
