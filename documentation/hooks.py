@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
-from documentation.decisions import decisions_page
+from documentation.generated import DECISIONS, generated_pages
 from documentation.links import Links
 from documentation.offline import loaded_from_elsewhere
+from documentation.python_api import python_api_pages
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -27,15 +28,13 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "contributing.md",
     "references/data_dictionary.md": "reference/data_dictionary.md",
 }
-DECISIONS = "decisions/index.md"
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put every decision into the navigation, where it says `Decisions`."""
+    """Put every decision and every room into the navigation, where it says `Decisions` and `Python API`."""
     pages = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
-    for entry in config.nav or []:
-        if "Decisions" in entry:
-            entry["Decisions"] = [DECISIONS, *(f"decisions/{page.name}" for page in pages)]
+    _fill(config.nav or [], "Decisions", [DECISIONS, *(f"decisions/{page.name}" for page in pages)])
+    _fill(config.nav or [], "Python API", list(python_api_pages()))
     return config
 
 
@@ -43,7 +42,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that no file of docs/ holds."""
     for path, page in ELSEWHERE.items():
         _add(files, config, page, (ROOT / path).read_text(encoding="utf-8"))
-    _add(files, config, DECISIONS, decisions_page(ROOT / "docs" / "decisions"))
+    for page, content in generated_pages(ROOT).items():
+        _add(files, config, page, content)
     icon: Any = File.generated(config, "icon.svg", abs_src_path=str(ROOT / "serving" / "web" / "icon.svg"))
     files.append(icon)
     return files
@@ -76,6 +76,15 @@ def repository(config: MkDocsConfig) -> str:
     """Where the files of this commit are seen, "" where that is not known."""
     commit = os.environ.get("GITHUB_SHA", "main")
     return f"{config.repo_url.rstrip('/')}/blob/{commit}" if config.repo_url else ""
+
+
+def _fill(nav: list[dict[str, Any]], title: str, pages: list[str]) -> None:
+    """Give the section of this title, wherever it stands in the navigation, its pages."""
+    for name, entry in ((name, entry) for one in nav for name, entry in one.items()):
+        if name == title:
+            entry += pages
+        elif isinstance(entry, list):
+            _fill([one for one in entry if isinstance(one, dict)], title, pages)
 
 
 def _add(files: Files, config: MkDocsConfig, page: str, content: str) -> None:

@@ -97,14 +97,14 @@ def _drift(exposed: Exposition, drift: DriftMeasures) -> None:
         {(feature.feature,): float(feature.drifted) for feature in drift.features},
     )  # fmt: skip
     tested = [feature for feature in drift.features if feature.method is not None]
-    for name, about, attribute in (
-        ("statistic", "Statistic of the feature's drift test", "statistic"),
-        ("threshold", "Threshold of the feature's drift test", "threshold"),
-    ):
-        exposed.many(
-            f"accidents_monitor_feature_{name}", about, ("feature", "method"),
-            {(feature.feature, str(feature.method)): getattr(feature, attribute) for feature in tested},
-        )  # fmt: skip
+    exposed.many(
+        "accidents_monitor_feature_statistic", "Statistic of the feature's drift test", ("feature", "method"),
+        {(feature.feature, str(feature.method)): feature.statistic for feature in tested},
+    )  # fmt: skip
+    exposed.many(
+        "accidents_monitor_feature_threshold", "Threshold of the feature's drift test", ("feature", "method"),
+        {(feature.feature, str(feature.method)): feature.threshold for feature in tested},
+    )  # fmt: skip
     exposed.many(
         "accidents_monitor_missing_share", "Share of accidents that do not state the feature",
         ("feature", "of"),

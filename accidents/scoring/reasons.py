@@ -66,7 +66,9 @@ def top_reasons(
     contributions : their SHAP values; a (c + 1)-th, the expected score, is no reason.
     language : "en" or "fr"; another one raises SettingsError.
 
-    Raises ValueError if `columns` and `contributions` do not fit.
+    Raises
+    ------
+    ValueError : `columns` and `contributions` do not fit.
     """
     if len(contributions) - len(columns) not in (0, 1):
         raise ValueError(f"{len(columns)} columns and {len(contributions)} contributions do not fit")
