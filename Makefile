@@ -216,9 +216,9 @@ format: $(VENV)/dev  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 # MkDocs' makers announce its end beside every build; why it is used all the same: requirements/docs.in.
-MKDOCS = NO_MKDOCS_2_WARNING=1 $(if $(REPOSITORY),DOCS_REPOSITORY=$(REPOSITORY)) $(BIN)/python -m mkdocs
+MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 
-docs: $(VENV)/docs  ## the documentation as a site, into site/; strict. REPOSITORY= is where links to files lead
+docs: $(VENV)/docs  ## the documentation as a site, into site/; strict
 	$(MKDOCS) build --strict --quiet
 
 docs-serve: $(VENV)/docs  ## the site on this machine only, built again with every change: http://127.0.0.1:8010
