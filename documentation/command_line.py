@@ -10,7 +10,7 @@ import typer.main
 from commands.arguments.app import build
 
 PROGRAM = "run.py"
-_WIDTH = 100
+_WIDTH = 88
 _TOP = """# Command line
 
 What `python run.py --help` says, and `--help` behind each command. Made from the program when this

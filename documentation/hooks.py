@@ -74,8 +74,8 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 def repository(config: MkDocsConfig) -> str:
     """Where the files of this commit are seen, "" where that is not known."""
-    commit = os.environ.get("GITHUB_SHA", "main")
-    return f"{config.repo_url.rstrip('/')}/blob/{commit}" if config.repo_url else ""
+    address = str(config.extra["repository"]).rstrip("/")
+    return f"{address}/blob/{os.environ.get('GITHUB_SHA', 'main')}" if address else ""
 
 
 def _fill(nav: list[dict[str, Any]], title: str, pages: list[str]) -> None:

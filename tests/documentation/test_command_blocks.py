@@ -1,0 +1,180 @@
+"""Blocks of commands in the documentation do what they say: run in order, in a copy, as a newcomer would."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT
+from tests.documentation.command_blocks import Block, blocks_in, blocks_of
+from tests.pipelines.conftest import SMALL, make_project
+from tests.processes import free_port, kill_all_of
+
+BLOCKS = blocks_in(ROOT)
+STAYS = ("make serve", "python run.py serve")  # in the foreground, until Ctrl-C
+
+
+def test_every_block_of_commands_says_whether_it_is_run() -> None:
+    assert len(BLOCKS) > 25
+    assert [f"{block.page}:{block.line}" for block in BLOCKS if not block.is_marked] == []
+
+
+def test_what_is_left_out_of_a_block_is_in_it() -> None:
+    stray = [
+        (block.page, start)
+        for block in BLOCKS
+        for start in block.excepted
+        if not any(line.startswith(start) for line in block.commands)
+    ]
+    assert stray == []
+
+
+@pytest.mark.parametrize(
+    ("text", "marked", "run"),
+    [
+        ("<!-- run -->\n```\nmake a   # b\ncurl -s x \\\n  -d y\n```\n", True, ("make a", "curl -s x -d y")),
+        ("<!-- run, except: git x, make b -->\n```\ngit x\nmake b\nmake a\n```\n", True, ("make a",)),
+        ("<!-- not run: asks a cluster -->\n```bash\nkubectl get pods\n```\n", True, ()),
+        ("<!-- not run: -->\n```\nmake a\n```\n", False, ()),
+        ("some words\n```\nmake a\n```\n", False, ()),
+    ],
+)  # fmt: skip
+def test_a_mark_is_read(text: str, marked: bool, run: tuple[str, ...]) -> None:
+    (block,) = blocks_of(text, "page.md")
+    assert (block.is_marked, block.run) == (marked, run)
+
+
+def test_a_drawing_is_no_block_of_commands() -> None:
+    assert blocks_of("```\na ──► b\n```\n\n```yaml\nmake: a\n```\n", "page.md") == []
+
+
+class Newcomer:
+    """Who types the commands of the pages into a shell, in a copy of the project with an environment.
+
+    Ports are free ones in place of the usual, the experiment is a small one, and what has been typed once is
+    not typed again: a page that begins with `make train` finds what the one before has trained.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        make_project(folder)
+        self.folder, self.said, self.typed = folder, folder / "served.txt", set[str]()
+        self.port = free_port()
+        self.server: subprocess.Popen[bytes] | None = None
+        config = folder / "configs" / "api.yaml"
+        config.write_text(config.read_text().replace("port: 8000", f"port: {self.port}"))
+        shutil.copy(ROOT / "Makefile", folder / "Makefile")
+        self._install()
+
+    def _install(self) -> None:
+        """Give the copy the environment of these tests: `make` finds it newer than the locks."""
+        for lock in (self.folder / "requirements").iterdir():
+            os.utime(lock, (0, 0))
+        environment = self.folder / ".venv"
+        environment.mkdir()
+        for part in Path(sys.prefix).iterdir():
+            if part.is_dir() or part.name == "pyvenv.cfg":
+                (environment / part.name).symlink_to(part)
+        for stamp in ("train", "dev"):
+            (environment / stamp).touch()
+
+    def type(self, line: str) -> None:
+        """Run one line, as it is told, unless it has been typed before."""
+        if line in self.typed:
+            return
+        self.typed.add(line)
+        line = line.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
+        if line in STAYS:
+            self._serve(line)
+        elif line.startswith("xdg-open "):
+            assert (self.folder / line.split()[1]).stat().st_size > 1000, line
+        else:
+            self._shell(line)
+
+    def _shell(self, line: str) -> None:
+        done = subprocess.run(
+            ["bash", "-ec", line],
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        if done.returncode:
+            pytest.fail(f"{line} exited {done.returncode}:\n{done.stdout}\n{done.stderr}", pytrace=False)
+        if line.startswith("curl "):
+            assert re.search(r'"probability": ?0\.\d+', done.stdout), done.stdout
+
+    def _serve(self, line: str) -> None:
+        self.server = subprocess.Popen(
+            ["bash", "-c", line], cwd=self.folder, env=self._environment(), start_new_session=True,
+            stdout=self.said.open("wb"), stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        until = time.monotonic() + 400  # where the API's environment has to be made first
+        while not self._is_ready():
+            said = self.said.read_text()
+            assert self.server.poll() is None, f"{line} ended: {said}"
+            assert time.monotonic() < until, f"{line} is not ready: {said}"
+            time.sleep(0.2)
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(
+                f"http://127.0.0.1:{self.port}/health/ready", trust_env=False, timeout=2
+            ).is_success
+        except httpx.TransportError:
+            return False
+
+    def _environment(self) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("ZENML_", "MLFLOW_", "COVERAGE_"))
+            and name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+        }
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)
+        environments = str(ROOT / ".serving" / "environments")
+        return {"ACCIDENTS_ENVIRONMENTS": environments} | kept | {
+            "PATH": f"{self.folder / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        }  # fmt: skip
+
+    def leave(self) -> None:
+        """End whatever still runs."""
+        if self.server is not None and self.server.poll() is None:
+            os.killpg(self.server.pid, signal.SIGKILL)
+            self.server.wait()
+        kill_all_of(self.folder)
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
+    came = Newcomer(tmp_path_factory.mktemp("newcomer") / "road-accidents")
+    yield came
+    came.leave()
+
+
+def test_the_experiment_of_the_copy_is_a_small_one() -> None:
+    """Else the blocks would take minutes."""
+    assert all(text in (ROOT / "params.yaml").read_text() for text in SMALL)
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.timeout(1800)
+def test_blocks_do_what_they_say(newcomer: Newcomer) -> None:
+    """In one test: each begins where the one before has ended."""
+    run: list[Block] = [block for block in BLOCKS if block.run]
+    assert {block.page for block in run} >= {"README.md", "docs/get_started.md", "docs/serving.md"}
+    for block in run:
+        for line in block.run:
+            newcomer.type(line)
+    assert {"make train", "make deploy", "make serve", "make monitor", "make stop"} <= newcomer.typed
