@@ -35,6 +35,7 @@ def inference(
     folder = output or ROOT / "reports" / "inference" / name_of(given)
     _check_output(folder)
     on_stack(stack)
+    from accidents.reports.index import write_index
     from pipelines import inference_summary, runs
     from pipelines.inference import inference as pipeline
     from steps.support.references import refer_to
@@ -52,6 +53,7 @@ def inference(
         n_bootstrap=params.evaluation.n_bootstrap,
     )
     run.export([("report_predictions", "inference_report")], whole_folder(folder))
+    write_index(ROOT / "reports")
     inference_summary.show(run, folder, stack, time.monotonic() - started, console)
 
 

@@ -91,6 +91,7 @@ def monitor_every(
 
 def look(params: Params, stack: str, config: Path | None, given: str | None, loop_id: str) -> MonitorReport:
     """Run the monitor pipeline; put its files into reports/monitor and print what was decided."""
+    from accidents.reports.index import write_index
     from accidents.scoring.batch import check_input
     from pipelines import runs
     from pipelines.config import load_config
@@ -114,6 +115,7 @@ def look(params: Params, stack: str, config: Path | None, given: str | None, loo
     )
     # The metrics of the last push are kept there, too.
     run.export([("report_window", "monitor_reports")], whole_folder(REPORTS, keep=["metrics.prom"]))
+    write_index(ROOT / "reports")
     report = MonitorReport.model_validate(run.load("decide_action", "monitor_report"))
     _show(report, stack, time.monotonic() - started)
     return report

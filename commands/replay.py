@@ -40,11 +40,13 @@ def replay(params: Params, stack: str, config: Path | None, years: Sequence[int]
     on_stack(stack)
     hand_over(raw_version, params)
     from accidents.replay.records import Replay
+    from accidents.reports.index import write_index
     from pipelines import runs
     from pipelines.replay import replay as pipeline
 
     run = runs.run(pipeline, settings, params=params, raw_version=raw_version)
     run.export([("replay_months", "replay")], whole_folder(FOLDER))
+    write_index(ROOT / "reports")
     _show(Replay.model_validate(run.load("replay_months", "records")), stack, time.monotonic() - started)
 
 

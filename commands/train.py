@@ -38,6 +38,7 @@ def train(
     settings = load_config("train", stack, ROOT / "configs", config)
     raw_version = raw_data(params)
     on_stack(stack)
+    from accidents.reports.index import write_index
     from pipelines import runs, summary
     from pipelines.code import code_used
     from pipelines.train import train as pipeline
@@ -58,6 +59,7 @@ def train(
         return {}
     run = runs.run(pipeline, settings.now(cache), **arguments)
     run.export(summary.FOLDERS, whole_content(ROOT / "reports", ".of-training.json"))
+    write_index(ROOT / "reports")
     made: dict[str, Any] = run.load("summarise", "figures")
     summary.show(run, made, stack, time.monotonic() - started, console)
     return made

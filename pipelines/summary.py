@@ -53,7 +53,7 @@ def show(run: Run, summary: dict[str, Any], stack: str, seconds: float, console:
         f"[bold]{verdict}[/] {escape(decision['reason'])}",
         *map(escape, decision["notes"]),
         f"{_registered(run, summary['model_version'])}; champion: {champion}. Stack {stack}{_left_out()}.",
-        "Reports: reports/model_card.html, and the pictures beside it. Dashboard: make dashboard",
+        "Reports: reports/index.html leads to the model card and all others. Dashboard: make dashboard",
         f"{seconds:.0f} s, {run.cached} of {len(run.steps)} steps cached. Next: {_next(decision)}",
     ]
     for line in lines:

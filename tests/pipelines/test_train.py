@@ -96,6 +96,7 @@ def test_the_first_run_trains_registers_promotes_and_reports(first: Training) ->
         assert (first.reports / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
     for name in PAGES:
         assert "<html" in (first.reports / f"{name}.html").read_text().lower(), name
+        assert f'href="{name}.html"' in (first.reports / "index.html").read_text(), name
     assert first.summary["champion_version"] == "1"
 
 

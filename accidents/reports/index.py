@@ -1,0 +1,101 @@
+"""reports/index.html: what all runs have left there, with the facts of the last training and look on top."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from accidents.files import write_whole
+from accidents.reports.figures import READABLE
+
+NAME = "index.html"
+# What each file is, in the order in which it is listed; what is not here comes last, by its name alone.
+_ABOUT = {
+    "model_card.html": "Model card: what the model is, how good it is, what it must not be used for",
+    "quality_report.html": "Data quality: what reading had to repair, blank, drop or note",
+    "data_quality.html": "Data checks of the data validator",
+    "data_drift.html": "Drift from the training to the test part",
+    "report.html": "Report",
+    "roc_and_pr.png": "ROC and precision-recall curves",
+    "calibration.png": "Calibration",
+    "lift.png": "Lift",
+    "slices.png": "Parts of the test set",
+    "map.png": "Map",
+    "importance.png": "What moves the prediction most",
+    "shap_summary.png": "How each feature moves single accidents",
+    "history.png": "Earlier looks",
+    "replay.png": "The months of the replay",
+}
+_METRICS = ("roc_auc", "pr_auc", "ece", "recall_at_budget")
+
+
+def write_index(folder: Path) -> None:
+    """Write the page whole or not at all, from what `folder`, that of all reports, holds now."""
+    page = Environment(
+        loader=PackageLoader("accidents.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    ).get_template("index.html")
+    text = page.render(training=_training(folder), look=_look(folder / "monitor"), parts=list(_parts(folder)))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / NAME, text)
+
+
+def _training(folder: Path) -> dict[str, Any] | None:
+    """Return the facts of the last training, None where there was none."""
+    summary = _read(folder / "summary.json")
+    if summary is None:
+        return None
+    decision = summary["decision"]
+    measured = summary["evaluations"]["model"]["metrics"]
+    return {
+        "name": summary["name"],
+        "synthetic": summary["synthetic"],
+        "rows": {
+            "Version": summary["model_version"],
+            "Champion": summary["champion_version"] or "nobody yet",
+            "Decision": f"{'promoted' if decision['promote'] else 'not promoted'}: {decision['reason']}",
+            "Learnt from": f"{summary['source']}, {', '.join(map(str, summary['years']))}",
+            "Split": summary["split"]["description"],
+            "Data version": summary["data_version"],
+        },
+        "metrics": {READABLE[name]: measured[name] for name in _METRICS},
+    }
+
+
+def _look(folder: Path) -> dict[str, str] | None:
+    """Return the facts of the monitor's last look, None where there was none."""
+    report = _read(folder / "monitor.json")
+    if report is None:
+        return None
+    decision = report["decision"]
+    return {
+        "When": report["created"],
+        "Decision": decision["action"],
+        "Because": " ".join(decision["reasons"]),
+    }
+
+
+def _parts(folder: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Give each kind of run with its files: address in this folder, and what it is."""
+    yield "Training", _files(folder, folder)
+    yield "Monitoring", _files(folder, folder / "monitor")
+    yield "Replay", _files(folder, folder / "replay")
+    for scored in sorted((folder / "inference").glob("*/")):
+        yield f"Scored: {scored.name}", _files(folder, scored)
+
+
+def _files(root: Path, folder: Path) -> list[tuple[str, str]]:
+    order = list(_ABOUT)
+    there = [path for path in folder.glob("[!.]*") if path.is_file() and path != root / NAME]
+    there.sort(key=lambda path: (order.index(path.name) if path.name in order else len(order), path.name))
+    return [(path.relative_to(root).as_posix(), _ABOUT.get(path.name, path.name)) for path in there]
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None

@@ -1,0 +1,85 @@
+"""reports/index.html leads to all that is there, and says what the last training found."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from accidents.reports.index import write_index
+
+SUMMARY = {
+    "name": "accident-severity-dispatch",
+    "synthetic": True,
+    "model_version": "3",
+    "champion_version": "",
+    "decision": {"promote": False, "reason": "roc_auc 0.7 < 0.75"},
+    "source": "sample",
+    "years": [2021, 2022],
+    "split": {"description": "Split by time."},
+    "data_version": "abc.dir",
+    "evaluations": {
+        "model": {
+            "metrics": {
+                "roc_auc": {"value": 0.7, "low": 0.65, "high": 0.75},
+                "pr_auc": {"value": 0.6, "low": 0.55, "high": 0.65},
+                "ece": {"value": None, "low": None, "high": None},
+                "recall_at_budget": {"value": 0.4, "low": 0.3, "high": 0.5},
+            }
+        }
+    },
+}
+LOOK = {"created": "2026-11-27", "decision": {"action": "keep", "reasons": ["Nothing was found."]}}
+
+
+def links(folder: Path) -> list[str]:
+    return [unquote(found) for found in re.findall(r'href="([^"]+)"', (folder / "index.html").read_text())]
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Path:
+    for name in (
+        "model_card.html",
+        "lift.png",
+        "own.txt",
+        "monitor/report.html",
+        "inference/a b/report.html",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "summary.json").write_text(json.dumps(SUMMARY))
+    (tmp_path / "monitor" / "monitor.json").write_text(json.dumps(LOOK))
+    (tmp_path / ".of-training.json").write_text("[]")
+    return tmp_path
+
+
+def test_it_leads_to_every_file_and_to_no_other(reports: Path) -> None:
+    write_index(reports)
+    write_index(reports)  # and not to itself
+    there = {path.relative_to(reports).as_posix() for path in reports.rglob("[!.]*") if path.is_file()}
+    assert set(links(reports)) == there - {"index.html"}
+    assert links(reports)[0] == "model_card.html"
+
+
+def test_the_facts_are_on_top(reports: Path) -> None:
+    write_index(reports)
+    text = (reports / "index.html").read_text()
+    top = text[: text.index("<h2>Training")]
+    for fact in (
+        "synthetic data",
+        "not promoted: roc_auc 0.7 &lt; 0.75",
+        "nobody yet",
+        "0.700 [0.650, 0.750]",
+        "keep",
+    ):
+        assert fact in top
+    assert "None" not in text
+
+
+def test_without_any_run_it_says_so(tmp_path: Path) -> None:
+    write_index(tmp_path)
+    assert "Nothing has been trained here yet" in (tmp_path / "index.html").read_text()
+    assert links(tmp_path) == []
