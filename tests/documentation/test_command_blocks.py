@@ -115,10 +115,11 @@ class Newcomer:
             assert re.search(r'"probability": ?0\.\d+', done.stdout), done.stdout
 
     def _serve(self, line: str) -> None:
-        self.server = subprocess.Popen(
-            ["bash", "-c", line], cwd=self.folder, env=self._environment(), start_new_session=True,
-            stdout=self.said.open("wb"), stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        with self.said.open("wb") as said_to:
+            self.server = subprocess.Popen(
+                ["bash", "-c", line], cwd=self.folder, env=self._environment(), start_new_session=True,
+                stdout=said_to, stderr=subprocess.STDOUT,
+            )  # fmt: skip
         until = time.monotonic() + 400  # where the API's environment has to be made first
         while not self._is_ready():
             said = self.said.read_text()
