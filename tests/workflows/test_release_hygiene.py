@@ -136,7 +136,7 @@ def renewed(tmp_path: Path) -> Path:
     (tmp_path / "bin").mkdir()
     gh = tmp_path / "bin" / "gh"  # the stand-in keeps what it is told
     gh.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/told\nfor one; do last=$one; done\n'
-                  f'[ "$1" = pr ] && cp "$last" {tmp_path}/body || true\n')  # fmt: skip
+                  f'if [ "$1" = pr ]; then cp "$last" {tmp_path}/body; fi\n')  # fmt: skip
     gh.chmod(0o755)
     return clone
 
