@@ -23,8 +23,9 @@ sys.path.insert(0, ".")
 from stacks.environment import prepare_environment
 prepare_environment(pathlib.Path.cwd())
 from commands.project import on_stack
-versions = on_stack("local")
-print(json.dumps(versions.champion(versions.model_name("dispatch")).run_metadata))
+on_stack("local")
+from steps.support.model_versions import champion, model_name
+print(json.dumps(champion(model_name("dispatch")).run_metadata))
 """
 SCORED = """
 import hashlib, pathlib
