@@ -88,7 +88,8 @@ def run_airflow() -> None:
 
 
 def _kept_secrets(home: Path) -> dict[str, str]:
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (home / "pipelines").mkdir(parents=True, exist_ok=True)  # a folder of DAGs that must be there
+    home.chmod(0o700)
     path = home / "secrets.json"
     if not path.exists():
         made = {name: secrets.token_urlsafe(48) for name in _SECRETS}

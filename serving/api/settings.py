@@ -26,6 +26,7 @@ PREFIX = "ACCIDENTS_"
 OTHERS = {
     f"{PREFIX}{name}"
     for name in (
+        "AIRFLOW",
         "ALERTMANAGER",
         "API_KEY",
         "COMMIT",

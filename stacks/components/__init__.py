@@ -18,6 +18,11 @@ class OwnFlavor(NamedTuple):
 
 FLAVORS = (
     OwnFlavor(
+        type="orchestrator",
+        name="airflow_local",
+        source="stacks.components.airflow_local.flavor.AirflowLocalFlavor",
+    ),
+    OwnFlavor(
         type="data_validator",
         name="evidently_modern",
         source="stacks.components.evidently.flavor.EvidentlyModernFlavor",

@@ -1,0 +1,1 @@
+"""ZenML's `airflow` orchestrator, each step a process of this project."""

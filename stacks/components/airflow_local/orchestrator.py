@@ -1,0 +1,116 @@
+"""ZenML's `airflow` orchestrator, each step a process with the project's own Python: see docs/airflow.md.
+
+A pipeline that steers what serves on this machine (`extra: {here: true}`) runs at once, without Airflow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import urllib.request
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urljoin
+
+from zenml.integrations.airflow.flavors.airflow_orchestrator_flavor import AirflowOrchestratorSettings
+from zenml.integrations.airflow.orchestrators import AirflowOrchestrator
+from zenml.orchestrators import LocalOrchestrator, SubmissionResult
+
+from stacks.components.airflow_local import dag
+from stacks.components.airflow_local.flavor import AirflowLocalConfig
+from stacks.components.airflow_local.runs import remove_ended, wait_until_begun
+from stacks.environment import project_root
+from stacks.errors import StackError
+from stacks.placeholders import of_here
+
+if TYPE_CHECKING:
+    from zenml.config.build_configuration import BuildConfiguration
+    from zenml.models import PipelineRunResponse, PipelineSnapshotBase, PipelineSnapshotResponse
+    from zenml.stack import Stack
+
+HERE = "here"  # in a pipeline's `extra`: it runs on this machine, at once
+_PARTS = ("metadatabase", "scheduler", "dag_processor")  # of Airflow, that must be at work
+_HEALTH = "/api/v2/monitor/health"
+_START = "Start it beside this: make airflow."
+
+
+class AirflowLocalOrchestrator(AirflowOrchestrator):
+    """Hands each run to Airflow as a DAG of its own."""
+
+    _orchestrator_run_id: str | None = None
+
+    @property
+    def config(self) -> AirflowLocalConfig:  # type: ignore[override]
+        """Settings of the component."""
+        return cast(AirflowLocalConfig, self._config)
+
+    @property
+    def folder(self) -> Path:
+        """Where Airflow looks for DAGs."""
+        return Path(of_here(self.config.dags_folder))
+
+    def get_docker_builds(self, snapshot: PipelineSnapshotBase) -> list[BuildConfiguration]:
+        """None: steps run in the project's folder."""
+        return []
+
+    def get_image(  # type: ignore[override]
+        self, snapshot: PipelineSnapshotResponse, step_name: str | None = None
+    ) -> str:
+        """None: see `get_docker_builds`."""
+        return ""
+
+    def get_settings(self, container: Any) -> AirflowOrchestratorSettings:
+        """Tell what ZenML wants to know of a pipeline, and of each step."""
+        return AirflowOrchestratorSettings(
+            custom_dag_generator=dag.__name__,
+            dag_output_dir=str(self.folder),
+            dag_tags=["accidents", "zenml"],
+            operator_args={"python": sys.executable, "folder": str(project_root())},
+        )
+
+    def get_orchestrator_run_id(self) -> str:
+        """Of the run that goes on here, else of the one that Airflow began."""
+        return self._orchestrator_run_id or os.environ[dag.ENV_ZENML_AIRFLOW_RUN_ID]
+
+    def submit_pipeline(
+        self,
+        snapshot: PipelineSnapshotResponse,
+        stack: Stack,
+        base_environment: dict[str, str],
+        step_environments: dict[str, dict[str, str]],
+        placeholder_run: PipelineRunResponse | None = None,
+    ) -> SubmissionResult | None:
+        """Give Airflow the DAG, and wait until it has begun with it; a scheduled one is only given."""
+        arguments = (snapshot, stack, base_environment, step_environments, placeholder_run)
+        if snapshot.pipeline_configuration.extra.get(HERE):
+            return LocalOrchestrator.submit_pipeline(cast(LocalOrchestrator, self), *arguments)
+        self.reached()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)  # a step's environment may hold secrets
+        remove_ended(self.folder)
+        before = set(self.folder.glob("*.zip"))
+        super().submit_pipeline(*arguments)
+        (made,) = set(self.folder.glob("*.zip")) - before
+        if placeholder_run is None:
+            return None
+        began = partial(
+            wait_until_begun, placeholder_run.id, made, self.config.begins_within, self.config.address
+        )
+        return SubmissionResult(wait_for_completion=began)
+
+    def reached(self) -> str:
+        """Return what answers, for `stack check`. Raises StackError if Airflow is not at work."""
+        address = self.config.address
+        try:
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(urljoin(address, _HEALTH), timeout=10) as answer:
+                health = json.load(answer)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "reason", error)
+            raise StackError(f"No Airflow answers at {address} ({why}). {_START}") from error
+        ill = [part for part in _PARTS if (health.get(part) or {}).get("status") != "healthy"]
+        if ill:
+            raise StackError(f"Airflow at {address} answers, but not at work: {', '.join(ill)}. {_START}")
+        return f"Airflow at {address} is at work"

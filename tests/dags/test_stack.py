@@ -1,0 +1,105 @@
+"""Stack `airflow`: a real Airflow runs the steps, and the model is the one that every stack makes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stacks.processes import end
+from tests.dags.airflow_home import PYTHON
+from tests.pipelines.conftest import Project
+from tests.processes import free_port, kill_all_of
+from tests.servers.conftest import tiny_project
+from tests.servers.matrix import found_on, found_on_bare
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.server,
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(PYTHON is None, reason="Airflow's environment is not here: make dags"),
+]
+ON = ("--stack", "airflow")
+
+
+@contextmanager
+def airflow(project: Project) -> Iterator[subprocess.Popen[bytes]]:
+    """`make airflow` in a project's folder; its commands know where it is."""
+    port = str(free_port())
+    project.environment["ACCIDENTS_AIRFLOW"] = f"http://127.0.0.1:{port}"
+    log = project.folder / "airflow.log"
+    with log.open("wb") as file:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "commands.airflow"], cwd=project.folder, stdout=file, stderr=file,
+            env={**os.environ, **project.environment, "AIRFLOW__API__PORT": port},
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 300
+        while "Log in" not in log.read_text(encoding="utf-8"):
+            assert started.poll() is None, log.read_text(encoding="utf-8")
+            assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+            time.sleep(0.5)
+        yield started
+    finally:
+        end(psutil.Process(started.pid))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    made = tiny_project(tmp_path_factory.mktemp("airflow") / "a project")
+    yield made
+    kill_all_of(made.folder)
+
+
+def test_without_airflow_it_is_told_before_anything_begins(project: Project) -> None:
+    project.environment["ACCIDENTS_AIRFLOW"] = f"http://127.0.0.1:{free_port()}"
+    done = project("--pipeline", "train", *ON, check=False)
+    assert done.returncode == 1
+    assert "No Airflow answers at http://127.0.0.1:" in done.stderr
+    assert "make airflow" in done.stderr
+
+
+def test_it_makes_the_same_model_and_tells_of_a_step_that_is_killed(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with airflow(project):
+        found = found_on("airflow", project)
+        assert "is at work" in project("stack", "check", "airflow").stdout
+        killed = killed_in_a_step(project)
+    assert killed.returncode == 1
+    assert "was ended from outside" in killed.stderr
+    found.assert_same_as(found_on_bare(tmp_path_factory))
+
+
+def killed_in_a_step(project: Project) -> subprocess.CompletedProcess[str]:
+    """What a training says whose step is gone by kill -9."""
+    params = project.folder / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("seed: 7", "seed: 8", 1), encoding="utf-8")
+    command = subprocess.Popen(
+        [sys.executable, "run.py", "--pipeline", "train", *ON], cwd=project.folder, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **project.environment},
+    )  # fmt: skip
+    while not (steps := steps_of(project.folder)):
+        assert command.poll() is None, command.communicate()
+        time.sleep(0.1)
+    os.kill(steps[0], signal.SIGKILL)
+    stdout, stderr = command.communicate(timeout=300)
+    return subprocess.CompletedProcess(command.args, command.returncode, stdout, stderr)
+
+
+def steps_of(folder: Path) -> list[int]:
+    """Processes of steps that are at work in a project's folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words = process.info["cmdline"] or []
+        if "stacks.step_process" in words and "bash" not in words[0] and process.info["cwd"] == str(folder):
+            found.append(process.pid)
+    return found
