@@ -178,11 +178,13 @@ model: $(VENV)/train  ## give the platform's model server the models that the lo
 
 # Tests at once. With three on two cores it took as long, and some waited longer than they may.
 WORKERS ?= 2
+# A file's tests share what they start. In the order of tests/conftest.py; xdist would keep the longest files for last.
+SHARED = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev  ## every test, but those of the platform and of the containers; TESTS= names some
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not containers" $(TESTS)
+	$(BIN)/python -m pytest $(SHARED) -m "not containers" $(TESTS)
 
-PLATFORM = PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/servers \
+PLATFORM = PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest $(SHARED) tests/servers \
 	tests/containers/test_docker_stack.py
 
 platform: $(VENV)/dev  ## stacks on real servers and in containers, as tests: PostgreSQL, S3, MLflow, ZenML, Docker; minutes

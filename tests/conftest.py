@@ -26,8 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent
 BAAC = ROOT.parent / "shared" / "baac"
 
 
+@pytest.hookimpl(trylast=True)  # when every room has said what is slow
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs the real files where there are none."""
+    """Long files first, so that processes that share the tests end together; skip what needs files not here."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     if BAAC.is_dir():
         return
     for item in items:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urljoin
 
+from zenml.enums import ExecutionMode
 from zenml.integrations.airflow.flavors.airflow_orchestrator_flavor import AirflowOrchestratorSettings
 from zenml.integrations.airflow.orchestrators import AirflowOrchestrator
 from zenml.orchestrators import LocalOrchestrator, SubmissionResult
@@ -50,6 +51,11 @@ class AirflowLocalOrchestrator(AirflowOrchestrator):
     def folder(self) -> Path:
         """Where Airflow looks for DAGs."""
         return Path(of_here(self.config.dags_folder))
+
+    @property
+    def supported_execution_modes(self) -> list[ExecutionMode]:
+        """With a step that fails, what needs it is not run; Airflow may have begun with others."""
+        return list(ExecutionMode)
 
     def get_docker_builds(self, snapshot: PipelineSnapshotBase) -> list[BuildConfiguration]:
         """None: steps run in the project's folder."""

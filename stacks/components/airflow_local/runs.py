@@ -57,9 +57,9 @@ def wait_until_begun(run: UUID, dag: Path, seconds: float, address: str) -> None
         if time.monotonic() > deadline:
             dag.unlink(missing_ok=True)
             raise StackError(
-                f"Airflow at {address} has not begun with the run for {seconds:.0f} s: it was taken back. Does "
-                f"that Airflow read {dag.parent}, and is a worker free? Its page Dags shows what it could not "
-                "read."
+                f"Airflow at {address} has not begun with the run for {seconds:.0f} s; it was taken back. "
+                f"Does that Airflow read {dag.parent}, and is a worker free? What it could not read, its page "
+                "Dags shows."
             )
         time.sleep(_PAUSE)
 
