@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke renewal airflow dags docs docs-serve
+.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke renewal airflow dags docs docs-serve pictures
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -222,6 +222,9 @@ MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 
 docs: $(VENV)/docs  ## the documentation as a site, into site/; strict
 	$(MKDOCS) build --strict --quiet
+
+pictures: $(VENV)/dev  ## the pictures of pages in docs/ anew, of what `make demo` left running
+	$(BIN)/python -m documentation.screenshots
 
 docs-serve: $(VENV)/docs  ## the site on this machine only, built again with every change: http://127.0.0.1:8010
 	$(MKDOCS) serve --dev-addr 127.0.0.1:8010

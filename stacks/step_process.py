@@ -14,10 +14,14 @@ from pathlib import Path
 from stacks.components.airflow_local.dag import ENV_ZENML_AIRFLOW_RUN_ID, FAIL_UNFINISHED
 from stacks.environment import prepare_environment
 
+_NAMED = ("ZENML_ACTIVE_STACK_ID", "ZENML_ACTIVE_PROJECT_ID")  # by ZenML, of the run; a shell's would go
+
 
 def main() -> None:
     """Run the step, or tell of those that were lost."""
+    named = {name: os.environ.pop(name) for name in _NAMED if name in os.environ}
     prepare_environment(Path(__file__).resolve().parent.parent)
+    os.environ.update(named)
     if sys.argv[1:] == [FAIL_UNFINISHED]:
         from stacks.components.airflow_local.runs import fail_unfinished
 

@@ -28,7 +28,7 @@ BAAC = ROOT.parent / "shared" / "baac"
 
 @pytest.hookimpl(trylast=True)  # when every room has said what is slow
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first, so that processes that share the tests end together; skip what needs files not here."""
+    """Put long files first, so that both processes end together; skip what needs files that are not here."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
     if BAAC.is_dir():

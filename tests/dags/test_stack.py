@@ -55,6 +55,7 @@ def airflow(project: Project) -> Iterator[subprocess.Popen[bytes]]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     made = tiny_project(tmp_path_factory.mktemp("airflow") / "a project")
+    made.timeout = 1200  # each step is the start of a task and of a process
     yield made
     kill_all_of(made.folder)
 

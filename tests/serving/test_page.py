@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from accidents.predictions.log import PredictionLog
+from documentation.browser import CHROMIUM, Page, browser, new_page
 from serving.api.operations.keys import Keys
 from stacks.components.mlserver.server import ModelServer
 from tests.conftest import ROOT
 from tests.model_servers import NAME, client_of
 from tests.serving.api_process import api_process
-from tests.serving.browser import CHROMIUM, Page, browser, new_page
 
 WEB = ROOT / "serving" / "web"
 HOSTILE = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>'; DROP TABLE x"

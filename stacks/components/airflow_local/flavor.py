@@ -24,8 +24,8 @@ class AirflowLocalConfig(BaseOrchestratorConfig):
 
     @property
     def local(self) -> bool:
-        """What ZenML's orchestrator asks for the same."""
-        return self.is_local
+        """Whether ZenML is to have containers mount this machine's stores: there are no containers."""
+        return False
 
     @property
     def is_local(self) -> bool:

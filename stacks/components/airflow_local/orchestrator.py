@@ -29,7 +29,7 @@ from stacks.placeholders import of_here
 if TYPE_CHECKING:
     from zenml.config.build_configuration import BuildConfiguration
     from zenml.models import PipelineRunResponse, PipelineSnapshotBase, PipelineSnapshotResponse
-    from zenml.stack import Stack
+    from zenml.stack import Stack, StackValidator
 
 HERE = "here"  # in a pipeline's `extra`: it runs on this machine, at once
 _PARTS = ("metadatabase", "scheduler", "dag_processor")  # of Airflow, that must be at work
@@ -51,6 +51,11 @@ class AirflowLocalOrchestrator(AirflowOrchestrator):
     def folder(self) -> Path:
         """Where Airflow looks for DAGs."""
         return Path(of_here(self.config.dags_folder))
+
+    @property
+    def validator(self) -> StackValidator | None:
+        """Neither an image builder nor a container registry is needed."""
+        return None
 
     @property
     def supported_execution_modes(self) -> list[ExecutionMode]:

@@ -58,8 +58,8 @@ def wait_until_begun(run: UUID, dag: Path, seconds: float, address: str) -> None
             dag.unlink(missing_ok=True)
             raise StackError(
                 f"Airflow at {address} has not begun with the run for {seconds:.0f} s; it was taken back. "
-                f"Does that Airflow read {dag.parent}, and is a worker free? What it could not read, its page "
-                "Dags shows."
+                f"Does that Airflow read {dag.parent}, and is a worker free? What it could not read, its "
+                "page Dags shows."
             )
         time.sleep(_PAUSE)
 

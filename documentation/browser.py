@@ -1,4 +1,4 @@
-"""A headless Chromium for tests, driven through its DevTools protocol: no npm, no driver to download."""
+"""A headless Chromium for tests and pictures, driven by its DevTools protocol: no npm, no driver to download."""
 
 from __future__ import annotations
 
@@ -63,13 +63,20 @@ class Page:
             self.complaints.append(str(params["entry"]))
 
     def run(self, script: str) -> Any:
-        """The value of a JavaScript expression."""
+        """Return the value of a JavaScript expression."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def open(self, url: str, language: str = "en-GB", width: int = 1280, height: int = 800) -> None:
-        """Load a page and wait until it has built itself."""
+    def open(
+        self,
+        url: str,
+        language: str = "en-GB",
+        width: int = 1280,
+        height: int = 800,
+        built: str = "document.querySelectorAll('#light option').length > 1",
+    ) -> None:
+        """Load a page and wait until it has built itself: by default, the control room's."""
         agent = self.run("navigator.userAgent")
         self.call("Network.setUserAgentOverride", userAgent=agent, acceptLanguage=language)
         self.call("Storage.clearDataForOrigin", origin=url.rstrip("/"), storageTypes="all")
@@ -78,21 +85,23 @@ class Page:
             width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
         )  # fmt: skip
         self.call("Page.navigate", url=url)
-        self.until("document.querySelectorAll('#light option').length > 1")
+        self.until(built)
 
     def until(self, condition: str, seconds: float = 20) -> None:
         """Wait for a JavaScript condition."""
         end = time.monotonic() + seconds
         while not self.run(f"Boolean({condition})"):
-            assert time.monotonic() < end, f"not in {seconds} s: {condition}; it says {self.text('#result')}"
+            assert time.monotonic() < end, (
+                f"not in {seconds} s: {condition}; it says {self.text('body')[:500]}"
+            )
             time.sleep(0.05)
 
     def text(self, selector: str) -> str:
-        """What an element shows."""
+        """Return what an element shows."""
         return str(self.run(f"document.querySelector({json.dumps(selector)}).innerText"))
 
     def value(self, field: str) -> str:
-        """What a field holds, by its id."""
+        """Return what a field holds, by its id."""
         return str(self.run(f"document.getElementById({json.dumps(field)}).value"))
 
     def write(self, field: str, text: str) -> None:
@@ -159,7 +168,7 @@ def _devtools(process: subprocess.Popen[str]) -> str:
 
 @contextmanager
 def new_page(devtools: str) -> Iterator[Page]:
-    """A fresh tab with storage of its own."""
+    """Open a fresh tab with storage of its own."""
     with httpx.Client(base_url=devtools, trust_env=False) as client:
         target = client.put("/json/new?about:blank").json()
         with connect(target["webSocketDebuggerUrl"], max_size=None, proxy=None) as socket:
