@@ -5,7 +5,7 @@ r"""What callers of the API in a cluster notice while things happen to it: resta
 
 On an installation of kubernetes/ (docs/kubernetes.md) that serves version 1 of the model by the stack
 CLUSTER_STACK (kubernetes-plain) in CLUSTER_NAMESPACE (accidents), with a version 2 beside it in the registry.
-Who drains a node has more rights than the pipelines: CLUSTER_ADMIN is a kubeconfig of theirs, else KUBECONFIG.
+Who drains a node has more rights than the pipelines: CLUSTER_ADMIN is their kubeconfig, else KUBECONFIG.
 Version 1 serves again at the end. Never on an installation that people use.
 """
 

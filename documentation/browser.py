@@ -1,4 +1,4 @@
-"""A headless Chromium for tests and pictures, driven by its DevTools protocol: no npm, no driver to download."""
+"""A headless Chromium for tests and pictures, driven by its DevTools protocol: nothing to download."""
 
 from __future__ import annotations
 

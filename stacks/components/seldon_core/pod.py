@@ -151,16 +151,13 @@ def _serving(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings)
 
 
 def _environment() -> list[dict[str, Any]]:
-    """Return under which names it may be asked (serving/runtime/guard.py), and where it listens.
+    """Return under which names it may be asked (serving/runtime/guard.py).
 
-    Any name: golden rows come by way of the cluster's API server, under whatever name that was asked.
-    Ports are set, since Seldon's operator tells others by the same variables.
+    Any name: golden rows come by way of the cluster's API server, under whatever name that was asked. No port
+    of MLServer's is here: Seldon's operator sets those itself, by the container's ports, and leaves out of
+    `env` whatever stands before a name that it sets.
     """
-    return [
-        {"name": "MODEL_SERVER_HOSTS", "value": "*"},
-        {"name": "MLSERVER_HTTP_PORT", "value": str(HTTP_PORT)},
-        {"name": "MLSERVER_GRPC_PORT", "value": str(GRPC_PORT)},
-    ]
+    return [{"name": "MODEL_SERVER_HOSTS", "value": "*"}]
 
 
 def _get(path: str) -> dict[str, Any]:
