@@ -33,6 +33,7 @@ from accidents.predictions.engines import (
     without_secrets,
 )
 from accidents.predictions.inserts import as_driver_takes, insert_into
+from accidents.predictions.server_inserts import ServerInserts
 from accidents.predictions.sqlite_files import FilesBeside, Identity, identity_of
 from accidents.predictions.upgrade import MADE_BY, require_current, upgrade
 
@@ -75,6 +76,7 @@ class PredictionDatabase:
             self._engine, self._beside = sqlite_engine(self.file, connect), FilesBeside(self.file, connect)
         else:
             self._engine = postgres_engine(url)
+        self._server_inserts = ServerInserts(self._engine, self._require_current)
 
     def create(self) -> None:
         """Make folder, file and tables where they are missing, and bring older tables up to date.
@@ -108,11 +110,11 @@ class PredictionDatabase:
 
     def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Commit all rows, or none; one whose key is there already is left as it is. Raises as `run` does."""
-        if self.file is None:
-            self.run(lambda connection: connection.execute(insert_into(table), rows), write=True)
-            return
         with self._explained():
-            self._insert(table, rows)
+            if self.file is None:
+                self._server_inserts.insert(table, rows)
+            else:
+                self._insert(table, rows)
 
     def check(self) -> None:
         """Raise PredictionLogError unless the database answers, and is of our version.
@@ -133,6 +135,7 @@ class PredictionDatabase:
         if self._beside:
             self._beside.close()
         self._kept = None
+        self._server_inserts.close()
         self._engine.dispose()
 
     def _settle(self) -> None:
@@ -256,7 +259,7 @@ class PredictionDatabase:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, sqlite3.Error) as error:
+        except (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error) as error:
             # `from None`: what SQLAlchemy chains may hold the address with its password.
             raise PredictionLogError(self._words(error)) from None
 

@@ -110,9 +110,14 @@ def postgres_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "handle_error")
     def failed(context: ExceptionContext) -> None:
-        # A server that shuts down says so before it hangs up: that too is a lost connection.
-        state = getattr(context.original_exception, "sqlstate", None) or ""
-        if state.startswith(("57P", "08")):
+        if is_lost(context.original_exception):
             context.is_disconnect = True
 
     return engine
+
+
+def is_lost(error: BaseException, driver: Any = None) -> bool:
+    """Whether an error of PostgreSQL's driver means that the connection is of no use any more."""
+    # A server that shuts down says so before it hangs up: that too is a lost connection.
+    state = getattr(error, "sqlstate", None) or ""
+    return state.startswith(("57P", "08")) or bool(getattr(driver, "closed", False))
