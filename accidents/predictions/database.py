@@ -9,11 +9,14 @@ PostgreSQL promises the same by itself (fsync and synchronous_commit are on unle
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +24,7 @@ from sqlalchemy import Connection, Table, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import Pool
 
+from accidents.predictions import months
 from accidents.predictions.database_tables import NoDatabaseError, OutdatedError, PredictionLogError
 from accidents.predictions.engines import (
     PATIENCE,
@@ -39,6 +43,9 @@ from accidents.predictions.upgrade import MADE_BY, require_current, upgrade
 
 Result = TypeVar("Result")
 UPGRADE_PATIENCE = 60  # seconds to wait for another process that makes or upgrades the tables
+CHANGE_PATIENCE = 0.3  # seconds to wait for a table that is to be moved: those who write wait behind us
+LOCKED = "55P03"  # PostgreSQL's word for a lock that was not had in time
+LOGGER = logging.getLogger(__name__)
 
 # What a database says, and what a person can do about it.
 REMEDIES = {
@@ -95,6 +102,48 @@ class PredictionDatabase:
             with self._explained(), self._upgrading() as connection:
                 upgrade(connection, self.place)
             self.check()
+        try:
+            self.make_months()
+        except PredictionLogError as error:  # no reason not to start: what finds no month is kept, too
+            LOGGER.warning("The months of the prediction log were not made: %s", error)
+
+    @property
+    def by_month(self) -> bool:
+        """Whether what grows is partitioned by month."""
+        return self.file is None
+
+    def change(self, work: Callable[[Connection], Result]) -> Result:
+        """Do `work`, which moves or drops tables, in one transaction while nobody else changes them.
+
+        A lock that it does not get soon is asked for again, so that those who write wait no longer than that.
+
+        Raises
+        ------
+        PredictionLogError : it has not got it in `UPGRADE_PATIENCE` seconds.
+        """
+        until = time.monotonic() + UPGRADE_PATIENCE
+        with self._explained():
+            while True:
+                try:
+                    with self._upgrading(CHANGE_PATIENCE) as connection:
+                        return work(connection)
+                except DBAPIError as error:
+                    locked = getattr(error.orig, "sqlstate", None) == LOCKED
+                    if not locked or time.monotonic() > until:
+                        raise
+                    time.sleep(PATIENCE)
+
+    def make_months(self) -> None:
+        """In PostgreSQL make the months that are about to begin, as far as they are missing.
+
+        Raises
+        ------
+        PredictionLogError : somebody reads so long that a table cannot be changed now. Nothing is lost: the
+            months are made ahead, and what finds none is kept.
+        """
+        now = datetime.now(UTC)
+        if self.by_month and self.run(lambda connection: months.missing(connection, now), write=False):
+            self.change(lambda connection: months.make_missing(connection, now))
 
     def run(self, work: Callable[[Connection], Result], *, write: bool) -> Result:
         """Do `work` in one transaction, and return what it returns.
@@ -217,14 +266,14 @@ class PredictionDatabase:
         require_current(connection, self.place)
 
     @contextmanager
-    def _upgrading(self) -> Iterator[Connection]:
-        """Yield a writing transaction that waits for another process's upgrade."""
+    def _upgrading(self, patience: float = PATIENCE) -> Iterator[Connection]:
+        """Yield a writing transaction that waits for another process's upgrade; `patience`: for tables."""
         if self.file is None:
             with self._engine.begin() as connection:
                 connection.execute(text(f"SET LOCAL lock_timeout = '{UPGRADE_PATIENCE}s'"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('accidents.prediction_log'))"))
                 # Not so for the tables' own locks: whoever waits for them keeps all others waiting.
-                connection.execute(text(f"SET LOCAL lock_timeout = '{int(PATIENCE * 1000)}ms'"))
+                connection.execute(text(f"SET LOCAL lock_timeout = '{int(patience * 1000)}ms'"))
                 yield connection
             return
         self._settle()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Dialect,
@@ -24,7 +25,7 @@ from accidents.errors import AccidentsError
 from accidents.rollout.traffic_split import CHAMPION
 
 # Of the tables below, as the newest file in predictions/migrations/versions makes them.
-REVISION = "0006"
+REVISION = "0007"
 
 
 class PredictionLogError(AccidentsError):
@@ -58,6 +59,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 TABLES = MetaData()
 
+# In PostgreSQL this and SHADOW_SCORES are partitioned by the month of `created`, which is part of the key
+# there: accidents/predictions/months.py. No request_id is there twice, for it is random.
 PREDICTIONS = Table(
     "predictions",
     TABLES,
@@ -168,6 +171,28 @@ LEASES = Table(
     Column("pid", Integer, nullable=False),
     Column("acquired", UtcDateTime, nullable=False),
     Column("expires", UtcDateTime, nullable=False),
+)
+# Keys of the API, where it keeps them here: serving/api/operations/stored_keys.py. A row stays when its key
+# is revoked: once there was a key, everybody is asked for one.
+API_KEYS = Table(
+    "api_keys",
+    TABLES,
+    Column("hook", Boolean, primary_key=True),  # starts the loop, and opens nothing else
+    Column("name", Text, primary_key=True),
+    Column("sha256", Text, nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("scopes", Text, nullable=False),  # a JSON list
+    Column("revoked", UtcDateTime),
+)
+# What callers have used up in a minute, as far as APIs have taken it for them; of the last two minutes.
+RATE_COUNTS = Table(
+    "rate_counts",
+    TABLES,
+    Column("name", Text, primary_key=True),
+    Column(
+        "minute", BigInteger, primary_key=True, autoincrement=False
+    ),  # since 1970, by the database's clock
+    Column("spent", BigInteger, nullable=False),
 )
 
 

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -34,7 +35,7 @@ from accidents.predictions.database_tables import (
 )
 from accidents.predictions.inserts import insert_into
 from accidents.predictions.labels import Label, NewestLabels, add_labels, targets_of
-from accidents.predictions.retention import Ages, count_old, forget
+from accidents.predictions.retention import Ages, Limits, count_old, forget, forget_part, limits_of, old_parts
 from accidents.predictions.shadow import ShadowScore, shadow_scores, to_shadow_row
 from accidents.rollout.traffic_split import CHAMPION
 
@@ -139,14 +140,25 @@ class PredictionLog:
 
     def count_old(self, ages: Ages) -> int:
         """How many predictions are older than `ages` allows."""
-        now = datetime.now(UTC)
-        return self._database.run(lambda connection: count_old(connection, ages, now), write=False)
+        limits = self._limits(ages)
+        return self._database.run(lambda connection: count_old(connection, limits), write=False)
 
     def forget(self, ages: Ages) -> Iterator[int]:
-        """Remove them and their labels, some at a time; yield how many were removed with each transaction."""
-        now = datetime.now(UTC)
-        while removed := self._database.run(lambda connection: forget(connection, ages, now), write=True):
+        """Remove them and their labels, some at a time; yield how many were removed with each transaction.
+
+        In PostgreSQL whole months, which go once all of a month is that old; what is not in months, as above.
+        """
+        limits = self._limits(ages)
+        if self._database.by_month:
+            parts = self._database.run(lambda connection: old_parts(connection, limits), write=False)
+            for part in parts:
+                if removed := self._database.change(partial(forget_part, part=part, limits=limits)):
+                    yield removed
+        while removed := self._database.run(lambda connection: forget(connection, limits), write=True):
             yield removed
+
+    def _limits(self, ages: Ages) -> Limits:
+        return limits_of(ages, datetime.now(UTC), self._database.by_month)
 
     def count(self) -> int:
         """How many predictions there are; drafts do not count."""

@@ -1,4 +1,8 @@
-"""Which predictions are old enough to be forgotten, and their removal with what was said of them."""
+"""Which predictions are old enough to be forgotten, and their removal with what was said of them.
+
+In SQLite row by row. In PostgreSQL by the month: one that is wholly too old is dropped; of one that is too
+old for predictions without an outcome a table is made of those that have one, which takes its place.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, text
 
 from accidents.predictions.database_tables import LABELS, PREDICTIONS, SHADOW_SCORES
+from accidents.predictions.months import Part, attach, beginning_of, month_of, over, parts_of
 
 AT_ONCE = 1_000  # rows a transaction: others want to write meanwhile
+# Whether a row of `p` has an outcome; {after}: one of those that came after a label's id.
+_LABELLED = (
+    "(EXISTS (SELECT 1 FROM labels l WHERE l.request_id = p.request_id AND l.id > {after}) "
+    "OR EXISTS (SELECT 1 FROM labels l WHERE l.request_id IS NULL AND l.accident_id = p.accident_id "
+    "AND l.caller IS NOT DISTINCT FROM p.key_name AND l.id > {after}))"
+)
+# Whether an accident that a label `l` speaks of has a prediction still.
+_LEFT = (
+    "EXISTS (SELECT 1 FROM predictions p WHERE p.accident_id = l.accident_id "
+    "AND p.key_name IS NOT DISTINCT FROM l.caller)"
+)
+_GONE = "CREATE TEMP TABLE gone ON COMMIT DROP AS "
 
 
 @dataclass(frozen=True)
@@ -21,15 +38,34 @@ class Ages:
     labelled: timedelta | None
 
 
-def count_old(connection: Connection, ages: Ages, now: datetime) -> int:
+@dataclass(frozen=True)
+class Limits:
+    """What was created before them goes; None: nothing does."""
+
+    unlabelled: datetime | None
+    labelled: datetime | None
+
+
+def limits_of(ages: Ages, now: datetime, by_month: bool) -> Limits:
+    """Return the limits of ages as of now; `by_month`: of whole months, so that some stay a month longer."""
+
+    def limit(age: timedelta | None) -> datetime | None:
+        if age is None:
+            return None
+        return month_of(now - age) if by_month else now - age
+
+    return Limits(limit(ages.unlabelled), limit(ages.labelled))
+
+
+def count_old(connection: Connection, limits: Limits) -> int:
     """How many predictions are older than that."""
-    old = _old(ages, now)
+    old = _old(limits)
     return 0 if old is None else connection.execute(old.with_only_columns(func.count())).scalar_one()
 
 
-def forget(connection: Connection, ages: Ages, now: datetime) -> int:
+def forget(connection: Connection, limits: Limits) -> int:
     """Remove the oldest of them, at most `AT_ONCE`, with their labels; how many it were."""
-    old = _old(ages, now)
+    old = _old(limits)
     if old is None:
         return 0
     oldest = old.order_by(PREDICTIONS.c.created).limit(AT_ONCE)
@@ -44,14 +80,96 @@ def forget(connection: Connection, ages: Ages, now: datetime) -> int:
     return len(rows)
 
 
-def _old(ages: Ages, now: datetime) -> Select[Any] | None:
+def old_parts(connection: Connection, limits: Limits) -> list[Part]:
+    """Return the months of which something goes, and nothing that is not old: oldest first."""
+    if limits.unlabelled is None:
+        return []
+    return over(parts_of(connection, PREDICTIONS.name), limits.unlabelled)
+
+
+def forget_part(connection: Connection, part: Part, limits: Limits) -> int:
+    """Remove what is old of a month that `old_parts` gave, in one transaction; how many predictions it were.
+
+    Nobody waits while what stays is copied; then, for as long as tables change places, everybody does.
+    """
+    before = _count(connection, part.table)
+    if limits.labelled is not None and part.until <= limits.labelled:
+        _drop_month(connection, part)
+        return before
+    if not connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {part.table} p WHERE NOT {_labelled()})")):
+        return 0
+    return before - _keep_labelled(connection, part)
+
+
+def _drop_month(connection: Connection, part: Part) -> None:
+    """Drop it, with all that was said of it; an accident that other months have too keeps its labels."""
+    _make_gone(
+        connection, f"SELECT request_id, accident_id, key_name FROM {part.table} p WHERE {_labelled()}"
+    )
+    connection.execute(text(f"DROP TABLE {part.table}"))
+    connection.execute(text("DELETE FROM labels l USING gone WHERE l.request_id = gone.request_id"))
+    connection.execute(
+        text(
+            "DELETE FROM labels l USING gone WHERE l.accident_id = gone.accident_id "
+            f"AND l.caller IS NOT DISTINCT FROM gone.key_name AND NOT {_LEFT}"
+        )
+    )
+    _drop_shadows(connection, part)
+
+
+def _keep_labelled(connection: Connection, part: Part) -> int:
+    """Put a table with those that have an outcome in the place of a month; how many they are."""
+    kept, begin = f"{part.table}_kept", beginning_of(connection, part.table)
+    newest = connection.scalar(text("SELECT coalesce(max(id), 0) FROM labels"))
+    connection.execute(text(f"CREATE TABLE {kept} (LIKE {part.table} INCLUDING ALL)"))
+    keep = f"INSERT INTO {kept} SELECT * FROM {part.table} p WHERE {{labelled}} ON CONFLICT DO NOTHING"
+    connection.execute(text(keep.format(labelled=_labelled())))
+    connection.execute(text("LOCK TABLE labels IN SHARE MODE"))
+    connection.execute(text(keep.format(labelled=_labelled(after=newest or 0))))  # said while we copied
+    connection.execute(text(f"DROP TABLE {part.table}"))
+    connection.execute(text(f"ALTER TABLE {kept} RENAME TO {part.table}"))
+    count = _count(connection, part.table)
+    if count:
+        attach(connection, PREDICTIONS.name, part.table, begin, part.until.isoformat())
+    else:
+        connection.execute(text(f"DROP TABLE {part.table}"))
+    _drop_shadows(connection, part)
+    return count
+
+
+def _drop_shadows(connection: Connection, part: Part) -> None:
+    """Remove the scores of a month whose predictions are gone: all of them at once, where all are."""
+    found = [one for one in parts_of(connection, SHADOW_SCORES.name) if one.until == part.until]
+    there = "EXISTS (SELECT 1 FROM predictions p WHERE p.request_id = s.request_id)"
+    for one in found:
+        if connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {one.table} s WHERE {there})")):
+            connection.execute(text(f"DELETE FROM {one.table} s WHERE NOT {there}"))
+        else:
+            connection.execute(text(f"DROP TABLE {one.table}"))
+
+
+def _make_gone(connection: Connection, query: str) -> None:
+    connection.execute(text(_GONE + query))
+    connection.execute(text("ANALYZE gone"))
+
+
+def _count(connection: Connection, table: str) -> int:
+    return int(connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
+
+
+def _labelled(after: int = 0) -> str:
+    return _LABELLED.format(after=after)
+
+
+def _old(limits: Limits) -> Select[Any] | None:
     of_request = LABELS.c.request_id == PREDICTIONS.c.request_id
-    labelled = exists().where(or_(of_request, and_(LABELS.c.request_id.is_(None), _of_accident())))
+    of_accident = and_(LABELS.c.request_id.is_(None), _of_accident())
+    labelled = or_(exists().where(of_request), exists().where(of_accident))
     too_old = []
-    if ages.unlabelled is not None:
-        too_old.append(and_(PREDICTIONS.c.created < now - ages.unlabelled, ~labelled))
-    if ages.labelled is not None:
-        too_old.append(and_(PREDICTIONS.c.created < now - ages.labelled, labelled))
+    if limits.unlabelled is not None:
+        too_old.append(and_(PREDICTIONS.c.created < limits.unlabelled, ~labelled))
+    if limits.labelled is not None:
+        too_old.append(and_(PREDICTIONS.c.created < limits.labelled, labelled))
     if not too_old:
         return None
     return select(PREDICTIONS.c.request_id, PREDICTIONS.c.accident_id).where(or_(*too_old))

@@ -1,0 +1,156 @@
+"""Months of the log in PostgreSQL: made ahead, dropped whole, and nothing is lost on the way to them."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from accidents.predictions import months
+from accidents.predictions.log import Label, Prediction, PredictionLog
+from accidents.predictions.retention import Ages
+from accidents.predictions.shadow import ShadowScore
+from tests.accidents.predictions.old_stores import make_old
+from tests.postgres import PostgresServer
+from tests.predictions import connected, prediction
+
+pytest_plugins = ("tests.log_fixtures",)  # the fixture `postgres`
+pytestmark = pytest.mark.server
+AGES = Ages(unlabelled=timedelta(days=100), labelled=timedelta(days=300))
+NOW = datetime.now(UTC)
+
+
+def ago(months_ago: int, day: int = 15) -> datetime:
+    return months.later(months.month_of(NOW), -months_ago).replace(day=day)
+
+
+def make_months(address: str, back: int) -> None:
+    """As if the log had been there for so many months."""
+    with connected(address) as connection:
+        for count in range(1, back + 1):
+            for table in months.TABLES_BY_MONTH:
+                months.make(connection, table, months.month_of(ago(count)))
+        connection.commit()
+
+
+def parts(address: str, table: str = "predictions") -> dict[str, int]:
+    """How many rows each partition holds."""
+    with connected(address) as connection:
+        query = text("SELECT relname FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid "
+                     "WHERE inhparent = to_regclass(:table)")  # fmt: skip
+        names = connection.scalars(query, {"table": table}).all()
+        return {
+            name: int(connection.scalar(text(f"SELECT count(*) FROM {name}")) or 0) for name in sorted(names)
+        }
+
+
+def name(months_ago: int) -> str:
+    return months.name_of("predictions", months.month_of(ago(months_ago)))
+
+
+def shadow_of(one: Prediction) -> ShadowScore:
+    return ShadowScore(one.request_id, one.created, "2", "d" * 64, 0.5, "high", True)
+
+
+def test_months_are_there_before_they_begin_and_what_has_none_is_kept(postgres: PostgresServer) -> None:
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log:
+        log.create()
+        ahead = [months.name_of("predictions", months.later(months.month_of(NOW), k)) for k in range(4)]
+        assert sorted(parts(address)) == sorted([*ahead, "predictions_rest"])
+        log.write([prediction(created=when) for when in (NOW, ago(0), ago(-2), ago(-9), ago(40))])
+        assert {count for count in parts(address).values() if count} == {2, 1}
+        assert parts(address)["predictions_rest"] == 2
+        assert log.count() == len(list(log.read())) == 5
+        with connected(address) as connection:  # eight months later
+            months.make_missing(connection, ago(-8))
+            connection.commit()
+        assert parts(address)[name(-9)] == 1, "it moved to its month"
+        assert log.count() == 5
+
+
+def test_every_row_of_a_log_without_months_is_there_and_in_place(postgres: PostgresServer) -> None:
+    address = postgres.new_database()
+    make_old(address, "log 2 and history")
+    with connected(address) as connection:
+        before = connection.execute(text("SELECT * FROM predictions ORDER BY request_id")).mappings().all()
+        place = connection.scalar(text("SELECT pg_relation_filenode('predictions')"))
+    with closing(PredictionLog(address)) as log:
+        log.create()
+        with connected(address) as connection:
+            after = connection.execute(text("SELECT * FROM predictions ORDER BY request_id")).mappings().all()
+            assert [{name: row[name] for name in before[0]} for row in after] == [dict(row) for row in before]
+            assert len(before) == parts(address)["predictions_before"] == 4
+            moved = text("SELECT pg_relation_filenode('predictions_before')")
+            assert connection.scalar(moved) == place, "the rows were not copied"
+        log.write([prediction(created=ago(-1))])
+        assert parts(address)[name(-1)] == 1
+        again = next(iter(log.read()))["request_id"]
+        assert log.add_labels([Label(True, request_id=again, trusted=True)]) != ["unknown"]
+
+
+def test_a_month_that_is_too_old_goes_whole_and_nothing_else(postgres: PostgresServer) -> None:
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log:
+        log.create()
+        make_months(address, 14)
+        ancient = [prediction(created=ago(14), accident_id=f"x{k}") for k in range(3)]
+        ancient += [prediction(created=ago(14, day), accident_id="both") for day in (1, 28)]
+        old = [
+            prediction(created=ago(8), accident_id="one"),
+            prediction(created=ago(8)),
+            prediction(created=ago(8)),
+        ]
+        young = [prediction(created=ago(1)), prediction(created=ago(1), accident_id="both")]
+        log.write([*ancient, *old, *young])
+        log.write_shadow([shadow_of(one) for one in (*ancient, *old, *young)])
+        said = [Label(True, accident_id=one) for one in ("x0", "x1", "both", "one")]
+        said += [Label(False, request_id=old[1].request_id), Label(False, request_id=ancient[2].request_id)]
+        log.add_labels(said)
+
+        assert log.count_old(AGES) == 6
+        assert list(log.forget(AGES)) == [5, 1]
+        assert log.count_old(AGES) == 0
+        assert list(log.forget(AGES)) == []
+
+        rows = {row["request_id"]: row["severe"] for row in log.read()}
+        left = [*old[:2], *young]
+        assert rows == {
+            one.request_id: severe for one, severe in zip(left, (True, False, None, True), strict=True)
+        }
+        there = parts(address)
+        assert name(14) not in there
+        assert (there[name(8)], there[name(1)]) == (2, 2)
+        assert sum(parts(address, "shadow_scores").values()) == 4
+        with connected(address) as connection:
+            labels = connection.execute(text("SELECT accident_id, request_id FROM labels ORDER BY id")).all()
+        assert labels == [("both", None), ("one", None), (None, old[1].request_id)]
+        log.write([prediction(created=ago(14))])
+        assert log.count() == 5, "a row of that month is not refused"
+
+
+def test_who_reads_for_long_keeps_nobody_from_writing(postgres: PostgresServer) -> None:
+    """A month is dropped once the reader is done; meanwhile predictions are written."""
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log:
+        log.create()
+        make_months(address, 14)
+        log.write([prediction(created=ago(14)), prediction(created=ago(0))])
+        with connected(address) as reader:
+            reader.execute(text("SELECT count(*) FROM predictions"))
+            removed: list[int] = []
+            clean = threading.Thread(target=lambda: removed.extend(log.forget(AGES)))
+            clean.start()
+            slowest = 0.0
+            for _ in range(20):
+                begun = datetime.now(UTC)
+                log.write([prediction(created=ago(0))])
+                slowest = max(slowest, (datetime.now(UTC) - begun).total_seconds())
+            assert clean.is_alive()
+            reader.rollback()
+        clean.join(30)
+        assert removed == [1]
+        assert slowest < 0.9, "that is what the API waits for"
