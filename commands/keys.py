@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
+from accidents.predictions.store import PredictionStore
+from commands.prediction_store import store_address
 from commands.project import ROOT, api_settings, console
 
 if TYPE_CHECKING:
-    from serving.api.operations.keys import Keys
+    from serving.api.operations.keys import KeyRing
 
 
 def new(name: str | None, scopes: Sequence[str], hook: bool = False) -> None:
@@ -56,9 +58,25 @@ def show(hook: bool = False) -> None:
         console.print("No key opens anything." if keys.any() else "No key was made yet: run.py keys new.")
 
 
-def keys_of(hook: bool) -> Keys:
+def keys_of(hook: bool) -> KeyRing:
     """Return the keys that open the API, or those that open its hook."""
-    from serving.api.operations.keys import Keys
+    from serving.api.operations.stored_keys import keys_for
 
     settings = api_settings()
-    return Keys(ROOT / (settings.hook_keys_file if hook else settings.keys_file))
+    if settings.keys_in == "database":
+        settings = settings.model_copy(update={"database_url": store_address()})
+    return keys_for(settings, PredictionStore(settings.database_url), hook, ROOT)
+
+
+def to_database() -> None:
+    """Take the keys of both files over into the database, as they are: callers keep theirs."""
+    from serving.api.operations.keys import Keys
+    from serving.api.operations.stored_keys import StoredKeys
+
+    settings, store = api_settings(), PredictionStore(store_address())
+    for hook, file in ((False, settings.keys_file), (True, settings.hook_keys_file)):
+        keys = StoredKeys(store.keys(hook), watched=False)
+        for name in keys.take_over(Keys(ROOT / file).entries()):
+            console.print(f"{name} is in {store.place}.", highlight=False, soft_wrap=True)
+    if settings.keys_in == "file":
+        console.print("Now set [bold]keys_in: database[/] in configs/api.yaml, and start the API anew.")

@@ -1,4 +1,4 @@
-"""One address, one object: predictions and labels, the history of monitoring, and leases.
+"""One address, one object: predictions and labels, the history of monitoring, leases, keys and rates.
 
 with opened_store(address) as store:
 store.log.read(last=10_000)
@@ -13,8 +13,10 @@ from contextlib import AbstractContextManager, contextmanager
 
 from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.history import History
+from accidents.predictions.key_rows import KeyRows
 from accidents.predictions.leases import DatabaseLease, FileLease, Holder, Lease, holder_of
 from accidents.predictions.log import PredictionLog
+from accidents.predictions.rate_counts import RateCounts
 
 VARIABLE = "ACCIDENTS_DATABASE_URL"  # holds the address, which may hold a password
 LOOP, HOOK = "loop", "hook"  # leases: of who works on the champions, and of who may start that
@@ -35,6 +37,15 @@ class PredictionStore:
         self.place = self._database.place
         self.log = PredictionLog(self._database)
         self.history = History(self._database)
+        self.rates = RateCounts(self._database)
+
+    def keys(self, hook: bool) -> KeyRows:
+        """Return the API's keys; `hook`: those that start the loop, and do nothing else."""
+        return KeyRows(self._database, hook)
+
+    def make_months(self) -> None:
+        """Make the months that are about to begin, where the log has months. Raises PredictionLogError."""
+        self._database.make_months()
 
     @property
     def shared(self) -> bool:

@@ -58,3 +58,11 @@ def list_keys(hook: Hook = False) -> None:
     from commands import keys as work
 
     work.show(hook)
+
+
+@keys.command("to-database")
+def to_database() -> None:
+    """Take the keys of the files over into the database, for `keys_in: database`."""
+    from commands import keys as work
+
+    work.to_database()

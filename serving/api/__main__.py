@@ -12,7 +12,7 @@ from accidents.errors import AccidentsError, SettingsError
 from accidents.predictions.store import PredictionStore
 from serving.api.app import create_app
 from serving.api.http.uvicorn_protocol import ApiProtocol
-from serving.api.operations.keys import Keys
+from serving.api.operations.stored_keys import keys_for
 from serving.api.settings import Settings, load_settings
 from serving.http_limits import limited
 
@@ -25,7 +25,6 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = load_settings()
-        _require_key_or_loopback(settings)
         _make_store(settings)
         server = uvicorn.Server(config_of(settings, create_app(settings)))
     except AccidentsError as error:
@@ -35,21 +34,33 @@ def main() -> int:
     return 0 if server.started else 1
 
 
-def _require_key_or_loopback(settings: Settings) -> None:
-    if not settings.loopback and not Keys(settings.keys_file).any():
-        raise SettingsError(
-            f"`host` is {settings.host}, which others can reach, and {settings.keys_file} holds no key. "
-            "Make one with `python run.py keys new --name NAME`, or serve on 127.0.0.1."
-        )
-
-
 def _make_store(settings: Settings) -> None:
-    """Make or upgrade it now, so that what hinders that is one plain line. Raises PredictionLogError."""
+    """Make or upgrade it now, so that what hinders that is one plain line.
+
+    Raises
+    ------
+    PredictionLogError
+        It cannot be made.
+    SettingsError
+        There is no key in it or in the file, and others can reach `host`.
+    """
     store = PredictionStore(settings.database_url)
     try:
+        if settings.keys_in == "file":
+            _require_key_or_loopback(settings, store)
         store.create()
+        _require_key_or_loopback(settings, store)
     finally:
         store.close()
+
+
+def _require_key_or_loopback(settings: Settings, store: PredictionStore) -> None:
+    if not settings.loopback and not keys_for(settings, store).any():
+        place = settings.keys_file if settings.keys_in == "file" else store.place
+        raise SettingsError(
+            f"`host` is {settings.host}, which others can reach, and {place} holds no key. "
+            "Make one with `python run.py keys new --name NAME`, or serve on 127.0.0.1."
+        )
 
 
 def config_of(settings: Settings, app: FastAPI) -> uvicorn.Config:

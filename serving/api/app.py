@@ -18,15 +18,16 @@ from starlette.staticfiles import StaticFiles
 
 from accidents.__about__ import __version__
 from accidents.geography.departments import SHAPES
+from accidents.predictions.store import PredictionStore
 from serving.api.http.access_gate import Gate
 from serving.api.http.direct_routing import Direct
 from serving.api.http.errors import ApiError
-from serving.api.http.limits import Rates
 from serving.api.http.openapi import document_of
+from serving.api.http.shared_rates import rates_for
 from serving.api.http.swagger_ui import add_docs
 from serving.api.http.validation_errors import where
-from serving.api.operations.keys import Keys
 from serving.api.operations.metrics import BUILD
+from serving.api.operations.stored_keys import keys_for
 from serving.api.predicting.warming import warm_up
 from serving.api.routes import router, takes_request_alone
 from serving.api.settings import Settings
@@ -40,12 +41,13 @@ _MESSAGES = {404: "There is nothing here.", 405: "This method is not for this ad
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the API as an ASGI application. Raises KeysError for a file of keys that cannot be trusted."""
-    keys, hook_keys = Keys(settings.keys_file), Keys(settings.hook_keys_file)
-    rates = Rates(settings.accidents_per_minute, settings.wrong_keys_per_minute, settings.labels_per_minute)
+    store = PredictionStore(settings.database_url)
+    keys, hook_keys = (keys_for(settings, store, hook, watched=True) for hook in (False, True))
+    rates = rates_for(settings, store)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(settings, rates) as parts:
+        async with running(settings, store, rates, (keys, hook_keys)) as parts:
             app.state.parts = parts
             await warm_up()
             yield

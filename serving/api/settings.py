@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AnyHttpUrl, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AnyHttpUrl, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     routes_every: float = Field(default=1, ge=0.05, le=60)
 
     database_url: str = "sqlite:///.serving/predictions.db"
+    keys_in: Literal["file", "database"] = "file"
     keys_file: Path = Path(".serving/keys.json")
 
     hook_keys_file: Path = Field(default=Path(".serving/hook-keys.json"), validate_default=True)
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     hook_pause: float = Field(default=300, ge=0, le=86_400)
     hook_log: Path = Path(".serving/loop.log")
 
+    limits_in: Literal["process", "database"] = "process"
     accidents_per_minute: Rate = 120_000
     labels_per_minute: int = Field(default=12_000, ge=1_000, le=10_000_000)  # a whole batch, at least
     wrong_keys_per_minute: Rate = 20
@@ -108,6 +110,15 @@ class Settings(BaseSettings):
             raise ValueError("must be another file than `keys_file`")
         return value
 
+    @model_validator(mode="after")
+    def _can_count(self) -> Settings:
+        """Refuse counting in SQLite: each count would be a flush to the disk, before the answer."""
+        if self.limits_in == "database" and self.database_url.startswith("sqlite"):
+            raise ValueError(
+                "`limits_in` is database, which takes PostgreSQL, and `database_url` is of SQLite"
+            )
+        return self
+
     @property
     def loopback(self) -> bool:
         """Whether `host` can be reached from this machine only."""
@@ -141,7 +152,10 @@ def load_settings() -> Settings:
         raise SettingsError(f"{FILE} cannot be read as YAML: {error}") from None
     except ValidationError as error:
         lines = [
-            _explain(str(mistake["loc"][0]), mistake["type"], mistake["msg"]) for mistake in error.errors()
+            _explain(str(mistake["loc"][0]), mistake["type"], mistake["msg"])
+            if mistake["loc"]
+            else mistake["msg"].removeprefix("Value error, ")
+            for mistake in error.errors()
         ]
         raise SettingsError(f"{FILE} and {PREFIX}*: " + "; ".join(lines) + ".") from None
 

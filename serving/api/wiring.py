@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from fastapi import Request
 
+from accidents.predictions.database_tables import PredictionLogError
 from accidents.predictions.store import PredictionStore
 from accidents.rollout.traffic_split import CHAMPION, Role
 from serving.api.http.limits import Rates
 from serving.api.http.project_identity import identity_of
 from serving.api.operations.hooks import Hook
+from serving.api.operations.keys import KeyRing
 from serving.api.operations.metrics import LOG_ROWS, LOG_SECONDS
 from serving.api.operations.readiness import Readiness
+from serving.api.operations.stored_keys import read_keys, watch_keys
 from serving.api.predicting.batching import Batcher
 from serving.api.predicting.counting import Counting
 from serving.api.predicting.labelling import Labeller
@@ -26,6 +30,9 @@ from serving.api.predicting.predict import Predictor
 from serving.api.predicting.rollout import Rollout
 from serving.api.predicting.shadow import ShadowQueue
 from serving.api.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+_MONTHS_EVERY = 3600.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -41,17 +48,21 @@ class Parts:
     hook: Hook
     identity: str
 
-    def charge(self, request: Request, accidents: int) -> None:
+    async def charge(self, request: Request, accidents: int) -> None:
         """Count further accidents of who asks. Raises ApiError (429)."""
         if accidents > 0:
-            self.rates.charge(request.state.charged, accidents)
+            await self.rates.charge(request.state.charged, accidents)
 
 
 @asynccontextmanager
-async def running(settings: Settings, rates: Rates) -> AsyncIterator[Parts]:
-    """Start what runs beside the routes, and stop it at the end. Raises PredictionLogError."""
+async def running(
+    settings: Settings, store: PredictionStore, rates: Rates, rings: Sequence[KeyRing]
+) -> AsyncIterator[Parts]:
+    """Start what runs beside the routes, and stop it at the end; it closes the store.
+
+    Raises PredictionLogError, or KeysError.
+    """
     server, batcher = _connect(settings, CHAMPION)
-    store = PredictionStore(settings.database_url)
     log = store.log
     writer = LogWriter(log, on_commit=_count_commit)
     counting = Counting()
@@ -59,7 +70,11 @@ async def running(settings: Settings, rates: Rates) -> AsyncIterator[Parts]:
     shadow = ShadowQueue(rollout, log)
     predictor = Predictor(server, batcher, writer, counting, settings.reasons_count, rollout, shadow)
     await writer.start()
-    watch = asyncio.create_task(rollout.watch(settings.routes_every))
+    await read_keys(rings)
+    watches = [
+        asyncio.create_task(watch)
+        for watch in (rollout.watch(settings.routes_every), watch_keys(rings), _make_months(store))
+    ]
     try:
         hook = Hook(settings.hook_command, settings.hook_pause, settings.hook_log, store)
         readiness, labeller = Readiness(server, log, rollout), Labeller(log)
@@ -67,12 +82,23 @@ async def running(settings: Settings, rates: Rates) -> AsyncIterator[Parts]:
             settings, rates, predictor, labeller, counting, readiness, hook, identity_of(settings)
         )  # fmt: skip
     finally:
-        watch.cancel()
+        for watch in watches:
+            watch.cancel()
         await shadow.stop()
         rollout.close()
         server.stop()
         await writer.stop()
         store.close()
+
+
+async def _make_months(store: PredictionStore) -> None:
+    """Look every hour whether a month is about to begin, until cancelled."""
+    while store.shared:
+        await asyncio.sleep(_MONTHS_EVERY)
+        try:
+            await asyncio.to_thread(store.make_months)
+        except PredictionLogError as error:
+            _LOG.warning("The months of the prediction log were not made: %s", error)
 
 
 def _connect(

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from accidents.errors import AccidentsError
 from serving.api.http.errors import ApiError
 from serving.api.http.limits import Rates
-from serving.api.operations.keys import CORRECT, LABEL, PREDICT, Keys
+from serving.api.operations.keys import CORRECT, LABEL, PREDICT, KeyRing
 from serving.api.operations.metrics import REFUSED_KEYS, REQUESTS, SECONDS
 from serving.api.settings import Settings
 
@@ -66,8 +66,8 @@ class Gate:
         self,
         app: ASGIApp,
         settings: Settings,
-        keys: Keys,
-        hook_keys: Keys,
+        keys: KeyRing,
+        hook_keys: KeyRing,
         rates: Rates,
         routes: Collection[str],
     ) -> None:
@@ -84,7 +84,7 @@ class Gate:
         scope = answer.scope = self._as_routed(scope)
         scope["state"]["corrects"] = False
         try:
-            scope["state"]["caller"] = self._admit(scope)
+            scope["state"]["caller"] = await self._admit(scope)
             await self._app(scope, receive, answer.send)
         except ApiError as error:
             await answer.refuse(error)
@@ -104,7 +104,7 @@ class Gate:
             scope = {**scope, "path": self._with_slash[scope["path"]]}
         return scope
 
-    def _admit(self, scope: Scope) -> str | None:
+    async def _admit(self, scope: Scope) -> str | None:
         """Return the name of the caller's key. Raises ApiError for who may not ask."""
         path = scope["path"]
         access = self._access(path)
@@ -114,17 +114,17 @@ class Gate:
             return None
         presented = _presented(scope["headers"])
         if access == "hook":
-            name = self._require_key(self._hook_keys, presented.key, _address(scope))
+            name = await self._require_key(self._hook_keys, presented.key, _address(scope))
             caller = f"hook {name}"  # a caller of its own, also where a prediction key has the same name
         elif self._settings.loopback and not self._any(self._keys):
             _require_own_machine(presented, self._settings.allowed_origins)
             name, caller = None, _address(scope)
         else:
-            caller = name = self._require_key(self._keys, presented.key, _address(scope))
+            caller = name = await self._require_key(self._keys, presented.key, _address(scope))
             scope["state"]["corrects"] = self._granted(name, path)
         if access in ("charged", "hook"):
             scope["state"]["charged"] = caller
-            self._rates.charge(caller)
+            await self._rates.charge(caller)
         return name
 
     def _access(self, path: str) -> str:
@@ -152,13 +152,13 @@ class Gate:
             )
         return CORRECT in scopes
 
-    def _any(self, keys: Keys) -> bool:
+    def _any(self, keys: KeyRing) -> bool:
         try:
             return keys.any()
         except AccidentsError as error:
             raise _untrusted(error) from None
 
-    def _require_key(self, keys: Keys, presented: str | None, address: str) -> str:
+    async def _require_key(self, keys: KeyRing, presented: str | None, address: str) -> str:
         if presented is None:
             raise _unauthorised("key_missing", "Send your key in the header X-API-Key, or as a Bearer token.")
         try:
@@ -167,7 +167,7 @@ class Gate:
             raise _untrusted(error) from None
         if name is None:
             REFUSED_KEYS.inc()
-            self._rates.wrong_key(address)
+            await self._rates.wrong_key(address)
             raise _unauthorised("key_wrong", "This key is not known, or was revoked.")
         return name
 

@@ -30,6 +30,7 @@ STATUS: Mapping[str, int] = {
     "model_mismatch": 500,
     "busy": 503,
     "keys_unavailable": 503,
+    "limits_unavailable": 503,
     "log_unavailable": 503,
     "loop_unavailable": 503,
     "model_unavailable": 503,

@@ -38,7 +38,10 @@ class _Storage(MemoryStorage):
 
 
 class Rates:
-    """Accidents and labels per minute of each caller, wrong keys per minute of each address; in memory."""
+    """Accidents and labels per minute of each caller, wrong keys per minute of each address; in memory.
+
+    Of all APIs of a store together: serving/api/http/shared_rates.py.
+    """
 
     def __init__(
         self, accidents_per_minute: int, wrong_keys_per_minute: int, labels_per_minute: int = 12_000
@@ -48,24 +51,31 @@ class Rates:
         self._labels = RateLimitItemPerMinute(labels_per_minute, namespace="labels")
         self._wrong_keys = RateLimitItemPerMinute(wrong_keys_per_minute, namespace="wrong keys")
 
-    def charge(self, caller: str, accidents: int = 1) -> None:
+    async def charge(self, caller: str, accidents: int = 1) -> None:
         """Count accidents of a caller. Raises ApiError (429) if they are too many; those are not counted."""
-        self._hit(self._accidents, caller, accidents, "Too many accidents in a minute. Wait, then go on.")
+        await self._hit(
+            self._accidents, caller, accidents, "Too many accidents in a minute. Wait, then go on."
+        )
 
-    def charge_labels(self, caller: str, labels: int) -> None:
+    async def charge_labels(self, caller: str, labels: int) -> None:
         """Count labels of a caller: each may be a row of the log. Raises ApiError (429) as `charge` does."""
-        self._hit(self._labels, caller, labels, "Too many outcomes in a minute. Wait, then go on.")
+        await self._hit(self._labels, caller, labels, "Too many outcomes in a minute. Wait, then go on.")
 
-    def wrong_key(self, address: str) -> None:
+    async def wrong_key(self, address: str) -> None:
         """Count a wrong key of an address. Raises ApiError (429) if they are too many."""
-        self._hit(self._wrong_keys, address, 1, "Too many wrong keys from this address. Wait.")
+        await self._hit(self._wrong_keys, address, 1, "Too many wrong keys from this address. Wait.")
 
-    def _hit(self, limit: RateLimitItemPerMinute, who: str, cost: int, message: str) -> None:
+    async def _hit(self, limit: RateLimitItemPerMinute, who: str, cost: int, message: str) -> None:
         if self._limiter.hit(limit, who, cost=cost):
             return
         reset = self._limiter.get_window_stats(limit, who).reset_time
-        wait = max(1, math.ceil(reset - time.time()))
-        raise ApiError("too_many_requests", message, headers={"Retry-After": str(wait)})
+        raise too_many(message, reset - time.time())
+
+
+def too_many(message: str, seconds: float) -> ApiError:
+    """Refuse for so long."""
+    wait = max(1, math.ceil(seconds))
+    return ApiError("too_many_requests", message, headers={"Retry-After": str(wait)})
 
 
 async def read_json(request: Request, limit: int, timeout: float) -> bytes:

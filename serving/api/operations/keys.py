@@ -1,5 +1,6 @@
-"""The keys callers present: made, hashed, checked and revoked. The file holds no key, only hashes.
+"""The keys callers present: made, hashed, checked and revoked. Where they are kept is no key, only its hash.
 
+In a file here; for APIs on several machines in the database: serving/api/operations/stored_keys.py.
 What a key may do are its scopes: docs/decisions/0012-who-may-steer-the-loop.md.
 """
 
@@ -13,7 +14,8 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Collection, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -49,30 +51,23 @@ class _Key:
     scopes: Collection[str] = BEFORE_SCOPES
 
 
-class Keys:
-    """The keys in a file, read again whenever the file changes."""
+class KeyRing(ABC):
+    """Keys that open something, wherever they are kept.
 
-    def __init__(self, path: Path) -> None:
-        """Read nothing yet. A missing file is no error: no key was made so far.
+    Every method raises KeysError where they cannot be read or changed, or cannot be trusted.
+    """
 
-        Raises
-        ------
-        KeysError : the file is there, but damaged or open to others.
-        """
-        self._path = path
-        self._seen: tuple[int, ...] | None = None  # of the file as last read
+    def __init__(self) -> None:
         self._known: dict[str, bytes] = {}
         self._scopes: dict[str, frozenset[str]] = {}
-        self._refresh()
 
+    @abstractmethod
     def any(self) -> bool:
         """Whether callers must present a key.
 
-        True from the first key on, also when all were revoked or the file vanishes under a running process:
-        that must not open the API.
+        True from the first key on, also when all were revoked, or where they are kept is gone: that must not
+        open the API.
         """
-        self._refresh()
-        return self._seen is not None
 
     def names(self) -> list[str]:
         """Return the names of the keys that are valid, in the order they were made."""
@@ -83,10 +78,6 @@ class Keys:
         """Return the name of the key, or None if there is no such key.
 
         The time it takes tells nothing of the keys.
-
-        Raises
-        ------
-        KeysError : the file is damaged or open to others, so that no key can be trusted.
         """
         self._refresh()
         digest = _digest(presented)
@@ -105,19 +96,72 @@ class Keys:
 
         Raises
         ------
-        KeysError : the name is taken or not a name; the file cannot be read or written.
+        KeysError : the name is taken or not a name, too.
         """
         if not NAME.fullmatch(name):
             raise KeysError(f"{name!r:.100} cannot name a key: use up to 64 of A-Z a-z 0-9 . _ -")
         key = PREFIX + secrets.token_urlsafe(32)
+        self._add(name, _digest(key).hex(), scopes)
+        return key
+
+    @abstractmethod
+    def revoke(self, name: str) -> None:
+        """Make the key of this name invalid, here and in every running API that reads these.
+
+        Raises
+        ------
+        KeysError : there is no such key, too.
+        """
+
+    @abstractmethod
+    def _refresh(self) -> None:
+        """See what has changed where they are kept."""
+
+    @abstractmethod
+    def _add(self, name: str, sha256: str, scopes: Collection[str]) -> None:
+        """Keep a key. Raises KeysError where the name is taken."""
+
+    def _know(self, keys: Iterable[tuple[str, str, Collection[str]]]) -> None:
+        """Take these for all that is valid: name, hash and scopes of each."""
+        known = {name: (bytes.fromhex(sha256), frozenset(scopes)) for name, sha256, scopes in keys}
+        self._known = {name: sha256 for name, (sha256, _) in known.items()}
+        self._scopes = {name: scopes for name, (_, scopes) in known.items()}
+
+
+class Keys(KeyRing):
+    """The keys in a file, read again whenever the file changes."""
+
+    def __init__(self, path: Path) -> None:
+        """Read nothing yet. A missing file is no error: no key was made so far.
+
+        Raises
+        ------
+        KeysError : the file is there, but damaged or open to others.
+        """
+        super().__init__()
+        self._path = path
+        self._seen: tuple[int, ...] | None = None  # of the file as last read
+        self._refresh()
+
+    def any(self) -> bool:
+        """Whether there was a key, also where the file vanishes under a running process."""
+        self._refresh()
+        return self._seen is not None
+
+    def _add(self, name: str, sha256: str, scopes: Collection[str]) -> None:
         with self._changing() as keys:
             if any(known.name == name for known in keys):
                 raise KeysError(
                     f"There is a key named {name!r} in {self._path}: revoke it, or take another name."
                 )
             created = datetime.now(UTC).isoformat(timespec="seconds")
-            keys.append(_Key(name, _digest(key).hex(), created, tuple(scopes)))
-        return key
+            keys.append(_Key(name, sha256, created, tuple(scopes)))
+
+    def entries(self) -> list[tuple[str, str, Collection[str]]]:
+        """Return name, hash and scopes of each key."""
+        return (
+            [(key.name, key.sha256, key.scopes) for key in _read(self._path)] if self._path.exists() else []
+        )
 
     def revoke(self, name: str) -> None:
         """Make the key of this name invalid, here and in every running API that reads this file.
@@ -145,8 +189,7 @@ class Keys:
         signature = (state.st_ino, state.st_mode, state.st_size, state.st_mtime_ns)
         if signature != self._seen:
             keys = _read(self._path)
-            self._known = {key.name: bytes.fromhex(key.sha256) for key in keys}
-            self._scopes = {key.name: frozenset(key.scopes) for key in keys}
+            self._know((key.name, key.sha256, key.scopes) for key in keys)
             self._seen = signature
 
     @contextmanager

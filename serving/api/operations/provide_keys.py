@@ -11,11 +11,13 @@ from pathlib import Path
 
 from accidents.errors import AccidentsError
 from accidents.files import write_whole
-from serving.api.operations.keys import Keys
+from accidents.predictions.store import PredictionStore
+from serving.api.operations.keys import KeyRing
+from serving.api.operations.stored_keys import keys_for
 from serving.api.settings import load_settings
 
 
-def provide_key(keys: Keys, name: str, path: Path, mode: int = 0o600) -> None:
+def provide_key(keys: KeyRing, name: str, path: Path, mode: int = 0o600) -> None:
     """Have `path` hold the key of `name`."""
     if path.exists() and keys.check(path.read_text(encoding="utf-8")):
         return
@@ -27,7 +29,8 @@ def provide_key(keys: Keys, name: str, path: Path, mode: int = 0o600) -> None:
 def main(folder: str, *names: str) -> int:
     """Provide them; 1 where the settings or the keys do not allow it."""
     try:
-        keys = Keys(load_settings().keys_file)
+        settings = load_settings()
+        keys = keys_for(settings, PredictionStore(settings.database_url))
         for name in names:
             provide_key(keys, name, Path(folder) / name, mode=0o640)
     except (AccidentsError, OSError) as error:
