@@ -49,6 +49,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "commands": _own("benchmarks.commands"),
     "drift": _own("benchmarks.drift"),
     "monitor_scale": _own("benchmarks.monitor_scale"),
+    "monitor_millions": _own("benchmarks.monitor_millions"),
     "signal": _own("benchmarks.sample_signal"),
     "real_2018": _printed(
         "benchmarks.real_2018",

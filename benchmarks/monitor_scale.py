@@ -41,8 +41,8 @@ def run(options: Options) -> Outcome:
     return Outcome(about=about, figures=figures, body=table(("part", "seconds"), rows))
 
 
-def fill(folder: str, predictions: int) -> dict[str, Any]:
-    """Return a champion's bundle, and a log with predictions of the year after it."""
+def fill(folder: str, predictions: int, address: str | None = None) -> dict[str, Any]:
+    """Write a champion's bundle, and a log with predictions of the year after it."""
     import numpy as np
 
     from accidents.bundle import write_bundle
@@ -58,7 +58,7 @@ def fill(folder: str, predictions: int) -> dict[str, Any]:
     rows = year(WATCHED + 1, 20_000).sample(predictions, replace=True, random_state=7)
     matrix = rows[bundle.features].to_numpy(np.float32)
     p, now = bundle.predict(matrix), datetime.now(UTC)
-    log = PredictionLog(_address(folder))
+    log = PredictionLog(address or _address(folder))
     log.create()
     for start in range(0, predictions, 5_000):
         part = range(start, min(start + 5_000, predictions))
@@ -79,8 +79,8 @@ def fill(folder: str, predictions: int) -> dict[str, Any]:
     return {}
 
 
-def monitor(folder: str) -> dict[str, Any]:
-    """Seconds of each part, and the size of the drift page."""
+def monitor(folder: str, address: str | None = None) -> dict[str, Any]:
+    """Seconds of each part, the size of the drift page, and what was looked at."""
     seconds: dict[str, float] = {}
     began = time.perf_counter()
 
@@ -93,6 +93,7 @@ def monitor(folder: str) -> dict[str, Any]:
 
     from accidents.bundle import HOLDOUT, load_bundle
     from accidents.monitoring.drift import measure_drift
+    from accidents.monitoring.monitor_settings import WindowSettings
     from accidents.monitoring.performance import measure_performance
     from accidents.monitoring.window import log_window, unlearnt
     from accidents.predictions.log import PredictionLog
@@ -102,22 +103,27 @@ def monitor(folder: str) -> dict[str, Any]:
     bundle = load_bundle(Path(folder) / "bundle")
     checker = validator()
     done("imports")
-    log = PredictionLog(_address(folder))
-    window = log_window(log.read(), bundle, None, datetime.now(UTC))
+    log, now = PredictionLog(address or _address(folder)), datetime.now(UTC)
+    since = now - timedelta(days=30)
+    drawing = log.draw(since, None, WindowSettings().most)
+    done("counting the window")
+    rows = log.read(since) if drawing.all else log.read_drawn(drawing)
+    window = log_window(rows, bundle, since, now, drawing)
     done("reading the log, the champion's probabilities")
     reference, holdout = (pd.read_parquet(bundle.folder / name) for name in ("reference.parquet", HOLDOUT))
     drift, result = measure_drift(
-        checker, window.frame, reference, holdout, kinds(), POLICY.drift, None, judge_missing=True
+        checker, window.drawn, reference, holdout, kinds(), POLICY.drift, None, judge_missing=True
     )
     done("drift, with Evidently's page")
-    quality = checker.data_profiling(window.frame, **kinds(), prediction_columns=["p_severe"])
+    quality = checker.data_profiling(window.drawn, **kinds(), prediction_columns=["p_severe"])
     done("quality, with Evidently's page")
     measure_performance(unlearnt(window, bundle), holdout, POLICY.performance, 0.2, 500, 7)
     done("performance, with intervals")
     png(features_figure(drift.features))
     done("picture")
-    assert quality.rows == len(window.frame)
-    return {"seconds": seconds, "page_mb": len(result.html.encode()) / 1e6}
+    assert quality.rows == len(window.drawn)
+    looked_at = {"rows": window.facts.rows, "labelled": window.facts.labelled, "notes": window.notes}
+    return {"seconds": seconds, "page_mb": len(result.html.encode()) / 1e6} | looked_at
 
 
 def _address(folder: str) -> str:

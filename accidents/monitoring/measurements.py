@@ -54,7 +54,10 @@ class Champion(_Value):
 
 
 class WindowFacts(_Value):
-    """Which accidents were looked at. `source`: "prediction log", or what `--input` said."""
+    """Which accidents were looked at. `source`: "prediction log", or what `--input` said.
+
+    `predictions`: how many the window has, where it has more than are looked at; then `rows` were drawn.
+    """
 
     source: str
     from_log: bool
@@ -62,6 +65,7 @@ class WindowFacts(_Value):
     until: datetime | None = None
     rows: int
     labelled: int
+    predictions: int | None = None
     set_aside: int = 0
     first_month: str | None = None
     last_month: str | None = None

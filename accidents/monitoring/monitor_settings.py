@@ -16,10 +16,14 @@ class _Strict(BaseModel):
 
 
 class WindowSettings(_Strict):
-    """Which predictions of the log are looked at: those of the last days, or the last so many."""
+    """Which predictions of the log are looked at: those of the last days, or the last so many.
+
+    Of more than `most` so many are drawn.
+    """
 
     days: int = Field(default=30, ge=1, le=3650)
     last: int | None = Field(default=None, ge=1)
+    most: int = Field(default=100_000, ge=1_000)
 
 
 class DriftPolicy(_Strict):

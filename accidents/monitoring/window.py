@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from accidents.bundle import Bundle
 from accidents.monitoring.callers import NO_KEY, at_most
 from accidents.monitoring.measurements import WindowFacts
 from accidents.monitoring.monitor_settings import MonitorSettings
+from accidents.predictions.drawing import Drawing
 from accidents.scoring.score import probabilities
 
 LOG = "prediction log"
@@ -29,11 +31,19 @@ MONTHS = 12
 
 @dataclass(frozen=True)
 class Window:
-    """Its accidents, what they are, and what was noted while they were read."""
+    """Its accidents, what they are, and what was noted while they were read.
+
+    One of a large log has a part of its accidents, drawn, and further ones with an outcome.
+    """
 
     frame: pd.DataFrame
     facts: WindowFacts
     notes: tuple[str, ...] = ()
+
+    @property
+    def drawn(self) -> pd.DataFrame:
+        """The accidents that stand for all of the window; the others were read for their outcome alone."""
+        return self.frame[self.frame["drawn"]] if "drawn" in self.frame else self.frame
 
     def save(self, folder: Path) -> None:
         """Write it into an existing folder."""
@@ -50,17 +60,22 @@ class Window:
 
 
 def log_window(
-    rows: Iterable[Mapping[str, Any]], bundle: Bundle, since: datetime | None, until: datetime
+    rows: Iterable[Mapping[str, Any]],
+    bundle: Bundle,
+    since: datetime | None,
+    until: datetime,
+    drawing: Drawing | None = None,
 ) -> Window:
     """Return the predictions of the bundle's stage, as `PredictionLog.read` gives them.
 
     Of several predictions of one accident the last counts: the call goes on, and more is known. An accident
     whose predictions were labelled differently has no label here. The champion's probability is computed
-    anew, since another version may have given the answer.
+    anew, since another version may have given the answer. `drawing`: what part of the log the rows are, if
+    they are one.
     """
     names = bundle.features
     kept: dict[Key, dict[str, Any]] = {}
-    values: dict[Key, list[float]] = {}
+    values: dict[Key, npt.NDArray[np.float32]] = {}
     labels: dict[Key, set[bool]] = {}
     strange, absent, read, other = set[str](), set[str](), 0, 0
     for row in rows:
@@ -73,7 +88,9 @@ def log_window(
         given = row["features"]
         strange |= given.keys() - set(names)
         absent |= set(names) - given.keys()
-        values[accident] = [np.nan if (value := given.get(name)) is None else value for name in names]
+        values[accident] = np.array(
+            [np.nan if (value := given.get(name)) is None else value for name in names], dtype=np.float32
+        )
         kept[accident] = _facts_of(row) | {"giver": kept.get(accident, {}).get("giver", "")}
         if row["severe"] is not None:
             labels.setdefault(accident, set()).add(bool(row["severe"]))
@@ -82,7 +99,9 @@ def log_window(
     frame = _frame(kept, values, labels, names)
     frame["p_severe"] = _scores(bundle, frame)
     contradicting = sum(len(outcomes) > 1 for outcomes in labels.values())
+    drawn = int(frame["drawn"].sum())
     notes = [
+        *_drawn_only(drawing, drawn, len(frame)),
         f"{read - len(kept):,} earlier predictions of the same accidents do not count." * (read > len(kept)),
         f"{other:,} predictions of another stage are left out." * bool(other),
         f"{contradicting:,} accidents have labels that contradict each other: none of them counts."
@@ -97,24 +116,43 @@ def log_window(
         from_log=True,
         since=since if since is not None else _edge(frame, "min"),
         until=until,
-        rows=len(frame),
+        rows=drawn,
         labelled=int(frame["severe"].notna().sum()),
+        predictions=None if drawing is None or drawing.all else drawing.predictions,
         first_month=first,
         last_month=last,
     )
     return Window(frame, facts, tuple(filter(None, notes)))
 
 
+def _drawn_only(drawing: Drawing | None, drawn: int, read: int) -> list[str]:
+    if drawing is None or drawing.all:
+        return []
+    more = f", and {read - drawn:,} more for their outcome" * (read > drawn)
+    return [f"Of {drawing.predictions:,} predictions {drawn:,} accidents were drawn{more}."]
+
+
 def capped(window: Window, policy: MonitorSettings, seed: int) -> Window:
-    """Return a window of the log without what is beyond one caller's share; what was left out is noted."""
-    callers = window.frame["caller"].to_numpy(dtype=object)
-    kept, notes = at_most(callers, policy.per_caller, policy.min_rows, seed)
+    """Return a window of the log without what is beyond one caller's share; what was left out is noted.
+
+    Among what was drawn, and among what was read for its outcome, each by itself.
+    """
+    callers, drawn = (window.frame[name].to_numpy() for name in ("caller", "drawn"))
+    kept, notes = np.ones(len(callers), dtype=bool), list[str]()
+    for part in (drawn, ~drawn):
+        kept[part], told = at_most(callers[part].astype(object), policy.per_caller, policy.min_rows, seed)
+        notes += told
     if not notes:
         return window
     frame = window.frame[kept].reset_index(drop=True)
     first, last = _months(frame)
     labelled = int(frame["severe"].notna().sum())
-    changed = {"rows": len(frame), "labelled": labelled, "first_month": first, "last_month": last}
+    changed = {
+        "rows": int(frame["drawn"].sum()),
+        "labelled": labelled,
+        "first_month": first,
+        "last_month": last,
+    }
     return Window(frame, window.facts.model_copy(update=changed), (*window.notes, *notes))
 
 
@@ -162,12 +200,13 @@ def _facts_of(row: Mapping[str, Any]) -> dict[str, Any]:
         "digest": row["model_digest"],
         "served": row["probability"],
         "caller": row.get("key_name") or NO_KEY,
+        "drawn": row.get("drawn", True),
     }
 
 
 def _frame(
     kept: Mapping[Key, Mapping[str, Any]],
-    values: Mapping[Key, Sequence[float]],
+    values: Mapping[Key, npt.NDArray[np.float32]],
     labels: Mapping[Key, set[bool]],
     names: Sequence[str],
 ) -> pd.DataFrame:
@@ -175,8 +214,9 @@ def _frame(
     severe = [
         float(min(outcomes)) if len(outcomes := labels.get(key, set())) == 1 else np.nan for key in kept
     ]
-    names_of_facts = ["year", "month", "created", "digest", "served", "caller", "giver"]
+    names_of_facts = ["year", "month", "created", "digest", "served", "caller", "drawn", "giver"]
     facts = pd.DataFrame(list(kept.values()), columns=names_of_facts, index=range(len(kept)))
+    facts["drawn"] = facts["drawn"].astype(bool)
     frame = pd.DataFrame(matrix, columns=list(names))
     frame["accident_id"] = pd.Series([name for _, name in kept], dtype="str")
     frame["severe"] = np.array(severe, dtype=np.float32)

@@ -33,6 +33,7 @@ from accidents.predictions.database_tables import (
     check_text,
     unfit,
 )
+from accidents.predictions.drawing import Drawing, batched, draw, drawn_rows
 from accidents.predictions.inserts import insert_into
 from accidents.predictions.labels import Label, NewestLabels, add_labels, targets_of
 from accidents.predictions.retention import Ages, Limits, count_old, forget, forget_part, limits_of, old_parts
@@ -207,6 +208,27 @@ class PredictionLog:
                 for row in page:
                     more = {"shadow": scores.get(row["request_id"])} if shadow else {}
                     yield _from_row(row) | labels.of(row) | more
+
+    def draw(self, since: datetime | None, last: int | None, most: int) -> Drawing:
+        """Say what is drawn of the predictions since a moment, or of the last so many: `most`, or all."""
+        return self._database.run(lambda connection: draw(connection, since, last, most), write=False)
+
+    def read_drawn(self, drawing: Drawing) -> Iterator[Mapping[str, Any]]:
+        """Predictions of the accidents drawn, those of each together in the order of time, without drafts.
+
+        Yields
+        ------
+        what `read` does, and `drawn`: False for those that are read for their outcome alone.
+        """
+        with self._database.reading() as connection:
+            paged = connection.execution_options(**PAGED)
+            rows = drawn_rows(
+                connection, drawing, _is_no_draft(), lambda query: paged.execute(query).mappings()
+            )
+            for page in batched(rows, PAGED["yield_per"]):
+                labels = NewestLabels(connection, [row for row, _ in page])
+                for row, drawn in page:
+                    yield _from_row(row) | labels.of(row) | {"drawn": drawn}
 
     def labels(self) -> Iterator[tuple[str, str | None, bool]]:
         """All that was ever said of accidents with an id, in that order: the id, by whom, and severe."""

@@ -33,7 +33,7 @@ def check_window(
     columns = kinds_of_columns(stage)
     drift, result = measure_drift(
         validator,
-        looked_at.frame,
+        looked_at.drawn,
         pd.read_parquet(bundle / "reference.parquet"),
         _holdout(bundle),
         columns,
@@ -42,7 +42,7 @@ def check_window(
         judge_missing=before is not None or not looked_at.facts.from_log,
         seed=seed,
     )
-    quality = validator.data_profiling(looked_at.frame, **columns, prediction_columns=["p_severe"])
+    quality = validator.data_profiling(looked_at.drawn, **columns, prediction_columns=["p_severe"])
     (folder / "data_quality.html").write_text(quality.html, encoding="utf-8")
     (folder / "drift.html").write_text(result.html, encoding="utf-8")
     (folder / "drift.json").write_text(json.dumps(result.to_dict(), indent=1), encoding="utf-8")

@@ -1,0 +1,169 @@
+"""A random part of a log that is too large to be read: some accidents, and more of those with an outcome.
+
+A request_id is random (uuid4), so those below a bound are a random part of the predictions, which the key's
+index finds without the rest. An accident is drawn with its last prediction, and comes with all of them. So
+a window of many millions is looked at in the time that `most` accidents take, each as likely as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, and_, cast, func, select, true
+
+from accidents.predictions.database_tables import LABELS, PREDICTIONS
+
+Row = Mapping[Any, Any]
+T = TypeVar("T")
+Accident = tuple[str | None, str]  # whose id it is, and the id
+_PAGE = 1_000  # rows whose accidents and labels are looked up together
+_DIGITS = 8  # of a request_id, that the bound is made of
+_MIX, _SPACE = 2_654_435_761, 2**32  # ids in the order they came, spread evenly over the space
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What is drawn.
+
+    Attributes
+    ----------
+    since : the beginning of the window; None: of the log.
+    predictions : how many there are, each draft one.
+    bound : request_ids below it are drawn; None: all there are.
+    labels : the share of the outcomes whose accidents are read, too.
+    """
+
+    since: datetime | None
+    predictions: int
+    bound: str | None
+    labels: float
+
+    @property
+    def all(self) -> bool:
+        """Whether nothing is left out."""
+        return self.bound is None
+
+
+def draw(connection: Connection, since: datetime | None, last: int | None, most: int) -> Drawing:
+    """Say what is read of the predictions since a moment, or of the last so many: `most`, or all.
+
+    Of outcomes it is half as many, or all.
+    """
+    if last is not None:
+        since = _since_last(connection, since, last)
+    inside = _in_window(since)
+    predictions = int(connection.scalar(select(func.count()).select_from(PREDICTIONS).where(inside)) or 0)
+    if predictions <= most:
+        return Drawing(since, predictions, None, 0.0)
+    told = select(func.count()).select_from(LABELS).where(LABELS.c.newest)
+    labels = int(connection.scalar(told if since is None else told.where(LABELS.c.created >= since)) or 0)
+    bound = f"{int(most / predictions * 16**_DIGITS):0{_DIGITS}x}"
+    return Drawing(since, predictions, bound, min(1.0, most / 2 / max(labels, 1)))
+
+
+def drawn_rows(
+    connection: Connection,
+    drawing: Drawing,
+    no_draft: ColumnElement[bool],
+    stream: Callable[[Select[Any]], Any],
+) -> Iterator[tuple[Row, bool]]:
+    """Yield the predictions of the accidents drawn; False with those that are there for their outcome alone.
+
+    Those of an accident come together, in the order of time.
+    """
+    assert drawing.bound is not None
+    reader = _Accidents(connection, and_(_in_window(drawing.since), no_draft))
+    below = select(PREDICTIONS).where(PREDICTIONS.c.request_id < drawing.bound)
+    for page in batched(stream(below.where(_in_window(drawing.since), no_draft))):
+        for row in reader.of(page):
+            yield row, True
+    for labels in batched(stream(_labels(drawing))):
+        found = [row for row in reader.labelled(labels) if row["request_id"] >= drawing.bound]
+        for row in reader.of(found):
+            yield row, False
+
+
+class _Accidents:
+    """Finds the predictions of accidents; each accident is given once."""
+
+    def __init__(self, connection: Connection, among: ColumnElement[bool]) -> None:
+        self._connection, self._query = connection, select(PREDICTIONS).where(among)
+        self._given: set[Accident] = set()
+
+    def of(self, lasts: Sequence[Row]) -> Iterator[Row]:
+        """Yield those of the accidents of which one of these is the last; one without an id is by itself."""
+        together = self._together(lasts)
+        for row in lasts:
+            accident = _accident_of(row)
+            if accident in self._given:
+                continue
+            group = together.get(accident, [row])
+            if group[-1]["request_id"] == row["request_id"]:
+                if row["accident_id"] is not None:
+                    self._given.add(accident)
+                yield from group
+
+    def labelled(self, labels: Sequence[Row]) -> list[Row]:
+        """Return the last prediction of each accident that these speak of."""
+        requests = [label["request_id"] for label in labels if label["request_id"] is not None]
+        rows = self._read(PREDICTIONS.c.request_id.in_(requests)) if requests else []
+        accidents = {
+            (label["caller"], label["accident_id"]) for label in labels if label["request_id"] is None
+        }
+        accidents |= {_accident_of(row) for row in rows if row["accident_id"] is not None}
+        groups = self._groups(accidents)
+        single = {_accident_of(row): row for row in rows if row["accident_id"] is None}
+        return [group[-1] for group in groups.values()] + list(single.values())
+
+    def _together(self, rows: Sequence[Row]) -> dict[Accident, list[Row]]:
+        return self._groups({_accident_of(row) for row in rows if row["accident_id"] is not None})
+
+    def _groups(self, accidents: set[Accident]) -> dict[Accident, list[Row]]:
+        groups: dict[Accident, list[Row]] = {}
+        if accidents:
+            rows = self._read(PREDICTIONS.c.accident_id.in_({name for _, name in accidents}))
+            for row in sorted(rows, key=lambda row: (row["created"], row["request_id"])):
+                if (
+                    accident := _accident_of(row)
+                ) in accidents:  # the same id of another caller is another one
+                    groups.setdefault(accident, []).append(row)
+        return groups
+
+    def _read(self, which: ColumnElement[bool]) -> Sequence[Row]:
+        return self._connection.execute(self._query.where(which)).mappings().all()
+
+
+def _accident_of(row: Row) -> Accident:
+    if row["accident_id"] is None:
+        return None, row["request_id"]
+    return row["key_name"], row["accident_id"]
+
+
+def _labels(drawing: Drawing) -> Select[Any]:
+    chosen = select(LABELS).where(LABELS.c.newest)
+    if drawing.since is not None:
+        chosen = chosen.where(LABELS.c.created >= drawing.since)  # none is said before its prediction is made
+    if drawing.labels < 1:
+        chosen = chosen.where(cast(LABELS.c.id, BigInteger) * _MIX % _SPACE < int(drawing.labels * _SPACE))
+    return chosen
+
+
+def _since_last(connection: Connection, since: datetime | None, last: int) -> datetime | None:
+    newest = select(PREDICTIONS.c.created).where(_in_window(since)).order_by(PREDICTIONS.c.created.desc())
+    first: datetime | None = connection.scalar(newest.offset(max(last - 1, 0)).limit(1))
+    return first or since
+
+
+def _in_window(since: datetime | None) -> ColumnElement[bool]:
+    return true() if since is None else PREDICTIONS.c.created >= since
+
+
+def batched(rows: Iterable[T], size: int = _PAGE) -> Iterator[list[T]]:
+    """Yield so many at a time; Python has this from 3.12 on."""
+    rows = iter(rows)
+    while page := list(islice(rows, size)):
+        yield page
