@@ -39,8 +39,8 @@ def run(options: Options) -> Outcome:
                figure=f"{call.peak_gib:.2f} GiB", met=call.peak_gib <= MOST_GIB),
     )  # fmt: skip
     about = (
-        "The work of the monitor pipeline's steps, as in 'Monitoring a hundred thousand predictions', on a log "
-        f"in PostgreSQL on the same machine, its months of {filled['gigabytes']:.1f} GB with their indexes. "
+        "The work of the monitor pipeline's steps, as in 'Monitoring a hundred thousand predictions', on "
+        f"a log in PostgreSQL on the same machine, {filled['gigabytes']:.1f} GB with its indexes. "
         f"The predictions are {_TEMPLATES:,} of a sample year, each copied with ids and a time of its own, "
         f"over 29 days. {' '.join(result['notes'])} {result['labelled']:,} of those read have an outcome."
     )
