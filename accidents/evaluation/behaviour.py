@@ -97,9 +97,20 @@ def behaviour_checks(
     frame : the test accidents; labels are not looked at.
     threshold : P(severe) from which an accident is alerted.
     """
+    rows, rng = checked_rows(len(frame), seed)
+    return run_checks(predict, frame.iloc[rows].reset_index(drop=True), threshold, rng)
+
+
+def checked_rows(accidents: int, seed: int) -> tuple[npt.NDArray[np.int64], np.random.Generator]:
+    """Return which of so many accidents are changed, and the random stream that `run_checks` goes on with."""
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(len(frame))[:ROWS])
-    accidents = frame.iloc[rows].reset_index(drop=True)
+    return np.sort(rng.permutation(accidents)[:ROWS]), rng
+
+
+def run_checks(
+    predict: Predict, accidents: pd.DataFrame, threshold: float, rng: np.random.Generator
+) -> tuple[BehaviourResult, ...]:
+    """Run every check on these accidents, whose index counts from 0."""
     before = np.asarray(predict(accidents), dtype=float)
     return tuple(_run(check, predict, accidents, before, threshold, rng) for check in CHECKS)
 

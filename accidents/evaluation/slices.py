@@ -68,10 +68,14 @@ def _none(*features: str) -> Callable[[pd.DataFrame], Mask]:
 
 @dataclass(frozen=True)
 class Slice:
-    """One way to cut the test set: each accident is in the first group whose test it passes."""
+    """One way to cut the test set: each accident is in the first group whose test it passes.
+
+    `columns` are the features that the tests look at.
+    """
 
     name: str
     title: str
+    columns: tuple[str, ...]
     tests: Mapping[str, Callable[[pd.DataFrame], Mask]]
 
     @property
@@ -95,16 +99,19 @@ class Slice:
 
 _POWERED, _BICYCLES = ("mopeds", "motorcycles"), ("bicycles",)
 SLICES: tuple[Slice, ...] = (
-    Slice("region", "Region", {name: _codes("department", *codes) for name, codes in REGIONS.items()}),
-    Slice("built_up", "Built-up area", {"outside": _codes("built_up", 1), "inside": _codes("built_up", 2)}),
-    Slice("hour", "Hour", {
+    Slice("region", "Region", ("department",), {
+        name: _codes("department", *codes) for name, codes in REGIONS.items()}),
+    Slice("built_up", "Built-up area", ("built_up",), {
+        "outside": _codes("built_up", 1), "inside": _codes("built_up", 2)}),
+    Slice("hour", "Hour", ("hour",), {
         "0-5 h": _from_to("hour", 0, 5), "6-9 h": _from_to("hour", 6, 9), "10-15 h": _from_to("hour", 10, 15),
         "16-19 h": _from_to("hour", 16, 19), "20-23 h": _from_to("hour", 20, 23)}),
-    Slice("two_wheelers", "Two-wheelers", {
+    Slice("two_wheelers", "Two-wheelers", (*_POWERED, *_BICYCLES), {
         "motorcycle or moped": _some(*_POWERED), "bicycle": _some(*_BICYCLES),
         "none": _none(*_POWERED, *_BICYCLES)}),
-    Slice("pedestrians", "Pedestrians", {"hit": _some("pedestrian"), "none": _none("pedestrian")}),
-    Slice("light", "Light", {
+    Slice("pedestrians", "Pedestrians", ("pedestrian",), {
+        "hit": _some("pedestrian"), "none": _none("pedestrian")}),
+    Slice("light", "Light", ("light",), {
         "daylight": _codes("light", 1), "dusk or dawn": _codes("light", 2),
         "night, unlit": _codes("light", 3, 4), "night, lit": _codes("light", 5)}),
 )  # fmt: skip
@@ -171,18 +178,34 @@ def evaluate_slices(
     """
     labels, scores = np.asarray(y, dtype=float), np.asarray(p, dtype=float)
     reached = alerts or alerts_for_budget(scores, budget)
+    return tuple(
+        result
+        for definition in track(SLICES, "Slices")
+        for result in evaluate_slice(
+            definition, frame, labels, scores, budget, n_bootstrap, seed, reached, smallest
+        )
+    )
+
+
+def evaluate_slice(
+    definition: Slice,
+    frame: pd.DataFrame,
+    labels: npt.NDArray[np.float64],
+    scores: npt.NDArray[np.float64],
+    budget: float,
+    n_bootstrap: int,
+    seed: int,
+    reached: Alerts,
+    smallest: int = SMALLEST,
+) -> list[SliceResult]:
+    """Every group of one slice, as `evaluate_slices` does; `frame` needs its `columns` alone."""
     results = []
-    for definition in track(SLICES, "Slices"):
-        for group, rows in definition.masks(frame):
-            note = (
-                NOWHERE_STATED if group == NOT_STATED and rows.all() else _too_small(labels[rows], smallest)
-            )
-            measured = (
-                None if note else evaluate(labels[rows], scores[rows], budget, n_bootstrap, seed, reached)
-            )
-            counts = int(rows.sum()), int(labels[rows].sum())
-            results.append(SliceResult(definition.name, definition.title, group, *counts, measured, note))
-    return tuple(results)
+    for group, rows in definition.masks(frame):
+        note = NOWHERE_STATED if group == NOT_STATED and rows.all() else _too_small(labels[rows], smallest)
+        measured = None if note else evaluate(labels[rows], scores[rows], budget, n_bootstrap, seed, reached)
+        counts = int(rows.sum()), int(labels[rows].sum())
+        results.append(SliceResult(definition.name, definition.title, group, *counts, measured, note))
+    return results
 
 
 def compare_slices(

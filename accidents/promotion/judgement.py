@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from accidents.bundle import Bundle
 from accidents.config import Strict
 from accidents.evaluation.metrics import Evaluation, EvaluationSettings, compare, evaluate
 from accidents.evaluation.slices import compare_slices
+from accidents.features import feature_names
 from accidents.promotion.gates import GateReport
 from accidents.promotion.promotion_rule import (
     ChampionComparison,
@@ -20,6 +22,7 @@ from accidents.promotion.promotion_rule import (
     PromotionSettings,
     decide,
 )
+from accidents.training.trained_model import Model
 
 ENOUGH_UNSEEN = 1_000  # accidents the champion has not learnt from; with fewer, all are compared
 
@@ -61,6 +64,7 @@ def judge(
     test_rows: pd.DataFrame,
     predicted: np.ndarray,
     rules: JudgingSettings,
+    scored: Callable[[Model], np.ndarray] | None = None,
 ) -> Judgement:
     """Decide about a candidate. Compared are the models that were judged, not refits that saw the test.
 
@@ -69,6 +73,7 @@ def judge(
     champion : the champion's bundle, None if there is none yet.
     test_rows : as `build_features` gives them, with labels.
     predicted : P(severe) of those rows from the candidate's model that was judged, float64 [n].
+    scored : what a model gives of those rows, float64 [n], where `test_rows` do not have its features.
     """
     if champion is None:
         return Judgement(decide(gates, None, freshness(candidate, None), rules.promotion), gates)
@@ -87,7 +92,8 @@ def judge(
             "The champion stays: it learnt from real accidents, the candidate from synthetic ones.",
         )
         return Judgement(refused, gates)
-    unknown = set(champion.features) - set(test_rows.columns)
+    there = feature_names(candidate.stage) if scored else test_rows.columns
+    unknown = set(champion.features) - set(there)
     if unknown:
         gone = ", ".join(sorted(unknown))
         note = f"Not compared: champion {champion_version} uses features that are no more ({gone})."
@@ -95,9 +101,11 @@ def judge(
             decide(gates, None, freshness(candidate, champion), rules.promotion), gates, notes=(note,)
         )
     rows, notes = _unseen(champion, test_rows)
-    kept, reigning = (
-        test_rows[rows],
-        champion.judged.predict_matrix(test_rows.loc[rows, champion.features].to_numpy(np.float32)),
+    kept = test_rows[rows]
+    reigning = (
+        scored(champion.judged)[rows]
+        if scored
+        else champion.judged.predict_matrix(kept[champion.features].to_numpy(np.float32))
     )
     compared = _compare(champion_version, kept, reigning, predicted[rows], rules)
     evaluation = rules.evaluation

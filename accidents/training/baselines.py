@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Predict = Callable[["pd.DataFrame"], npt.NDArray[np.float64]]
 # Thousands of communes would each be a column of their own: a usual project leaves them out.
+BASELINES = ("prevalence", "logistic_regression", "random_forest")
 _TOO_MANY_CODES = ("commune",)
 
 
@@ -26,17 +27,19 @@ def fit_baselines(
 
     The two learnt ones are calibrated like the model, so that the comparison is of knowledge, not of scale.
     """
+    return {name: fit_baseline(name, train, calibration, stage, seed) for name in BASELINES}
+
+
+def fit_baseline(name: str, train: pd.DataFrame, calibration: pd.DataFrame, stage: str, seed: int) -> Predict:
+    """Fit one of `BASELINES`, as `fit_baselines` does."""
     train = train[train["severe"].notna()]
     calibration = calibration[calibration["severe"].notna()]
-    prevalence = float(train["severe"].mean())
-    fitted: dict[str, Predict] = {"prevalence": lambda frame: np.full(len(frame), prevalence)}
-    for name, pipeline in (
-        ("logistic_regression", _logistic(stage)),
-        ("random_forest", _forest(stage, seed)),
-    ):
-        pipeline.fit(train[_usable(stage)], train["severe"].astype(int))
-        fitted[name] = _calibrated(pipeline, _usable(stage), calibration)
-    return fitted
+    if name == "prevalence":
+        prevalence = float(train["severe"].mean())
+        return lambda frame: np.full(len(frame), prevalence)
+    pipeline = _logistic(stage) if name == "logistic_regression" else _forest(stage, seed)
+    pipeline.fit(train[_usable(stage)], train["severe"].astype(int))
+    return _calibrated(pipeline, _usable(stage), calibration)
 
 
 def _usable(stage: str) -> list[str]:

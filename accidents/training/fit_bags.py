@@ -56,24 +56,27 @@ def train(
     """
     names = feature_names(stage)
     x, y = labelled(train, names)
-    if len(y) == 0 or y.min() == y.max():
-        raise DataError(
-            "The training years hold no label, or one class only: choose years with a usagers file."
-        )
+    require_both_outcomes(len(y), int(y.sum(dtype=np.float64)))
     bags = track(range(settings.bags), "Training bags of trees")
-    model = of_bags([boost(x, y, settings, stage, seed, bag) for bag in bags], x, y, stage)
+    places = PlaceEncoder.fit(Layout(names).place(x), y)
+    model = of_bags([boost(x, y, settings, stage, seed, bag) for bag in bags], places, stage)
     later, label = labelled(calibration, names)
     model.calibration = BetaCalibration.fit(model.predict_matrix(later), label.astype(np.float64))
     return model
 
 
-def of_bags(bags: Sequence[Booster], x: Floats, y: Floats, stage: str) -> Model:
-    """Return the average of bags, with the places of all rows [n] and not yet calibrated."""
-    names = feature_names(stage)
+def require_both_outcomes(accidents: int, severe: int) -> None:
+    """Raise DataError unless there is something to tell apart."""
+    if not 0 < severe < accidents:
+        raise DataError(
+            "The training years hold no label, or one class only: choose years with a usagers file."
+        )
+
+
+def of_bags(bags: Sequence[Booster], places: PlaceEncoder, stage: str) -> Model:
+    """Return the average of bags, with the places of all rows and not yet calibrated."""
     booster = bags[0].merged(bags[1:]) if len(bags) > 1 else bags[0]
-    return Model(
-        stage, names, PlaceEncoder.fit(Layout(names).place(x), y), booster, BetaCalibration(), len(bags)
-    )
+    return Model(stage, feature_names(stage), places, booster, BetaCalibration(), len(bags))
 
 
 def boost(

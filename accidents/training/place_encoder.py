@@ -146,6 +146,40 @@ class _Level:
         return self._starts[area] + row // self._factor * (columns // self._factor) + column // self._factor
 
 
+@dataclass(frozen=True)
+class PlaceCounts:
+    """How many accidents, and how many severe ones, happened where. `a + b` counts both, in any order.
+
+    Attributes
+    ----------
+    tables : by key ("cell", "department", "commune"): float64 [k, 3] of key, accidents, severe ones;
+        keys ascending.
+    accidents, severe : of all, wherever they happened.
+    """
+
+    tables: dict[str, Doubles]
+    accidents: int
+    severe: int
+
+    @classmethod
+    def of(cls, place: Floats, severe: Floats) -> PlaceCounts:
+        """Count accidents: float32 [n, 4] with the columns `PLACE`, and labels float32 [n]."""
+        keys = {"cell": fine_cells(place[:, 0], place[:, 1]).astype(np.float64)}
+        keys["cell"][keys["cell"] < 0] = np.nan
+        keys.update({name: place[:, 2 + k].astype(np.float64) for k, name in enumerate(NAMED)})
+        tables = {name: _count(key, severe) for name, key in keys.items()}
+        return cls(tables, len(severe), int(severe.sum(dtype=np.float64)))
+
+    def __add__(self, other: PlaceCounts) -> PlaceCounts:
+        tables = {name: _summed(self.tables[name], other.tables[name]) for name in self.tables}
+        return PlaceCounts(tables, self.accidents + other.accidents, self.severe + other.severe)
+
+    @property
+    def rate(self) -> float:
+        """Share of severe accidents, to the bits of a mean of float32 labels."""
+        return float(np.float32(self.severe) / np.float32(self.accidents)) if self.accidents else math.nan
+
+
 class PlaceEncoder:
     """Counts of training accidents by place, and what they say of any place.
 
@@ -173,11 +207,13 @@ class PlaceEncoder:
 
     @classmethod
     def fit(cls, place: Floats, severe: Floats, scale: float = 1.0) -> PlaceEncoder:
-        """Count the training accidents: float32 [n, 4] with the columns `PLACE`, and labels float32 [n]."""
-        keys = {"cell": fine_cells(place[:, 0], place[:, 1]).astype(np.float64)}
-        keys["cell"][keys["cell"] < 0] = np.nan
-        keys.update({name: place[:, 2 + k].astype(np.float64) for k, name in enumerate(NAMED)})
-        return cls({name: _count(key, severe) for name, key in keys.items()}, float(severe.mean()), scale)
+        """Count the training accidents, as `PlaceCounts.of` does."""
+        return cls.of_counts(PlaceCounts.of(place, severe), scale)
+
+    @classmethod
+    def of_counts(cls, counts: PlaceCounts, scale: float = 1.0) -> PlaceEncoder:
+        """Return what counts say, however many parts they were added up from."""
+        return cls(counts.tables, counts.rate, scale)
 
     def transform(self, place: Floats) -> Floats:
         """Return the columns of each place, float32 [n, len(columns)]; NaN where the place is not known."""
@@ -261,6 +297,14 @@ def _count(key: Doubles, severe: Floats) -> Doubles:
     return np.column_stack(
         [keys, accidents, np.bincount(inverse, weights=severe[known], minlength=len(keys))]
     )
+
+
+def _summed(some: Doubles, others: Doubles) -> Doubles:
+    """Add two tables of key, accidents, severe ones."""
+    both = np.concatenate([some, others])
+    keys, at = np.unique(both[:, 0], return_inverse=True)
+    sums = [np.bincount(at, weights=both[:, column], minlength=len(keys)) for column in (1, 2)]
+    return np.column_stack([keys, *sums])
 
 
 def _shrunk(accidents: Doubles, severe: Doubles, coarser: Doubles) -> Doubles:

@@ -7,7 +7,7 @@ seen them, these rows calibrate the refit, set its alert threshold, and are what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import pandas as pd
 from accidents.evaluation.metrics import Evaluation, alerts_for_budget, evaluate
 from accidents.evaluation.results import Results
 from accidents.features import feature_names
+from accidents.lightgbm.booster import Booster
 from accidents.progress import track
 from accidents.training.calibration import BetaCalibration
 from accidents.training.fit_bags import ModelSettings, boost, labelled, of_bags
@@ -47,18 +48,49 @@ class Refit:
 def refit(rows: pd.DataFrame, settings: ModelSettings, stage: str, seed: int) -> Refit:
     """Fit on all `rows`, as `build_features` gives them, every one with a label."""
     x, y = labelled(rows, feature_names(stage))
-    age = _months_before_the_last(rows)
-    fold = np.random.default_rng(seed).integers(max(settings.bags, FOLDS), size=len(y))
+    age = months_before_the_last(rows)
+    fold = folds(age, settings, seed)
+    numbers = track(range(settings.bags), "Refitting bags of trees")
+    bags = [refit_bag(x, y, fold == number, settings, stage, seed, number) for number in numbers]
+    places = PlaceEncoder.fit(Layout(feature_names(stage)).place(x), y)
+    return put_together(bags, places, y, age, fold, stage)
+
+
+def folds(age: Doubles, settings: ModelSettings, seed: int) -> npt.NDArray[np.int64]:
+    """Return the bag that leaves out each row, by its age in months; -1 of rows that all learn from."""
+    fold = np.random.default_rng(seed).integers(max(settings.bags, FOLDS), size=len(age))
     fold[age >= MONTHS] = -1
+    return fold
+
+
+def refit_bag(
+    x: Floats,
+    y: Floats,
+    held: npt.NDArray[np.bool_],
+    settings: ModelSettings,
+    stage: str,
+    seed: int,
+    bag: int,
+) -> tuple[Booster, Doubles]:
+    """Return one bag, and its raw scores of the rows that it was held back from."""
+    scale = len(y) / (~held).sum()  # densities as all rows give them
+    booster = boost(x[~held], y[~held], settings, stage, seed, bag, scale)
+    return booster, booster.score(_unseen_inputs(x, y, held, stage, scale))
+
+
+def put_together(
+    bags: Sequence[tuple[Booster, Doubles]],
+    places: PlaceEncoder,
+    y: Floats,
+    age: Doubles,
+    fold: npt.NDArray[np.int64],
+    stage: str,
+) -> Refit:
+    """Average what `refit_bag` gave, in the order of the bags, and calibrate it on what they held back."""
     scores = np.full(len(y), np.nan)
-    bags = []
-    for number in track(range(settings.bags), "Refitting bags of trees"):
-        held = fold == number
-        scale = len(y) / (~held).sum()  # densities as all rows give them
-        bag = boost(x[~held], y[~held], settings, stage, seed, number, scale)
-        scores[held] = bag.score(_unseen_inputs(x, y, held, stage, scale))
-        bags.append(bag)
-    model = of_bags(bags, x, y, stage)
+    for number, (_, held_back) in enumerate(bags):
+        scores[fold == number] = held_back
+    model = of_bags([booster for booster, _ in bags], places, stage)
     known = ~np.isnan(scores)
     model.calibration = BetaCalibration.fit(
         _sigmoid(scores[known]), y[known].astype(np.float64), recency(age[known])
@@ -106,7 +138,8 @@ def _unseen_inputs(x: Floats, y: Floats, held: npt.NDArray[np.bool_], stage: str
     return layout.join(x[held], encoder.transform(layout.place(x[held])))
 
 
-def _months_before_the_last(rows: pd.DataFrame) -> Doubles:
+def months_before_the_last(rows: pd.DataFrame) -> Doubles:
+    """Return the age of each row in months, float64 [n], by its year and month."""
     month = (rows["year"].astype(int) * 12 + rows["month"].astype(int)).to_numpy(np.float64)
     age: Doubles = month.max() - month
     return age

@@ -7,7 +7,8 @@ every part is later than the one before it, and an accident is in one part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -93,23 +94,67 @@ def split_by_time(
         named.
     DataError : no labelled accident, or too few months to cut one year into parts.
     """
-    period, notes = _periods(rows)
-    years = sorted(int(year) for year in np.unique(period[period >= 0] // 12))
+    period, months = _periods(rows)
+    cuts = cut_by_time(months, test_year, calibration_share, test_share)
+    parts = np.full(len(rows), LEFT_OUT, dtype="<U11")
+    for part, (first, end) in cuts.periods.items():
+        parts[(period >= first) & (period < end)] = part
+    return Split(parts, cuts.description, "time")
+
+
+@dataclass(frozen=True)
+class Months:
+    """What a split by time looks at: how many accidents with a label each month has.
+
+    Attributes
+    ----------
+    accidents : by month since year 0; only those with a label and a date.
+    unlabelled, undated : rows that cannot be used.
+    """
+
+    accidents: Mapping[int, int]
+    unlabelled: int = 0
+    undated: int = 0
+
+    def __add__(self, other: Months) -> Months:
+        both = Counter(self.accidents) + Counter(other.accidents)
+        return Months(both, self.unlabelled + other.unlabelled, self.undated + other.undated)
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Where time is cut: the first month of each part (since year 0), and the one after its last."""
+
+    periods: Mapping[str, tuple[int, int]]
+    description: str
+
+
+def cut_by_time(
+    months: Months, test_year: int | None = None, calibration_share: float = 0.15, test_share: float = 0.25
+) -> Cuts:
+    """Decide where to cut, as `split_by_time` tells, whoever has counted the months."""
+    if not months.accidents:
+        raise DataError(
+            "no accident has both a label and a date, so nothing can be trained or tested; "
+            "add a year whose usagers file (the injuries) is there."
+        )
+    years = sorted({month // 12 for month in months.accidents})
     tested = _tested_year(years, test_year)
     before = [year for year in years if year < tested]
-    parts = np.full(len(rows), LEFT_OUT, dtype="<U11")
     if len(before) >= 2:
         first_calibration, first_test = before[-1] * 12, tested * 12
     elif before:
         first_test = tested * 12
-        (first_calibration,) = _month_cuts(period, before[0], [1 - calibration_share])
+        (first_calibration,) = _month_cuts(months, before[0], [1 - calibration_share])
     else:
         cuts = [1 - test_share - calibration_share, 1 - test_share]
-        first_calibration, first_test = _month_cuts(period, tested, cuts)
-    parts[(period >= 0) & (period < first_calibration)] = TRAIN
-    parts[(period >= first_calibration) & (period < first_test)] = CALIBRATION
-    parts[(period >= first_test) & (period < (tested + 1) * 12)] = TEST
-    return Split(parts, _describe(parts, period, years, tested, notes), "time")
+        first_calibration, first_test = _month_cuts(months, tested, cuts)
+    periods = {
+        TRAIN: (0, first_calibration),
+        CALIBRATION: (first_calibration, first_test),
+        TEST: (first_test, (tested + 1) * 12),
+    }
+    return Cuts(periods, _describe(periods, months, years, tested))
 
 
 def split_at_random(
@@ -138,24 +183,27 @@ def split_at_random(
     return Split(parts, text, "random")
 
 
-def _periods(rows: pd.DataFrame) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Months since year 0 of each row's accident, -1 where the row cannot be used; and why rows cannot."""
+def months_of(rows: pd.DataFrame) -> Months:
+    """Count the months of `rows`; all rows of an accident must be among them."""
+    return _periods(rows)[1]
+
+
+def periods_of(rows: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Months since year 0 of each row's accident, int64 [n]; -1 where the row cannot be used."""
+    return _periods(rows)[0]
+
+
+def _periods(rows: pd.DataFrame) -> tuple[npt.NDArray[np.int64], Months]:
+    """Return the period of each row, as `periods_of` does, and how many have each."""
     labelled = _labelled(rows)
     dated = rows["year"].notna() & rows["month"].notna()
     months = (rows["year"].astype("Int64") * 12 + rows["month"].astype("Int64") - 1).astype("Int64")
     first = months.where(labelled).groupby(rows["accident_id"]).transform("min").fillna(-1).to_numpy(np.int64)
     period = np.where(labelled & dated.to_numpy(bool), first, -1)
-    notes = []
-    if unlabelled := int((~labelled).sum()):
-        notes.append(f"{unlabelled:,} rows without a label left out")
-    if undated := int((labelled & ~dated.to_numpy(bool)).sum()):
-        notes.append(f"{undated:,} rows without a year or month left out")
-    if not (period >= 0).any():
-        raise DataError(
-            "no accident has both a label and a date, so nothing can be trained or tested; "
-            "add a year whose usagers file (the injuries) is there."
-        )
-    return period, notes
+    there, accidents = np.unique(period[period >= 0], return_counts=True)
+    unlabelled, undated = int((~labelled).sum()), int((labelled & ~dated.to_numpy(bool)).sum())
+    counted = dict(zip(there.tolist(), accidents.tolist(), strict=True))
+    return period, Months(counted, unlabelled, undated)
 
 
 def _labelled(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -182,12 +230,13 @@ def _tested_year(years: Sequence[int], wanted: int | None) -> int:
     return wanted
 
 
-def _month_cuts(period: npt.NDArray[np.int64], year: int, shares: Sequence[float]) -> list[int]:
+def _month_cuts(counted: Months, year: int, shares: Sequence[float]) -> list[int]:
     """First month (as a period) after each cumulated share of the year's accidents.
 
     Each part has a month at least.
     """
-    months, counts = np.unique(period[period // 12 == year], return_counts=True)
+    months = sorted(month for month in counted.accidents if month // 12 == year)
+    counts = np.array([counted.accidents[month] for month in months])
     if len(months) <= len(shares):
         raise DataError(
             f"{year} has accidents in {len(months)} month(s) only, and {len(shares) + 1} are needed to "
@@ -202,12 +251,18 @@ def _month_cuts(period: npt.NDArray[np.int64], year: int, shares: Sequence[float
 
 
 def _describe(
-    parts: Parts, period: npt.NDArray[np.int64], years: Sequence[int], tested: int, notes: list[str]
+    periods: Mapping[str, tuple[int, int]], months: Months, years: Sequence[int], tested: int
 ) -> str:
-    spans = [
-        f"{part} {_span(period[parts == part])} ({int((parts == part).sum()):,} accidents)" for part in PARTS
-    ]
+    spans = []
+    for part, (first, end) in periods.items():
+        there = {month: count for month, count in months.accidents.items() if first <= month < end}
+        spans.append(f"{part} {_span(there)} ({sum(there.values()):,} accidents)")
     text = f"Split by time: {', '.join(spans)}."
+    notes = []
+    if months.unlabelled:
+        notes.append(f"{months.unlabelled:,} rows without a label left out")
+    if months.undated:
+        notes.append(f"{months.undated:,} rows without a year or month left out")
     used = [year for year in years if year <= tested]
     gaps = [f"{a + 1}" if b - a == 2 else f"{a + 1}-{b - 1}" for a, b in pairwise(used) if b - a > 1]
     if gaps:
@@ -221,8 +276,8 @@ def _describe(
     return " ".join([text, *(f"{note[0].upper()}{note[1:]}." for note in notes)])
 
 
-def _span(period: npt.NDArray[np.int64]) -> str:
-    first, last = int(period.min()), int(period.max())
+def _span(months: Collection[int]) -> str:
+    first, last = min(months), max(months)
     whole_years = first % 12 == 0 and last % 12 == 11
     names = [str(p // 12) if whole_years else f"{p // 12}-{p % 12 + 1:02d}" for p in (first, last)]
     return names[0] if names[0] == names[1] else f"{names[0]} to {names[1]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -40,17 +40,18 @@ def read_years(years: Mapping[int, YearFiles]) -> tuple[Tables, QualityReport]:
     # Two at once: parsing leaves Python's lock for most of its time. The order stays, also of errors.
     with ThreadPoolExecutor(max_workers=2) as pool:
         for tables, findings in track(pool.map(read_year, years.values()), "reading years", len(years)):
-            parts.append(_without_known(tables, parts, findings))
+            known = (part.accidents["accident_id"].to_numpy() for part in parts)
+            parts.append(without_known(tables, known, findings))
             report += findings
     return concat(parts), report
 
 
-def _without_known(tables: Tables, earlier: Sequence[Tables], report: QualityReport) -> Tables:
-    """Leave out accidents that the files of an earlier year hold too."""
+def without_known(tables: Tables, earlier: Iterable[npt.NDArray[np.int64]], report: QualityReport) -> Tables:
+    """Leave out accidents that the files of an earlier year, whose ids are given, hold too."""
     ids = tables.accidents["accident_id"]
     again = np.zeros(len(ids), dtype=bool)
-    for part in earlier:
-        again |= np.isin(ids, part.accidents["accident_id"])
+    for known in earlier:
+        again |= np.isin(ids, known)
     if not again.any():
         return tables
     year = int(tables.accidents.loc[again, "year"].iloc[0])
