@@ -1,0 +1,144 @@
+"""Checked tables in partitions: some accidents of one year each, in a folder of Parquet files of its own.
+
+    manifest.json                    what partitions there are, in order; written last
+    year=2021/part-0000/             accidents, places, vehicles and users as Parquet
+    year=2021/part-0000/quality.json what reading them found; the last file of a partition
+
+At a path of this machine or in a store: accidents/data/storage.py. An accident is in one partition alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from accidents.data.quality import Finding, QualityReport
+from accidents.data.storage import exists, join, read_bytes, read_frame, read_json, write_frame, write_json
+from accidents.data.tables import Tables, concat
+from accidents.errors import DataError, SourceError
+
+MANIFEST = "manifest.json"
+QUALITY = "quality.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TablePart:
+    """One partition: its place below the address, the year it is of, and how many accidents it holds."""
+
+    name: str
+    year: int
+    accidents: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All partitions at an address, in the order in which their accidents stand behind one another."""
+
+    address: str
+    parts: tuple[TablePart, ...]
+    synthetic: bool
+    version: str
+
+    @property
+    def years(self) -> list[int]:
+        """The years that there are partitions of."""
+        return sorted({part.year for part in self.parts})
+
+    def of_years(self, years: Sequence[int]) -> tuple[TablePart, ...]:
+        """Return the partitions of these years. Raises SourceError naming a year that is not there."""
+        missing = [str(year) for year in years if year not in self.years]
+        if missing:
+            there = ", ".join(map(str, self.years))
+            raise SourceError(f"{self.address}: no partition of {', '.join(missing)}. There are: {there}.")
+        return tuple(part for part in self.parts if part.year in years)
+
+
+def part_name(year: int, number: int) -> str:
+    """Return a partition's place below the address."""
+    return f"year={year}/part-{number:04d}"
+
+
+def is_partitioned(address: str) -> bool:
+    """Whether partitions are at an address, all of them written."""
+    return exists(join(address, MANIFEST))
+
+
+def read_manifest(address: str) -> Manifest:
+    """Read which partitions there are.
+
+    Raises SourceError if there are none, DataError if the manifest is of another form.
+    """
+    where = join(address, MANIFEST)
+    if not exists(where):
+        raise SourceError(
+            f"{address} holds no {MANIFEST}: it is no folder of partitions, or its writing was not finished. "
+            "`make sample` writes one."
+        )
+    content = read_bytes(where)
+    try:
+        read = json.loads(content)
+        parts = tuple(TablePart(**part) for part in read["parts"])
+        if read["format"] != _FORMAT or not parts:
+            raise ValueError(f"format {read['format']}, {len(parts)} partitions")
+        version = hashlib.md5(content, usedforsecurity=False).hexdigest() + ".parquet"
+        return Manifest(address, parts, bool(read["synthetic"]), version)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{where} is no manifest of partitions ({error}). Write the partitions again."
+        ) from error
+
+
+def write_manifest(address: str, parts: Sequence[TablePart], synthetic: bool, **facts: Any) -> None:
+    """Say that all partitions are there. `facts` tell what they were made of."""
+    listed = [vars(part) for part in parts]
+    write_json(join(address, MANIFEST), {"format": _FORMAT, "parts": listed, "synthetic": synthetic, **facts})
+
+
+def write_part(address: str, name: str, tables: Tables, quality: QualityReport) -> None:
+    """Write one partition; it is there when its quality report is."""
+    for field in fields(Tables):
+        write_frame(join(address, name, f"{field.name}.parquet"), getattr(tables, field.name))
+    write_json(join(address, name, QUALITY), json.loads(quality.to_json()))
+
+
+def read_part(address: str, name: str) -> Tables:
+    """Read the tables of one partition. Raises DataError or SourceError naming the file that is broken."""
+    frames = [read_frame(join(address, name, f"{field.name}.parquet")) for field in fields(Tables)]
+    return Tables(*frames)
+
+
+def read_quality(address: str, parts: Sequence[TablePart]) -> QualityReport:
+    """Read what was found in these partitions, in order."""
+    found = (finding for part in parts for finding in read_json(join(address, part.name, QUALITY)))
+    return QualityReport([Finding(**finding) for finding in found])
+
+
+def read_together(address: str, parts: Sequence[TablePart]) -> tuple[Tables, QualityReport]:
+    """Read partitions behind one another into this process."""
+    return concat([read_part(address, part.name) for part in parts]), read_quality(address, parts)
+
+
+def cut(tables: Tables, accidents: int) -> Iterator[Tables]:
+    """Yield the tables in pieces of so many accidents at most, in order."""
+    ids = tables.accidents["accident_id"].to_numpy()
+    place = np.argsort(ids, kind="stable")
+    owners = [
+        place[np.searchsorted(ids[place], frame["accident_id"].to_numpy())]
+        for frame in (tables.vehicles, tables.users)
+    ]
+    for start in range(0, max(len(ids), 1), accidents):
+        end = start + accidents
+        vehicles, users = (
+            frame[(owner >= start) & (owner < end)].reset_index(drop=True)
+            for frame, owner in zip((tables.vehicles, tables.users), owners, strict=True)
+        )
+        accidents_here, places = (
+            frame.iloc[start:end].reset_index(drop=True) for frame in (tables.accidents, tables.places)
+        )
+        yield Tables(accidents_here, places, vehicles, users)

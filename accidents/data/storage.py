@@ -1,0 +1,112 @@
+"""Files of partitions at an address: a folder of this machine, or one of a store such as `s3://bucket/folder`.
+
+Each is written whole or not at all: what a reader finds, it can read.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from accidents.errors import DataError, SourceError
+from accidents.files import write_whole
+
+
+def is_remote(address: str) -> bool:
+    """Whether an address is one of a store, not a path of this machine."""
+    return "://" in address
+
+
+def join(address: str, *names: str) -> str:
+    """Return the address of what is below another."""
+    return "/".join([address.rstrip("/"), *names])
+
+
+def write_bytes(address: str, content: bytes) -> None:
+    """Write a file, with the folders above it."""
+    if is_remote(address):
+        _store(address).pipe_file(address, content)  # a store shows an object when it is whole
+        return
+    path = Path(address)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, content)
+
+
+def read_bytes(address: str) -> bytes:
+    """Read a file. Raises SourceError if it is not there or the store refuses."""
+    try:
+        if is_remote(address):
+            content: bytes = _store(address).cat_file(address)
+            return content
+        return Path(address).read_bytes()
+    except OSError as error:
+        raise SourceError(f"{address} cannot be read: {error}") from error
+
+
+def exists(address: str) -> bool:
+    """Whether there is such a file."""
+    try:
+        return bool(_store(address).exists(address)) if is_remote(address) else Path(address).exists()
+    except OSError as error:
+        raise SourceError(f"{address}: the store cannot be asked: {error}") from error
+
+
+def remove(address: str) -> None:
+    """Remove a file, if it is there."""
+    if is_remote(address):
+        with suppress(FileNotFoundError):
+            _store(address).rm_file(address)
+    else:
+        Path(address).unlink(missing_ok=True)
+
+
+def write_json(address: str, content: Any) -> None:
+    """Write JSON, keys in order."""
+    write_bytes(address, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_json(address: str) -> Any:
+    """Read JSON. Raises DataError if it is none."""
+    try:
+        return json.loads(read_bytes(address))
+    except ValueError as error:
+        raise DataError(f"{address} is not JSON: {error}. Write it again.") from error
+
+
+def write_frame(address: str, frame: pd.DataFrame) -> None:
+    """Write a frame as Parquet, without its index."""
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    write_bytes(address, buffer.getvalue())
+
+
+def read_frame(address: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read Parquet, or some columns of it. Raises DataError naming the file if it is none."""
+    wanted = None if columns is None else list(columns)
+    try:
+        if is_remote(address):
+            with _store(address).open(address, "rb") as file:
+                return pd.read_parquet(file, columns=wanted)
+        return pd.read_parquet(address, columns=wanted)
+    except FileNotFoundError as error:
+        raise SourceError(f"{address} is not there. Write its partition again.") from error
+    except (OSError, ValueError) as error:  # what pyarrow raises is a ValueError or an OSError
+        first = str(error).partition("\n")[0]
+        raise DataError(f"{address} is no Parquet file that can be read: {first}. Write it again.") from error
+
+
+def _store(address: str) -> Any:
+    """Return the file system of a store; logins and endpoints are those of the environment."""
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(address)[0]
+    except (ImportError, ValueError) as error:
+        remedy = "For s3://, `make dask` or `make staging` installs what is needed"
+        raise SourceError(f"{address}: no client for this kind of store ({error}). {remedy}.") from error

@@ -1,0 +1,142 @@
+"""The cluster: started on this machine, or one that runs already; and the connection to it."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import tempfile
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from accidents.errors import AccidentsError, SettingsError
+from accidents.source_code import tree_version
+from engine.settings import DaskSettings
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_OPEN: dict[str, tuple[Any, Client]] = {}  # by settings: a run's steps are in one process, or each in its own
+
+
+class ClusterError(AccidentsError):
+    """The cluster is not there, is not ours, or has lost its workers."""
+
+
+def client_of(settings: DaskSettings) -> Client:
+    """Connect to the cluster, which is started first if it is on this machine.
+
+    The connection stays until the process ends. Raises ClusterError if there is none, SettingsError without
+    Dask.
+    """
+    key = settings.model_dump_json(include={"scheduler", "local", "wait_seconds"})
+    if key not in _OPEN or _OPEN[key][1].status != "running":
+        disconnect(settings)
+        _OPEN[key] = _connected(settings)
+    return _OPEN[key][1]
+
+
+def disconnect(settings: DaskSettings) -> None:
+    """Let the connection go, and end what was started here for it."""
+    key = settings.model_dump_json(include={"scheduler", "local", "wait_seconds"})
+    opened = _OPEN.pop(key, None)
+    if opened is not None:
+        cluster, client = opened
+        with suppress(Exception):
+            client.close(timeout=5)
+        if cluster is not None:
+            with suppress(Exception):
+                cluster.close(timeout=10)
+
+
+def workers_of(client: Client) -> list[str]:
+    """Addresses of the workers, in a fixed order. Raises ClusterError if there are none."""
+    workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
+    if not workers:
+        raise ClusterError(f"The Dask cluster at {client.scheduler.address} has no worker: start some.")
+    return workers
+
+
+def _connected(settings: DaskSettings) -> tuple[Any, Client]:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise SettingsError(
+            f"`engine: dask` needs Dask, which is not installed ({error.name}): `make dask` installs it."
+        ) from None
+    if settings.scheduler is None:
+        cluster = _local_cluster(settings)
+        client = Client(cluster, set_as_default=False)
+    else:
+        cluster = None
+        try:
+            client = Client(settings.scheduler, timeout=settings.wait_seconds, set_as_default=False)
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(
+                f"No Dask scheduler answers at {settings.scheduler} within {settings.wait_seconds:g} s "
+                f"({type(error).__name__}). Is it running, and is `dask.scheduler` its address?"
+            ) from None
+    try:
+        client.wait_for_workers(1, timeout=settings.wait_seconds)
+    except TimeoutError:
+        client.close()
+        raise ClusterError(
+            f"The Dask scheduler at {client.scheduler.address} has had no worker for "
+            f"{settings.wait_seconds:g} s: start some, such as `dask worker {client.scheduler.address}`."
+        ) from None
+    if settings.scheduler is not None:
+        _require_same_code(client)
+    return cluster, client
+
+
+def _local_cluster(settings: DaskSettings) -> Any:
+    import dask
+    from distributed import LocalCluster
+
+    workers = settings.workers
+    memory: Any = workers.memory_limit
+    # What a worker cannot hold it puts here, and it goes with the cluster.
+    scratch = tempfile.mkdtemp(prefix="dask-")
+    dask.config.set({"temporary-directory": scratch})
+    return LocalCluster(
+        n_workers=workers.workers,
+        threads_per_worker=workers.threads,
+        memory_limit=memory,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        local_directory=scratch,
+        silence_logs=logging.ERROR,
+    )
+
+
+def _require_same_code(client: Client) -> None:
+    """Raise ClusterError if workers run other code: results would be of neither."""
+    ours = tree_version()
+    others = {worker: theirs for worker, theirs in client.run(_code_there).items() if theirs != ours}
+    if others:
+        worker, theirs = next(iter(others.items()))
+        raise ClusterError(
+            f"{len(others)} Dask workers run other code than this ({ours}), such as {worker} ({theirs}). "
+            "Start them from the same image, or in a copy of this folder."
+        )
+
+
+def _code_there() -> str:
+    """Return what code a worker has; called there."""
+    try:
+        from accidents.source_code import tree_version as there
+
+        return there()
+    except ImportError as error:
+        return f"none: {error}, in {os.getcwd()}"
+
+
+@atexit.register
+def _end() -> None:
+    for settings in list(_OPEN):
+        cluster, client = _OPEN.pop(settings)
+        with suppress(Exception):
+            client.close(timeout=5)
+        if cluster is not None:
+            with suppress(Exception):
+                cluster.close(timeout=10)

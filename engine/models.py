@@ -1,0 +1,44 @@
+"""A model on its way to the workers: one file beside the partitions, known by its content."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from accidents.data.storage import exists, join, read_bytes, write_bytes
+from accidents.errors import DataError
+from accidents.training.trained_model import Model
+
+
+def publish(model: Model, address: str) -> str:
+    """Write a model below an address, once; return the file's own address."""
+    with TemporaryDirectory(prefix="model-") as folder:
+        model.save(Path(folder))
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for path in sorted(Path(folder).iterdir()):
+                entry = tarfile.TarInfo(path.name)
+                entry.size = path.stat().st_size
+                with path.open("rb") as file:
+                    archive.addfile(entry, file)
+    content = packed.getvalue()
+    where = join(address, "models", f"{hashlib.sha256(content).hexdigest()}.tar")
+    if not exists(where):
+        write_bytes(where, content)
+    return where
+
+
+@lru_cache(maxsize=2)
+def published(where: str) -> Model:
+    """Read a model; a worker does so once. Raises DataError if the file is not what its name says."""
+    content = read_bytes(where)
+    if hashlib.sha256(content).hexdigest() != where.rsplit("/", 1)[-1].removesuffix(".tar"):
+        raise DataError(f"{where} is damaged. Remove it, and run the command again.")
+    with TemporaryDirectory(prefix="model-") as folder:
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            archive.extractall(folder, filter="data")
+        return Model.load(Path(folder))

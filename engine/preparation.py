@@ -1,0 +1,178 @@
+"""Raw years to checked tables, and these to rows of features, a partition at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accidents.data.dataset import RawData
+from accidents.data.partition_files import (
+    TablePart,
+    cut,
+    part_name,
+    read_manifest,
+    read_part,
+    read_quality,
+    write_part,
+)
+from accidents.data.quality import QualityReport
+from accidents.data.reading.years import read_year, without_known
+from accidents.data.sources import YearFiles
+from accidents.data.storage import exists, is_remote, join, read_frame, read_json, write_frame, write_json
+from accidents.features import build_features
+from accidents.files import ROOT
+from accidents.source_code import code_version
+from accidents.training.split import months_of
+from engine.partitions import PartitionedRows, PartitionedTables, RowPart
+from engine.settings import DaskSettings
+from engine.tasks import each
+
+Ids = npt.NDArray[np.int64]
+_YEAR = 10**8  # an accident's id is its year, and eight digits behind it
+
+
+def read_tables(raw: RawData, dask: DaskSettings) -> PartitionedTables:
+    """Read the raw files of each year on a worker, as `read_years` does, into partitions.
+
+    Partitions that the same code has made of the same files are taken as they are.
+
+    Raises PartitionError naming the year that cannot be read.
+    """
+    code = code_version("accidents.data.reading", "accidents.data.partition_files")
+    address = join(_folder(dask), f"tables-{_key(raw.version, code, dask.partition_rows)}")
+    files = list(raw.years.values())
+    read = each(
+        dask,
+        _read_one,
+        [(str(year.year), (year, address, dask.partition_rows)) for year in files],
+        "Reading years",
+    )
+    parts = _without_known([list(map(_part, made["parts"])) for made in read], read, address, dask)
+    return PartitionedTables(address=address, version=raw.version, parts=parts, dask=dask)
+
+
+def open_tables(address: str, years: Sequence[int], dask: DaskSettings) -> PartitionedTables:
+    """Take partitions of tables that somebody has written, without reading them."""
+    manifest = read_manifest(address)
+    return PartitionedTables(
+        address=address, version=manifest.version, parts=manifest.of_years(years), dask=dask
+    )
+
+
+def build_rows(tables: PartitionedTables, stage: str) -> PartitionedRows:
+    """`build_features` of each partition, written as partitions of rows."""
+    code = code_version("accidents.features", "engine.preparation")
+    address = join(_folder(tables.dask), f"rows-{_key(tables.address, tables.version, code, stage)}")
+    parts = each(
+        tables.dask,
+        _build_one,
+        [(part.name, (tables.address, part.name, address, stage)) for part in tables.parts],
+        "Building features",
+    )
+    return PartitionedRows(address=address, stage=stage, parts=tuple(parts), dask=tables.dask)
+
+
+def _read_one(files: YearFiles, address: str, rows: int) -> dict[str, Any]:
+    """Read a year, and write its partitions; on a worker. Its note is written last."""
+    note = join(address, f"year={files.year}", "made.json")
+    if exists(note):
+        made: dict[str, Any] = read_json(note)
+        return made
+    tables, quality = read_year(files)
+    tables.validate()
+    parts = []
+    for number, piece in enumerate(cut(tables, rows)):
+        part = TablePart(part_name(files.year, number), files.year, len(piece.accidents))
+        # What was found is of the whole year: it stands with the first of its partitions.
+        write_part(address, part.name, piece, quality if number == 0 else QualityReport())
+        parts.append(asdict(part))
+    ids = tables.accidents["accident_id"].to_numpy()
+    made = {"parts": parts, "foreign": ids[ids // _YEAR != files.year].tolist()}
+    write_json(note, made)
+    return made
+
+
+def _without_known(
+    years: list[list[TablePart]], read: list[dict[str, Any]], address: str, dask: DaskSettings
+) -> tuple[TablePart, ...]:
+    """Leave out accidents that the files of an earlier year hold too, as `read_years` does.
+
+    An id begins with its year, so only an accident in the files of another year can be in two: where no year
+    has such a one, nothing is looked through.
+    """
+    foreign = [np.array(made["foreign"], dtype=np.int64) for made in read]
+    of_year = [parts[0].year if parts else -1 for parts in years]
+    looked_through = {
+        at
+        for at in range(1, len(years))
+        if len(foreign[at]) or any((earlier // _YEAR == of_year[at]).any() for earlier in foreign[:at])
+    }
+    wanted = [
+        (part.name, (address, part.name, [earlier.name for parts in years[:at] for earlier in parts]))
+        for at in sorted(looked_through)
+        for part in years[at]
+    ]
+    left = (
+        dict(
+            zip([name for name, _ in wanted], each(dask, _drop_known, wanted, "Comparing years"), strict=True)
+        )
+        if wanted
+        else {}
+    )
+    return tuple(left.get(part.name, part) for parts in years for part in parts)
+
+
+def _drop_known(address: str, name: str, earlier: Sequence[str]) -> TablePart:
+    """Write a partition again without the accidents of earlier ones, beside it; on a worker."""
+    tables, year = read_part(address, name), int(name[5:9])
+    findings = read_quality(address, [TablePart(name, year, 0)])
+    known = (_ids(address, other) for other in earlier)
+    kept = without_known(tables, known, findings)
+    if len(kept.accidents) == len(tables.accidents):
+        return TablePart(name, year, len(tables.accidents))
+    write_part(address, f"{name}-once", kept, findings)
+    return TablePart(f"{name}-once", year, len(kept.accidents))
+
+
+def _ids(address: str, name: str) -> Ids:
+    frame = read_frame(join(address, name, "accidents.parquet"), ["accident_id"])
+    return frame["accident_id"].to_numpy()
+
+
+def _build_one(tables: str, name: str, address: str, stage: str) -> RowPart:
+    """Build the rows of one partition, and write them; on a worker. Its note is written last."""
+    note = join(address, f"{name}.json")
+    if exists(note) and exists(join(address, f"{name}.parquet")):
+        return RowPart.model_validate(read_json(note))
+    loaded = read_part(tables, name)
+    loaded.validate()
+    rows = build_features(loaded, stage)
+    months = months_of(rows)
+    part = RowPart(
+        name=name,
+        rows=len(rows),
+        months=months.accidents,
+        unlabelled=months.unlabelled,
+        undated=months.undated,
+    )
+    write_frame(join(address, f"{name}.parquet"), rows)
+    write_json(note, part.model_dump(mode="json"))
+    return part
+
+
+def _part(content: Mapping[str, Any]) -> TablePart:
+    return TablePart(**content)
+
+
+def _folder(dask: DaskSettings) -> str:
+    """Return where partitions go, by a name that workers elsewhere understand too."""
+    return dask.folder if is_remote(dask.folder) else str(ROOT / dask.folder)
+
+
+def _key(*of: object) -> str:
+    return hashlib.sha256(" ".join(map(str, of)).encode()).hexdigest()[:16]

@@ -1,0 +1,219 @@
+"""Work by partition: submitted, followed and, where something broke, told with the partition's name."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from uuid import uuid4
+
+from accidents.errors import AccidentsError
+from accidents.progress import track
+from engine.cluster import ClusterError, client_of, disconnect
+from engine.settings import DaskSettings
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+T = TypeVar("T")
+Named = Sequence[tuple[str, tuple[Any, ...]]]  # what each piece of work is called, and its arguments
+RECONNECTIONS = 3  # to a scheduler that was started anew, before the run gives up
+TICK = 1.0  # seconds between looks
+# A piece of work that takes so many times as long as the others did, and so many seconds, is begun a second
+# time on another worker; whichever ends first counts.
+SLOW, SLOW_SECONDS = 4.0, 20.0
+
+
+class PartitionError(AccidentsError):
+    """A partition could not be worked on: the message says which, and why."""
+
+
+class _LostError(Exception):
+    """The scheduler is gone, or the connection to it."""
+
+
+def each(settings: DaskSettings, work: Callable[..., T], named: Named, what: str) -> list[T]:
+    """Do `work(*arguments)` for each of `named`, on whichever worker is free; results in their order.
+
+    Work that was lost with its worker is done again by another; where the scheduler was started anew, what
+    is not done yet is. So `work` may be done twice, also at once, and what it writes it writes whole.
+
+    Raises
+    ------
+    PartitionError : naming what failed, and why; what was not begun is not begun any more.
+    ClusterError : the cluster is gone and does not come back.
+    """
+    done: dict[int, T] = {}
+    progress = track(_again_while_lost(settings, work, named, what, done), what, len(named))
+    for at, result in progress:
+        done[at] = result
+    return [done[at] for at in range(len(named))]
+
+
+def reduced(
+    settings: DaskSettings, work: Callable[..., T], named: Named, add: Callable[[T, T], T], what: str
+) -> T:
+    """Do `work` for each, and add up what it gives, two by two on the workers: only the sum comes here."""
+    groups = [named[start : start + 8] for start in range(0, len(named), 8)]
+    sums = each(
+        settings,
+        _summed,
+        [(f"{group[0][0]} to {group[-1][0]}", (work, list(group), add)) for group in groups],
+        what,
+    )
+    total: T = reduce(add, sums)
+    return total
+
+
+def _summed(work: Callable[..., T], named: Named, add: Callable[[T, T], T]) -> T:
+    total: T = reduce(add, (_do(name, work, arguments)[0] for name, arguments in named))
+    return total
+
+
+def _again_while_lost(
+    settings: DaskSettings, work: Callable[..., T], named: Named, what: str, done: dict[int, T]
+) -> Iterator[tuple[int, T]]:
+    lost: Exception | None = None
+    for _ in range(1 + RECONNECTIONS):
+        waiting = [at for at in range(len(named)) if at not in done]
+        try:
+            yield from _Following(client_of(settings), work, named, what).results(waiting)
+            return
+        except _LostError as error:
+            lost = error
+            disconnect(settings)  # the next connection waits for the scheduler
+    raise ClusterError(
+        f"{what}: the Dask scheduler was lost {1 + RECONNECTIONS} times ({lost}); {len(done)} of "
+        f"{len(named)} parts are done. Run the command again: what is written is not written again."
+    )
+
+
+@dataclass
+class _Following(Generic[T]):
+    """Work under way, and which piece each future is of."""
+
+    client: Client
+    work: Callable[..., T]
+    named: Named
+    what: str
+    pending: dict[Future, int] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+    twice: set[int] = field(default_factory=set)
+
+    def results(self, waiting: Sequence[int]) -> Iterator[tuple[int, T]]:
+        """Yield (which, result) as they come."""
+        try:
+            for at in waiting:
+                self._submit(at)
+            heard = time.monotonic()
+            while self.pending:
+                finished = self._finished()
+                for future in finished:
+                    if future not in self.pending:
+                        continue  # its twin was faster
+                    at = self.pending.pop(future)
+                    result, seconds = self._result(future, at)
+                    self.seconds.append(seconds)
+                    self._drop(at)
+                    yield at, result
+                if finished:
+                    heard = time.monotonic()
+                elif self._is_slow(time.monotonic() - heard):
+                    self._begin_again()
+        finally:
+            self._cancel(list(self.pending))
+
+    def _submit(self, at: int, **how: Any) -> None:
+        name, arguments = self.named[at]
+        key = f"{self.what}, {name}, {uuid4().hex[:12]}"
+        self.pending[self.client.submit(_do, name, self.work, arguments, key=key, pure=False, **how)] = at
+
+    def _finished(self) -> list[Future]:
+        return [future for future in self._looked_at() if future.done()]
+
+    def _looked_at(self) -> list[Future]:
+        from distributed import wait
+
+        try:
+            wait(list(self.pending), timeout=TICK, return_when="FIRST_COMPLETED")
+        except TimeoutError:
+            pass
+        except Exception as error:
+            self._raise_if_lost(error)
+        self._raise_if_lost(None)
+        return list(self.pending)
+
+    def _raise_if_lost(self, error: BaseException | None) -> None:
+        if self.client.status != "running":
+            raise _LostError(f"{type(error).__name__}: {error}" if error else "no connection")
+
+    def _result(self, future: Future, at: int) -> tuple[T, float]:
+        from distributed import KilledWorker
+
+        name = self.named[at][0]
+        try:
+            answer: tuple[T, float] = future.result()
+            return answer
+        except AccidentsError:
+            raise
+        except KilledWorker as error:
+            raise PartitionError(
+                f"{self.what}, {name}: {error.allowed_failures + 1} workers ended while they had it, the "
+                f"last at {error.last_worker.address}. If they needed too much memory, raise "
+                "`dask.local.memory_limit` (or the workers' own) or lower `dask.partition_rows`; their logs "
+                "tell."
+            ) from None
+        except BaseException as error:
+            if future.status in ("cancelled", "lost"):
+                raise _LostError(str(error)) from None
+            raise
+
+    def _drop(self, at: int) -> None:
+        """Let go of the second future of a piece that was begun twice."""
+        others = [future for future, which in self.pending.items() if which == at]
+        for future in others:
+            del self.pending[future]
+        self._cancel(others)
+
+    def _cancel(self, futures: list[Future]) -> None:
+        if futures and self.client.status == "running":
+            self.client.cancel(futures, force=True)
+
+    def _is_slow(self, silent: float) -> bool:
+        """Whether all that is left has been waited for much longer than a piece takes."""
+        if not self.seconds or not self.pending.keys():
+            return False
+        usual = max(SLOW_SECONDS, SLOW * statistics.median(self.seconds))
+        return silent > usual and any(at not in self.twice for at in self.pending.values())
+
+    def _begin_again(self) -> None:
+        """Begin what runs slowly a second time, on any worker but the one that has it."""
+        where = {str(key): worker for worker, keys in self.client.processing().items() for key in keys}
+        workers = set(self.client.scheduler_info(n_workers=-1)["workers"])
+        for future, at in list(self.pending.items()):
+            others = workers - {where.get(future.key)}
+            if at not in self.twice and future.key in where and others:
+                self.twice.add(at)
+                self._submit(at, workers=sorted(others))
+
+
+def _do(name: str, work: Callable[..., T], arguments: tuple[Any, ...]) -> tuple[T, float]:
+    """Do one piece, on a worker; whatever is wrong is told with its name."""
+    started = time.monotonic()
+    try:
+        return work(*arguments), time.monotonic() - started
+    except MemoryError:
+        raise PartitionError(
+            f"Partition {name}: the worker has too little memory. Raise its limit, or lower "
+            "`dask.partition_rows`."
+        ) from None
+    except PartitionError:
+        raise
+    except AccidentsError as error:
+        raise PartitionError(f"Partition {name}: {error}") from error
+    except Exception as error:
+        first = (str(error).strip() or "no reason given").splitlines()[0]
+        raise PartitionError(f"Partition {name}: {type(error).__name__}: {first}") from error

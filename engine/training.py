@@ -1,0 +1,101 @@
+"""The model and its refit on Dask: each bag on a worker, places counted by partition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from accidents.features import feature_names
+from accidents.lightgbm.booster import Booster
+from accidents.training.baselines import BASELINES, fit_baseline
+from accidents.training.calibration import BetaCalibration
+from accidents.training.fit_bags import ModelSettings, boost, of_bags, require_both_outcomes
+from accidents.training.place_encoder import PlaceCounts, PlaceEncoder
+from accidents.training.refit import Refit, folds, months_before_the_last, put_together, refit_bag
+from accidents.training.trained_model import Layout, Model
+from engine.partitions import KEYS, PartitionedRows, Piece, read_matrix
+from engine.reading import keys_of, predicted, rows_at, sampled
+from engine.tasks import each, reduced
+
+BASELINE_ROWS = 500_000  # more would take a baseline hours: a random forest learns on one thread
+
+
+def train(
+    train: PartitionedRows, calibration: PartitionedRows, settings: ModelSettings, stage: str, seed: int
+) -> Model:
+    """Train as `accidents.training.fit_bags.train` does: by bags, to the same bytes."""
+    places = _places(train)
+    require_both_outcomes(places.accidents, places.severe)
+    bags = [(f"bag {bag + 1}", (train.pieces, settings, stage, seed, bag)) for bag in range(settings.bags)]
+    texts = each(train.dask, _boost_one, bags, "Training bags of trees")
+    model = of_bags([Booster(text) for text in texts], PlaceEncoder.of_counts(places), stage)
+    later = keys_of(calibration)["severe"].to_numpy(dtype=np.float64)
+    model.calibration = BetaCalibration.fit(predicted(model, calibration), later)
+    return model
+
+
+def refit(rows: PartitionedRows, settings: ModelSettings, stage: str, seed: int) -> Refit:
+    """Fit on all rows as `accidents.training.refit.refit` does, to the same bytes."""
+    keys = keys_of(rows)
+    age = months_before_the_last(keys)
+    named = [(f"bag {bag + 1}", (rows.pieces, settings, stage, seed, bag)) for bag in range(settings.bags)]
+    fitted = each(rows.dask, _refit_one, named, "Refitting bags of trees")
+    bags = [(Booster(text), scores) for text, scores in fitted]
+    places = PlaceEncoder.of_counts(_places(rows))
+    labels = keys["severe"].to_numpy(dtype=np.float32)
+    return put_together(bags, places, labels, age, folds(age, settings, seed), stage)
+
+
+def score_baselines(
+    train: PartitionedRows, calibration: PartitionedRows, test: PartitionedRows, stage: str, seed: int
+) -> pd.DataFrame:
+    """P(severe) of each test row by each baseline, one column each.
+
+    A baseline learns on one worker, from at most 500,000 of the rows, drawn at random: with more it would
+    take hours, and hardly differ.
+    """
+    learnt, later = sampled(train, BASELINE_ROWS, seed), sampled(calibration, BASELINE_ROWS, seed)
+    named = [(name, (name, learnt, later, test.pieces, stage, seed)) for name in BASELINES]
+    return pd.DataFrame(dict(zip(BASELINES, each(test.dask, _baseline, named, "Baselines"), strict=True)))
+
+
+def _places(rows: PartitionedRows) -> PlaceCounts:
+    named = [(piece.name, (piece, rows.stage)) for piece in rows.pieces]
+    return reduced(rows.dask, _count_one, named, PlaceCounts.__add__, "Counting places")
+
+
+def _count_one(piece: Piece, stage: str) -> PlaceCounts:
+    x, y = read_matrix([piece], stage)
+    return PlaceCounts.of(Layout(feature_names(stage)).place(x), y)
+
+
+def _boost_one(pieces: tuple[Piece, ...], settings: ModelSettings, stage: str, seed: int, bag: int) -> str:
+    x, y = read_matrix(pieces, stage)
+    return _as_told(boost(x, y, _one_thread(settings), stage, seed, bag).text, settings)
+
+
+def _refit_one(
+    pieces: tuple[Piece, ...], settings: ModelSettings, stage: str, seed: int, bag: int
+) -> tuple[str, Any]:
+    age = months_before_the_last(pd.concat([piece.read(KEYS) for piece in pieces]))
+    x, y = read_matrix(pieces, stage)
+    held = folds(age, settings, seed) == bag
+    booster, scores = refit_bag(x, y, held, _one_thread(settings), stage, seed, bag)
+    return _as_told(booster.text, settings), scores
+
+
+def _one_thread(settings: ModelSettings) -> ModelSettings:
+    """Return what a bag is grown with on a worker, whose other threads have work of their own."""
+    return settings.model_copy(update={"n_jobs": 1})
+
+
+def _as_told(trees: str, settings: ModelSettings) -> str:
+    """Return the trees with the number of threads they were to be grown with: they are the same with any."""
+    return trees.replace("[num_threads: 1]", f"[num_threads: {settings.n_jobs}]", 1)
+
+
+def _baseline(name: str, train: Any, calibration: Any, test: tuple[Piece, ...], stage: str, seed: int) -> Any:
+    predict = fit_baseline(name, rows_at(*train), rows_at(*calibration), stage, seed)
+    return np.concatenate([predict(piece.read()) for piece in test])
