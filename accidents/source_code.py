@@ -17,8 +17,8 @@ import yaml
 
 from accidents.files import ROOT
 
-OURS = ("accidents", "steps", "pipelines", "commands")
-IN_STEPS = ("accidents", "pipelines", "stacks", "steps")
+OURS = ("accidents", "engine", "steps", "pipelines", "commands")
+IN_STEPS = ("accidents", "engine", "pipelines", "stacks", "steps")
 # What trees, encoders, calibrations and figures come out of: other versions may give other numbers.
 LIBRARIES = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy")
 

@@ -52,6 +52,7 @@ def train(
         "raw_version": raw_version,
         "champion": str(champion.number) if champion else None,
         "provenance": {**code_used(), **(provenance or {})},
+        "dask": settings.on_dask,
     }
     if settings.schedule and not at_once:
         runs.schedule(pipeline, settings, **arguments)

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from accidents.data.dataset import RawData
 from accidents.data.partition_files import (
+    Manifest,
     TablePart,
     cut,
     part_name,
-    read_manifest,
     read_part,
     read_quality,
     write_part,
@@ -56,12 +56,10 @@ def read_tables(raw: RawData, dask: DaskSettings) -> PartitionedTables:
     return PartitionedTables(address=address, version=raw.version, parts=parts, dask=dask)
 
 
-def open_tables(address: str, years: Sequence[int], dask: DaskSettings) -> PartitionedTables:
+def open_tables(manifest: Manifest, years: Sequence[int], dask: DaskSettings) -> PartitionedTables:
     """Take partitions of tables that somebody has written, without reading them."""
-    manifest = read_manifest(address)
-    return PartitionedTables(
-        address=address, version=manifest.version, parts=manifest.of_years(years), dask=dask
-    )
+    parts = manifest.of_years(years)
+    return PartitionedTables(address=manifest.address, version=manifest.version, parts=parts, dask=dask)
 
 
 def build_rows(tables: PartitionedTables, stage: str) -> PartitionedRows:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +14,7 @@ from engine.partitions import KEYS, PartitionedRows, Piece
 from engine.tasks import each
 
 Doubles = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]  # positions among all rows, from 0
+Positions = npt.NDArray[np.int64]  # among all rows, from 0
 
 
 def columns_of(rows: PartitionedRows, columns: Sequence[str]) -> pd.DataFrame:
@@ -30,17 +28,17 @@ def keys_of(rows: PartitionedRows) -> pd.DataFrame:
     return columns_of(rows, KEYS)
 
 
-def rows_at(pieces: Sequence[Piece], positions: Rows | None) -> pd.DataFrame:
+def rows_at(pieces: Sequence[Piece], positions: Positions | None) -> pd.DataFrame:
     """Whole rows at some positions, in the order given; all of them for None."""
     if positions is None:
         return pd.concat([piece.read() for piece in pieces], ignore_index=True)
-    found = [frame for _, frame in _found(pieces, positions)]
+    found = list(_found(pieces, positions))
     together = pd.concat(found, ignore_index=True) if found else pieces[0].read().head(0)
     order = np.argsort(np.argsort(positions, kind="stable"), kind="stable")
     return together.iloc[order].reset_index(drop=True)
 
 
-def sampled(rows: PartitionedRows, most: int, seed: int) -> tuple[tuple[Piece, ...], Rows | None]:
+def sampled(rows: PartitionedRows, most: int, seed: int) -> tuple[tuple[Piece, ...], Positions | None]:
     """Return what `rows_at` takes for so many rows at most, drawn at random, in their order."""
     if len(rows) <= most:
         return rows.pieces, None
@@ -54,20 +52,15 @@ def predicted(model: Model, rows: PartitionedRows) -> Doubles:
     return np.concatenate([np.zeros(0), *each(rows.dask, _predict_one, named, "Scoring")])
 
 
-def predictor(rows: PartitionedRows) -> Any:
-    """Return `predicted` for these rows, as what a judge calls with another model."""
-    return partial(predicted, rows=rows)
-
-
 def _predict_one(where: str, piece: Piece) -> Doubles:
     return published(where).predict_proba(piece.read())
 
 
-def _found(pieces: Sequence[Piece], positions: Rows) -> Iterator[tuple[Piece, pd.DataFrame]]:
-    """Yield the rows wanted of each piece that has any, in the order of the positions."""
+def _found(pieces: Sequence[Piece], positions: Positions) -> Iterator[pd.DataFrame]:
+    """Yield the rows wanted of each piece that has any, positions rising."""
     wanted, start = np.sort(positions), 0
     for piece in pieces:
         here = wanted[(wanted >= start) & (wanted < start + piece.rows)] - start
         if len(here):
-            yield piece, piece.read().iloc[here]
+            yield piece.read().iloc[here]
         start += piece.rows

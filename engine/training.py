@@ -48,6 +48,13 @@ def refit(rows: PartitionedRows, settings: ModelSettings, stage: str, seed: int)
     return put_together(bags, places, labels, age, folds(age, settings, seed), stage)
 
 
+def tune(rows: PartitionedRows, settings: ModelSettings, stage: str, trials: int, seed: int) -> ModelSettings:
+    """Search as `accidents.training.tuning.tune` does, on one worker: trials follow from those before."""
+    named = [("all trials", (rows.pieces, settings, stage, trials, seed))]
+    (found,) = each(rows.dask, _tune_one, named, "Tuning")
+    return found
+
+
 def score_baselines(
     train: PartitionedRows, calibration: PartitionedRows, test: PartitionedRows, stage: str, seed: int
 ) -> pd.DataFrame:
@@ -94,6 +101,14 @@ def _one_thread(settings: ModelSettings) -> ModelSettings:
 def _as_told(trees: str, settings: ModelSettings) -> str:
     """Return the trees with the number of threads they were to be grown with: they are the same with any."""
     return trees.replace("[num_threads: 1]", f"[num_threads: {settings.n_jobs}]", 1)
+
+
+def _tune_one(
+    pieces: tuple[Piece, ...], settings: ModelSettings, stage: str, trials: int, seed: int
+) -> ModelSettings:
+    from accidents.training.tuning import tune as search
+
+    return search(rows_at(pieces, None), settings, stage, trials, seed)
 
 
 def _baseline(name: str, train: Any, calibration: Any, test: tuple[Piece, ...], stage: str, seed: int) -> Any:

@@ -13,6 +13,9 @@ from zenml.config.schedule import Schedule
 
 from accidents.config import Strict, parse, read_yaml
 from accidents.errors import SettingsError
+from engine.settings import DaskSettings, Engine
+
+ON_DASK = ("train", "inference")  # pipelines whose work on accidents can be done by partition
 
 
 class RetryConfig(Strict):
@@ -62,6 +65,13 @@ class PipelineConfig(Strict):
     settings: Settings = Settings()
     steps: Mapping[str, StepConfig] = {}
     schedule: RunSchedule | None = None
+    engine: Engine = "local"
+    dask: DaskSettings = DaskSettings()
+
+    @property
+    def on_dask(self) -> DaskSettings | None:
+        """The cluster, where there is one; what is said of it does not count with `engine: local`."""
+        return self.dask if self.engine == "dask" else None
 
     def options(self) -> dict[str, Any]:
         """For ZenML's `with_options`."""
@@ -92,12 +102,22 @@ def load_config(pipeline: str, stack: str, folder: Path, given: Path | None = No
     Raises SettingsError naming the key that is wrong and the nearest valid one.
     """
     if given is not None:
-        return parse(PipelineConfig, read_yaml(given), str(given))
+        return _of(pipeline, read_yaml(given), str(given))
     content, where = read_yaml(folder / f"{pipeline}.yaml"), f"{pipeline}.yaml"
     overlay = folder / f"{pipeline}.{stack}.yaml"
     if overlay.exists():
         content, where = _laid_over(content, read_yaml(overlay)), f"{where} with {overlay.name}"
-    return parse(PipelineConfig, content, f"{folder.name}/{where}")
+    return _of(pipeline, content, f"{folder.name}/{where}")
+
+
+def _of(pipeline: str, content: Mapping[str, Any], where: str) -> PipelineConfig:
+    config = parse(PipelineConfig, content, where)
+    if config.engine != "local" and pipeline not in ON_DASK:
+        raise SettingsError(
+            f"{where}: `engine: {config.engine}` is for {' and '.join(ON_DASK)}; {pipeline} has little data. "
+            "Take it out."
+        )
+    return config
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

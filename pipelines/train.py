@@ -9,6 +9,7 @@ from zenml.client import Client
 from zenml.enums import ExecutionMode, StackComponentType
 
 from accidents.params import Params
+from engine.settings import DaskSettings
 from pipelines.caching import cached
 from pipelines.identity import made_from
 from pipelines.progress import step_started
@@ -34,7 +35,13 @@ from steps.training.tune_model import tune_model
 
 # Fail fast, or ZenML replaces a step's own error by one that names the step only.
 @pipeline(name="train", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
-def train(params: Params, raw_version: str, champion: str | None, provenance: dict[str, str]) -> None:
+def train(
+    params: Params,
+    raw_version: str,
+    champion: str | None,
+    provenance: dict[str, str],
+    dask: DaskSettings | None = None,
+) -> None:
     """Train one candidate and decide about it.
 
     Parameters
@@ -42,9 +49,10 @@ def train(params: Params, raw_version: str, champion: str | None, provenance: di
     raw_version : DVC hash of the raw files as they are now.
     champion : version of who is champion now, None if there is none.
     provenance : tags for the version and the tracked run, such as the git commit.
+    dask : with it, the data stays in partitions and is worked on there.
     """
     name, origin = model_versions.model_name(params.stage), made_from(params, raw_version)
-    tables, data_facts = cached(load_data)(params.data, raw_version)
+    tables, data_facts = cached(load_data)(params.data, raw_version, dask)
     cached(report_quality, but=())(tables)
     rows = cached(build_features)(tables, params.stage)
     train_rows, calibration_rows, test_rows, split = cached(split_data)(rows, params.split)

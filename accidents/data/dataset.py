@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from accidents.data.data_versions import restore, snapshot
+from accidents.data.partition_files import Manifest, is_partitioned, read_manifest, read_together
 from accidents.data.quality import QualityReport
 from accidents.data.reading import read_years
-from accidents.data.sources import YearFiles, fetch, find_years
+from accidents.data.sources import SOURCES, YearFiles, fetch, find_years
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import load_tables
 from accidents.data.tables import Tables
@@ -26,11 +27,16 @@ SYNTHETIC = "SYNTHETIC.txt"  # stands above the years that the sample made, and 
 
 @dataclass(frozen=True)
 class RawData:
-    """Raw files by year, the DVC hash of all of them, and whether they are synthetic."""
+    """Raw files by year, the DVC hash of all of them, and whether they are synthetic.
+
+    Where the source holds checked tables already, in partitions, there are no files, and the version is the
+    hash of their manifest.
+    """
 
     years: Mapping[int, YearFiles]
     version: str
     synthetic: bool
+    partitions: Manifest | None = None
 
 
 def have_raw(settings: DataSettings, folder: Path = DATA) -> RawData:
@@ -44,6 +50,10 @@ def have_raw(settings: DataSettings, folder: Path = DATA) -> RawData:
     if settings.version is not None:
         restored = restore(settings.version, folder / "versions" / settings.version.removesuffix(".dir"))
         return versioned(find_years(restored))
+    if settings.source not in SOURCES and is_partitioned(settings.source):
+        manifest = read_manifest(settings.source)
+        manifest.of_years(settings.years)
+        return RawData({}, manifest.version, manifest.synthetic, manifest)
     sample = settings.sample.model_dump()
     return versioned(
         fetch(settings.source, settings.years, folder / "sources", refresh=settings.refresh, sample=sample)
@@ -94,8 +104,14 @@ def layout(years: Mapping[int, YearFiles]) -> dict[str, Path]:
     return files | ({SYNTHETIC: min(marks)} if marks else {})
 
 
-def prepare(raw: RawData) -> tuple[Tables, QualityReport]:
-    """Read and check the years, or take `data/prepared` if this code made it from the same version."""
+def prepare(raw: RawData, years: Sequence[int] = ()) -> tuple[Tables, QualityReport]:
+    """Read and check the years, or take `data/prepared` if this code made it from the same version.
+
+    `years` are those wanted of partitions, which may hold more.
+    """
+    if raw.partitions is not None:
+        tables, quality = read_together(raw.partitions.address, raw.partitions.of_years(years))
+        return tables.validate(), quality
     if STAMP.exists() and json.loads(STAMP.read_text(encoding="utf-8")) == made_from(raw.version):
         return load_tables(STAMP.parent)
     tables, quality = read_years(raw.years)

@@ -13,7 +13,6 @@ from accidents.bundle import Bundle
 from accidents.config import Strict
 from accidents.evaluation.metrics import Evaluation, EvaluationSettings, compare, evaluate
 from accidents.evaluation.slices import compare_slices
-from accidents.features import feature_names
 from accidents.promotion.gates import GateReport
 from accidents.promotion.promotion_rule import (
     ChampionComparison,
@@ -92,7 +91,7 @@ def judge(
             "The champion stays: it learnt from real accidents, the candidate from synthetic ones.",
         )
         return Judgement(refused, gates)
-    there = feature_names(candidate.stage) if scored else test_rows.columns
+    there = candidate.features if scored else test_rows.columns
     unknown = set(champion.features) - set(there)
     if unknown:
         gone = ", ".join(sorted(unknown))

@@ -2,16 +2,20 @@
 
 from typing import Annotated
 
-import pandas as pd
 from zenml import step
 
 from accidents import features
 from accidents.data.table_files import load_tables
+from engine.partitions import PartitionedTables
+from engine.preparation import build_rows
 from steps.folder import Folder
+from steps.support.rows import Rows
 
 
 @step
-def build_features(tables: Folder, stage: str) -> Annotated[pd.DataFrame, "accident_rows"]:
+def build_features(tables: Folder | PartitionedTables, stage: str) -> Annotated[Rows, "accident_rows"]:
     """Compute the features that are known at `stage`."""
+    if isinstance(tables, PartitionedTables):
+        return build_rows(tables, stage)
     loaded, _ = load_tables(tables.path)
     return features.build_features(loaded, stage)

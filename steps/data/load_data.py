@@ -8,26 +8,35 @@ from zenml import step
 from accidents.data.dataset import DVC_REMOTE, prepare, raw_of
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import save_tables
+from engine.partitions import PartitionedTables
+from engine.preparation import open_tables, read_tables
+from engine.settings import DaskSettings
 from steps.folder import Folder
 
 
 @step
 def load_data(
-    data: DataSettings, raw_version: str
-) -> tuple[Annotated[Folder, "tables"], Annotated[dict[str, Any], "data_facts"]]:
+    data: DataSettings, raw_version: str, dask: DaskSettings | None = None
+) -> tuple[Annotated[Folder | PartitionedTables, "tables"], Annotated[dict[str, Any], "data_facts"]]:
     """Have the raw files, read and check them.
 
-    `raw_version` is the DVC hash of the files that the run was promised; it gets those, or none.
+    `raw_version` is the DVC hash of the files that the run was promised; it gets those, or none. With `dask`,
+    the tables stay in partitions.
     """
     raw = raw_of(raw_version, data, remote=os.environ.get(DVC_REMOTE))
-    tables, quality = prepare(raw)
-    folder = Folder.temporary("tables-")
-    save_tables(folder.path, tables, quality)
+    made: Folder | PartitionedTables
+    if dask is not None:
+        made = open_tables(raw.partitions, data.years, dask) if raw.partitions else read_tables(raw, dask)
+        quality = made.quality
+    else:
+        tables, quality = prepare(raw, data.years)
+        made = Folder.temporary("tables-")
+        save_tables(made.path, tables, quality)
     facts = {
         "version": raw.version,
         "synthetic": raw.synthetic,
         "source": data.source,
-        "years": sorted(raw.years),
+        "years": sorted(raw.years or data.years),
         "warnings": quality.warnings(),
     }
-    return folder, facts
+    return made, facts

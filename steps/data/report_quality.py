@@ -6,13 +6,18 @@ from zenml import step
 
 from accidents.data.table_files import load_tables
 from accidents.reports.quality import write_quality
+from engine.partitions import PartitionedTables
 from steps.folder import Folder
 
 
 @step
-def report_quality(tables: Folder) -> Annotated[Folder, "quality_report"]:
+def report_quality(tables: Folder | PartitionedTables) -> Annotated[Folder, "quality_report"]:
     """quality_report.html and .csv."""
-    loaded, quality = load_tables(tables.path)
+    if isinstance(tables, PartitionedTables):
+        quality, accidents = tables.quality, len(tables)
+    else:
+        loaded, quality = load_tables(tables.path)
+        accidents = len(loaded.accidents)
     folder = Folder.temporary("quality-")
-    write_quality(folder.path, quality, len(loaded.accidents))
+    write_quality(folder.path, quality, accidents)
     return folder

@@ -6,18 +6,23 @@ import pandas as pd
 from zenml import step
 
 from accidents.training.split import CALIBRATION, TEST, TRAIN, SplitSettings, split
+from engine.splitting import split_rows
+from steps.support.rows import Rows
 
 
 @step
 def split_data(
-    rows: pd.DataFrame, settings: SplitSettings
+    rows: Rows, settings: SplitSettings
 ) -> tuple[
-    Annotated[pd.DataFrame, "train_rows"],
-    Annotated[pd.DataFrame, "calibration_rows"],
-    Annotated[pd.DataFrame, "test_rows"],
+    Annotated[Rows, "train_rows"],
+    Annotated[Rows, "calibration_rows"],
+    Annotated[Rows, "test_rows"],
     Annotated[dict[str, Any], "split"],
 ]:
     """Split by time, all rows of an accident together."""
+    if not isinstance(rows, pd.DataFrame):
+        parts, told = split_rows(rows, settings)
+        return parts[TRAIN], parts[CALIBRATION], parts[TEST], told
     result = split(rows, settings)
     train, calibration, test = (
         rows[result.mask(part)].reset_index(drop=True) for part in (TRAIN, CALIBRATION, TEST)

@@ -12,6 +12,7 @@ from accidents.reports import figures
 from accidents.reports.card import write_card
 from accidents.reports.maps import severity_map
 from steps.folder import Folder
+from steps.support.rows import Rows, columns_of, rows_at
 
 EXPLAINED = 1_000  # accidents in the SHAP pictures: more look the same and take long
 
@@ -19,7 +20,7 @@ EXPLAINED = 1_000  # accidents in the SHAP pictures: more look the same and take
 @step
 def draw_reports(
     bundle: Folder,
-    test_rows: pd.DataFrame,
+    test_rows: Rows,
     test_predictions: pd.DataFrame,
     results: dict[str, Any],
     seed: int,
@@ -31,7 +32,8 @@ def draw_reports(
         str(name): column.to_numpy()
         for name, column in test_predictions.drop(columns=["accident_id", "severe"]).items()
     }
-    place = test_rows["latitude"].to_numpy(), test_rows["longitude"].to_numpy()
+    where = columns_of(test_rows, ["latitude", "longitude"])
+    place = where["latitude"].to_numpy(), where["longitude"].to_numpy()
     pictures = {
         "roc_and_pr": figures.roc_and_pr(severe, scores),
         "calibration": figures.calibration(severe, predicted),
@@ -48,9 +50,10 @@ def draw_reports(
     return folder
 
 
-def _explained(bundle: Bundle, rows: pd.DataFrame, seed: int) -> dict[str, Any]:
+def _explained(bundle: Bundle, rows: Rows, seed: int) -> dict[str, Any]:
     """Feature importance (mean |SHAP|) and the SHAP summary, on a sample."""
-    sample = rows.sample(min(EXPLAINED, len(rows)), random_state=seed)
+    chosen = pd.Series(np.arange(len(rows))).sample(min(EXPLAINED, len(rows)), random_state=seed)
+    sample = rows_at([rows], chosen.to_numpy())
     matrix = sample[bundle.features].to_numpy(np.float32)
     shap = bundle.model.contributions(matrix)[:, :-1]
     values, columns = bundle.model.inputs(matrix), bundle.model.columns

@@ -10,22 +10,29 @@ from accidents.evaluation.metrics import EvaluationSettings, alerts_for_budget, 
 from accidents.evaluation.results import Results
 from accidents.evaluation.slices import evaluate_slices
 from accidents.training.trained_model import Model
+from engine import evaluation
 from steps.folder import Folder
+from steps.support.rows import Rows, frames, partitions
 
 
 @step
 def evaluate_model(
     model: Folder,
-    calibration_rows: pd.DataFrame,
-    test_rows: pd.DataFrame,
+    calibration_rows: Rows,
+    test_rows: Rows,
     baseline_predictions: pd.DataFrame,
     settings: EvaluationSettings,
     seed: int,
 ) -> tuple[Annotated[pd.DataFrame, "test_predictions"], Annotated[dict[str, Any], "results"]]:
     """Judge on the test rows; the alert threshold is chosen on the calibration rows."""
     trained = Model.load(model.path)
+    if not isinstance(test_rows, pd.DataFrame):
+        later, tested = partitions(calibration_rows, test_rows)
+        scores, judged = evaluation.judge(trained, later, tested, baseline_predictions, settings, seed)
+        return scores, judged.to_dict()
+    (calibration,) = frames(calibration_rows)
     budget, draws = settings.budget, settings.n_bootstrap
-    alerts = alerts_for_budget(trained.predict_proba(calibration_rows), budget)
+    alerts = alerts_for_budget(trained.predict_proba(calibration), budget)
     severe, predicted = test_rows["severe"], trained.predict_proba(test_rows)
     results = Results(
         alerts=alerts,

@@ -1,22 +1,28 @@
 """Gates, and the champion on the same accidents: promote or not, and why."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import pandas as pd
 from zenml import step
 
 from accidents.bundle import load_bundle
+from accidents.evaluation.slices import SLICES
 from accidents.promotion.gates import GateReport
 from accidents.promotion.judgement import JudgingSettings, judge
 from accidents.promotion.refit_gate import check_refit
+from engine.partitions import KEYS
 from steps.folder import Folder
 from steps.support import model_versions
+from steps.support.rows import Rows, columns_of, predicted
+
+COMPARED = sorted({column for part in SLICES for column in part.columns})  # features that slices are of
 
 
 @step
 def judge_candidate(
     bundle: Folder,
-    test_rows: pd.DataFrame,
+    test_rows: Rows,
     test_predictions: pd.DataFrame,
     gates: dict[str, Any],
     rules: JudgingSettings,
@@ -36,6 +42,9 @@ def judge_candidate(
     reigning = None
     if champion is not None:
         reigning = model_versions.bundle_of(model_versions.version(candidate.facts["name"], champion))
-    predicted = test_predictions["model"].to_numpy()
-    decided = judge(held, candidate, reigning, champion or "", test_rows, predicted, rules)
+    mine = test_predictions["model"].to_numpy()
+    compared = columns_of(test_rows, [*KEYS, *COMPARED])
+    decided = judge(
+        held, candidate, reigning, champion or "", compared, mine, rules, partial(predicted, rows=test_rows)
+    )
     return {**decided.to_dict(), "against": champion}

@@ -9,6 +9,7 @@ from accidents.promotion.judgement import JudgingSettings
 from steps.folder import Folder
 from steps.promotion.judge_candidate import judge_candidate
 from steps.support import model_versions
+from steps.support.rows import Rows
 
 
 @step
@@ -16,7 +17,7 @@ def promote_model(
     model_version: str,
     judgement: dict[str, Any],
     bundle: Folder,
-    test_rows: pd.DataFrame,
+    test_rows: Rows,
     test_predictions: pd.DataFrame,
     gates: dict[str, Any],
     rules: JudgingSettings,

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+import numpy as np
 import pandas as pd
 from zenml import step
 
@@ -14,15 +15,16 @@ from accidents.training.reference import latest_learnt, learnt_from, promised
 from accidents.training.refit import refit_facts
 from accidents.training.trained_model import Model
 from steps.folder import Folder
+from steps.support.rows import Rows, keys_of, rows_at
 
 
 @step
 def build_bundle(
     model: Folder,
     judged_model: Folder,
-    train_rows: pd.DataFrame,
-    calibration_rows: pd.DataFrame,
-    test_rows: pd.DataFrame,
+    train_rows: Rows,
+    calibration_rows: Rows,
+    test_rows: Rows,
     test_predictions: pd.DataFrame,
     split: dict[str, Any],
     results: dict[str, Any],
@@ -39,7 +41,8 @@ def build_bundle(
     rows out of fold.
     """
     deployed, judged = Model.load(model.path), Results.from_dict(results)
-    learnt, refitted = pd.concat([train_rows, calibration_rows]), unseen is not None and len(unseen) > 0
+    parts, refitted = [train_rows, calibration_rows], unseen is not None and len(unseen) > 0
+    learnt = keys_of(*parts)
     facts = {
         "name": name,
         "stage": deployed.stage,
@@ -54,12 +57,16 @@ def build_bundle(
         **made_from.facts(),
     }
     if unseen is not None and refitted:
-        learnt = pd.concat([learnt, test_rows]).assign(p_unseen=unseen["p_unseen"].to_numpy())
+        parts = [*parts, test_rows]
+        learnt = keys_of(*parts).assign(p_unseen=unseen["p_unseen"].to_numpy())
         facts = refit_facts(facts, learnt, len(test_rows), judged, evaluation.budget, seed)
-    sample = latest_learnt(learnt, seed)
+    chosen = latest_learnt(learnt.assign(position=np.arange(len(learnt))), seed)
+    sample = rows_at(parts, chosen["position"].to_numpy())
+    if refitted:
+        sample = sample.assign(p_unseen=chosen["p_unseen"].to_numpy())
     folder = Folder.temporary("bundle-")
     reference = sample.assign(p_severe=deployed.predict_proba(sample))
-    holdout = promised(test_rows, test_predictions["model"], seed)
+    holdout = promised(keys_of(test_rows), test_predictions["model"], seed)
     write_bundle(
         folder.path, deployed, facts, reference, model_card(facts, judged), holdout,
         Model.load(judged_model.path) if refitted else None,

@@ -7,26 +7,31 @@ from zenml import step
 
 from accidents.training.fit_bags import ModelSettings
 from accidents.training.refit import refit
+from engine import training
 from steps.folder import Folder
+from steps.support.rows import Rows, frames, keys_of, partitions
 
 
 @step
 def refit_model(
     judged: Folder,
     gates: dict[str, Any],
-    train_rows: pd.DataFrame,
-    calibration_rows: pd.DataFrame,
-    test_rows: pd.DataFrame,
+    train_rows: Rows,
+    calibration_rows: Rows,
+    test_rows: Rows,
     settings: ModelSettings,
     stage: str,
     seed: int,
 ) -> tuple[Annotated[Folder, "refit"], Annotated[pd.DataFrame, "unseen"]]:
     """Return the refit, and what it gives of each row out of fold; if a gate refuses, `judged` and no row."""
-    rows = pd.concat([train_rows, calibration_rows, test_rows])
-    kept = rows[["accident_id", "severe"]]
+    kept = keys_of(train_rows, calibration_rows, test_rows)[["accident_id", "severe"]]
     if not gates["passed"]:
         return judged, kept.head(0).assign(p_unseen=0.0)
-    made = refit(rows, settings, stage, seed)
+    if isinstance(train_rows, pd.DataFrame):
+        made = refit(pd.concat(frames(train_rows, calibration_rows, test_rows)), settings, stage, seed)
+    else:
+        first, *others = partitions(train_rows, calibration_rows, test_rows)
+        made = training.refit(first.followed_by(*others), settings, stage, seed)
     folder = Folder.temporary("refit-")
     made.model.save(folder.path)
     return folder, kept.assign(p_unseen=made.unseen)

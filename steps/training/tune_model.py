@@ -6,13 +6,17 @@ import pandas as pd
 from zenml import step
 
 from accidents.training.fit_bags import ModelSettings
+from engine import training
+from steps.support.rows import Rows
 
 
 @step
 def tune_model(
-    train_rows: pd.DataFrame, settings: ModelSettings, stage: str, trials: int, seed: int
+    train_rows: Rows, settings: ModelSettings, stage: str, trials: int, seed: int
 ) -> Annotated[ModelSettings, "tuned_settings"]:
     """Find the best settings in `trials` trials around `settings`."""
+    if not isinstance(train_rows, pd.DataFrame):
+        return training.tune(train_rows, settings, stage, trials, seed)
     from accidents.training.tuning import tune  # Optuna, which few runs need
 
     return tune(train_rows, settings, stage, trials, seed)

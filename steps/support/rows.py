@@ -1,0 +1,66 @@
+"""Rows of features as steps hand them on: a frame, or partitions on Dask, with the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from accidents.training.trained_model import Model
+from engine import reading
+from engine.partitions import KEYS, PartitionedRows
+from engine.reading import Doubles, Positions
+
+Rows = pd.DataFrame | PartitionedRows
+
+
+def frames(*rows: Rows) -> tuple[pd.DataFrame, ...]:
+    """Return rows that are frames, as what they are."""
+    return cast(tuple[pd.DataFrame, ...], rows)
+
+
+def partitions(*rows: Rows) -> tuple[PartitionedRows, ...]:
+    """Return rows that are in partitions, as what they are; none of them may be gone."""
+    parts = cast(tuple[PartitionedRows, ...], rows)
+    parts[0].require()
+    return parts
+
+
+def columns_of(rows: Rows, columns: Sequence[str]) -> pd.DataFrame:
+    """Return some columns of all rows, which the process can hold; the index counts from 0."""
+    if not isinstance(rows, pd.DataFrame):
+        return reading.columns_of(rows, columns)
+    return rows[list(columns)]
+
+
+def keys_of(*parts: Rows) -> pd.DataFrame:
+    """Return accident_id, year, month and severe of all rows; the index counts from 0 in each part."""
+    return pd.concat([columns_of(part, KEYS) for part in parts])
+
+
+def rows_at(parts: Sequence[Rows], positions: Positions) -> pd.DataFrame:
+    """Return whole rows at positions among all parts behind one another, in the order given."""
+    starts = np.cumsum([0, *map(len, parts)])
+    found, at = [], []
+    for part, start, end in zip(parts, starts, starts[1:], strict=False):
+        here = np.flatnonzero((positions >= start) & (positions < end))
+        wanted = positions[here] - start
+        found.append(
+            part.iloc[wanted] if isinstance(part, pd.DataFrame) else reading.rows_at(part.pieces, wanted)
+        )
+        at.append(here)
+    together = pd.concat(found, ignore_index=True)
+    ordered: pd.DataFrame = together.iloc[np.argsort(np.concatenate(at))].reset_index(drop=True)
+    return ordered
+
+
+def predicted(model: Model, rows: Rows) -> Doubles:
+    """P(severe) of all rows, float64 [n]."""
+    return model.predict_proba(rows) if isinstance(rows, pd.DataFrame) else reading.predicted(model, rows)
+
+
+def some_of(rows: Rows, most: int, seed: int = 7) -> pd.DataFrame:
+    """Return a frame as it is, and of partitions so many rows at most, drawn at random."""
+    return rows if isinstance(rows, pd.DataFrame) else reading.rows_at(*reading.sampled(rows, most, seed))
