@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke renewal airflow dags docs docs-serve pictures
+.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke renewal airflow dags docs docs-serve pictures dask sample
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -37,7 +37,7 @@ $(VENV)/train: $(BIN)/uv requirements/train.txt
 	@touch $@
 
 # What a stack needs beside the training environment.
-$(VENV)/platform $(VENV)/azure $(VENV)/gcp $(VENV)/bento: $(VENV)/%: $(VENV)/train requirements/%.txt
+$(VENV)/platform $(VENV)/azure $(VENV)/gcp $(VENV)/bento $(VENV)/dask: $(VENV)/%: $(VENV)/train requirements/%.txt
 	@echo "Installing requirements/$*.txt into $(VENV) ..."
 	$(INSTALL) -r requirements/$*.txt
 	@touch $@
@@ -62,6 +62,8 @@ azure: $(VENV)/azure  ## what the stack azure runs with, beside the training env
 gcp: $(VENV)/gcp  ## what the stack gcp runs with, beside the training environment
 
 bento: $(VENV)/bento  ## what the stack local-bento serves with, beside the training environment
+
+dask: $(VENV)/dask  ## what `engine: dask` runs with, beside the training environment
 
 deploy: $(VENV)/train  ## serve the champion through the stack's model deployer
 	$(BIN)/python run.py --pipeline deploy
@@ -263,8 +265,9 @@ lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in; UPGRADE=yes
 	cd requirements && ../$(COMPILE) -c train.txt train.in platform.in -o platform.txt
 	cd requirements && for cloud in azure gcp; do ../$(COMPILE) -c train.txt -c platform.txt train.in $$cloud.in -o $$cloud.txt; done
 	cd requirements && ../$(COMPILE) -c train.txt bento.in -o bento.txt
-	cd requirements && ../$(COMPILE) $(foreach role,train api platform azure gcp bento,-c $(role).txt) \
-		train.in api.in platform.in azure.in gcp.in bento.in dev.in -o dev.txt
+	cd requirements && ../$(COMPILE) -c train.txt -c platform.txt dask.in -o dask.txt
+	cd requirements && ../$(COMPILE) $(foreach role,train api platform azure gcp bento dask,-c $(role).txt) \
+		train.in api.in platform.in azure.in gcp.in bento.in dask.in dev.in -o dev.txt
 	cd requirements && ../$(COMPILE) -c dev.txt docs.in -o docs.txt
 
 renewal:  ## the locks as a pull request with the tests' results; GH_TOKEN, GITHUB_REPOSITORY

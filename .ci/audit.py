@@ -14,7 +14,7 @@ from pathlib import Path
 import accepted
 
 ROOT = Path(__file__).resolve().parent.parent
-ROLES = ("train", "serve", "api", "platform", "azure", "gcp", "bento", "airflow", "seldon", "dev")
+ROLES = ("train", "serve", "api", "platform", "azure", "gcp", "bento", "dask", "airflow", "seldon", "dev")
 
 
 def audit(role: str, ignored: frozenset[str]) -> list[str]:

@@ -11,8 +11,8 @@ from accidents.errors import AccidentsError
 from accidents.files import ROOT
 
 COPIED = ("run.py", "params.yaml", "dvc.yaml", ".dvcignore", "bentofile.yaml", "accidents", "commands",
-          "steps", "pipelines", "stacks", "serving", "observability", "configs", "references", "requirements",
-          "benchmarks", "dags")  # fmt: skip
+          "engine", "steps", "pipelines", "stacks", "serving", "observability", "configs", "references",
+          "requirements", "benchmarks", "dags")  # fmt: skip
 
 
 def copy_project(folder: Path, params: Mapping[str, str] | None = None, compiled: bool = False) -> Path:

@@ -43,6 +43,7 @@ def train(
     from pipelines.code import code_used
     from pipelines.train import train as pipeline
     from steps.support import model_versions
+    from steps.support.rows import on_engine
 
     hand_over(raw_version, params)
 
@@ -58,7 +59,8 @@ def train(
         runs.schedule(pipeline, settings, **arguments)
         console.print("Scheduled, with the data, parameters and code of now.")
         return {}
-    run = runs.run(pipeline, settings.now(cache), **arguments)
+    with on_engine(settings.on_dask):
+        run = runs.run(pipeline, settings.now(cache), **arguments)
     run.export(summary.FOLDERS, whole_content(ROOT / "reports", ".of-training.json"))
     write_index(ROOT / "reports")
     made: dict[str, Any] = run.load("summarise", "figures")

@@ -39,14 +39,8 @@ def client_of(settings: DaskSettings) -> Client:
 def disconnect(settings: DaskSettings) -> None:
     """Let the connection go, and end what was started here for it."""
     key = settings.model_dump_json(include={"scheduler", "local", "wait_seconds"})
-    opened = _OPEN.pop(key, None)
-    if opened is not None:
-        cluster, client = opened
-        with suppress(Exception):
-            client.close(timeout=5)
-        if cluster is not None:
-            with suppress(Exception):
-                cluster.close(timeout=10)
+    if key in _OPEN:
+        _close(*_OPEN.pop(key))
 
 
 def workers_of(client: Client) -> list[str]:
@@ -132,11 +126,16 @@ def _code_there() -> str:
 
 
 @atexit.register
-def _end() -> None:
-    for settings in list(_OPEN):
-        cluster, client = _OPEN.pop(settings)
+def disconnect_all() -> None:
+    """Let every connection go: at a command's end, before its temporary folders go."""
+    for key in list(_OPEN):
+        _close(*_OPEN.pop(key))
+
+
+def _close(cluster: Any, client: Client) -> None:
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it tells each worker's end
+    with suppress(Exception):
+        client.close(timeout=5)
+    if cluster is not None:
         with suppress(Exception):
-            client.close(timeout=5)
-        if cluster is not None:
-            with suppress(Exception):
-                cluster.close(timeout=10)
+            cluster.close(timeout=10)

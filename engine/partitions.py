@@ -13,8 +13,6 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from accidents.data.partition_files import TablePart, read_quality
-from accidents.data.quality import QualityReport
 from accidents.data.storage import exists, join, read_frame
 from accidents.errors import SourceError
 from accidents.features import feature_names
@@ -27,29 +25,13 @@ Floats = npt.NDArray[np.float32]
 Span = tuple[int, int]  # months since year 0: the first, and the one after the last
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """What travels from step to step and to workers."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class PartitionedTables(_Frozen):
-    """Checked tables at an address: accidents/data/partition_files.py."""
-
-    address: str
-    version: str
-    parts: tuple[TablePart, ...]
-    dask: DaskSettings
-
-    def __len__(self) -> int:
-        """How many accidents."""
-        return sum(part.accidents for part in self.parts)
-
-    @property
-    def quality(self) -> QualityReport:
-        """What reading found, in the order of the partitions."""
-        return read_quality(self.address, self.parts)
-
-
-class RowPart(_Frozen):
+class RowPart(Frozen):
     """One partition of rows of features: a Parquet file, and what its months hold (`Months`)."""
 
     name: str
@@ -63,7 +45,7 @@ class RowPart(_Frozen):
         return sum(count for month, count in self.months.items() if span[0] <= month < span[1])
 
 
-class PartitionedRows(_Frozen):
+class PartitionedRows(Frozen):
     """Rows of features, as `build_features` gives them, in the order of their partitions.
 
     Attributes
@@ -126,7 +108,7 @@ class PartitionedRows(_Frozen):
             )
 
 
-class Piece(_Frozen):
+class Piece(Frozen):
     """The rows of one partition, or those with a label of some months."""
 
     address: str

@@ -28,8 +28,9 @@ from accidents.features import build_features
 from accidents.files import ROOT
 from accidents.source_code import code_version
 from accidents.training.split import months_of
-from engine.partitions import PartitionedRows, PartitionedTables, RowPart
+from engine.partitions import PartitionedRows, RowPart
 from engine.settings import DaskSettings
+from engine.table_partitions import PartitionedTables
 from engine.tasks import each
 
 Ids = npt.NDArray[np.int64]

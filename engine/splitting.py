@@ -17,9 +17,7 @@ def split_rows(
     Raises SettingsError for a split at random, which would need all rows at once.
     """
     if settings.method != "time":
-        raise SettingsError(
-            f"split.method {settings.method!r} does not go with `engine: dask`: use `time`."
-        )
+        raise SettingsError(f"split.method {settings.method!r} does not go with `engine: dask`: use `time`.")
     cuts = cut_by_time(rows.months, settings.test_year, settings.calibration_share, settings.test_share)
     parts = {part: rows.of(span) for part, span in cuts.periods.items()}
     counts = {part: len(chosen) for part, chosen in parts.items()}

@@ -46,8 +46,9 @@ def test_an_installation_asks_for_what_the_locks_are_made_of(project: Distributi
     extras = {
         role: [str(Requirement(line)) for line in lines] for role, lines in project.extras_require.items()
     }
-    roles = ("api", "bento", "platform", "azure", "gcp")
-    everything = [line for role in (*roles, "dev") for line in asked(role)]
+    roles = ("api", "bento", "dask", "platform", "azure", "gcp")
+    order = ("api", "bento", "platform", "azure", "gcp", "dask", "dev")
+    everything = [line for role in order for line in asked(role)]
     assert extras == {**{role: asked(role) for role in roles}, "dev": everything}
 
 

@@ -35,7 +35,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("accidents", "commands", "steps", "pipelines", "stacks")
+ROOMS = ("accidents", "commands", "engine", "steps", "pipelines", "stacks")
 # What ZenML imports when it opens a store and looks at a stack: two seconds more.
 LATER = {"zenml.zen_stores.sql_zen_store", "zenml.orchestrators.local", "zenml.integrations.mlflow.flavors"}
 _RUNNING: list[subprocess.Popen[bytes]] = []  # until this process ends: one that is let go of warns

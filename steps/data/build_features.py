@@ -6,8 +6,8 @@ from zenml import step
 
 from accidents import features
 from accidents.data.table_files import load_tables
-from engine.partitions import PartitionedTables
 from engine.preparation import build_rows
+from engine.table_partitions import PartitionedTables
 from steps.folder import Folder
 from steps.support.rows import Rows
 

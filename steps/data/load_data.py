@@ -8,9 +8,9 @@ from zenml import step
 from accidents.data.dataset import DVC_REMOTE, prepare, raw_of
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import save_tables
-from engine.partitions import PartitionedTables
 from engine.preparation import open_tables, read_tables
 from engine.settings import DaskSettings
+from engine.table_partitions import PartitionedTables
 from steps.folder import Folder
 
 

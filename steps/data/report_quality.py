@@ -6,7 +6,7 @@ from zenml import step
 
 from accidents.data.table_files import load_tables
 from accidents.reports.quality import write_quality
-from engine.partitions import PartitionedTables
+from engine.table_partitions import PartitionedTables
 from steps.folder import Folder
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import numpy as np
@@ -10,8 +11,10 @@ import pandas as pd
 
 from accidents.training.trained_model import Model
 from engine import reading
+from engine.cluster import disconnect_all
 from engine.partitions import KEYS, PartitionedRows
 from engine.reading import Doubles, Positions
+from engine.settings import DaskSettings
 
 Rows = pd.DataFrame | PartitionedRows
 
@@ -64,3 +67,13 @@ def predicted(model: Model, rows: Rows) -> Doubles:
 def some_of(rows: Rows, most: int, seed: int = 7) -> pd.DataFrame:
     """Return a frame as it is, and of partitions so many rows at most, drawn at random."""
     return rows if isinstance(rows, pd.DataFrame) else reading.rows_at(*reading.sampled(rows, most, seed))
+
+
+@contextmanager
+def on_engine(dask: DaskSettings | None) -> Iterator[None]:
+    """End what steps of this process have started on the way, such as workers on this machine."""
+    try:
+        yield
+    finally:
+        if dask is not None:
+            disconnect_all()

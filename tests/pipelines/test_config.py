@@ -48,4 +48,4 @@ def test_a_step_that_is_not_there_is_refused_with_the_nearest() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
 def test_ours_are_valid(path: Path) -> None:
     if path.stem not in ("api", "loop", "watch"):
-        load_config(path.stem, "local", path.parent)
+        load_config(path.stem.partition(".")[0], "local", path.parent, path)

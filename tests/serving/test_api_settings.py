@@ -35,7 +35,7 @@ def test_the_projects_own_file_says_the_defaults() -> None:
 
 
 def test_variables_that_others_of_us_read_are_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
-    rooms = ("accidents", "commands", "steps", "pipelines", "stacks", "observability")
+    rooms = ("accidents", "commands", "engine", "steps", "pipelines", "stacks", "observability")
     files = [path for room in rooms for path in (ROOT / room).rglob("*") if path.suffix in (".py", ".yaml")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in [*files, ROOT / "Dockerfile"])
     names = set(re.findall(rf"\b{PREFIX}([A-Z_]+)\b", text))

@@ -1,0 +1,62 @@
+"""Both engines, by command: the same files in, the same bundle out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines.conftest import Project, make_project
+from tests.processes import kill_all_of
+
+pytest.importorskip("distributed")
+pytestmark = pytest.mark.slow
+
+# A refit too, and a champion to be compared with: every step that has rows to work on.
+EASY = "gates: [{metric: roc_auc, min: 0.5}]\n\n"
+ON_DASK = "engine: dask\ndask: {local: {workers: 2, memory_limit: 3GiB}, partition_rows: 1000}\n"
+
+
+def bundles(project: Project) -> list[str]:
+    """Digest of the bundle of every run, the newest first."""
+    return project.python(
+        "from zenml.client import Client\n"
+        "import hashlib\n"
+        "runs = Client().list_pipeline_runs(sort_by='desc:created', hydrate=True).items\n"
+        "for run in runs:\n"
+        "    made = run.steps['build_bundle'].outputs['bundle'][0].load()\n"
+        "    print(hashlib.sha256((made.path / 'manifest.json').read_bytes()).hexdigest())\n"
+    ).split()
+
+
+def figures(project: Project) -> list[dict[str, object]]:
+    import json
+
+    return [json.loads(line) for line in project.python(
+        "from zenml.client import Client\n"
+        "import json\n"
+        "runs = Client().list_pipeline_runs(sort_by='desc:created', hydrate=True).items\n"
+        "for run in runs:\n"
+        "    print(json.dumps(run.steps['evaluate_model'].outputs['results'][0].load()))\n"
+    ).splitlines()]  # fmt: skip
+
+
+def test_both_engines_make_the_same_bundle(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "a project")
+    try:
+        params = project.folder / "params.yaml"
+        text = re.sub(r"^gates:.*?\n\n", EASY, params.read_text(), flags=re.M | re.S)
+        params.write_text(text.replace("model: {n_estimators: 60}", "model: {n_estimators: 20, bags: 2}"))
+        project("--pipeline", "train", "--stack", "bare")
+        config = tmp_path / "dask.yaml"
+        config.write_text(ON_DASK)
+        told = project("--pipeline", "train", "--stack", "bare", "--config", str(config))
+        assert "this is version 1, nothing was registered" in told.stdout.replace("\n", " ")
+        on_dask, local = bundles(project)
+        assert on_dask == local
+        measured = figures(project)
+        for name in ("model", "at_threshold", "baselines", "slices", "behaviour"):
+            assert measured[0][name] == measured[1][name], name
+    finally:
+        kill_all_of(project.folder)
