@@ -65,6 +65,13 @@ bento: $(VENV)/bento  ## what the stack local-bento serves with, beside the trai
 
 dask: $(VENV)/dask  ## what `engine: dask` runs with, beside the training environment
 
+YEARS ?= 2021-2022
+SCALE ?= 1
+FOLDER ?= data/sample_partitions
+
+sample: $(VENV)/train  ## synthetic YEARS= as Parquet, SCALE= times 60,000 accidents each, into FOLDER= (or s3://...)
+	$(BIN)/python -m commands.sample --years $(YEARS) --scale $(SCALE) --folder $(FOLDER)
+
 deploy: $(VENV)/train  ## serve the champion through the stack's model deployer
 	$(BIN)/python run.py --pipeline deploy
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from accidents.errors import SettingsError
 from accidents.files import whole_folder
@@ -11,9 +12,12 @@ from accidents.params import Params
 from commands.project import ROOT, console, on_stack
 from commands.raw_files import hand_over_input
 
+if TYPE_CHECKING:
+    from pipelines.config import PipelineConfig
+
 
 def inference(
-    params: Params, stack: str, config: Path | None, given: str, output: Path | None, version: str | None,
+    params: Params, stack: str, config: Path | None, given: str, output: str | None, version: str | None,
     reasons: str, raw_csv: bool,
 ) -> None:  # fmt: skip
     """Check the input, run the pipeline on the stack, put the files where they belong, show what came out.
@@ -31,8 +35,11 @@ def inference(
 
     started = time.monotonic()
     settings = load_config("inference", stack, ROOT / "configs", config)
+    if settings.on_dask:
+        _by_partition(params, stack, settings, given, output, version, reasons)
+        return
     check_input(given, params.data)
-    folder = output or ROOT / "reports" / "inference" / name_of(given)
+    folder = Path(output) if output else ROOT / "reports" / "inference" / name_of(given)
     _check_output(folder)
     on_stack(stack)
     from accidents.reports.index import write_index
@@ -55,6 +62,66 @@ def inference(
     run.export([("report_predictions", "inference_report")], whole_folder(folder))
     write_index(ROOT / "reports")
     inference_summary.show(run, folder, stack, time.monotonic() - started, console)
+
+
+def _by_partition(
+    params: Params,
+    stack: str,
+    settings: PipelineConfig,
+    given: str,
+    output: str | None,
+    version: str | None,
+    reasons: str,
+) -> None:
+    """Score partitions, or a raw year, into partitions: `engine: dask`."""
+    from accidents.data.partition_files import is_partitioned, read_manifest
+    from accidents.data.storage import is_remote
+    from accidents.scoring.batch import check_input, name_of
+    from accidents.scoring.batch.inputs import is_year
+
+    started = time.monotonic()
+    partitioned = is_partitioned(given)
+    if not partitioned and not is_year(given):
+        raise SettingsError(
+            f"--input {given}: with `engine: dask` it is a year, such as 2022, or a folder of partitions, "
+            "which `make sample` makes. A file of accidents is scored with `engine: local`."
+        )
+    if not partitioned:
+        check_input(given, params.data)
+    address = output or str(ROOT / "reports" / "inference" / name_of(given))
+    if not is_remote(address):
+        address = str(Path(address).resolve())
+    on_stack(stack)
+    from pipelines import runs
+    from pipelines.inference import inference as pipeline
+    from steps.support.references import refer_to
+    from steps.support.rows import on_engine
+
+    source = given if is_remote(given) or is_year(given) else str(Path(given).resolve())
+    with on_engine(settings.on_dask):
+        run = runs.run(
+            pipeline,
+            settings,
+            given=source,
+            input_version=read_manifest(given).version
+            if partitioned
+            else hand_over_input(given, params.data),
+            data=params.data,
+            stage=params.stage,
+            version=refer_to(params.stage, version),
+            reasons=reasons,
+            n_bootstrap=params.evaluation.n_bootstrap,
+            dask=settings.on_dask,
+            output=address,
+        )
+    told = run.load("score_partitions", "scored")
+    console.print(
+        f"{told['rows']:,} rows: {told['scored']:,} scored, {told['set_aside']:,} set aside, "
+        f"{told['alerts']:,} alerts, by {told['model_name']} version {told['model_version']}.\n"
+        f"{len(told['parts'])} partitions of predictions, and manifest.json: {address}\n"
+        f"{time.monotonic() - started:.0f} s on stack {stack}.",
+        highlight=False,
+    )
 
 
 def _check_output(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A model on its way to the workers: one file beside the partitions, known by its content."""
+"""A model, or a bundle, on its way to the workers: one file beside the partitions, known by its content."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import tarfile
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 from accidents.data.storage import exists, join, read_bytes, write_bytes
 from accidents.errors import DataError
@@ -18,13 +18,18 @@ def publish(model: Model, address: str) -> str:
     """Write a model below an address, once; return the file's own address."""
     with TemporaryDirectory(prefix="model-") as folder:
         model.save(Path(folder))
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            for path in sorted(Path(folder).iterdir()):
-                entry = tarfile.TarInfo(path.name)
-                entry.size = path.stat().st_size
-                with path.open("rb") as file:
-                    archive.addfile(entry, file)
+        return publish_folder(Path(folder), address)
+
+
+def publish_folder(folder: Path, address: str) -> str:
+    """Write a folder's files below an address as one, once; return the file's own address."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            entry.size = path.stat().st_size
+            with path.open("rb") as file:
+                archive.addfile(entry, file)
     content = packed.getvalue()
     where = join(address, "models", f"{hashlib.sha256(content).hexdigest()}.tar")
     if not exists(where):
@@ -35,10 +40,22 @@ def publish(model: Model, address: str) -> str:
 @lru_cache(maxsize=2)
 def published(where: str) -> Model:
     """Read a model; a worker does so once. Raises DataError if the file is not what its name says."""
+    with TemporaryDirectory(prefix="model-") as folder:
+        _unpack(where, folder)
+        return Model.load(Path(folder))
+
+
+@lru_cache(maxsize=2)
+def published_folder(where: str) -> Path:
+    """Lay the files out in a folder that stays as long as the worker; the same otherwise."""
+    folder = mkdtemp(prefix="bundle-")
+    _unpack(where, folder)
+    return Path(folder)
+
+
+def _unpack(where: str, folder: str) -> None:
     content = read_bytes(where)
     if hashlib.sha256(content).hexdigest() != where.rsplit("/", 1)[-1].removesuffix(".tar"):
         raise DataError(f"{where} is damaged. Remove it, and run the command again.")
-    with TemporaryDirectory(prefix="model-") as folder:
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-            archive.extractall(folder, filter="data")
-        return Model.load(Path(folder))
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        archive.extractall(folder, filter="data")

@@ -45,7 +45,7 @@ def read_tables(raw: RawData, dask: DaskSettings) -> PartitionedTables:
     Raises PartitionError naming the year that cannot be read.
     """
     code = code_version("accidents.data.reading", "accidents.data.partition_files")
-    address = join(_folder(dask), f"tables-{_key(raw.version, code, dask.partition_rows)}")
+    address = join(folder_of(dask), f"tables-{_key(raw.version, code, dask.partition_rows)}")
     files = list(raw.years.values())
     read = each(
         dask,
@@ -66,7 +66,7 @@ def open_tables(manifest: Manifest, years: Sequence[int], dask: DaskSettings) ->
 def build_rows(tables: PartitionedTables, stage: str) -> PartitionedRows:
     """`build_features` of each partition, written as partitions of rows."""
     code = code_version("accidents.features", "engine.preparation")
-    address = join(_folder(tables.dask), f"rows-{_key(tables.address, tables.version, code, stage)}")
+    address = join(folder_of(tables.dask), f"rows-{_key(tables.address, tables.version, code, stage)}")
     parts = each(
         tables.dask,
         _build_one,
@@ -168,7 +168,7 @@ def _part(content: Mapping[str, Any]) -> TablePart:
     return TablePart(**content)
 
 
-def _folder(dask: DaskSettings) -> str:
+def folder_of(dask: DaskSettings) -> str:
     """Return where partitions go, by a name that workers elsewhere understand too."""
     return dask.folder if is_remote(dask.folder) else str(ROOT / dask.folder)
 

@@ -8,6 +8,7 @@ from zenml import pipeline
 from zenml.enums import ExecutionMode, StackComponentType
 
 from accidents.data.sources.settings import DataSettings
+from engine.settings import DaskSettings
 from pipelines.progress import step_started
 from pipelines.train import has
 from steps.scoring.build_input_features import build_input_features
@@ -15,13 +16,14 @@ from steps.scoring.check_drift import check_drift
 from steps.scoring.load_input import load_input
 from steps.scoring.report_predictions import report_predictions
 from steps.scoring.score_accidents import score_accidents
+from steps.scoring.score_partitions import score_partitions
 from steps.support.references import VersionReference, bundle_of
 
 
 @pipeline(name="inference", on_start=step_started, execution_mode=ExecutionMode.FAIL_FAST)
 def inference(
     given: str, input_version: str, data: DataSettings, stage: str, version: VersionReference,
-    reasons: str, n_bootstrap: int, raw_csv: bool = False,
+    reasons: str, n_bootstrap: int, raw_csv: bool = False, dask: DaskSettings | None = None, output: str = "",
 ) -> None:  # fmt: skip
     """Score every row that can be scored and set the others aside.
 
@@ -34,8 +36,12 @@ def inference(
     reasons : which accidents are explained: all, alerts or none.
     n_bootstrap : draws for the intervals, where the input tells how the accidents ended.
     raw_csv : whether the CSV files are for programs: what spreadsheets take for formulas stays as it is.
+    dask : with it, the input is scored by partition into `output`, and no step holds all of it.
     """
     bundle: Any = bundle_of(version)
+    if dask is not None:
+        score_partitions(given, input_version, data, bundle, version, reasons, output, dask)
+        return
     intake = load_input(given, data, input_version)
     features = build_input_features(intake, stage)
     drift = check_drift(features, bundle, stage) if has(StackComponentType.DATA_VALIDATOR) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,6 @@ from accidents.progress import track
 from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake
 from accidents.scoring.reasons import top_reasons
 from accidents.training.trained_model import Model
-from accidents.vocabulary.bands import band_of
 
 Explained = Literal["all", "alerts", "none"]
 
@@ -57,14 +56,13 @@ def score(
     p = probabilities(bundle.model, matrix)
     alert = p >= bundle.threshold
     wanted = {"all": np.ones_like(alert), "alerts": alert, "none": np.zeros_like(alert)}[explained]
-    edges = bundle.bands
     kept = rows.drop(columns=[ROW, ID, NOTES, PEDESTRIAN])
     ours = pd.DataFrame(
         {
             ROW: rows[ROW],
             ID: rows[ID],
             "probability": p,
-            "band": pd.array([band_of(probability, edges) for probability in p.tolist()], dtype="str"),
+            "band": _bands(p, bundle.bands),
             "alert": alert,
             "model_name": pd.array([name] * len(p), dtype="str"),
             "model_version": pd.array([version] * len(p), dtype="str"),
@@ -73,6 +71,12 @@ def score(
         }
     )
     return pd.concat([ours, kept], axis=1)
+
+
+def _bands(p: npt.NDArray[np.float64], bands: Mapping[str, float]) -> pd.Series[str]:
+    """Return `band_of` of each probability; the edges rise, from 0."""
+    names = pd.Series(list(bands), dtype="str")
+    return names.iloc[np.searchsorted(list(bands.values()), p, side="right") - 1].reset_index(drop=True)
 
 
 def _reasons(bundle: Bundle, matrix: npt.NDArray[np.float32], wanted: npt.NDArray[np.bool_]) -> list[str]:

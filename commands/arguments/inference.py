@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -15,7 +14,7 @@ from commands.arguments.options import prepare, read_params
 def inference(
     input: options.Input = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Folder for the predictions; without: reports/inference/INPUT.", metavar="FOLDER"),
     ] = None,
     version: Annotated[

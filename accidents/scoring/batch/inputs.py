@@ -39,8 +39,8 @@ def check_input(given: str, data: DataSettings) -> None:
 
     Raises AccidentsError if `read_input` could not begin to read it.
     """
-    if _is_year(given):
-        _raw_year(given, data)
+    if is_year(given):
+        raw_year(given, data)
     elif (path := _existing(given)).is_dir():
         _year_in(path, given)
     else:
@@ -54,8 +54,8 @@ def version_of(given: str, data: DataSettings, keep: bool) -> str:
     ----------
     keep : whether a person's files go into DVC's cache; those of a year always do.
     """
-    if _is_year(given):
-        return _raw_year(given, data).version
+    if is_year(given):
+        return raw_year(given, data).version
     return snapshot(_files(_existing(given), given), keep=keep)
 
 
@@ -74,8 +74,8 @@ def read_input(
     AccidentsError
         If there is no such thing, or it cannot be read as what it seems to be.
     """
-    if _is_year(given):
-        raw = _raw_year(given, data, version, remote)
+    if is_year(given):
+        raw = raw_year(given, data, version, remote)
         return read_raw_year(raw.years[int(given)], given, data.source, raw.synthetic)
     path = _promised(given, version, remote) if version else _existing(given)
     if path.is_dir():
@@ -92,13 +92,15 @@ def _existing(given: str) -> Path:
     return path
 
 
-def _is_year(given: str) -> bool:
+def is_year(given: str) -> bool:
+    """Whether `--input` names a year of the source, not a file or folder."""
     return re.fullmatch(r"\d{4}", given) is not None and not Path(given).exists()
 
 
-def _raw_year(
+def raw_year(
     given: str, data: DataSettings, version: str | None = None, remote: str | None = None
 ) -> RawData:
+    """Have the raw files of a year that `--input` names."""
     settings = data.model_copy(update={"years": (int(given),)})
     return raw_of(version, settings, remote=remote) if version else have_raw(settings)
 

@@ -1,0 +1,131 @@
+"""Batch scoring on Dask: each partition of tables to one of predictions, and a manifest when all are there.
+
+year=2021/part-0000.parquet            what `accidents.scoring.score.score` gives
+year=2021/part-0000.set_aside.parquet  accidents without time or place, with the reason, if there are any
+manifest.json                          the partitions, their counts, the version; written last
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from accidents.bundle import Bundle, load_bundle
+from accidents.data.partition_files import read_part
+from accidents.data.storage import exists, join, read_json, remove, write_frame, write_json
+from accidents.data.tables import Tables, chosen
+from accidents.errors import SettingsError
+from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
+from accidents.scoring.score import Explained, input_features, score
+from engine.models import publish_folder, published_folder
+from engine.preparation import folder_of
+from engine.table_partitions import PartitionedTables
+from engine.tasks import each
+
+MANIFEST = "manifest.json"
+COUNTED = ("rows", "scored", "set_aside", "alerts")
+
+
+def score_tables(
+    tables: PartitionedTables, bundle: Bundle, name: str, version: str, explained: Explained, output: str
+) -> dict[str, Any]:
+    """Score all partitions into `output`, a folder or one of a store; return what the manifest says.
+
+    Partitions that the same version has made of the same input are taken as they are.
+
+    Raises
+    ------
+    SettingsError : `output` holds predictions of something else.
+    PartitionError : naming the partition that cannot be scored; without a manifest, what is there is not all.
+    """
+    made_of = {
+        "input": tables.version, "bundle": bundle.digest, "reasons": explained,
+        "model_name": name, "model_version": version,
+    }  # fmt: skip
+    _begin(output, made_of)
+    where = publish_folder(bundle.folder, folder_of(tables.dask))
+    arguments = (where, bundle.digest, name, version, explained)
+    named = [(part.name, (tables.address, part.name, output, *arguments)) for part in tables.parts]
+    parts = each(tables.dask, _score_one, named, "Scoring partitions")
+    told = {
+        **made_of,
+        **{count: sum(part[count] for part in parts) for count in COUNTED},
+        "bands": dict(sum((Counter(part["bands"]) for part in parts), Counter())),
+        "seconds_scoring": sum(part["seconds_scoring"] for part in parts),
+        "parts": [{"name": part["name"], **{count: part[count] for count in COUNTED}} for part in parts],
+    }
+    write_json(join(output, MANIFEST), told)
+    return told
+
+
+def _begin(output: str, made_of: dict[str, str]) -> None:
+    """Note what the partitions are made of, before any is there; take the manifest of an earlier run away."""
+    note = join(output, "made_of.json")
+    if exists(note):
+        if read_json(note) != made_of:
+            raise SettingsError(
+                f"{output} holds predictions of another input or version: name a new folder, or remove it."
+            )
+    elif exists(join(output, MANIFEST)) or (Path(output).is_dir() and any(Path(output).iterdir())):
+        raise SettingsError(f"{output} holds other files: name a new folder.")
+    write_json(note, made_of)
+    remove(join(output, MANIFEST))
+
+
+def _score_one(
+    tables: str,
+    part: str,
+    output: str,
+    where: str,
+    digest: str,
+    name: str,
+    version: str,
+    explained: Explained,
+) -> dict[str, Any]:
+    """Score one partition, on a worker; its note is written last."""
+    note = join(output, f"{part}.json")
+    if exists(note):
+        made: dict[str, Any] = read_json(note)
+        return made
+    bundle = _bundle(where, digest)
+    intake, aside = _taken(read_part(tables, part))
+    features = input_features(intake, bundle.stage)
+    started = time.monotonic()
+    predictions = score(bundle, features, intake.rows, name, version, explained)
+    seconds = time.monotonic() - started
+    write_frame(join(output, f"{part}.parquet"), predictions)
+    if len(aside):
+        write_frame(join(output, f"{part}.set_aside.parquet"), aside)
+    counts = {
+        "name": part, "rows": len(predictions) + len(aside), "scored": len(predictions),
+        "set_aside": len(aside), "alerts": int(predictions["alert"].sum()),
+        "bands": predictions["band"].value_counts().to_dict(), "seconds_scoring": seconds,
+    }  # fmt: skip
+    write_json(note, counts)
+    return counts
+
+
+@lru_cache(maxsize=2)
+def _bundle(where: str, digest: str) -> Bundle:
+    return load_bundle(Path(published_folder(where)), digest)
+
+
+def _taken(tables: Tables) -> tuple[Intake, pd.DataFrame]:
+    """Part the accidents that can be scored from those that cannot; rows are counted within the partition."""
+    tables.validate()
+    ids = tables.accidents[ID].astype("str")
+    reasons = np.array(missing_time_or_place(tables.accidents), dtype=object)
+    keep = reasons == ""
+    row = np.arange(1, len(ids) + 1)
+    rows = pd.DataFrame(
+        {ROW: row, ID: ids, NOTES: pd.array([""] * len(ids), dtype="str"), PEDESTRIAN: np.float32(np.nan)}
+    )
+    aside = pd.DataFrame({ROW: row, ID: ids, "reason": pd.array(reasons, dtype="str")})[~keep]
+    kept = tables if keep.all() else chosen(tables, keep)
+    return Intake(kept, rows[keep].reset_index(drop=True), aside.reset_index(drop=True)), aside

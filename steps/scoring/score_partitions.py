@@ -1,0 +1,41 @@
+"""Accidents in partitions to predictions in partitions, on Dask."""
+
+import os
+from typing import Annotated, Any
+
+from zenml import step
+
+from accidents.data.dataset import DVC_REMOTE
+from accidents.data.partition_files import is_partitioned, read_manifest
+from accidents.data.sources.settings import DataSettings
+from accidents.errors import SourceError
+from accidents.scoring.batch.inputs import raw_year
+from accidents.scoring.score import Explained
+from engine.preparation import open_tables, read_tables
+from engine.scoring import score_tables
+from engine.settings import DaskSettings
+from steps.folder import Folder
+from steps.support.references import VersionReference
+
+
+@step
+def score_partitions(
+    given: str,
+    input_version: str,
+    data: DataSettings,
+    bundle: Folder,
+    version: VersionReference,
+    reasons: str,
+    output: str,
+    dask: DaskSettings,
+) -> Annotated[dict[str, Any], "scored"]:
+    """Score what `given` names, partitions or a raw year, into `output`; return what its manifest says."""
+    explained: Explained = reasons  # type: ignore[assignment]  # checked on the command line
+    if is_partitioned(given):
+        manifest = read_manifest(given)
+        if manifest.version != input_version:
+            raise SourceError(f"--input {given} is not what it was when the run began: run it again.")
+        tables = open_tables(manifest, manifest.years, dask)
+    else:
+        tables = read_tables(raw_year(given, data, input_version, os.environ.get(DVC_REMOTE)), dask)
+    return score_tables(tables, version.load(bundle), version.name, version.version, explained, output)
