@@ -173,6 +173,11 @@ class PredictionLog:
         query = select(every - drafted + sessions)
         return int(self._database.run(lambda connection: connection.execute(query).scalar_one(), write=False))
 
+    def last_of_sessions(self, requests: Sequence[str]) -> set[str]:
+        """Return those of the requests after which none came in the same session of the same caller."""
+        query = select(PREDICTIONS.c.request_id).where(PREDICTIONS.c.request_id.in_(requests), _is_no_draft())
+        return self._database.run(lambda connection: set(connection.scalars(query)), write=False)
+
     def read(
         self,
         since: datetime | None = None,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
+from collections.abc import Sequence
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,24 +15,37 @@ from accidents.predictions.store import PredictionStore
 from serving.api.app import create_app
 from serving.api.http.uvicorn_protocol import ApiProtocol
 from serving.api.operations.stored_keys import keys_for
+from serving.api.processes import WORKER, end_with_parent, listening, serve_in
 from serving.api.settings import Settings, load_settings
 from serving.http_limits import limited
 
 _STOP_PATIENCE = 10  # seconds for requests on their way when told to stop
-_BACKLOG = 2048
+BACKLOG = 2048
 
 
-def main() -> int:
+def main(words: Sequence[str] = ()) -> int:
     """Serve; 1 where the settings, the keys or the log do not allow it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = load_settings()
+        if words[:1] == (WORKER,):
+            return _serve_as_one(settings, int(words[1]))
         _make_store(settings)
+        if settings.processes > 1:
+            return serve_in(settings.processes, listening(settings, BACKLOG))
         server = uvicorn.Server(config_of(settings, create_app(settings)))
     except AccidentsError as error:
         print(error, file=sys.stderr)
         return 1
     server.run()
+    return 0 if server.started else 1
+
+
+def _serve_as_one(settings: Settings, number: int) -> int:
+    """Serve as one of several processes, on their socket."""
+    end_with_parent()
+    server = uvicorn.Server(config_of(settings, create_app(settings)))
+    server.run([socket.socket(fileno=number)])
     return 0 if server.started else 1
 
 
@@ -82,9 +97,9 @@ def config_of(settings: Settings, app: FastAPI) -> uvicorn.Config:
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=_STOP_PATIENCE,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
     )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(tuple(sys.argv[1:])))

@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Gate, settings=settings, keys=keys, hook_keys=hook_keys, rates=rates, routes=routes)
     if settings.allowed_origins:
         _allow_origins(app, settings.allowed_origins)
-    BUILD.info({"version": __version__})
+    BUILD.labels(__version__).set(1)
     return app
 
 

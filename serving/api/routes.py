@@ -159,7 +159,7 @@ async def code_words(language: Language = "en") -> Response:
 )
 async def metrics(request: Request) -> Response:
     """Expose `accidents_*`: requests, predictions by band and version, probabilities, model server, log."""
-    _parts(request).counting.settle()
+    await _parts(request).counting.settle_among_others()
     await _parts(request).readiness.answer()  # `accidents_ready` is as of now, not of when somebody asked
     return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    processes: int = Field(default=1, ge=1, le=64)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     allowed_origins: Annotated[tuple[Origin, ...], NoDecode] = ()
 

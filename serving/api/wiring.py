@@ -33,6 +33,7 @@ from serving.api.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 _MONTHS_EVERY = 3600.0  # seconds
+_SETTLE_EVERY = 10.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ async def running(
     server, batcher = _connect(settings, CHAMPION)
     log = store.log
     writer = LogWriter(log, on_commit=_count_commit)
-    counting = Counting()
+    alone = settings.processes == 1 and not store.shared
+    counting = Counting(newest=None if alone else log.last_of_sessions)
     rollout = Rollout(server, partial(_connect, settings))
     shadow = ShadowQueue(rollout, log)
     predictor = Predictor(server, batcher, writer, counting, settings.reasons_count, rollout, shadow)
@@ -73,7 +75,12 @@ async def running(
     await read_keys(rings)
     watches = [
         asyncio.create_task(watch)
-        for watch in (rollout.watch(settings.routes_every), watch_keys(rings), _make_months(store))
+        for watch in (
+            rollout.watch(settings.routes_every),
+            watch_keys(rings),
+            _make_months(store),
+            _settle(counting),
+        )
     ]
     try:
         hook = Hook(settings.hook_command, settings.hook_pause, settings.hook_log, store)
@@ -89,6 +96,13 @@ async def running(
         server.stop()
         await writer.stop()
         store.close()
+
+
+async def _settle(counting: Counting) -> None:
+    """Count forms that have been filled in, also where nobody asks for the metrics, until cancelled."""
+    while True:
+        await asyncio.sleep(_SETTLE_EVERY)
+        await counting.settle_among_others()
 
 
 async def _make_months(store: PredictionStore) -> None:

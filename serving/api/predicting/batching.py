@@ -50,7 +50,7 @@ class Batcher:
         self._server, self._rows_per_call, self._limit = server, rows_per_call, waiting
         self._patience = patience
         self._queue: deque[_Waiting] = deque()
-        WAITING.labels(role).set_function(lambda: len(self._queue))
+        self._waiting = WAITING.labels(role)
         self._worker: asyncio.Task[None] | None = None
 
     async def score(
@@ -64,6 +64,7 @@ class Batcher:
             raise ApiError("busy", "Too many accidents are waiting for the model. Try again.")
         answer: asyncio.Future[Score] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(row, (stage, contributions), answer))
+        self._waiting.set(len(self._queue))
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         try:
@@ -93,6 +94,7 @@ class Batcher:
             else:
                 kept.append(request)
         self._queue.extendleft(reversed(kept))
+        self._waiting.set(len(self._queue))
         return [request for request in taken if not request.answer.done()]
 
     async def _call(self, taken: Sequence[_Waiting]) -> None:

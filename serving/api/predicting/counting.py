@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from accidents.predictions.log import Prediction
+from accidents.predictions.log import Prediction, PredictionLogError
 from serving.api.operations.metrics import DEPARTMENTS, PREDICTIONS, PROBABILITIES
 
+_LOG = logging.getLogger(__name__)
 QUIET = 60.0  # seconds without another prediction of its session until the last one counts
 _OPEN = 1_000  # sessions that may be open at a time; of more, the oldest one counts
 
 
 class Counting:
-    """Sessions that are open, each with its last prediction."""
+    """Sessions that are open, each with its last prediction here.
 
-    def __init__(self, quiet: float = QUIET) -> None:
-        self._quiet = quiet
+    Parameters
+    ----------
+    newest : where other APIs may have answered later in a session: which of these requests are the last of
+        theirs, as the log has it. None: there are no others.
+    """
+
+    def __init__(
+        self, quiet: float = QUIET, newest: Callable[[Sequence[str]], set[str]] | None = None
+    ) -> None:
+        self._quiet, self._newest = quiet, newest
         self._open: OrderedDict[tuple[str | None, str], tuple[float, Prediction]] = OrderedDict()
 
     def add(self, predictions: Sequence[Prediction]) -> None:
@@ -29,14 +40,40 @@ class Counting:
                 key = (prediction.key_name, prediction.session)
                 self._open[key] = (time.monotonic(), prediction)
                 self._open.move_to_end(key)
-        self.settle()
+        if self._newest is None:
+            self.settle()
 
     def settle(self) -> None:
         """Count the last prediction of each session that has been quiet for long enough."""
-        until = time.monotonic() - self._quiet
-        while self._open and (len(self._open) > _OPEN or next(iter(self._open.values()))[0] <= until):
-            _, (_, last) = self._open.popitem(last=False)
+        for _, last in self._due():
             _count(last)
+
+    async def settle_among_others(self) -> None:
+        """Count, of these, those that no other API has answered later."""
+        if self._newest is None:
+            self.settle()
+            return
+        due = self._due()
+        if not due:
+            return
+        try:
+            newest = await asyncio.to_thread(self._newest, [last.request_id for _, last in due])
+        except PredictionLogError as error:
+            _LOG.warning("Sessions are counted later: %s", error)
+            for begun, last in due:
+                self._open.setdefault((last.key_name, str(last.session)), (begun, last))
+                self._open.move_to_end((last.key_name, str(last.session)), last=False)
+            return
+        for _, last in due:
+            if last.request_id in newest:
+                _count(last)
+
+    def _due(self) -> list[tuple[float, Prediction]]:
+        until = time.monotonic() - self._quiet
+        due = []
+        while self._open and (len(self._open) > _OPEN or next(iter(self._open.values()))[0] <= until):
+            due.append(self._open.popitem(last=False)[1])
+        return due
 
 
 def _count(prediction: Prediction) -> None:
