@@ -56,7 +56,9 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     allowed_origins: Annotated[tuple[Origin, ...], NoDecode] = ()
 
-    model_server: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8085")
+    model_server: Annotated[tuple[AnyHttpUrl, ...], NoDecode, Field(min_length=1)] = (
+        AnyHttpUrl("http://127.0.0.1:8085"),
+    )
     model_name: str = Field(default="accident-severity-dispatch", pattern=r"^[\w.-]+$")
     model_timeout: float = Field(default=0.8, gt=0, le=60)
     rows_per_call: int = Field(default=64, ge=1, le=10_000)
@@ -86,7 +88,7 @@ class Settings(BaseSettings):
     docs: Access = "open"
     metrics: Access = "key"
 
-    @field_validator("trusted_proxies", "allowed_origins", mode="before")
+    @field_validator("trusted_proxies", "allowed_origins", "model_server", mode="before")
     @classmethod
     def _commas(cls, value: object) -> object:
         """Take `a,b` from the environment as two."""

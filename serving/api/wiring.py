@@ -26,6 +26,7 @@ from serving.api.predicting.counting import Counting
 from serving.api.predicting.labelling import Labeller
 from serving.api.predicting.log_writer import LogWriter
 from serving.api.predicting.model_server import ModelServer
+from serving.api.predicting.model_servers import ModelServers
 from serving.api.predicting.predict import Predictor
 from serving.api.predicting.rollout import Rollout
 from serving.api.predicting.shadow import ShadowQueue
@@ -117,10 +118,12 @@ async def _make_months(store: PredictionStore) -> None:
 
 def _connect(
     settings: Settings, role: Role, model: str | None = None, url: str = ""
-) -> tuple[ModelServer, Batcher]:
-    """Return a model of the model server, or of another one, and who brings accidents together for it."""
-    url = url or str(settings.model_server)
-    server = ModelServer(url, settings.model_name, settings.model_timeout, role, model)
+) -> tuple[ModelServers, Batcher]:
+    """Return a model of the model servers, or of another one, and who brings accidents together for it."""
+    urls = [url] if url else map(str, settings.model_server)
+    server = ModelServers(
+        [ModelServer(one, settings.model_name, settings.model_timeout, role, model) for one in urls]
+    )
     return server, Batcher(server, settings.rows_per_call, settings.waiting, settings.model_timeout, role)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from accidents.predictions.log import PredictionLog, PredictionLogError
 from serving.api.http.errors import ApiError
 from serving.api.operations.metrics import READY
-from serving.api.predicting.model_server import ModelServer
+from serving.api.predicting.model_servers import ModelServers
 from serving.api.predicting.predict import model_of
 from serving.api.predicting.rollout import Rollout
 
@@ -20,7 +20,7 @@ _PATIENCE = 1.5  # seconds for the log, whose own for a lock is shorter
 class Readiness:
     """The answer of /health/ready (ReadyAnswer)."""
 
-    def __init__(self, server: ModelServer, log: PredictionLog, rollout: Rollout) -> None:
+    def __init__(self, server: ModelServers, log: PredictionLog, rollout: Rollout) -> None:
         self._server, self._log, self._rollout = server, log, rollout
         self._checked, self._answer = -_FRESH, dict[str, Any]()
         self._lock = asyncio.Lock()

@@ -11,6 +11,7 @@ from accidents.rollout.traffic_split import CHAMPION, Role
 from serving.api.http.errors import ApiError
 from serving.api.operations.metrics import MODEL_ROWS, WAITING
 from serving.api.predicting.model_server import ModelFacts, ModelServer, Scores, unavailable
+from serving.api.predicting.model_servers import ModelServers
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Batcher:
 
     Parameters
     ----------
-    server : asked with one call at a time: it computes on one core.
+    server : asked with `width` calls at a time, one for each server that computes.
     rows_per_call : accidents in one call, at most.
     waiting : accidents that may wait; more are refused with ApiError ("busy").
     patience : seconds an accident may take; then ApiError ("model_unavailable").
@@ -45,13 +46,18 @@ class Batcher:
     """
 
     def __init__(
-        self, server: ModelServer, rows_per_call: int, waiting: int, patience: float, role: Role = CHAMPION
+        self,
+        server: ModelServer | ModelServers,
+        rows_per_call: int,
+        waiting: int,
+        patience: float,
+        role: Role = CHAMPION,
     ) -> None:
         self._server, self._rows_per_call, self._limit = server, rows_per_call, waiting
         self._patience = patience
         self._queue: deque[_Waiting] = deque()
         self._waiting = WAITING.labels(role)
-        self._worker: asyncio.Task[None] | None = None
+        self._workers: set[asyncio.Task[None]] = set()
 
     async def score(
         self, row: Sequence[float], stage: str, contributions: bool, patient: bool = False
@@ -65,8 +71,10 @@ class Batcher:
         answer: asyncio.Future[Score] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(row, (stage, contributions), answer))
         self._waiting.set(len(self._queue))
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._work())
+        if len(self._workers) < self._server.width:
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
         try:
             async with asyncio.timeout(
                 None if patient else self._patience
@@ -76,11 +84,8 @@ class Batcher:
             raise unavailable() from None
 
     async def _work(self) -> None:
-        try:
-            while self._queue:
-                await self._call(self._take())
-        finally:
-            self._worker = None
+        while self._queue:
+            await self._call(self._take())
 
     def _take(self) -> list[_Waiting]:
         """Return the oldest that waits and those of its kind, in order; who went away is left out."""

@@ -64,6 +64,8 @@ class ModelServer:
     served_as : the model's name on the server, where that is another one.
     """
 
+    width = 1  # calls at a time
+
     def __init__(
         self, url: str, name: str, timeout: float, role: Role = CHAMPION, served_as: str | None = None
     ) -> None:

@@ -26,7 +26,8 @@ from serving.api.operations.metrics import FALLBACKS, LOG_ERRORS
 from serving.api.predicting.batching import Batcher, Score
 from serving.api.predicting.counting import Counting
 from serving.api.predicting.log_writer import LogUnavailable, LogWriter
-from serving.api.predicting.model_server import ModelFacts, ModelServer
+from serving.api.predicting.model_server import ModelFacts
+from serving.api.predicting.model_servers import ModelServers
 from serving.api.predicting.rollout import Rollout
 from serving.api.predicting.shadow import ShadowQueue
 from serving.api.schema.accident import Accident
@@ -51,7 +52,7 @@ class Predictor:
 
     def __init__(
         self,
-        server: ModelServer,
+        server: ModelServers,
         batcher: Batcher,
         writer: LogWriter,
         counting: Counting,

@@ -18,7 +18,7 @@ from accidents.rollout.traffic_split import CHALLENGER, SHADOW, SHARES, Role, is
 from serving.api.http.errors import ApiError
 from serving.api.operations.metrics import SHARE
 from serving.api.predicting.batching import Batcher
-from serving.api.predicting.model_server import ModelServer
+from serving.api.predicting.model_servers import ModelServers
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Beside:
 
     route: Route
     version: str
-    server: ModelServer
+    server: ModelServers
     batcher: Batcher
 
 
@@ -60,10 +60,10 @@ class Rollout:
     """
 
     def __init__(
-        self, champion: ModelServer, connect: Callable[[Role, str, str], tuple[ModelServer, Batcher]]
+        self, champion: ModelServers, connect: Callable[[Role, str, str], tuple[ModelServers, Batcher]]
     ) -> None:
         self._champion, self._connect = champion, connect
-        self._connected: dict[tuple[Role, str, str], tuple[ModelServer, Batcher]] = {}
+        self._connected: dict[tuple[Role, str, str], tuple[ModelServers, Batcher]] = {}
         self._complaints: dict[str, str] = {}
         self.challenger: Beside | None = None
         self.shadow: Beside | None = None

@@ -18,7 +18,8 @@ from accidents.predictions.shadow import ShadowScore
 from accidents.vocabulary.bands import band_of
 from serving.api.http.errors import ApiError
 from serving.api.operations.metrics import SHADOW_SCORES
-from serving.api.predicting.model_server import ModelServer, Scores
+from serving.api.predicting.model_server import Scores
+from serving.api.predicting.model_servers import ModelServers
 from serving.api.predicting.rollout import Rollout
 
 _LOG = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class ShadowQueue:
         SHADOW_SCORES.labels("logged").inc(len(taken))
 
 
-async def _ask(server: ModelServer, taken: Sequence[Prediction]) -> Scores:
+async def _ask(server: ModelServers, taken: Sequence[Prediction]) -> Scores:
     rows = [[nan if value is None else value for value in copy.features.values()] for copy in taken]
     return await server.score(taken[0].stage, rows, contributions=False)
 
