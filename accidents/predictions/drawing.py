@@ -51,7 +51,7 @@ class Drawing:
 def draw(connection: Connection, since: datetime | None, last: int | None, most: int) -> Drawing:
     """Say what is read of the predictions since a moment, or of the last so many: `most`, or all.
 
-    Of outcomes it is half as many, or all.
+    Of accidents with an outcome it is half as many at least, or all.
     """
     if last is not None:
         since = _since_last(connection, since, last)
@@ -61,8 +61,10 @@ def draw(connection: Connection, since: datetime | None, last: int | None, most:
         return Drawing(since, predictions, None, 0.0)
     told = select(func.count()).select_from(LABELS).where(LABELS.c.newest)
     labels = int(connection.scalar(told if since is None else told.where(LABELS.c.created >= since)) or 0)
-    bound = f"{int(most / predictions * 16**_DIGITS):0{_DIGITS}x}"
-    return Drawing(since, predictions, bound, min(1.0, most / 2 / max(labels, 1)))
+    share = most / predictions
+    bound = f"{int(share * 16**_DIGITS):0{_DIGITS}x}"
+    further = most / 2 - share * labels  # as many as are drawn anyhow are not needed once more
+    return Drawing(since, predictions, bound, min(1.0, max(0.0, further / max(labels, 1))))
 
 
 def drawn_rows(
@@ -81,6 +83,8 @@ def drawn_rows(
     for page in batched(stream(below.where(_in_window(drawing.since), no_draft))):
         for row in reader.of(page):
             yield row, True
+    if not drawing.labels:
+        return
     for labels in batched(stream(_labels(drawing))):
         found = [row for row in reader.labelled(labels) if row["request_id"] >= drawing.bound]
         for row in reader.of(found):
@@ -91,50 +95,56 @@ class _Accidents:
     """Finds the predictions of accidents; each accident is given once."""
 
     def __init__(self, connection: Connection, among: ColumnElement[bool]) -> None:
-        self._connection, self._query = connection, select(PREDICTIONS).where(among)
+        self._connection, self._among = connection, among
         self._given: set[Accident] = set()
 
     def of(self, lasts: Sequence[Row]) -> Iterator[Row]:
         """Yield those of the accidents of which one of these is the last; one without an id is by itself."""
-        together = self._together(lasts)
+        ids = self._ids_of({_accident_of(row) for row in lasts if row["accident_id"] is not None})
+        chosen: list[tuple[Row, list[str]]] = []
         for row in lasts:
             accident = _accident_of(row)
-            if accident in self._given:
+            group = ids.get(accident, [row["request_id"]])
+            if accident in self._given or group[-1] != row["request_id"]:
                 continue
-            group = together.get(accident, [row])
-            if group[-1]["request_id"] == row["request_id"]:
-                if row["accident_id"] is not None:
-                    self._given.add(accident)
-                yield from group
+            if row["accident_id"] is not None:
+                self._given.add(accident)
+            chosen.append((row, group))
+        earlier = self._rows([request for _, group in chosen for request in group[:-1]])
+        for row, group in chosen:
+            yield from (earlier[request] for request in group[:-1])
+            yield row
 
     def labelled(self, labels: Sequence[Row]) -> list[Row]:
         """Return the last prediction of each accident that these speak of."""
         requests = [label["request_id"] for label in labels if label["request_id"] is not None]
-        rows = self._read(PREDICTIONS.c.request_id.in_(requests)) if requests else []
-        accidents = {
-            (label["caller"], label["accident_id"]) for label in labels if label["request_id"] is None
-        }
+        rows = list(self._rows(requests).values())
+        of_accident = (label for label in labels if label["request_id"] is None)
+        accidents = {(label["caller"], label["accident_id"]) for label in of_accident}
         accidents |= {_accident_of(row) for row in rows if row["accident_id"] is not None}
-        groups = self._groups(accidents)
-        single = {_accident_of(row): row for row in rows if row["accident_id"] is None}
-        return [group[-1] for group in groups.values()] + list(single.values())
+        lasts = [group[-1] for group in self._ids_of(accidents).values()]
+        return [row for row in rows if row["accident_id"] is None] + list(self._rows(lasts).values())
 
-    def _together(self, rows: Sequence[Row]) -> dict[Accident, list[Row]]:
-        return self._groups({_accident_of(row) for row in rows if row["accident_id"] is not None})
-
-    def _groups(self, accidents: set[Accident]) -> dict[Accident, list[Row]]:
-        groups: dict[Accident, list[Row]] = {}
-        if accidents:
-            rows = self._read(PREDICTIONS.c.accident_id.in_({name for _, name in accidents}))
-            for row in sorted(rows, key=lambda row: (row["created"], row["request_id"])):
-                if (
-                    accident := _accident_of(row)
-                ) in accidents:  # the same id of another caller is another one
-                    groups.setdefault(accident, []).append(row)
+    def _ids_of(self, accidents: set[Accident]) -> dict[Accident, list[str]]:
+        """Return the request_ids of accidents, in the order of time."""
+        if not accidents:
+            return {}
+        p = PREDICTIONS.c
+        query = select(p.request_id, p.created, p.key_name, p.accident_id).where(
+            self._among, p.accident_id.in_({name for _, name in accidents})
+        )
+        found = self._connection.execute(query).mappings().all()
+        groups: dict[Accident, list[str]] = {}
+        for row in sorted(found, key=lambda row: (row["created"], row["request_id"])):
+            if (accident := _accident_of(row)) in accidents:  # another caller's id is another accident
+                groups.setdefault(accident, []).append(row["request_id"])
         return groups
 
-    def _read(self, which: ColumnElement[bool]) -> Sequence[Row]:
-        return self._connection.execute(self._query.where(which)).mappings().all()
+    def _rows(self, requests: Sequence[str]) -> dict[str, Row]:
+        if not requests:
+            return {}
+        query = select(PREDICTIONS).where(self._among, PREDICTIONS.c.request_id.in_(requests))
+        return {row["request_id"]: row for row in self._connection.execute(query).mappings()}
 
 
 def _accident_of(row: Row) -> Accident:

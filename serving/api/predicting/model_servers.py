@@ -42,7 +42,8 @@ class ModelServers:
 
     async def facts(self) -> ModelFacts:
         """Return the model that is served, as far as known. Raises ApiError if no server answers."""
-        return await self._first("facts")
+        facts: ModelFacts = await self._first("facts")
+        return facts
 
     async def metadata(self) -> Mapping[str, Any] | None:
         """Return what a server says of the model, unchecked; None if none answers, or not for this model."""
@@ -64,7 +65,8 @@ class ModelServers:
 
     async def score(self, stage: str, rows: Sequence[Sequence[float]], contributions: bool) -> Scores:
         """Ask for `rows` as `ModelServer.score` does. Raises ApiError, model_unavailable if none answers."""
-        return await self._first("score", stage, rows, contributions)
+        scores: Scores = await self._first("score", stage, rows, contributions)
+        return scores
 
     async def _first(self, method: str, *arguments: Any) -> Any:
         """Return the answer of the first that gives one."""
