@@ -50,8 +50,15 @@ def fill(folder: str, predictions: int, address: str | None = None) -> dict[str,
     from benchmarks.drift_windows import WATCHED, watched, year
 
     champion = watched(20_000)
-    facts = {"name": "m", "stage": "dispatch", "threshold": 0.5, "budget": 0.2, "synthetic": True, "years": [2021, 2022],
-             "learnt_from": [f"2021-{month:02}" for month in range(1, 13)]}  # fmt: skip
+    facts = {
+        "name": "m",
+        "stage": "dispatch",
+        "threshold": 0.5,
+        "budget": 0.2,
+        "synthetic": True,
+        "years": [2021, 2022],
+        "learnt_from": [f"2021-{month:02}" for month in range(1, 13)],
+    }
     bundle = write_bundle(
         Path(folder) / "bundle", champion.model, facts, champion.reference, "", champion.holdout
     )

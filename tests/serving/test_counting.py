@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prometheus_client import REGISTRY
 
+from accidents.predictions.log import PredictionLogError
 from serving.api.predicting import counting as module
 from serving.api.predicting.counting import Counting
 from tests.predictions import prediction
@@ -38,3 +41,26 @@ def test_of_too_many_open_forms_the_oldest_counts(monkeypatch) -> None:
     counting = Counting()
     counting.add([prediction(model_version=f"1{k}", session=f"s{k}") for k in range(3)])
     assert [counted(f"1{k}") for k in range(3)] == [1, 0, 0]
+
+
+def test_among_several_apis_a_form_counts_once_where_it_was_answered_last(monkeypatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    here, there = (prediction(k, model_version="21", session="s") for k in (1, 2))
+    asked: list[list[str]] = []
+
+    def newest(requests):
+        asked.append(list(requests))
+        if len(asked) == 1:
+            raise PredictionLogError("gone")
+        return {there.request_id} & set(requests)
+
+    one, other = Counting(newest=newest), Counting(newest=newest)
+    one.add([here])
+    other.add([there])
+    now = 165.0
+    for _ in range(2):  # the log was gone at the first try
+        asyncio.run(one.settle_among_others())
+        asyncio.run(other.settle_among_others())
+    assert counted("21") == 1
+    assert asked == [[here.request_id], [there.request_id], [here.request_id]]

@@ -65,6 +65,7 @@ class ModelServers:
 
     async def score(self, stage: str, rows: Sequence[Sequence[float]], contributions: bool) -> Scores:
         """Ask for `rows` as `ModelServer.score` does. Raises ApiError, model_unavailable if none answers."""
+        self._turn = (self._turn + 1) % self.width
         scores: Scores = await self._first("score", stage, rows, contributions)
         return scores
 
@@ -88,7 +89,7 @@ class ModelServers:
         """Return the servers as they are to be tried; of equal ones each begins in turn."""
         if self.width == 1:
             return self._servers
-        now, self._turn = time.monotonic(), (self._turn + 1) % self.width
+        now = time.monotonic()
         turned = self._servers[self._turn :] + self._servers[: self._turn]
         return sorted(turned, key=lambda server: (self._resting[server] > now, self._busy[server]))
 

@@ -1,0 +1,112 @@
+"""A part of a log: whole accidents, evenly drawn, and outcomes beyond them; on both kinds of database."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from accidents.predictions.log import Label, Prediction, PredictionLog
+from tests.predictions import prediction
+
+pytest_plugins = ("tests.log_fixtures",)
+NOW = datetime.now(UTC)
+SINCE = NOW - timedelta(days=1)
+
+
+def made(count: int) -> list[Prediction]:
+    """So many accidents: a third without an id, a third with one prediction, a third with three."""
+    rows = []
+    for k in range(count):
+        accident = None if k % 3 == 0 else f"a{k}"
+        for repeated in range(3 if k % 3 == 2 else 1):
+            when = NOW - timedelta(seconds=10 * (count - k) - repeated)
+            request = f"{random.Random(f'{k} {repeated}').getrandbits(128):032x}"
+            rows.append(prediction(request_id=request, created=when, accident_id=accident))
+    return rows
+
+
+def accidents(rows: list[Prediction]) -> list[list[Prediction]]:
+    """The predictions of each, in the order of time."""
+    groups: dict[str, list[Prediction]] = {}
+    for row in rows:
+        groups.setdefault(row.accident_id or row.request_id, []).append(row)
+    return list(groups.values())
+
+
+def of(row: Mapping[str, Any]) -> str:
+    return str(row["accident_id"] or row["request_id"])
+
+
+def test_all_of_a_small_window_is_read(log: PredictionLog) -> None:
+    log.write(made(30))
+    drawing = log.draw(SINCE, None, 1_000)
+    assert (drawing.all, drawing.predictions) == (True, 50)
+
+
+def test_accidents_are_drawn_whole_evenly_and_once(log: PredictionLog) -> None:
+    rows = made(3_000)
+    log.write(rows)
+    log.write([prediction(created=NOW - timedelta(days=3)), prediction(accident_id="a5", key_name="another")])
+    drawing = log.draw(SINCE, None, 1_000)
+    assert drawing.predictions == 5_000
+    read = list(log.read_drawn(drawing))
+    requests = [row["request_id"] for row in read]
+    assert len(requests) == len(set(requests))
+    assert {row["drawn"] for row in read} == {True}
+    assert drawing.bound is not None
+    drawn = [
+        row.request_id
+        for accident in accidents(rows)
+        if accident[-1].request_id < drawing.bound
+        for row in accident
+    ]
+    assert set(requests) == set(drawn)
+    assert 500 < sum(accident[-1].request_id in drawn for accident in accidents(rows)) < 700, (
+        "a fifth of 3,000"
+    )
+    place = {request: number for number, request in enumerate(requests)}
+    for accident in accidents(rows):
+        places = [place[row.request_id] for row in accident if row.request_id in place]
+        assert places == list(range(places[0], places[0] + len(accident))) if places else True, (
+            "together, in order"
+        )
+    assert list(log.read_drawn(drawing)) == read, "the same again"
+
+
+def test_outcomes_are_read_beyond_what_is_drawn_and_all_of_few(log: PredictionLog) -> None:
+    rows = made(3_000)
+    log.write(rows)
+    of_accident = [Label(True, accident_id=f"a{k}", key_name="control-room") for k in range(1, 300, 3)]
+    of_request = [Label(False, request_id=row.request_id) for row in rows[:400] if row.accident_id is None]
+    log.add_labels([*of_accident, *of_request])
+    read = list(log.read_drawn(log.draw(SINCE, None, 1_000)))
+    told = {of(row): row["severe"] for row in read if row["severe"] is not None}
+    expected = {f"a{k}": True for k in range(1, 300, 3)} | {
+        str(label.request_id): False for label in of_request
+    }
+    assert told == expected
+    without = {of(row) for row in read if row["drawn"]}
+    drawn = sum(accident[-1].request_id < "33333333" for accident in accidents(rows))
+    assert len(without) == drawn, "no more for the labels"
+    further = [row for row in read if not row["drawn"]]
+    assert all(row["severe"] is not None for row in further)
+
+
+def test_of_many_outcomes_half_as_many_as_are_drawn_are_enough(log: PredictionLog) -> None:
+    rows = made(3_000)
+    log.write(rows)
+    log.add_labels([Label(True, request_id=row.request_id) for row in rows if row.accident_id is None])
+    drawing = log.draw(SINCE, None, 1_000)
+    assert drawing.labels == (500 - 0.2 * 1_000) / 1_000
+    labelled = [row for row in log.read_drawn(drawing) if row["severe"] is not None]
+    assert 350 < len(labelled) < 550
+
+
+def test_the_last_so_many_are_a_window_too(log: PredictionLog) -> None:
+    log.write(made(3_000))
+    assert log.draw(None, 1_000, 2_000).all
+    drawing = log.draw(None, 2_000, 1_000)
+    assert (drawing.all, drawing.predictions) == (False, 2_000)
+    assert min(row["created"] for row in log.read_drawn(drawing)) >= drawing.since
