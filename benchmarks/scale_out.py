@@ -1,0 +1,271 @@
+"""Past one machine: the same training by partition on Dask, on workers of this machine.
+
+`python -m benchmarks scale_out`; of another size, `python -m benchmarks.scale_out --scale 10`: 12 million.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from accidents.data.partition_files import TablePart, read_manifest, read_together
+from accidents.files import ROOT
+from accidents.params import load_params
+from benchmarks.options import Options, SkippedError
+from benchmarks.results_page import Figure, Outcome, table
+from benchmarks.separate_process import measure, peak_gib
+
+TITLE = "Past one machine: Dask"
+YEARS = tuple(range(2005, 2025))
+MOST_OVER_LOCAL = 1.3
+MOST_DRIVER_GIB = 2.0
+MOST_APART = 0.15
+LEAST_ROWS = 300_000
+LEAST_SHARE = 0.6
+WORKERS = {"workers": 2, "threads": 1, "memory_limit": "4GiB"}
+
+
+def run(options: Options) -> Outcome:
+    """Measure once: minutes."""
+    if options.quick:
+        return outcome(2, scale=1, accidents=2_000)
+    return outcome(len(YEARS), scale=1, accidents=60_000)
+
+
+def outcome(years: int, scale: int, accidents: int, folder: str | None = None) -> Outcome:
+    """Measure on partitions that are in `folder`, or are written: `scale` of `accidents` for each year."""
+    try:
+        import distributed  # noqa: F401
+    except ImportError:
+        raise SkippedError("it needs Dask: make dask") from None
+    from accidents.data.sources.sample.partitions import write_partitions
+
+    with tempfile.TemporaryDirectory(prefix="scale-out-") as place:
+        source = folder or str(Path(place) / "sample")
+        if folder is None:
+            write_partitions(source, YEARS[-years:], scale, accidents=accidents)
+        parts = read_manifest(source).parts
+        total = sum(part.accidents for part in parts)
+        local = measure("benchmarks.scale_out:train_locally", source=source)
+        dask = measure("benchmarks.scale_out:train_on_dask", source=source, folder=str(Path(place) / "work"))
+        flat = measure("benchmarks.scale_out:by_partitions", source=source, folder=str(Path(place) / "flat"))
+        scored = measure(
+            "benchmarks.scale_out:score_on_dask", source=source, folder=str(Path(place) / "scored"),
+            model=dask.result["model"],
+        ).result  # fmt: skip
+    ratio = dask.result["total"] / local.result["total"]
+    apart = max(flat.result.values()) / min(flat.result.values()) - 1
+    rate, whole = (total / scored[name] for name in ("scoring", "seconds"))
+    figures = (
+        Figure(
+            what=f"{total:,} accidents prepared, trained, evaluated on Dask, 2 workers of 4 GiB",
+            target="ends",
+            figure=f"{dask.result['total']:.0f} s, started workers included",
+            met=True,
+        ),
+        Figure(
+            what=f"The same against `local`, {total:,} accidents",
+            target=f"at most {MOST_OVER_LOCAL} ×",
+            figure=f"{ratio:.2f} ×",
+            met=ratio <= MOST_OVER_LOCAL,
+        ),
+        Figure(
+            what="Peak memory of the process that drives it",
+            target=f"at most {MOST_DRIVER_GIB:g} GiB",
+            figure=f"{dask.peak_gib:.2f} GiB",
+            met=dask.peak_gib <= MOST_DRIVER_GIB,
+        ),
+        Figure(
+            what="Seconds a partition, 2 to 32 partitions on two workers: the most over the least",
+            target=f"at most {1 + MOST_APART:.2f} ×",
+            figure=f"{1 + apart:.2f} ×",
+            met=apart <= MOST_APART,
+        ),
+        Figure(
+            what="Scoring by partition, no reasons, two cores: the model alone",
+            target=f"at least {LEAST_ROWS:,} rows/s",
+            figure=f"{rate:,.0f} rows/s",
+            met=rate >= LEAST_ROWS,
+        ),
+        Figure(
+            what="The same from Parquet of tables to Parquet of predictions",
+            target=f"at least {LEAST_ROWS * LEAST_SHARE:,.0f} rows/s",
+            figure=f"{whole:,.0f} rows/s",
+            met=whole >= LEAST_ROWS * LEAST_SHARE,
+        ),
+    )
+    phases = [
+        (name, f"{local.result['phases'].get(name, 0):.1f}", f"{dask.result['phases'].get(name, 0):.1f}")
+        for name in dask.result["phases"]
+    ]
+    same = "the same" if local.result["model_files"] == dask.result["model_files"] else "NOT the same"
+    body = "\n\n".join(
+        [
+            table(("phase", "local, s", "Dask, s"), phases),
+            f"The model's files are {same} to the byte on both. Peak of `local`: {local.peak_gib:.2f} GiB.",
+            table(
+                ("partitions", "seconds a partition and worker"),
+                [(count, f"{seconds:.2f}") for count, seconds in flat.result.items()],
+            ),
+            "12,000,000 accidents were not run: `python -m benchmarks.scale_out --scale 10` does, in hours.",
+        ]
+    )
+    about = (
+        f"{total:,} synthetic accidents in {len(parts)} partitions of checked tables (Parquet), two cores: "
+        "features, split, the model with the settings of params.yaml, evaluation with intervals and slices, "
+        "once in one process and once on a Dask cluster of two workers, each in a fresh process."
+    )
+    return Outcome(about=about, figures=figures, body=body)
+
+
+def train_locally(source: str) -> dict[str, Any]:
+    """In one process: for `measure`."""
+    from accidents.evaluation.metrics import alerts_for_budget, evaluate
+    from accidents.evaluation.slices import evaluate_slices
+    from accidents.features import build_features
+    from accidents.training import fit_bags
+    from accidents.training.split import PARTS, split
+
+    params, clock = load_params(ROOT / "params.yaml"), _Clock()
+    manifest = read_manifest(source)
+    tables, _ = read_together(source, manifest.parts)
+    rows = build_features(tables.validate(), params.stage)
+    clock.lap("read, features")
+    del tables
+    cut = split(rows, params.split)
+    learnt, later, tested = (rows[cut.mask(part)].reset_index(drop=True) for part in PARTS)
+    del rows
+    model = fit_bags.train(learnt, later, params.model, params.stage, params.seed)
+    clock.lap("train")
+    budget, draws, seed = params.evaluation.budget, params.evaluation.n_bootstrap, params.seed
+    p = model.predict_proba(tested)
+    alerts = alerts_for_budget(model.predict_proba(later), budget)
+    evaluate(tested["severe"], p, budget, draws, seed)
+    evaluate(tested["severe"], p, budget, draws, seed, alerts)
+    evaluate_slices(tested, tested["severe"], p, budget, draws, seed)
+    clock.lap("evaluate")
+    return {**clock.told(), "model_files": _files(model)}
+
+
+def train_on_dask(source: str, folder: str) -> dict[str, Any]:
+    """By partition: for `measure`."""
+    import pandas as pd
+
+    from accidents.training.split import PARTS
+    from engine import evaluation, preparation, training
+    from engine.cluster import client_of, disconnect_all
+    from engine.splitting import split_rows
+
+    params, clock, dask = load_params(ROOT / "params.yaml"), _Clock(), _settings(folder)
+    client_of(dask)
+    clock.lap("start workers")
+    manifest = read_manifest(source)
+    rows = preparation.build_rows(preparation.open_tables(manifest, manifest.years, dask), params.stage)
+    clock.lap("read, features")
+    parts, _ = split_rows(rows, params.split)
+    learnt, later, tested = (parts[part] for part in PARTS)
+    model = training.train(learnt, later, params.model, params.stage, params.seed)
+    clock.lap("train")
+    evaluation.judge(model, later, tested, pd.DataFrame(), params.evaluation, params.seed)
+    clock.lap("evaluate")
+    kept = tempfile.mkdtemp(prefix="scale-out-model-")
+    model.save(Path(kept))
+    disconnect_all()
+    return {**clock.told(), "model_files": _files(model), "model": kept}
+
+
+def by_partitions(source: str, folder: str) -> dict[str, float]:
+    """Seconds of work a partition by how many there are, on two workers: features of the same tables."""
+    from engine.cluster import client_of, disconnect_all
+    from engine.tasks import each
+
+    dask, parts = _settings(folder), read_manifest(source).parts
+    client_of(dask)
+    each(dask, _features, [("warm", (source, part.name)) for part in parts[:4]], "Warming up")
+    told = {}
+    for count in (2, 4, 8, 16, 32):
+        chosen = [(f"{at}", (source, parts[at % len(parts)].name)) for at in range(count)]
+        started = time.monotonic()
+        each(dask, _features, chosen, f"{count} partitions")
+        told[str(count)] = (time.monotonic() - started) * WORKERS["workers"] / count  # type: ignore[operator]
+    disconnect_all()
+    return told
+
+
+def score_on_dask(source: str, folder: str, model: str) -> dict[str, float]:
+    """Score all partitions into others; seconds in all, and in the model alone, of two workers."""
+    from accidents.bundle import write_bundle
+    from accidents.features import build_features
+    from accidents.training.trained_model import Model
+    from engine import preparation
+    from engine.cluster import client_of, disconnect_all
+    from engine.scoring import score_tables
+
+    dask, manifest = _settings(folder), read_manifest(source)
+    first: tuple[TablePart, ...] = manifest.parts[-2:]
+    trained = Model.load(Path(model))
+    reference = build_features(read_together(source, first[:1])[0], trained.stage).head(5_000)
+    facts = {"name": "benchmark", "stage": trained.stage, "threshold": 0.5}
+    bundle = write_bundle(Path(folder) / "bundle", trained, facts, reference, "")
+    client_of(dask)
+    tables = preparation.open_tables(manifest, manifest.years, dask)
+    few = tables.model_copy(update={"parts": first})
+    score_tables(few, bundle, "benchmark", "1", "none", f"{folder}/warm")  # compiles
+    started = time.monotonic()
+    told = score_tables(tables, bundle, "benchmark", "1", "none", f"{folder}/predictions")
+    seconds = time.monotonic() - started
+    disconnect_all()
+    return {"seconds": seconds, "scoring": told["seconds_scoring"] / 2}
+
+
+def _features(source: str, name: str) -> int:
+    from accidents.data.partition_files import read_part
+    from accidents.features import build_features
+
+    return len(build_features(read_part(source, name), "dispatch"))
+
+
+def _settings(folder: str) -> Any:
+    from engine.settings import DaskSettings, LocalWorkers
+
+    return DaskSettings(local=LocalWorkers.model_validate(WORKERS), folder=folder)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self._phases: dict[str, float] = {}
+        self._since = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self._phases[name], self._since = now - self._since, now
+
+    def told(self) -> dict[str, Any]:
+        return {"phases": self._phases, "total": sum(self._phases.values()), "peak_gib": peak_gib()}
+
+
+def _files(model: Any) -> dict[str, str]:
+    import hashlib
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder))
+        return {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(Path(folder).iterdir())
+        }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--years", type=int, default=len(YEARS))
+    parser.add_argument("--scale", type=int, default=1, help="partitions a year")
+    parser.add_argument("--accidents", type=int, default=60_000, help="of a partition")
+    parser.add_argument("--folder", help="partitions that are there: `make sample`")
+    asked = parser.parse_args()
+    found = outcome(asked.years, asked.scale, asked.accidents, asked.folder)
+    for figure in found.figures:
+        print(f"{figure.what}: {figure.figure} (target: {figure.target})")
+    print(found.body)

@@ -1,0 +1,148 @@
+"""Tables, rows, places and predictions by partition are those of the whole."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from accidents.data.dataset import have_raw, versioned
+from accidents.data.partition_files import (
+    TablePart,
+    cut,
+    part_name,
+    read_manifest,
+    read_together,
+    write_manifest,
+    write_part,
+)
+from accidents.data.quality import QualityReport
+from accidents.data.reading import read_years
+from accidents.data.sources import find_years
+from accidents.data.sources.sample import write_sample
+from accidents.data.sources.sample.partitions import write_partitions
+from accidents.data.sources.settings import DataSettings
+from accidents.errors import SettingsError, SourceError
+from accidents.features import build_features
+from accidents.training.place_encoder import PlaceCounts, PlaceEncoder
+from accidents.training.split import SplitSettings, split
+from accidents.training.trained_model import Layout, matrix_of
+from engine import preparation, reading
+from engine.settings import DaskSettings
+from engine.splitting import split_rows
+from engine.tasks import PartitionError
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+YEARS = (2018, 2021, 2022)
+
+
+@pytest.fixture(scope="module")
+def raw_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("raw")
+    write_sample(folder, YEARS, 1_200)
+    return folder
+
+
+def add_accident_of(folder: Path, year: int, other: int) -> None:
+    """Let the files of `year` hold an accident of `other` too, as a file that was published again does."""
+    names = {path.name.partition(f"-{other}")[0].partition("_")[0]: path
+             for path in (folder / str(other)).glob("*.csv")}  # fmt: skip
+    for table, path in names.items():
+        (target,) = [one for one in (folder / str(year)).glob("*.csv") if one.name.startswith(table)]
+        lines = path.read_text(encoding="utf-8").splitlines()
+        number = lines[1].partition(";")[0]
+        added = [line for line in lines[1:] if line.startswith(number)]
+        target.write_text("\n".join([*target.read_text(encoding="utf-8").splitlines(), *added]) + "\n")
+
+
+def test_tables_rows_and_split_are_those_of_all_years_at_once(
+    raw_folder: Path, tmp_path: Path, dask: DaskSettings
+) -> None:
+    add_accident_of(raw_folder, 2022, 2021)
+    raw = versioned(find_years(raw_folder))
+    tables, quality = read_years(raw.years)
+    parted = preparation.read_tables(raw, dask)
+    assert quality.count(rule="also in the files of another year, which are read") == 1
+    assert len(parted) == len(tables.accidents)
+    again, _ = read_together(parted.address, parted.parts)
+    for table in ("accidents", "places", "vehicles", "users"):
+        pd.testing.assert_frame_equal(getattr(again, table), getattr(tables, table), check_exact=True)
+    assert parted.quality.count(action="dropped") == quality.count(action="dropped")
+
+    whole, rows = build_features(tables, "on_scene"), preparation.build_rows(parted, "on_scene")
+    assert len(rows.parts) == 9
+    pd.testing.assert_frame_equal(reading.rows_at(rows.pieces, None), whole, check_exact=True)
+
+    expected = split(whole, SplitSettings())
+    parts, told = split_rows(rows, SplitSettings())
+    assert told == expected.to_dict()
+    for name, part in parts.items():
+        wanted = whole[expected.mask(name)].reset_index(drop=True)
+        pd.testing.assert_frame_equal(reading.rows_at(part.pieces, None), wanted, check_exact=True)
+        at = np.random.default_rng(1).permutation(len(wanted))[:50]
+        pd.testing.assert_frame_equal(
+            reading.rows_at(part.pieces, at), wanted.iloc[at].reset_index(drop=True), check_exact=True
+        )
+    with pytest.raises(SettingsError, match="random"):
+        split_rows(rows, SplitSettings(method="random"))
+
+
+def test_places_counted_by_part_are_those_of_all(raw_folder: Path) -> None:
+    tables, _ = read_years(find_years(raw_folder))
+    rows = build_features(tables, "dispatch")
+    names = tuple(rows.columns[4:])
+    place = Layout(names).place(matrix_of(rows, names))
+    severe = rows["severe"].to_numpy(np.float32)
+    cuts = [0, 7, 7, 1_000, len(severe)]
+    parts = [PlaceCounts.of(place[a:b], severe[a:b]) for a, b in pairwise(cuts)]
+    whole, summed = PlaceEncoder.fit(place, severe), PlaceEncoder.of_counts(sum(parts[1:], parts[0]))
+    assert whole.rate == summed.rate == float(severe.mean())
+    for name, counts in whole.counts.items():
+        np.testing.assert_array_equal(counts, summed.counts[name])
+    np.testing.assert_array_equal(whole.transform(place), summed.transform(place))
+
+
+def test_a_torn_partition_is_named_and_nothing_looks_finished(tmp_path: Path, dask: DaskSettings) -> None:
+    sample = tmp_path / "sample"
+    write_partitions(str(sample), (2021, 2022), accidents=300, processes=1)
+    torn = sample / part_name(2022, 0) / "users.parquet"
+    torn.write_bytes(torn.read_bytes()[:500])
+    tables = preparation.open_tables(read_manifest(str(sample)), (2021, 2022), dask)
+    with pytest.raises(PartitionError, match=r"Partition year=2022/part-0000: .*users.parquet"):
+        preparation.build_rows(tables, "dispatch")
+    written = [path.name for path in Path(dask.folder).rglob("*") if path.name.startswith(".")]
+    assert written == [], "no file is left half-written"
+
+
+def test_partitions_without_a_manifest_are_none(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="its writing was not finished"):
+        read_manifest(str(tmp_path))
+
+
+def test_a_sample_in_partitions_has_ids_of_its_own_and_trains_like_any_source(tmp_path: Path) -> None:
+    address = str(tmp_path / "sample")
+    write_partitions(address, (2021,), scale=3, accidents=200, processes=1)
+    raw = have_raw(DataSettings(source=address, years=(2021,)))
+    assert raw.partitions is not None
+    tables, _ = read_together(address, raw.partitions.parts)
+    assert tables.validate().accidents["accident_id"].is_unique
+    assert len(tables.accidents) == 600
+    with pytest.raises(SettingsError, match="another sample"):
+        write_partitions(address, (2021,), scale=2, accidents=200, processes=1)
+    with pytest.raises(SourceError, match=r"no partition of 2019. There are: 2021"):
+        have_raw(DataSettings(source=address, years=(2019,)))
+
+
+def test_pieces_of_tables_are_the_tables(raw_folder: Path, tmp_path: Path) -> None:
+    tables, _ = read_years({2018: find_years(raw_folder)[2018]})
+    parts = []
+    for at, piece in enumerate(cut(tables, 500)):
+        write_part(str(tmp_path), part_name(2018, at), piece, QualityReport())
+        parts.append(TablePart(part_name(2018, at), 2018, len(piece.accidents)))
+    write_manifest(str(tmp_path), parts, synthetic=True)
+    again, _ = read_together(str(tmp_path), read_manifest(str(tmp_path)).parts)
+    for table in ("accidents", "places", "vehicles", "users"):
+        pd.testing.assert_frame_equal(getattr(again, table), getattr(tables, table))
