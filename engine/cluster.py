@@ -43,12 +43,9 @@ def disconnect(settings: DaskSettings) -> None:
         _close(*_OPEN.pop(key))
 
 
-def workers_of(client: Client) -> list[str]:
-    """Addresses of the workers, in a fixed order. Raises ClusterError if there are none."""
-    workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
-    if not workers:
-        raise ClusterError(f"The Dask cluster at {client.scheduler.address} has no worker: start some.")
-    return workers
+def dashboard_of(client: Client) -> str:
+    """Return the address of the dashboard; an empty one where the scheduler has none."""
+    return str(client.dashboard_link or "")
 
 
 def _connected(settings: DaskSettings) -> tuple[Any, Client]:
@@ -58,6 +55,7 @@ def _connected(settings: DaskSettings) -> tuple[Any, Client]:
         raise SettingsError(
             f"`engine: dask` needs Dask, which is not installed ({error.name}): `make dask` installs it."
         ) from None
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells each start and each connection
     if settings.scheduler is None:
         cluster = _local_cluster(settings)
         client = Client(cluster, set_as_default=False)

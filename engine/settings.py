@@ -33,9 +33,6 @@ class DaskSettings(Strict):
     folder : where partitions are written between steps: a folder, or `s3://bucket/folder`, that every worker
         and this machine see under that name.
     partition_rows : accidents of one year that are one partition at most.
-    training : `bags`: each bag of trees on a worker that holds all rows to learn from, with the same model
-        as without Dask. `rows`: every worker learns from the partitions it holds, one bag after another, for
-        more rows than one worker can hold; another model, as good.
     wait_seconds : how long a scheduler or workers that are gone are waited for.
     """
 
@@ -43,7 +40,6 @@ class DaskSettings(Strict):
     local: LocalWorkers | None = None
     folder: str = Field(default=".serving/partitions", min_length=1)
     partition_rows: int = Field(default=100_000, ge=100)
-    training: Literal["bags", "rows"] = "bags"
     wait_seconds: float = Field(default=60.0, gt=0, le=3600)
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from accidents.data.table_files import load_tables
 from engine.preparation import build_rows
 from engine.table_partitions import PartitionedTables
 from steps.folder import Folder
+from steps.support.cluster_report import on_cluster
 from steps.support.rows import Rows
 
 
@@ -16,6 +17,7 @@ from steps.support.rows import Rows
 def build_features(tables: Folder | PartitionedTables, stage: str) -> Annotated[Rows, "accident_rows"]:
     """Compute the features that are known at `stage`."""
     if isinstance(tables, PartitionedTables):
-        return build_rows(tables, stage)
+        with on_cluster(tables.dask):
+            return build_rows(tables, stage)
     loaded, _ = load_tables(tables.path)
     return features.build_features(loaded, stage)

@@ -12,6 +12,7 @@ from engine.preparation import open_tables, read_tables
 from engine.settings import DaskSettings
 from engine.table_partitions import PartitionedTables
 from steps.folder import Folder
+from steps.support.cluster_report import on_cluster
 
 
 @step
@@ -26,7 +27,8 @@ def load_data(
     raw = raw_of(raw_version, data, remote=os.environ.get(DVC_REMOTE))
     made: Folder | PartitionedTables
     if dask is not None:
-        made = open_tables(raw.partitions, data.years, dask) if raw.partitions else read_tables(raw, dask)
+        with on_cluster(dask):
+            made = open_tables(raw.partitions, data.years, dask) if raw.partitions else read_tables(raw, dask)
         quality = made.quality
     else:
         tables, quality = prepare(raw, data.years)

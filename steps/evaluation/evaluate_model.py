@@ -12,6 +12,7 @@ from accidents.evaluation.slices import evaluate_slices
 from accidents.training.trained_model import Model
 from engine import evaluation
 from steps.folder import Folder
+from steps.support.cluster_report import on_cluster
 from steps.support.rows import Rows, frames, partitions
 
 
@@ -28,7 +29,8 @@ def evaluate_model(
     trained = Model.load(model.path)
     if not isinstance(test_rows, pd.DataFrame):
         later, tested = partitions(calibration_rows, test_rows)
-        scores, judged = evaluation.judge(trained, later, tested, baseline_predictions, settings, seed)
+        with on_cluster(later.dask):
+            scores, judged = evaluation.judge(trained, later, tested, baseline_predictions, settings, seed)
         return scores, judged.to_dict()
     (calibration,) = frames(calibration_rows)
     budget, draws = settings.budget, settings.n_bootstrap

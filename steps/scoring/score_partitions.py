@@ -15,6 +15,7 @@ from engine.preparation import open_tables, read_tables
 from engine.scoring import score_tables
 from engine.settings import DaskSettings
 from steps.folder import Folder
+from steps.support.cluster_report import on_cluster
 from steps.support.references import VersionReference
 
 
@@ -38,4 +39,5 @@ def score_partitions(
         tables = open_tables(manifest, manifest.years, dask)
     else:
         tables = read_tables(raw_year(given, data, input_version, os.environ.get(DVC_REMOTE)), dask)
-    return score_tables(tables, version.load(bundle), version.name, version.version, explained, output)
+    with on_cluster(dask):
+        return score_tables(tables, version.load(bundle), version.name, version.version, explained, output)

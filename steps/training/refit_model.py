@@ -9,6 +9,7 @@ from accidents.training.fit_bags import ModelSettings
 from accidents.training.refit import refit
 from engine import training
 from steps.folder import Folder
+from steps.support.cluster_report import on_cluster
 from steps.support.rows import Rows, frames, keys_of, partitions
 
 
@@ -31,7 +32,8 @@ def refit_model(
         made = refit(pd.concat(frames(train_rows, calibration_rows, test_rows)), settings, stage, seed)
     else:
         first, *others = partitions(train_rows, calibration_rows, test_rows)
-        made = training.refit(first.followed_by(*others), settings, stage, seed)
+        with on_cluster(first.dask):
+            made = training.refit(first.followed_by(*others), settings, stage, seed)
     folder = Folder.temporary("refit-")
     made.model.save(folder.path)
     return folder, kept.assign(p_unseen=made.unseen)

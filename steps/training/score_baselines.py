@@ -7,6 +7,7 @@ from zenml import step
 
 from accidents.training.baselines import fit_baselines
 from engine import training
+from steps.support.cluster_report import on_cluster
 from steps.support.rows import Rows, frames, partitions
 
 
@@ -17,7 +18,8 @@ def score_baselines(
     """P(severe) of each test row by prevalence, logistic regression and random forest: one column each."""
     if not isinstance(train_rows, pd.DataFrame):
         first, second, third = partitions(train_rows, calibration_rows, test_rows)
-        return training.score_baselines(first, second, third, stage, seed)
+        with on_cluster(first.dask):
+            return training.score_baselines(first, second, third, stage, seed)
     learnt, later, tested = frames(train_rows, calibration_rows, test_rows)
     baselines = fit_baselines(learnt, later, stage, seed)
     return pd.DataFrame({name: predict(tested) for name, predict in baselines.items()})

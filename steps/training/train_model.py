@@ -9,6 +9,7 @@ from accidents.training import fit_bags
 from accidents.training.fit_bags import ModelSettings
 from engine import training
 from steps.folder import Folder
+from steps.support.cluster_report import on_cluster
 from steps.support.rows import Rows, frames, partitions
 
 
@@ -22,7 +23,8 @@ def train_model(
         trained = fit_bags.train(learnt, later, settings, stage, seed)
     else:
         first, second = partitions(train_rows, calibration_rows)
-        trained = training.train(first, second, settings, stage, seed)
+        with on_cluster(first.dask):
+            trained = training.train(first, second, settings, stage, seed)
     folder = Folder.temporary("model-")
     trained.save(folder.path)
     return folder

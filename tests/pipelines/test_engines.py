@@ -56,6 +56,14 @@ def test_both_engines_make_the_same_bundle(tmp_path: Path) -> None:
         on_dask, local = bundles(project)
         assert on_dask == local
         measured = figures(project)
+        pages = project.python(
+            "from zenml.client import Client\n"
+            "made = Client().list_artifact_versions(artifact='dask_report', size=50, hydrate=True).items\n"
+            "for one in made:\n"
+            "    print((one.load().path / 'dask_report.html').read_text()[:15].strip())\n"
+        ).split("\n")
+        assert len(pages) >= 6, pages
+        assert {page.lower() for page in pages if page} == {"<!doctype html>"}
         for name in ("model", "at_threshold", "baselines", "slices", "behaviour"):
             assert measured[0][name] == measured[1][name], name
     finally:
