@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,15 +20,21 @@ from tests.dags.airflow_home import PYTHON
 from tests.pipelines.conftest import Project
 from tests.processes import free_port, kill_all_of
 from tests.servers.conftest import tiny_project
-from tests.servers.matrix import found_on, found_on_bare
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.server,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(1500),
     pytest.mark.skipif(PYTHON is None, reason="Airflow's environment is not here: make dags"),
 ]
 ON = ("--stack", "airflow")
+CHAMPION = """
+import json
+from stacks.apply import use_stack
+use_stack(STACK)
+from steps.support.model_versions import champion, model_name
+print(json.dumps(champion(model_name("dispatch")).run_metadata))
+"""
 
 
 @contextmanager
@@ -71,13 +78,21 @@ def test_without_airflow_it_is_told_before_anything_begins(project: Project) -> 
 def test_it_makes_the_same_model_and_tells_of_a_step_that_is_killed(
     project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    bare = tiny_project(tmp_path_factory.mktemp("bare") / "a project")
+    bare("--pipeline", "train", "--stack", "bare")
     with airflow(project):
-        found = found_on("airflow", project)
+        project("--pipeline", "train", *ON)
         assert "is at work" in project("stack", "check", "airflow").stdout
         killed = killed_in_a_step(project)
     assert killed.returncode == 1
     assert "was ended from outside" in killed.stderr
-    found.assert_same_as(found_on_bare(tmp_path_factory))
+    assert champion(project, "airflow") == champion(bare, "bare")
+
+
+def champion(project: Project, stack: str) -> dict[str, object]:
+    """What the champion is made of, and what it came to."""
+    metadata = json.loads(project.python(f"STACK = {stack!r}\n{CHAMPION}").splitlines()[-1])
+    return {name: metadata[name] for name in ("identity", "data_version", "bundle", "metrics")}
 
 
 def killed_in_a_step(project: Project) -> subprocess.CompletedProcess[str]:
