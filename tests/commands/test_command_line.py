@@ -38,6 +38,7 @@ OPTIONS = {
     "rollback": ON_A_STACK,
     "clean": {"--stack", "--params", "--yes"},
     "database upgrade": {"--stack"},
+    "keys to-database": set(),
     "keys new": {"--name", "--scope", "--hook"},
     "keys revoke": {"--hook"},
     "keys list": {"--hook"},

@@ -82,7 +82,8 @@ def test_what_a_log_cannot_hold_is_named(wrong: dict[str, Any], said: str) -> No
 def test_the_same_request_is_kept_once_and_as_first_written(log: PredictionLog) -> None:
     first = prediction(probability=0.2)
     log.write([first])
-    log.write([prediction(1), prediction(2, request_id=first.request_id, probability=0.9)])
+    again = prediction(request_id=first.request_id, probability=0.9)  # of the same time: a commit, repeated
+    log.write([prediction(1), again])
     assert log.count() == 2
     assert next(iter(log.read()))["probability"] == 0.2
 
