@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import pytest
@@ -75,17 +73,12 @@ def test_without_airflow_it_is_told_before_anything_begins(project: Project) -> 
     assert "make airflow" in done.stderr
 
 
-def test_it_makes_the_same_model_and_tells_of_a_step_that_is_killed(
-    project: Project, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_it_makes_the_same_model(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
     bare = tiny_project(tmp_path_factory.mktemp("bare") / "a project")
     bare("--pipeline", "train", "--stack", "bare")
     with airflow(project):
         project("--pipeline", "train", *ON)
         assert "is at work" in project("stack", "check", "airflow").stdout
-        killed = killed_in_a_step(project)
-    assert killed.returncode == 1
-    assert "was ended from outside" in killed.stderr
     assert champion(project, "airflow") == champion(bare, "bare")
 
 
@@ -93,29 +86,3 @@ def champion(project: Project, stack: str) -> dict[str, object]:
     """What the champion is made of, and what it came to."""
     metadata = json.loads(project.python(f"STACK = {stack!r}\n{CHAMPION}").splitlines()[-1])
     return {name: metadata[name] for name in ("identity", "data_version", "bundle", "metrics")}
-
-
-def killed_in_a_step(project: Project) -> subprocess.CompletedProcess[str]:
-    """What a training says whose step is gone by kill -9."""
-    params = project.folder / "params.yaml"
-    params.write_text(params.read_text(encoding="utf-8").replace("seed: 7", "seed: 8", 1), encoding="utf-8")
-    command = subprocess.Popen(
-        [sys.executable, "run.py", "--pipeline", "train", *ON], cwd=project.folder, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **project.environment},
-    )  # fmt: skip
-    while not (steps := steps_of(project.folder)):
-        assert command.poll() is None, command.communicate()
-        time.sleep(0.1)
-    os.kill(steps[0], signal.SIGKILL)
-    stdout, stderr = command.communicate(timeout=300)
-    return subprocess.CompletedProcess(command.args, command.returncode, stdout, stderr)
-
-
-def steps_of(folder: Path) -> list[int]:
-    """Processes of steps that are at work in a project's folder."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        words = process.info["cmdline"] or []
-        if "stacks.step_process" in words and "bash" not in words[0] and process.info["cwd"] == str(folder):
-            found.append(process.pid)
-    return found
