@@ -154,7 +154,7 @@ def browser(folder: Path) -> Iterator[str]:
         yield _devtools(process)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.communicate()
 
 
 def _devtools(process: subprocess.Popen[str]) -> str:
