@@ -16,8 +16,10 @@ from pydantic import BaseModel, ConfigDict
 from accidents.data.storage import exists, join, read_frame
 from accidents.errors import SourceError
 from accidents.features import feature_names
+from accidents.training.place_encoder import PLACE
 from accidents.training.split import Months, periods_of
 from accidents.training.trained_model import matrix_of
+from accidents.training.tree_inputs import LabelledRows
 from engine.settings import DaskSettings
 
 KEYS = ("accident_id", "year", "month", "severe")  # of every row, beside its features
@@ -126,18 +128,46 @@ class Piece(Frozen):
         return frame if columns is None else frame[list(columns)]
 
 
-def read_matrix(pieces: Sequence[Piece], stage: str) -> tuple[Floats, Floats]:
-    """Features float32 [n, k] and labels float32 [n] of rows that all have one, in this process."""
-    names = feature_names(stage)
+def places_of(pieces: Sequence[Piece]) -> tuple[Floats, Floats]:
+    """Return place float32 [n, 4], the columns `PLACE`, and labels float32 [n] of rows that all have one."""
     rows = sum(piece.rows for piece in pieces)
-    x, y = np.empty((rows, len(names)), dtype=np.float32), np.empty(rows, dtype=np.float32)
+    place, y = np.empty((rows, len(PLACE)), dtype=np.float32), np.empty(rows, dtype=np.float32)
     start = 0
     for piece in pieces:
-        frame = piece.read([*names, "severe"])
+        frame = piece.read([*PLACE, "severe"])
         end = start + len(frame)
-        x[start:end], y[start:end] = matrix_of(frame, names), frame["severe"].to_numpy(dtype=np.float32)
+        place[start:end], y[start:end] = matrix_of(frame, PLACE), frame["severe"].to_numpy(dtype=np.float32)
         start = end
-    return x, y
+    return place, y
+
+
+def labelled_rows(pieces: Sequence[Piece], stage: str) -> LabelledRows:
+    """Return rows that all have a label, of which a partition at a time is in this process."""
+    names = feature_names(stage)
+    return LabelledRows(names, *places_of(pieces), _Stretches(pieces, names).read)
+
+
+class _Stretches:
+    """Reads features a stretch at a time, and keeps the partition that was read last."""
+
+    def __init__(self, pieces: Sequence[Piece], names: tuple[str, ...]) -> None:
+        self._pieces, self._names = pieces, names
+        self._ends = np.cumsum([piece.rows for piece in pieces])
+        self._kept: tuple[int, Floats] = (-1, np.empty((0, len(names)), dtype=np.float32))
+
+    def read(self, start: int, stop: int) -> Floats:
+        """Return features float32 [stop - start, k] of the rows from `start` up to `stop`."""
+        first, last = np.searchsorted(self._ends, [start, stop - 1], side="right")
+        parts = []
+        for number in range(first, last + 1):
+            before = int(self._ends[number]) - self._pieces[number].rows
+            parts.append(self._matrix(number)[max(start - before, 0) : stop - before])
+        return np.concatenate(parts)
+
+    def _matrix(self, number: int) -> Floats:
+        if self._kept[0] != number:
+            self._kept = (number, matrix_of(self._pieces[number].read(self._names), self._names))
+        return self._kept[1]
 
 
 def _file(address: str, name: str) -> str:

@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from accidents.features import feature_names
 from accidents.lightgbm.booster import Booster
 from accidents.training.baselines import BASELINES, fit_baseline
 from accidents.training.calibration import BetaCalibration
 from accidents.training.fit_bags import ModelSettings, boost, of_bags, require_both_outcomes
 from accidents.training.place_encoder import PlaceCounts, PlaceEncoder
 from accidents.training.refit import Refit, folds, months_before_the_last, put_together, refit_bag
-from accidents.training.trained_model import Layout, Model
-from engine.partitions import KEYS, PartitionedRows, Piece, read_matrix
+from accidents.training.trained_model import Model
+from engine.partitions import KEYS, PartitionedRows, Piece, labelled_rows, places_of
 from engine.reading import keys_of, predicted, rows_at, sampled
 from engine.tasks import each, reduced
 
@@ -69,27 +68,27 @@ def score_baselines(
 
 
 def _places(rows: PartitionedRows) -> PlaceCounts:
-    named = [(piece.name, (piece, rows.stage)) for piece in rows.pieces]
+    named = [(piece.name, (piece,)) for piece in rows.pieces]
     return reduced(rows.dask, _count_one, named, PlaceCounts.__add__, "Counting places")
 
 
-def _count_one(piece: Piece, stage: str) -> PlaceCounts:
-    x, y = read_matrix([piece], stage)
-    return PlaceCounts.of(Layout(feature_names(stage)).place(x), y)
+def _count_one(piece: Piece) -> PlaceCounts:
+    return PlaceCounts.of(*places_of([piece]))
 
 
 def _boost_one(pieces: tuple[Piece, ...], settings: ModelSettings, stage: str, seed: int, bag: int) -> str:
-    x, y = read_matrix(pieces, stage)
-    return _as_told(boost(x, y, _one_thread(settings), stage, seed, bag).text, settings)
+    rows = labelled_rows(pieces, stage)
+    booster = boost(rows, np.arange(len(rows)), _one_thread(settings), stage, seed, bag)
+    return _as_told(booster.text, settings)
 
 
 def _refit_one(
     pieces: tuple[Piece, ...], settings: ModelSettings, stage: str, seed: int, bag: int
 ) -> tuple[str, Any]:
     age = months_before_the_last(pd.concat([piece.read(KEYS) for piece in pieces]))
-    x, y = read_matrix(pieces, stage)
+    rows = labelled_rows(pieces, stage)
     held = folds(age, settings, seed) == bag
-    booster, scores = refit_bag(x, y, held, _one_thread(settings), stage, seed, bag)
+    booster, scores = refit_bag(rows, held, _one_thread(settings), stage, seed, bag)
     return _as_told(booster.text, settings), scores
 
 
@@ -99,8 +98,15 @@ def _one_thread(settings: ModelSettings) -> ModelSettings:
 
 
 def _as_told(trees: str, settings: ModelSettings) -> str:
-    """Return the trees with the number of threads they were to be grown with: they are the same with any."""
-    return trees.replace("[num_threads: 1]", f"[num_threads: {settings.n_jobs}]", 1)
+    """Return the trees with the threads they were to be grown with: they are the same with any."""
+    if settings.n_jobs == 1:
+        return trees
+    for one, several in (("num_threads: 1", f"num_threads: {settings.n_jobs}"), *_WISE):
+        trees = trees.replace(f"[{one}]", f"[{several}]", 1)
+    return trees
+
+
+_WISE = (("force_row_wise: 0", "force_row_wise: 1"), ("force_col_wise: 1", "force_col_wise: 0"))
 
 
 def _tune_one(

@@ -27,19 +27,29 @@ def groups(columns: Sequence[str]) -> npt.NDArray[np.intp]:
     return np.array([order[key] for key in keys])
 
 
-def hide(matrix: Floats, columns: Sequence[str], seed: int) -> Floats:
+def hide(
+    matrix: Floats, columns: Sequence[str], seed: int, start: int = 0, rows: int | None = None
+) -> Floats:
     """Return a copy of tree inputs [n, columns] with groups hidden at random, NaN.
 
     Each row has a share of its own that is hidden, evenly spread over 0 to 1: from nearly all known to nearly
-    nothing.
+    nothing. A stretch of `rows` from row `start` on is hidden as it would be with all the others.
     """
-    rng = np.random.default_rng(seed)
     group = groups(columns)
-    share = rng.random((len(matrix), 1))
-    hidden = rng.random((len(matrix), int(group.max()) + 1)) < share
+    wide = int(group.max()) + 1
+    share = _drawn(seed, start, (len(matrix), 1))
+    behind_shares = len(matrix) if rows is None else rows
+    hidden = _drawn(seed, behind_shares + start * wide, (len(matrix), wide)) < share
     masked = matrix.copy()
     masked[hidden[:, group]] = np.nan
     return masked
+
+
+def _drawn(seed: int, skipped: int, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Return what `default_rng(seed)` gives after so many numbers: each takes a step of the generator."""
+    bits = np.random.PCG64(seed)
+    bits.advance(skipped)
+    return np.random.Generator(bits).random(shape)
 
 
 def _group(column: str) -> Hashable:

@@ -24,7 +24,8 @@ from accidents.training.calibration import BetaCalibration
 from accidents.training.fit_bags import ModelSettings, boost, labelled, of_bags
 from accidents.training.place_encoder import PlaceEncoder
 from accidents.training.reference import learnt_from
-from accidents.training.trained_model import Layout, Model
+from accidents.training.trained_model import Model
+from accidents.training.tree_inputs import LabelledRows, unseen_inputs
 
 FOLDS = 10  # at least: with fewer bags than folds the rows of the others have no score out of fold
 MONTHS = 12
@@ -47,13 +48,14 @@ class Refit:
 
 def refit(rows: pd.DataFrame, settings: ModelSettings, stage: str, seed: int) -> Refit:
     """Fit on all `rows`, as `build_features` gives them, every one with a label."""
-    x, y = labelled(rows, feature_names(stage))
+    names = feature_names(stage)
+    known = LabelledRows.of(*labelled(rows, names), names)
     age = months_before_the_last(rows)
     fold = folds(age, settings, seed)
     numbers = track(range(settings.bags), "Refitting bags of trees")
-    bags = [refit_bag(x, y, fold == number, settings, stage, seed, number) for number in numbers]
-    places = PlaceEncoder.fit(Layout(feature_names(stage)).place(x), y)
-    return put_together(bags, places, y, age, fold, stage)
+    bags = [refit_bag(known, fold == number, settings, stage, seed, number) for number in numbers]
+    places = PlaceEncoder.fit(known.place, known.y)
+    return put_together(bags, places, known.y, age, fold, stage)
 
 
 def folds(age: Doubles, settings: ModelSettings, seed: int) -> npt.NDArray[np.int64]:
@@ -64,8 +66,7 @@ def folds(age: Doubles, settings: ModelSettings, seed: int) -> npt.NDArray[np.in
 
 
 def refit_bag(
-    x: Floats,
-    y: Floats,
+    rows: LabelledRows,
     held: npt.NDArray[np.bool_],
     settings: ModelSettings,
     stage: str,
@@ -73,9 +74,9 @@ def refit_bag(
     bag: int,
 ) -> tuple[Booster, Doubles]:
     """Return one bag, and its raw scores of the rows that it was held back from."""
-    scale = len(y) / (~held).sum()  # densities as all rows give them
-    booster = boost(x[~held], y[~held], settings, stage, seed, bag, scale)
-    return booster, booster.score(_unseen_inputs(x, y, held, stage, scale))
+    scale = len(rows) / (~held).sum()  # densities as all rows give them
+    booster = boost(rows, np.flatnonzero(~held), settings, stage, seed, bag, scale)
+    return booster, booster.score(unseen_inputs(rows, held, scale))
 
 
 def put_together(
@@ -129,13 +130,6 @@ def refit_facts(
 
 def _values(evaluation: Evaluation) -> dict[str, float]:
     return {name: evaluation[name].value for name in ("roc_auc", "pr_auc", "ece")}
-
-
-def _unseen_inputs(x: Floats, y: Floats, held: npt.NDArray[np.bool_], stage: str, scale: float) -> Floats:
-    """Return what trees see of the rows held out, with places counted on the others."""
-    layout = Layout(feature_names(stage))
-    encoder = PlaceEncoder.fit(layout.place(x[~held]), y[~held], scale)
-    return layout.join(x[held], encoder.transform(layout.place(x[held])))
 
 
 def months_before_the_last(rows: pd.DataFrame) -> Doubles:

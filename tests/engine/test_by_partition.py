@@ -26,11 +26,15 @@ from accidents.data.sources.sample import write_sample
 from accidents.data.sources.sample.partitions import write_partitions
 from accidents.data.sources.settings import DataSettings
 from accidents.errors import SettingsError, SourceError
-from accidents.features import build_features
+from accidents.features import build_features, feature_names
+from accidents.training import tree_inputs
+from accidents.training.fit_bags import ModelSettings, boost, labelled
 from accidents.training.place_encoder import PlaceCounts, PlaceEncoder
 from accidents.training.split import SplitSettings, split
 from accidents.training.trained_model import Layout, matrix_of
+from accidents.training.tree_inputs import LabelledRows
 from engine import preparation, reading
+from engine.partitions import labelled_rows
 from engine.settings import DaskSettings
 from engine.splitting import split_rows
 from engine.tasks import PartitionError
@@ -103,6 +107,25 @@ def test_places_counted_by_part_are_those_of_all(raw_folder: Path) -> None:
     for name, counts in whole.counts.items():
         np.testing.assert_array_equal(counts, summed.counts[name])
     np.testing.assert_array_equal(whole.transform(place), summed.transform(place))
+
+
+def test_a_bag_reads_partitions_in_stretches_and_grows_the_same_trees(
+    raw_folder: Path, dask: DaskSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree_inputs, "STRETCH", 900)  # not the size of a partition
+    monkeypatch.setattr(tree_inputs, "SAMPLE", 2_000)
+    raw = versioned(find_years(raw_folder))
+    whole = build_features(read_years(raw.years)[0], "dispatch")
+    parts = preparation.build_rows(preparation.read_tables(raw, dask), "dispatch")
+    read = labelled_rows(parts.pieces, "dispatch")
+    names = feature_names("dispatch")
+    rows = LabelledRows.of(*labelled(whole, names), names)
+    np.testing.assert_array_equal(read.place, rows.place)
+    np.testing.assert_array_equal(read.read(400, 2_900), rows.read(400, 2_900))
+    settings = ModelSettings(n_estimators=10, n_jobs=1)
+    some = np.flatnonzero(np.arange(len(rows)) % 5 > 0)
+    grown = [boost(each, some, settings, "dispatch", seed=1, bag=1).text for each in (read, rows)]
+    assert grown[0] == grown[1]
 
 
 def test_a_torn_partition_is_named_and_nothing_looks_finished(tmp_path: Path, dask: DaskSettings) -> None:

@@ -42,6 +42,11 @@ def test_the_same_seed_hides_the_same() -> None:
     np.testing.assert_array_equal(hide(known, COLUMNS, 3), hide(known, COLUMNS, 3))
 
 
+def test_a_stretch_hides_what_it_would_with_all_others() -> None:
+    known = np.zeros((50, len(COLUMNS)), dtype=np.float32)
+    np.testing.assert_array_equal(hide(known, COLUMNS, 3)[20:35], hide(known[20:35], COLUMNS, 3, 20, 50))
+
+
 def test_a_model_that_has_seen_little_said_is_not_thrown_by_it() -> None:
     """Without masking the trees send what they have never seen missing down any branch."""
     frame = feature_frame(4_000)
