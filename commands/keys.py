@@ -60,7 +60,7 @@ def show(hook: bool = False) -> None:
 
 def keys_of(hook: bool) -> KeyRing:
     """Return the keys that open the API, or those that open its hook."""
-    from serving.api.operations.stored_keys import keys_for
+    from serving.api.operations.keys_in_database import keys_for
 
     settings = api_settings()
     if settings.keys_in == "database":
@@ -71,7 +71,7 @@ def keys_of(hook: bool) -> KeyRing:
 def to_database() -> None:
     """Take the keys of both files over into the database, as they are: callers keep theirs."""
     from serving.api.operations.keys import Keys
-    from serving.api.operations.stored_keys import StoredKeys
+    from serving.api.operations.keys_in_database import StoredKeys
 
     settings, store = api_settings(), PredictionStore(store_address())
     for hook, file in ((False, settings.keys_file), (True, settings.hook_keys_file)):

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from observability import loop_dashboard, model_dashboard, service_dashboard
 from observability.panels import dashboard
-from observability.program_configs import HERE
+from observability.write_configs import HERE
 
 FOLDER = HERE / "grafana" / "dashboards"
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from observability.dashboards import dashboards
-from observability.program_configs import HERE
+from observability.write_configs import HERE
 
 FOLDER = HERE.parent / "kubernetes" / "components" / "prometheus-operator"
 _HEAD = "# Written by `python -m observability.kubernetes` from observability/: change it there.\n"

@@ -18,16 +18,16 @@ from serving.api.operations.keys import TOO_OPEN
 from stacks.cluster.objects import KINDS
 from stacks.components.image_layout import STATE, WRITTEN
 from stacks.components.kubernetes_image.orchestrator import RIGHTS, TOKEN_RIGHTS
-from stacks.components.seldon_core.pod import pod_metadata, pod_spec
-from stacks.components.seldon_core.renderings import RENDERINGS
-from stacks.components.seldon_core.served import (
+from stacks.components.seldon_core.cluster_serving import rights
+from stacks.components.seldon_core.description import (
     GRPC_PORT,
     HTTP_PORT,
     METRICS_PORT,
     Served,
     ServedBundle,
 )
-from stacks.components.seldon_core.serving import rights
+from stacks.components.seldon_core.pod import pod_metadata, pod_spec
+from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from tests.conftest import ROOT
 

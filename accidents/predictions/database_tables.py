@@ -172,8 +172,8 @@ LEASES = Table(
     Column("acquired", UtcDateTime, nullable=False),
     Column("expires", UtcDateTime, nullable=False),
 )
-# Keys of the API, where it keeps them here: serving/api/operations/stored_keys.py. A row stays when its key
-# is revoked: once there was a key, everybody is asked for one.
+# Keys of the API, where it keeps them here: serving/api/operations/keys_in_database.py. A row stays when its
+# key is revoked: once there was a key, everybody is asked for one.
 API_KEYS = Table(
     "api_keys",
     TABLES,

@@ -14,7 +14,7 @@ from accidents.errors import AccidentsError, SettingsError
 from accidents.predictions.store import PredictionStore
 from serving.api.app import create_app
 from serving.api.http.uvicorn_protocol import ApiProtocol
-from serving.api.operations.stored_keys import keys_for
+from serving.api.operations.keys_in_database import keys_for
 from serving.api.processes import WORKER, end_with_parent, listening, serve_in
 from serving.api.settings import Settings, load_settings
 from serving.http_limits import limited

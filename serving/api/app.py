@@ -19,15 +19,15 @@ from starlette.staticfiles import StaticFiles
 from accidents.__about__ import __version__
 from accidents.geography.departments import SHAPES
 from accidents.predictions.store import PredictionStore
-from serving.api.http.access_gate import Gate
+from serving.api.http.authentication import Gate
 from serving.api.http.direct_routing import Direct
 from serving.api.http.errors import ApiError
 from serving.api.http.openapi import document_of
 from serving.api.http.shared_rates import rates_for
 from serving.api.http.swagger_ui import add_docs
 from serving.api.http.validation_errors import where
+from serving.api.operations.keys_in_database import keys_for
 from serving.api.operations.metrics import BUILD
-from serving.api.operations.stored_keys import keys_for
 from serving.api.predicting.warming import warm_up
 from serving.api.routes import router, takes_request_alone
 from serving.api.settings import Settings

@@ -18,9 +18,9 @@ from serving.api.http.limits import Rates
 from serving.api.http.project_identity import identity_of
 from serving.api.operations.hooks import Hook
 from serving.api.operations.keys import KeyRing
+from serving.api.operations.keys_in_database import read_keys, watch_keys
 from serving.api.operations.metrics import LOG_ROWS, LOG_SECONDS
 from serving.api.operations.readiness import Readiness
-from serving.api.operations.stored_keys import read_keys, watch_keys
 from serving.api.predicting.batching import Batcher
 from serving.api.predicting.counting import Counting
 from serving.api.predicting.labelling import Labeller

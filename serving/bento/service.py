@@ -21,7 +21,7 @@ from serving.bento.v2_routes import ServedBundle, V2Routes
 from serving.runtime.guard import MAX_BODY, Guard, allowed_hosts
 from serving.runtime.predictor import Predictor
 from serving.runtime.tensors import RequestError
-from serving.runtime.v2_bodies import PlainBodies
+from serving.runtime.v2_binary_data import PlainBodies
 
 BUNDLE = "bundle"  # its folder in the model, which has a file of BentoML's beside it
 

@@ -32,7 +32,7 @@ from serving.http_limits import LimitedProtocol
 from serving.runtime.guard import CLOSED, MAX_BODY, Guard, allowed_hosts
 from serving.runtime.infer_route import InferRoute
 from serving.runtime.model_by_version import VersionedModels
-from serving.runtime.v2_bodies import PlainBodies
+from serving.runtime.v2_binary_data import PlainBodies
 
 
 class ModelServer(MLServer):  # type: ignore[misc]

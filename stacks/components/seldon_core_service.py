@@ -12,10 +12,10 @@ from zenml.models.v2.misc.service import ServiceType
 from zenml.services import ServiceConfig, ServiceStatus
 from zenml.services.service import BaseDeploymentService
 
+from stacks.components.seldon_core.cluster_serving import serving_of
+from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.flavor import SeldonCoreDeployerConfig
-from stacks.components.seldon_core.served import Served, ServedBundle
-from stacks.components.seldon_core.served_models import ServedModels
-from stacks.components.seldon_core.serving import serving_of
+from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.errors import StackError
 
 

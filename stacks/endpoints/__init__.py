@@ -1,6 +1,6 @@
 """Served models, whatever serves them: one protocol, and an adapter a model deployer."""
 
-from stacks.endpoints.active import (
+from stacks.endpoints.lookup import (
     active_endpoints,
     deployed_endpoint,
     endpoints_of,

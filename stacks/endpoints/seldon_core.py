@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, cast
 from accidents.config import parse
 from accidents.rollout.traffic_split import CHAMPION, Role
 from stacks.components.mlserver.model import predict_with
-from stacks.components.seldon_core.served import Served, ServedBundle
-from stacks.components.seldon_core.served_models import ServedModels
-from stacks.components.seldon_core.serving import serving_of
+from stacks.components.seldon_core.cluster_serving import serving_of
+from stacks.components.seldon_core.description import Served, ServedBundle
+from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from stacks.endpoints.adapter import explained, fetched
 from stacks.endpoints.component import Component

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import pandas as pd
 from zenml import step
 
-from accidents.promotion.judgement import JudgingSettings
+from accidents.promotion.comparison import JudgingSettings
 from steps.folder import Folder
 from steps.promotion.judge_candidate import judge_candidate
 from steps.support import model_versions

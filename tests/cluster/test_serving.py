@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from stacks.cluster.answers import ClusterError
-from stacks.components.seldon_core.served import ServedBundle
-from stacks.components.seldon_core.serving import ClusterServing
+from stacks.components.seldon_core.cluster_serving import ClusterServing
+from stacks.components.seldon_core.description import ServedBundle
 from stacks.components.seldon_core.settings import Runtime, SeldonCoreSettings
 from stacks.errors import StackError
 from tests.cluster.conftest import TAG, TestNamespace

@@ -10,7 +10,7 @@ import pytest
 from accidents.rollout.traffic_split import CHAMPION
 from commands import other_stacks as module
 from commands.other_stacks import beside
-from stacks.endpoints import DeploymentError, Endpoint, Endpoints, EndpointState, ServedVersion, State, active
+from stacks.endpoints import DeploymentError, Endpoint, Endpoints, EndpointState, ServedVersion, State, lookup
 from tests.conftest import ROOT
 
 NAME = "accident-severity-dispatch"
@@ -73,7 +73,7 @@ def test_what_does_not_serve_is_not_told_and_who_cannot_be_asked_is(monkeypatch:
 
 def test_a_stack_with_the_same_deployer_is_no_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZENML_CUSTOM_SOURCE_ROOT", str(ROOT))
-    monkeypatch.setattr(active, "serving_flavors", lambda: None)
-    others = active.other_endpoints("local")
+    monkeypatch.setattr(lookup, "serving_flavors", lambda: None)
+    others = lookup.other_endpoints("local")
     assert "staging" not in others  # its MLServer is that of this machine, with an image that is left empty
     assert {"local-mlflow", "local-bento"} <= others.keys()

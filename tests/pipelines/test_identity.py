@@ -51,7 +51,7 @@ def change(project: Path, file: str, old: str, new: str) -> None:
             '"""Another word.',
         ),
         ("accidents/training/trained_model.py", "from __future__", "# A comment.\nfrom __future__"),
-        ("accidents/promotion/promotion_rule.py", "tie_margin: float", "tied_margin: float"),
+        ("accidents/promotion/decision.py", "tie_margin: float", "tied_margin: float"),
         ("steps/support/model_versions.py", "Never finished", "Not finished"),
     ],
 )

@@ -19,7 +19,7 @@ import pytest
 from accidents.predictions.log import PredictionLog
 from accidents.predictions.store import PredictionStore
 from serving.api.operations.keys import Keys
-from serving.api.operations.stored_keys import StoredKeys
+from serving.api.operations.keys_in_database import StoredKeys
 from tests.postgres import PostgresServer
 from tests.serving.api_client import ACCIDENT
 from tests.serving.api_process import ApiProcess, api_process

@@ -13,8 +13,8 @@ from kubernetes import client
 from stacks.cluster.answers import ClusterError
 from stacks.cluster.lease import leased
 from stacks.cluster.namespace import Namespace
-from stacks.components.seldon_core.served import Served, ServedBundle
-from stacks.components.seldon_core.serving import ClusterServing, pods_fault
+from stacks.components.seldon_core.cluster_serving import ClusterServing, pods_fault
+from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from stacks.errors import StackError
 from tests.fake_kubernetes import FakeKubernetes, Fault, fake_kubernetes
@@ -34,7 +34,7 @@ def fake() -> Iterator[FakeKubernetes]:
 
 @pytest.fixture
 def serving(fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch) -> ClusterServing:
-    monkeypatch.setattr("stacks.components.seldon_core.serving._HOLDS", 0.5)
+    monkeypatch.setattr("stacks.components.seldon_core.cluster_serving._HOLDS", 0.5)
     return serving_of(fake)
 
 

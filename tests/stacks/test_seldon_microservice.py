@@ -21,9 +21,9 @@ import pytest
 from pydantic import ValidationError
 
 from stacks.components.seldon_core import microservice_process
+from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.microservice import MicroserviceServing
 from stacks.components.seldon_core.microservice_process import processes_of
-from stacks.components.seldon_core.served import Served, ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from stacks.errors import StackError
 from stacks.processes import is_alive

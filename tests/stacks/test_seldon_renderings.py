@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.renderings import RENDERINGS
-from stacks.components.seldon_core.served import Served, ServedBundle
 from stacks.components.seldon_core.settings import Runtime, SeldonCoreSettings
 
 NAME = "severity"

@@ -1,6 +1,6 @@
 """The keys callers present: made, hashed, checked and revoked. Where they are kept is no key, only its hash.
 
-In a file here; for APIs on several machines in the database: serving/api/operations/stored_keys.py.
+In a file here; for APIs on several machines in the database: serving/api/operations/keys_in_database.py.
 What a key may do are its scopes: docs/decisions/0012-who-may-steer-the-loop.md.
 """
 

@@ -13,7 +13,7 @@ from accidents.errors import AccidentsError
 from accidents.files import write_whole
 from accidents.predictions.store import PredictionStore
 from serving.api.operations.keys import KeyRing
-from serving.api.operations.stored_keys import keys_for
+from serving.api.operations.keys_in_database import keys_for
 from serving.api.settings import load_settings
 
 

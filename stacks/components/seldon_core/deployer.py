@@ -11,10 +11,10 @@ from zenml.services import BaseService, ServiceConfig
 from zenml.services.service import BaseDeploymentService
 
 from stacks.components.deployer_base import OneServiceDeployer
+from stacks.components.seldon_core.cluster_serving import serving_of
+from stacks.components.seldon_core.description import ServedBundle
 from stacks.components.seldon_core.flavor import SeldonCoreDeployerConfig, SeldonCoreDeployerFlavor
-from stacks.components.seldon_core.served import ServedBundle
-from stacks.components.seldon_core.served_models import ServedModels
-from stacks.components.seldon_core.serving import serving_of
+from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.components.seldon_core_service import SeldonCoreDeploymentConfig, SeldonCoreService
 from stacks.errors import StackError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stacks.cluster.objects import MANAGED_BY, MANAGER
-from stacks.components.seldon_core.served import Served, ServedBundle
+from stacks.components.seldon_core.description import Served, ServedBundle
 
 INSTANCE, ROLE = "app.kubernetes.io/instance", "accidents/role"
 

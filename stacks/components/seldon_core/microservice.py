@@ -16,6 +16,7 @@ from typing import Any
 
 from stacks.components.mlserver.client import probabilities_of, require_golden
 from stacks.components.mlserver.folder import ServerFolder, bundle_digest, copy_folder, write_json
+from stacks.components.seldon_core.description import CHAMPION, Served, ServedBundle
 from stacks.components.seldon_core.microservice_process import (
     Microservice,
     end_all,
@@ -24,7 +25,6 @@ from stacks.components.seldon_core.microservice_process import (
     require_python,
     start_microservice,
 )
-from stacks.components.seldon_core.served import CHAMPION, Served, ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from stacks.components.seldon_core.v1_protocol import PREDICTIONS, STATUS, NoAnswerError, V1Client
 from stacks.errors import StackError

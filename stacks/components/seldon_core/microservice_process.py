@@ -15,7 +15,7 @@ import psutil
 from stacks.components.mlserver.environments import environment, environments_folder
 from stacks.components.mlserver.folder import CODE_ROOMS, ServerFolder
 from stacks.components.mlserver.ports import choose_ports
-from stacks.components.seldon_core.served import ServedBundle
+from stacks.components.seldon_core.description import ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from stacks.components.seldon_core.v1_protocol import V1Client
 from stacks.errors import StackError

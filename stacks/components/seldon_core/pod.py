@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from stacks.components.seldon_core.labels import labels_of, selector_of
-from stacks.components.seldon_core.served import (
+from stacks.components.seldon_core.description import (
     CHAMPION,
     GRPC_PORT,
     HTTP_PORT,
@@ -15,6 +14,7 @@ from stacks.components.seldon_core.served import (
     Served,
     ServedBundle,
 )
+from stacks.components.seldon_core.labels import labels_of, selector_of
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 
 MODELS, ROUTES_FOLDER = "/models", "/routes"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from accidents.evaluation.metrics import Comparison, compare, evaluate
 from accidents.evaluation.slices import SliceComparison
+from accidents.promotion.decision import ChampionComparison, Freshness, PromotionSettings, decide
 from accidents.promotion.gates import GateReport, GateResult, check_gates, gate_settings
-from accidents.promotion.promotion_rule import ChampionComparison, Freshness, PromotionSettings, decide
 
 PASSING = GateReport((GateResult("roc_auc", "at least 0.7", "0.8", True),))
 REFUSING = GateReport((*PASSING.results, GateResult("ece", "at most 0.03", "0.09", False)))

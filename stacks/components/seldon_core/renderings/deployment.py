@@ -6,6 +6,13 @@ The API shares the requests out among the versions, by the routes that the champ
 from __future__ import annotations
 
 from stacks.cluster.objects import Manifest
+from stacks.components.seldon_core.description import (
+    GRPC_PORT,
+    HTTP_PORT,
+    METRICS_PORT,
+    Served,
+    ServedBundle,
+)
 from stacks.components.seldon_core.labels import selector_of
 from stacks.components.seldon_core.pod import pod_template
 from stacks.components.seldon_core.renderings.manifest import condition, is_seen, manifest
@@ -15,13 +22,6 @@ from stacks.components.seldon_core.renderings.scaling import (
     disruption_budget,
     replicas,
     scales,
-)
-from stacks.components.seldon_core.served import (
-    GRPC_PORT,
-    HTTP_PORT,
-    METRICS_PORT,
-    Served,
-    ServedBundle,
 )
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 

@@ -9,11 +9,11 @@ stands in place of KServe's `model`: the bundle comes by our init container, as 
 from __future__ import annotations
 
 from stacks.cluster.objects import Manifest
+from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.pod import pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings.manifest import condition, is_seen, manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import replicas, scales
-from stacks.components.seldon_core.served import Served, ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 
 _PORT = 80

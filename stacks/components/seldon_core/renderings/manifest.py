@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from stacks.cluster.objects import KINDS, Manifest
+from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.labels import labels_of
-from stacks.components.seldon_core.served import Served, ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stacks.cluster.objects import Manifest
-from stacks.components.seldon_core.served import Served, ServedBundle
+from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from stacks.cluster.objects import Manifest
+from stacks.components.seldon_core.description import CHAMPION, Served, ServedBundle
 from stacks.components.seldon_core.labels import selector_of
 from stacks.components.seldon_core.renderings.manifest import manifest
-from stacks.components.seldon_core.served import CHAMPION, Served, ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 
 REQUESTS = (

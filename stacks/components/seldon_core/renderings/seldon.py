@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 
 from stacks.cluster.objects import Manifest
+from stacks.components.seldon_core.description import HTTP_PORT, Served, ServedBundle
 from stacks.components.seldon_core.pod import pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
@@ -19,7 +20,6 @@ from stacks.components.seldon_core.renderings.scaling import (
     replicas,
     scales,
 )
-from stacks.components.seldon_core.served import HTTP_PORT, Served, ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 
 _LONGEST = 63  # characters of a service's name

@@ -9,10 +9,10 @@ Business Source License 1.1: see docs/kubernetes.md.
 from __future__ import annotations
 
 from stacks.cluster.objects import Manifest
+from stacks.components.seldon_core.description import CANDIDATE, Served, ServedBundle
 from stacks.components.seldon_core.renderings.manifest import condition, is_seen, manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import replicas, scales
-from stacks.components.seldon_core.served import CANDIDATE, Served, ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 
 CAPABILITY = "road-accidents"  # of a Server that runs our image

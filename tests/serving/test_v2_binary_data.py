@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from serving.http_limits import Refused
-from serving.runtime.v2_bodies import with_values
+from serving.runtime.v2_binary_data import with_values
 
 
 def body_of(header: Any, values: bytes) -> tuple[bytes, bytes]:

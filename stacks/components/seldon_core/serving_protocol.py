@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from stacks.components.seldon_core.served import Served, ServedBundle
+from stacks.components.seldon_core.description import Served, ServedBundle
 
 
 class ServedModels(Protocol):

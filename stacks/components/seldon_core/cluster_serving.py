@@ -21,13 +21,7 @@ from stacks.cluster.namespace import Namespace, find_namespace, is_pod
 from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest
 from stacks.cluster.pods import has_ended, is_ending, is_ready, trouble_of
 from stacks.components.mlserver.client import probabilities_of, require_golden
-from stacks.components.seldon_core.labels import INSTANCE, selector_of
-from stacks.components.seldon_core.microservice import MicroserviceServing
-from stacks.components.seldon_core.renderings import RENDERINGS
-from stacks.components.seldon_core.renderings.manifest import manifest
-from stacks.components.seldon_core.renderings.rendering import Rendering
-from stacks.components.seldon_core.renderings.scaling import replicas
-from stacks.components.seldon_core.served import (
+from stacks.components.seldon_core.description import (
     APPLIED,
     CANDIDATE,
     CHAMPION,
@@ -37,7 +31,13 @@ from stacks.components.seldon_core.served import (
     Served,
     ServedBundle,
 )
-from stacks.components.seldon_core.served_models import ServedModels
+from stacks.components.seldon_core.labels import INSTANCE, selector_of
+from stacks.components.seldon_core.microservice import MicroserviceServing
+from stacks.components.seldon_core.renderings import RENDERINGS
+from stacks.components.seldon_core.renderings.manifest import manifest
+from stacks.components.seldon_core.renderings.rendering import Rendering
+from stacks.components.seldon_core.renderings.scaling import replicas
+from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.components.seldon_core.settings import MICROSERVICE, SeldonCoreSettings
 from stacks.errors import StackError
 

@@ -13,14 +13,14 @@ from accidents.bundle import Bundle
 from accidents.config import Strict
 from accidents.evaluation.metrics import Evaluation, EvaluationSettings, compare, evaluate
 from accidents.evaluation.slices import compare_slices
-from accidents.promotion.gates import GateReport
-from accidents.promotion.promotion_rule import (
+from accidents.promotion.decision import (
     ChampionComparison,
     Decision,
     Freshness,
     PromotionSettings,
     decide,
 )
+from accidents.promotion.gates import GateReport
 from accidents.training.trained_model import Model
 
 ENOUGH_UNSEEN = 1_000  # accidents the champion has not learnt from; with fewer, all are compared
