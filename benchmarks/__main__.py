@@ -55,11 +55,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "real_2018": _printed(
         "benchmarks.real_2018",
         "On real 2018",
-        "The model with its default settings on the one real year with labels of every accident. Every "
-        "accident is predicted by a model that has not seen it: accidents in random order, whole regions "
-        "left out, and the last months after the earlier ones. Targets for the mean of 5 folds, ROC-AUC / "
-        "PR-AUC: dispatch 0.825 / 0.735, on_scene 0.831 / 0.748; for the ECE in random order: 0.02. What is "
-        "missing to 0.825 we know where to find, and leave there: docs/features.md, 'Left out on purpose'.",
+        "The model with its default settings on the one real year with labels of every accident, each "
+        "predicted by a model that has not seen it: in random order, whole regions left out, the last "
+        "months after the earlier ones. Targets for the mean of 5 folds, ROC-AUC / PR-AUC: dispatch "
+        "0.825 / 0.735, on_scene 0.831 / 0.748; for the ECE in random order: 0.02. What is missing to "
+        "0.825: docs/features.md, 'Left out on purpose'.",
     ),
     "transfer": _printed(
         "benchmarks.transfer",
@@ -72,9 +72,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "others_protocol": _printed(
         "benchmarks.others_protocol",
         "In others' protocol",
-        "For comparison with published course projects only, in their way: joined rows of 2021, where the "
-        "row of an accident was chosen by its label, and a random split. It flatters, so none of these "
-        "figures says what a control room could expect; docs/evaluation.md tells how we measure.",
+        "For comparison with published course projects only: joined rows of 2021, the row of an accident "
+        "chosen by its label, and a random split. It flatters: a control room cannot expect these figures "
+        "(docs/evaluation.md).",
     ),
 }
 

@@ -64,11 +64,11 @@ def run(options: Options) -> Outcome:
         ),
     )
     about = (
-        f"`python run.py --pipeline inference --input {YEAR} --reasons none` on a sample year, from start "
-        f"of Python to the written report; the raw files are there. Median of {rounds}. Scoring alone: a "
-        "matrix of features in, calibrated probabilities out, place encoding and the reading of the trees "
-        "included, on one core. As plain calls: the bodies of the steps, one after another in a fresh "
-        "process, importing ZenML taken off. In turn."
+        f"`python run.py --pipeline inference --input {YEAR} --reasons none` on a sample year whose raw "
+        "files are there, from start of Python to the written report; in turn with plain calls: the bodies of "
+        f"the steps in a fresh process, importing ZenML taken off. Medians of {rounds}. Scoring alone, on "
+        "one core: from features to calibrated probabilities, with place encoding and the reading of the "
+        "trees."
     )
     commands = table(
         ("", "command, s", "plain calls, s", "ratio"),

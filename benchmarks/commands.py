@@ -51,8 +51,8 @@ def run(options: Options) -> Outcome:
         for option, most in MOST_SECONDS.items()
     )
     about = (
-        "From the start of Python to its end, on a store that has its stack and no model yet; bytecode is "
-        f"there. Medians of {rounds}, in turn."
+        "From start to end of Python, with bytecode, on a store that has its stack and no model yet. "
+        f"Medians of {rounds}, in turn."
     )
     rows = [(way, f"{one:.2f}", f"{one / seconds['run.py --help']:.1f}") for way, one in seconds.items()]
     return Outcome(about=about, figures=figures, body=table(("", "seconds", "ratio to `--help`"), rows))

@@ -76,13 +76,11 @@ def _draw_some(row: str, size: int, seeds: Sequence[int], accidents: int) -> Cou
 def _about(accidents: int, draws: int) -> str:
     return (
         f"What is deployed: refitted on the sample's 2021 and half of 2022's {accidents:,} accidents, where "
-        "the model before it, of 2021, was judged; drift is against 2021. Windows are drawn without "
-        f"replacement from the other half, {draws} of {SIZE:,} accidents each, and judged by the policy of "
-        "params.yaml as if each were "
-        "the first: found is any decision but `keep`. Then the same with a change planted in the year; a "
-        "lockdown's windows are drawn from all accidents of the three months that it changes. "
-        "Beside the share that is found: what found it (missing, features, predictions, performance). "
-        "Labels are there for all; a severity shift must be found by them alone."
+        f"the model before it, of 2021, was judged; drift is against 2021. {draws} windows of {SIZE:,} "
+        "accidents are drawn from the other half without replacement, and each judged by the policy of "
+        "params.yaml as if it were the first: found is any decision but `keep`. Then the same with a change "
+        "planted in the year; a lockdown's windows are drawn from all accidents of its three months. In "
+        "brackets: what found it. All accidents have labels, which alone must find a severity shift."
     )
 
 

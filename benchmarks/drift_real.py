@@ -64,8 +64,8 @@ def _two_years(years: Mapping[int, pd.DataFrame]) -> str:
     head = ("feature", "distance", "figure", "not stated in 2013", "in 2018")
     return (
         f"**Real 2018 ({len(years[2018]):,} accidents) against real 2013 ({len(years[2013]):,}).** "
-        f"{len(moved)} of {result.compared} comparable features have drifted; "
-        f"{len(result.not_comparable)} cannot be compared, being absent from one of the two here.\n\n"
+        f"{len(moved)} of {result.compared} comparable features have drifted; absent from one of the two "
+        f"here: {len(result.not_comparable)}.\n\n"
         + table(head, rows)
     )
 
@@ -95,9 +95,8 @@ def _year_by_year(path: Path) -> str:
     head = ("year", "accidents", "compared", "drifted against the year before")
     return (
         "**Real years, each against the year before**, from a published sample of 50,000 joined user rows: "
-        "one row an accident (those with many people are more often in it, in every year alike), read by our "
-        "own reader as accidents and places; what only vehicles and users "
-        "tell cannot be compared.\n\n" + table(head, rows)
+        "one row an accident (more often those with many people, in every year), read as accidents and "
+        "places, without what vehicles and users tell.\n\n" + table(head, rows)
     )
 
 

@@ -39,10 +39,10 @@ def run(options: Options) -> Outcome:
                figure=f"{call.peak_gib:.2f} GiB", met=call.peak_gib <= MOST_GIB),
     )  # fmt: skip
     about = (
-        "The work of the monitor pipeline's steps, as in 'Monitoring a hundred thousand predictions', on "
-        f"a log in PostgreSQL on the same machine, {filled['gigabytes']:.1f} GB with its indexes. "
-        f"The predictions are {_TEMPLATES:,} of a sample year, each copied with ids and a time of its own, "
-        f"over 29 days. {' '.join(result['notes'])} {result['labelled']:,} of those read have an outcome."
+        "As in 'Monitoring a hundred thousand predictions', on a log in PostgreSQL on the same machine, "
+        f"{filled['gigabytes']:.1f} GB with its indexes: {_TEMPLATES:,} predictions of a sample year, copied "
+        "with ids and times of their own, over 29 days. "
+        f"{' '.join(result['notes'])} {result['labelled']:,} of those read have an outcome."
     )
     rows = [(what, f"{spent:.1f}") for what, spent in result["seconds"].items()]
     rows += [(f"(before: filling it, {what})", f"{spent:.0f}") for what, spent in filled["seconds"].items()]

@@ -33,9 +33,9 @@ def run(options: Options) -> Outcome:
                figure=f"{result['page_mb']:.1f} MB", met=result["page_mb"] <= MOST_MB),
     )  # fmt: skip
     about = (
-        "The work of the monitor pipeline's steps on a prediction log in SQLite, in a fresh process: reading "
-        "the predictions with their labels, the champion's probabilities, Evidently's quality and drift "
-        "pages, performance with 500 bootstrap draws, and the decision's picture and page. Imports are in."
+        "The steps of the monitor pipeline on a prediction log in SQLite, in a fresh process, imports "
+        "included: predictions with their labels, the champion's probabilities, Evidently's quality and "
+        "drift pages, performance with 500 bootstrap draws, the decision's picture and page."
     )
     rows = [(what, f"{spent:.1f}") for what, spent in result["seconds"].items()]
     return Outcome(about=about, figures=figures, body=table(("part", "seconds"), rows))

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,9 +19,8 @@ from accidents.errors import AccidentsError
 VERSIONS = ("pandas", "numpy", "scikit-learn", "lightgbm", "zenml", "mlflow", "evidently")
 HEAD = """# Benchmarks
 
-Made by `make bench`, which runs everything below again; each section names the command for itself alone.
-`python -m benchmarks --quick` runs a small version of each to see that it works; it keeps no figures.
-Figures move with the machine: each section says what it was measured on.
+Made by `make bench`, which measures all of it again. `python -m benchmarks --quick` tries a small version of
+each and keeps no figures. The load is that of the machine before the start.
 """
 
 
@@ -63,13 +63,16 @@ class Machine(Strict):
     date: str
     load: float
 
-    def line(self) -> str:
-        """One line of Markdown."""
+    @property
+    def equipment(self) -> str:
+        """What does not change from one measurement to the next."""
         packages = ", ".join(f"{name} {number}" for name, number in self.versions.items())
-        return (
-            f"{self.cores} cores, {self.memory_gib} GiB, {self.system}, Python {self.python}, {packages}; "
-            f"{self.date}, load before the start {self.load:.1f}."
-        )
+        return f"{self.cores} cores, {self.memory_gib} GiB, {self.system}, Python {self.python}, {packages}"
+
+    def line(self, known: str = "") -> str:
+        """One line of Markdown; without the equipment where that is `known`."""
+        equipment = "" if self.equipment == known else f"{self.equipment}; "
+        return f"{equipment}{self.date}, load {self.load:.1f}."
 
 
 class Section(Strict):
@@ -129,20 +132,22 @@ def read(folder: Path, name: str) -> Section | None:
 
 def assemble(titles: Mapping[str, str], results: Path, document: Path) -> None:
     """Write the whole document: a section for each benchmark of `titles` {name: title}, in that order."""
-    parts = [HEAD]
-    for name, title in titles.items():
-        section = read(results, name)
+    sections = {name: read(results, name) for name in titles}
+    equipment = Counter(section.machine.equipment for section in sections.values() if section)
+    usual = equipment.most_common(1)[0][0] if equipment else ""
+    parts = [HEAD + (f"Unless a section says otherwise, it was measured on {usual}.\n" if usual else "")]
+    for name, section in sections.items():
         parts.append(
-            markdown(section)
+            markdown(section, usual)
             if section
-            else f"## {title}\n\nNot measured yet: `python -m benchmarks {name}`\n"
+            else f"## {titles[name]}\n\nNot measured yet: `python -m benchmarks {name}`\n"
         )
     document.parent.mkdir(parents=True, exist_ok=True)
     _write(document, "\n".join(parts))
 
 
-def markdown(section: Section) -> str:
-    """Return a section of the document."""
+def markdown(section: Section, usual: str = "") -> str:
+    """Return a section of the document; `usual`: the equipment that the document names at its top."""
     outcome = section.outcome
     parts = [f"## {section.title}", outcome.about, f"Again: `{section.command}`"]
     if outcome.figures:
@@ -151,7 +156,7 @@ def markdown(section: Section) -> str:
     parts += [f"**Not met: {figure.what}.** {figure.why or 'Not explained yet.'}" for figure in missed]
     if outcome.body:
         parts.append(lower_headings(outcome.body.strip()))
-    parts.append(f"*Measured on {section.machine.line()}*")
+    parts.append(f"*Measured on {section.machine.line(usual)}*")
     return "\n\n".join(parts) + "\n"
 
 

@@ -85,9 +85,9 @@ def _outcome(loads: Loads, seconds: int, rounds: int) -> Outcome:
         for (way, clients), same_way in loads.items()
     ]
     about = (
-        f"wrk asks the API for one accident at a time, without reasons, for {seconds} s a way and number of "
-        f"clients; {rounds} rounds, medians. Both versions live in the one model server; the shadow's copies "
-        "go to it many in a call, and its scores into the log. Ratios are of loads one after another."
+        f"wrk asks the API for an accident at a time, without reasons, {seconds} s a way and number of "
+        f"clients; medians of {rounds} rounds. Both versions live in one model server; the shadow's copies "
+        "go there many in a call, its scores into the log. Ratios are of loads one after another."
     )
     body = table(("beside the champion", "clients", "p50 ms", "p99 ms", "requests/s"), rows)
     return Outcome(about=about, figures=tuple(figures), body=body)

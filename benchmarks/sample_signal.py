@@ -51,9 +51,8 @@ def run(options: Options) -> Outcome:
         ]
     about = (
         f"The model with its default settings on a year of {accidents:,} accidents, {folds}-fold "
-        "cross-validated over accidents in random order: one year, so nothing is learnt about time, for "
-        "both alike. What the copy of real 2018 here lacks (département, commune, manner of collision, "
-        "ages ...) is made missing in the sample too, or it would be compared with other knowledge."
+        "cross-validated in random order. What the copy of real 2018 here lacks (département, commune, "
+        "manner of collision, ages ...) is made missing in the sample too."
     )
     body = table(
         ("stage", "accidents of", "features known", "ROC-AUC, mean of the folds ± standard error"), rows

@@ -242,8 +242,8 @@ def _outcome(measured: Sequence[Measured], cores: Sequence[int], seconds: int) -
     ]
     about = (
         f"Callers, API, model servers and PostgreSQL are pinned on {len(cores)} cores and share them: "
-        "predictions a second say how full these are, and what scales is what a second of a core makes. "
-        f"{CLIENTS} connections for each process of the API, {seconds} s each, no reasons; keys and rates in "
-        "the database, every prediction flushed to the disk before its answer."
+        "predictions/s say how full these are, predictions for a core-second what scales. "
+        f"{CLIENTS} connections a process of the API, {seconds} s each, no reasons; keys and rates in the "
+        "database, every prediction on the disk before its answer."
     )
     return Outcome(about=about, figures=tuple(figures), body=table(head, rows))

@@ -206,9 +206,8 @@ def _why_slower(loads: Loads, name: str, clients: int) -> str:
     """Return what a relay that does nothing reaches in the API's place, with and without the disk."""
     relay, flushing = (_ratio(loads, name, clients, way, "model server") for way in _RELAYS)
     return (
-        f"In the API's place, in the same run, a relay that does nothing reaches {relay:.2f} times, and one "
-        f"that has a page on the disk before it answers, as the log has a prediction, {flushing:.2f} times. "
-        "docs/serving.md tells where the rest goes."
+        f"In the API's place an empty relay reaches {relay:.2f} times, one that flushes a page to the disk "
+        f"first, as the log does, {flushing:.2f} times; the rest: docs/serving.md."
     )
 
 
@@ -238,16 +237,16 @@ def _outcome(
     parts = [(name, f"{value:.2f}") for name, value in means.items()]
     floors = [(name, f"{value:.3f}") for name, value in floor.items()]
     about = (
-        f"{ROWS} different accidents in turn, wrk beside the servers on the same two cores, {len(spent)} "
-        f"rounds of {seconds} s each, in turn; medians (of ratios within a round). The model "
-        "is that of params.yaml on the sample."
+        f"{ROWS} different accidents in turn, wrk beside the servers on the same two cores; medians (of "
+        f"ratios within a round) of {len(spent)} rounds of {seconds} s, in turn. The model is that of "
+        "params.yaml on the sample."
     )
     body = "\n\n".join(
         [
             table(head, rows),
-            "Where the time of a request to the API goes (one client, as the API itself measures):",
+            "A request to the API, as it measures itself (one client):",
             table(("", "mean ms"), parts),
-            f"In one process, without a server, an accident takes {least:.3f} ms, the floor:",
+            f"In one process, without a server, {least:.3f} ms, the floor:",
             table(("", "ms"), floors),
         ]
     )

@@ -113,7 +113,7 @@ def _outcome(minutes: Sequence[Minute], capacity: float) -> Outcome:
         for number, minute in enumerate(minutes, 1)
     ]
     about = (
-        f"Capacity at 8 clients was {capacity:.0f} requests/s; half of that is sent evenly over {CLIENTS} "
+        f"Half of the capacity at 8 clients ({capacity:.0f} requests/s), sent evenly over {CLIENTS} "
         f"connections, every tenth with reasons, for {len(minutes)} minutes, by a client on the same two "
         f"cores. {late:,} requests started over 0.1 s late."
     )
