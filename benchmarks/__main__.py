@@ -55,11 +55,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "real_2018": _printed(
         "benchmarks.real_2018",
         "On real 2018",
-        "The model with its default settings on the one real year with labels of every accident, each "
-        "predicted by a model that has not seen it: in random order, whole regions left out, the last "
-        "months after the earlier ones. Targets for the mean of 5 folds, ROC-AUC / PR-AUC: dispatch "
-        "0.825 / 0.735, on_scene 0.831 / 0.748; for the ECE in random order: 0.02. What is missing to "
-        "0.825: docs/features.md, 'Left out on purpose'.",
+        "The default model on the one real year with labels of every accident, each predicted by a model "
+        "that has not seen it: in random order, whole regions left out, the last months after the earlier "
+        "ones. Targets, mean of 5 folds, ROC-AUC / PR-AUC: dispatch 0.825 / 0.735, on_scene 0.831 / 0.748; "
+        "ECE in random order: 0.02. What is missing to 0.825: docs/features.md, 'Left out on purpose'.",
     ),
     "transfer": _printed(
         "benchmarks.transfer",

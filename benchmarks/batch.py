@@ -65,10 +65,9 @@ def run(options: Options) -> Outcome:
     )
     about = (
         f"`python run.py --pipeline inference --input {YEAR} --reasons none` on a sample year whose raw "
-        "files are there, from start of Python to the written report; in turn with plain calls: the bodies "
-        f"of the steps in a fresh process, importing ZenML taken off. Medians of {rounds}. Scoring alone, on "
-        "one core: from features to calibrated probabilities, with place encoding and the reading of the "
-        "trees."
+        "files are there, from start of Python to the report; in turn with the steps' bodies as plain calls "
+        f"in a fresh process, the import of ZenML taken off. Medians of {rounds}. Scoring alone, on one core: "
+        "from features to calibrated probabilities, with place encoding and reading the trees."
     )
     commands = table(
         ("", "command, s", "plain calls, s", "ratio"),

@@ -78,9 +78,9 @@ def _about(accidents: int, draws: int) -> str:
         f"What is deployed: refitted on the sample's 2021 and half of 2022's {accidents:,} accidents, where "
         f"the model before it, of 2021, was judged; drift is against 2021. {draws} windows of {SIZE:,} "
         "accidents are drawn from the other half without replacement, and each judged by the policy of "
-        "params.yaml as if it were the first: found is any decision but `keep`. Then the same with a change "
-        "planted in the year; a lockdown's windows are drawn from all accidents of its three months. In "
-        "brackets: what found it. All accidents have labels, which alone must find a severity shift."
+        "params.yaml as the first: found is any decision but `keep`. Then with a change planted in the year; "
+        "a lockdown's windows are of all accidents of its three months. In brackets: what found it. All "
+        "accidents have labels, which alone must find a severity shift."
     )
 
 

@@ -50,7 +50,7 @@ def run(options: Options) -> Outcome:
             (stage, "sample 2018, all it has", str(len(whole["known"])), _shown(whole["roc_auc"])),
         ]
     about = (
-        f"The model with its default settings on a year of {accidents:,} accidents, {folds}-fold "
+        f"The default model on a year of {accidents:,} accidents, {folds}-fold "
         "cross-validated in random order. What the copy of real 2018 here lacks (département, commune, "
         "manner of collision, ages ...) is made missing in the sample too."
     )

@@ -31,10 +31,9 @@ def run(options: Options) -> Outcome:
     phases, total = call.result["phases"], call.result["accidents"]
     minutes = sum(phase["seconds"] for phase in phases if phase["name"] not in PREPARING) / 60
     about = (
-        f"{len(years)} sample years, {total:,} accidents, on two cores in a fresh process, with the settings "
-        "of params.yaml: features (dispatch), split by time, place encoder, LightGBM, calibration, "
-        "prediction, evaluation with intervals, slices and behavioural checks. Reading the files is in the "
-        "memory, not in the time. Memory is the peak by the end of each phase."
+        f"{len(years)} sample years, {total:,} accidents, on two cores in a fresh process, settings of "
+        "params.yaml, features of dispatch; evaluation with intervals, slices and behavioural checks. "
+        "Reading the files is in the memory, not in the time. Memory is the peak by the end of each phase."
     )
     figures = (
         Figure(
