@@ -66,8 +66,8 @@ def run(options: Options) -> Outcome:
     about = (
         f"`python run.py --pipeline inference --input {YEAR} --reasons none` on a sample year whose raw "
         "files are there, from start of Python to the report; in turn with the steps' bodies as plain calls "
-        f"in a fresh process, the import of ZenML taken off. Medians of {rounds}. Scoring alone, on one core: "
-        "from features to calibrated probabilities, with place encoding and reading the trees."
+        f"in a fresh process, the import of ZenML taken off. Medians of {rounds}. Scoring alone, on one "
+        "core: from features to calibrated probabilities, with place encoding and reading the trees."
     )
     commands = table(
         ("", "command, s", "plain calls, s", "ratio"),
