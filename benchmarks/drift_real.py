@@ -65,8 +65,7 @@ def _two_years(years: Mapping[int, pd.DataFrame]) -> str:
     return (
         f"**Real 2018 ({len(years[2018]):,} accidents) against real 2013 ({len(years[2013]):,}).** "
         f"{len(moved)} of {result.compared} comparable features have drifted; absent from one of the two "
-        f"here: {len(result.not_comparable)}.\n\n"
-        + table(head, rows)
+        f"here: {len(result.not_comparable)}.\n\n" + table(head, rows)
     )
 
 
