@@ -72,9 +72,7 @@ class Batcher:
         self._queue.append(_Waiting(row, (stage, contributions), answer))
         self._waiting.set(len(self._queue))
         if len(self._workers) < self._server.width:
-            worker = asyncio.create_task(self._work())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            self._workers.add(asyncio.create_task(self._work()))
         try:
             async with asyncio.timeout(
                 None if patient else self._patience
@@ -84,8 +82,11 @@ class Batcher:
             raise unavailable() from None
 
     async def _work(self) -> None:
-        while self._queue:
-            await self._call(self._take())
+        try:
+            while self._queue:
+                await self._call(self._take())
+        finally:  # at once: a callback would come after a request that believes this one still looks
+            self._workers -= {asyncio.current_task()}
 
     def _take(self) -> list[_Waiting]:
         """Return the oldest that waits and those of its kind, in order; who went away is left out."""
