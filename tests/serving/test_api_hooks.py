@@ -311,6 +311,15 @@ def test_the_loop_outlives_the_api_which_knows_it_when_it_is_back(model: StandIn
             running.kill()
 
 
+def test_a_loop_of_one_of_several_processes_measures_for_itself(model: StandIn, tmp_path: Path) -> None:
+    """Its gauges are none of the API's, whose folder of metrics is gone before it is."""
+    key, said = hook_key(tmp_path), "import os; print('folder', os.environ.get('PROMETHEUS_MULTIPROC_DIR'))"
+    with hooked(tmp_path, model, [sys.executable, "-c", said], processes="2") as hook:
+        assert hook.post(notification(FIRING), key).json() == {"loop": "started"}
+        hook.wait('accidents_hook_loops_total{exit="ok"}', 1)
+        assert "folder None" in hook.log
+
+
 def test_a_loop_that_fails_is_counted_and_told(model: StandIn, tmp_path: Path) -> None:
     key = hook_key(tmp_path)
     with hooked(tmp_path, model, [sys.executable, "-c", "raise SystemExit('no champion yet')"]) as hook:

@@ -20,6 +20,7 @@ from accidents.predictions.database_tables import PredictionLogError
 from accidents.predictions.store import HOOK, LOOP, PredictionStore
 from serving.api.http.errors import ApiError
 from serving.api.operations.metrics import HOOKS, LOOP_RUNNING, LOOPS
+from serving.api.processes import METRICS_FOLDER
 
 _LOG = logging.getLogger(__name__)
 _LOG_BYTES = 1_000_000  # then the loop's log is put aside, in place of the one before
@@ -131,12 +132,14 @@ class Hook:
         if self._log.exists() and self._log.stat().st_size > _LOG_BYTES:
             os.replace(self._log, self._log.with_name(f"{self._log.name}.1"))
         names = ascii(", ".join(sorted(set(asking))))[:_SHOWN]  # they come from outside: no line breaks
+        # What the loop measures is none of our metrics, and their folder goes with us.
+        environment = {name: value for name, value in os.environ.items() if name != METRICS_FOLDER}
         with self._log.open("ab") as log:
             log.write(f"--- {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, alerts: {names}\n".encode())
             log.flush()
             return subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                pass_fds=[lock.fileno()],
+                pass_fds=[lock.fileno()], env=environment,
             )  # fmt: skip
 
     def _reap(self, process: subprocess.Popen[bytes]) -> None:
