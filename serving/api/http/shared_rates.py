@@ -67,17 +67,16 @@ class SharedRates(Rates):
         if purse.spend(cost):
             return
         async with purse.lock:  # who comes meanwhile spends of the same slice
-            if purse.spend(cost):
-                return
-            need = cost - purse.left
-            if purse.refused <= need and time.monotonic() < purse.refused_until:
-                raise too_many(message, purse.until - time.monotonic())
-            taken = await self._take(name, need, max(need, limit.amount // _PARTS), limit.amount)
-            purse.until = time.monotonic() + taken.seconds
-            if not taken.amount:
-                purse.refused, purse.refused_until = need, time.monotonic() + min(_AGAIN, taken.seconds)
-                raise too_many(message, taken.seconds)
-            purse.left += taken.amount - cost
+            while not purse.spend(cost):  # again where others have spent what was there before
+                need = cost - purse.left
+                if purse.refused <= need and time.monotonic() < purse.refused_until:
+                    raise too_many(message, purse.until - time.monotonic())
+                taken = await self._take(name, need, max(need, limit.amount // _PARTS), limit.amount)
+                purse.until = time.monotonic() + taken.seconds
+                if not taken.amount:
+                    purse.refused, purse.refused_until = need, time.monotonic() + min(_AGAIN, taken.seconds)
+                    raise too_many(message, taken.seconds)
+                purse.left += taken.amount
 
     async def _take(self, name: str, least: int, wanted: int, most: int) -> Slice:
         try:
