@@ -29,7 +29,7 @@ def main(words: Sequence[str] = ()) -> int:
     try:
         settings = load_settings()
         if words[:1] == (WORKER,):
-            return _serve_as_one(settings, int(words[1]))
+            return _serve_as_one(settings, *map(int, words[1:]))
         _make_store(settings)
         if settings.processes > 1:
             return serve_in(settings.processes, listening(settings, BACKLOG))
@@ -41,9 +41,9 @@ def main(words: Sequence[str] = ()) -> int:
     return 0 if server.started else 1
 
 
-def _serve_as_one(settings: Settings, number: int) -> int:
+def _serve_as_one(settings: Settings, number: int, parent: int) -> int:
     """Serve as one of several processes, on their socket."""
-    end_with_parent()
+    end_with_parent(parent)
     server = uvicorn.Server(config_of(settings, create_app(settings)))
     server.run([socket.socket(fileno=number)])
     return 0 if server.started else 1

@@ -23,7 +23,7 @@ from serving.api.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # its client looks for it
-WORKER = "--worker"  # what tells a process that it is one of several; behind it the socket's number
+WORKER = "--worker"  # tells a process that it is one of several; then the socket's number, and their parent
 _TICK = 0.2  # seconds between looks at what runs
 _SHORT = 5.0  # seconds; a process that ends sooner has not served
 _MOST_SHORT = 3  # such ends in a row, after which all are stopped
@@ -35,6 +35,8 @@ def listening(settings: Settings, backlog: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:  # as one process does it: else all of IPv4 were one caller, ::ffff:0:0
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:
         listener.bind((settings.host, settings.port))
     except OSError as error:
@@ -58,9 +60,8 @@ def serve_in(processes: int, listener: socket.socket) -> int:
         return group.run()
 
 
-def end_with_parent() -> None:
-    """End this process, in good order, when the one that started it is gone."""
-    parent = os.getppid()
+def end_with_parent(parent: int) -> None:
+    """End this process, in good order, when the one that started it is gone, or was before we looked."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -98,7 +99,7 @@ class _Group:
     def _start(self) -> None:
         number = self._listener.fileno()
         process = subprocess.Popen(
-            [sys.executable, "-m", "serving.api", WORKER, str(number)],
+            [sys.executable, "-m", "serving.api", WORKER, str(number), str(os.getpid())],
             pass_fds=[number],
             env={**os.environ, METRICS_FOLDER: self._folder},
         )
