@@ -14,6 +14,7 @@ from accidents.errors import AccidentsError, SettingsError
 from accidents.predictions.store import PredictionStore
 from serving.api.app import create_app
 from serving.api.http.uvicorn_protocol import ApiProtocol
+from serving.api.operations.keys import Keys
 from serving.api.operations.keys_in_database import keys_for
 from serving.api.processes import WORKER, end_with_parent, listening, serve_in
 from serving.api.settings import Settings, load_settings
@@ -57,14 +58,16 @@ def _make_store(settings: Settings) -> None:
     PredictionLogError
         It cannot be made.
     SettingsError
-        There is no key in it or in the file, and others can reach `host`.
+        There is no key in it or in the file, and others can reach `host`; or keys were left in the file.
     """
     store = PredictionStore(settings.database_url)
     try:
         if settings.keys_in == "file":
             _require_key_or_loopback(settings, store)
         store.create()
-        _require_key_or_loopback(settings, store)
+        if settings.keys_in == "database":
+            _require_none_left_in_file(settings, store)
+            _require_key_or_loopback(settings, store)
     finally:
         store.close()
 
@@ -75,6 +78,16 @@ def _require_key_or_loopback(settings: Settings, store: PredictionStore) -> None
         raise SettingsError(
             f"`host` is {settings.host}, which others can reach, and {place} holds no key. "
             "Make one with `python run.py keys new --name NAME`, or serve on 127.0.0.1."
+        )
+
+
+def _require_none_left_in_file(settings: Settings, store: PredictionStore) -> None:
+    """Refuse to serve without a key where one was asked for until `keys_in` was changed."""
+    if not keys_for(settings, store).any() and Keys(settings.keys_file).any():
+        raise SettingsError(
+            f"`keys_in` is database, and {store.place} has never held a key, but {settings.keys_file} does: "
+            "nobody would be asked for one. Take them over with `python run.py keys to-database`, or move "
+            "that file away."
         )
 
 

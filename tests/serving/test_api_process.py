@@ -71,6 +71,15 @@ def test_it_does_not_start_on_what_is_wrong_and_says_it_in_a_line(
     assert "Traceback" not in ended.stderr
 
 
+def test_keys_that_are_left_in_the_file_do_not_open_the_api(tmp_path: Path) -> None:
+    """Whoever sets `keys_in: database` and forgets them is told, and nobody is let in without a key."""
+    Keys(tmp_path / "keys.json").new("one")
+    ended = start(tmp_path, keys_in="database")
+    assert ended.returncode == 1
+    assert "keys to-database" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_with_a_key_it_may_be_reached_from_elsewhere(model: StandIn, tmp_path: Path) -> None:
     key = Keys(tmp_path / "keys.json").new("one")
     with api_process(tmp_path, model.address, host="0.0.0.0") as process:
