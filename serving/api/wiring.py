@@ -120,11 +120,11 @@ def _connect(
     settings: Settings, role: Role, model: str | None = None, url: str = ""
 ) -> tuple[ModelServers, Batcher]:
     """Return a model of the model servers, or of another one, and who brings accidents together for it."""
-    urls = [url] if url else map(str, settings.model_server)
-    server = ModelServers(
-        [ModelServer(one, settings.model_name, settings.model_timeout, role, model) for one in urls]
-    )
-    return server, Batcher(server, settings.rows_per_call, settings.waiting, settings.model_timeout, role)
+    urls = [url] if url else [str(one) for one in settings.model_server]
+    timeout = settings.model_timeout
+    patience = timeout * min(2, len(urls))  # of two, one that hangs leaves the other its time
+    server = ModelServers([ModelServer(one, settings.model_name, timeout, role, model) for one in urls])
+    return server, Batcher(server, settings.rows_per_call, settings.waiting, patience, role)
 
 
 def _count_commit(records: int, seconds: float) -> None:

@@ -42,6 +42,14 @@ def test_one_that_fails_is_made_up_for_and_comes_back(two: tuple[StandIn, StandI
         assert client.post("/predict", json=ACCIDENT).status_code == 200
 
 
+def test_one_that_hangs_costs_time_and_no_answer(two: tuple[StandIn, StandIn], tmp_path: Path) -> None:
+    two[0].delay = 3
+    addresses = ",".join(server.address for server in two)
+    with api(tmp_path, addresses, model_timeout=0.5) as client:
+        assert [client.post("/predict", json=ACCIDENT).status_code for _ in range(6)] == [200] * 6
+    assert two[0].calls >= 1
+
+
 def test_each_answer_says_the_version_that_gave_it(two: tuple[StandIn, StandIn], tmp_path: Path) -> None:
     """As in the middle of a switch."""
     two[1].version, two[1].digest = "2", "b" * 64
