@@ -83,7 +83,10 @@ class PredictionDatabase:
             self._engine, self._beside = sqlite_engine(self.file, connect), FilesBeside(self.file, connect)
         else:
             self._engine = postgres_engine(url)
-        self._server_inserts = ServerInserts(self._engine, self._require_current)
+        # Each table's by itself: no prediction waits for a shadow's scores.
+        self._server_inserts = {
+            table: ServerInserts(self._engine, self._require_current) for table in months.TABLES_BY_MONTH
+        }
 
     def create(self) -> None:
         """Make folder, file and tables where they are missing, and bring older tables up to date.
@@ -161,7 +164,7 @@ class PredictionDatabase:
         """Commit all rows, or none; one whose key is there already is left as it is. Raises as `run` does."""
         with self._explained():
             if self.file is None:
-                self._server_inserts.insert(table, rows)
+                self._server_inserts[table.name].insert(table, rows)
             else:
                 self._insert(table, rows)
 
@@ -184,7 +187,8 @@ class PredictionDatabase:
         if self._beside:
             self._beside.close()
         self._kept = None
-        self._server_inserts.close()
+        for inserts in self._server_inserts.values():
+            inserts.close()
         self._engine.dispose()
 
     def _settle(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -154,3 +155,22 @@ def test_who_reads_for_long_keeps_nobody_from_writing(postgres: PostgresServer) 
         clean.join(30)
         assert removed == [1]
         assert slowest < 0.9, "that is what the API waits for"
+
+
+def test_a_shadows_scores_that_wait_keep_no_prediction_waiting(postgres: PostgresServer) -> None:
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log, connected(address) as other:
+        log.create()
+        answered = prediction()
+        log.write([answered])
+        other.execute(text("LOCK TABLE shadow_scores IN ACCESS EXCLUSIVE MODE"))
+        scores = threading.Thread(target=lambda: log.write_shadow([shadow_of(answered)]))
+        scores.start()
+        time.sleep(0.1)
+        begun = time.monotonic()
+        log.write([prediction()])
+        assert time.monotonic() - begun < 0.4
+        other.rollback()
+        scores.join()
+        assert log.count() == 2
+        assert sum(parts(address, "shadow_scores").values()) == 1
