@@ -21,6 +21,7 @@ Row = Mapping[Any, Any]
 T = TypeVar("T")
 Accident = tuple[str | None, str]  # whose id it is, and the id
 _PAGE = 1_000  # rows whose accidents and labels are looked up together
+_SOME = 10_000  # outcomes that say how many there are
 _DIGITS = 8  # of a request_id, that the bound is made of
 _MIX, _SPACE = 2_654_435_761, 2**32  # ids in the order they came, spread evenly over the space
 
@@ -59,12 +60,26 @@ def draw(connection: Connection, since: datetime | None, last: int | None, most:
     predictions = int(connection.scalar(select(func.count()).select_from(PREDICTIONS).where(inside)) or 0)
     if predictions <= most:
         return Drawing(since, predictions, None, 0.0)
-    told = select(func.count()).select_from(LABELS).where(LABELS.c.newest)
-    labels = int(connection.scalar(told if since is None else told.where(LABELS.c.created >= since)) or 0)
+    labels = _labels_of(connection, since)
     share = most / predictions
     bound = f"{int(share * 16**_DIGITS):0{_DIGITS}x}"
     further = most / 2 - share * labels  # as many as are drawn anyhow are not needed once more
     return Drawing(since, predictions, bound, min(1.0, max(0.0, further / max(labels, 1))))
+
+
+def _labels_of(connection: Connection, since: datetime | None) -> float:
+    """How many outcomes there are of predictions in the window, as far as some of those told since then say.
+
+    An outcome comes months later: most that are told in a window may be of what came before it.
+    """
+    told = select(func.count()).select_from(_labels(since, 1).subquery())
+    count = int(connection.scalar(told) or 0)
+    if since is None or not count:
+        return count
+    reader = _Accidents(connection, _in_window(since))
+    some = connection.execute(_labels(since, _SOME / count)).mappings().all()
+    found = sum(len(reader.labelled(page)) for page in batched(some))
+    return count * found / max(len(some), 1)
 
 
 def drawn_rows(
@@ -85,7 +100,7 @@ def drawn_rows(
             yield row, True
     if not drawing.labels:
         return
-    for labels in batched(stream(_labels(drawing))):
+    for labels in batched(stream(_labels(drawing.since, drawing.labels))):
         found = [row for row in reader.labelled(labels) if row["request_id"] >= drawing.bound]
         for row in reader.of(found):
             yield row, False
@@ -153,12 +168,13 @@ def _accident_of(row: Row) -> Accident:
     return row["key_name"], row["accident_id"]
 
 
-def _labels(drawing: Drawing) -> Select[Any]:
+def _labels(since: datetime | None, share: float) -> Select[Any]:
+    """Return a random share of the outcomes that count and were told since a moment; 1 or more: all."""
     chosen = select(LABELS).where(LABELS.c.newest)
-    if drawing.since is not None:
-        chosen = chosen.where(LABELS.c.created >= drawing.since)  # none is said before its prediction is made
-    if drawing.labels < 1:
-        chosen = chosen.where(cast(LABELS.c.id, BigInteger) * _MIX % _SPACE < int(drawing.labels * _SPACE))
+    if since is not None:
+        chosen = chosen.where(LABELS.c.created >= since)  # none is said before its prediction is made
+    if share < 1:
+        chosen = chosen.where(cast(LABELS.c.id, BigInteger) * _MIX % _SPACE < int(share * _SPACE))
     return chosen
 
 

@@ -94,6 +94,17 @@ def test_outcomes_are_read_beyond_what_is_drawn_and_all_of_few(log: PredictionLo
     assert all(row["severe"] is not None for row in further)
 
 
+def test_outcomes_of_what_came_before_the_window_crowd_out_none_of_it(log: PredictionLog) -> None:
+    """They come months later: most that are told in a window are of accidents before it."""
+    rows = made(3_000)
+    before = [prediction(created=NOW - timedelta(days=60)) for _ in range(2_000)]
+    log.write([*before, *rows])
+    own = [row for row in rows if row.accident_id is None][:100]
+    log.add_labels([Label(True, request_id=row.request_id) for row in (*before, *own)])
+    read = list(log.read_drawn(log.draw(SINCE, None, 1_000)))
+    assert {row["request_id"] for row in read if row["severe"]} == {row.request_id for row in own}
+
+
 def test_of_many_outcomes_half_as_many_as_are_drawn_are_enough(log: PredictionLog) -> None:
     rows = made(3_000)
     log.write(rows)
