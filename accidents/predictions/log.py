@@ -226,9 +226,11 @@ class PredictionLog:
         what `read` does, and `drawn`: False for those that are read for their outcome alone.
         """
         with self._database.reading() as connection:
-            paged = connection.execution_options(**PAGED)
             rows = drawn_rows(
-                connection, drawing, _is_no_draft(), lambda query: paged.execute(query).mappings()
+                connection,
+                drawing,
+                _is_no_draft(),
+                lambda query: connection.execute(query, execution_options=PAGED).mappings(),
             )
             for page in batched(rows, PAGED["yield_per"]):
                 labels = NewestLabels(connection, [row for row, _ in page])
