@@ -22,10 +22,10 @@ _LABELLED = (
     "OR EXISTS (SELECT 1 FROM labels l WHERE l.request_id IS NULL AND l.accident_id = p.accident_id "
     "AND l.caller IS NOT DISTINCT FROM p.key_name AND l.id > {after}))"
 )
-# Whether an accident that a label `l` speaks of has a prediction still.
+# Whether an accident that a label `l` speaks of has a prediction outside of a month.
 _LEFT = (
     "EXISTS (SELECT 1 FROM predictions p WHERE p.accident_id = l.accident_id "
-    "AND p.key_name IS NOT DISTINCT FROM l.caller)"
+    "AND p.key_name IS NOT DISTINCT FROM l.caller AND NOT ({inside}))"
 )
 _GONE = "CREATE TEMP TABLE gone ON COMMIT DROP AS "
 
@@ -90,7 +90,8 @@ def old_parts(connection: Connection, limits: Limits) -> list[Part]:
 def forget_part(connection: Connection, part: Part, limits: Limits) -> int:
     """Remove what is old of a month that `old_parts` gave, in one transaction; how many predictions it were.
 
-    Nobody waits while what stays is copied; then, for as long as tables change places, everybody does.
+    Nobody who writes predictions waits while what stays is copied and what was said is removed; then, for as
+    long as tables change places, everybody does.
     """
     before = _count(connection, part.table)
     if limits.labelled is not None and part.until <= limits.labelled:
@@ -103,49 +104,63 @@ def forget_part(connection: Connection, part: Part, limits: Limits) -> int:
 
 def _drop_month(connection: Connection, part: Part) -> None:
     """Drop it, with all that was said of it; an accident that other months have too keeps its labels."""
+    inside = _inside(beginning_of(connection, part.table), part.until.isoformat())
     _make_gone(
         connection, f"SELECT request_id, accident_id, key_name FROM {part.table} p WHERE {_labelled()}"
     )
-    connection.execute(text(f"DROP TABLE {part.table}"))
     connection.execute(text("DELETE FROM labels l USING gone WHERE l.request_id = gone.request_id"))
     connection.execute(
         text(
             "DELETE FROM labels l USING gone WHERE l.accident_id = gone.accident_id "
-            f"AND l.caller IS NOT DISTINCT FROM gone.key_name AND NOT {_LEFT}"
+            f"AND l.caller IS NOT DISTINCT FROM gone.key_name AND NOT {_LEFT.format(inside=inside)}"
         )
     )
-    _drop_shadows(connection, part)
+    for shadows in _shadows_of(connection, part):
+        connection.execute(text(f"DROP TABLE {shadows}"))
+    connection.execute(text(f"DROP TABLE {part.table}"))
 
 
 def _keep_labelled(connection: Connection, part: Part) -> int:
     """Put a table with those that have an outcome in the place of a month; how many they are."""
-    kept, begin = f"{part.table}_kept", beginning_of(connection, part.table)
+    kept, begin, end = f"{part.table}_kept", beginning_of(connection, part.table), part.until.isoformat()
+    # Known of it before it is attached, so that it is not looked through then, while everybody waits.
+    bounds = f"CONSTRAINT inside CHECK ({_inside(begin, end)})"
     newest = connection.scalar(text("SELECT coalesce(max(id), 0) FROM labels"))
-    connection.execute(text(f"CREATE TABLE {kept} (LIKE {part.table} INCLUDING ALL)"))
+    connection.execute(text(f"CREATE TABLE {kept} (LIKE {part.table} INCLUDING ALL, {bounds})"))
     keep = f"INSERT INTO {kept} SELECT * FROM {part.table} p WHERE {{labelled}} ON CONFLICT DO NOTHING"
     connection.execute(text(keep.format(labelled=_labelled())))
     connection.execute(text("LOCK TABLE labels IN SHARE MODE"))
     connection.execute(text(keep.format(labelled=_labelled(after=newest or 0))))  # said while we copied
+    connection.execute(text(f"ANALYZE {kept}"))
+    count = _count(connection, kept)
+    _drop_shadows(connection, part, kept, all_of_it=not count)
     connection.execute(text(f"DROP TABLE {part.table}"))
-    connection.execute(text(f"ALTER TABLE {kept} RENAME TO {part.table}"))
-    count = _count(connection, part.table)
     if count:
-        attach(connection, PREDICTIONS.name, part.table, begin, part.until.isoformat())
+        connection.execute(text(f"ALTER TABLE {kept} RENAME TO {part.table}"))
+        attach(connection, PREDICTIONS.name, part.table, begin, end)
+        connection.execute(text(f"ALTER TABLE {part.table} DROP CONSTRAINT inside"))
     else:
-        connection.execute(text(f"DROP TABLE {part.table}"))
-    _drop_shadows(connection, part)
+        connection.execute(text(f"DROP TABLE {kept}"))
     return count
 
 
-def _drop_shadows(connection: Connection, part: Part) -> None:
-    """Remove the scores of a month whose predictions are gone: all of them at once, where all are."""
-    found = [one for one in parts_of(connection, SHADOW_SCORES.name) if one.until == part.until]
-    there = "EXISTS (SELECT 1 FROM predictions p WHERE p.request_id = s.request_id)"
-    for one in found:
-        if connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {one.table} s WHERE {there})")):
-            connection.execute(text(f"DELETE FROM {one.table} s WHERE NOT {there}"))
+def _drop_shadows(connection: Connection, part: Part, kept: str, all_of_it: bool) -> None:
+    """Remove the scores of a month's predictions but of those in `kept`; `all_of_it`: there are none."""
+    stays = f"SELECT 1 FROM {kept} k WHERE k.request_id = p.request_id"
+    for shadows in _shadows_of(connection, part):
+        if all_of_it:
+            connection.execute(text(f"DROP TABLE {shadows}"))
         else:
-            connection.execute(text(f"DROP TABLE {one.table}"))
+            gone = f"s.request_id = p.request_id AND NOT EXISTS ({stays})"
+            connection.execute(text(f"DELETE FROM {shadows} s USING {part.table} p WHERE {gone}"))
+
+
+def _shadows_of(connection: Connection, part: Part) -> list[str]:
+    return [one.table for one in parts_of(connection, SHADOW_SCORES.name) if one.until == part.until]
+
+
+def _inside(begin: str | None, end: str) -> str:
+    return f"created < '{end}'" + (f" AND created >= '{begin}'" if begin else "")
 
 
 def _make_gone(connection: Connection, query: str) -> None:

@@ -157,6 +157,32 @@ def test_who_reads_for_long_keeps_nobody_from_writing(postgres: PostgresServer) 
         assert slowest < 0.9, "that is what the API waits for"
 
 
+def test_what_was_said_is_removed_while_predictions_are_written(postgres: PostgresServer) -> None:
+    """Of a month of millions that takes minutes: the tables may not be locked before it is done."""
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log, connected(address) as other, connected(address) as seen:
+        log.create()
+        make_months(address, 14)
+        log.write([prediction(created=ago(14), accident_id="one"), prediction(created=ago(0))])
+        log.add_labels([Label(True, accident_id="one")])
+        other.execute(text("LOCK TABLE labels IN SHARE MODE"))
+        removed: list[int] = []
+        clean = threading.Thread(target=lambda: removed.extend(log.forget(AGES)))
+        clean.start()
+        waits = text("SELECT pid FROM pg_locks WHERE relation = 'labels'::regclass AND NOT granted")
+        holds = text("SELECT count(*) FROM pg_locks WHERE pid = :pid AND relation = 'predictions'::regclass "
+                     "AND granted AND mode = 'AccessExclusiveLock'")  # fmt: skip
+        until = time.monotonic() + 20
+        while (pid := seen.scalar(waits)) is None and time.monotonic() < until:
+            time.sleep(0.01)
+        assert pid is not None
+        assert seen.scalar(holds, {"pid": pid}) == 0
+        other.rollback()
+        clean.join(30)
+        assert removed == [1]
+        assert seen.scalar(text("SELECT count(*) FROM labels")) == 0
+
+
 def test_a_shadows_scores_that_wait_keep_no_prediction_waiting(postgres: PostgresServer) -> None:
     address = postgres.new_database()
     with closing(PredictionLog(address)) as log, connected(address) as other:
