@@ -93,6 +93,8 @@ def forget_part(connection: Connection, part: Part, limits: Limits) -> int:
     Nobody who writes predictions waits while what stays is copied and what was said is removed; then, for as
     long as tables change places, everybody does.
     """
+    if part not in parts_of(connection, PREDICTIONS.name):
+        return 0  # somebody else has removed it meanwhile
     before = _count(connection, part.table)
     if limits.labelled is not None and part.until <= limits.labelled:
         _drop_month(connection, part)

@@ -157,6 +157,18 @@ def test_who_reads_for_long_keeps_nobody_from_writing(postgres: PostgresServer) 
         assert slowest < 0.9, "that is what the API waits for"
 
 
+def test_two_that_clean_at_once_do_it_once(postgres: PostgresServer) -> None:
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log:
+        log.create()
+        make_months(address, 14)
+        log.write([prediction(created=ago(14)), prediction(created=ago(13)), prediction(created=ago(13))])
+        one = log.forget(AGES)
+        assert next(one) == 1
+        assert list(log.forget(AGES)) == [2]
+        assert list(one) == []
+
+
 def test_what_was_said_is_removed_while_predictions_are_written(postgres: PostgresServer) -> None:
     """Of a month of millions that takes minutes: the tables may not be locked before it is done."""
     address = postgres.new_database()
