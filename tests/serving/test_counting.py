@@ -64,3 +64,26 @@ def test_among_several_apis_a_form_counts_once_where_it_was_answered_last(monkey
         asyncio.run(other.settle_among_others())
     assert counted("21") == 1
     assert asked == [[here.request_id], [there.request_id], [here.request_id]]
+
+
+def test_a_form_that_goes_on_while_the_log_is_gone_holds_up_no_other(monkeypatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    quiet, goes_on = (prediction(k, model_version="22", session=f"s{k}") for k in (1, 2))
+    asked: list[list[str]] = []
+
+    def newest(requests):
+        asked.append(list(requests))
+        if len(asked) == 1:
+            counting.add([prediction(3, model_version="22", session="s2")])
+            raise PredictionLogError("gone")
+        return set(requests)
+
+    counting = Counting(newest=newest)
+    counting.add([quiet])
+    counting.add([goes_on])
+    now = 165.0
+    for _ in range(2):
+        asyncio.run(counting.settle_among_others())
+    assert asked[1] == [quiet.request_id]
+    assert counted("22") == 1

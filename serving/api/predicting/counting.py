@@ -60,9 +60,11 @@ class Counting:
             newest = await asyncio.to_thread(self._newest, [last.request_id for _, last in due])
         except PredictionLogError as error:
             _LOG.warning("Sessions are counted later: %s", error)
-            for begun, last in due:
-                self._open.setdefault((last.key_name, str(last.session)), (begun, last))
-                self._open.move_to_end((last.key_name, str(last.session)), last=False)
+            for begun, last in reversed(due):  # the oldest goes first again
+                key = (last.key_name, str(last.session))
+                if key not in self._open:  # else it was answered again meanwhile
+                    self._open[key] = (begun, last)
+                    self._open.move_to_end(key, last=False)
             return
         for _, last in due:
             if last.request_id in newest:
