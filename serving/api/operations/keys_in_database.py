@@ -38,9 +38,13 @@ class StoredKeys(KeyRing):
         """Read them. Raises KeysError."""
         try:
             keys, ever = self._rows.read()
+            self._know((key.name, key.sha256, key.scopes) for key in keys)
         except PredictionLogError as error:
             raise KeysError(f"The keys cannot be read: {error}") from None
-        self._know((key.name, key.sha256, key.scopes) for key in keys)
+        except (ValueError, TypeError) as error:
+            raise KeysError(
+                f"The keys in {self._rows.place} are damaged ({error}). Restore them from a backup."
+            ) from None
         self._any, self._read = ever, time.monotonic()
 
     def any(self) -> bool:
