@@ -43,6 +43,7 @@ from accidents.predictions.upgrade import MADE_BY, require_current, upgrade
 
 Result = TypeVar("Result")
 UPGRADE_PATIENCE = 60  # seconds to wait for another process that makes or upgrades the tables
+START_PATIENCE = 5  # seconds that a start waits for months, which can wait
 CHANGE_PATIENCE = 0.3  # seconds to wait for a table that is to be moved: those who write wait behind us
 LOCKED = "55P03"  # PostgreSQL's word for a lock that was not had in time
 LOGGER = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class PredictionDatabase:
                 upgrade(connection, self.place)
             self.check()
         try:
-            self.make_months()
+            self.make_months(START_PATIENCE)
         except PredictionLogError as error:  # no reason not to start: what finds no month is kept, too
             LOGGER.warning("The months of the prediction log were not made: %s", error)
 
@@ -115,20 +116,20 @@ class PredictionDatabase:
         """Whether what grows is partitioned by month."""
         return self.file is None
 
-    def change(self, work: Callable[[Connection], Result]) -> Result:
+    def change(self, work: Callable[[Connection], Result], patience: float = UPGRADE_PATIENCE) -> Result:
         """Do `work`, which moves or drops tables, in one transaction while nobody else changes them.
 
         A lock that it does not get soon is asked for again, so that those who write wait no longer than that.
 
         Raises
         ------
-        PredictionLogError : it has not got it in `UPGRADE_PATIENCE` seconds.
+        PredictionLogError : it has not got it in `patience` seconds.
         """
-        until = time.monotonic() + UPGRADE_PATIENCE
+        until = time.monotonic() + patience
         with self._explained():
             while True:
                 try:
-                    with self._upgrading(CHANGE_PATIENCE) as connection:
+                    with self._upgrading(CHANGE_PATIENCE, patience) as connection:
                         return work(connection)
                 except DBAPIError as error:
                     locked = getattr(error.orig, "sqlstate", None) == LOCKED
@@ -136,7 +137,7 @@ class PredictionDatabase:
                         raise
                     time.sleep(PATIENCE)
 
-    def make_months(self) -> None:
+    def make_months(self, patience: float = UPGRADE_PATIENCE) -> None:
         """In PostgreSQL make the months that are about to begin, as far as they are missing.
 
         Raises
@@ -146,7 +147,7 @@ class PredictionDatabase:
         """
         now = datetime.now(UTC)
         if self.by_month and self.run(lambda connection: months.missing(connection, now), write=False):
-            self.change(lambda connection: months.make_missing(connection, now))
+            self.change(lambda connection: months.make_missing(connection, now), patience)
 
     def run(self, work: Callable[[Connection], Result], *, write: bool) -> Result:
         """Do `work` in one transaction, and return what it returns.
@@ -270,11 +271,11 @@ class PredictionDatabase:
         require_current(connection, self.place)
 
     @contextmanager
-    def _upgrading(self, patience: float = PATIENCE) -> Iterator[Connection]:
-        """Yield a writing transaction that waits for another process's upgrade; `patience`: for tables."""
+    def _upgrading(self, patience: float = PATIENCE, turn: float = UPGRADE_PATIENCE) -> Iterator[Connection]:
+        """Yield a writing transaction that waits for another's upgrade, so long; `patience`: for tables."""
         if self.file is None:
             with self._engine.begin() as connection:
-                connection.execute(text(f"SET LOCAL lock_timeout = '{UPGRADE_PATIENCE}s'"))
+                connection.execute(text(f"SET LOCAL lock_timeout = '{int(turn * 1000)}ms'"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('accidents.prediction_log'))"))
                 # Not so for the tables' own locks: whoever waits for them keeps all others waiting.
                 connection.execute(text(f"SET LOCAL lock_timeout = '{int(patience * 1000)}ms'"))

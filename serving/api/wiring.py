@@ -107,13 +107,13 @@ async def _settle(counting: Counting) -> None:
 
 
 async def _make_months(store: PredictionStore) -> None:
-    """Look every hour whether a month is about to begin, until cancelled."""
+    """Look now and every hour whether a month is about to begin, until cancelled."""
     while store.shared:
-        await asyncio.sleep(_MONTHS_EVERY)
         try:
             await asyncio.to_thread(store.make_months)
         except PredictionLogError as error:
             _LOG.warning("The months of the prediction log were not made: %s", error)
+        await asyncio.sleep(_MONTHS_EVERY)
 
 
 def _connect(

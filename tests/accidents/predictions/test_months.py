@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from accidents.predictions import months
+from accidents.predictions import database, months
 from accidents.predictions.log import Label, Prediction, PredictionLog
 from accidents.predictions.retention import Ages
 from accidents.predictions.shadow import ShadowScore
@@ -155,6 +155,28 @@ def test_who_reads_for_long_keeps_nobody_from_writing(postgres: PostgresServer) 
         clean.join(30)
         assert removed == [1]
         assert slowest < 0.9, "that is what the API waits for"
+
+
+def test_a_start_does_not_wait_for_who_reads_for_long(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A month that is missing can wait: what finds none is kept."""
+    monkeypatch.setattr(database, "START_PATIENCE", 0.5)
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log:
+        log.create()
+    with connected(address) as reader:
+        reader.execute(text(f"DROP TABLE {name(-3)}"))
+        reader.commit()
+        reader.execute(text("SELECT count(*) FROM predictions"))
+        with closing(PredictionLog(address)) as log:
+            begun = time.monotonic()
+            log.create()
+            assert time.monotonic() - begun < 10
+            assert name(-3) not in parts(address)
+            reader.rollback()
+            log.create()
+            assert name(-3) in parts(address)
 
 
 def test_two_that_clean_at_once_do_it_once(postgres: PostgresServer) -> None:
