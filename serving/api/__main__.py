@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import sys
@@ -38,7 +39,8 @@ def main(words: Sequence[str] = ()) -> int:
     except AccidentsError as error:
         print(error, file=sys.stderr)
         return 1
-    server.run()
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C, once all is closed
+        server.run()
     return 0 if server.started else 1
 
 

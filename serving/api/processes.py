@@ -101,6 +101,7 @@ class _Group:
         process = subprocess.Popen(
             [sys.executable, "-m", "serving.api", WORKER, str(number), str(os.getpid())],
             pass_fds=[number],
+            process_group=0,  # Ctrl-C is for us, who tell them to stop
             env={**os.environ, METRICS_FOLDER: self._folder},
         )
         self._running[process] = time.monotonic()

@@ -7,11 +7,15 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from serving.api.processes import listening
 from serving.api.settings import Settings
+from tests.conftest import ROOT
+from tests.serving.api_process import environment
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
@@ -29,3 +33,21 @@ def test_a_process_ends_whose_parent_was_gone_before_it_looked() -> None:
     gone = os.getpid() + 1  # any other than the process that starts it
     ended = subprocess.run([sys.executable, "-c", f"{said}; time.sleep(20)", str(gone)], check=False)
     assert ended.returncode == -signal.SIGTERM
+
+
+@pytest.mark.server
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_ctrl_c_ends_it_without_a_trace(tmp_path: Path, processes: str) -> None:
+    started = environment(tmp_path, "http://127.0.0.1:1", processes=processes)
+    with (tmp_path / "log").open("w+b") as log:
+        api = subprocess.Popen(
+            [sys.executable, "-m", "serving.api"],
+            cwd=ROOT, env=started, stdout=log, stderr=log, process_group=0,
+        )  # fmt: skip
+        while b"running on" not in (tmp_path / "log").read_bytes():
+            assert api.poll() is None
+            time.sleep(0.1)
+        os.killpg(api.pid, signal.SIGINT)  # as a terminal does
+        assert api.wait(30) == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()
