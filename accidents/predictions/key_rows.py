@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select, update
 
 from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.database_tables import API_KEYS
+from accidents.predictions.inserts import insert_into
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,9 @@ class KeyRows:
                 return False
             if found is not None and found.revoked is None:
                 return bool(found.sha256 == sha256)  # ours, whose commit was told to nobody
-            if found is not None:
-                connection.execute(update(API_KEYS).where(*mine).values(row))
-            else:
-                connection.execute(API_KEYS.insert(), row)
+            if found is None:  # unless somebody else adds one of this name meanwhile
+                return connection.execute(insert_into(API_KEYS), row).rowcount == 1
+            connection.execute(update(API_KEYS).where(*mine).values(row))
             return True
 
         return self._database.run(work, write=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,10 @@ from accidents.predictions.store import PredictionStore
 from serving.api.operations import keys_in_database
 from serving.api.operations.keys import KeysError
 from serving.api.operations.keys_in_database import StoredKeys, read_keys, watch_keys
+from tests.postgres import PostgresServer
+from tests.predictions import connected
+
+pytest_plugins = ("tests.log_fixtures",)  # the fixture `postgres`
 
 
 @pytest.fixture
@@ -64,3 +69,15 @@ def test_damaged_keys_are_told_and_read_again_once_they_are_mended(
         watch.cancel()
 
     asyncio.run(run())
+
+
+@pytest.mark.server
+def test_of_two_that_make_a_key_of_one_name_one_is_told_so(postgres: PostgresServer) -> None:
+    address = postgres.new_database()
+    with closing(PredictionStore(address)) as store, connected(address) as other:
+        store.create()
+        row = "INSERT INTO api_keys VALUES (false, 'one', 'ab', now(), '[]', NULL)"
+        other.execute(text(row))
+        threading.Timer(0.2, other.commit).start()
+        with pytest.raises(KeysError, match="There is a key named 'one'"):
+            StoredKeys(store.keys(hook=False), watched=False).new("one")
