@@ -7,6 +7,7 @@ manifest.json                          the partitions, their counts, the version
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from functools import lru_cache
@@ -23,6 +24,7 @@ from accidents.data.tables import Tables, chosen
 from accidents.errors import SettingsError
 from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
 from accidents.scoring.score import Explained, input_features, score
+from accidents.source_code import code_version
 from engine.models import publish_folder, published_folder
 from engine.preparation import folder_of
 from engine.table_partitions import PartitionedTables
@@ -37,16 +39,17 @@ def score_tables(
 ) -> dict[str, Any]:
     """Score all partitions into `output`, a folder or one of a store; return what the manifest says.
 
-    Partitions that the same version has made of the same input are taken as they are.
+    Predictions that the same version and code have made of the same partitions are taken as they are.
 
     Raises
     ------
-    SettingsError : `output` holds predictions of something else.
+    SettingsError : `output` holds predictions of something else, or of other partitions of it.
     PartitionError : naming the partition that cannot be scored; without a manifest, what is there is not all.
     """
     made_of = {
         "input": tables.version, "bundle": bundle.digest, "reasons": explained,
-        "model_name": name, "model_version": version,
+        "model_name": name, "model_version": version, "partitions": _digest(tables),
+        "code": code_version("engine.scoring"),
     }  # fmt: skip
     _begin(output, made_of)
     where = publish_folder(bundle.folder, folder_of(tables.dask))
@@ -64,13 +67,20 @@ def score_tables(
     return told
 
 
+def _digest(tables: PartitionedTables) -> str:
+    """Return what tells these partitions from others of the same accidents."""
+    named = [(part.name, part.accidents) for part in tables.parts]
+    return hashlib.sha256(repr(named).encode()).hexdigest()
+
+
 def _begin(output: str, made_of: dict[str, str]) -> None:
     """Note what the partitions are made of, before any is there; take the manifest of an earlier run away."""
     note = join(output, "made_of.json")
     if exists(note):
         if read_json(note) != made_of:
             raise SettingsError(
-                f"{output} holds predictions of another input or version: name a new folder, or remove it."
+                f"{output} holds predictions of another input or version, or in other partitions: name a new "
+                "folder, or remove it."
             )
     elif exists(join(output, MANIFEST)) or (Path(output).is_dir() and any(Path(output).iterdir())):
         raise SettingsError(f"{output} holds other files: name a new folder.")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from accidents.bundle import write_bundle
 from accidents.data.dataset import have_raw, versioned
 from accidents.data.partition_files import (
     TablePart,
@@ -28,13 +30,14 @@ from accidents.data.sources.settings import DataSettings
 from accidents.errors import SettingsError, SourceError
 from accidents.features import build_features, feature_names
 from accidents.training import tree_inputs
-from accidents.training.fit_bags import ModelSettings, boost, labelled
+from accidents.training.fit_bags import ModelSettings, boost, labelled, train
 from accidents.training.place_encoder import PlaceCounts, PlaceEncoder
 from accidents.training.split import SplitSettings, split
 from accidents.training.trained_model import Layout, matrix_of
 from accidents.training.tree_inputs import LabelledRows
 from engine import preparation, reading
 from engine.partitions import labelled_rows
+from engine.scoring import score_tables
 from engine.settings import DaskSettings
 from engine.splitting import split_rows
 from engine.tasks import PartitionError
@@ -126,6 +129,31 @@ def test_a_bag_reads_partitions_in_stretches_and_grows_the_same_trees(
     some = np.flatnonzero(np.arange(len(rows)) % 5 > 0)
     grown = [boost(each, some, settings, "dispatch", seed=1, bag=1).text for each in (read, rows)]
     assert grown[0] == grown[1]
+
+
+def test_predictions_by_partition_are_those_of_the_whole_and_none_is_there_twice(
+    raw_folder: Path, tmp_path: Path, dask: DaskSettings
+) -> None:
+    raw = versioned({2018: find_years(raw_folder)[2018]})
+    whole = build_features(read_years(raw.years)[0], "dispatch")
+    model = train(whole[:800], whole[800:], ModelSettings(bags=1, n_estimators=5), "dispatch", 7)
+    facts = {"name": "small", "stage": "dispatch", "threshold": 0.2}
+    bundle = write_bundle(tmp_path / "bundle", model, facts, whole[:100], "# card")
+    output = tmp_path / "scored"
+
+    def scored(rows: int) -> dict[str, Any]:
+        tables = preparation.read_tables(raw, dask.model_copy(update={"partition_rows": rows}))
+        return score_tables(tables, bundle, "small", "1", "none", str(output))
+
+    told = scored(500)
+    found = pd.concat([pd.read_parquet(output / f"{part['name']}.parquet") for part in told["parts"]])
+    assert len(told["parts"]) == 3
+    assert told["rows"] == len(found) + told["set_aside"] == len(whole)
+    of = dict(zip(whole["accident_id"].astype(str), model.predict_proba(whole), strict=True))
+    np.testing.assert_array_equal(found["probability"], [of[one] for one in found["accident_id"]])
+    with pytest.raises(SettingsError, match="in other partitions"):
+        scored(300)
+    assert scored(500) == told
 
 
 def test_a_torn_partition_is_named_and_nothing_looks_finished(tmp_path: Path, dask: DaskSettings) -> None:
