@@ -32,14 +32,15 @@ class PartitionError(AccidentsError):
 
 
 class _LostError(Exception):
-    """The scheduler is gone, or the connection to it."""
+    """The scheduler is gone, or the connection to it, or all workers are."""
 
 
 def each(settings: DaskSettings, work: Callable[..., T], named: Named, what: str) -> list[T]:
     """Do `work(*arguments)` for each of `named`, on whichever worker is free; results in their order.
 
-    Work that was lost with its worker is done again by another; where the scheduler was started anew, what
-    is not done yet is. So `work` may be done twice, also at once, and what it writes it writes whole.
+    Work that was lost with its worker is done again by another; where the scheduler was started anew, or
+    workers after all were gone for `settings.wait_seconds`, what is not done yet is. So `work` may be done
+    twice, also at once, and what it writes it writes whole.
 
     Raises
     ------
@@ -80,13 +81,14 @@ def _again_while_lost(
     for _ in range(1 + RECONNECTIONS):
         waiting = [at for at in range(len(named)) if at not in done]
         try:
-            yield from _Following(client_of(settings), work, named, what).results(waiting)
+            following = _Following(client_of(settings), work, named, what, settings.wait_seconds)
+            yield from following.results(waiting)
             return
-        except _LostError as error:
+        except (_LostError, OSError) as error:  # what the work raises is a PartitionError, never an OSError
             lost = error
-            disconnect(settings)  # the next connection waits for the scheduler
+            disconnect(settings)  # the next connection waits for scheduler and workers, or starts them here
     raise ClusterError(
-        f"{what}: the Dask scheduler was lost {1 + RECONNECTIONS} times ({lost}); {len(done)} of "
+        f"{what}: the Dask cluster was lost {1 + RECONNECTIONS} times (at last: {lost}); {len(done)} of "
         f"{len(named)} parts are done. Run the command again: what is written is not written again."
     )
 
@@ -99,6 +101,7 @@ class _Following(Generic[T]):
     work: Callable[..., T]
     named: Named
     what: str
+    wait_seconds: float
     pending: dict[Future, int] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     twice: set[int] = field(default_factory=set)
@@ -108,7 +111,7 @@ class _Following(Generic[T]):
         try:
             for at in waiting:
                 self._submit(at)
-            heard = time.monotonic()
+            heard = manned = time.monotonic()
             while self.pending:
                 finished = self._finished()
                 for future in finished:
@@ -119,6 +122,10 @@ class _Following(Generic[T]):
                     self.seconds.append(seconds)
                     self._drop(at)
                     yield at, result
+                if finished or self.client.nthreads():
+                    manned = time.monotonic()
+                elif time.monotonic() - manned > self.wait_seconds:
+                    raise _LostError(f"no worker for {self.wait_seconds:g} s")
                 if finished:
                     heard = time.monotonic()
                 elif self._is_slow(time.monotonic() - heard):
@@ -184,7 +191,7 @@ class _Following(Generic[T]):
 
     def _is_slow(self, silent: float) -> bool:
         """Whether all that is left has been waited for much longer than a piece takes."""
-        if not self.seconds or not self.pending.keys():
+        if not self.seconds:
             return False
         usual = max(SLOW_SECONDS, SLOW * statistics.median(self.seconds))
         return silent > usual and any(at not in self.twice for at in self.pending.values())
