@@ -36,6 +36,10 @@ def inference(
     started = time.monotonic()
     settings = load_config("inference", stack, ROOT / "configs", config)
     if settings.on_dask:
+        if raw_csv:
+            raise SettingsError(
+                "--raw-csv: with `engine: dask` there are no CSV files; predictions are Parquet."
+            )
         _by_partition(params, stack, settings, given, output, version, reasons)
         return
     check_input(given, params.data)
@@ -76,8 +80,8 @@ def _by_partition(
     """Score partitions, or a raw year, into partitions: `engine: dask`."""
     from accidents.data.partition_files import is_partitioned, read_manifest
     from accidents.data.storage import is_remote
-    from accidents.scoring.batch import check_input, name_of
-    from accidents.scoring.batch.inputs import is_year
+    from accidents.scoring.batch import name_of
+    from accidents.scoring.batch.inputs import is_year, raw_year
 
     started = time.monotonic()
     partitioned = is_partitioned(given)
@@ -87,10 +91,11 @@ def _by_partition(
             "which `make sample` makes. A file of accidents is scored with `engine: local`."
         )
     if not partitioned:
-        check_input(given, params.data)
+        raw_year(given, params.data)  # what is wrong is said before anything starts
     address = output or str(ROOT / "reports" / "inference" / name_of(given))
     if not is_remote(address):
         address = str(Path(address).resolve())
+        _require_no_file(Path(address))
     on_stack(stack)
     from pipelines import runs
     from pipelines.inference import inference as pipeline
@@ -128,5 +133,9 @@ def _check_output(folder: Path) -> None:
     """Refuse to replace what is not the output of an earlier run."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "summary.json").exists():
         raise SettingsError(f"--output {folder} holds other files, which would be lost: name a new folder.")
+    _require_no_file(folder)
+
+
+def _require_no_file(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"--output {folder} is a file: name a folder.")

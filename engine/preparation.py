@@ -37,6 +37,11 @@ Ids = npt.NDArray[np.int64]
 _YEAR = 10**8  # an accident's id is its year, and eight digits behind it
 
 
+def tables_of(raw: RawData, years: Sequence[int], dask: DaskSettings) -> PartitionedTables:
+    """Take the partitions of some years if the source holds such; else read the raw files into some."""
+    return read_tables(raw, dask) if raw.partitions is None else open_tables(raw.partitions, years, dask)
+
+
 def read_tables(raw: RawData, dask: DaskSettings) -> PartitionedTables:
     """Read the raw files of each year on a worker, as `read_years` does, into partitions.
 

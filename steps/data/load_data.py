@@ -8,7 +8,7 @@ from zenml import step
 from accidents.data.dataset import DVC_REMOTE, prepare, raw_of
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import save_tables
-from engine.preparation import open_tables, read_tables
+from engine.preparation import tables_of
 from engine.settings import DaskSettings
 from engine.table_partitions import PartitionedTables
 from steps.folder import Folder
@@ -28,7 +28,7 @@ def load_data(
     made: Folder | PartitionedTables
     if dask is not None:
         with on_cluster(dask):
-            made = open_tables(raw.partitions, data.years, dask) if raw.partitions else read_tables(raw, dask)
+            made = tables_of(raw, data.years, dask)
         quality = made.quality
     else:
         tables, quality = prepare(raw, data.years)

@@ -11,7 +11,7 @@ from accidents.data.sources.settings import DataSettings
 from accidents.errors import SourceError
 from accidents.scoring.batch.inputs import raw_year
 from accidents.scoring.score import Explained
-from engine.preparation import open_tables, read_tables
+from engine.preparation import open_tables, tables_of
 from engine.scoring import score_tables
 from engine.settings import DaskSettings
 from steps.folder import Folder
@@ -19,7 +19,7 @@ from steps.support.cluster_report import on_cluster
 from steps.support.references import VersionReference
 
 
-@step
+@step(enable_cache=False)  # what it makes is outside the artifact store, and may be gone
 def score_partitions(
     given: str,
     input_version: str,
@@ -32,12 +32,13 @@ def score_partitions(
 ) -> Annotated[dict[str, Any], "scored"]:
     """Score what `given` names, partitions or a raw year, into `output`; return what its manifest says."""
     explained: Explained = reasons  # type: ignore[assignment]  # checked on the command line
-    if is_partitioned(given):
-        manifest = read_manifest(given)
-        if manifest.version != input_version:
-            raise SourceError(f"--input {given} is not what it was when the run began: run it again.")
-        tables = open_tables(manifest, manifest.years, dask)
-    else:
-        tables = read_tables(raw_year(given, data, input_version, os.environ.get(DVC_REMOTE)), dask)
+    manifest = read_manifest(given) if is_partitioned(given) else None
+    if manifest is not None and manifest.version != input_version:
+        raise SourceError(f"--input {given} is not what it was when the run began: run it again.")
     with on_cluster(dask):
+        if manifest is not None:
+            tables = open_tables(manifest, manifest.years, dask)
+        else:
+            raw = raw_year(given, data, input_version, os.environ.get(DVC_REMOTE))
+            tables = tables_of(raw, [int(given)], dask)
         return score_tables(tables, version.load(bundle), version.name, version.version, explained, output)

@@ -29,6 +29,7 @@ from accidents.data.sources.sample.partitions import write_partitions
 from accidents.data.sources.settings import DataSettings
 from accidents.errors import SettingsError, SourceError
 from accidents.features import build_features, feature_names
+from accidents.scoring.batch import check_input
 from accidents.training import tree_inputs
 from accidents.training.fit_bags import ModelSettings, boost, labelled, train
 from accidents.training.place_encoder import PlaceCounts, PlaceEncoder
@@ -180,7 +181,10 @@ def test_a_sample_in_partitions_has_ids_of_its_own_and_trains_like_any_source(tm
     assert raw.partitions is not None
     tables, _ = read_together(address, raw.partitions.parts)
     assert tables.validate().accidents["accident_id"].is_unique
-    assert len(tables.accidents) == 600
+    assert len(tables.accidents) == len(preparation.tables_of(raw, (2021,), DaskSettings())) == 600
+    for given in ("2021", address):  # by --source or as such
+        with pytest.raises(SourceError, match="holds partitions, which `engine: dask` scores"):
+            check_input(given, DataSettings(source=address))
     with pytest.raises(SettingsError, match="another sample"):
         write_partitions(address, (2021,), scale=2, accidents=200, processes=1)
     with pytest.raises(SourceError, match=r"no partition of 2019. There are: 2021"):

@@ -11,6 +11,7 @@ import pandas as pd
 
 from accidents.data.data_versions import restore, snapshot
 from accidents.data.dataset import DATA, RawData, have_raw, layout, raw_of
+from accidents.data.partition_files import is_partitioned
 from accidents.data.sources.settings import DataSettings
 from accidents.data.sources.year_files import YearFiles, find_years
 from accidents.data.tables import Tables, chosen
@@ -25,6 +26,7 @@ from accidents.scoring.batch.years import read_raw_year
 # Columns of our own in what comes out.
 _PREDICTED = ("probability", "band", "alert", "model_name", "model_version", "reasons")
 _OURS = frozenset((ROW, ID, NOTES, PEDESTRIAN, "reason", *_PREDICTED))
+DASK_EXAMPLE = "--config configs/inference.dask.yaml"
 _OTHERS = ("accident_id", "time", "minute", "pedestrian", "vehicles", "users", *KINDS)
 
 
@@ -39,8 +41,12 @@ def check_input(given: str, data: DataSettings) -> None:
 
     Raises AccidentsError if `read_input` could not begin to read it.
     """
+    partitions = f"holds partitions, which `engine: dask` scores: {DASK_EXAMPLE}."
     if is_year(given):
-        raw_year(given, data)
+        if raw_year(given, data).partitions is not None:
+            raise SourceError(f"--source {data.source} {partitions}")
+    elif is_partitioned(given):
+        raise SourceError(f"--input {given} {partitions}")
     elif (path := _existing(given)).is_dir():
         _year_in(path, given)
     else:
