@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -56,29 +55,43 @@ def _connected(settings: DaskSettings) -> tuple[Any, Client]:
             f"`engine: dask` needs Dask, which is not installed ({error.name}): `make dask` installs it."
         ) from None
     logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells each start and each connection
-    if settings.scheduler is None:
-        cluster = _local_cluster(settings)
-        client = Client(cluster, set_as_default=False)
-    else:
-        cluster = None
-        try:
-            client = Client(settings.scheduler, timeout=settings.wait_seconds, set_as_default=False)
-        except (OSError, TimeoutError) as error:
-            raise ClusterError(
-                f"No Dask scheduler answers at {settings.scheduler} within {settings.wait_seconds:g} s "
-                f"({type(error).__name__}). Is it running, and is `dask.scheduler` its address?"
-            ) from None
+    cluster = _local_cluster(settings) if settings.scheduler is None else None
+    try:
+        client = Client(cluster or settings.scheduler, timeout=settings.wait_seconds, set_as_default=False)
+    except TypeError:
+        raise SettingsError(
+            f"dask.scheduler: {settings.scheduler} needs certificates, which Dask's own configuration names "
+            "(distributed.comm.tls)."
+        ) from None
+    except OSError as error:
+        raise ClusterError(
+            f"No Dask scheduler answers at {settings.scheduler} within {settings.wait_seconds:g} s "
+            f"({type(error).__name__}). Is it running, and is `dask.scheduler` its address?"
+        ) from None
+    try:
+        _require_workers(client, settings)
+    except BaseException:
+        _close(cluster, client)
+        raise
+    return cluster, client
+
+
+def _require_workers(client: Client, settings: DaskSettings) -> None:
+    """Raise ClusterError if there is no worker in time, or one of other code."""
     try:
         client.wait_for_workers(1, timeout=settings.wait_seconds)
     except TimeoutError:
-        client.close()
+        if settings.scheduler is None:
+            remedy = "raise `dask.wait_seconds` if this machine is busy, or lower `dask.local.workers`"
+            where = "here"
+        else:
+            remedy = f"start some, such as `dask worker {settings.scheduler}`"
+            where = f"at {settings.scheduler}"
         raise ClusterError(
-            f"The Dask scheduler at {client.scheduler.address} has had no worker for "
-            f"{settings.wait_seconds:g} s: start some, such as `dask worker {client.scheduler.address}`."
+            f"The Dask scheduler {where} has had no worker for {settings.wait_seconds:g} s: {remedy}."
         ) from None
     if settings.scheduler is not None:
         _require_same_code(client)
-    return cluster, client
 
 
 def _local_cluster(settings: DaskSettings) -> Any:
@@ -104,23 +117,14 @@ def _local_cluster(settings: DaskSettings) -> Any:
 def _require_same_code(client: Client) -> None:
     """Raise ClusterError if workers run other code: results would be of neither."""
     ours = tree_version()
-    others = {worker: theirs for worker, theirs in client.run(_code_there).items() if theirs != ours}
+    there = client.run(tree_version, on_error="return")  # an error where it cannot be imported
+    others = {worker: theirs for worker, theirs in there.items() if theirs != ours}
     if others:
         worker, theirs = next(iter(others.items()))
         raise ClusterError(
             f"{len(others)} Dask workers run other code than this ({ours}), such as {worker} ({theirs}). "
             "Start them from the same image, or in a copy of this folder."
         )
-
-
-def _code_there() -> str:
-    """Return what code a worker has; called there."""
-    try:
-        from accidents.source_code import tree_version as there
-
-        return there()
-    except ImportError as error:
-        return f"none: {error}, in {os.getcwd()}"
 
 
 @atexit.register

@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from accidents.errors import DataError
-from engine import tasks
+from accidents.errors import DataError, SettingsError
+from engine import cluster, tasks
 from engine.cluster import ClusterError, client_of, disconnect_all
 from engine.settings import DaskSettings, LocalWorkers
 from engine.tasks import PartitionError, each, reduced
@@ -200,8 +201,20 @@ def test_a_scheduler_that_is_started_anew_gets_what_is_left(
             kill(process)
 
 
+def test_workers_that_lack_our_code_are_named(
+    dask: DaskSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_here.py").write_text("def version():\n    return 'ours'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(cluster, "tree_version", import_module("only_here").version)
+    with pytest.raises(ClusterError, match=r"run other code than this \(ours\).*No module named 'only_here'"):
+        cluster._require_same_code(client_of(dask))
+
+
 def test_a_scheduler_that_is_not_there_is_named() -> None:
     pytest.importorskip("distributed")
     settings = DaskSettings(scheduler="tcp://127.0.0.1:9", wait_seconds=1)
     with pytest.raises(ClusterError, match=r"tcp://127.0.0.1:9 within 1 s"):
         client_of(settings)
+    with pytest.raises(SettingsError, match=r"tls://127.0.0.1:9 needs certificates"):
+        client_of(settings.model_copy(update={"scheduler": "tls://127.0.0.1:9"}))
