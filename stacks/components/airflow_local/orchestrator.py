@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import urllib.request
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -28,6 +29,7 @@ from stacks.placeholders import of_here
 
 if TYPE_CHECKING:
     from zenml.config.build_configuration import BuildConfiguration
+    from zenml.integrations.airflow.orchestrators.airflow_orchestrator import DagGeneratorValues
     from zenml.models import PipelineRunResponse, PipelineSnapshotBase, PipelineSnapshotResponse
     from zenml.stack import Stack, StackValidator
 
@@ -41,6 +43,7 @@ class AirflowLocalOrchestrator(AirflowOrchestrator):
     """Hands each run to Airflow as a DAG of its own."""
 
     _orchestrator_run_id: str | None = None
+    _written: Path  # the DAG of the run
 
     @property
     def config(self) -> AirflowLocalConfig:  # type: ignore[override]
@@ -101,15 +104,26 @@ class AirflowLocalOrchestrator(AirflowOrchestrator):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)  # a step's environment may hold secrets
         remove_ended(self.folder)
-        before = set(self.folder.glob("*.zip"))
         super().submit_pipeline(*arguments)
-        (made,) = set(self.folder.glob("*.zip")) - before
         if placeholder_run is None:
             return None
         began = partial(
-            wait_until_begun, placeholder_run.id, made, self.config.begins_within, self.config.address
+            wait_until_begun,
+            placeholder_run.id,
+            self._written,
+            self.config.begins_within,
+            self.config.address,
         )
         return SubmissionResult(wait_for_completion=began)
+
+    def _write_dag(self, dag_config: Any, dag_generator_values: DagGeneratorValues, output_dir: str) -> None:
+        """Write a DAG whole, and note where: Airflow and other commands look into the folder meanwhile."""
+        self._written = Path(output_dir) / f"{dag_config.id}.zip"
+        beside = self._written.with_suffix(".tmp")
+        with zipfile.ZipFile(beside, mode="w") as archive:
+            archive.write(dag_generator_values.file, arcname="dag.py")
+            archive.writestr(dag_generator_values.config_file_name, dag_config.model_dump_json())
+        beside.replace(self._written)
 
     def reached(self) -> str:
         """Return what answers, for `stack check`. Raises StackError if Airflow is not at work."""

@@ -67,8 +67,15 @@ def wait_until_begun(run: UUID, dag: Path, seconds: float, address: str) -> None
 def remove_ended(folder: Path) -> None:
     """Remove the DAGs of runs that are over, but those that have a schedule: Airflow forgets them then."""
     for path in folder.glob("*.zip"):
-        with zipfile.ZipFile(path) as archive:
-            once = json.loads(archive.read(CONFIG_FILENAME))["schedule"] == ONCE
-        run = run_of(f"{path.stem}/") if once else None
+        run = run_of(f"{path.stem}/") if _is_once(path) else None
         if run is not None and run.status.is_finished:
             path.unlink(missing_ok=True)
+
+
+def _is_once(path: Path) -> bool:
+    """Whether a DAG is of one run; what is not of ours, or gone meanwhile, is not."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return bool(json.loads(archive.read(CONFIG_FILENAME))["schedule"] == ONCE)
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
+        return False
