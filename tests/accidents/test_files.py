@@ -29,6 +29,21 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
     assert (tmp_path / "a.txt").read_text() == "old"
 
 
+def test_two_machines_may_write_the_same_file_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, fsync = tmp_path / "a.txt", os.fsync
+
+    def another_writes_meanwhile(file: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
+        write_whole(path, "same")  # from a container where the process has the same id
+
+    monkeypatch.setattr(os, "fsync", another_writes_meanwhile)
+    write_whole(path, "same")
+    assert path.read_text() == "same"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_what_is_private_is_so_from_the_start(tmp_path: Path) -> None:
     write_whole(tmp_path / "key", b"secret", mode=0o600)
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
