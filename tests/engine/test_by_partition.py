@@ -191,6 +191,13 @@ def test_a_sample_in_partitions_has_ids_of_its_own_and_trains_like_any_source(tm
         have_raw(DataSettings(source=address, years=(2019,)))
 
 
+def test_partitions_that_wait_are_not_begun_when_one_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "year=2005").touch()
+    with pytest.raises(OSError, match="year=2005"):
+        write_partitions(str(tmp_path), range(2005, 2025), accidents=100, processes=1)
+    assert not (tmp_path / "year=2024").exists()
+
+
 def test_pieces_of_tables_are_the_tables(raw_folder: Path, tmp_path: Path) -> None:
     tables, _ = read_years({2018: find_years(raw_folder)[2018]})
     parts = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from accidents.data.reading.years import read_year
 from accidents.data.sources.sample import NOTE, write_sample
 from accidents.data.storage import exists, join, read_json, remove, write_bytes, write_json
 from accidents.data.tables import Tables
-from accidents.errors import SettingsError
+from accidents.errors import SettingsError, SourceError
 from accidents.progress import track
 from accidents.source_code import code_version
 
@@ -63,8 +64,16 @@ def write_partitions(
             pool.submit(_write_one, address, year, number, accidents, seed): (year, number)
             for year, number in wanted
         }
-        for future in track(as_completed(under_way), "Writing partitions", len(wanted)):
-            made[under_way[future]] = future.result()
+        try:
+            for future in track(as_completed(under_way), "Writing partitions", len(wanted)):
+                made[under_way[future]] = future.result()
+        except BrokenProcessPool as error:
+            raise SourceError(
+                f"{address}: a process that wrote a partition was ended from outside, perhaps for want of "
+                "memory. Run it again: what is written is kept."
+            ) from error
+        finally:  # where one has failed, or somebody ends it, the others are not begun
+            pool.shutdown(cancel_futures=True)
     parts = [made[each] for each in wanted]
     write_manifest(address, parts, synthetic=True, recipe=recipe)
     return parts
@@ -81,7 +90,6 @@ def _require_own(address: str, recipe: dict[str, object]) -> None:
 
 def _write_one(address: str, year: int, number: int, accidents: int, seed: int) -> TablePart:
     name = part_name(year, number)
-    part = TablePart(name, year, accidents)
     note = join(address, name, "part.json")
     if exists(note) and exists(join(address, name, QUALITY)):
         return TablePart(**read_json(note))
