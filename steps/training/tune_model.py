@@ -7,7 +7,8 @@ from zenml import step
 
 from accidents.training.fit_bags import ModelSettings
 from engine import training
-from steps.support.rows import Rows
+from steps.support.cluster_report import on_cluster
+from steps.support.rows import Rows, partitions
 
 
 @step
@@ -16,7 +17,9 @@ def tune_model(
 ) -> Annotated[ModelSettings, "tuned_settings"]:
     """Find the best settings in `trials` trials around `settings`."""
     if not isinstance(train_rows, pd.DataFrame):
-        return training.tune(train_rows, settings, stage, trials, seed)
+        (rows,) = partitions(train_rows)
+        with on_cluster(rows.dask):
+            return training.tune(rows, settings, stage, trials, seed)
     from accidents.training.tuning import tune  # Optuna, which few runs need
 
     return tune(train_rows, settings, stage, trials, seed)
