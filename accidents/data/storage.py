@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ def join(address: str, *names: str) -> str:
 def write_bytes(address: str, content: bytes) -> None:
     """Write a file, with the folders above it."""
     if is_remote(address):
-        _store(address).pipe_file(address, content)  # a store shows an object when it is whole
+        with _asked(address) as store:
+            store.pipe_file(address, content)  # a store shows an object when it is whole
         return
     path = Path(address)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,8 +43,9 @@ def read_bytes(address: str) -> bytes:
     """Read a file. Raises SourceError if it is not there or the store refuses."""
     try:
         if is_remote(address):
-            content: bytes = _store(address).cat_file(address)
-            return content
+            with _asked(address) as store:
+                content: bytes = store.cat_file(address)
+                return content
         return Path(address).read_bytes()
     except OSError as error:
         raise SourceError(f"{address} cannot be read: {error}") from error
@@ -51,17 +53,17 @@ def read_bytes(address: str) -> bytes:
 
 def exists(address: str) -> bool:
     """Whether there is such a file."""
-    try:
-        return bool(_store(address).exists(address)) if is_remote(address) else Path(address).exists()
-    except OSError as error:
-        raise SourceError(f"{address}: the store cannot be asked: {error}") from error
+    if not is_remote(address):
+        return Path(address).exists()
+    with _asked(address) as store:
+        return bool(store.exists(address))
 
 
 def remove(address: str) -> None:
     """Remove a file, if it is there."""
     if is_remote(address):
-        with suppress(FileNotFoundError):
-            _store(address).rm_file(address)
+        with suppress(FileNotFoundError), _asked(address) as store:
+            store.rm_file(address)
     else:
         Path(address).unlink(missing_ok=True)
 
@@ -91,7 +93,9 @@ def read_frame(address: str, columns: Sequence[str] | None = None) -> pd.DataFra
     wanted = None if columns is None else list(columns)
     try:
         if is_remote(address):
-            with _store(address).open(address, "rb") as file:
+            with _asked(address) as store:
+                opened = store.open(address, "rb")
+            with opened as file:
                 return pd.read_parquet(file, columns=wanted)
         return pd.read_parquet(address, columns=wanted)
     except FileNotFoundError as error:
@@ -99,6 +103,21 @@ def read_frame(address: str, columns: Sequence[str] | None = None) -> pd.DataFra
     except (OSError, ValueError) as error:  # what pyarrow raises is a ValueError or an OSError
         first = str(error).partition("\n")[0]
         raise DataError(f"{address} is no Parquet file that can be read: {first}. Write it again.") from error
+
+
+@contextmanager
+def _asked(address: str) -> Iterator[Any]:
+    """Yield the file system of a store; what its client raises, of whatever kind, is a SourceError.
+
+    But a FileNotFoundError is what it is.
+    """
+    store = _store(address)
+    try:
+        yield store
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # each client has its own: of no login, of no connection
+        raise SourceError(f"{address}: the store cannot be asked: {error}") from error
 
 
 def _store(address: str) -> Any:
