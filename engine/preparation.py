@@ -117,8 +117,9 @@ def _without_known(
         if len(foreign[at]) or any((earlier // _YEAR == of_year[at]).any() for earlier in foreign[:at])
     }
     wanted = [
-        (part.name, (address, part.name, [earlier.name for parts in years[:at] for earlier in parts]))
+        (part.name, (address, part.name, sum(one.accidents for one in years[at]), earlier))
         for at in sorted(looked_through)
+        for earlier in [[one.name for parts in years[:at] for one in parts]]
         for part in years[at]
     ]
     left = (
@@ -131,12 +132,12 @@ def _without_known(
     return tuple(left.get(part.name, part) for parts in years for part in parts)
 
 
-def _drop_known(address: str, name: str, earlier: Sequence[str]) -> TablePart:
+def _drop_known(address: str, name: str, of: int, earlier: Sequence[str]) -> TablePart:
     """Write a partition again without the accidents of earlier ones, beside it; on a worker."""
     tables, year = read_part(address, name), int(name[5:9])
     findings = read_quality(address, [TablePart(name, year, 0)])
     known = (_ids(address, other) for other in earlier)
-    kept = without_known(tables, known, findings)
+    kept = without_known(tables, known, findings, of)
     if len(kept.accidents) == len(tables.accidents):
         return TablePart(name, year, len(tables.accidents))
     write_part(address, f"{name}-once", kept, findings)

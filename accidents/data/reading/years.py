@@ -46,8 +46,13 @@ def read_years(years: Mapping[int, YearFiles]) -> tuple[Tables, QualityReport]:
     return concat(parts), report
 
 
-def without_known(tables: Tables, earlier: Iterable[npt.NDArray[np.int64]], report: QualityReport) -> Tables:
-    """Leave out accidents that the files of an earlier year, whose ids are given, hold too."""
+def without_known(
+    tables: Tables, earlier: Iterable[npt.NDArray[np.int64]], report: QualityReport, of: int | None = None
+) -> Tables:
+    """Leave out accidents that the files of an earlier year, whose ids are given, hold too.
+
+    `of` is how many accidents the year has, where the tables are a part of it.
+    """
     ids = tables.accidents["accident_id"]
     again = np.zeros(len(ids), dtype=bool)
     for known in earlier:
@@ -57,7 +62,8 @@ def without_known(tables: Tables, earlier: Iterable[npt.NDArray[np.int64]], repo
     year = int(tables.accidents.loc[again, "year"].iloc[0])
     rule = "also in the files of another year, which are read"
     example = f"accident {ids[again].iloc[0]}"
-    report.add(year, "accidents", "", rule, "dropped", rows=len(ids), count=int(again.sum()), example=example)
+    rows, count = len(ids) if of is None else of, int(again.sum())
+    report.add(year, "accidents", "", rule, "dropped", rows=rows, count=count, example=example)
     return chosen(tables, ~again)
 
 
