@@ -103,15 +103,21 @@ def _local_cluster(settings: DaskSettings) -> Any:
     # What a worker cannot hold it puts here, and it goes with the cluster.
     scratch = tempfile.mkdtemp(prefix="dask-")
     dask.config.set({"temporary-directory": scratch})
-    return LocalCluster(
-        n_workers=workers.workers,
-        threads_per_worker=workers.threads,
-        memory_limit=memory,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        local_directory=scratch,
-        silence_logs=logging.ERROR,
-    )
+    try:
+        return LocalCluster(
+            n_workers=workers.workers,
+            threads_per_worker=workers.threads,
+            memory_limit=memory,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            local_directory=scratch,
+            silence_logs=logging.ERROR,
+        )
+    except RuntimeError as error:
+        raise ClusterError(
+            f"Dask workers do not start on this machine ({error}). Is there memory and room on the disk for "
+            f"{workers.workers} (`dask.local.workers`)?"
+        ) from error
 
 
 def _require_same_code(client: Client) -> None:

@@ -10,8 +10,14 @@ import pytest
 from engine.cluster import client_of, disconnect_all
 from engine.settings import DaskSettings, LocalWorkers
 
-# Dask's own, when a worker is killed or its scheduler ends: connections that nobody closed.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+# For the modules, as `pytestmark`: a mark of this file is none of theirs.
+ON_DASK = [
+    pytest.mark.slow,
+    # Dask's own, when a worker is killed or its scheduler ends: connections that nobody closed.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    # On a busy disk; as an error it keeps the cluster from starting.
+    pytest.mark.filterwarnings("ignore:Creating scratch directories"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -42,8 +42,9 @@ from engine.scoring import score_tables
 from engine.settings import DaskSettings
 from engine.splitting import split_rows
 from engine.tasks import PartitionError
+from tests.engine.conftest import ON_DASK
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = ON_DASK
 YEARS = (2018, 2021, 2022)
 
 

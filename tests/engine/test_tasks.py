@@ -20,8 +20,9 @@ from engine import cluster, tasks
 from engine.cluster import ClusterError, client_of, disconnect_all
 from engine.settings import DaskSettings, LocalWorkers
 from engine.tasks import PartitionError, each, reduced
+from tests.engine.conftest import ON_DASK
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = ON_DASK
 PATIENCE = 240.0  # seconds for what comes at its own time: a busy machine starts workers slowly
 
 
