@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import tempfile
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from engine.settings import DaskSettings
 if TYPE_CHECKING:
     from distributed import Client
 
+PAUSE = 0.2  # seconds between two tries to connect
 _OPEN: dict[str, tuple[Any, Client]] = {}  # by settings: a run's steps are in one process, or each in its own
 
 
@@ -56,24 +58,36 @@ def _connected(settings: DaskSettings) -> tuple[Any, Client]:
         ) from None
     logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells each start and each connection
     cluster = _local_cluster(settings) if settings.scheduler is None else None
-    try:
-        client = Client(cluster or settings.scheduler, timeout=settings.wait_seconds, set_as_default=False)
-    except TypeError:
-        raise SettingsError(
-            f"dask.scheduler: {settings.scheduler} needs certificates, which Dask's own configuration names "
-            "(distributed.comm.tls)."
-        ) from None
-    except OSError as error:
-        raise ClusterError(
-            f"No Dask scheduler answers at {settings.scheduler} within {settings.wait_seconds:g} s "
-            f"({type(error).__name__}). Is it running, and is `dask.scheduler` its address?"
-        ) from None
+    client = Client(cluster, set_as_default=False) if cluster else _client_of_scheduler(settings)
     try:
         _require_workers(client, settings)
     except BaseException:
         _close(cluster, client)
         raise
     return cluster, client
+
+
+def _client_of_scheduler(settings: DaskSettings) -> Client:
+    """Connect to a scheduler, which may be starting: it may end a connection before it answers."""
+    from distributed import Client
+
+    deadline = time.monotonic() + settings.wait_seconds
+    while True:
+        left = max(deadline - time.monotonic(), PAUSE)
+        try:
+            return Client(settings.scheduler, timeout=left, set_as_default=False)
+        except TypeError:
+            raise SettingsError(
+                f"dask.scheduler: {settings.scheduler} needs certificates, which Dask's own configuration "
+                "names (distributed.comm.tls)."
+            ) from None
+        except OSError as error:
+            if time.monotonic() + PAUSE > deadline:
+                raise ClusterError(
+                    f"No Dask scheduler answers at {settings.scheduler} within {settings.wait_seconds:g} s "
+                    f"({type(error).__name__}). Is it running, and is `dask.scheduler` its address?"
+                ) from None
+        time.sleep(PAUSE)
 
 
 def _require_workers(client: Client, settings: DaskSettings) -> None:

@@ -205,11 +205,27 @@ def test_a_scheduler_that_is_started_anew_gets_what_is_left(
 def test_workers_that_lack_our_code_are_named(
     dask: DaskSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    client = client_of(dask)  # whose workers are there before what they cannot import
     (tmp_path / "only_here.py").write_text("def version():\n    return 'ours'\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(cluster, "tree_version", import_module("only_here").version)
     with pytest.raises(ClusterError, match=r"run other code than this \(ours\).*No module named 'only_here'"):
-        cluster._require_same_code(client_of(dask))
+        cluster._require_same_code(client)
+
+
+def test_a_scheduler_that_ends_the_first_connection_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
+    answers = iter([OSError("closed"), "a connection"])
+
+    def connect(*_: object, **__: object) -> object:
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(distributed, "Client", connect)
+    settings = DaskSettings(scheduler="tcp://127.0.0.1:9", wait_seconds=30)
+    assert cluster._client_of_scheduler(settings) == "a connection"
 
 
 def test_a_scheduler_that_is_not_there_is_named() -> None:
