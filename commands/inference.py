@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from accidents.errors import SettingsError
 from accidents.files import whole_folder
 from accidents.params import Params
+from commands.dask_cluster import configuration
 from commands.project import ROOT, console, on_stack
 from commands.raw_files import hand_over_input
 
@@ -31,10 +32,9 @@ def inference(
     raw_csv : whether the CSV files are for programs, not for spreadsheets.
     """
     from accidents.scoring.batch import check_input, name_of
-    from pipelines.config import load_config
 
     started = time.monotonic()
-    settings = load_config("inference", stack, ROOT / "configs", config)
+    settings = configuration("inference", stack, config)
     if settings.on_dask:
         if raw_csv:
             raise SettingsError(

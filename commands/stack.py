@@ -44,10 +44,11 @@ def apply(name: str) -> None:
 
 def check(name: str) -> None:
     """Try everything the stack asks for, a line each. Raises StackError at the end if something is wrong."""
+    from commands.dask_cluster import check_cluster
     from stacks.check import check_stack
 
     failed = 0
-    for finding in chain(check_stack(name), _prediction_log()):
+    for finding in chain(check_stack(name), check_cluster(name), _prediction_log()):
         failed += not finding.well
         mark = "[green]ok   [/]" if finding.well else "[red]wrong[/]"
         console.print(f"{mark} {escape(f'{finding.what}: {finding.words}')}", highlight=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from accidents.files import whole_content
 from accidents.params import Params
+from commands.dask_cluster import configuration
 from commands.project import ROOT, console, on_stack
 from commands.raw_files import hand_over, raw_data
 
@@ -32,10 +33,8 @@ def train(
     -------
     What summary.json holds: decision, model_version, champion_version and more; nothing if it was scheduled.
     """
-    from pipelines.config import load_config
-
     started = time.monotonic()
-    settings = load_config("train", stack, ROOT / "configs", config)
+    settings = configuration("train", stack, config)
     raw_version = raw_data(params)
     on_stack(stack)
     from accidents.reports.index import write_index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import logging
 import tempfile
@@ -75,6 +76,7 @@ def _client_of_scheduler(settings: DaskSettings) -> Client:
     while True:
         left = max(deadline - time.monotonic(), PAUSE)
         try:
+            asyncio.run(asyncio.wait_for(_identity(settings, left), left + 1))
             return Client(settings.scheduler, timeout=left, set_as_default=False)
         except TypeError:
             raise SettingsError(
@@ -85,9 +87,20 @@ def _client_of_scheduler(settings: DaskSettings) -> Client:
             if time.monotonic() + PAUSE > deadline:
                 raise ClusterError(
                     f"No Dask scheduler answers at {settings.scheduler} within {settings.wait_seconds:g} s "
-                    f"({type(error).__name__}). Is it running, and is `dask.scheduler` its address?"
+                    f"({type(error).__name__}). Is it running, and is `dask.scheduler` its address (not its "
+                    "dashboard's)?"
                 ) from None
         time.sleep(PAUSE)
+
+
+async def _identity(settings: DaskSettings, seconds: float) -> Any:
+    """Ask the scheduler who it is: where something else listens, a `Client` would wait for ever."""
+    from distributed.core import rpc
+    from distributed.security import Security
+
+    arguments = Security().get_connection_args("client")
+    async with rpc(settings.scheduler, timeout=seconds, connection_args=arguments) as scheduler:
+        return await scheduler.identity()
 
 
 def _require_workers(client: Client, settings: DaskSettings) -> None:

@@ -49,6 +49,11 @@ class DaskSettings(Strict):
         return self
 
     @property
+    def names_cluster(self) -> bool:
+        """Whether it says where to run; what a stack says of that does not count then."""
+        return self.scheduler is not None or self.local is not None
+
+    @property
     def workers(self) -> LocalWorkers:
         """The workers of this machine, as they are without any word on them."""
         return self.local or LocalWorkers()

@@ -73,6 +73,15 @@ class PipelineConfig(Strict):
         """The cluster, where there is one; what is said of it does not count with `engine: local`."""
         return self.dask if self.engine == "dask" else None
 
+    def with_cluster(self, cluster: Mapping[str, str], where: str) -> PipelineConfig:
+        """Return the same on another Dask cluster: its `scheduler`, and the `folder` that goes with it.
+
+        Raises SettingsError naming what is wrong in `where`.
+        """
+        parse(PipelineConfig, {"dask": cluster}, where)
+        said = self.dask.model_dump(exclude_unset=True, exclude={"scheduler", "local"})
+        return self.model_copy(update={"dask": DaskSettings(**{**said, **cluster})})
+
     def options(self) -> dict[str, Any]:
         """For ZenML's `with_options`."""
         options: dict[str, Any] = {"enable_cache": self.enable_cache}

@@ -44,13 +44,13 @@ class Finding:
 
 def check_stack(name: str, folder: Path = STACKS_FOLDER) -> Iterator[Finding]:
     """Try one thing after another, the cheap ones first; what needs a failed one is left out."""
-    read = _tried("file", lambda: read_stack(name, folder).description, "")
+    read = tried("file", lambda: read_stack(name, folder).description, "")
     yield read
     if not read.well:
         return
     definition = read_stack(name, folder)
     with ExitStack() as held:
-        opened = _tried("store", lambda: str(held.enter_context(opened_store()).zen_store.url), _UNUSABLE)
+        opened = tried("store", lambda: str(held.enter_context(opened_store()).zen_store.url), _UNUSABLE)
         yield opened
         if not opened.well:
             return
@@ -72,7 +72,8 @@ def check_stack(name: str, folder: Path = STACKS_FOLDER) -> Iterator[Finding]:
                 yield from (_component_works(*item) for item in stack.components.items())
 
 
-def _tried(what: str, run: Callable[[], str], remedy: str) -> Finding:
+def tried(what: str, run: Callable[[], str], remedy: str) -> Finding:
+    """Return what `run` says it did, or why it could not, and the remedy if the error has none of its own."""
     try:
         return Finding(what, True, run())
     except (StackError, AccidentsError) as error:  # says itself what to do
@@ -89,7 +90,7 @@ def _flavor_fits(client: Client, definition: StackDefinition, kind: str) -> Find
         wanted.check_against(None)
         return f"flavor {wanted.flavor.name} is installed and takes these settings"
 
-    return _tried(kind, run, "Correct the file, or install what is missing.")
+    return tried(kind, run, "Correct the file, or install what is missing.")
 
 
 def _is_installed(client: Client, definition: StackDefinition, kind: str) -> Finding:
@@ -100,7 +101,7 @@ def _is_installed(client: Client, definition: StackDefinition, kind: str) -> Fin
         require_integration(find_flavor(client, component_type(kind, definition), name, where), where)
         return f"flavor {name} is installed, its settings are as applied"
 
-    return _tried(kind, run, "Install what is missing.")
+    return tried(kind, run, "Install what is missing.")
 
 
 def _connector_fits(client: Client, definition: StackDefinition, has_secrets: bool) -> Finding:
@@ -112,7 +113,7 @@ def _connector_fits(client: Client, definition: StackDefinition, has_secrets: bo
         takes = f" and method {wanted.auth_method} takes these settings" if wanted else ""
         return f"type {kind.connector_type} is installed{takes}"
 
-    return _tried("connector", run, "Correct the file, or install what is missing.")
+    return tried("connector", run, "Correct the file, or install what is missing.")
 
 
 def _is_applied(stack: StackResponse | None, name: str, folder: Path) -> Finding:
@@ -138,4 +139,4 @@ def _component_works(kind: StackComponentType, components: Sequence[ComponentRes
 
     (response,), probe = components, probe_of(kind.value)
     made = f"{kind.value} {response.name}"
-    return _tried(made, lambda: probe.run(StackComponent.from_model(response)), probe.remedy)
+    return tried(made, lambda: probe.run(StackComponent.from_model(response)), probe.remedy)

@@ -43,6 +43,18 @@ class ConnectorDefinition(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict)
 
 
+class DaskDefinition(BaseModel):
+    """Where `engine: dask` runs on this stack: a scheduler that runs already, and the folder of partitions.
+
+    Both as in `dask:` of configs/train.yaml, as written: see `StackDefinition.cluster`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scheduler: str = Field(min_length=1)
+    folder: str | None = None
+
+
 class StackDefinition(BaseModel):
     """A stack file: a name, a line on what it is for, and its components by type."""
 
@@ -52,6 +64,7 @@ class StackDefinition(BaseModel):
     description: str = Field(min_length=1)
     components: dict[str, ComponentDefinition]
     connector: ConnectorDefinition | None = None
+    dask: DaskDefinition | None = None
 
     def component_name(self, kind: str) -> str:
         """Return the name the component of this type has in ZenML."""
@@ -70,8 +83,23 @@ class StackDefinition(BaseModel):
         """
         return dict(fill(self.components[kind].config, f"Stack {self.name}", here))
 
+    def cluster(self) -> dict[str, str] | None:
+        """Return what is said of Dask, placeholders filled in; None where nothing is.
 
-_PARTS: dict[str, type[BaseModel]] = {"components": ComponentDefinition, "connector": ConnectorDefinition}
+        Asked for only where a run is on Dask: others need none of its variables. Raises StackError naming a
+        variable that is not set.
+        """
+        if self.dask is None:
+            return None
+        return dict(fill(self.dask.model_dump(exclude_none=True), f"Stack {self.name}"))
+
+
+_PARTS: dict[str, type[BaseModel]] = {
+    "components": ComponentDefinition,
+    "connector": ConnectorDefinition,
+    "dask": DaskDefinition,
+}
+_FILLED_LATER = ("config", "dask")
 
 
 def stack_names(folder: Path = STACKS_FOLDER) -> list[str]:
@@ -80,7 +108,7 @@ def stack_names(folder: Path = STACKS_FOLDER) -> list[str]:
 
 
 def read_stack(name: str, folder: Path = STACKS_FOLDER) -> StackDefinition:
-    """Read `<folder>/<name>.yaml`, placeholders filled in but for those of the components' settings.
+    """Read `<folder>/<name>.yaml`, placeholders filled in but for those of settings and of Dask.
 
     Raises
     ------
@@ -143,5 +171,7 @@ def _explain(error: ValidationError) -> str:
 
 def _but_settings(raw: Any, where: str) -> Any:
     if isinstance(raw, dict):
-        return {key: item if key == "config" else _but_settings(item, where) for key, item in raw.items()}
+        return {
+            key: item if key in _FILLED_LATER else _but_settings(item, where) for key, item in raw.items()
+        }
     return fill(raw, where)

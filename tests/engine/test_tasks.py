@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +18,9 @@ from engine import cluster, tasks
 from engine.cluster import ClusterError, client_of, disconnect_all
 from engine.settings import DaskSettings, LocalWorkers
 from engine.tasks import PartitionError, each, reduced
+from tests.dask_processes import kill, start_scheduler, start_worker
 from tests.engine.conftest import ON_DASK
+from tests.processes import free_port
 
 pytestmark = ON_DASK
 PATIENCE = 240.0  # seconds for what comes at its own time: a busy machine starts workers slowly
@@ -136,19 +136,6 @@ def test_a_connection_that_breaks_while_it_is_asked_is_lost(
     assert let_go == [dask]
 
 
-def start(*words: str, folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli." + words[0], *words[1:]], cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        stdout=subprocess.DEVNULL, stderr=(folder / f"{words[0]}.log").open("ab"), start_new_session=True,
-    )  # fmt: skip
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 def wait_after_three(folder: str, at: int) -> int:
     """Work that after three pieces does not end before the scheduler was started anew."""
     note(folder, at, 0)
@@ -162,14 +149,9 @@ def test_a_scheduler_that_is_started_anew_gets_what_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"tcp://127.0.0.1:{port}"
-    scheduler = ("dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
-    worker = ("dask_worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny",
-              "--local-directory", str(tmp_path))  # fmt: skip
-    running = [start(*scheduler, folder=tmp_path), start(*worker, folder=tmp_path)]
+    running = [start_scheduler(port, tmp_path), start_worker(address, tmp_path)]
     settings = DaskSettings(scheduler=address, folder=str(tmp_path), wait_seconds=PATIENCE)
     heard = []
 
@@ -182,7 +164,7 @@ def test_a_scheduler_that_is_started_anew_gets_what_is_left(
         until(lambda: len(heard) == 3 and len(begun(tmp_path)) == 4)
         for process in running:
             kill(process)
-        running[:] = [start(*scheduler, folder=tmp_path), start(*worker, folder=tmp_path)]
+        running[:] = [start_scheduler(port, tmp_path), start_worker(address, tmp_path)]
         (tmp_path / "anew").touch()
 
     monkeypatch.setattr(tasks, "track", listen)
@@ -223,9 +205,21 @@ def test_a_scheduler_that_ends_the_first_connection_is_asked_again(monkeypatch: 
             raise answer
         return answer
 
+    async def identity(*_: object) -> None:
+        """It answers."""
+
+    monkeypatch.setattr(cluster, "_identity", identity)
     monkeypatch.setattr(distributed, "Client", connect)
     settings = DaskSettings(scheduler="tcp://127.0.0.1:9", wait_seconds=30)
     assert cluster._client_of_scheduler(settings) == "a connection"
+
+
+def test_what_is_no_scheduler_is_named_and_not_waited_for_for_ever() -> None:
+    pytest.importorskip("distributed")
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # it takes connections, and says nothing
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=rf"{address} within 1 s .*not its dashboard's"):
+            client_of(DaskSettings(scheduler=address, wait_seconds=1))
 
 
 def test_a_scheduler_that_is_not_there_is_named() -> None:

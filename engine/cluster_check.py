@@ -1,0 +1,70 @@
+"""Whether a cluster can be worked on: its workers run our code, and all see the folder of partitions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from accidents.data.storage import join, read_bytes, remove, write_bytes
+from accidents.errors import AccidentsError
+from engine.cluster import ClusterError, client_of
+from engine.preparation import folder_of
+from engine.settings import DaskSettings
+
+PATIENCE = 15.0  # seconds for each thing that is asked of the cluster
+
+
+def reach(settings: DaskSettings) -> str:
+    """Connect to the scheduler, ask its workers for their code, and say how many there are."""
+    workers = client_of(settings).scheduler_info(n_workers=-1)["workers"]
+    return f"{settings.scheduler} answers, with {len(workers)} workers of our code"
+
+
+def share_folder(settings: DaskSettings) -> str:
+    """Have a worker write a file, and every worker and this process read it; say where, and remove it.
+
+    Raises ClusterError naming who cannot.
+    """
+    client, folder = client_of(settings), folder_of(settings)
+    file, content = join(folder, f"check-{uuid4().hex}"), uuid4().hex.encode()
+    workers = list(client.scheduler_info(n_workers=-1)["workers"])
+    try:
+        written = client.run(_done_there, partial(write_bytes, file, content), workers=workers[:1])
+        _require(written, None, f"write to {folder}")
+        read = client.run(_done_there, partial(read_bytes, file), workers=workers)
+        here = {"This process": _done(partial(read_bytes, file))}
+        _require(read | here, content, f"read what {workers[0]} wrote to {folder}")
+    finally:
+        with suppress(Exception):  # what is wrong has been told
+            client.run(_done_there, partial(remove, file), workers=workers[:1])
+    return f"one of {len(workers)} workers wrote to {folder}, and all and this process read it"
+
+
+def _require(told: dict[str, Any], expected: bytes | None, what: str) -> None:
+    for who, answer in told.items():
+        if answer != expected:
+            raise ClusterError(
+                f"{who} cannot {what}: {answer}. Name a `dask.folder` that every worker and this machine "
+                "see, such as s3://bucket/folder with a login in their environment."
+            )
+
+
+async def _done_there(work: Callable[[], Any]) -> Any:
+    """Do it on a worker, beside the partitions that it works on; return what came out, or what is wrong."""
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(_done, work), PATIENCE)
+    except TimeoutError:
+        return f"no answer within {PATIENCE:g} s"
+
+
+def _done(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except AccidentsError as error:
+        return str(error).rstrip(".")
+    except Exception as error:  # whatever a store's client raises
+        return f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".")
