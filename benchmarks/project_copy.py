@@ -12,7 +12,7 @@ from accidents.files import ROOT
 
 COPIED = ("run.py", "params.yaml", "dvc.yaml", ".dvcignore", "bentofile.yaml", "accidents", "commands",
           "engine", "steps", "pipelines", "stacks", "serving", "observability", "configs", "references",
-          "requirements", "benchmarks", "dags")  # fmt: skip
+          "requirements", "benchmarks", "dags", "examples")  # fmt: skip
 
 
 def copy_project(folder: Path, params: Mapping[str, str] | None = None, compiled: bool = False) -> Path:

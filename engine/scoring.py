@@ -104,11 +104,7 @@ def _score_one(
         made: dict[str, Any] = read_json(note)
         return made
     bundle = _bundle(where, digest)
-    intake, aside = _taken(read_part(tables, part))
-    features = input_features(intake, bundle.stage)
-    started = time.monotonic()
-    predictions = score(bundle, features, intake.rows, name, version, explained)
-    seconds = time.monotonic() - started
+    predictions, aside, seconds = score_part(read_part(tables, part), bundle, name, version, explained)
     write_frame(join(output, f"{part}.parquet"), predictions)
     if len(aside):
         write_frame(join(output, f"{part}.set_aside.parquet"), aside)
@@ -119,6 +115,17 @@ def _score_one(
     }  # fmt: skip
     write_json(note, counts)
     return counts
+
+
+def score_part(
+    tables: Tables, bundle: Bundle, name: str, version: str, explained: Explained
+) -> tuple[pd.DataFrame, pd.DataFrame, float]:
+    """Return the predictions of a partition, what was set aside with the reason, and the seconds it took."""
+    intake, aside = _taken(tables)
+    features = input_features(intake, bundle.stage)
+    started = time.monotonic()
+    predictions = score(bundle, features, intake.rows, name, version, explained)
+    return predictions, aside, time.monotonic() - started
 
 
 @lru_cache(maxsize=2)
