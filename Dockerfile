@@ -1,6 +1,7 @@
 # The pipelines: run.py and all it runs, from the lock that a laptop installs, and what S3 and MLflow's logins need.
 #   docker build .    `make images` builds it and the servers' (serving/Dockerfile), and tells version and commit
 # For a stack of another cloud: --build-arg LOCK=azure or LOCK=gcp, whose clients are in it then in place of S3's.
+# With Dask, for `engine: dask`, its scheduler and its workers: --build-arg WITH=dask (docs/kubernetes.md).
 # ZenML's orchestrators run steps in it; ZenML's and MLflow's own servers are in it too (docker-compose.yml).
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
@@ -15,8 +16,10 @@ RUN for name in .zenml .serving .dvc/cache .dvc/tmp data reports; do \
 
 FROM ${BASE_IMAGE} AS environment
 ARG LOCK=platform
-COPY requirements/image-environment.sh requirements/image-times.sh requirements/uv.txt requirements/${LOCK}.txt /build/
-RUN sh /build/image-environment.sh /build/${LOCK}.txt
+ARG WITH=
+COPY requirements/image-environment.sh requirements/image-times.sh requirements/${WITH:-uv}.txt requirements/uv.txt \
+     requirements/${LOCK}.txt /build/
+RUN sh /build/image-environment.sh /build/${LOCK}.txt ${WITH:+/build/${WITH}.txt}
 
 FROM ${BASE_IMAGE} AS pipelines
 COPY --from=environment /image/ /

@@ -105,7 +105,7 @@ repro: $(VENV)/train  ## `dvc repro`: rebuild raw data, prepared data and model,
 	@test -e .git || $(BIN)/dvc config --local core.no_scm true
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m commands.repro
 
-# TAG, BASE_IMAGE and LOCK may be told: make images TAG=mine BASE_IMAGE=registry.example/python:3.11 LOCK=azure
+# TAG, BASE_IMAGE, LOCK and WITH may be told: make images TAG=mine BASE_IMAGE=registry.example/python:3.11 LOCK=azure WITH=dask
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' accidents/__about__.py)
 TAG ?= $(VERSION)
 BUILD = docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
@@ -120,7 +120,8 @@ images:  ## build the container images: api, model-server, seldon and pipelines
 	$(BUILD)api:$(TAG) --file serving/Dockerfile --target api .
 	$(BUILD)model-server:$(TAG) --file serving/Dockerfile --target model-server .
 	$(BUILD)seldon:$(TAG) --file serving/Dockerfile --target seldon .
-	$(BUILD)pipelines:$(TAG) --build-arg CODE=$(CODE) $(if $(LOCK),--build-arg LOCK=$(LOCK)) .
+	$(BUILD)pipelines:$(TAG) --build-arg CODE=$(CODE) $(if $(LOCK),--build-arg LOCK=$(LOCK)) \
+		$(if $(WITH),--build-arg WITH=$(WITH)) .
 
 # Of a release: which registry, what is built for it, what is released, and where to. docs/releasing.md.
 REGISTRY ?= registry.example

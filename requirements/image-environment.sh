@@ -1,17 +1,17 @@
 #!/bin/sh
-# image-environment.sh LOCK: makes the environment /venv of a lock, under /image, for an image to copy to its root. Run by
-# the Dockerfiles, in a stage that is thrown away.
+# image-environment.sh LOCK [OTHER]: makes the environment /venv of a lock, and of another that agrees with it, under
+# /image, for an image to copy to its root. Run by the Dockerfiles, in a stage that is thrown away.
 # Libraries come without what only their builders read (tests, headers, debug symbols), and with bytecode, since nothing
 # writes it under a read-only root. No time of today stays in a file: the same lock gives the same layer.
 set -eu
-lock=$1 here=$(dirname "$0")
+lock=$1 other=${2:-} here=$(dirname "$0")
 
 apt-get update -q
 apt-get install -y -q --no-install-recommends binutils libgomp1
 python3 -m venv /opt/uv
 /opt/uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r "$here/uv.txt"
 /opt/uv/bin/uv venv --quiet --python "$(command -v python3)" /venv
-/opt/uv/bin/uv pip install --quiet --no-cache --require-hashes --python /venv/bin/python -r "$lock"
+/opt/uv/bin/uv pip install --quiet --no-cache --require-hashes --python /venv/bin/python -r "$lock" ${other:+-r "$other"}
 
 cd /venv/lib/python3*/site-packages
 # Not of every package: evidently.tests is part of what it does.

@@ -75,6 +75,10 @@ def validated(documents: list[dict[str, Any]], folder: Path) -> subprocess.Compl
 
 def test_every_pod_is_locked_down_and_says_what_it_takes(documents: list[dict[str, Any]]) -> None:
     assert len(pods(documents)) == 2
+    assert_locked_down(documents)
+
+
+def assert_locked_down(documents: list[dict[str, Any]]) -> None:
     for pod in pods(documents):
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -219,3 +223,40 @@ def test_the_keys_are_readable_by_the_apis_group_alone(documents: list[dict[str,
     (api,) = [each for each in deployments if each["metadata"]["name"] == "accidents-api"]
     (keys,) = [each for each in api["spec"]["template"]["spec"]["volumes"] if each["name"] == "keys"]
     assert keys["secret"]["defaultMode"] & TOO_OPEN == 0
+
+
+def test_the_overlay_with_dask_is_valid_and_locked_down(tmp_path: Path) -> None:
+    documents = list(yaml.safe_load_all(kustomize("dask")))
+    done = validated(documents, tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert len(pods(documents)) == 4
+    assert_locked_down(documents)
+
+
+def test_dask_is_reached_by_who_works_on_it_and_by_nobody_else() -> None:
+    documents = list(yaml.safe_load_all(kustomize("dask")))
+    named = {(each["kind"], each["metadata"]["name"]): each for each in documents}
+    scheduler = named["Deployment", "accidents-dask-scheduler"]["spec"]["template"]
+    worker = named["Deployment", "accidents-dask-worker"]["spec"]["template"]
+    (service,) = [name for kind, name in named if kind == "Service" and "dask" in name]
+    (started,) = worker["spec"]["containers"]
+    assert f"tcp://{service}:8786" in started["command"]
+    assert named["Service", service]["spec"]["selector"] == scheduler["metadata"]["labels"]
+    told = dict(word.removeprefix("--").split("=") for word in started["command"] if "=" in word)
+    assert bytes_of(told["memory-limit"]) < bytes_of(started["resources"]["limits"]["memory"])
+    ports = {int(told["worker-port"]), int(told["nanny-port"])}
+    assert {each["containerPort"] for each in started["ports"]} == ports
+    policies = {name: each["spec"] for (kind, name), each in named.items() if kind == "NetworkPolicy"}
+    for name, reached in (("dask-scheduler", {8786}), ("dask-worker", ports)):
+        (rule,) = policies[name]["ingress"]
+        assert {each["port"] for each in rule["ports"]} == reached
+    (asked,) = policies["dask-scheduler"]["ingress"][0]["from"][0]["podSelector"]["matchExpressions"]
+    assert (asked["operator"], asked["values"]) == ("NotIn", ["api", "model-server"])
+    (open_ones,) = policies["pipelines"]["podSelector"]["matchExpressions"]
+    assert {"dask-scheduler", "dask-worker"} <= set(open_ones["values"]), "they may not reach everything"
+
+
+def bytes_of(text: str) -> int:
+    """Of Kubernetes' 4Gi, or Dask's 4GiB."""
+    size = text.removesuffix("B")
+    return int(size[:-2]) * {"Mi": 1 << 20, "Gi": 1 << 30}[size[-2:]]
