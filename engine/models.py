@@ -57,5 +57,11 @@ def _unpack(where: str, folder: str) -> None:
     content = read_bytes(where)
     if hashlib.sha256(content).hexdigest() != where.rsplit("/", 1)[-1].removesuffix(".tar"):
         raise DataError(f"{where} is damaged. Remove it, and run the command again.")
+    root = Path(folder).resolve()
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        archive.extractall(folder, filter="data")
+        for entry in archive:  # `extractall` is safe from Python 3.11.4 on only
+            path, packed = (root / entry.name).resolve(), archive.extractfile(entry)
+            if packed is None or not path.is_relative_to(root):
+                raise DataError(f"{where} holds {entry.name}, which is no file of a model. Remove it.")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(packed.read())
