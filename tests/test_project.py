@@ -63,5 +63,5 @@ def test_every_room_is_installed_typed_and_held_to_the_import_rules() -> None:
         for path in (ROOT / room).rglob("__init__.py")
     }
     assert set(tools["mypy"]["files"]) == rooms - {"benchmarks"} | {"run.py"}
-    assert set(tools["importlinter"]["root_packages"]) == rooms - {"benchmarks", "documentation"}
+    assert set(tools["importlinter"]["root_packages"]) == rooms - {"benchmarks", "documentation", "examples"}
     assert set(tools["ruff"]["lint"]["isort"]["known-first-party"]) == rooms | {"tests"}
