@@ -41,6 +41,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "scale": _own("benchmarks.scale"),
     "zenml_overhead": _own("benchmarks.zenml_overhead"),
     "serving": _own("benchmarks.serving"),
+    "scale_out": _own("benchmarks.scale_out"),
     "scale_out_predictions": _own("benchmarks.scale_out_predictions"),
     "rollout": _own("benchmarks.rollout"),
     "soak": _own("benchmarks.soak"),
