@@ -80,6 +80,8 @@ def test_every_pod_is_locked_down_and_says_what_it_takes(documents: list[dict[st
 
 def assert_locked_down(documents: list[dict[str, Any]]) -> None:
     for pod in pods(documents):
+        # A service `accidents-api` would be ACCIDENTS_API_SERVICE_PORT there, which our settings refuse.
+        assert pod["enableServiceLinks"] is False
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for container in pod["containers"]:
