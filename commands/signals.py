@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 from accidents.errors import AccidentsError
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Interrupted inside of these, a connection may be left in its transaction: SQLite then refuses every other
+# write, of which ZenML waits a minute for each (one in twenty interrupts of a write to its store).
+_STORES = ("sqlalchemy.", "zenml.zen_stores.", "mlflow.store.")
+_PATIENCE = 10.0  # seconds; a server that does not answer is not waited for
 
 
 class EndedError(AccidentsError):
@@ -29,17 +36,45 @@ class _Handler:
 
     number: int | None = None  # of the signal that came
     is_usual_end = False  # of a program that runs until it is told to stop
+    _latest = 0.0  # when it ends wherever it is
 
     def forget(self) -> None:
         self.number, self.is_usual_end = None, False
 
-    def __call__(self, number: int, _: FrameType | None) -> None:
+    def __call__(self, number: int, frame: FrameType | None) -> None:
         if self.number is not None:
             return
-        self.number = number
+        self.number, self._latest = number, time.monotonic() + _PATIENCE
         for each in _ENDING:  # also where ZenML handles it while a step runs
             signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        self._end(signal.SIGALRM, frame)
+
+    def heed_lost(
+        self, usual: Callable[[sys.UnraisableHookArgs], object], lost: sys.UnraisableHookArgs
+    ) -> None:
+        """End a moment later if Python cannot raise it where it is: as a weak reference goes, say."""
+        if self.number is not None and lost.exc_type is KeyboardInterrupt:
+            self._end_later()
+        else:
+            usual(lost)
+
+    def _end(self, _: int, frame: FrameType | None) -> None:
+        if _is_in_store(frame) and time.monotonic() < self._latest:
+            self._end_later()
+        else:
+            raise KeyboardInterrupt
+
+    def _end_later(self) -> None:
+        signal.signal(signal.SIGALRM, self._end)
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+
+
+def _is_in_store(frame: FrameType | None) -> bool:
+    while frame:
+        if frame.f_globals.get("__name__", "").startswith(_STORES):
+            return True
+        frame = frame.f_back
+    return False
 
 
 _handler = _Handler()
@@ -66,9 +101,12 @@ def ended_plainly() -> Iterator[None]:
     for number, usual in before.items():
         if usual is not signal.SIG_IGN:
             signal.signal(number, _handler)
+    hook = sys.unraisablehook
+    sys.unraisablehook = partial(_handler.heed_lost, hook)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         ended = _handler.number
         for number, usual in before.items():
             signal.signal(number, usual if ended is None else signal.SIG_DFL)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +43,7 @@ def started(ignored: str, *words: str) -> Iterator[subprocess.Popen[str]]:
 def test_signals_that_were_ignored_are_heeded(told: signal.Signals) -> None:
     with started("INT TERM HUP", PROGRAM) as process:
         process.send_signal(told)
-        assert process.communicate(timeout=10) == ("told\n", "")
+        assert process.communicate(timeout=60) == ("told\n", "")
         assert process.returncode == 0
 
 
@@ -84,9 +86,65 @@ def test_a_command_that_is_ended_says_so_and_no_more(
 ) -> None:
     with started("", COMMAND, on_the_way) as process:
         process.send_signal(told)
-        (said,) = process.communicate(timeout=10)[1].splitlines()
+        (said,) = process.communicate(timeout=60)[1].splitlines()
         assert process.returncode == code
         assert said.startswith(f"Error: Ended by {by}. {ENDED}")
+
+
+STORE = """
+import os, signal, sys, time
+import run
+from sqlalchemy import create_engine, event, text
+
+def command(*_, **__):
+    store = create_engine(f"sqlite:///{sys.argv[1]}")
+    with store.begin() as connection:
+        connection.execute(text("CREATE TABLE kept (number)"))
+
+    @event.listens_for(store, "commit")
+    def end(_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    print("ready", flush=True)
+    with store.begin() as connection:
+        connection.execute(text("INSERT INTO kept VALUES (1)"))
+    time.sleep(60)
+run.build = lambda: command
+raise SystemExit(run.cli([]))
+"""
+
+
+def test_a_write_to_a_store_is_finished_before_the_command_ends(tmp_path: Path) -> None:
+    with started("", STORE, str(tmp_path / "store.db")) as process:
+        assert process.communicate(timeout=60)[1].startswith("Error: Ended by SIGTERM.")
+        assert process.returncode == 143
+    with closing(sqlite3.connect(tmp_path / "store.db")) as store:
+        assert store.execute("SELECT number FROM kept").fetchall() == [(1,)]
+
+
+LOST = """
+import os, signal, time, weakref
+import run
+
+class Thing:
+    pass
+
+def command(*_, **__):
+    thing = Thing()
+    kept = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    print("ready", flush=True)
+    del thing  # Python ignores what is raised in the callback
+    time.sleep(60)
+run.build = lambda: command
+raise SystemExit(run.cli([]))
+"""
+
+
+def test_a_signal_where_nothing_can_be_raised_ends_the_command_all_the_same() -> None:
+    with started("", LOST) as process:
+        (said,) = process.communicate(timeout=60)[1].splitlines()
+        assert said.startswith("Error: Ended by SIGTERM.")
+        assert process.returncode == 143
 
 
 WATCH = """
@@ -107,7 +165,7 @@ raise SystemExit(run.cli([]))
 def test_a_command_that_runs_until_it_is_told_ends_well(told: signal.Signals) -> None:
     with started("", WATCH) as process:
         process.send_signal(told)
-        assert process.communicate(timeout=10) == ("", "")
+        assert process.communicate(timeout=60) == ("", "")
         assert process.returncode == 0
 
 
