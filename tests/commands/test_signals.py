@@ -20,7 +20,8 @@ from commands.signals import heed_signals
 heed_signals()
 try:
     print("ready", flush=True)
-    time.sleep(60)
+    while True:
+        time.sleep(0.1)  # a signal just before a long sleep would wait for its end
 except KeyboardInterrupt:
     print("told")
 """
@@ -54,7 +55,8 @@ import run
 def command(*_, **__):
     print("ready", flush=True)
     try:
-        time.sleep(60)
+        while True:
+            time.sleep(0.1)
     except BaseException:
         if sys.argv[1] == "locked":  # as ZenML's store is while the interrupt goes through it
             raise sqlite3.OperationalError("database is locked")
@@ -108,7 +110,8 @@ def command(*_, **__):
     print("ready", flush=True)
     with store.begin() as connection:
         connection.execute(text("INSERT INTO kept VALUES (1)"))
-    time.sleep(60)
+    while True:
+        time.sleep(0.1)
 run.build = lambda: command
 raise SystemExit(run.cli([]))
 """
@@ -134,7 +137,8 @@ def command(*_, **__):
     kept = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
     print("ready", flush=True)
     del thing  # Python ignores what is raised in the callback
-    time.sleep(60)
+    while True:
+        time.sleep(0.1)
 run.build = lambda: command
 raise SystemExit(run.cli([]))
 """
@@ -155,7 +159,8 @@ from commands.signals import heed_signals
 def command(*_, **__):
     heed_signals()
     print("ready", flush=True)
-    time.sleep(60)
+    while True:
+        time.sleep(0.1)
 run.build = lambda: command
 raise SystemExit(run.cli([]))
 """
