@@ -16,8 +16,8 @@ from accidents.data.reading import read_years
 from accidents.data.sources.sample import write_sample
 from accidents.data.sources.sample.drift import LOCKDOWN_MONTHS
 from accidents.features import build_features, features_of
-from accidents.monitoring.decision import decide
 from accidents.monitoring.drift import measure_drift
+from accidents.monitoring.loop_decision import decide
 from accidents.monitoring.measurements import Champion, Decision, Measurements, WindowFacts
 from accidents.monitoring.monitor_settings import DriftPolicy, MonitorSettings
 from accidents.monitoring.performance import measure_performance

@@ -79,9 +79,9 @@ def _deployed(params: Params, stack: str) -> tuple[str, str]:
     """Name of the served model, and address of its server. Raises AccidentsError if it does not run."""
     on_stack(stack)
     from stacks.endpoints import State, active_endpoints
-    from steps.support import model_versions
+    from steps.support import champion_and_versions
 
-    name = model_versions.model_name(params.stage)
+    name = champion_and_versions.model_name(params.stage)
     endpoints = active_endpoints()
     endpoint = endpoints.endpoint(name)
     state = endpoint.state()

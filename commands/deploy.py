@@ -35,9 +35,9 @@ def deploy(params: Params, stack: str, config: Path | None, version: str | None)
 def follow(params: Params, stack: str) -> None:
     """Deploy the new champion if its model is being served on this stack; nothing otherwise."""
     from stacks.endpoints import deployed_endpoint
-    from steps.support import model_versions
+    from steps.support import champion_and_versions
 
-    if deployed_endpoint(model_versions.model_name(params.stage)):
+    if deployed_endpoint(champion_and_versions.model_name(params.stage)):
         console.print("The endpoint follows:")
         deploy(params, stack, None, None)
 

@@ -38,11 +38,11 @@ class Loop:
 
     def __init__(self, params: Params, stack: str, store: PredictionStore, lease: Lease) -> None:
         """`params`: of `champion_params`; `lease`: of `LOOP`, held."""
-        from steps.support import model_versions
+        from steps.support import champion_and_versions
 
-        self.versions = model_versions
+        self.versions = champion_and_versions
         self.store, self.lease = store, lease
-        self.params, self.stack, self.name = params, stack, model_versions.model_name(params.stage)
+        self.params, self.stack, self.name = params, stack, champion_and_versions.model_name(params.stage)
         self.loop_id = new_loop()
 
     def run(self, config: Path | None, given: str | None, act: bool, reason: str) -> MonitorReport:
@@ -316,13 +316,13 @@ def champion_params(params: Params, stack: str, source: str | None = None) -> Pa
     `source` is that of the accident files instead. Raises AccidentsError where there is no champion.
     """
     on_stack(stack)
-    from steps.support import model_versions
+    from steps.support import champion_and_versions
 
-    name = model_versions.model_name(params.stage)
-    champion = model_versions.champion(name)
+    name = champion_and_versions.model_name(params.stage)
+    champion = champion_and_versions.champion(name)
     if champion is None:
         raise AccidentsError(f"{name} has no champion yet to watch: python run.py --pipeline train.")
-    facts = model_versions.bundle_of(champion).facts
+    facts = champion_and_versions.bundle_of(champion).facts
     update = {"years": tuple(facts["years"]), "version": None}
     if source is None:
         update["source"] = facts["source"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from accidents.errors import AccidentsError
 from commands.project import ROOT, api_settings, console
-from observability.write_configs import METRICS_KEY, Addresses, write_configs
+from observability.addresses import METRICS_KEY, Addresses, write_configs
 
 SERVING = ROOT / ".serving"
 MODELS = SERVING / "platform"  # docker-compose.yml: MODELS

@@ -14,7 +14,7 @@ from accidents.predictions.log import PredictionLogError
 from commands.loop_settings import loop_settings
 from commands.prediction_store import opened_store
 from commands.project import ROOT, console
-from steps.support import model_versions
+from steps.support import champion_and_versions
 
 FILE = ROOT / "reports" / "monitor" / "metrics.prom"
 
@@ -54,9 +54,9 @@ def push(name: str, stage: str) -> None:
 
 def _champion_now(report: MonitorReport, name: str) -> tuple[Champion, datetime | None]:
     """Who is champion now, after what the report led to, and since when."""
-    version = model_versions.champion(name)
+    version = champion_and_versions.champion(name)
     if version is None:
         return report.measurements.champion, None
-    at = model_versions.promoted_at(version)
-    bundle = model_versions.bundle_of(version)
+    at = champion_and_versions.promoted_at(version)
+    bundle = champion_and_versions.bundle_of(version)
     return Champion.of(bundle, name, str(version.number)), datetime.fromisoformat(at) if at else None

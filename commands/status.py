@@ -21,7 +21,7 @@ from commands.project import api_settings, console, on_stack, open_own
 from commands.trial import describe
 from stacks.endpoints import Endpoint, ServedVersion, State, endpoints_on
 from stacks.zenml_database import last_metadata, production_versions
-from steps.support.model_versions import model_name
+from steps.support.champion_and_versions import model_name
 
 
 def show_status(stack: str) -> None:
@@ -43,9 +43,9 @@ def _champions(stack: str, names: Iterable[str]) -> dict[str, str]:
     numbers = production_versions()
     if numbers is None:
         on_stack(stack)
-        from steps.support import model_versions
+        from steps.support import champion_and_versions
 
-        versions = {name: model_versions.champion(name) for name in names}
+        versions = {name: champion_and_versions.champion(name) for name in names}
         return {name: str(version.number) for name, version in versions.items() if version is not None}
     return {name: str(numbers[name]) for name in names if name in numbers}
 

@@ -41,12 +41,12 @@ def train(
     from pipelines import runs, summary
     from pipelines.code import code_used
     from pipelines.train import train as pipeline
-    from steps.support import model_versions
+    from steps.support import champion_and_versions
     from steps.support.rows import on_engine
 
     hand_over(raw_version, params)
 
-    champion = model_versions.champion(model_versions.model_name(params.stage))
+    champion = champion_and_versions.champion(champion_and_versions.model_name(params.stage))
     arguments = {
         "params": params,
         "raw_version": raw_version,

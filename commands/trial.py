@@ -28,11 +28,11 @@ def try_version(
     from pipelines import runs
     from pipelines.deploy import deploy as pipeline
     from stacks.endpoints import active_endpoints
-    from steps.support import model_versions
+    from steps.support import champion_and_versions
     from steps.support.references import refer_to
 
-    name = model_versions.model_name(params.stage)
-    _require_trial(active_endpoints().endpoint(name), model_versions.version(name, version))
+    name = champion_and_versions.model_name(params.stage)
+    _require_trial(active_endpoints().endpoint(name), champion_and_versions.version(name, version))
     run = runs.run(pipeline, settings, version=refer_to(params.stage, version), role=role, share=share)
     facts: dict[str, Any] = run.load("try_version", "trial")
     _show(facts, time.monotonic() - started)

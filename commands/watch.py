@@ -18,8 +18,8 @@ from accidents.files import write_whole
 from commands.keys import keys_of
 from commands.project import ROOT, api_settings, console
 from commands.signals import heed_signals
+from observability.addresses import HOOK_KEY, METRICS_KEY, Addresses, write_configs
 from observability.programs import commands, grafana, missing
-from observability.write_configs import HOOK_KEY, METRICS_KEY, Addresses, write_configs
 from stacks.processes import end, start
 
 HOST = "127.0.0.1"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from observability import loop_dashboard, model_dashboard, service_dashboard
+from observability.addresses import HERE
 from observability.panels import dashboard
-from observability.write_configs import HERE
 
 FOLDER = HERE / "grafana" / "dashboards"
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from observability.addresses import HERE
 from observability.dashboards import dashboards
-from observability.write_configs import HERE
 
 FOLDER = HERE.parent / "kubernetes" / "components" / "prometheus-operator"
 _HEAD = "# Written by `python -m observability.kubernetes` from observability/: change it there.\n"

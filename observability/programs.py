@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from observability.write_configs import Addresses
+from observability.addresses import Addresses
 
 # By the Debian package: the names the program has there and elsewhere.
 PROGRAMS: Mapping[str, tuple[str, ...]] = {

@@ -25,7 +25,7 @@ from steps.evaluation.summarise import summarise
 from steps.promotion.judge_candidate import judge_candidate
 from steps.promotion.promote_model import promote_model
 from steps.promotion.register_model import register_model
-from steps.support import model_versions, registry_mirror
+from steps.support import champion_and_versions, registry_mirror
 from steps.training.build_bundle import build_bundle
 from steps.training.refit_model import refit_model
 from steps.training.score_baselines import score_baselines
@@ -51,7 +51,7 @@ def train(
     provenance : tags for the version and the tracked run, such as the git commit.
     dask : with it, the data stays in partitions and is worked on there.
     """
-    name, origin = model_versions.model_name(params.stage), made_from(params, raw_version)
+    name, origin = champion_and_versions.model_name(params.stage), made_from(params, raw_version)
     tables, data_facts = cached(load_data)(params.data, raw_version, dask)
     cached(report_quality, but=())(tables)
     rows = cached(build_features)(tables, params.stage)
@@ -84,7 +84,7 @@ def train(
     )  # fmt: skip
     reports = cached(draw_reports, but=())(bundle, test_rows, predictions, results, params.seed)
 
-    known = model_versions.with_identity(name, origin.identity)
+    known = champion_and_versions.with_identity(name, origin.identity)
     # What is known needs no tracked run; what is not known, or no more, or not to the stack's registry, which
     # may have been lost, is registered whatever is cached.
     registering = register_model.with_options(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from accidents.monitoring.decision import decide, why_not_judged
+from accidents.monitoring.loop_decision import decide, why_not_judged
 from accidents.monitoring.measurements import (
     Champion,
     Decision,

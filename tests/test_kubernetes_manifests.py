@@ -26,7 +26,7 @@ from stacks.components.seldon_core.description import (
     Served,
     ServedBundle,
 )
-from stacks.components.seldon_core.pod import pod_metadata, pod_spec
+from stacks.components.seldon_core.model_pod import pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from tests.conftest import ROOT

@@ -18,7 +18,7 @@ from accidents.bundle import HOLDOUT, Bundle, write_bundle
 from accidents.bundle.provenance import identity_of
 from accidents.evaluation.metrics import alerts_for_budget, compare, evaluate
 from accidents.params import Params
-from accidents.promotion.decision import Decision
+from accidents.promotion.champion_decision import Decision
 from accidents.promotion.gates import GateReport, GateResult, GateSettings
 from accidents.training.calibration import BetaCalibration
 from accidents.training.reference import expected

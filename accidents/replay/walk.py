@@ -14,8 +14,8 @@ import pandas as pd
 
 from accidents.errors import DataError, SettingsError
 from accidents.evaluation.metrics import Estimate
-from accidents.monitoring.decision import decide, why_not_judged
 from accidents.monitoring.drift import measure_drift
+from accidents.monitoring.loop_decision import decide, why_not_judged
 from accidents.monitoring.measurements import (
     Decision,
     DriftMeasures,
@@ -28,8 +28,8 @@ from accidents.monitoring.performance import figures, measure_performance
 from accidents.monitoring.window import Window, file_window, new_years
 from accidents.progress import track
 from accidents.replay.arrivals import Arrivals, Month, published_in
-from accidents.replay.champions import Reign, Setup, takes_over, train_reign
 from accidents.replay.records import Record, Replay, Training
+from accidents.replay.reigns import Reign, Setup, takes_over, train_reign
 
 FIRST = "The first model: nobody served before it."
 

@@ -14,7 +14,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from stacks.cluster.answers import ClusterError, ConflictError, GoneError, in_words, unreachable
 from stacks.cluster.objects import KINDS, MANAGED_BY, MANAGER, Manifest, selecting
-from stacks.cluster.pods import failed_container
+from stacks.cluster.pod_troubles import failed_container
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

@@ -8,14 +8,14 @@ from accidents.bundle.golden import golden_of
 from accidents.errors import AccidentsError
 from stacks.endpoints import BundleReference, DeploymentError, active_endpoints
 from steps.folder import Folder
-from steps.support import model_versions, registry_mirror
+from steps.support import champion_and_versions, registry_mirror
 from steps.support.references import VersionReference
 
 
 @step
 def deploy_model(bundle: Folder, version: VersionReference) -> Annotated[dict[str, Any], "deployment"]:
     """Deploy, then ask the endpoint itself for the golden rows; whatever fails, the old version serves on."""
-    chosen, loaded = model_versions.version(version.name, version.version), version.load(bundle)
+    chosen, loaded = champion_and_versions.version(version.name, version.version), version.load(bundle)
     golden = golden_of(loaded)
     endpoint = active_endpoints().endpoint(version.name)
     before = endpoint.versions()

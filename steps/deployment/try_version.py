@@ -8,7 +8,7 @@ from accidents.bundle.golden import golden_of
 from accidents.rollout.traffic_split import Role
 from stacks.endpoints import BundleReference, active_endpoints
 from steps.folder import Folder
-from steps.support import model_versions, registry_mirror
+from steps.support import champion_and_versions, registry_mirror
 from steps.support.references import VersionReference
 
 
@@ -22,7 +22,7 @@ def try_version(
     ----------
     share : percent of the requests that a challenger answers; 0 for a shadow.
     """
-    chosen, loaded = model_versions.version(version.name, version.version), version.load(bundle)
+    chosen, loaded = champion_and_versions.version(version.name, version.version), version.load(bundle)
     golden = golden_of(loaded)
     reference = BundleReference(
         version.name, version.version, version.digest, version.uri, registry_mirror.registry_version(chosen)

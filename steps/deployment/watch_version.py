@@ -22,7 +22,7 @@ from accidents.rollout.traffic_split import CHAMPION, Role
 from accidents.scoring.score import probabilities
 from stacks.endpoints import State, active_endpoints
 from steps.folder import Folder
-from steps.support import model_versions
+from steps.support import champion_and_versions
 from steps.support.prediction_store import opened_store
 from steps.support.references import VersionReference
 
@@ -70,7 +70,7 @@ def watch_version(
         if not verdict.stays or (left <= 0 and len(probes) >= policy.min_probes):
             break
         time.sleep(policy.every_seconds)
-    chosen = model_versions.version(version.name, version.version)
+    chosen = champion_and_versions.version(version.name, version.version)
     log_metadata(metadata={"probation": verdict.to_dict()}, model_version_id=chosen.id)
     return verdict.to_dict()
 

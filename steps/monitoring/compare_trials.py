@@ -13,7 +13,7 @@ from accidents.reports.trial import write_trial
 from accidents.rollout.scored_accidents import Scored, compare_scored, scored_by
 from stacks.endpoints import ServedVersion, deployed_endpoint
 from steps.folder import Folder
-from steps.support import model_versions
+from steps.support import champion_and_versions
 from steps.support.prediction_store import opened_store
 from steps.support.references import VersionReference
 
@@ -35,7 +35,7 @@ def compare_trials(
             "version": served.version,
             "champion": version.version,
         }
-        trial = model_versions.bundle_of(model_versions.version(name, served.version))
+        trial = champion_and_versions.bundle_of(champion_and_versions.version(name, served.version))
         write_trial(
             folder.path, facts, compare_scored(_scored(trial, champion, policy), champion, trial, seed)
         )

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from zenml import log_metadata, step
 
-from accidents.monitoring.decision import decide, why_not_judged
+from accidents.monitoring.loop_decision import decide, why_not_judged
 from accidents.monitoring.measurements import Champion, Measurements, MonitorReport
 from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.window import Window, new_years

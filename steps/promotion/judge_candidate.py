@@ -8,12 +8,12 @@ from zenml import step
 
 from accidents.bundle import load_bundle
 from accidents.evaluation.slices import SLICES
-from accidents.promotion.comparison import JudgingSettings, judge
 from accidents.promotion.gates import GateReport
+from accidents.promotion.judging import JudgingSettings, judge
 from accidents.promotion.refit_gate import check_refit
 from engine.partitions import KEYS
 from steps.folder import Folder
-from steps.support import model_versions
+from steps.support import champion_and_versions
 from steps.support.rows import Rows, columns_of, predicted
 
 COMPARED = sorted({column for part in SLICES for column in part.columns})  # features that slices are of
@@ -41,7 +41,9 @@ def judge_candidate(
         held = held.and_also(check_refit(test_predictions, tested, rules.evaluation, rules.seed))
     reigning = None
     if champion is not None:
-        reigning = model_versions.bundle_of(model_versions.version(candidate.facts["name"], champion))
+        reigning = champion_and_versions.bundle_of(
+            champion_and_versions.version(candidate.facts["name"], champion)
+        )
     mine = test_predictions["model"].to_numpy()
     compared = columns_of(test_rows, [*KEYS, *COMPARED])
     decided = judge(

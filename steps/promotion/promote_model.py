@@ -5,10 +5,10 @@ from typing import Annotated, Any
 import pandas as pd
 from zenml import step
 
-from accidents.promotion.comparison import JudgingSettings
+from accidents.promotion.judging import JudgingSettings
 from steps.folder import Folder
 from steps.promotion.judge_candidate import judge_candidate
-from steps.support import model_versions
+from steps.support import champion_and_versions
 from steps.support.rows import Rows
 
 
@@ -28,16 +28,16 @@ def promote_model(
 
     If another has become champion since the candidate was judged, it is judged again, against that one.
     """
-    candidate, decision = model_versions.version(name, model_version), judgement
+    candidate, decision = champion_and_versions.version(name, model_version), judgement
     while True:
         try:
             if decision["promote"]:
-                model_versions.promote(candidate, decision["reason"], decision["against"])
+                champion_and_versions.promote(candidate, decision["reason"], decision["against"])
             else:
-                model_versions.check_champion(name, decision["against"])
+                champion_and_versions.check_champion(name, decision["against"])
             break
-        except model_versions.ChampionChangedError as changed:
+        except champion_and_versions.ChampionChangedError as changed:
             decision = judge_candidate.entrypoint(
                 bundle, test_rows, test_predictions, gates, rules, changed.champion, unseen
             )
-    return model_versions.conclude(candidate, decision), decision
+    return champion_and_versions.conclude(candidate, decision), decision

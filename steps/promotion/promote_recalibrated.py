@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from zenml import step
 
-from steps.support import model_versions
+from steps.support import champion_and_versions
 
 
 @step
@@ -12,11 +12,11 @@ def promote_recalibrated(
     model_version: str, judgement: dict[str, Any], name: str
 ) -> tuple[Annotated[str, "champion_version"], Annotated[dict[str, Any], "decision"]]:
     """Promote it or leave the champion; return who is champion now, and why."""
-    candidate, decision = model_versions.version(name, model_version), judgement
+    candidate, decision = champion_and_versions.version(name, model_version), judgement
     try:
         if decision["promote"]:
-            model_versions.promote(candidate, decision["reason"], decision["against"])
-    except model_versions.ChampionChangedError as changed:
+            champion_and_versions.promote(candidate, decision["reason"], decision["against"])
+    except champion_and_versions.ChampionChangedError as changed:
         reason = f"{changed} It is looked at next; this is a recalibration of version {decision['against']}."
         decision = {**decision, "promote": False, "rule": "overtaken", "reason": reason}
-    return model_versions.conclude(candidate, decision), decision
+    return champion_and_versions.conclude(candidate, decision), decision

@@ -14,7 +14,7 @@ from zenml.models import ModelVersionResponse
 from accidents.bundle import Bundle, load_bundle
 from accidents.evaluation.results import Results
 from steps.folder import Folder
-from steps.support import model_versions, registry_mirror
+from steps.support import champion_and_versions, registry_mirror
 from steps.support.tracking import log_candidate, log_model, tags_of
 
 
@@ -52,11 +52,11 @@ def register(
     more : what ZenML's version has beside its tags. log : logs to the tracked run all but the model.
     """
     name = bundle.facts["name"]
-    with model_versions.changing():
-        model_versions.bury(name)
-        known = model_versions.with_identity(name, bundle.facts["identity"])
+    with champion_and_versions.changing():
+        champion_and_versions.bury(name)
+        known = champion_and_versions.with_identity(name, bundle.facts["identity"])
         if known is not None:
-            model_versions.complete(known)
+            champion_and_versions.complete(known)
             return str(known.number), False
         version = _new_version(name)
         try:
@@ -67,7 +67,7 @@ def register(
                 registry_mirror.register(version, *logged, tags)
             # ZenML writes key by key: last, by itself, the digest of its bundle, which finishes the version.
             metadata = {**tags, **more}
-            finishing = {model_versions.BUNDLE: metadata.pop(model_versions.BUNDLE)}
+            finishing = {champion_and_versions.BUNDLE: metadata.pop(champion_and_versions.BUNDLE)}
             log_metadata(metadata=metadata, model_version_id=version.id)
             log_metadata(metadata=finishing, model_version_id=version.id)
         except BaseException:
@@ -92,7 +92,7 @@ def _link_artifacts(version: ModelVersionResponse) -> None:
     """Link this run's bundle and reports to a version."""
     for artifacts in get_step_context().step_run.inputs.values():
         for artifact in artifacts:
-            if artifact.artifact.name in (model_versions.BUNDLE, "reports", "data_reports"):
+            if artifact.artifact.name in (champion_and_versions.BUNDLE, "reports", "data_reports"):
                 link_artifact_version_to_model_version(artifact, version)
 
 

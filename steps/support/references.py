@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from accidents.bundle import Bundle
 from accidents.config import Strict
 from steps.folder import FILES, Folder
-from steps.support import model_versions
-from steps.support.model_versions import RegistryError
+from steps.support import champion_and_versions
+from steps.support.champion_and_versions import RegistryError
 
 if TYPE_CHECKING:
     from zenml.models import ArtifactVersionResponse
@@ -34,7 +34,7 @@ class VersionReference(Strict):
 
     def load(self, bundle: Folder) -> Bundle:
         """Load the bundle from a copy of it. Raises BundleError if it is not what was registered."""
-        return model_versions.registered(bundle.path, self.name, self.version, self.digest)
+        return champion_and_versions.registered(bundle.path, self.name, self.version, self.digest)
 
 
 def refer_to(stage: str, version: str | None) -> VersionReference:
@@ -43,17 +43,21 @@ def refer_to(stage: str, version: str | None) -> VersionReference:
     Raises RegistryError if there is no such version, or no champion. Not to be called while a pipeline is
     put together: ZenML's client then promises versions in place of finding them.
     """
-    name = model_versions.model_name(stage)
-    chosen = model_versions.champion(name) if version is None else model_versions.version(name, version)
+    name = champion_and_versions.model_name(stage)
+    chosen = (
+        champion_and_versions.champion(name)
+        if version is None
+        else champion_and_versions.version(name, version)
+    )
     if chosen is None:
         raise RegistryError(f"{name} has no champion yet. Run --pipeline train, or name a --version.")
-    artifact = model_versions.bundle_artifact(chosen)
+    artifact = champion_and_versions.bundle_artifact(chosen)
     return VersionReference(
         name=name,
         version=str(chosen.number),
         artifact=str(artifact.id),
         uri=os.path.join(artifact.uri, FILES),
-        digest=model_versions.digest_of(chosen),
+        digest=champion_and_versions.digest_of(chosen),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from accidents.data.sources.catalogue import published_files
-from accidents.data.sources.datagouv import MANIFEST, download
+from accidents.data.sources.datagouv_download import MANIFEST, download
+from accidents.data.sources.datagouv_files import published_files
 from accidents.data.sources.transfer import TransferSettings
 from accidents.data.sources.year_files import YearFiles
 from tests.accidents.hostile_server import (

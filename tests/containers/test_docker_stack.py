@@ -38,9 +38,9 @@ import json
 from stacks.apply import use_stack
 use_stack("docker")
 from zenml.client import Client
-from steps.support import model_versions
+from steps.support import champion_and_versions
 runs = {one.pipeline.name: one for one in reversed(Client().list_pipeline_runs(hydrate=True).items)}
-champion = model_versions.champion(model_versions.model_name("dispatch"))
+champion = champion_and_versions.champion(champion_and_versions.model_name("dispatch"))
 print(json.dumps({
     "runs": {name: dict(one.run_metadata["code"]) for name, one in runs.items()},
     "version": {name: champion.run_metadata[name] for name in ("git_commit", "image")},

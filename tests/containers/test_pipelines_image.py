@@ -24,7 +24,7 @@ from stacks.environment import prepare_environment
 prepare_environment(pathlib.Path.cwd())
 from commands.project import on_stack
 on_stack("local")
-from steps.support.model_versions import champion, model_name
+from steps.support.champion_and_versions import champion, model_name
 print(json.dumps(champion(model_name("dispatch")).run_metadata))
 """
 SCORED = """

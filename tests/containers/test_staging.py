@@ -19,9 +19,9 @@ PLACE = """
 from stacks.apply import use_stack
 use_stack("staging")
 from zenml.client import Client
-from steps.support import model_versions
-version = model_versions.champion(model_versions.model_name("dispatch"))
-print(model_versions.bundle_artifact(version).uri)
+from steps.support import champion_and_versions
+version = champion_and_versions.champion(champion_and_versions.model_name("dispatch"))
+print(champion_and_versions.bundle_artifact(version).uri)
 """
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from accidents.predictions.log import PredictionLog
 from accidents.predictions.store import LOOP, PredictionStore
+from observability.addresses import Addresses, write_configs
 from observability.programs import commands
-from observability.write_configs import Addresses, write_configs
 from tests.conftest import ROOT
 from tests.dags.airflow_home import PYTHON, Airflow, in_airflow
 from tests.monitor_traffic import log_predictions

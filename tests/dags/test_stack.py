@@ -30,7 +30,7 @@ CHAMPION = """
 import json
 from stacks.apply import use_stack
 use_stack(STACK)
-from steps.support.model_versions import champion, model_name
+from steps.support.champion_and_versions import champion, model_name
 print(json.dumps(champion(model_name("dispatch")).run_metadata))
 """
 

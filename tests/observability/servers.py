@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
+from observability.addresses import HOOK_KEY, METRICS_KEY, Addresses, write_configs
 from observability.programs import commands, missing
-from observability.write_configs import HOOK_KEY, METRICS_KEY, Addresses, write_configs
 
 needs_programs = pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())}")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from observability.addresses import HERE
 from observability.dashboards import FOLDER, dashboards
-from observability.write_configs import HERE
 from tests.observability.test_rules import RECORDED, RULES, unknown
 
 BOARDS = {path.name: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.json"))}

@@ -12,8 +12,8 @@ import yaml
 from prometheus_client import REGISTRY, CollectorRegistry
 
 import serving.api.operations.metrics  # noqa: F401 - fills the registry
+from observability.addresses import METRICS_KEY, Addresses, write_configs
 from observability.metric_names import JOB, MODEL_SERVER, OWN, PROCESS, PUSHED, SUPERVISOR
-from observability.write_configs import METRICS_KEY, Addresses, write_configs
 from tests.conftest import ROOT
 from tests.observability.reports import told
 from tests.observability.servers import needs_programs, shorter

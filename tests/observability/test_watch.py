@@ -18,7 +18,7 @@ import yaml
 
 from benchmarks.project_copy import copy_project
 from commands.watch import WatchSettings, addresses
-from observability.write_configs import Addresses
+from observability.addresses import Addresses
 from serving.api.operations.keys import Keys
 from stacks.processes import is_alive
 from tests.conftest import ROOT

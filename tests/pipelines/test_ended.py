@@ -14,10 +14,10 @@ pytestmark = pytest.mark.slow
 
 LEFT = """
 from zenml.client import Client
-from steps.support import model_versions
+from steps.support import champion_and_versions
 client = Client()
 print(*{str(run.status) for run in client.list_pipeline_runs(pipeline="train").items})
-print([version.number for version in model_versions.versions("accident-severity-dispatch")])
+print([version.number for version in champion_and_versions.versions("accident-severity-dispatch")])
 client.active_stack.experiment_tracker.configure_mlflow()
 from mlflow import MlflowClient
 print(len(MlflowClient().search_model_versions()))

@@ -44,15 +44,15 @@ def change(project: Path, file: str, old: str, new: str) -> None:
             "clear_after: int = Field(default=2",
             "clear_after: int = Field(default=3",
         ),
-        ("accidents/data/sources/datagouv.py", "sources.json", "sources-2.json"),
+        ("accidents/data/sources/datagouv_download.py", "sources.json", "sources-2.json"),
         (
             "accidents/training/trained_model.py",
             '"""P(severe) from the features of a stage.',
             '"""Another word.',
         ),
         ("accidents/training/trained_model.py", "from __future__", "# A comment.\nfrom __future__"),
-        ("accidents/promotion/decision.py", "tie_margin: float", "tied_margin: float"),
-        ("steps/support/model_versions.py", "Never finished", "Not finished"),
+        ("accidents/promotion/champion_decision.py", "tie_margin: float", "tied_margin: float"),
+        ("steps/support/champion_and_versions.py", "Never finished", "Not finished"),
     ],
 )
 def test_what_no_model_comes_from_changes_no_version(project: Path, file: str, old: str, new: str) -> None:

@@ -109,12 +109,12 @@ def test_each_stage_is_in_zenml_and_mlflow(champion: Project) -> None:
 from stacks.apply import apply_stack
 apply_stack("local")
 from zenml.client import Client
-from steps.support import model_versions
+from steps.support import champion_and_versions
 client = Client()
 for name in ("monitor", "train", "deploy", "verify"):
     runs = client.list_pipeline_runs(pipeline=name, status="completed", sort_by="desc:created").items
     print(name, len(runs))
-version = model_versions.version("accident-severity-dispatch", "2")
+version = champion_and_versions.version("accident-severity-dispatch", "2")
 print("loop", version.run_metadata["loop"], version.run_metadata["probation"]["stays"])
 report = client.list_pipeline_runs(pipeline="monitor", status="completed", sort_by="desc:created").items[0]
 made = report.steps["report_window"].outputs["monitor_reports"][0]
@@ -172,9 +172,9 @@ def promoted(project: Project) -> None:
     serve(project, "1")
     project.python(
         """
-from steps.support import model_versions
-name = model_versions.model_name("dispatch")
-model_versions.promote(model_versions.version(name, "2"), "promoted for a test")
+from steps.support import champion_and_versions
+name = champion_and_versions.model_name("dispatch")
+champion_and_versions.promote(champion_and_versions.version(name, "2"), "promoted for a test")
 """
     )
     with closing(History(database(project))) as history:

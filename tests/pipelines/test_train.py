@@ -136,8 +136,8 @@ def test_the_registered_model_gives_the_bundles_probabilities(project: Project) 
         MLFLOW
         + """
 import mlflow, numpy as np
-from steps.support import model_versions
-bundle = model_versions.bundle_of(model_versions.champion(name))
+from steps.support import champion_and_versions
+bundle = champion_and_versions.bundle_of(champion_and_versions.champion(name))
 import pandas as pd
 rows = pd.read_parquet(bundle.folder / "reference.parquet")[bundle.features]
 loaded = mlflow.pyfunc.load_model(f"models:/{name}@champion")
@@ -225,8 +225,8 @@ def test_other_data_is_another_version_and_the_old_hash_gives_the_old_metrics(
 CHAMPION = (
     MLFLOW
     + """
-from steps.support import registry_mirror, model_versions
-now = model_versions.champion(name)
+from steps.support import registry_mirror, champion_and_versions
+now = champion_and_versions.champion(name)
 alias = client.get_model_version_by_alias(name, "champion")
 print(now.number, registry_mirror.registry_version(now), alias.version)
 """

@@ -29,9 +29,9 @@ from stacks.apply import use_stack
 use_stack(STACK)
 import pandas as pd
 from stacks.endpoints import deployed_endpoint
-from steps.support import model_versions
-name = model_versions.model_name("dispatch")
-bundle = model_versions.bundle_of(model_versions.champion(name))
+from steps.support import champion_and_versions
+name = champion_and_versions.model_name("dispatch")
+bundle = champion_and_versions.bundle_of(champion_and_versions.champion(name))
 rows = pd.read_parquet(bundle.folder / "reference.parquet")[bundle.features].head(200)
 endpoint = deployed_endpoint(name)
 answers = list(endpoint.predict(rows)) if endpoint else list(bundle.predict(rows.to_numpy("float32")))

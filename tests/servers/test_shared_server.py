@@ -26,10 +26,10 @@ from tests.servers.conftest import interrupted, s3_settings, tiny_project, write
 
 VERSIONS = """
 import json
-from steps.support import model_versions
-known = model_versions.versions(model_versions.model_name("dispatch"))
+from steps.support import champion_and_versions
+known = champion_and_versions.versions(champion_and_versions.model_name("dispatch"))
 print(json.dumps([
-    {"number": one.number, "stage": str(one.stage or ""), "promotion": model_versions._promotion(one),
+    {"number": one.number, "stage": str(one.stage or ""), "promotion": champion_and_versions._promotion(one),
      "judged": one.description or ""} for one in known
 ]))
 """

@@ -32,12 +32,12 @@ REGISTERED = """
 import json
 from stacks.apply import use_stack
 use_stack("staging")
-from steps.support import registry_mirror, model_versions
-name = model_versions.model_name("on_scene")
-client, champion = registry_mirror.active_registry().mlflow_client, model_versions.champion(name)
+from steps.support import registry_mirror, champion_and_versions
+name = champion_and_versions.model_name("on_scene")
+client, champion = registry_mirror.active_registry().mlflow_client, champion_and_versions.champion(name)
 there = [str(one.version) for one in client.search_model_versions(f"name='{name}'")]
 print(json.dumps({
-    "zenml": {one.number: registry_mirror.registry_version(one) for one in model_versions._all(name)},
+    "zenml": {one.number: registry_mirror.registry_version(one) for one in champion_and_versions._all(name)},
     "champion": champion and champion.number,
     "mlflow": there,
     "alias": {one: str(number) for one, number in client.get_registered_model(name).aliases.items()}

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from accidents.bundle import Bundle, write_bundle
-from accidents.promotion.comparison import JudgingSettings
 from accidents.promotion.gates import GateReport, GateResult
+from accidents.promotion.judging import JudgingSettings
 from accidents.training.fit_bags import ModelSettings, train
 from steps.folder import Folder
 from steps.promotion.promote_model import promote_model
 from steps.promotion.promote_recalibrated import promote_recalibrated
-from steps.support import model_versions
+from steps.support import champion_and_versions
 from tests.accidents.frames import feature_frame
 from tests.zenml_store import zenml_store
 
@@ -43,7 +43,9 @@ def version_of(bundle: Bundle, name: str) -> str:
     from zenml.model.utils import link_artifact_version_to_model_version
 
     made = Client().create_model_version(name)
-    link_artifact_version_to_model_version(save_artifact(Folder(bundle.folder), model_versions.BUNDLE), made)
+    link_artifact_version_to_model_version(
+        save_artifact(Folder(bundle.folder), champion_and_versions.BUNDLE), made
+    )
     log_metadata(
         metadata={"bundle": bundle.digest, "identity": str(bundle.identity)}, model_version_id=made.id
     )
@@ -86,7 +88,7 @@ def test_a_better_second_takes_over_from_the_first_it_had_not_seen(name: str, tm
     champion, decision = promote_model.entrypoint(second, FIRST, **arguments(good, name))
     assert champion == "2"
     assert (decision["rule"], decision["against"]) == ("better", "1")
-    now, before = model_versions.rollback(name)
+    now, before = champion_and_versions.rollback(name)
     assert (now.number, before.number) == (1, 2)
 
 
@@ -103,10 +105,10 @@ def test_a_recalibration_of_a_champion_that_is_none_any_more_is_not_promoted(
     name: str, tmp_path: Path
 ) -> None:
     bundle = make_bundle(tmp_path / "one", 1, 5)
-    first, second, third = (model_versions.version(name, version_of(bundle, name)) for _ in range(3))
-    model_versions.promote(first, "first")
+    first, second, third = (champion_and_versions.version(name, version_of(bundle, name)) for _ in range(3))
+    champion_and_versions.promote(first, "first")
     judgement = {"promote": True, "rule": "recalibrated", "reason": "On new labels.", "against": "1"}
-    model_versions.promote(second, "of another training")
+    champion_and_versions.promote(second, "of another training")
     champion, decision = promote_recalibrated.entrypoint(str(third.number), judgement, name)
     assert (champion, decision["promote"], decision["rule"]) == ("2", False, "overtaken")
     again = {**judgement, "against": "2"}

@@ -13,7 +13,7 @@ import pytest
 from accidents.bundle import Bundle
 from stacks.apply import apply_stack
 from steps.promotion.register_model import register
-from steps.support import model_versions, registry_mirror
+from steps.support import champion_and_versions, registry_mirror
 from steps.support.registry_mirror import MirrorError
 from steps.support.tracking import log_model, run_of
 from tests.model_servers import make_version
@@ -53,9 +53,9 @@ def mlflow(zenml_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_a_version_that_a_crash_left_out_of_the_registry_is_registered_before_it_is_promoted(
     mlflow: Any, bundle: Bundle
 ) -> None:
-    one = model_versions.version(NAME, version_of(bundle, NAME))
+    one = champion_and_versions.version(NAME, version_of(bundle, NAME))
     assert not registry_mirror.has(one)
-    model_versions.promote(one, "by hand")
+    champion_and_versions.promote(one, "by hand")
     held = mlflow.get_model_version_by_alias(NAME, "champion")
     assert str(held.version) == registry_mirror.registry_version(one)
     assert held.tags["bundle"] == bundle.digest
@@ -79,27 +79,27 @@ def test_the_registered_model_takes_every_feature_as_one_that_may_be_missing(
 
 def test_a_lost_registry_is_made_up_for_by_the_next_promotion(mlflow: Any, bundle: Bundle) -> None:
     mlflow.delete_registered_model(NAME)
-    one = model_versions.champion(NAME)
+    one = champion_and_versions.champion(NAME)
     assert one is not None
     assert not registry_mirror.has(one)
-    model_versions.promote(one, "by hand")
+    champion_and_versions.promote(one, "by hand")
     assert mlflow.get_model_version_by_alias(NAME, "champion").tags["bundle"] == bundle.digest
 
 
 def test_what_the_registry_cannot_be_given_is_not_promoted(
     mlflow: Any, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    champion = model_versions.champion(NAME)
+    champion = champion_and_versions.champion(NAME)
     assert champion is not None
-    two = model_versions.version(NAME, version_of(bundle, NAME))
+    two = champion_and_versions.version(NAME, version_of(bundle, NAME))
 
     def down(*_: object, **__: object) -> None:
         raise OSError("the disk is full")
 
     monkeypatch.setattr("mlflow.pyfunc.log_model", down)
     with pytest.raises(MirrorError, match=r"cannot be given it: the disk is full\. No version was changed"):
-        model_versions.promote(two, "by hand")
-    assert model_versions.champion(NAME).id == champion.id
+        champion_and_versions.promote(two, "by hand")
+    assert champion_and_versions.champion(NAME).id == champion.id
     held = mlflow.get_model_version_by_alias(NAME, "champion")
     assert str(held.version) == registry_mirror.registry_version(champion)
 
@@ -113,7 +113,7 @@ def failing(*_: object, **__: object) -> None:
 def test_a_registry_that_fails_is_not_taken_for_one_that_lacks_the_version(
     mlflow: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    champion = model_versions.champion(NAME)
+    champion = champion_and_versions.champion(NAME)
     assert champion is not None
     monkeypatch.setattr(type(mlflow), "get_model_version", failing)
     with pytest.raises(MirrorError, match="cannot be asked: out of order"):
@@ -146,7 +146,7 @@ def test_what_cannot_be_registered_leaves_nothing_and_the_next_training_register
             registered(made)
     assert of_model_m(mlflow) == before
     number = registered(made)
-    one = model_versions.version("m", number)
+    one = champion_and_versions.version("m", number)
     assert registry_mirror.has(one)
     assert of_model_m(mlflow) == (
         [*before[0], one.number],
@@ -162,13 +162,13 @@ def test_what_this_registry_holds_under_another_number_than_the_last_one_is_foun
 
     Client().create_model("elsewhere")
     made = make_bundle(tmp_path / "bundle", seed=9, trees=2)
-    one = model_versions.version("elsewhere", version_of(made, "elsewhere"))
-    model_versions.complete(one)
+    one = champion_and_versions.version("elsewhere", version_of(made, "elsewhere"))
+    champion_and_versions.complete(one)
     number = registry_mirror.registry_version(one)
     log_metadata(
         metadata={registry_mirror.NUMBER: "999"}, model_version_id=one.id
     )  # as another stack's has it
-    model_versions.complete(model_versions.version("elsewhere", str(one.number)))
+    champion_and_versions.complete(champion_and_versions.version("elsewhere", str(one.number)))
     assert registry_mirror.registry_version(one) == number
     assert [str(held.version) for held in mlflow.search_model_versions("name='elsewhere'")] == [number]
 
@@ -184,7 +184,7 @@ def test_what_a_training_that_was_killed_left_in_the_registry_goes_with_the_next
     with run_of(name):
         registry_mirror.register(half, *log_model(bundle), {"bundle": bundle.digest})
     assert len(mlflow.search_model_versions(f"name='{name}'")) == 1
-    model_versions.bury(name)
+    champion_and_versions.bury(name)
     assert not mlflow.search_model_versions(f"name='{name}'")
 
 
@@ -198,4 +198,4 @@ def registered(bundle: Bundle) -> str:
 def of_model_m(mlflow: Any) -> tuple[list[int], set[str]]:
     """Numbers of its versions in ZenML, finished or not, and in MLflow."""
     there = {str(one.version) for one in mlflow.search_model_versions("name='m'")}
-    return [one.number for one in model_versions._all("m")], there
+    return [one.number for one in champion_and_versions._all("m")], there

@@ -47,7 +47,7 @@ def fetch(
 
         return write_sample(folder / source, years, **(sample or {}))
     if source == "data.gouv":
-        from accidents.data.sources.datagouv import download
+        from accidents.data.sources.datagouv_download import download
 
         return download(folder / source, years, refresh=refresh)
     from accidents.data.sources.folder import open_folder

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from stacks.cluster.namespace import Namespace
 from stacks.cluster.objects import Manifest
-from stacks.cluster.pods import Trouble, trouble_of
+from stacks.cluster.pod_troubles import Trouble, trouble_of
 from stacks.errors import StackError
 
 _EVERY = 2.0  # seconds

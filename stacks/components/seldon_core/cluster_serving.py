@@ -19,7 +19,7 @@ from stacks.cluster.answers import ClusterError
 from stacks.cluster.lease import leased
 from stacks.cluster.namespace import Namespace, find_namespace, is_pod
 from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest
-from stacks.cluster.pods import has_ended, is_ending, is_ready, trouble_of
+from stacks.cluster.pod_troubles import has_ended, is_ending, is_ready, trouble_of
 from stacks.components.mlserver.client import probabilities_of, require_golden
 from stacks.components.seldon_core.description import (
     APPLIED,

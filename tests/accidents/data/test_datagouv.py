@@ -1,4 +1,4 @@
-"""Downloading when all goes well, what is here already, and the catalogue."""
+"""Downloading when all goes well, what is here already, and the list of files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from accidents.data.sources.catalogue import published_files
-from accidents.data.sources.datagouv import BASE_URL, MANIFEST, download
+from accidents.data.sources.datagouv_download import BASE_URL, MANIFEST, download
+from accidents.data.sources.datagouv_files import published_files
 from accidents.data.sources.transfer import TransferSettings
 from accidents.data.sources.year_files import TABLES, parse_name
 from accidents.errors import SourceError
@@ -127,7 +127,7 @@ def test_a_part_without_a_readable_note_is_begun_anew(
     assert is_complete(server, tmp_path)
 
 
-def test_the_catalogue_has_four_tables_a_year_under_names_that_are_found_again() -> None:
+def test_the_list_has_four_tables_a_year_under_names_that_are_found_again() -> None:
     files = published_files()
     assert [(file.year, file.table) for file in files] == [(y, t) for y in range(2005, 2025) for t in TABLES]
     assert len({file.resource_id for file in files}) == 80

@@ -23,7 +23,7 @@ from tests.accidents.hostile_server import (
 def in_another_process(server: HostileServer, folder: Path) -> subprocess.Popen[bytes]:
     code = (
         "import sys, pathlib\n"
-        "from accidents.data.sources.datagouv import download\n"
+        "from accidents.data.sources.datagouv_download import download\n"
         "download(pathlib.Path(sys.argv[1]), [2018], base_url=sys.argv[2])\n"
     )
     return subprocess.Popen(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from accidents.data.sources.datagouv import download
+from accidents.data.sources.datagouv_download import download
 from accidents.errors import SourceError
 from tests.accidents import hostile_server
 from tests.accidents.hasty_download import FIRST, HASTY, NAME, YEAR, asked_bytes, get, is_complete, manifest

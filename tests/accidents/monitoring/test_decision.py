@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from accidents.config import parse
 from accidents.errors import SettingsError
-from accidents.monitoring.decision import decide
+from accidents.monitoring.loop_decision import decide
 from accidents.monitoring.measurements import KINDS, Decision, Measurements, PerformanceMeasures
 from accidents.monitoring.monitor_settings import DriftPolicy, MonitorSettings
 from accidents.params import Params, load_params

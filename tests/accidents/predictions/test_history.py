@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from accidents.monitoring.decision import decide
+from accidents.monitoring.loop_decision import decide
 from accidents.monitoring.measurements import Measurements
 from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.database_tables import NoDatabaseError

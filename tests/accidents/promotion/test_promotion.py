@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from accidents.evaluation.metrics import Comparison, compare, evaluate
 from accidents.evaluation.slices import SliceComparison
-from accidents.promotion.decision import ChampionComparison, Freshness, PromotionSettings, decide
+from accidents.promotion.champion_decision import ChampionComparison, Freshness, PromotionSettings, decide
 from accidents.promotion.gates import GateReport, GateResult, check_gates, gate_settings
 
 PASSING = GateReport((GateResult("roc_auc", "at least 0.7", "0.8", True),))

@@ -16,8 +16,8 @@ from accidents.features import build_features
 from accidents.files import ROOT
 from accidents.params import load_params
 from accidents.replay.arrivals import Arrivals, Month, published_in
-from accidents.replay.champions import Setup, takes_over, train_reign
 from accidents.replay.records import Record, Replay
+from accidents.replay.reigns import Setup, takes_over, train_reign
 from accidents.replay.walk import check_years, replay
 from accidents.reports.replay import write_replay
 from accidents.reports.replay_picture import replay_picture

@@ -18,7 +18,7 @@ from accidents.evaluation.metrics import alerts_for_budget, compare, evaluate
 from accidents.evaluation.results import Results
 from accidents.evaluation.slices import evaluate_slices
 from accidents.features import feature_names
-from accidents.promotion.decision import ChampionComparison, Freshness, decide
+from accidents.promotion.champion_decision import ChampionComparison, Freshness, decide
 from accidents.promotion.gates import check_gates, gate_settings
 from accidents.reports import figures
 from accidents.reports.card import ALT, model_card, model_card_html, write_card

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stacks.cluster.pods import failed_container, trouble_of
+from stacks.cluster.pod_troubles import failed_container, trouble_of
 
 NO_NODE = "0/3 nodes are available: 3 Insufficient memory."
 

@@ -14,7 +14,7 @@ from stacks.components.seldon_core.description import (
     ServedBundle,
 )
 from stacks.components.seldon_core.labels import selector_of
-from stacks.components.seldon_core.pod import pod_template
+from stacks.components.seldon_core.model_pod import pod_template
 from stacks.components.seldon_core.renderings.manifest import condition, is_seen, manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from stacks.cluster.objects import Manifest
 from stacks.components.seldon_core.description import Served, ServedBundle
-from stacks.components.seldon_core.pod import pod_metadata, pod_spec
+from stacks.components.seldon_core.model_pod import pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings.manifest import condition, is_seen, manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import replicas, scales

@@ -11,7 +11,7 @@ import hashlib
 
 from stacks.cluster.objects import Manifest
 from stacks.components.seldon_core.description import HTTP_PORT, Served, ServedBundle
-from stacks.components.seldon_core.pod import pod_metadata, pod_spec
+from stacks.components.seldon_core.model_pod import pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import (

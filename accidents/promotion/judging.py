@@ -13,7 +13,7 @@ from accidents.bundle import Bundle
 from accidents.config import Strict
 from accidents.evaluation.metrics import Evaluation, EvaluationSettings, compare, evaluate
 from accidents.evaluation.slices import compare_slices
-from accidents.promotion.decision import (
+from accidents.promotion.champion_decision import (
     ChampionComparison,
     Decision,
     Freshness,

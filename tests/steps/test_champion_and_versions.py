@@ -12,8 +12,8 @@ import pytest
 from accidents.bundle import Bundle, load_bundle
 from accidents.errors import BundleError
 from steps.folder import Folder
-from steps.support import model_versions
-from steps.support.model_versions import ChampionChangedError, RegistryError
+from steps.support import champion_and_versions
+from steps.support.champion_and_versions import ChampionChangedError, RegistryError
 from tests.model_servers import make_version
 from tests.zenml_store import zenml_store
 
@@ -40,7 +40,7 @@ def register(zenml_store: Path, bundle: Bundle, request: pytest.FixtureRequest) 
     def make(finished: bool = True, **facts: str) -> Any:
         made = client.create_model_version(name)
         if finished:
-            stored = save_artifact(Folder(bundle.folder), model_versions.BUNDLE)
+            stored = save_artifact(Folder(bundle.folder), champion_and_versions.BUNDLE)
             link_artifact_version_to_model_version(stored, made)
             log_metadata(metadata={"bundle": bundle.digest, **facts}, model_version_id=made.id)
         return client.get_model_version(name, made.number)
@@ -50,7 +50,7 @@ def register(zenml_store: Path, bundle: Bundle, request: pytest.FixtureRequest) 
 
 
 def number(name: str) -> str | None:
-    now = model_versions.champion(name)
+    now = champion_and_versions.champion(name)
     return str(now.number) if now else None
 
 
@@ -59,12 +59,12 @@ def test_what_a_crash_left_is_never_chosen_and_is_archived_by_the_next_promotion
 ) -> None:
     good, half = register(identity="a"), register(finished=False)
     name = good.model.name
-    assert [one.number for one in model_versions.versions(name)] == [1]
+    assert [one.number for one in champion_and_versions.versions(name)] == [1]
     with pytest.raises(
         RegistryError, match=r"Version 2 .* is no use.*ended while it was registered.*are: 1\."
     ):
-        model_versions.version(name, "2")
-    model_versions.promote(good, "by hand")
+        champion_and_versions.version(name, "2")
+    champion_and_versions.promote(good, "by hand")
     assert number(name) == "1"
     assert "version 2" in capsys.readouterr().err
     from zenml.client import Client
@@ -77,24 +77,24 @@ def test_what_a_crash_left_is_never_chosen_and_is_archived_by_the_next_promotion
 def test_a_version_is_known_by_what_it_was_made_from(register: Register) -> None:
     first, second = register(identity="a"), register(identity="b")
     name = first.model.name
-    assert model_versions.with_identity(name, "a").number == first.number
-    assert model_versions.with_identity(name, "b").number == second.number
-    assert model_versions.with_identity(name, "c") is None
+    assert champion_and_versions.with_identity(name, "a").number == first.number
+    assert champion_and_versions.with_identity(name, "b").number == second.number
+    assert champion_and_versions.with_identity(name, "c") is None
 
 
 def test_a_candidate_judged_against_another_champion_is_not_promoted(register: Register) -> None:
     first, second, third = register(), register(), register()
     name = first.model.name
-    model_versions.promote(first, "first", against=None)
+    champion_and_versions.promote(first, "first", against=None)
     with pytest.raises(ChampionChangedError) as raised:
-        model_versions.promote(second, "judged against nobody", against=None)
+        champion_and_versions.promote(second, "judged against nobody", against=None)
     assert raised.value.champion == "1"
     assert number(name) == "1"
-    model_versions.promote(third, "better", against="1")
+    champion_and_versions.promote(third, "better", against="1")
     assert number(name) == "3"
     with pytest.raises(ChampionChangedError):
-        model_versions.check_champion(name, "1")
-    before, now = model_versions.rollback(name)
+        champion_and_versions.check_champion(name, "1")
+    before, now = champion_and_versions.rollback(name)
     assert (before.number, now.number) == (1, 3)
 
 
@@ -104,19 +104,19 @@ def test_two_machines_that_promote_in_the_same_moment_see_each_other(
     """Each has a lock of its own: the second writes between the first one's look and its step."""
     first, second, third = register(), register(), register()
     name = first.model.name
-    model_versions.promote(first, "first", against=None)
-    monkeypatch.setattr(model_versions, "changing", nullcontext)
-    check, inner = model_versions.check_champion, []
+    champion_and_versions.promote(first, "first", against=None)
+    monkeypatch.setattr(champion_and_versions, "changing", nullcontext)
+    check, inner = champion_and_versions.check_champion, []
 
     def interrupted(name: str, against: str | None) -> None:
         check(name, against)
         if not inner:
             inner.append("once")
-            model_versions.promote(third, "of the other machine", against="1")
+            champion_and_versions.promote(third, "of the other machine", against="1")
 
-    monkeypatch.setattr(model_versions, "check_champion", interrupted)
+    monkeypatch.setattr(champion_and_versions, "check_champion", interrupted)
     with pytest.raises(ChampionChangedError) as raised:
-        model_versions.promote(second, "judged against version 1", against="1")
+        champion_and_versions.promote(second, "judged against version 1", against="1")
     assert raised.value.champion == "3"
     assert number(name) == "3", "who came first stays, and the other is judged against it"
 
@@ -127,12 +127,12 @@ def test_a_bundle_that_is_whole_and_not_the_registered_one_is_refused(
     from zenml.client import Client
 
     one = register()
-    stored = Path(one.get_artifact(model_versions.BUNDLE).uri) / "files"
+    stored = Path(one.get_artifact(champion_and_versions.BUNDLE).uri) / "files"
     forge(stored)
     assert load_bundle(stored).threshold == 0.01, "its manifest is in order"
     with pytest.raises(BundleError, match="not the bundle that was registered"):
-        model_versions.promote(Client().get_model_version(one.model.id, one.id), "by hand")
-    assert model_versions.champion(one.model.name) is None
+        champion_and_versions.promote(Client().get_model_version(one.model.id, one.id), "by hand")
+    assert champion_and_versions.champion(one.model.name) is None
 
 
 def forge(folder: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 from filelock import FileLock, Timeout
 
-from accidents.data.sources.catalogue import PublishedFile, check_content, published_files
+from accidents.data.sources.datagouv_files import PublishedFile, check_content, published_files
 from accidents.data.sources.download_progress import Meter
 from accidents.data.sources.partial_download import Version
 from accidents.data.sources.transfer import Transfer, TransferSettings
