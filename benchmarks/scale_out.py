@@ -186,10 +186,10 @@ def by_partitions(source: str, folder: str) -> dict[str, float]:
 
     dask, parts = _settings(folder), read_manifest(source).parts
     client_of(dask)
-    each(dask, _features, [("warm", (source, part.name)) for part in parts[:4]], "Warming up")
+    each(dask, _features, [("warm", (source, part)) for part in parts[:4]], "Warming up")
     told = {}
     for count in (2, 4, 8, 16, 32):
-        chosen = [(f"{at}", (source, parts[at % len(parts)].name)) for at in range(count)]
+        chosen = [(f"{at}", (source, parts[at % len(parts)])) for at in range(count)]
         started = time.monotonic()
         each(dask, _features, chosen, f"{count} partitions")
         told[str(count)] = (time.monotonic() - started) * WORKERS["workers"] / count  # type: ignore[operator]
@@ -223,11 +223,11 @@ def score_on_dask(source: str, folder: str, model: str) -> dict[str, float]:
     return {"seconds": seconds, "scoring": told["seconds_scoring"] / 2}
 
 
-def _features(source: str, name: str) -> int:
+def _features(source: str, part: TablePart) -> int:
     from accidents.data.partition_files import read_part
     from accidents.features import build_features
 
-    return len(build_features(read_part(source, name), "dispatch"))
+    return len(build_features(read_part(source, part), "dispatch"))
 
 
 def _settings(folder: str) -> Any:

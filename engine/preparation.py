@@ -75,7 +75,7 @@ def build_rows(tables: PartitionedTables, stage: str) -> PartitionedRows:
     parts = each(
         tables.dask,
         _build_one,
-        [(part.name, (tables.address, part.name, address, stage)) for part in tables.parts],
+        [(part.name, (tables.address, part, address, stage)) for part in tables.parts],
         "Building features",
     )
     return PartitionedRows(address=address, stage=stage, parts=tuple(parts), dask=tables.dask)
@@ -91,9 +91,9 @@ def _read_one(files: YearFiles, address: str, rows: int) -> dict[str, Any]:
     tables.validate()
     parts = []
     for number, piece in enumerate(cut(tables, rows)):
-        part = TablePart(part_name(files.year, number), files.year, len(piece.accidents))
         # What was found is of the whole year: it stands with the first of its partitions.
-        write_part(address, part.name, piece, quality if number == 0 else QualityReport())
+        found = quality if number == 0 else QualityReport()
+        part = write_part(address, part_name(files.year, number), files.year, piece, found)
         parts.append(asdict(part))
     ids = tables.accidents["accident_id"].to_numpy()
     made = {"parts": parts, "foreign": ids[ids // _YEAR != files.year].tolist()}
@@ -117,7 +117,7 @@ def _without_known(
         if len(foreign[at]) or any((earlier // _YEAR == of_year[at]).any() for earlier in foreign[:at])
     }
     wanted = [
-        (part.name, (address, part.name, sum(one.accidents for one in years[at]), earlier))
+        (part.name, (address, part, sum(one.accidents for one in years[at]), earlier))
         for at in sorted(looked_through)
         for earlier in [[one.name for parts in years[:at] for one in parts]]
         for part in years[at]
@@ -132,16 +132,14 @@ def _without_known(
     return tuple(left.get(part.name, part) for parts in years for part in parts)
 
 
-def _drop_known(address: str, name: str, of: int, earlier: Sequence[str]) -> TablePart:
+def _drop_known(address: str, part: TablePart, of: int, earlier: Sequence[str]) -> TablePart:
     """Write a partition again without the accidents of earlier ones, beside it; on a worker."""
-    tables, year = read_part(address, name), int(name[5:9])
-    findings = read_quality(address, [TablePart(name, year, 0)])
+    tables, findings = read_part(address, part), read_quality(address, [part])
     known = (_ids(address, other) for other in earlier)
     kept = without_known(tables, known, findings, of)
     if len(kept.accidents) == len(tables.accidents):
-        return TablePart(name, year, len(tables.accidents))
-    write_part(address, f"{name}-once", kept, findings)
-    return TablePart(f"{name}-once", year, len(kept.accidents))
+        return part
+    return write_part(address, f"{part.name}-once", part.year, kept, findings)
 
 
 def _ids(address: str, name: str) -> Ids:
@@ -149,12 +147,13 @@ def _ids(address: str, name: str) -> Ids:
     return frame["accident_id"].to_numpy()
 
 
-def _build_one(tables: str, name: str, address: str, stage: str) -> RowPart:
+def _build_one(tables: str, of: TablePart, address: str, stage: str) -> RowPart:
     """Build the rows of one partition, and write them; on a worker. Its note is written last."""
+    name = of.name
     note = join(address, f"{name}.json")
     if exists(note) and exists(join(address, f"{name}.parquet")):
         return RowPart.model_validate(read_json(note))
-    loaded = read_part(tables, name)
+    loaded = read_part(tables, of)
     loaded.validate()
     rows = build_features(loaded, stage)
     months = months_of(rows)

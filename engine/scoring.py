@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from accidents.bundle import Bundle, load_bundle
-from accidents.data.partition_files import read_part
+from accidents.data.partition_files import TablePart, read_part
 from accidents.data.storage import exists, join, read_json, remove, write_frame, write_json
 from accidents.data.tables import Tables, chosen
 from accidents.errors import SettingsError
@@ -54,7 +54,7 @@ def score_tables(
     _begin(output, made_of)
     where = publish_folder(bundle.folder, folder_of(tables.dask))
     arguments = (where, bundle.digest, name, version, explained)
-    named = [(part.name, (tables.address, part.name, output, *arguments)) for part in tables.parts]
+    named = [(part.name, (tables.address, part, output, *arguments)) for part in tables.parts]
     parts = each(tables.dask, _score_one, named, "Scoring partitions")
     told = {
         **made_of,
@@ -69,8 +69,7 @@ def score_tables(
 
 def _digest(tables: PartitionedTables) -> str:
     """Return what tells these partitions from others of the same accidents."""
-    named = [(part.name, part.accidents) for part in tables.parts]
-    return hashlib.sha256(repr(named).encode()).hexdigest()
+    return hashlib.sha256(repr(tables.parts).encode()).hexdigest()
 
 
 def _begin(output: str, made_of: dict[str, str]) -> None:
@@ -90,7 +89,7 @@ def _begin(output: str, made_of: dict[str, str]) -> None:
 
 def _score_one(
     tables: str,
-    part: str,
+    of: TablePart,
     output: str,
     where: str,
     digest: str,
@@ -99,12 +98,13 @@ def _score_one(
     explained: Explained,
 ) -> dict[str, Any]:
     """Score one partition, on a worker; its note is written last."""
+    part = of.name
     note = join(output, f"{part}.json")
     if exists(note):
         made: dict[str, Any] = read_json(note)
         return made
     bundle = _bundle(where, digest)
-    predictions, aside, seconds = score_part(read_part(tables, part), bundle, name, version, explained)
+    predictions, aside, seconds = score_part(read_part(tables, of), bundle, name, version, explained)
     write_frame(join(output, f"{part}.parquet"), predictions)
     if len(aside):
         write_frame(join(output, f"{part}.set_aside.parquet"), aside)

@@ -11,29 +11,46 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from accidents.data.quality import Finding, QualityReport
-from accidents.data.storage import exists, join, read_bytes, read_frame, read_json, write_frame, write_json
+from accidents.data.storage import (
+    exists,
+    join,
+    parquet_of,
+    parse_frame,
+    read_bytes,
+    read_json,
+    write_bytes,
+    write_json,
+)
 from accidents.data.tables import Tables, concat
 from accidents.errors import DataError, SourceError
 
 MANIFEST = "manifest.json"
 QUALITY = "quality.json"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class TablePart:
-    """One partition: its place below the address, the year it is of, and how many accidents it holds."""
+    """One partition.
+
+    Attributes
+    ----------
+    name : its place below the address.
+    accidents : how many it holds.
+    digest : MD5 of its tables' files.
+    """
 
     name: str
     year: int
     accidents: int
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,13 @@ class Manifest:
     def years(self) -> list[int]:
         """The years that there are partitions of."""
         return sorted({part.year for part in self.parts})
+
+    def part(self, name: str) -> TablePart:
+        """Return a partition by its name. Raises SourceError if there is none of it."""
+        for part in self.parts:
+            if part.name == name:
+                return part
+        raise SourceError(f"{self.address}: no partition {name}.")
 
     def of_years(self, years: Sequence[int]) -> tuple[TablePart, ...]:
         """Return the partitions of these years. Raises SourceError naming a year that is not there."""
@@ -100,17 +124,36 @@ def write_manifest(address: str, parts: Sequence[TablePart], synthetic: bool, **
     write_json(join(address, MANIFEST), {"format": _FORMAT, "parts": listed, "synthetic": synthetic, **facts})
 
 
-def write_part(address: str, name: str, tables: Tables, quality: QualityReport) -> None:
+def write_part(address: str, name: str, year: int, tables: Tables, quality: QualityReport) -> TablePart:
     """Write one partition; it is there when its quality report is."""
-    for field in fields(Tables):
-        write_frame(join(address, name, f"{field.name}.parquet"), getattr(tables, field.name))
+    files = {field.name: parquet_of(getattr(tables, field.name)) for field in fields(Tables)}
+    for table, content in files.items():
+        write_bytes(join(address, name, f"{table}.parquet"), content)
     write_json(join(address, name, QUALITY), json.loads(quality.to_json()))
+    return TablePart(name, year, len(tables.accidents), _digest(files.values()))
 
 
-def read_part(address: str, name: str) -> Tables:
-    """Read the tables of one partition. Raises DataError or SourceError naming the file that is broken."""
-    frames = [read_frame(join(address, name, f"{field.name}.parquet")) for field in fields(Tables)]
-    return Tables(*frames)
+def read_part(address: str, part: TablePart) -> Tables:
+    """Read the tables of one partition.
+
+    Raises DataError or SourceError naming the file that is broken, or the partition that somebody has
+    written again.
+    """
+    names = [join(address, part.name, f"{field.name}.parquet") for field in fields(Tables)]
+    contents = [read_bytes(name) for name in names]
+    tables = Tables(*map(parse_frame, names, contents))
+    if _digest(contents) != part.digest:
+        raise DataError(
+            f"{join(address, part.name)} was written again since its manifest. Write all partitions again."
+        )
+    return tables
+
+
+def _digest(contents: Iterable[bytes]) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    for content in contents:
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def read_quality(address: str, parts: Sequence[TablePart]) -> QualityReport:
@@ -121,7 +164,7 @@ def read_quality(address: str, parts: Sequence[TablePart]) -> QualityReport:
 
 def read_together(address: str, parts: Sequence[TablePart]) -> tuple[Tables, QualityReport]:
     """Read partitions behind one another into this process."""
-    return concat([read_part(address, part.name) for part in parts]), read_quality(address, parts)
+    return concat([read_part(address, part) for part in parts]), read_quality(address, parts)
 
 
 def cut(tables: Tables, accidents: int) -> Iterator[Tables]:

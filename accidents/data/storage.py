@@ -83,9 +83,22 @@ def read_json(address: str) -> Any:
 
 def write_frame(address: str, frame: pd.DataFrame) -> None:
     """Write a frame as Parquet, without its index."""
+    write_bytes(address, parquet_of(frame))
+
+
+def parquet_of(frame: pd.DataFrame) -> bytes:
+    """Return a frame as a Parquet file, without its index."""
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
-    write_bytes(address, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def parse_frame(address: str, content: bytes) -> pd.DataFrame:
+    """Return the frame of a Parquet file that was read from an address. Raises DataError if it is none."""
+    try:
+        return pd.read_parquet(io.BytesIO(content))
+    except (OSError, ValueError) as error:
+        raise _unreadable(address, error) from error
 
 
 def read_frame(address: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -101,8 +114,12 @@ def read_frame(address: str, columns: Sequence[str] | None = None) -> pd.DataFra
     except FileNotFoundError as error:
         raise SourceError(f"{address} is not there. Write its partition again.") from error
     except (OSError, ValueError) as error:  # what pyarrow raises is a ValueError or an OSError
-        first = str(error).partition("\n")[0]
-        raise DataError(f"{address} is no Parquet file that can be read: {first}. Write it again.") from error
+        raise _unreadable(address, error) from error
+
+
+def _unreadable(address: str, error: Exception) -> DataError:
+    first = str(error).partition("\n")[0]
+    return DataError(f"{address} is no Parquet file that can be read: {first}. Write it again.")
 
 
 @contextmanager

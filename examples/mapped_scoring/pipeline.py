@@ -38,7 +38,7 @@ def score_partition(
 ]:
     """Score one partition; its predictions are an artifact of its own."""
     explained: Explained = reasons  # type: ignore[assignment]  # checked on the command line
-    tables = read_part(source, partition)
+    tables = read_part(source, read_manifest(source).part(partition))
     loaded = version.load(bundle)
     predictions, aside, _ = score_part(tables, loaded, version.name, version.version, explained)
     counts = {

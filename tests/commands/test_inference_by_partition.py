@@ -26,7 +26,7 @@ def test_what_does_not_go_with_dask_is_told(
     monkeypatch.chdir(tmp_path)
     Path("a file").touch()
     Path("dask.yaml").write_text("engine: dask\n")
-    write_manifest("tables", [TablePart("year=2021/part-0000", 2021, 1)], synthetic=True)
+    write_manifest("tables", [TablePart("year=2021/part-0000", 2021, 1, "")], synthetic=True)
     params = load_params(ROOT / "params.yaml")
     with pytest.raises(SettingsError, match=told):
         inference(params, "local", Path("dask.yaml"), "tables", output, None, "none", raw_csv)

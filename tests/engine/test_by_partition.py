@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ import pytest
 from accidents.bundle import write_bundle
 from accidents.data.dataset import have_raw, versioned
 from accidents.data.partition_files import (
-    TablePart,
     cut,
     part_name,
     read_manifest,
+    read_part,
     read_together,
     write_manifest,
     write_part,
@@ -27,7 +28,7 @@ from accidents.data.sources import find_years
 from accidents.data.sources.sample import write_sample
 from accidents.data.sources.sample.partitions import write_partitions
 from accidents.data.sources.settings import DataSettings
-from accidents.errors import SettingsError, SourceError
+from accidents.errors import DataError, SettingsError, SourceError
 from accidents.features import build_features, feature_names
 from accidents.scoring.batch import check_input
 from accidents.training import tree_inputs
@@ -170,6 +171,18 @@ def test_a_torn_partition_is_named_and_nothing_looks_finished(tmp_path: Path, da
     assert written == [], "no file is left half-written"
 
 
+def test_a_partition_that_was_written_again_is_not_taken_for_the_one_of_the_manifest(tmp_path: Path) -> None:
+    address = str(tmp_path)
+    (first, second) = write_partitions(address, (2021,), scale=2, accidents=200, processes=1)
+    write_part(address, first.name, 2021, read_part(address, second), QualityReport())
+    with pytest.raises(DataError, match="part-0000 was written again since its manifest"):
+        read_part(address, first)
+    other = replace(first, digest=second.digest)
+    before = read_manifest(address).version
+    write_manifest(address, [other, second], synthetic=True)
+    assert read_manifest(address).version != before, "other content is another version of the data"
+
+
 def test_partitions_without_a_manifest_are_none(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="its writing was not finished"):
         read_manifest(str(tmp_path))
@@ -203,8 +216,7 @@ def test_pieces_of_tables_are_the_tables(raw_folder: Path, tmp_path: Path) -> No
     tables, _ = read_years({2018: find_years(raw_folder)[2018]})
     parts = []
     for at, piece in enumerate(cut(tables, 500)):
-        write_part(str(tmp_path), part_name(2018, at), piece, QualityReport())
-        parts.append(TablePart(part_name(2018, at), 2018, len(piece.accidents)))
+        parts.append(write_part(str(tmp_path), part_name(2018, at), 2018, piece, QualityReport()))
     write_manifest(str(tmp_path), parts, synthetic=True)
     again, _ = read_together(str(tmp_path), read_manifest(str(tmp_path)).parts)
     for table in ("accidents", "places", "vehicles", "users"):

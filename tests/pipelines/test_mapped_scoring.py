@@ -18,7 +18,7 @@ LOOK = """
 import json
 import pandas as pd
 from zenml.client import Client
-from accidents.data.partition_files import read_part
+from accidents.data.partition_files import read_manifest, read_part
 from accidents.bundle import load_bundle
 from engine.scoring import score_part
 run = Client().list_pipeline_runs(pipeline="mapped_scoring", sort_by="desc:created", hydrate=True).items[0]
@@ -29,9 +29,8 @@ for step in run.steps.values():
         made = step.outputs["partition_predictions"][0].load()
         bundle = load_bundle(step.inputs["bundle"][0].load().path)
         version = made["model_version"].iloc[0]
-        expected, *_ = score_part(
-            read_part("parts", counts["partition"]), bundle, made["model_name"].iloc[0], version, "none"
-        )
+        tables = read_part("parts", read_manifest("parts").part(counts["partition"]))
+        expected, *_ = score_part(tables, bundle, made["model_name"].iloc[0], version, "none")
         pd.testing.assert_frame_equal(made, expected)
         told[counts["partition"]] = len(made)
 print(json.dumps(told))

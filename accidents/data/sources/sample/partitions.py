@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from accidents.data.partition_files import MANIFEST, QUALITY, TablePart, part_name, write_manifest, write_part
+from accidents.data.partition_files import MANIFEST, TablePart, part_name, write_manifest, write_part
 from accidents.data.reading.years import read_year
 from accidents.data.sources.sample import NOTE, write_sample
 from accidents.data.storage import exists, join, read_json, remove, write_bytes, write_json
@@ -91,15 +91,14 @@ def _require_own(address: str, recipe: dict[str, object]) -> None:
 def _write_one(address: str, year: int, number: int, accidents: int, seed: int) -> TablePart:
     name = part_name(year, number)
     note = join(address, name, "part.json")
-    if exists(note) and exists(join(address, name, QUALITY)):
+    if exists(note):
         return TablePart(**read_json(note))
     with TemporaryDirectory(prefix="sample-") as folder:
         files = write_sample(Path(folder), [year], accidents, seed + number * _NEXT_SEED)[year]
         tables, quality = read_year(files)
     tables = _renumbered(tables, number * accidents).validate()
-    part = TablePart(name, year, len(tables.accidents))
+    part = write_part(address, name, year, tables, quality)
     write_json(note, vars(part))
-    write_part(address, name, tables, quality)
     return part
 
 
