@@ -16,7 +16,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from types import FrameType
+from typing import Any
 
 from accidents.errors import AccidentsError
 from serving.api.settings import Settings
@@ -26,7 +28,8 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # its client looks for it
 WORKER = "--worker"  # tells a process that it is one of several; then the socket's number, and their parent
 _TICK = 0.2  # seconds between looks at what runs
 _SHORT = 5.0  # seconds; a process that ends sooner has not served
-_MOST_SHORT = 3  # such ends in a row, after which all are stopped
+_MOST_SHORT = 3  # such ends in a row, after which all are stopped, unless one of them serves
+_MOST_PAUSE = 30.0  # seconds before another is started; it doubles with each short end
 _STOP_SECONDS = 25.0  # for the requests on their way, and the last commits
 
 
@@ -49,12 +52,19 @@ def listening(settings: Settings, backlog: int) -> socket.socket:
 
 
 def serve_in(processes: int, listener: socket.socket) -> int:
-    """Run so many until told to stop; 0, or 1 where they do not stay up."""
+    """Run so many until told to stop; 0, or 1 where none stays up."""
     host, port = listener.getsockname()[:2]
     with tempfile.TemporaryDirectory(prefix="accidents-metrics-") as folder:
-        group = _Group(processes, listener, folder)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, group.stop)
+        number = listener.fileno()
+        group = _Group(
+            processes,
+            [sys.executable, "-m", "serving.api", WORKER, str(number), str(os.getpid())],
+            pass_fds=[number],
+            process_group=0,  # Ctrl-C is for us, who tell them to stop
+            env={**os.environ, METRICS_FOLDER: folder},
+        )
+        for ending in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(ending, group.stop)
         shown = f"[{host}]" if ":" in host else host
         _LOG.info("%d processes of the API running on http://%s:%s", processes, shown, port)
         return group.run()
@@ -72,12 +82,18 @@ def end_with_parent(parent: int) -> None:
 
 
 class _Group:
-    """The processes; one that ends is started anew."""
+    """The processes; one that ends is started anew.
 
-    def __init__(self, processes: int, listener: socket.socket, folder: str) -> None:
-        self._wanted, self._listener, self._folder = processes, listener, folder
+    Parameters
+    ----------
+    words : what starts one.
+    process : further arguments of `subprocess.Popen`.
+    """
+
+    def __init__(self, processes: int, words: Sequence[str], **process: Any) -> None:
+        self._wanted, self._words, self._process = processes, words, process
         self._running: dict[subprocess.Popen[bytes], float] = {}
-        self._stopping, self._short = False, 0
+        self._stopping, self._short, self._next = False, 0, 0.0
 
     def stop(self, number: int = 0, frame: FrameType | None = None) -> None:
         """Begin to stop."""
@@ -85,8 +101,8 @@ class _Group:
 
     def run(self) -> int:
         """Keep them up until told to stop."""
-        while not self._stopping and self._short < _MOST_SHORT:
-            while len(self._running) < self._wanted:
+        while not self._stopping and not self._is_down():
+            while len(self._running) < self._wanted and time.monotonic() >= self._next:
                 self._start()
             time.sleep(_TICK)
             self._bury()
@@ -96,26 +112,26 @@ class _Group:
             _LOG.error("The processes of the API do not stay up: what they said stands above.")
         return 1 if failed else 0
 
+    def _is_down(self) -> bool:
+        now = time.monotonic()
+        serves = any(now - since >= _SHORT for since in self._running.values())
+        return self._short >= _MOST_SHORT and not serves
+
     def _start(self) -> None:
-        number = self._listener.fileno()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serving.api", WORKER, str(number), str(os.getpid())],
-            pass_fds=[number],
-            process_group=0,  # Ctrl-C is for us, who tell them to stop
-            env={**os.environ, METRICS_FOLDER: self._folder},
-        )
-        self._running[process] = time.monotonic()
+        self._running[subprocess.Popen(self._words, **self._process)] = time.monotonic()
 
     def _bury(self) -> None:
         """Let go of those that have ended."""
         for process in [process for process in self._running if process.poll() is not None]:
             lived = time.monotonic() - self._running.pop(process)
             self._short = self._short + 1 if lived < _SHORT else 0
-            _forget_gauges(self._folder, process.pid)
+            pause = min(_TICK * 2**self._short, _MOST_PAUSE) if self._short else 0.0
+            self._next = time.monotonic() + pause
+            _forget_gauges(self._process["env"][METRICS_FOLDER], process.pid)
             if not self._stopping:
                 _LOG.error(
-                    "Process %d of the API has ended with %s: another takes its place.",
-                    process.pid, process.returncode,
+                    "Process %d of the API has ended with %s: another takes its place in %.1f s.",
+                    process.pid, process.returncode, pause,
                 )  # fmt: skip
 
     def _end(self) -> None:

@@ -8,11 +8,14 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from serving.api.processes import listening
+from serving.api import processes as api_processes
+from serving.api.processes import METRICS_FOLDER, listening
 from serving.api.settings import Settings
 from tests.conftest import ROOT
 from tests.serving.api_process import environment
@@ -33,6 +36,39 @@ def test_a_process_ends_whose_parent_was_gone_before_it_looked() -> None:
     gone = os.getpid() + 1  # any other than the process that starts it
     ended = subprocess.run([sys.executable, "-c", f"{said}; time.sleep(20)", str(gone)], check=False)
     assert ended.returncode == -signal.SIGTERM
+
+
+ONE_STAYS = """
+import os, sys, time
+try:
+    os.close(os.open("first", os.O_CREAT | os.O_EXCL))
+except FileExistsError:
+    open("others", "a").write("x")
+    sys.exit(3)
+while not os.path.exists("end"):
+    time.sleep(0.05)
+"""
+
+
+def test_one_that_serves_is_not_stopped_because_others_do_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_processes, "_SHORT", 0.3)
+    words = [sys.executable, "-c", ONE_STAYS]
+    group = api_processes._Group(2, words, cwd=tmp_path, env={**os.environ, METRICS_FOLDER: str(tmp_path)})
+    others = tmp_path / "others"
+    with ThreadPoolExecutor() as thread, ExitStack() as end:
+        end.callback(group.stop)
+        running = thread.submit(group.run)
+        while not others.exists() or len(others.read_bytes()) < 2:
+            time.sleep(0.05)
+        started = time.monotonic()
+        while len(others.read_bytes()) < 5:
+            assert not running.done()
+            time.sleep(0.05)
+        assert time.monotonic() - started > 2, "each time after a longer pause"
+        (tmp_path / "end").touch()
+        assert running.result(60) == 1, "where none stays up, it ends"
 
 
 @pytest.mark.server
