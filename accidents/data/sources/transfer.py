@@ -24,7 +24,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from accidents.data.sources.datagouv_files import DATASET_PAGE
+from accidents.data.sources.downloadable_years import DATASET_PAGE
 from accidents.data.sources.partial_download import PartFile, Version, version_of
 from accidents.errors import SourceError
 
@@ -180,7 +180,7 @@ class Transfer:
         if status in (404, 410):
             return (
                 f"It has moved or is withdrawn: look at {DATASET_PAGE} and put its new id into "
-                f"accidents/data/sources/datagouv_files.csv, or save the file by hand as {self._target}"
+                f"accidents/data/sources/downloadable_years.csv, or save the file by hand as {self._target}"
             )
         if status in (401, 403):
             return f"The server refuses: wait some minutes, check your proxy, {OTHER_WAY}"

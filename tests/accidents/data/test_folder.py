@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from accidents.data.sources import fetch
-from accidents.data.sources.datagouv_files import published_files
+from accidents.data.sources.downloadable_years import published_files
 from accidents.data.sources.folder import open_folder
 from accidents.errors import SourceError
 from tests.accidents.published import csv_of

@@ -1,4 +1,4 @@
-"""Which files data.gouv.fr publishes (`datagouv_files.csv`), and how to know one by its content."""
+"""Which files data.gouv.fr publishes (`downloadable_years.csv`), and how to know one by its content."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from accidents.errors import SourceError
 
 DATASET_PAGE = "https://www.data.gouv.fr/fr/datasets/53698f4ca3a729239d2036df/"
-CATALOGUE = Path(__file__).with_name("datagouv_files.csv")
+CATALOGUE = Path(__file__).with_name("downloadable_years.csv")
 
 # A column that only this table has, in every year from 2005 on.
 _OWN_COLUMN = {"caracteristiques": "lum", "lieux": "catr", "vehicules": "catv", "usagers": "grav"}
