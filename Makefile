@@ -192,7 +192,7 @@ WORKERS ?= 2
 SHARED = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev  ## every test, but those of the platform and of the containers; TESTS= names some
-	$(BIN)/python -m pytest $(SHARED) -m "not containers" $(TESTS)
+	$(BIN)/python -m pytest $(SHARED) -m "not containers" --durations=30 $(TESTS)
 
 PLATFORM = PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest $(SHARED) tests/servers \
 	tests/containers/test_docker_stack.py

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -22,9 +21,6 @@ from tests.workflows.clone import git, stamps_fit
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.server,
-    pytest.mark.skipif(
-        "WORKFLOW_STEPS" not in os.environ, reason="not seen to its end yet: WORKFLOW_STEPS=1"
-    ),
 ]
 
 BUT = {"make smoke URL=deployment/accidents-api": "it asks a cluster: tests/containers/test_release.py"}
@@ -80,6 +76,8 @@ def test_staging_is_trained_served_and_asked_and_a_model_goes_back(checkout: Pro
         "inputs.release": "", "github.repository": REPOSITORY, "github.actor": "a", "github.token": TOKEN,
         "github.workspace": str(tmp_path),
     }  # fmt: skip
+    params = checkout.folder / "params.yaml"
+    params.write_text(params.read_text().replace("n_estimators: 60", "n_estimators: 50"))
     try:
         staged = jobs.run(jobs.job("staging", "staging"), checkout.folder, context, there, BUT)
     finally:
@@ -88,6 +86,7 @@ def test_staging_is_trained_served_and_asked_and_a_model_goes_back(checkout: Pro
     asked = next(said for step, said in staged.said.items() if "make smoke" in step)
     assert "predicts 0." in asked
     checkout("promote", "2")
+    checkout("--pipeline", "deploy")
     assert served_version(checkout) == "2"
     back = jobs.run(jobs.job("rollback", "rollback"), checkout.folder, context, there, BUT)
     assert back.well
