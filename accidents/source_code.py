@@ -71,6 +71,12 @@ def tree_version(root: Path = ROOT) -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
+def running_version() -> str:
+    """Hash of the code and libraries of this process: as they were when it was first asked."""
+    return hashlib.sha256(f"{tree_version()} {libraries()}".encode()).hexdigest()[:16]
+
+
 def libraries() -> str:
     """Return the libraries whose numbers are ours, with the versions that are installed."""
     return ", ".join(f"{name} {_installed(name)}" for name in LIBRARIES)

@@ -21,6 +21,7 @@ from benchmarks.separate_process import measure, peak_gib
 TITLE = "Past one machine: Dask"
 YEARS = tuple(range(2005, 2025))
 MOST_OVER_LOCAL = 1.3
+MOST_OVER_SCALE = 1.2  # where `local` has a part of the accidents: times as many as that
 MOST_DRIVER_GIB = 2.0
 MOST_APART = 0.15
 LEAST_ROWS = 300_000
@@ -50,7 +51,7 @@ def outcome(years: int, scale: int, accidents: int, folder: str | None = None) -
             write_partitions(source, YEARS[-years:], scale, accidents=accidents)
         parts = read_manifest(source).parts
         total = sum(part.accidents for part in parts)
-        local = measure("benchmarks.scale_out:train_locally", source=source)
+        local = measure("benchmarks.scale_out:train_locally", source=source, every=scale)
         dask = measure("benchmarks.scale_out:train_on_dask", source=source, folder=str(Path(place) / "work"))
         flat = measure("benchmarks.scale_out:by_partitions", source=source, folder=str(Path(place) / "flat"))
         scored = measure(
@@ -58,6 +59,7 @@ def outcome(years: int, scale: int, accidents: int, folder: str | None = None) -
             model=dask.result["model"],
         ).result  # fmt: skip
     ratio = dask.result["total"] / local.result["total"]
+    most = MOST_OVER_LOCAL if scale == 1 else MOST_OVER_SCALE * scale
     apart = max(flat.result.values()) / min(flat.result.values()) - 1
     rate, whole = (total / scored[name] for name in ("scoring", "seconds"))
     figures = (
@@ -68,10 +70,10 @@ def outcome(years: int, scale: int, accidents: int, folder: str | None = None) -
             met=True,
         ),
         Figure(
-            what=f"The same against `local`, {total:,} accidents",
-            target=f"at most {MOST_OVER_LOCAL} ×",
+            what=f"The same against `local` with {total // scale:,} accidents",
+            target=f"at most {most:g} ×",
             figure=f"{ratio:.2f} ×",
-            met=ratio <= MOST_OVER_LOCAL,
+            met=ratio <= most,
         ),
         Figure(
             what="Peak memory of the process that drives it",
@@ -80,7 +82,7 @@ def outcome(years: int, scale: int, accidents: int, folder: str | None = None) -
             met=dask.peak_gib <= MOST_DRIVER_GIB,
         ),
         Figure(
-            what="Seconds a partition, 2 to 32 partitions on two workers: the most over the least",
+            what="Seconds a partition, 1 to 32 partitions on two workers: the most over the least",
             target=f"at most {1 + MOST_APART:.2f} ×",
             figure=f"{1 + apart:.2f} ×",
             met=apart <= MOST_APART,
@@ -103,10 +105,11 @@ def outcome(years: int, scale: int, accidents: int, folder: str | None = None) -
         for name in dask.result["phases"]
     ]
     same = "the same" if local.result["model_files"] == dask.result["model_files"] else "NOT the same"
+    files = f"The model's files are {same} to the byte on both. " if scale == 1 else ""
     body = "\n\n".join(
         [
             table(("phase", "local, s", "Dask, s"), phases),
-            f"The model's files are {same} to the byte on both. Peak of `local`: {local.peak_gib:.2f} GiB.",
+            f"{files}Peak of `local`: {local.peak_gib:.2f} GiB.",
             table(
                 ("partitions", "seconds a partition and worker"),
                 [(count, f"{seconds:.2f}") for count, seconds in flat.result.items()],
@@ -122,8 +125,9 @@ def outcome(years: int, scale: int, accidents: int, folder: str | None = None) -
     return Outcome(about=about, figures=figures, body=body)
 
 
-def train_locally(source: str) -> dict[str, Any]:
-    """In one process: for `measure`."""
+def train_locally(source: str, every: int) -> dict[str, Any]:
+    """In one process, of every so many partitions: for `measure`."""
+    from accidents.evaluation.behaviour import behaviour_checks
     from accidents.evaluation.metrics import alerts_for_budget, evaluate
     from accidents.evaluation.slices import evaluate_slices
     from accidents.features import build_features
@@ -132,7 +136,7 @@ def train_locally(source: str) -> dict[str, Any]:
 
     params, clock = load_params(ROOT / "params.yaml"), _Clock()
     manifest = read_manifest(source)
-    tables, _ = read_together(source, manifest.parts)
+    tables, _ = read_together(source, manifest.parts[::every])
     rows = build_features(tables.validate(), params.stage)
     clock.lap("read, features")
     del tables
@@ -147,6 +151,7 @@ def train_locally(source: str) -> dict[str, Any]:
     evaluate(tested["severe"], p, budget, draws, seed)
     evaluate(tested["severe"], p, budget, draws, seed, alerts)
     evaluate_slices(tested, tested["severe"], p, budget, draws, seed)
+    behaviour_checks(model.predict_proba, tested, alerts.threshold, seed)
     clock.lap("evaluate")
     return {**clock.told(), "model_files": _files(model)}
 
@@ -188,11 +193,11 @@ def by_partitions(source: str, folder: str) -> dict[str, float]:
     client_of(dask)
     each(dask, _features, [("warm", (source, part)) for part in parts[:4]], "Warming up")
     told = {}
-    for count in (2, 4, 8, 16, 32):
+    for count in (1, 2, 4, 8, 16, 32):
         chosen = [(f"{at}", (source, parts[at % len(parts)])) for at in range(count)]
         started = time.monotonic()
         each(dask, _features, chosen, f"{count} partitions")
-        told[str(count)] = (time.monotonic() - started) * WORKERS["workers"] / count  # type: ignore[operator]
+        told[str(count)] = (time.monotonic() - started) * min(count, 2) / count
     disconnect_all()
     return told
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from accidents.errors import AccidentsError, SettingsError
-from accidents.source_code import tree_version
+from accidents.source_code import running_version
 from engine.settings import DaskSettings
 
 if TYPE_CHECKING:
@@ -149,14 +149,14 @@ def _local_cluster(settings: DaskSettings) -> Any:
 
 def _require_same_code(client: Client) -> None:
     """Raise ClusterError if workers run other code: results would be of neither."""
-    ours = tree_version()
-    there = client.run(tree_version, on_error="return")  # an error where it cannot be imported
+    ours = running_version()
+    there = client.run(running_version, on_error="return")  # an error where it cannot be imported
     others = {worker: theirs for worker, theirs in there.items() if theirs != ours}
     if others:
         worker, theirs = next(iter(others.items()))
         raise ClusterError(
             f"{len(others)} Dask workers run other code than this ({ours}), such as {worker} ({theirs}). "
-            "Start them from the same image, or in a copy of this folder."
+            "Start them again, from the same image, or in a copy of this folder with the same packages."
         )
 
 

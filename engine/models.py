@@ -47,10 +47,19 @@ def published(where: str) -> Model:
 
 @lru_cache(maxsize=2)
 def published_folder(where: str) -> Path:
-    """Lay the files out in a folder that stays as long as the worker; the same otherwise."""
-    folder = mkdtemp(prefix="bundle-")
+    """Lay the files out in a folder that goes with the worker; the same otherwise."""
+    folder = mkdtemp(prefix="bundle-", dir=_workers_folder())
     _unpack(where, folder)
     return Path(folder)
+
+
+def _workers_folder() -> str | None:
+    try:
+        from distributed import get_worker
+
+        return str(get_worker().local_directory)
+    except (ImportError, ValueError):  # in no worker
+        return None
 
 
 def _unpack(where: str, folder: str) -> None:

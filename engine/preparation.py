@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from accidents.data.partition_files import (
     Manifest,
     TablePart,
     cut,
+    is_written,
     part_name,
     read_part,
     read_quality,
@@ -24,11 +26,13 @@ from accidents.data.quality import QualityReport
 from accidents.data.reading.years import read_year, without_known
 from accidents.data.sources import YearFiles
 from accidents.data.storage import exists, is_remote, join, read_frame, read_json, write_frame, write_json
+from accidents.errors import DataError, SourceError
 from accidents.features import build_features
 from accidents.files import ROOT
 from accidents.source_code import code_version
 from accidents.training.split import months_of
 from engine.partitions import PartitionedRows, RowPart
+from engine.reading import columns_of
 from engine.settings import DaskSettings
 from engine.table_partitions import PartitionedTables
 from engine.tasks import each
@@ -55,7 +59,7 @@ def read_tables(raw: RawData, dask: DaskSettings) -> PartitionedTables:
     read = each(
         dask,
         _read_one,
-        [(str(year.year), (year, address, dask.partition_rows)) for year in files],
+        [(str(year.year), (year, _md5s(year, dask), address, dask.partition_rows)) for year in files],
         "Reading years",
     )
     parts = _without_known([list(map(_part, made["parts"])) for made in read], read, address, dask)
@@ -78,15 +82,50 @@ def build_rows(tables: PartitionedTables, stage: str) -> PartitionedRows:
         [(part.name, (tables.address, part, address, stage)) for part in tables.parts],
         "Building features",
     )
-    return PartitionedRows(address=address, stage=stage, parts=tuple(parts), dask=tables.dask)
+    rows = PartitionedRows(address=address, stage=stage, parts=tuple(parts), dask=tables.dask)
+    _require_once(tables.address, rows)
+    return rows
 
 
-def _read_one(files: YearFiles, address: str, rows: int) -> dict[str, Any]:
+def _require_once(address: str, rows: PartitionedRows) -> None:
+    """Raise DataError for an accident in two partitions: it would be learnt from and judged on."""
+    ids = columns_of(rows, ["accident_id"])["accident_id"].to_numpy(copy=True)
+    ids.sort()
+    twice = ids[1:][ids[1:] == ids[:-1]]
+    if len(twice):
+        raise DataError(
+            f"{address}: accident {twice[0]} is there more than once, and {len(twice) - 1} others. Write "
+            "each into one partition."
+        )
+
+
+def _md5s(files: YearFiles, dask: DaskSettings) -> dict[str, str]:
+    """Return the MD5 of each file, as other machines may have another of its name; none for our own."""
+    return {} if dask.scheduler is None else {table: _md5(path) for table, path in files.paths.items()}
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def _require_same(files: YearFiles, promised: Mapping[str, str]) -> None:
+    for table, path in files.paths.items():
+        if table in promised and not (path.exists() and _md5(path) == promised[table]):
+            raise SourceError(
+                f"{path} is not on this worker as it is where the run began. Give partitions in a store "
+                "(`make sample`, then --source s3://bucket/folder), or a folder that every worker sees."
+            )
+
+
+def _read_one(files: YearFiles, promised: Mapping[str, str], address: str, rows: int) -> dict[str, Any]:
     """Read a year, and write its partitions; on a worker. Its note is written last."""
     note = join(address, f"year={files.year}", "made.json")
     if exists(note):
         made: dict[str, Any] = read_json(note)
-        return made
+        if all(is_written(address, part["name"]) for part in made["parts"]):
+            return made
+    _require_same(files, promised)
     tables, quality = read_year(files)
     tables.validate()
     parts = []

@@ -53,7 +53,8 @@ def score_tables(
     }  # fmt: skip
     _begin(output, made_of)
     where = publish_folder(bundle.folder, folder_of(tables.dask))
-    arguments = (where, bundle.digest, name, version, explained)
+    made = hashlib.sha256(repr(sorted(made_of.items())).encode()).hexdigest()
+    arguments = (made, where, bundle.digest, name, version, explained)
     named = [(part.name, (tables.address, part, output, *arguments)) for part in tables.parts]
     parts = each(tables.dask, _score_one, named, "Scoring partitions")
     told = {
@@ -91,6 +92,7 @@ def _score_one(
     tables: str,
     of: TablePart,
     output: str,
+    made: str,
     where: str,
     digest: str,
     name: str,
@@ -100,16 +102,17 @@ def _score_one(
     """Score one partition, on a worker; its note is written last."""
     part = of.name
     note = join(output, f"{part}.json")
-    if exists(note):
-        made: dict[str, Any] = read_json(note)
-        return made
+    if exists(note) and exists(join(output, f"{part}.parquet")):
+        before: dict[str, Any] = read_json(note)
+        if before.get("made_of") == made:  # and not by a run that was ended, and whose worker went on
+            return before
     bundle = _bundle(where, digest)
     predictions, aside, seconds = score_part(read_part(tables, of), bundle, name, version, explained)
     write_frame(join(output, f"{part}.parquet"), predictions)
     if len(aside):
         write_frame(join(output, f"{part}.set_aside.parquet"), aside)
     counts = {
-        "name": part, "rows": len(predictions) + len(aside), "scored": len(predictions),
+        "name": part, "made_of": made, "rows": len(predictions) + len(aside), "scored": len(predictions),
         "set_aside": len(aside), "alerts": int(predictions["alert"].sum()),
         "bands": predictions["band"].value_counts().to_dict(), "seconds_scoring": seconds,
     }  # fmt: skip

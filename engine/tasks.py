@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from accidents.errors import AccidentsError
 from accidents.progress import track
+from accidents.source_code import running_version
 from engine.cluster import ClusterError, client_of, disconnect
 from engine.settings import DaskSettings
 
@@ -57,25 +58,29 @@ def each(settings: DaskSettings, work: Callable[..., T], named: Named, what: str
 def reduced(
     settings: DaskSettings, work: Callable[..., T], named: Named, add: Callable[[T, T], T], what: str
 ) -> T:
-    """Do `work` for each, and add up what it gives, two by two on the workers: only the sum comes here."""
+    """Do `work` for each, and add up what it gives, in any order.
+
+    Eight at a time are added on a worker, these sums here as they come: none but the total is kept.
+    """
     groups = [named[start : start + 8] for start in range(0, len(named), 8)]
-    sums = each(
-        settings,
-        _summed,
-        [(f"{group[0][0]} to {group[-1][0]}", (work, list(group), add)) for group in groups],
-        what,
-    )
-    total: T = reduce(add, sums)
+    sums = [(f"{group[0][0]} to {group[-1][0]}", (work, list(group), add)) for group in groups]
+    total: T | None = None
+    done: dict[int, None] = {}
+    for at, summed in track(_again_while_lost(settings, _summed, sums, what, done), what, len(sums)):
+        done[at], total = None, summed if total is None else add(total, summed)
+    if total is None:
+        raise ValueError("nothing to add up")
     return total
 
 
 def _summed(work: Callable[..., T], named: Named, add: Callable[[T, T], T]) -> T:
-    total: T = reduce(add, (_do(name, work, arguments)[0] for name, arguments in named))
+    ours = running_version()
+    total: T = reduce(add, (_do(name, work, arguments, ours)[0] for name, arguments in named))
     return total
 
 
 def _again_while_lost(
-    settings: DaskSettings, work: Callable[..., T], named: Named, what: str, done: dict[int, T]
+    settings: DaskSettings, work: Callable[..., T], named: Named, what: str, done: Mapping[int, object]
 ) -> Iterator[tuple[int, T]]:
     lost: Exception | None = None
     for _ in range(1 + RECONNECTIONS):
@@ -136,7 +141,8 @@ class _Following(Generic[T]):
     def _submit(self, at: int, **how: Any) -> None:
         name, arguments = self.named[at]
         key = f"{self.what}, {name}, {uuid4().hex[:12]}"
-        self.pending[self.client.submit(_do, name, self.work, arguments, key=key, pure=False, **how)] = at
+        given = (name, self.work, arguments, running_version())
+        self.pending[self.client.submit(_do, *given, key=key, pure=False, **how)] = at
 
     def _finished(self) -> list[Future]:
         return [future for future in self._looked_at() if future.done()]
@@ -207,9 +213,11 @@ class _Following(Generic[T]):
                 self._submit(at, workers=sorted(others))
 
 
-def _do(name: str, work: Callable[..., T], arguments: tuple[Any, ...]) -> tuple[T, float]:
-    """Do one piece, on a worker; whatever is wrong is told with its name."""
+def _do(name: str, work: Callable[..., T], arguments: tuple[Any, ...], code: str) -> tuple[T, float]:
+    """Do one piece, on a worker that runs this `code`; whatever is wrong is told with its name."""
     started = time.monotonic()
+    if code != running_version():  # one that has come since the run began
+        raise PartitionError(f"Partition {name}: its worker runs other code than this run: start it again.")
     try:
         return work(*arguments), time.monotonic() - started
     except MemoryError:

@@ -133,6 +133,12 @@ def write_part(address: str, name: str, year: int, tables: Tables, quality: Qual
     return TablePart(name, year, len(tables.accidents), _digest(files.values()))
 
 
+def is_written(address: str, name: str) -> bool:
+    """Whether all files of a partition are there."""
+    files = [*(f"{field.name}.parquet" for field in fields(Tables)), QUALITY]
+    return all(exists(join(address, name, file)) for file in files)
+
+
 def read_part(address: str, part: TablePart) -> Tables:
     """Read the tables of one partition.
 

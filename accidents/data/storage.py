@@ -113,8 +113,10 @@ def read_frame(address: str, columns: Sequence[str] | None = None) -> pd.DataFra
         return pd.read_parquet(address, columns=wanted)
     except FileNotFoundError as error:
         raise SourceError(f"{address} is not there. Write its partition again.") from error
-    except (OSError, ValueError) as error:  # what pyarrow raises is a ValueError or an OSError
-        raise _unreadable(address, error) from error
+    except Exception as error:  # each store's client has its own
+        if isinstance(error, ValueError) or (isinstance(error, OSError) and error.errno is None):  # pyarrow's
+            raise _unreadable(address, error) from error
+        raise SourceError(f"{address} cannot be read: {error}") from error
 
 
 def _unreadable(address: str, error: Exception) -> DataError:

@@ -57,8 +57,10 @@ class LabelledRows:
         """Return features float32 [len(positions), len(names)] of rows, positions rising."""
         if not len(positions):
             return np.empty((0, len(self.names)), dtype=np.float32)
-        start = int(positions[0])
-        return self.read(start, int(positions[-1]) + 1)[positions - start]
+        first, last = int(positions[0]), int(positions[-1])
+        edges = np.searchsorted(positions, np.arange(first, last + 1 + STRETCH, STRETCH))
+        near = [positions[a:b] for a, b in pairwise(edges) if b > a]
+        return np.concatenate([self.read(int(at[0]), int(at[-1]) + 1)[at - at[0]] for at in near])
 
 
 class TreeInputs:
@@ -135,6 +137,7 @@ def dataset_of(inputs: TreeInputs, params: dict[str, Any]) -> Dataset:
 
     if len(inputs) <= SAMPLE:
         return Dataset(inputs.rows(0, len(inputs)), inputs.labels, params=params)
+    params = {**params, "feature_pre_filter": False}  # it takes the sample for all: a rare feature would go
     bounds = Dataset(inputs.sample(SAMPLE), params=params).construct()
     return Dataset(Stretches(inputs), inputs.labels, reference=bounds, params=params).construct()
 

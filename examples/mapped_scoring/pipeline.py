@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import pandas as pd
 from zenml import pipeline, step, unmapped
 
-from accidents.data.partition_files import read_manifest, read_part
+from accidents.data.partition_files import Manifest, read_manifest, read_part
 from accidents.errors import SourceError
 from accidents.scoring.score import Explained
 from engine.scoring import score_part
@@ -19,18 +19,23 @@ from steps.folder import Folder
 from steps.support.references import VersionReference, bundle_of
 
 
+def _manifest(source: str, version: str) -> Manifest:
+    """Read which partitions there are. Raises SourceError if they are not those that were promised."""
+    manifest = read_manifest(source)
+    if manifest.version != version:
+        raise SourceError(f"{source} is not what it was when the run began: run it again.")
+    return manifest
+
+
 @step
 def list_partitions(source: str, source_version: str) -> Annotated[list[str], "partitions"]:
-    """Return the names of the partitions. Raises SourceError if they are not those that were promised."""
-    manifest = read_manifest(source)
-    if manifest.version != source_version:
-        raise SourceError(f"{source} is not what it was when the run began: run it again.")
-    return [part.name for part in manifest.parts]
+    """Return the names of the partitions."""
+    return [part.name for part in _manifest(source, source_version).parts]
 
 
 @step
 def score_partition(
-    partition: str, source: str, bundle: Folder, version: VersionReference, reasons: str
+    partition: str, source: str, source_version: str, bundle: Folder, version: VersionReference, reasons: str
 ) -> tuple[
     Annotated[pd.DataFrame, "partition_predictions"],
     Annotated[pd.DataFrame, "partition_set_aside"],
@@ -38,7 +43,7 @@ def score_partition(
 ]:
     """Score one partition; its predictions are an artifact of its own."""
     explained: Explained = reasons  # type: ignore[assignment]  # checked on the command line
-    tables = read_part(source, read_manifest(source).part(partition))
+    tables = read_part(source, _manifest(source, source_version).part(partition))
     loaded = version.load(bundle)
     predictions, aside, _ = score_part(tables, loaded, version.name, version.version, explained)
     counts = {
@@ -66,6 +71,7 @@ def mapped_scoring(source: str, source_version: str, version: VersionReference, 
     scored = score_partition.map(
         partition=partitions,
         source=unmapped(source),
+        source_version=unmapped(source_version),
         bundle=unmapped(bundle_of(version)),
         version=unmapped(version),
         reasons=unmapped(reasons),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -157,6 +158,41 @@ def test_predictions_by_partition_are_those_of_the_whole_and_none_is_there_twice
     with pytest.raises(SettingsError, match="in other partitions"):
         scored(300)
     assert scored(500) == told
+    first = told["parts"][0]["name"]
+    (output / f"{first}.parquet").unlink()
+    note = output / f"{told['parts'][1]['name']}.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "made_of": "another run", "scored": 0}))
+    assert scored(500) == told, "what is gone, or of a run that was ended, is made again"
+    assert (output / f"{first}.parquet").exists()
+
+
+def test_tables_that_are_gone_are_written_again(raw_folder: Path, dask: DaskSettings) -> None:
+    raw = versioned({2018: find_years(raw_folder)[2018]})
+    tables = preparation.read_tables(raw, dask)
+    (Path(tables.address) / tables.parts[0].name / "users.parquet").unlink()
+    assert preparation.read_tables(raw, dask) == tables
+    read_part(tables.address, tables.parts[0])
+
+
+def test_raw_files_that_a_worker_has_otherwise_are_not_read(raw_folder: Path, tmp_path: Path) -> None:
+    files = find_years(raw_folder)[2018]
+    promised = preparation._md5s(files, DaskSettings(scheduler="tcp://elsewhere:8786"))
+    assert preparation._md5s(files, DaskSettings()) == {}
+    changed = tmp_path / files.paths["usagers"].name
+    changed.write_bytes(files.paths["usagers"].read_bytes() + b" ")
+    for other in (changed, tmp_path / "usagers-none.csv"):
+        with pytest.raises(SourceError, match="usagers.* is not on this worker as it is where the run began"):
+            preparation._read_one(replace(files, usagers=other), promised, str(tmp_path), 500)
+
+
+def test_an_accident_in_two_partitions_is_refused(tmp_path: Path, dask: DaskSettings) -> None:
+    address = str(tmp_path)
+    (first, _) = write_partitions(address, (2021, 2022), accidents=200, processes=1)
+    again = write_part(address, part_name(2022, 0), 2022, read_part(address, first), QualityReport())
+    write_manifest(address, [first, again], synthetic=True)
+    tables = preparation.open_tables(read_manifest(address), (2021, 2022), dask)
+    with pytest.raises(DataError, match=r"is there more than once, and 199 others"):
+        preparation.build_rows(tables, "dispatch")
 
 
 def test_a_torn_partition_is_named_and_nothing_looks_finished(tmp_path: Path, dask: DaskSettings) -> None:

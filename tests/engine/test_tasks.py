@@ -190,7 +190,7 @@ def test_workers_that_lack_our_code_are_named(
     client = client_of(dask)  # whose workers are there before what they cannot import
     (tmp_path / "only_here.py").write_text("def version():\n    return 'ours'\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(cluster, "tree_version", import_module("only_here").version)
+    monkeypatch.setattr(cluster, "running_version", import_module("only_here").version)
     with pytest.raises(ClusterError, match=r"run other code than this \(ours\).*No module named 'only_here'"):
         cluster._require_same_code(client)
 

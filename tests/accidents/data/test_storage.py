@@ -22,6 +22,15 @@ class NoLogin:
     pipe_file = cat_file = exists = rm_file = open = refuse
 
 
+def test_what_may_not_be_read_is_not_called_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "The provided token has expired")
+
+    monkeypatch.setattr(storage.pd, "read_parquet", refuse)
+    with pytest.raises(SourceError, match="file cannot be read: .*token has expired"):
+        storage.read_frame("a file")
+
+
 @pytest.mark.parametrize(
     "ask",
     [storage.exists, storage.read_bytes, storage.read_frame, storage.remove,

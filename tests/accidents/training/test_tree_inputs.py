@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import lightgbm
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from accidents.features import feature_names
 from accidents.training import tree_inputs
 from accidents.training.fit_bags import ModelSettings, boost, labelled
 from accidents.training.place_encoder import cross_fit
-from accidents.training.trained_model import Floats, Layout
+from accidents.training.trained_model import Floats, Layout, tree_columns
 from accidents.training.tree_inputs import LabelledRows, TreeInputs, unseen_inputs
 from tests.accidents.frames import feature_frame
 from tests.conftest import ROOT
@@ -55,6 +56,23 @@ def test_rows_are_not_asked_for_twice_at_once(monkeypatch: pytest.MonkeyPatch) -
     assert booster.text == boost(ROWS, every, SMALL, "dispatch", seed=1, bag=0).text
     held = np.random.default_rng(0).random(len(Y)) < 0.1
     np.testing.assert_array_equal(unseen_inputs(read, held, 1.1), unseen_inputs(ROWS, held, 1.1))
+
+
+def test_rows_far_apart_are_read_a_stretch_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_inputs, "STRETCH", 300)
+    few = np.array([0, 1, 299, 300, 1_500, 2_999])
+    read = LabelledRows(NAMES, ROWS.place, Y, read_in_parts)
+    np.testing.assert_array_equal(read.at(few), X[few])
+
+
+def test_a_feature_that_is_rare_in_the_sample_is_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_inputs, "SAMPLE", 1_000)
+    name, rare, x, y = "speed_limit", np.arange(len(X)) % 50 == 0, X.copy(), Y.copy()
+    x[:, NAMES.index(name)], y[rare] = rare, 1
+    params = {"objective": "binary", "min_child_samples": 40, "verbosity": -1, "num_threads": 1}
+    inputs = TreeInputs(LabelledRows.of(x, y, NAMES), np.arange(len(x)), 0.0, seed=1, scale=1.0)
+    trees = lightgbm.train(params, tree_inputs.dataset_of(inputs, params), 5)
+    assert trees.feature_importance()[tree_columns(NAMES).index(name)] > 0
 
 
 def test_bounds_of_bins_from_a_sample_cost_little(monkeypatch: pytest.MonkeyPatch) -> None:
