@@ -1,7 +1,8 @@
 """A fake of a cluster's API, the smallest that shows the behaviour: objects kept, faults on order.
 
-It is no Kubernetes: it applies by replacing, makes a Deployment ready at once, and answers what is asked of a
-service by a function. What a cluster does is proved on a real one (KUBECONFIG; docs/kubernetes.md).
+It is no Kubernetes: it applies by replacing whole fields of a spec, makes a Deployment ready at once, and
+answers what is asked of a service by a function. What a cluster does is proved on a real one (KUBECONFIG;
+docs/kubernetes.md).
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ class FakeKubernetes:
             uid = body["metadata"].get("uid")
             if uid not in (None, (there or {"metadata": {}})["metadata"].get("uid")):
                 return 409, _status(409, "uid mismatch: the provided object specified another uid")
-            now = self._applied(there, body)
+            now = self._applied(there, body, query["fieldManager"])
             if "dryRun" not in query:
                 self.objects[plural, name] = now
             return 200, now
@@ -130,13 +131,25 @@ class FakeKubernetes:
         self.objects[plural, name] = now
         return 201, now
 
-    def _applied(self, there: Object | None, wanted: Object) -> Object:
+    def _applied(self, there: Object | None, wanted: Object, manager: str) -> Object:
+        """Replace an object, but for fields of its spec that others have applied, which stay."""
         before = there["metadata"]["generation"] if there else 0
+        managed = (there or {"metadata": {}})["metadata"].get("managedFields", [])
+        others = [each for each in managed if each["manager"] != manager]
+        kept = {name for each in others for name in each["fieldsV1"]["f:spec"]}
         now = deepcopy(wanted)
+        if there is not None and kept:
+            theirs = {name: value for name, value in there["spec"].items() if f"f:{name}" in kept}
+            now["spec"] = {**theirs, **now["spec"]}
+        fields = {f"f:{name}": {} for name in wanted.get("spec", {})}
+        now["metadata"]["managedFields"] = [
+            *others,
+            {"manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": fields}},
+        ]
         now["metadata"]["uid"] = (there or {"metadata": {}})["metadata"].get("uid") or str(uuid4())
         now["metadata"]["generation"] = before + (there is None or there.get("spec") != wanted.get("spec"))
         if wanted["kind"] == "Deployment" and wanted["metadata"]["name"] not in self.pods:
-            number = wanted["spec"].get("replicas", 1)
+            number = now["spec"].get("replicas", 1)
             now["status"] = {
                 "observedGeneration": now["metadata"]["generation"],
                 **dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), number),
@@ -148,6 +161,7 @@ class FakeKubernetes:
         return [
             {
                 "metadata": {"name": f"{name}-{number}", **deployment["spec"]["template"]["metadata"]},
+                "spec": deployment["spec"]["template"].get("spec", {}),
                 "status": self.pods.get(name, READY),
             }
             for (kind, name), deployment in self.objects.items()

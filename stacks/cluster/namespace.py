@@ -24,7 +24,7 @@ _ATTEMPTS, _LONGEST = 5, 15.0  # how often an answer is waited for, seconds betw
 _AGAIN = (429, 500, 502, 503, 504)  # an API that is overloaded, or changes its leader
 _PAGE = 500  # objects a list is read in
 _APPLY = "application/apply-patch+yaml"  # of which JSON is a part
-_APPLIED = {"fieldManager": MANAGER, "force": "true", "fieldValidation": "Strict"}
+_APPLIED = {"force": "true", "fieldValidation": "Strict"}
 
 
 class _TryAgainError(Exception):
@@ -45,15 +45,17 @@ class Namespace:
     def __init__(self, client: ApiClient, name: str, timeout: float, adopt: bool = False) -> None:
         self._client, self.name, self._timeout, self._adopt = client, name, timeout, adopt
 
-    def apply(self, manifest: Manifest, dry_run: bool = False) -> Manifest:
+    def apply(self, manifest: Manifest, dry_run: bool = False, manager: str = MANAGER) -> Manifest:
         """Have an object be so: made, changed or left as it is. Returns it as it is then.
+
+        `manager` is who has these fields from now on.
 
         Raises ClusterError if it is refused, or there is one of this name that is not ours.
         """
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         if not self._adopt:
             self._require_ours(kind, name)
-        query = {**_APPLIED, **({"dryRun": "All"} if dry_run else {})}
+        query = {**_APPLIED, "fieldManager": manager, **({"dryRun": "All"} if dry_run else {})}
         answer = self._object("PATCH", f"apply {kind} {name}", kind, name, query, manifest)
         return answer or {}
 

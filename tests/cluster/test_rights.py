@@ -7,7 +7,7 @@ import pytest
 from tests.cluster.conftest import TestNamespace, kubectl
 
 REFUSED = [
-    ("get", "secrets"), ("list", "secrets"), ("create", "pods"), ("create", "pods/exec"), ("delete", "pods"),
+    ("get", "secrets"), ("list", "secrets"), ("patch", "secrets"), ("update", "secrets"), ("create", "pods"), ("create", "pods/exec"), ("delete", "pods"),
     ("create", "roles"), ("create", "rolebindings"), ("create", "serviceaccounts/token"),
     ("delete", "networkpolicies"), ("patch", "resourcequotas"), ("list", "nodes"), ("create", "namespaces"),
 ]  # fmt: skip

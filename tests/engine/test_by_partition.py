@@ -181,7 +181,9 @@ def test_raw_files_that_a_worker_has_otherwise_are_not_read(raw_folder: Path, tm
     changed = tmp_path / files.paths["usagers"].name
     changed.write_bytes(files.paths["usagers"].read_bytes() + b" ")
     for other in (changed, tmp_path / "usagers-none.csv"):
-        with pytest.raises(SourceError, match="usagers.* is not on this worker as it is where the run began"):
+        with pytest.raises(
+            SourceError, match=r"usagers.* is not on this worker as it is where the run began"
+        ):
             preparation._read_one(replace(files, usagers=other), promised, str(tmp_path), 500)
 
 

@@ -17,7 +17,7 @@ from stacks.components.seldon_core.cluster_serving import ClusterServing, pods_f
 from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from stacks.errors import StackError
-from tests.fake_kubernetes import FakeKubernetes, Fault, fake_kubernetes
+from tests.fake_kubernetes import READY, FakeKubernetes, Fault, fake_kubernetes
 
 NAME = "severity"
 GOLDEN = {"request": {"inputs": []}, "p_severe": [0.25, 0.5]}
@@ -385,7 +385,7 @@ def test_a_version_is_ready_when_its_pods_are_and_no_older_ones_serve(
 ) -> None:
     made = [
         {
-            "metadata": {"annotations": {"accidents/digest": digest}}
+            "metadata": {"annotations": {"accidents/settings": digest}}
             | ({"deletionTimestamp": "now"} if ends else {}),
             "status": {"conditions": [{"type": "Ready", "status": str(well)}]},
         }
@@ -396,11 +396,11 @@ def test_a_version_is_ready_when_its_pods_are_and_no_older_ones_serve(
 
 def test_a_pod_that_was_evicted_once_neither_counts_nor_keeps_others_from_serving() -> None:
     evicted = {
-        "metadata": {"name": "old", "annotations": {"accidents/digest": "1"}},
+        "metadata": {"name": "old", "annotations": {"accidents/settings": "1"}},
         "status": {"phase": "Failed", "reason": "Evicted"},
     }
     ready = {
-        "metadata": {"name": "new", "annotations": {"accidents/digest": "2"}},
+        "metadata": {"name": "new", "annotations": {"accidents/settings": "2"}},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
     }
     assert pods_fault([evicted, ready], "2", 1) is None
@@ -411,8 +411,87 @@ def test_a_rollout_does_not_end_for_a_pod_that_was_evicted_before(
 ) -> None:
     served = serving.switch(NAME, FIRST, GOLDEN)
     fake.pods[NAME] = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}
-    reason, hopeless = serving._not_ready(served, served.champion)
+    reason, hopeless, _ = serving._not_ready(served, served.champion)
     assert (reason.startswith("Its pods are on their way"), hopeless) == (True, False)
+
+
+def test_a_pod_that_serves_again_after_it_was_ended_for_its_memory_holds_up_no_rollout(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    served = serving.switch(NAME, FIRST, GOLDEN)
+    ended = {
+        "name": NAME,
+        "restartCount": 3,
+        "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}},
+    }
+    fake.pods[NAME] = {**READY, "containerStatuses": [ended]}
+    fake.objects["deployments", NAME]["status"]["updatedReplicas"] = 0
+    assert not serving._not_ready(served, served.champion).hopeless
+
+
+def test_a_rollout_that_fails_puts_the_settings_before_back_too(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    spec = fake.objects["deployments", NAME]["spec"]
+    put = fake.handle
+
+    def get_stuck(method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:
+        if method == "PATCH" and f"/deployments/{NAME}?" in target and "other:1" in json.dumps(body):
+            fake.pods[NAME] = {"phase": "Pending"}
+        return put(method, target, body)
+
+    fake.handle = get_stuck  # type: ignore[method-assign]
+    changed = serving_of(fake, SETTINGS.model_copy(update={"image": "other:1"}))
+    with pytest.raises(ClusterError, match="did not become ready"):
+        changed.switch(NAME, SECOND, GOLDEN)
+    assert fake.objects["deployments", NAME]["spec"] == spec
+
+
+@pytest.mark.parametrize("taken_back", ["by ending the trial", "by deploying the champion"])
+def test_a_challenger_that_is_taken_back_answers_nobody_whatever_becomes_of_the_champions_pods(
+    taken_back: str, fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    serving.try_out(NAME, replace(SECOND, role="challenger", share=50), GOLDEN)
+    fake.pods |= {name: {"phase": "Pending"} for name in (NAME, f"{NAME}-candidate")}
+    if taken_back == "by ending the trial":
+        serving.end_trials(NAME)
+    else:
+        with pytest.raises(ClusterError, match="did not become ready"):
+            serving.switch(NAME, FIRST, GOLDEN)
+    assert routes(fake) == []
+    assert running(fake) == {NAME: "1"}
+
+
+def test_what_runs_is_found_where_its_record_is_lost(fake: FakeKubernetes, serving: ClusterServing) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    del fake.objects["configmaps", NAME]
+    fake.answer = lambda *asked: answer(fake, *asked, wrong="2")
+    with pytest.raises(StackError, match="golden probabilities"):
+        serving.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "1"}
+    fake.answer = lambda *asked: answer(fake, *asked)
+    serving.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "2"}
+
+
+def test_pods_stay_as_many_when_an_autoscaler_takes_them_over(fake: FakeKubernetes) -> None:
+    fixed = SETTINGS.model_copy(update={"replicas": 4})
+    serving_of(fake, fixed).switch(NAME, FIRST, GOLDEN)
+    serving_of(fake, fixed.model_copy(update={"max_replicas": 10})).switch(NAME, FIRST, GOLDEN)
+    live = fake.objects["deployments", NAME]
+    assert live["spec"]["replicas"] == 4
+    ours = [each for each in live["metadata"]["managedFields"] if each["manager"] == "road-accidents"]
+    assert "f:replicas" not in ours[0]["fieldsV1"]["f:spec"]
+
+
+def test_a_champion_that_answers_serves_while_a_pod_comes(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    served = serving.switch(NAME, FIRST, GOLDEN)
+    fake.objects["deployments", NAME]["status"]["availableReplicas"] = 0
+    assert serving.fault(served, served.champion) == ""
 
 
 def test_two_deployments_at_once_do_not_get_in_each_others_way(

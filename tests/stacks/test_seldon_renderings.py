@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -96,6 +97,15 @@ def test_seldon_is_told_shares_that_add_up_and_a_shadow_that_answers_nobody() ->
     assert seldon["spec"]["protocol"] == "v2"
 
 
+@pytest.mark.parametrize("runtime", ["deployment", "seldon", "kserve"])
+def test_a_candidate_changes_no_object_of_what_serves(runtime: Runtime) -> None:
+    candidate = replace(FIRST, version="3", role="candidate", share=0)
+    with_candidate = rendered(runtime, TRIED.with_beside(candidate))
+    assert [each for each in rendered(runtime) if each not in with_candidate] == []
+    aside = [each for each in with_candidate if each not in rendered(runtime)]
+    assert {each["metadata"]["name"] for each in aside} == {f"{NAME}-candidate"}
+
+
 def test_seldon_2_shares_out_and_mirrors_under_a_name_of_its_own() -> None:
     (experiment,) = [each for each in rendered("seldon2") if each["kind"] == "Experiment"]
     assert experiment["spec"] == {
@@ -176,12 +186,14 @@ def test_a_restart_loses_no_request() -> None:
 def deployment_in(**status: Any) -> dict[str, Any]:
     numbers = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), 2)
     return {
+        "kind": "Deployment",
         "metadata": {"generation": 3},
         "spec": {"replicas": 2},
         "status": {"observedGeneration": 3, **numbers, **status},
     }
 
 
+READY = [{"type": "Ready", "status": "True"}]
 STUCK = [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]
 REFUSED = [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]
 
@@ -195,6 +207,9 @@ REFUSED = [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quo
         ("deployment", deployment_in(updatedReplicas=1), ""),
         ("deployment", deployment_in(availableReplicas=1, conditions=STUCK), "it makes no progress"),
         ("deployment", deployment_in(conditions=REFUSED), "exceeded quota"),
+        ("kserve", deployment_in(updatedReplicas=1), ""),
+        ("kserve", {"kind": "InferenceService", "status": {"conditions": READY}}, None),
+        ("kserve", {"kind": "InferenceService", "status": {}}, ""),
         ("seldon", {"status": {"state": "Available"}}, None),
         ("seldon", {"status": {"state": "Creating"}}, ""),
         ("seldon", {}, ""),

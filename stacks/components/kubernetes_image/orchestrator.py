@@ -35,7 +35,7 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "Pod/log": ("get",),
     "Event": ("list",),
 }
-TOKEN_RIGHTS: dict[str, tuple[str, ...]] = {"Secret": ("create", "update", "delete")}
+TOKEN_RIGHTS: dict[str, tuple[str, ...]] = {"Secret": ("create", "delete")}
 
 
 class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):

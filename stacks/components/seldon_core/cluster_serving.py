@@ -6,14 +6,13 @@ tell the routes from the same ConfigMap (docs/decisions/0029-routes-from-metadat
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from stacks.cluster.answers import ClusterError
 from stacks.cluster.lease import leased
@@ -22,9 +21,9 @@ from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest
 from stacks.cluster.pod_troubles import has_ended, is_ending, is_ready, trouble_of
 from stacks.components.mlserver.client import probabilities_of, require_golden
 from stacks.components.seldon_core.description import (
-    APPLIED,
     CANDIDATE,
     CHAMPION,
+    OBJECTS,
     RECORD,
     ROUTES,
     RUNTIME,
@@ -33,6 +32,7 @@ from stacks.components.seldon_core.description import (
 )
 from stacks.components.seldon_core.labels import INSTANCE, selector_of
 from stacks.components.seldon_core.microservice import MicroserviceServing
+from stacks.components.seldon_core.model_pod import SETTINGS, pod_metadata
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
@@ -45,6 +45,12 @@ _EVERY = 1.0  # seconds between two looks
 _SHOWN_EVERY = 15.0
 _HOLDS = 10.0  # for so long a reason must stand before nobody waits any more
 _NOT_OURS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "annotations")
+
+
+class _Waiting(NamedTuple):
+    reason: str
+    hopeless: bool
+    ready: int
 
 
 class ClusterServing:
@@ -97,10 +103,12 @@ class ClusterServing:
         Raises ClusterError or StackError with the reason; what served before serves on.
         """
         with self._changing(name):
-            before = self.served(name)
+            before = self.served(name) or self._found(name)
             now = Served(name, replace(bundle, role=CHAMPION, share=100))
             if before is None or before.stopped:  # nothing runs that it could be proved beside
                 return self._change(None, now, golden)
+            if (bundle.version, bundle.digest) == (before.champion.version, before.champion.digest):
+                before = self._without_trials(before)  # taken back: they answer nobody, whatever comes
             self._prove(before, bundle, golden)
             return self._change(before, now)
 
@@ -115,9 +123,9 @@ class ClusterServing:
         """Have the champion answer everything; return what was beside it."""
         with self._changing(name):
             before = self.served(name)
-            if before is None or not before.beside:
+            if before is None:
                 return ()
-            self._change(before, before.sharing(()))
+            self._without_trials(before)
             return before.beside
 
     def stop(self, name: str) -> None:
@@ -125,7 +133,7 @@ class ClusterServing:
         with self._changing(name):
             before = self.served(name)
             if before is not None:
-                self._record(replace(before.sharing(()), stopped=True))
+                self._record(replace(before.sharing(()), stopped=True), [])
             self._prune(_nothing_of(name), [])
 
     def forget(self, name: str) -> None:
@@ -136,7 +144,8 @@ class ClusterServing:
 
     def fault(self, served: Served, bundle: ServedBundle) -> str:
         """Return why a version does not serve, as it is now; empty if it does."""
-        return self._not_ready(served, bundle)[0] or self._answers_wrong(served, bundle)
+        wrong = self._answers_wrong(served, bundle)
+        return wrong and (self._not_ready(served, bundle).reason or wrong)  # pods may come and go meanwhile
 
     def drift(self, served: Served) -> list[str]:
         """Return the objects that are not, or not there, as these settings have them."""
@@ -150,9 +159,8 @@ class ClusterServing:
         """Say who brings its pods back, and what has changed since they were applied, by whom."""
         changed, drift = self.drift(served), ""
         if changed:
-            record = self._namespace.read("ConfigMap", served.name) or {}
-            applied = record.get("data", {}).get(APPLIED, "")
-            ours = applied not in ("", self._fingerprint(served))
+            wanted = json.loads(json.dumps(self._rendering.render(served, self.settings)))
+            ours = self._applied(served) != wanted
             why = "not as this stack's settings have it now" if ours else "changed since by others"
             drift = f"; {why}: {', '.join(changed)} (deploy again)"
         return f"Kubernetes brings its pods back (namespace {self._namespace.name}){drift}"
@@ -190,7 +198,8 @@ class ClusterServing:
     def log(self, served: Served, bundle: ServedBundle, lines: int) -> Iterator[str]:
         """Yield the last lines that each model server of a version has logged."""
         for pod in self._namespace.list("Pod", selector_of(served, bundle)):
-            yield from self._namespace.logs(pod["metadata"]["name"], served.model(bundle), lines).splitlines()
+            container = pod["spec"]["containers"][0]["name"]  # KServe gives it another name than ours
+            yield from self._namespace.logs(pod["metadata"]["name"], container, lines).splitlines()
 
     def _changing(self, name: str) -> AbstractContextManager[None]:
         """Keep others from changing a model meanwhile, from whatever machine."""
@@ -210,21 +219,59 @@ class ClusterServing:
 
     def _change(self, before: Served | None, now: Served, golden: dict[str, Any] | None = None) -> Served:
         """Apply what is to be served, wait for it and write it down; else apply what was."""
+        was = [] if before is None else self._applied(before)
+        wanted = self._rendering.render(now, self.settings)
         if before is not None and before.beside != now.beside:
-            self._record(before.sharing(()))  # nobody is led to what is about to go
+            self._record(before.sharing(()), was)  # nobody is led to what is about to go
         try:
-            self._apply(self._rendering.render(now, self.settings))
+            self._apply(wanted)
             for bundle in now:
                 self._wait(now, bundle)
             if golden is not None:
                 self._require_golden(now, now.champion, golden)
-            self._record(now)
+            self._record(now, wanted)
         except BaseException as cause:
             with _telling(cause):
-                self._undo(before, now)
+                self._undo(before, now, was)
             raise
-        self._prune(now, self._rendering.render(now, self.settings))
+        self._prune(now, wanted)
         return now
+
+    def _without_trials(self, before: Served) -> Served:
+        """Have the champion answer everything, as it is; nobody is led elsewhere any more, whatever fails."""
+        if not before.beside:
+            return before
+        now, was = before.sharing(()), self._applied(before)
+        self._record(now, was)
+        beside = self._rendering.render(before, self.settings)
+        same = {_named(each) for each in self._rendering.render(now, self.settings) if each in beside}
+        wanted = [
+            next((applied for applied in was if _named(applied) == _named(each) in same), each)
+            for each in self._rendering.render(now, self.settings)
+        ]
+        self._apply(wanted)
+        self._record(now, wanted)
+        self._prune(now, wanted)
+        return now
+
+    def _found(self, name: str) -> Served | None:
+        """Return what pods of a champion say of themselves, where its record is lost; None if none serve."""
+        pods = self._namespace.list("Pod", selector_of(_nothing_of(name), _nothing_of(name).champion))
+        serving = [pod for pod in pods if is_ready(pod) and not is_ending(pod)]
+        told = {
+            tuple(_annotation(pod, f"accidents/{key}") or "" for key in ("version", "digest", "uri"))
+            for pod in serving
+        }
+        if len(told) != 1 or not all(next(iter(told))):
+            return None
+        version, digest, uri = told.pop()
+        return Served(name, ServedBundle(version, digest, uri))
+
+    def _applied(self, served: Served) -> list[Manifest]:
+        """Return the objects as they were applied, or as they would be now if that is not written down."""
+        record = self._namespace.read("ConfigMap", served.name) or {}
+        written: list[Manifest] = json.loads(record.get("data", {}).get(OBJECTS, "[]"))
+        return written or self._rendering.render(served, self.settings)
 
     def _prove(self, served: Served, bundle: ServedBundle, golden: dict[str, Any]) -> None:
         """Have a version give the golden answers in pods of its own, which nobody is led to; then they go.
@@ -233,34 +280,47 @@ class ClusterServing:
         """
         candidate = replace(bundle, role=CANDIDATE, share=0)
         tried = served.with_beside(candidate)
-        there = self._rendering.render(served, self.settings)
-        aside = [wanted for wanted in self._rendering.render(tried, self.settings) if wanted not in there]
-        changed = [wanted for wanted in there if _named(wanted) in map(_named, aside)]
+        there = self._applied(served)
+        names = {_named(each) for each in (*there, *self._rendering.render(served, self.settings))}
+        aside = [each for each in self._rendering.render(tried, self.settings) if _named(each) not in names]
         try:
             self._apply(aside)
             self._wait(tried, candidate)
             self._require_golden(tried, candidate, golden)
         except BaseException as cause:
             with _telling(cause):
-                self._apply(changed)
                 self._prune(served, there)
             raise
-        self._apply(changed)
         self._prune(served, there)
 
-    def _undo(self, before: Served | None, now: Served) -> None:
+    def _undo(self, before: Served | None, now: Served, was: list[Manifest]) -> None:
         print("  It is taken back; what served before serves on.", file=sys.stderr, flush=True)
-        if before is None:
-            self._prune(now, [])
-            return
-        wanted = self._rendering.render(before, self.settings)
-        self._apply(wanted)
-        self._record(before)
-        self._prune(before, wanted)
+        if before is not None:
+            self._apply(was)
+            self._record(before, was)
+        self._prune(now, was)
 
     def _apply(self, manifests: Iterable[Manifest]) -> None:
         for wanted in manifests:
+            if wanted["kind"] == "Deployment" and "replicas" not in wanted["spec"]:
+                self._hand_over_replicas(wanted)
             self._namespace.apply(wanted)
+
+    def _hand_over_replicas(self, wanted: Manifest) -> None:
+        """Have another manager keep the number of pods, if it is ours so far.
+
+        What only we have applied goes with the apply that leaves it out: one pod, until the autoscaler looks.
+        """
+        live = self._namespace.read("Deployment", wanted["metadata"]["name"]) or {"metadata": {}}
+        ours = (
+            each["fieldsV1"].get("f:spec", {})
+            for each in live["metadata"].get("managedFields", ())
+            if each["manager"] == MANAGER and "fieldsV1" in each
+        )
+        if any("f:replicas" in fields for fields in ours):
+            number = {"spec": {"replicas": live["spec"]["replicas"]}}
+            bare = {key: wanted[key] for key in ("apiVersion", "kind", "metadata")}
+            self._namespace.apply(bare | number, manager=f"{MANAGER}-replicas")
 
     def _prune(self, served: Served, kept: list[Manifest], kinds: Iterable[str] = ()) -> None:
         """Delete what is ours, of this model, of these kinds or the runtime's, and is not wanted any more."""
@@ -273,7 +333,7 @@ class ClusterServing:
                 if _named(there) not in wanted:
                     self._namespace.delete(kind, there["metadata"]["name"])
 
-    def _record(self, served: Served) -> None:
+    def _record(self, served: Served, objects: list[Manifest]) -> None:
         routes = [
             {
                 "role": bundle.role, "share": bundle.share, "model": served.model(bundle),
@@ -283,27 +343,25 @@ class ClusterServing:
         ]  # fmt: skip
         data = {
             RECORD: served.to_json(), ROUTES: json.dumps(routes), RUNTIME: self.settings.runtime,
-            APPLIED: self._fingerprint(served),
+            OBJECTS: json.dumps(objects, sort_keys=True),
         }  # fmt: skip
         self._namespace.apply(manifest("ConfigMap", served.name, served, self.settings, {"data": data}))
-
-    def _fingerprint(self, served: Served) -> str:
-        """Return what tells whether the same would be applied again."""
-        rendered = json.dumps(self._rendering.render(served, self.settings), sort_keys=True)
-        return hashlib.sha256(rendered.encode()).hexdigest()
 
     def _wait(self, served: Served, bundle: ServedBundle) -> None:
         """Wait until a version is ready. Raises ClusterError with the reason if it is hopeless, or late."""
         begun = shown = time.monotonic()
-        hopeful = begun  # when it was so last: controllers tell of failures that pass
+        hopeful = moved = begun  # when it was so last: controllers tell of failures that pass
+        most = 0
         while True:
-            reason, hopeless = self._not_ready(served, bundle)
+            reason, hopeless, ready = self._not_ready(served, bundle)
             if not reason:
                 return
             now = time.monotonic()
             hopeful = hopeful if hopeless else now
             settled = now - hopeful >= _HOLDS
-            if settled or now - begun > self.settings.ready_timeout:
+            if ready > most:  # pods are replaced one by one
+                most, moved = ready, now
+            if settled or now - moved > self.settings.ready_timeout:
                 late = "" if settled else f" within {self.settings.ready_timeout:g} s (ready_timeout)"
                 raise ClusterError(f"Version {bundle.version} did not become ready{late}. {reason}")
             if now - shown >= _SHOWN_EVERY:
@@ -313,18 +371,25 @@ class ClusterServing:
                 )
             time.sleep(_EVERY)
 
-    def _not_ready(self, served: Served, bundle: ServedBundle) -> tuple[str, bool]:
-        """Return why a version is not ready, empty if it is; and whether waiting is no use."""
+    def _not_ready(self, served: Served, bundle: ServedBundle) -> _Waiting:
+        """Return why a version is not ready, empty if it is; whether waiting is no use; new pods that are."""
         faults = [fault for fault in self._faults(served, bundle) if fault is not None]
         if not faults:
-            return "", False
+            return _Waiting("", False, 0)
         pods = self._namespace.list("Pod", selector_of(served, bundle))
-        new = [pod for pod in pods if _annotation(pod, "accidents/digest") in (None, bundle.digest)]
-        trouble = trouble_of([pod for pod in new if not has_ended(pod)])  # of what has ended another is made
+        known = (None, self._settings_of(served, bundle))
+        new = [pod for pod in pods if _annotation(pod, SETTINGS) in known]
+        ready = [pod for pod in new if is_ready(pod)]
+        # Of what has ended another is made; what serves has got over what ended it before.
+        trouble = trouble_of([pod for pod in new if not has_ended(pod) and pod not in ready])
         if trouble is None:
             words = " ".join(filter(None, faults))
-            return words or f"Its pods are on their way ({len(new)} of them).", bool(words)
-        return f"{trouble.words}{self._namespace.last_words(new)}", trouble.hopeless
+            reason = words or f"Its pods are on their way ({len(ready)} of {len(new)} are ready)."
+            return _Waiting(reason, bool(words), len(ready))
+        return _Waiting(f"{trouble.words}{self._namespace.last_words(new)}", trouble.hopeless, len(ready))
+
+    def _settings_of(self, served: Served, bundle: ServedBundle) -> str:
+        return str(pod_metadata(served, bundle, self.settings)["annotations"][SETTINGS])
 
     def _faults(self, served: Served, bundle: ServedBundle) -> Iterator[str | None]:
         for kind, name in self._rendering.workloads(served, bundle):
@@ -333,7 +398,7 @@ class ClusterServing:
             yield missing if live is None else self._rendering.fault(live)
         if self._rendering.own_pods:
             pods = self._namespace.list("Pod", selector_of(served, bundle))
-            yield pods_fault(pods, bundle.digest, replicas(bundle, self.settings))
+            yield pods_fault(pods, self._settings_of(served, bundle), replicas(bundle, self.settings))
 
     def _answers_wrong(self, served: Served, bundle: ServedBundle) -> str:
         try:
@@ -366,10 +431,10 @@ def serving_of(settings: SeldonCoreSettings) -> ServedModels:
     return ClusterServing(namespace_of(settings), settings.here())
 
 
-def pods_fault(pods: list[Manifest], digest: str, wanted: int) -> str | None:
-    """Return "" until as many pods as wanted are ready with a bundle, and none with another; None then."""
+def pods_fault(pods: list[Manifest], settings: str, wanted: int) -> str | None:
+    """Return "" until as many pods as wanted are ready as they are to be, and none otherwise; None then."""
     there = [pod for pod in pods if not is_ending(pod) and not has_ended(pod)]
-    ours = [pod for pod in there if _annotation(pod, "accidents/digest") == digest]
+    ours = [pod for pod in there if _annotation(pod, SETTINGS) == settings]
     ready = [pod for pod in ours if is_ready(pod)]
     return None if len(ready) >= wanted and len(ours) == len(there) else ""
 

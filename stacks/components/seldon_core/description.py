@@ -9,7 +9,7 @@ from typing import Any
 
 CHAMPION, CANDIDATE = "champion", "candidate"  # a candidate proves itself and is told to nobody
 HTTP_PORT, GRPC_PORT, METRICS_PORT = 8085, 8086, 8087  # of serving/Dockerfile
-RECORD, ROUTES, RUNTIME, APPLIED = "served.json", "routes.json", "runtime", "applied"  # of the ConfigMap
+RECORD, ROUTES, RUNTIME, OBJECTS = "served.json", "routes.json", "runtime", "objects.json"  # of the ConfigMap
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from typing import Any
 
@@ -18,6 +20,7 @@ from stacks.components.seldon_core.labels import labels_of, selector_of
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 
 MODELS, ROUTES_FOLDER = "/models", "/routes"
+SETTINGS = "accidents/settings"  # annotation: tells a pod from one that had others
 _USER = 10001  # of the images: serving/Dockerfile
 _LET_OTHERS_KNOW = 5  # seconds: kube-proxy and callers take a moment to ask elsewhere
 _LOCKED_DOWN = {
@@ -34,12 +37,15 @@ def pod_template(served: Served, bundle: ServedBundle, settings: SeldonCoreSetti
 
 
 def pod_metadata(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -> dict[str, Any]:
-    """Return labels, and what a person wants to know of a pod."""
+    """Return labels, and what a person, or who has lost the record, wants to know of a pod."""
+    spec = json.dumps(pod_spec(served, bundle, settings), sort_keys=True)
     return {
         "labels": {**settings.pod_labels, **labels_of(served, bundle)},
         "annotations": {
             "accidents/version": bundle.version,
             "accidents/digest": bundle.digest,
+            "accidents/uri": bundle.uri,
+            SETTINGS: hashlib.sha256(spec.encode()).hexdigest()[:16],
             "prometheus.io/scrape": "true",
             "prometheus.io/port": str(METRICS_PORT),
         },

@@ -27,7 +27,7 @@ def test_what_may_not_be_read_is_not_called_broken(monkeypatch: pytest.MonkeyPat
         raise PermissionError(13, "The provided token has expired")
 
     monkeypatch.setattr(storage.pd, "read_parquet", refuse)
-    with pytest.raises(SourceError, match="file cannot be read: .*token has expired"):
+    with pytest.raises(SourceError, match=r"file cannot be read: .*token has expired"):
         storage.read_frame("a file")
 
 

@@ -72,6 +72,7 @@ def _deployment(name: str, served: Served, bundle: ServedBundle, settings: Seldo
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "progressDeadlineSeconds": max(int(settings.ready_timeout), 30),
         "revisionHistoryLimit": 3,
+        "paused": False,  # somebody's pause would keep each version from coming, and give no reason
         "template": pod_template(served, bundle, settings),
     }
     if not scales(bundle, settings):  # else the number is the autoscaler's

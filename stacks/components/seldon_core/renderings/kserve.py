@@ -11,7 +11,8 @@ from __future__ import annotations
 from stacks.cluster.objects import Manifest
 from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.model_pod import pod_metadata, pod_spec
-from stacks.components.seldon_core.renderings.manifest import condition, is_seen, manifest
+from stacks.components.seldon_core.renderings import deployment
+from stacks.components.seldon_core.renderings.manifest import condition, manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import replicas, scales
 from stacks.components.seldon_core.settings import SeldonCoreSettings
@@ -31,14 +32,19 @@ def address(served: Served, bundle: ServedBundle) -> tuple[str, int]:
 
 
 def workloads(served: Served, bundle: ServedBundle) -> list[tuple[str, str]]:
-    """Return its InferenceService."""
-    return [("InferenceService", served.model(bundle))]
+    """Return its InferenceService, and the Deployment that KServe makes of it."""
+    model = served.model(bundle)
+    return [("InferenceService", model), ("Deployment", f"{model}-predictor")]
 
 
 def fault(live: Manifest) -> str | None:
-    """Return why an InferenceService is not ready, "" while it is on its way; None once it is."""
-    ready = condition(live, "Ready")
-    if ready.get("status") == "True" and is_seen(live):
+    """Return why one of them is not ready, "" while it is on its way; None once it is.
+
+    The generation in an InferenceService's status is that of the Deployment, so it says nothing here.
+    """
+    if live["kind"] == "Deployment":
+        return deployment.fault(live)
+    if condition(live, "Ready").get("status") == "True":
         return None
     failure = live.get("status", {}).get("modelStatus", {}).get("lastFailureInfo", {})
     return str(failure.get("message", ""))

@@ -8,9 +8,11 @@ orchestrator is left out (`seldon.io/no-engine`): a graph of one node needs none
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
 
 from stacks.cluster.objects import Manifest
-from stacks.components.seldon_core.description import HTTP_PORT, Served, ServedBundle
+from stacks.components.seldon_core.description import CANDIDATE, HTTP_PORT, Served, ServedBundle
 from stacks.components.seldon_core.model_pod import pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
@@ -26,14 +28,13 @@ _LONGEST = 63  # characters of a service's name
 
 
 def render(served: Served, settings: SeldonCoreSettings) -> list[Manifest]:
-    """Return the SeldonDeployment, and a budget for the champion's pods."""
-    spec = {
-        "name": served.name,
-        "protocol": "v2",
-        "annotations": {"seldon.io/no-engine": "true"},
-        "predictors": [_predictor(served, bundle, settings) for bundle in served],
-    }
-    objects = [manifest("SeldonDeployment", served.name, served, settings, {"spec": spec})]
+    """Return the SeldonDeployment, one more for a candidate, and a budget for the champion's pods."""
+    shared = served.without(CANDIDATE)
+    objects = [_deployment(served.name, shared, shared, settings)]
+    candidate = served.in_role(CANDIDATE)
+    if candidate is not None:  # of its own: the object of what serves is left alone
+        alone = replace(candidate, share=100)
+        objects.append(_deployment(_owner(served, candidate), served, (alone,), settings))
     if settings.replicas > 1:
         objects.append(disruption_budget(served.name, served, served.champion, settings))
     return objects
@@ -41,15 +42,15 @@ def render(served: Served, settings: SeldonCoreSettings) -> list[Manifest]:
 
 def address(served: Served, bundle: ServedBundle) -> tuple[str, int]:
     """Return the service that Seldon's operator makes for a predictor: a hash where its name is too long."""
-    name = f"{served.name}-{bundle.role}"
+    name = f"{_owner(served, bundle)}-{bundle.role}"
     if len(name) > _LONGEST:
         name = f"seldon-{hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()}"
     return name, HTTP_PORT
 
 
 def workloads(served: Served, bundle: ServedBundle) -> list[tuple[str, str]]:
-    """Return the SeldonDeployment, for every version."""
-    return [("SeldonDeployment", served.name)]
+    """Return the SeldonDeployment that a version is in."""
+    return [("SeldonDeployment", _owner(served, bundle))]
 
 
 def fault(live: Manifest) -> str | None:
@@ -58,6 +59,23 @@ def fault(live: Manifest) -> str | None:
     if status.get("state") == "Available":
         return None
     return str(status.get("description", "it failed")) if status.get("state") == "Failed" else ""
+
+
+def _owner(served: Served, bundle: ServedBundle) -> str:
+    """Return the name of the SeldonDeployment that a version is in."""
+    return served.model(bundle) if bundle.role == CANDIDATE else served.name
+
+
+def _deployment(
+    name: str, served: Served, bundles: Iterable[ServedBundle], settings: SeldonCoreSettings
+) -> Manifest:
+    spec = {
+        "name": name,
+        "protocol": "v2",
+        "annotations": {"seldon.io/no-engine": "true"},
+        "predictors": [_predictor(served, bundle, settings) for bundle in bundles],
+    }
+    return manifest("SeldonDeployment", name, served, settings, {"spec": spec})
 
 
 def _predictor(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -> Manifest:
