@@ -60,7 +60,8 @@ class LabelledRows:
         first, last = int(positions[0]), int(positions[-1])
         edges = np.searchsorted(positions, np.arange(first, last + 1 + STRETCH, STRETCH))
         near = [positions[a:b] for a, b in pairwise(edges) if b > a]
-        return np.concatenate([self.read(int(at[0]), int(at[-1]) + 1)[at - at[0]] for at in near])
+        parts = [self.read(int(at[0]), int(at[-1]) + 1)[at - at[0]] for at in near]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class TreeInputs:
@@ -137,7 +138,9 @@ def dataset_of(inputs: TreeInputs, params: dict[str, Any]) -> Dataset:
 
     if len(inputs) <= SAMPLE:
         return Dataset(inputs.rows(0, len(inputs)), inputs.labels, params=params)
-    params = {**params, "feature_pre_filter": False}  # it takes the sample for all: a rare feature would go
+    # A feature that no leaf can be made of is left out; of the sample, as if it were all, rare ones would be.
+    least = params["min_child_samples"] * SAMPLE // len(inputs)
+    params = {**params, "min_child_samples": max(least, 1)}
     bounds = Dataset(inputs.sample(SAMPLE), params=params).construct()
     return Dataset(Stretches(inputs), inputs.labels, reference=bounds, params=params).construct()
 

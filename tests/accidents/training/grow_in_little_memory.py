@@ -48,7 +48,7 @@ if __name__ == "__main__":
     place = np.concatenate([made(n)[:, at] for n in range(ROWS // AT_ONCE)])
     y = (np.random.default_rng(0).random(ROWS) < 0.3).astype(np.float32)
     size = int(ROWS * (1 + SETTINGS.masked) * len(tree_columns(NAMES)) * 4)
-    allowed = size * 95 // 100
+    allowed = size * 98 // 100
     resource.setrlimit(resource.RLIMIT_DATA, (taken() + allowed,) * 2)
     boost(LabelledRows(NAMES, place, y, read), np.arange(ROWS), SETTINGS, "dispatch", seed=1, bag=0)
     print(size, allowed)
