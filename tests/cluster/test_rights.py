@@ -7,9 +7,10 @@ import pytest
 from tests.cluster.conftest import TestNamespace, kubectl
 
 REFUSED = [
-    ("get", "secrets"), ("list", "secrets"), ("patch", "secrets"), ("update", "secrets"), ("create", "pods"), ("create", "pods/exec"), ("delete", "pods"),
-    ("create", "roles"), ("create", "rolebindings"), ("create", "serviceaccounts/token"),
-    ("delete", "networkpolicies"), ("patch", "resourcequotas"), ("list", "nodes"), ("create", "namespaces"),
+    ("get", "secrets"), ("list", "secrets"), ("patch", "secrets"), ("update", "secrets"), ("create", "pods"),
+    ("create", "pods/exec"), ("delete", "pods"), ("create", "roles"), ("create", "rolebindings"),
+    ("create", "serviceaccounts/token"), ("delete", "networkpolicies"), ("patch", "resourcequotas"),
+    ("list", "nodes"), ("create", "namespaces"),
 ]  # fmt: skip
 GRANTED = [("create", "jobs"), ("patch", "deployments"), ("patch", "seldondeployments"), ("get", "pods/log")]
 
