@@ -270,7 +270,10 @@ class ClusterServing:
     def _applied(self, served: Served) -> list[Manifest]:
         """Return the objects as they were applied, or as they would be now if that is not written down."""
         record = self._namespace.read("ConfigMap", served.name) or {}
-        written: list[Manifest] = json.loads(record.get("data", {}).get(OBJECTS, "[]"))
+        try:
+            written: list[Manifest] = json.loads(record.get("data", {}).get(OBJECTS, "[]"))
+        except ValueError:  # somebody has edited it
+            written = []
         return written or self._rendering.render(served, self.settings)
 
     def _prove(self, served: Served, bundle: ServedBundle, golden: dict[str, Any]) -> None:
