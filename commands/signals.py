@@ -71,7 +71,7 @@ class _Handler:
 
 def _is_in_store(frame: FrameType | None) -> bool:
     while frame:
-        if frame.f_globals.get("__name__", "").startswith(_STORES):
+        if str(frame.f_globals.get("__name__")).startswith(_STORES):
             return True
         frame = frame.f_back
     return False
