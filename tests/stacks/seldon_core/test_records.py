@@ -1,0 +1,134 @@
+"""What is known of a model on a fake cluster: its record, its objects, other owners, rights."""
+
+from __future__ import annotations
+
+import pytest
+
+from stacks.cluster.answers import ClusterError
+from stacks.components.seldon_core.cluster_serving import ClusterServing
+from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.errors import StackError
+from tests.fake_kubernetes import FakeKubernetes
+from tests.stacks.seldon_core.conftest import (
+    FIRST,
+    GOLDEN,
+    NAME,
+    SECOND,
+    SETTINGS,
+    answer,
+    running,
+    serving_of,
+)
+
+
+def test_what_a_controller_made_is_left_to_it(fake: FakeKubernetes, serving: ClusterServing) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    made = {**fake.objects["services", NAME]}
+    made["metadata"] = {**made["metadata"], "name": "made", "ownerReferences": [{"kind": "SeldonDeployment"}]}
+    fake.objects["services", "made"] = made
+    serving.switch(NAME, SECOND, GOLDEN)
+    assert fake.names("services") == ["made", NAME]
+
+
+def test_stopping_takes_away_what_runs_and_keeps_what_is_known(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    serving.stop(NAME)
+    assert fake.names("deployments") == fake.names("services") == []
+    served = serving.served(NAME)
+    assert served is not None
+    assert served.stopped
+    assert served.champion == FIRST
+    serving.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "2"}
+
+
+def test_what_somebody_has_changed_is_told_and_mended_by_the_next_deployment(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    served = serving.switch(NAME, FIRST, GOLDEN)
+    assert serving.drift(served) == []
+    fake.objects["deployments", NAME]["spec"]["template"]["spec"]["containers"][0]["image"] = "theirs:1"
+    del fake.objects["poddisruptionbudgets", NAME]
+    assert serving.drift(served) == [f"Deployment {NAME}", f"PodDisruptionBudget {NAME}"]
+    serving.switch(NAME, FIRST, GOLDEN)
+    assert serving.drift(served) == []
+
+
+def test_what_others_have_changed_is_told_apart_from_settings_that_are_new(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    served = serving.switch(NAME, FIRST, GOLDEN)
+    assert ";" not in serving.supervision(served)
+    newer = serving_of(fake, SETTINGS.model_copy(update={"image": "ours:2"}))
+    assert f"; not as this stack's settings have it now: Deployment {NAME}" in newer.supervision(served)
+    fake.objects["deployments", NAME]["spec"]["template"]["spec"]["containers"][0]["image"] = "theirs:1"
+    assert f"; changed since by others: Deployment {NAME}" in serving.supervision(served)
+
+
+def test_a_record_that_is_damaged_is_told(fake: FakeKubernetes, serving: ClusterServing) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    fake.objects["configmaps", NAME]["data"]["served.json"] = "{"
+    remedy = f"kubectl delete --namespace accidents configmap {NAME}"
+    with pytest.raises(ClusterError, match=f"ConfigMap {NAME} .* does not say what is served.*{remedy}"):
+        serving.switch(NAME, SECOND, GOLDEN)
+    del fake.objects["configmaps", NAME]
+    serving.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "2"}
+
+
+def test_a_model_is_forgotten_before_others_may_change_it(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    fake.asked.clear()
+    serving_of(fake, SeldonCoreSettings(runtime="seldon")).forget(NAME)  # whatever serves it
+    deleted = [path.split("/")[-2] for method, path in fake.asked if method == "DELETE"]
+    assert deleted[-2:] == ["configmaps", "leases"]
+    assert set(fake.objects) == set()
+
+
+def test_a_configmap_of_somebody_elses_is_not_forgotten(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    fake.objects["configmaps", NAME] = {"kind": "ConfigMap", "metadata": {"name": NAME, "labels": {}}}
+    serving.forget(NAME)
+    assert fake.names("configmaps") == [NAME]
+
+
+def test_what_another_runtime_serves_is_no_business_of_this_one_until_it_is_stopped(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    other = serving_of(fake, SeldonCoreSettings(runtime="seldon"))
+    assert other.names() == []
+    with pytest.raises(ClusterError, match=r"by runtime deployment .* this stack has seldon\. Stop it first"):
+        other.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "1"}
+    other.forget("another")
+    assert running(fake) == {NAME: "1"}
+    serving.stop(NAME)
+    known = other.served(NAME)
+    assert known is not None
+    assert known.stopped
+
+
+def test_a_check_names_the_rights_that_are_lacking(fake: FakeKubernetes, serving: ClusterServing) -> None:
+    assert serving.reached() == "Kubernetes v0-fake answers, and grants what is needed in namespace accidents"
+    fake.forbidden |= {"create deployments", "list configmaps", "services/proxy", "pods/log"}
+    lacking = "list configmaps, create deployments, get pods/log, get services/proxy, create services/proxy"
+    with pytest.raises(ClusterError, match=f"This login may not {lacking} in namespace accidents"):
+        serving.reached()
+
+
+def test_what_runs_is_found_where_its_record_is_lost(fake: FakeKubernetes, serving: ClusterServing) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    del fake.objects["configmaps", NAME]
+    fake.answer = lambda *asked: answer(fake, *asked, wrong="2")
+    with pytest.raises(StackError, match="golden probabilities"):
+        serving.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "1"}
+    fake.answer = lambda *asked: answer(fake, *asked)
+    serving.switch(NAME, SECOND, GOLDEN)
+    assert running(fake) == {NAME: "2"}

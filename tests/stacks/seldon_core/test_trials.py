@@ -1,0 +1,81 @@
+"""A version on trial on a fake cluster: who is led to it, and how that ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stacks.cluster.answers import ClusterError
+from stacks.components.seldon_core.cluster_serving import ClusterServing
+from stacks.components.seldon_core.description import ServedBundle
+from tests.fake_kubernetes import FakeKubernetes
+from tests.stacks.seldon_core.conftest import (
+    FIRST,
+    GOLDEN,
+    NAME,
+    SECOND,
+    routes,
+    running,
+)
+
+
+def test_a_challenger_is_told_by_the_champion_with_its_own_server(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    challenger = ServedBundle("2", "2" * 64, "s3://bucket/2", "challenger", 10)
+    served = serving.try_out(NAME, challenger, GOLDEN)
+    assert running(fake) == {NAME: "1", f"{NAME}-challenger": "2"}
+    assert served.champion.share == 90
+    (route,) = routes(fake)
+    assert route["server"] == f"http://{NAME}-challenger.accidents.svc:8085"
+    assert (route["role"], route["share"], route["model"]) == ("challenger", 10, f"{NAME}-challenger")
+    assert serving.end_trials(NAME) == (challenger,)
+    assert running(fake) == {NAME: "1"}
+    assert routes(fake) == []
+
+
+def test_nobody_is_led_to_a_challenger_while_its_pods_change(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    serving.try_out(NAME, replace(SECOND, role="challenger", share=10), GOLDEN)
+    put, led = fake.handle, []
+
+    def look(method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:
+        if method == "PATCH" and f"/deployments/{NAME}-challenger?" in target:
+            led.append(routes(fake))
+        return put(method, target, body)
+
+    fake.handle = look  # type: ignore[method-assign]
+    serving.try_out(NAME, ServedBundle("3", "3" * 64, "s3://b", "challenger", 20), GOLDEN)
+    assert led == [[]]
+    assert [route["version"] for route in routes(fake)] == ["3"]
+
+
+def test_a_share_may_grow_and_a_shadow_stand_beside(fake: FakeKubernetes, serving: ClusterServing) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    for share in (10, 50):
+        serving.try_out(NAME, ServedBundle("2", "2" * 64, "s3://b", "challenger", share), GOLDEN)
+    serving.try_out(NAME, ServedBundle("3", "3" * 64, "s3://b", "shadow", 0), GOLDEN)
+    assert {(route["role"], route["share"]) for route in routes(fake)} == {("challenger", 50), ("shadow", 0)}
+    serving.switch(NAME, SECOND, GOLDEN)  # ends them
+    assert running(fake) == {NAME: "2"}
+
+
+@pytest.mark.parametrize("taken_back", ["by ending the trial", "by deploying the champion"])
+def test_a_challenger_that_is_taken_back_answers_nobody_whatever_becomes_of_the_champions_pods(
+    taken_back: str, fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    serving.try_out(NAME, replace(SECOND, role="challenger", share=50), GOLDEN)
+    fake.pods |= {name: {"phase": "Pending"} for name in (NAME, f"{NAME}-candidate")}
+    if taken_back == "by ending the trial":
+        serving.end_trials(NAME)
+    else:
+        with pytest.raises(ClusterError, match="did not become ready"):
+            serving.switch(NAME, FIRST, GOLDEN)
+    assert routes(fake) == []
+    assert running(fake) == {NAME: "1"}
