@@ -148,14 +148,17 @@ class _Following(Generic[T]):
         return [future for future in self._looked_at() if future.done()]
 
     def _looked_at(self) -> list[Future]:
-        from distributed import wait
+        from distributed import CancelledError, wait
 
         try:
-            wait(list(self.pending), timeout=TICK, return_when="FIRST_COMPLETED")
-        except TimeoutError:
+            # Trap: `wait` asks the current client, which ours is only in here, and not the futures' own.
+            with self.client.as_current():
+                wait(list(self.pending), timeout=TICK, return_when="FIRST_COMPLETED")
+        except (TimeoutError, CancelledError):  # of what is cancelled its future tells
             pass
         except Exception as error:
             self._raise_if_lost(error)
+            raise
         self._raise_if_lost(None)
         return list(self.pending)
 

@@ -97,6 +97,14 @@ def test_where_no_worker_is_left_others_are_started(tmp_path: Path) -> None:
         disconnect_all()
 
 
+def test_following_costs_no_processor(dask: DaskSettings) -> None:
+    client_of(dask).wait_for_workers(2, timeout=PATIENCE)
+    since, used = time.monotonic(), time.process_time()
+    each(dask, time.sleep, [(f"part {at}", (3.0,)) for at in range(2)], "Sleeping")
+    share = (time.process_time() - used) / (time.monotonic() - since)
+    assert share < 0.3, "the loop asks without a pause"
+
+
 def slow_first(folder: str, at: int) -> int:
     """Work of which piece 3 does not end for the first who does it before all is over."""
     who = note(folder, at, 0)
