@@ -42,6 +42,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "zenml_overhead": _own("benchmarks.zenml_overhead"),
     "serving": _own("benchmarks.serving"),
     "scale_out": _own("benchmarks.scale_out"),
+    "twelve_million": _own("benchmarks.twelve_million"),
     "scale_out_predictions": _own("benchmarks.scale_out_predictions"),
     "rollout": _own("benchmarks.rollout"),
     "soak": _own("benchmarks.soak"),

@@ -1,11 +1,11 @@
 """Past one machine: the same training by partition on Dask, on workers of this machine.
 
-`python -m benchmarks.scale_out`: 1.2 million accidents; `--scale 10`: 12 million; docs/scaling.md.
+1.2 million accidents; docs/scaling.md. Twelve million: benchmarks/twelve_million.py.
 """
 
 from __future__ import annotations
 
-import argparse
+import importlib.util
 import tempfile
 import time
 from pathlib import Path
@@ -21,37 +21,37 @@ from benchmarks.separate_process import measure, peak_gib
 TITLE = "Past one machine: Dask"
 YEARS = tuple(range(2005, 2025))
 MOST_OVER_LOCAL = 1.3
-MOST_OVER_SCALE = 1.2  # where `local` has a part of the accidents: times as many as that
 MOST_DRIVER_GIB = 2.0
 MOST_APART = 0.15
 LEAST_ROWS = 300_000
 LEAST_SHARE = 0.6
-NOT_RUN = "12,000,000 accidents were not run: `python -m benchmarks.scale_out --scale 10` does, in hours."
 WORKERS = {"workers": 2, "threads": 1, "memory_limit": "4GiB"}
 
 
 def run(options: Options) -> Outcome:
     """Measure once: minutes."""
     if options.quick:
-        return outcome(2, scale=1, accidents=2_000)
-    return outcome(len(YEARS), scale=1, accidents=60_000)
+        return outcome(2, accidents=2_000)
+    return outcome(len(YEARS), accidents=60_000)
 
 
-def outcome(years: int, scale: int, accidents: int, folder: str | None = None) -> Outcome:
-    """Measure on partitions that are in `folder`, or are written: `scale` of `accidents` for each year."""
-    try:
-        import distributed  # noqa: F401
-    except ImportError:
-        raise SkippedError("it needs Dask: make dask") from None
+def has_dask() -> bool:
+    """Whether Dask is installed here."""
+    return importlib.util.find_spec("distributed") is not None
+
+
+def outcome(years: int, accidents: int) -> Outcome:
+    """Measure on partitions that are written for it, of so many accidents each."""
+    if not has_dask():
+        raise SkippedError("it needs Dask: make dask")
     from accidents.data.sources.sample.partitions import write_partitions
 
     with tempfile.TemporaryDirectory(prefix="scale-out-") as place:
-        source = folder or str(Path(place) / "sample")
-        if folder is None:
-            write_partitions(source, YEARS[-years:], scale, accidents=accidents)
+        source = str(Path(place) / "sample")
+        write_partitions(source, YEARS[-years:], 1, accidents=accidents)
         parts = read_manifest(source).parts
         total = sum(part.accidents for part in parts)
-        local = measure("benchmarks.scale_out:train_locally", source=source, every=scale)
+        local = measure("benchmarks.scale_out:train_locally", source=source)
         dask = measure("benchmarks.scale_out:train_on_dask", source=source, folder=str(Path(place) / "work"))
         flat = measure("benchmarks.scale_out:by_partitions", source=source, folder=str(Path(place) / "flat"))
         scored = measure(
@@ -59,7 +59,6 @@ def outcome(years: int, scale: int, accidents: int, folder: str | None = None) -
             model=dask.result["model"],
         ).result  # fmt: skip
     ratio = dask.result["total"] / local.result["total"]
-    most = MOST_OVER_LOCAL if scale == 1 else MOST_OVER_SCALE * scale
     apart = max(flat.result.values()) / min(flat.result.values()) - 1
     rate, whole = (total / scored[name] for name in ("scoring", "seconds"))
     figures = (
@@ -70,10 +69,10 @@ def outcome(years: int, scale: int, accidents: int, folder: str | None = None) -
             met=True,
         ),
         Figure(
-            what=f"The same against `local` with {total // scale:,} accidents",
-            target=f"at most {most:g} ×",
+            what="The same against `local`",
+            target=f"at most {MOST_OVER_LOCAL:g} ×",
             figure=f"{ratio:.2f} ×",
-            met=ratio <= most,
+            met=ratio <= MOST_OVER_LOCAL,
         ),
         Figure(
             what="Peak memory of the process that drives it",
@@ -105,16 +104,14 @@ def outcome(years: int, scale: int, accidents: int, folder: str | None = None) -
         for name in dask.result["phases"]
     ]
     same = "the same" if local.result["model_files"] == dask.result["model_files"] else "NOT the same"
-    files = f"The model's files are {same} to the byte on both. " if scale == 1 else ""
     body = "\n\n".join(
         [
             table(("phase", "local, s", "Dask, s"), phases),
-            f"{files}Peak of `local`: {local.peak_gib:.2f} GiB.",
+            f"The model's files are {same} to the byte on both. Peak of `local`: {local.peak_gib:.2f} GiB.",
             table(
                 ("partitions", "seconds a partition and worker"),
                 [(count, f"{seconds:.2f}") for count, seconds in flat.result.items()],
             ),
-            *(() if total >= 12_000_000 else (NOT_RUN,)),
         ]
     )
     about = (
@@ -125,7 +122,7 @@ def outcome(years: int, scale: int, accidents: int, folder: str | None = None) -
     return Outcome(about=about, figures=figures, body=body)
 
 
-def train_locally(source: str, every: int) -> dict[str, Any]:
+def train_locally(source: str, every: int = 1) -> dict[str, Any]:
     """In one process, of every so many partitions: for `measure`."""
     from accidents.evaluation.behaviour import behaviour_checks
     from accidents.evaluation.metrics import alerts_for_budget, evaluate
@@ -263,16 +260,3 @@ def _files(model: Any) -> dict[str, str]:
             path.name: hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(Path(folder).iterdir())
         }
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--years", type=int, default=len(YEARS))
-    parser.add_argument("--scale", type=int, default=1, help="partitions a year")
-    parser.add_argument("--accidents", type=int, default=60_000, help="of a partition")
-    parser.add_argument("--folder", help="partitions that are there: `make sample`")
-    asked = parser.parse_args()
-    found = outcome(asked.years, asked.scale, asked.accidents, asked.folder)
-    for figure in found.figures:
-        print(f"{figure.what}: {figure.figure} (target: {figure.target})")
-    print(found.body)

@@ -171,11 +171,11 @@ def _without_known(
     return tuple(left.get(part.name, part) for parts in years for part in parts)
 
 
-def _drop_known(address: str, part: TablePart, of: int, earlier: Sequence[str]) -> TablePart:
+def _drop_known(address: str, part: TablePart, of_year: int, earlier: Sequence[str]) -> TablePart:
     """Write a partition again without the accidents of earlier ones, beside it; on a worker."""
     tables, findings = read_part(address, part), read_quality(address, [part])
     known = (_ids(address, other) for other in earlier)
-    kept = without_known(tables, known, findings, of)
+    kept = without_known(tables, known, findings, of_year)
     if len(kept.accidents) == len(tables.accidents):
         return part
     return write_part(address, f"{part.name}-once", part.year, kept, findings)
@@ -186,17 +186,17 @@ def _ids(address: str, name: str) -> Ids:
     return frame["accident_id"].to_numpy()
 
 
-def _build_one(tables: str, of: TablePart, address: str, stage: str) -> RowPart:
+def _build_one(tables: str, part: TablePart, address: str, stage: str) -> RowPart:
     """Build the rows of one partition, and write them; on a worker. Its note is written last."""
-    name = of.name
+    name = part.name
     note = join(address, f"{name}.json")
     if exists(note) and exists(join(address, f"{name}.parquet")):
         return RowPart.model_validate(read_json(note))
-    loaded = read_part(tables, of)
+    loaded = read_part(tables, part)
     loaded.validate()
     rows = build_features(loaded, stage)
     months = months_of(rows)
-    part = RowPart(
+    built = RowPart(
         name=name,
         rows=len(rows),
         months=months.accidents,
@@ -204,8 +204,8 @@ def _build_one(tables: str, of: TablePart, address: str, stage: str) -> RowPart:
         undated=months.undated,
     )
     write_frame(join(address, f"{name}.parquet"), rows)
-    write_json(note, part.model_dump(mode="json"))
-    return part
+    write_json(note, built.model_dump(mode="json"))
+    return built
 
 
 def _part(content: Mapping[str, Any]) -> TablePart:

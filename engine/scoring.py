@@ -90,7 +90,7 @@ def _begin(output: str, made_of: dict[str, str]) -> None:
 
 def _score_one(
     tables: str,
-    of: TablePart,
+    part: TablePart,
     output: str,
     made: str,
     where: str,
@@ -100,19 +100,19 @@ def _score_one(
     explained: Explained,
 ) -> dict[str, Any]:
     """Score one partition, on a worker; its note is written last."""
-    part = of.name
-    note = join(output, f"{part}.json")
-    if exists(note) and exists(join(output, f"{part}.parquet")):
+    stem = join(output, part.name)
+    note = f"{stem}.json"
+    if exists(note) and exists(f"{stem}.parquet"):
         before: dict[str, Any] = read_json(note)
         if before.get("made_of") == made:  # and not by a run that was ended, and whose worker went on
             return before
     bundle = _bundle(where, digest)
-    predictions, aside, seconds = score_part(read_part(tables, of), bundle, name, version, explained)
-    write_frame(join(output, f"{part}.parquet"), predictions)
+    predictions, aside, seconds = score_part(read_part(tables, part), bundle, name, version, explained)
+    write_frame(f"{stem}.parquet", predictions)
     if len(aside):
-        write_frame(join(output, f"{part}.set_aside.parquet"), aside)
+        write_frame(f"{stem}.set_aside.parquet", aside)
     counts = {
-        "name": part, "made_of": made, "rows": len(predictions) + len(aside), "scored": len(predictions),
+        "name": part.name, "made_of": made, "rows": len(predictions) + len(aside), "scored": len(predictions),
         "set_aside": len(aside), "alerts": int(predictions["alert"].sum()),
         "bands": predictions["band"].value_counts().to_dict(), "seconds_scoring": seconds,
     }  # fmt: skip
