@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from accidents.features import feature_names
-from accidents.training import tree_inputs
+from accidents.training import fit_bags, tree_inputs
 from accidents.training.fit_bags import ModelSettings, boost, labelled
 from accidents.training.place_encoder import cross_fit
 from accidents.training.trained_model import Floats, Layout, tree_columns
@@ -100,6 +100,17 @@ def test_one_thread_and_two_grow_the_same_trees() -> None:
     ]
     one, two = (booster.text.partition("\nparameters:")[0] for booster in both)
     assert one == two
+
+
+def test_column_by_column_one_thread_grows_the_same_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    every, text = np.arange(len(Y)), {}
+    for most in (2_000_000, 1_000):
+        monkeypatch.setattr(fit_bags, "ROWS_BY_ROW", most)
+        text[most] = boost(ROWS, every, SMALL, "dispatch", seed=1, bag=1).text
+    assert "[force_row_wise: 1]" in text[2_000_000]
+    assert "[force_col_wise: 1]" in text[1_000]
+    by_row, by_column = (told.partition("\nparameters:")[0] for told in text.values())
+    assert by_row == by_column
 
 
 @pytest.mark.slow
