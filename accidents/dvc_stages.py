@@ -6,9 +6,8 @@ import json
 import shutil
 import sys
 
-from accidents.data.dataset import DATA, STAMP, have_raw, layout, made_from, versioned
+from accidents.data.dataset import DATA, STAMP, have_raw, laid_out, layout, made_from, versioned
 from accidents.data.reading import read_years
-from accidents.data.sources import find_years
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import save_tables
 from accidents.errors import AccidentsError
@@ -24,11 +23,11 @@ def _raw(settings: DataSettings) -> None:
 
 
 def _prepared() -> None:
-    raw = versioned(find_years(DATA / "raw"))
+    raw = versioned(laid_out(DATA / "raw"))
     tables, quality = read_years(raw.years)
     with whole_folder(STAMP.parent) as part:
         save_tables(part, tables.validate(), quality)
-        (part / STAMP.name).write_text(json.dumps(made_from(raw.version)), encoding="utf-8")
+        (part / STAMP.name).write_text(json.dumps(made_from(raw)), encoding="utf-8")
     print(f"{len(tables.accidents):,} accidents prepared.")
 
 

@@ -21,7 +21,7 @@ from accidents.training.fit_bags import ModelSettings
 from accidents.training.split import SplitSettings
 
 Stage = Literal["dispatch", "on_scene"]
-# No model depends on these: the raw files have a hash of their own, the others decide what becomes of it.
+# Not a model's own: what `data` gives is known by hash and years, the others decide what becomes of it.
 NOT_OF_TRAINING = frozenset({"data", "promotion", "monitor", "keep"})
 
 
@@ -87,7 +87,7 @@ class Params(Strict):
     @model_validator(mode="after")
     def _test_year_is_there(self) -> Params:
         year, years = self.split.test_year, self.data.years
-        if year is not None and year not in years:
+        if year is not None and years and year not in years:
             nearest = min(years, key=lambda given: abs(given - year))
             raise ValueError(
                 f"split.test_year {year} is not among data.years {', '.join(map(str, years))}; "

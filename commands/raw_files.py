@@ -6,18 +6,21 @@ from accidents.data.sources.settings import DataSettings
 from accidents.params import Params
 
 
-def raw_data(params: Params) -> str:
-    """Have the raw data, before ZenML starts; return its version."""
+def raw_data(params: Params) -> tuple[Params, str]:
+    """Have the raw data, before ZenML starts; return the parameters with its years, and its version."""
     from accidents.data.dataset import have_raw
 
-    return have_raw(params.data).version
+    raw = have_raw(params.data)
+    data = params.data.model_copy(update={"years": tuple(raw.years) or params.data.years})
+    return params.model_copy(update={"data": data}), raw.version
 
 
 def hand_over(raw_version: str, params: Params) -> None:
     """Where steps run elsewhere, put the raw files into DVC's remote for them; a sample they make anew."""
     from pipelines import runs
 
-    if params.data.source != "sample" and runs.elsewhere():
+    made_there = params.data.source == "sample" and params.data.version is None
+    if not made_there and runs.elsewhere():
         _push(raw_version)
 
 

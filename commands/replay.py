@@ -36,7 +36,7 @@ def replay(params: Params, stack: str, config: Path | None, years: Sequence[int]
         raise SettingsError(
             f"A replay needs a data validator to find drift, and stack {stack} has none: use --stack local."
         )
-    raw_version = raw_data(params)
+    params, raw_version = raw_data(params)
     on_stack(stack)
     hand_over(raw_version, params)
     from accidents.replay.records import Replay

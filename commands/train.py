@@ -35,7 +35,7 @@ def train(
     """
     started = time.monotonic()
     settings = configuration("train", stack, config)
-    raw_version = raw_data(params)
+    params, raw_version = raw_data(params)
     on_stack(stack)
     from accidents.reports.index import write_index
     from pipelines import runs, summary

@@ -54,7 +54,8 @@ def read_tables(raw: RawData, dask: DaskSettings) -> PartitionedTables:
     Raises PartitionError naming the year that cannot be read.
     """
     code = code_version("accidents.data.reading", "accidents.data.partition_files")
-    address = join(folder_of(dask), f"tables-{_key(raw.version, code, dask.partition_rows)}")
+    key = _key(raw.version, *sorted(raw.years), code, dask.partition_rows)
+    address = join(folder_of(dask), f"tables-{key}")
     files = list(raw.years.values())
     read = each(
         dask,

@@ -22,7 +22,9 @@ TUNING = "steps.training.tune_model"
 
 
 def made_from(params: Params, raw_version: str) -> MadeFrom:
-    """Return what the version is made from that these parameters and raw files give."""
+    """Return what the version is made from that these parameters and raw files give, on any engine."""
     steps = (*MAKE_A_BUNDLE, TUNING) if params.tuning.trials else MAKE_A_BUNDLE
     code = code_version(*steps, but=APART)
-    return MadeFrom(data_version=raw_version, code_version=code, params=params.of_training())
+    return MadeFrom(
+        data_version=raw_version, years=params.data.years, code_version=code, params=params.of_training()
+    )

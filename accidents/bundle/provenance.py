@@ -23,7 +23,8 @@ class MadeFrom(BaseModel):
 
     Attributes
     ----------
-    data_version : DVC hash of the raw files.
+    data_version : DVC hash of the raw files, or of the manifest of partitions.
+    years : those taken of them: an archive or a manifest may hold more.
     code_version : hash of the code that training runs through; see accidents.source_code.
     params : `Params.of_training`.
     """
@@ -31,17 +32,18 @@ class MadeFrom(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_version: str
+    years: tuple[int, ...]
     code_version: str
     params: Mapping[str, Any]
 
     @property
     def identity(self) -> str:
         """Two versions with one identity are the same version."""
-        return identity_of(self.model_dump())
+        return identity_of(self.model_dump(mode="json"))
 
     def facts(self) -> dict[str, Any]:
         """For bundle.json."""
-        return {"identity": self.identity, **self.model_dump()}
+        return {"identity": self.identity, **self.model_dump(mode="json")}
 
 
 def identity_of(inputs: Mapping[str, Any]) -> str:

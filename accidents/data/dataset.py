@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from accidents.data.data_versions import restore, snapshot
 from accidents.data.partition_files import Manifest, is_partitioned, read_manifest, read_together
 from accidents.data.quality import QualityReport
 from accidents.data.reading import read_years
 from accidents.data.sources import SOURCES, YearFiles, fetch, find_years
+from accidents.data.sources.downloadable_years import check_years
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import load_tables
 from accidents.data.tables import Tables
@@ -48,8 +50,7 @@ def have_raw(settings: DataSettings, folder: Path = DATA) -> RawData:
         If the source cannot give those years, or DVC does not hold that version.
     """
     if settings.version is not None:
-        restored = restore(settings.version, folder / "versions" / settings.version.removesuffix(".dir"))
-        return versioned(find_years(restored))
+        return _restored(settings.version, settings, folder)
     if settings.source not in SOURCES and is_partitioned(settings.source):
         manifest = read_manifest(settings.source)
         manifest.of_years(settings.years)
@@ -75,9 +76,7 @@ def raw_of(version: str, settings: DataSettings, folder: Path = DATA, remote: st
         return have_raw(settings.model_copy(update={"version": None, "refresh": False}), folder)
 
     def from_dvc() -> RawData:
-        home = folder / "versions" / version.removesuffix(".dir")
-        years = find_years(restore(version, home, remote=remote))
-        return versioned(years if settings.version else {year: years[year] for year in settings.years})
+        return _restored(version, settings, folder, remote)
 
     # What lies here, or is made here, is asked first; what would be downloaded, last.
     ways = [from_source, from_dvc]
@@ -104,15 +103,28 @@ def layout(years: Mapping[int, YearFiles]) -> dict[str, Path]:
     return files | ({SYNTHETIC: min(marks)} if marks else {})
 
 
+def laid_out(folder: Path, years: Sequence[int] = ()) -> dict[int, YearFiles]:
+    """Return the files of some years in a folder that `layout` describes; without any named, of all.
+
+    An archive of several years lies under the first that was taken of it: earlier ones in it are no part.
+
+    Raises SourceError naming a year that is not there.
+    """
+    there = {year: files for year, files in find_years(folder).items() if not _lies_later(files)}
+    if years:
+        check_years(years, there, folder)
+    return {year: there[year] for year in years or there}
+
+
 def prepare(raw: RawData, years: Sequence[int] = ()) -> tuple[Tables, QualityReport]:
-    """Read and check the years, or take `data/prepared` if this code made it from the same version.
+    """Read and check the years, or take `data/prepared` if this code made it from the same.
 
     `years` are those wanted of partitions, which may hold more.
     """
     if raw.partitions is not None:
         tables, quality = read_together(raw.partitions.address, raw.partitions.of_years(years))
         return tables.validate(), quality
-    if STAMP.exists() and json.loads(STAMP.read_text(encoding="utf-8")) == made_from(raw.version):
+    if STAMP.exists() and json.loads(STAMP.read_text(encoding="utf-8")) == made_from(raw):
         return load_tables(STAMP.parent)
     tables, quality = read_years(raw.years)
     return tables.validate(), quality
@@ -124,9 +136,20 @@ def versioned(years: Mapping[int, YearFiles]) -> RawData:
     return RawData(years, snapshot(files), SYNTHETIC in files)
 
 
-def made_from(version: str) -> dict[str, str]:
-    """Return what prepared tables are a function of: the raw files and the code that reads them."""
-    return {"data_version": version, "code_version": code_version("accidents.data.reading")}
+def made_from(raw: RawData) -> dict[str, Any]:
+    """Return what prepared tables are a function of: raw files, years, and the code that reads them."""
+    code = code_version("accidents.data.reading")
+    return {"data_version": raw.version, "years": sorted(raw.years), "code_version": code}
+
+
+def _restored(version: str, settings: DataSettings, folder: Path, remote: str | None = None) -> RawData:
+    home = restore(version, folder / "versions" / version.removesuffix(".dir"), remote=remote)
+    return versioned(laid_out(home, settings.years))
+
+
+def _lies_later(files: YearFiles) -> bool:
+    homes = [path.parent.name for path in files.paths.values()]
+    return any(home.isdecimal() and int(home) > files.year for home in homes)
 
 
 def _mark(files: YearFiles) -> Path | None:

@@ -29,8 +29,9 @@ def train(
 ) -> None:
     """Learn from years of accident files; evaluate, register, and promote what earns it."""
     prepare(stack)
+    of_version = None if data_version is None else []  # all that it holds, whatever params.yaml says
     given = {
-        "data.years": None if years is None else parse_years(years),
+        "data.years": of_version if years is None else parse_years(years),
         "data.source": source,
         "data.refresh": refresh or None,
         "data.version": data_version,

@@ -38,7 +38,6 @@ def load_data(
         "version": raw.version,
         "synthetic": raw.synthetic,
         "source": data.source,
-        "years": sorted(raw.years or data.years),
         "warnings": quality.warnings(),
     }
     return made, facts

@@ -51,7 +51,6 @@ def build_bundle(
         "bands": dict(evaluation.bands),
         "source": data_facts["source"],
         "synthetic": data_facts["synthetic"],
-        "years": data_facts["years"],
         "split": split,
         "learnt_from": learnt_from(learnt),
         **made_from.facts(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from accidents.config import Strict
 
@@ -16,7 +16,10 @@ class SampleSettings(Strict):
 
 
 class DataSettings(Strict):
-    """Where the accidents come from and which years take part."""
+    """Where the accidents come from and which years take part.
+
+    With a `version`, no years at all stand for those it holds.
+    """
 
     source: str = "sample"
     years: tuple[int, ...] = (2021, 2022)
@@ -29,6 +32,10 @@ class DataSettings(Strict):
     @field_validator("years")
     @classmethod
     def _sorted_and_unique(cls, years: tuple[int, ...]) -> tuple[int, ...]:
-        if not years:
-            raise ValueError("name at least one year")
         return tuple(sorted(set(years)))
+
+    @model_validator(mode="after")
+    def _of_some_year(self) -> DataSettings:
+        if not self.years and self.version is None:
+            raise ValueError("name at least one year")
+        return self

@@ -9,7 +9,8 @@ from accidents.params import NOT_OF_TRAINING, Params
 
 def identity(raw: str = "a.dir", code: str = "1", **params: object) -> str:
     read = parse(Params, params, "params")
-    return MadeFrom(data_version=raw, code_version=code, params=read.of_training()).identity
+    made = MadeFrom(data_version=raw, years=read.data.years, code_version=code, params=read.of_training())
+    return made.identity
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,7 @@ def test_what_decides_about_a_model_does_not_make_it(params: dict[str, object]) 
         {"evaluation": {"budget": 0.3}},
         {"refit": False},
         {"gates": [{"metric": "roc_auc", "min": 0.1}]},  # what passes them is fitted again
+        {"data": {"years": [2022]}},  # of the same manifest, or the same archive
     ],
 )
 def test_what_a_model_depends_on_makes_another(params: dict[str, object]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from dvc.repo import Repo
 
 from accidents.data import dataset
 from accidents.data.data_versions import push, restore, snapshot
-from accidents.data.dataset import have_raw, raw_of
+from accidents.data.dataset import have_raw, made_from, raw_of
 from accidents.data.sources.settings import DataSettings
 from accidents.errors import SourceError
 
@@ -65,3 +67,41 @@ def test_another_machine_gets_it_from_the_remote(
     shutil.rmtree(repository / ".dvc" / "cache")
     shutil.rmtree(given.source)
     assert raw_of(promised, given, tmp_path / "data", remote).version == promised
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> DataSettings:
+    """A folder that a person has, with three years in one archive."""
+    folder = tmp_path / "given"
+    folder.mkdir()
+    with ZipFile(folder / "a.zip", "w") as packed:
+        for year in (2018, 2019, 2020):
+            for table in ("caracteristiques", "lieux", "vehicules", "usagers"):
+                packed.writestr(f"{table}-{year}.csv", f"Num_Acc\n{year}00000001\n")
+    return DataSettings(source=str(folder), years=(2018,))
+
+
+def of_version(version: str, years: Sequence[int] = ()) -> DataSettings:
+    return DataSettings(source="sample", version=version, years=tuple(years))
+
+
+def test_years_of_an_archive_come_back_as_they_were_taken(
+    repository: Path, archive: DataSettings, tmp_path: Path
+) -> None:
+    later = archive.model_copy(update={"years": (2019, 2020)})
+    version = have_raw(later).version
+    everything = have_raw(of_version(version), tmp_path / "data")
+    assert (sorted(everything.years), everything.version) == ([2019, 2020], version)
+    some = have_raw(of_version(version, [2020]), tmp_path / "data")
+    assert sorted(some.years) == [2020]
+    assert sorted(raw_of(some.version, of_version(version, [2020]), tmp_path / "data").years) == [2020]
+    shutil.rmtree(archive.source)
+    assert sorted(raw_of(version, later, tmp_path / "data").years) == [2019, 2020]
+    with pytest.raises(SourceError, match=r"has no 2018\. Years there are: 2019-2020"):
+        have_raw(of_version(version, [2018]), tmp_path / "data")
+
+
+def test_other_years_of_an_archive_are_other_prepared_tables(repository: Path, archive: DataSettings) -> None:
+    one, both = (have_raw(archive.model_copy(update={"years": years})) for years in ((2018,), (2018, 2019)))
+    assert one.version == both.version, "an archive is one file"
+    assert made_from(one) != made_from(both)

@@ -1,0 +1,35 @@
+"""The years and the version that a training is promised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from accidents.data import dataset
+from accidents.data.dataset import RawData
+from accidents.data.sources import YearFiles
+from accidents.data.sources.sample.partitions import write_partitions
+from accidents.params import Params, load_params
+from commands.raw_files import raw_data
+from pipelines.identity import made_from
+from tests.conftest import ROOT
+
+
+def params(**data: object) -> Params:
+    return load_params(ROOT / "params.yaml", {f"data.{key}": value for key, value in data.items()})
+
+
+def test_of_one_manifest_other_years_are_another_version(tmp_path: Path) -> None:
+    write_partitions(str(tmp_path), (2021, 2022), accidents=200, processes=1)
+    one, both = (raw_data(params(source=str(tmp_path), years=years)) for years in ([2021], [2021, 2022]))
+    assert one[1] == both[1]
+    assert made_from(*one).identity != made_from(*both).identity
+
+
+def test_without_years_a_data_version_is_all_that_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = RawData({2018: YearFiles(2018), 2019: YearFiles(2019)}, "0.dir", synthetic=False)
+    monkeypatch.setattr(dataset, "have_raw", lambda settings: held)
+    asked = params(version="0" * 32 + ".dir", years=[])
+    promised, version = raw_data(asked)
+    assert made_from(promised, version).years == (2018, 2019)
