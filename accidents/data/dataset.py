@@ -12,7 +12,7 @@ from accidents.data.data_versions import restore, snapshot
 from accidents.data.partition_files import Manifest, is_partitioned, read_manifest, read_together
 from accidents.data.quality import QualityReport
 from accidents.data.reading import read_years
-from accidents.data.sources import SOURCES, YearFiles, fetch, find_years
+from accidents.data.sources import SOURCES, UNKNOWN, YearFiles, fetch, find_years
 from accidents.data.sources.downloadable_years import check_years
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import load_tables
@@ -93,6 +93,12 @@ def raw_of(version: str, settings: DataSettings, folder: Path = DATA, remote: st
             return raw
         missed.append(f"{settings.source} gives other files now: {raw.version}.")
     raise SourceError(f"The raw files of {version}, which the run was promised, are gone. {' '.join(missed)}")
+
+
+def source_of(raw: RawData, settings: DataSettings) -> str:
+    """Return where raw files came from; of a data version the `source` beside it, unless it cannot be."""
+    cannot = settings.source in SOURCES and (settings.source == "sample") != raw.synthetic
+    return UNKNOWN if settings.version is not None and cannot else settings.source
 
 
 def layout(years: Mapping[int, YearFiles]) -> dict[str, Path]:

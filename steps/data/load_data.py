@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from zenml import step
 
-from accidents.data.dataset import DVC_REMOTE, prepare, raw_of
+from accidents.data.dataset import DVC_REMOTE, prepare, raw_of, source_of
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import save_tables
 from engine.preparation import tables_of
@@ -37,7 +37,7 @@ def load_data(
     facts = {
         "version": raw.version,
         "synthetic": raw.synthetic,
-        "source": data.source,
+        "source": source_of(raw, data),
         "warnings": quality.warnings(),
     }
     return made, facts

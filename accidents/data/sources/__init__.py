@@ -13,9 +13,10 @@ from typing import Any
 from accidents.data.sources.year_files import YearFiles, find_years
 from accidents.errors import SourceError
 
-__all__ = ["SOURCES", "YearFiles", "fetch", "find_years"]
+__all__ = ["SOURCES", "UNKNOWN", "YearFiles", "fetch", "find_years"]
 
 SOURCES = ("sample", "data.gouv")
+UNKNOWN = "unknown source"  # of files that are known by their version alone
 
 
 def fetch(
@@ -42,6 +43,11 @@ def fetch(
         If the source is not known or cannot give those years.
     """
     # Imported on use: who only reads tables need not load an HTTP client.
+    if source == UNKNOWN:
+        raise SourceError(
+            "Where the champion's files came from is not known, as it was trained with --data-version. Give "
+            f"--source: {', '.join(SOURCES)}, or a folder."
+        )
     if source == "sample":
         from accidents.data.sources.sample import write_sample
 

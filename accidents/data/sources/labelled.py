@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from accidents.data.sources import UNKNOWN
 from accidents.data.sources.downloadable_years import published_files
 from accidents.data.sources.settings import DataSettings
 from accidents.data.sources.year_files import find_years
@@ -17,6 +18,8 @@ def labelled_years(data: DataSettings, after: int, until: int) -> tuple[int, ...
 
 
 def _offered(data: DataSettings, after: int, until: int) -> list[int]:
+    if data.source == UNKNOWN:
+        return []
     if data.source == "sample":
         from accidents.data.sources.sample import LAST_YEAR
 

@@ -13,7 +13,9 @@ from dvc.repo import Repo
 
 from accidents.data import dataset
 from accidents.data.data_versions import push, restore, snapshot
-from accidents.data.dataset import have_raw, made_from, raw_of
+from accidents.data.dataset import SYNTHETIC, have_raw, made_from, raw_of, source_of
+from accidents.data.sources import UNKNOWN, fetch
+from accidents.data.sources.labelled import labelled_years
 from accidents.data.sources.settings import DataSettings
 from accidents.errors import SourceError
 
@@ -105,3 +107,27 @@ def test_other_years_of_an_archive_are_other_prepared_tables(repository: Path, a
     one, both = (have_raw(archive.model_copy(update={"years": years})) for years in ((2018,), (2018, 2019)))
     assert one.version == both.version, "an archive is one file"
     assert made_from(one) != made_from(both)
+
+
+def test_published_files_of_a_data_version_did_not_come_from_the_sample(
+    repository: Path, archive: DataSettings, tmp_path: Path
+) -> None:
+    asked = of_version(have_raw(archive).version)
+    raw = have_raw(asked, tmp_path / "data")
+    assert source_of(raw, asked) == UNKNOWN
+    assert source_of(raw, asked.model_copy(update={"source": archive.source})) == archive.source
+
+
+def test_a_sample_of_a_data_version_came_from_the_sample(
+    repository: Path, archive: DataSettings, tmp_path: Path
+) -> None:
+    (Path(archive.source) / SYNTHETIC).write_text("made")
+    asked = of_version(have_raw(archive).version)
+    assert source_of(have_raw(asked, tmp_path / "data"), asked) == "sample"
+
+
+def test_an_unknown_source_offers_no_newer_year_and_asks_for_one(tmp_path: Path) -> None:
+    unknown = DataSettings(source=UNKNOWN)
+    assert labelled_years(unknown, 2020, 2030) == ()
+    with pytest.raises(SourceError, match="Give --source"):
+        fetch(unknown.source, (2021,), tmp_path)
