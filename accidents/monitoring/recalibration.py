@@ -24,7 +24,7 @@ from accidents.training.calibration import BetaCalibration
 from accidents.training.reference import expected
 
 HELD_BACK = 1 / 3  # of the labelled accidents, the latest: they judge what the earlier ones taught
-ENOUGH_FOR_BOUNDS = 2_000  # labels; of fewer, ECE and the like tell more of chance than of the model
+ENOUGH_FOR_BOUNDS = 2_000  # held back; of fewer, ECE and the like tell more of chance than of the model
 CALIBRATION_METRICS = ("ece", "brier", "log_loss")
 
 
@@ -50,8 +50,10 @@ def recalibrate(bundle: Bundle, labelled: pd.DataFrame, version: str, params: Pa
     early = len(rows) - round(len(rows) * HELD_BACK)
     tried = BetaCalibration.fit(raw[:early], severe[:early], prior=before)
     calibration = BetaCalibration.fit(raw, severe, prior=before)
-    late = severe[early:], before.apply(raw[early:]), tried.apply(raw[early:])
-    gates = GateReport((_better_late(*late, params), *_bounds(severe, calibration.apply(raw), params)))
+    late, mended = severe[early:], tried.apply(raw[early:])
+    gates = GateReport(
+        (_better_late(late, before.apply(raw[early:]), mended, params), *_bounds(late, mended, params))
+    )
     facts = {
         "version": version,
         "labels": len(rows),
@@ -105,7 +107,7 @@ def _bounds(severe: np.ndarray, p: np.ndarray, params: Params) -> tuple[GateResu
     """Return the gates of params.yaml on whole-set metrics that a calibration can change."""
     gates = [gate for gate in params.gates if _is_calibration(gate)]
     if len(severe) < ENOUGH_FOR_BOUNDS:
-        why = f"not measured: {len(severe):,} labels, fewer than {ENOUGH_FOR_BOUNDS:,}"
+        why = f"not measured: {len(severe):,} labels held back, fewer than {ENOUGH_FOR_BOUNDS:,}"
         return tuple(GateResult(str(gate.metric), gate.wanted, why, True) for gate in gates)
     estimates = evaluate(severe, p, params.evaluation.budget, params.evaluation.n_bootstrap, params.seed)
     return tuple(

@@ -102,11 +102,19 @@ def test_what_does_not_hold_on_the_latest_labels_is_refused(champion: Bundle) ->
 def test_the_bounds_of_params_apply_where_there_are_labels_enough(champion: Bundle) -> None:
     gates = [{"metric": "ece", "max": 0.0001}, {"metric": "roc_auc", "min": 0.99}]
     strict = Params.model_validate({"evaluation": {"n_bootstrap": 100}, "gates": gates})
-    rows = later(2_000, 1, 0.6)
+    rows = later(6_000, 1, 0.6)
     assert not recalibrate(champion, rows, "3", strict).decision.promote
-    few = recalibrate(champion, rows[:1_000], "3", strict)
+    few = recalibrate(champion, rows[:3_000], "3", strict)
     assert few.decision.promote
     assert "not measured" in few.gates.results[-1].found
+
+
+def test_the_bounds_are_measured_on_labels_that_the_calibration_has_not_seen(champion: Bundle) -> None:
+    """The earlier labels say less severe, the latest still less: better than before, and off by much."""
+    early, late = (later(n, n, odds) for n, odds in ((4_000, 0.4), (2_000, 0.15)))
+    rows = pd.concat([early.assign(month=np.int8(1)), late.assign(month=np.int8(6))])
+    made = recalibrate(champion, rows, "3", PARAMS)
+    assert [gate.gate for gate in made.gates.refusals] == ["ece"]
 
 
 def test_few_labels_move_the_level_and_hardly_the_slopes() -> None:
