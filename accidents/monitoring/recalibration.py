@@ -16,12 +16,11 @@ import pandas as pd
 
 from accidents.bundle import HOLDOUT, Bundle, write_bundle
 from accidents.bundle.provenance import identity_of
-from accidents.evaluation.metrics import alerts_for_budget, compare, evaluate
+from accidents.evaluation.metrics import compare, evaluate
 from accidents.params import Params
 from accidents.promotion.champion_decision import Decision
 from accidents.promotion.gates import GateReport, GateResult, GateSettings
 from accidents.training.calibration import BetaCalibration
-from accidents.training.reference import expected
 
 HELD_BACK = 1 / 3  # of the labelled accidents, the latest: they judge what the earlier ones taught
 ENOUGH_FOR_BOUNDS = 2_000  # held back; of fewer, ECE and the like tell more of chance than of the model
@@ -75,19 +74,19 @@ def write_recalibrated(folder: Path, bundle: Bundle, made: Recalibration) -> Bun
     section = f"\n## Recalibrated\n\n{_sentence(made.facts)}\n"
     card = (bundle.folder / "model_card.md").read_text(encoding="utf-8")
     return write_bundle(
-        folder, model, _facts(bundle, made, reference), reference, card + section, holdout, bundle.judged
+        folder, model, _facts(bundle, made), reference, card + section, holdout, bundle.judged
     )
 
 
-def _facts(bundle: Bundle, made: Recalibration, reference: pd.DataFrame) -> Mapping[str, Any]:
-    """Every accident keeps its rank, so the same share of accidents is alerted, from another probability."""
-    known, budget = expected(reference, None)["p_severe"], float(bundle.facts["budget"])
+def _facts(bundle: Bundle, made: Recalibration) -> Mapping[str, Any]:
+    """Every accident keeps its rank, so the same accidents are alerted, from another probability."""
+    raw = bundle.model.calibration.undo(np.array([bundle.threshold]))
     judged = {"learnt_from": bundle.judged_learnt_from, "threshold": bundle.threshold}
     return {
         "judged": judged,
         **bundle.facts,
         "identity": identity_of({"of": bundle.identity, "to": made.calibration.to_dict(), **made.facts}),
-        "threshold": alerts_for_budget(known, budget).threshold,
+        "threshold": float(made.calibration.apply(raw)[0]),
         "recalibrated": made.facts,
     }
 
