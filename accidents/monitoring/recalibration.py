@@ -43,7 +43,8 @@ def recalibrate(bundle: Bundle, labelled: pd.DataFrame, version: str, params: Pa
     Gates of ranking need not be asked again: a calibration changes no order. What can get worse are the
     probabilities, so those of the latest accidents are judged by a calibration that has not seen them.
     """
-    rows = labelled.sort_values(["year", "month"], kind="stable")
+    time = ["created"] if "created" in labelled else ["year", "month"]  # a drawn log has no order of its own
+    rows = labelled.sort_values(time, kind="stable")
     raw = bundle.model.uncalibrated(rows[bundle.features].to_numpy(np.float32))
     severe, before = rows["severe"].to_numpy(np.float64), bundle.model.calibration
     early = len(rows) - round(len(rows) * HELD_BACK)

@@ -113,6 +113,15 @@ def test_what_does_not_hold_on_the_latest_labels_is_refused(champion: Bundle) ->
     assert "the latest labels" in made.decision.reason
 
 
+def test_the_latest_labels_of_a_log_are_the_latest_in_time_not_in_the_log(champion: Bundle) -> None:
+    early, late = later(1_400, 1, 0.2), later(700, 2)
+    rows = pd.concat([early, late]).assign(
+        month=np.int8(6), created=pd.date_range("2023-06-01", periods=2_100, freq="15min", tz="UTC")
+    )
+    made = recalibrate(champion, rows.sample(frac=1, random_state=1), "3", PARAMS)
+    assert "the latest labels" in made.decision.reason
+
+
 def test_the_bounds_of_params_apply_where_there_are_labels_enough(champion: Bundle) -> None:
     gates = [{"metric": "ece", "max": 0.0001}, {"metric": "roc_auc", "min": 0.99}]
     strict = Params.model_validate({"evaluation": {"n_bootstrap": 100}, "gates": gates})
