@@ -16,7 +16,8 @@ def check_refit(
 ) -> GateResult:
     """Return a refit's gate: on accidents of the test it is calibrated as well as the model that was judged.
 
-    Neither had seen them: the refit's P(severe), `p_unseen`, is out of fold, and NaN where there is none.
+    Neither was fitted to them: the refit's P(severe), `p_unseen`, is out of fold, by a calibration on the
+    other folds, and NaN where there is none.
     What is lost must be within chance, or `MARGIN`.
     """
     p = unseen["p_unseen"].to_numpy()

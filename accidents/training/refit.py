@@ -2,7 +2,8 @@
 
 What is held back for judging is the latest there is, and costs in use. So the model is fitted again on all
 parts. Each of its bags leaves out a fold of the last twelve months; scored by trees and places that have not
-seen them, these rows calibrate the refit, set its alert threshold, and are what drift is compared with.
+seen them, these rows calibrate the refit. It is judged by the probabilities of each fold, calibrated on the
+others; these set its alert threshold, and are what drift is compared with.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ Doubles = npt.NDArray[np.float64]
 class Refit:
     """The refitted model, and what it says of rows that it learnt from.
 
-    `unseen` is P(severe) out of fold, float64 [n], NaN for rows that every bag has seen.
+    `unseen` is P(severe) out of fold, float64 [n], of trees, places and a calibration that were not fitted to
+    the row; NaN for rows that every bag has seen.
     """
 
     model: Model
@@ -92,11 +94,23 @@ def put_together(
     for number, (_, held_back) in enumerate(bags):
         scores[fold == number] = held_back
     model = of_bags([booster for booster, _ in bags], places, stage)
-    known = ~np.isnan(scores)
-    model.calibration = BetaCalibration.fit(
-        _sigmoid(scores[known]), y[known].astype(np.float64), recency(age[known])
-    )
-    return Refit(model, model.calibration.apply(_sigmoid(scores)))
+    known, unseen = ~np.isnan(scores), np.full(len(y), np.nan)
+    rows = _sigmoid(scores[known]), y[known].astype(np.float64), recency(age[known])
+    model.calibration = BetaCalibration.fit(*rows)
+    # One bag holds back one fold: then halves of it calibrate each other.
+    unseen[known] = _cross_calibrated(*rows, fold[known] if len(bags) > 1 else np.arange(known.sum()) % 2)
+    return Refit(model, unseen)
+
+
+def _cross_calibrated(
+    probability: Doubles, label: Doubles, weight: Doubles, part: npt.NDArray[np.int64]
+) -> Doubles:
+    """Return the probabilities of each part, calibrated by what the other parts say, float64 [n]."""
+    calibrated = np.empty(len(probability))
+    for held in (part == each for each in np.unique(part)):
+        fitted = BetaCalibration.fit(probability[~held], label[~held], weight[~held])
+        calibrated[held] = fitted.apply(probability[held])
+    return calibrated
 
 
 def recency(age: Doubles) -> Doubles:

@@ -29,9 +29,8 @@ def train(
 ) -> None:
     """Learn from years of accident files; evaluate, register, and promote what earns it."""
     prepare(stack)
-    of_version = None if data_version is None else []  # all that it holds, whatever params.yaml says
     given = {
-        "data.years": of_version if years is None else parse_years(years),
+        "data.years": _years(years, data_version),
         "data.source": source,
         "data.refresh": refresh or None,
         "data.version": data_version,
@@ -43,3 +42,10 @@ def train(
     from commands.train import train as run
 
     run(asked, stack, config, cache)
+
+
+def _years(given: str | None, data_version: str | None) -> list[int] | None:
+    """Return the years asked for; of a data version all that it holds, whatever params.yaml says."""
+    if given is not None:
+        return parse_years(given)
+    return None if data_version is None else []

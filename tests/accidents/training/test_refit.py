@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,22 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from accidents.evaluation.metrics import evaluate
+from accidents.features import feature_names
 from accidents.params import Params
 from accidents.promotion.refit_gate import check_refit
-from accidents.training.fit_bags import ModelSettings, train
-from accidents.training.refit import Refit, recency, refit
+from accidents.training.fit_bags import ModelSettings, labelled, train
+from accidents.training.place_encoder import PlaceEncoder
+from accidents.training.refit import (
+    Refit,
+    folds,
+    months_before_the_last,
+    put_together,
+    recency,
+    refit,
+    refit_bag,
+)
 from accidents.training.trained_model import Model
+from accidents.training.tree_inputs import LabelledRows
 from tests.accidents.frames import feature_frame
 
 SMALL = ModelSettings(bags=4, n_estimators=30, n_jobs=1, num_leaves=31, min_child_samples=5)
@@ -49,6 +61,35 @@ def test_accidents_of_before_the_last_year_are_in_every_bag(rows: pd.DataFrame):
 def test_it_is_calibrated_on_accidents_that_it_has_not_seen(made: Refit):
     later = feature_frame(20_000, seed=1)
     assert evaluate(later["severe"], made.model.predict_proba(later), n_bootstrap=0)["ece"].value < 0.03
+
+
+def put_together_of(rows: pd.DataFrame, bags: int) -> tuple[Callable[[np.ndarray], Refit], np.ndarray]:
+    """Return what makes a refit of labels, with bags and scores as they are, and the fold of each row."""
+    names, settings = feature_names("dispatch"), SMALL.model_copy(update={"bags": bags})
+    known, age = LabelledRows.of(*labelled(rows, names), names), months_before_the_last(rows)
+    fold = folds(age, settings, 7)
+    fitted = [refit_bag(known, fold == bag, settings, "dispatch", 7, bag) for bag in range(bags)]
+    places = PlaceEncoder.fit(known.place, known.y)
+    return lambda y: put_together(fitted, places, y, age, fold, "dispatch"), fold
+
+
+def test_no_label_of_a_fold_calibrates_what_is_said_of_it(rows: pd.DataFrame):
+    made_of, fold = put_together_of(rows, 3)
+    labels = rows["severe"].to_numpy(np.float32)
+    before, after = (made_of(y).unseen for y in (labels, np.where(fold == 1, 1 - labels, labels)))
+    np.testing.assert_array_equal(before[fold == 1], after[fold == 1])
+    assert (before[fold == 0] != after[fold == 0]).all()
+
+
+def test_of_one_bag_each_half_is_calibrated_on_the_other(rows: pd.DataFrame):
+    made_of, fold = put_together_of(rows, 1)
+    labels = rows["severe"].to_numpy(np.float32)
+    severe = np.flatnonzero((fold == 0) & (labels == 1))[0]
+    changed = labels.copy()
+    changed[severe] = 0
+    before, after = made_of(labels).unseen, made_of(changed).unseen
+    assert before[severe] == after[severe]
+    assert np.nanmean(before) == pytest.approx(labels[fold == 0].mean(), abs=0.05)
 
 
 def test_the_latest_months_weigh_most_in_calibration(rows: pd.DataFrame):
