@@ -51,12 +51,12 @@ def draw_reports(
 
 
 def _explained(bundle: Bundle, rows: Rows, seed: int) -> dict[str, Any]:
-    """Feature importance (mean |SHAP|) and the SHAP summary, on a sample."""
+    """Feature importance (mean |SHAP|) and the SHAP summary of the model that was judged, on a sample."""
     chosen = pd.Series(np.arange(len(rows))).sample(min(EXPLAINED, len(rows)), random_state=seed)
     sample = rows_at([rows], chosen.to_numpy())
-    matrix = sample[bundle.features].to_numpy(np.float32)
-    shap = bundle.model.contributions(matrix)[:, :-1]
-    values, columns = bundle.model.inputs(matrix), bundle.model.columns
+    matrix, judged = sample[bundle.features].to_numpy(np.float32), bundle.judged
+    shap = judged.contributions(matrix)[:, :-1]
+    values, columns = judged.inputs(matrix), judged.columns
     strength = dict(zip(columns, np.abs(shap).mean(axis=0), strict=True))
     return {
         "importance": figures.importance(strength),
