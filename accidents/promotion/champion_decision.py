@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from accidents.evaluation.metrics import Comparison
+from accidents.evaluation.metrics import HIGHER_IS_BETTER, Comparison
 from accidents.evaluation.slices import SliceComparison
-from accidents.promotion.gates import GateReport
+from accidents.promotion.gates import GateReport, check_name
 
 
 class PromotionSettings(BaseModel):
@@ -21,6 +21,12 @@ class PromotionSettings(BaseModel):
     metric: str = "pr_auc"
     tie_margin: float = Field(default=0.01, ge=0)  # a tie may lose this much, no more: small losses add up
     refuse_worse_slices: bool = True
+
+    @field_validator("metric")
+    @classmethod
+    def _ranks_models(cls, metric: str) -> str:
+        check_name("metric that ranks models", metric, HIGHER_IS_BETTER)
+        return metric
 
 
 DEFAULT_SETTINGS = PromotionSettings()

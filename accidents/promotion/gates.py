@@ -59,18 +59,18 @@ class GateSettings(BaseModel):
     @model_validator(mode="after")
     def _is_one_gate(self) -> GateSettings:
         if self.behaviour is not None:
-            _named("behavioural check", self.behaviour, (*(check.name for check in CHECKS), EVERY))
+            check_name("behavioural check", self.behaviour, (*(check.name for check in CHECKS), EVERY))
             self._only("behaviour", "if_unmeasured")
         elif self.baseline is not None:
-            _named("baseline", self.baseline, (*BASELINES, EVERY))
-            _named("metric that ranks models", self.metric, HIGHER_IS_BETTER)
+            check_name("baseline", self.baseline, (*BASELINES, EVERY))
+            check_name("metric that ranks models", self.metric, HIGHER_IS_BETTER)
             self._only("baseline", "metric", "if_unmeasured")
         else:
             self._is_bound()
         return self
 
     def _is_bound(self) -> None:
-        _named("metric", self.metric, METRICS)
+        check_name("metric", self.metric, METRICS)
         if self.min is None and self.max is None:
             raise ValueError(
                 f"the gate on {self.metric} has neither `min` nor `max`, so it would refuse nothing"
@@ -79,9 +79,9 @@ class GateSettings(BaseModel):
             self._only("metric", "min", "max", "on")
             return
         groups = {definition.name: definition.groups for definition in SLICES}
-        _named("slice", self.slice, (*groups, EVERY))
+        check_name("slice", self.slice, (*groups, EVERY))
         if self.slice != EVERY:
-            _named(f"group of slice {self.slice}", self.group, (*groups[self.slice], EVERY))
+            check_name(f"group of slice {self.slice}", self.group, (*groups[self.slice], EVERY))
         elif self.group != EVERY:
             raise ValueError(f"the gate on group {self.group!r} must name the slice it belongs to")
 
@@ -275,7 +275,8 @@ def _baseline_results(
             )
 
 
-def _named(kind: str, name: str | None, valid: Iterable[str]) -> None:
+def check_name(kind: str, name: str | None, valid: Iterable[str]) -> None:
+    """Raise ValueError, with the nearest name there is, unless `name` is one."""
     names = list(valid)
     if name in names:
         return

@@ -39,6 +39,7 @@ def test_the_projects_own_params_are_valid() -> None:
         ("gates: [{metric: roc_ac, min: 0.5}]", "roc_auc"),
         ("gates: [{metrik: roc_auc, min: 0.5}]", "unknown key `gates.0.metrik`, did you mean `metric`?"),
         ("gates: [{metric: roc_auc}]", "would refuse nothing"),
+        ("promotion: {metric: prauc}", "is no metric that ranks models; nearest: 'pr_auc'"),
         ("data: {version: main}", "`data.version`"),
         ("- a list", "must hold keys and values, not a list"),
         ("a: [1", "cannot be read as YAML"),
