@@ -64,7 +64,7 @@ def train(params: Params, step: Mapping[str, Any], store: Path) -> None:
     tables, facts = step["load_data"](params.data, raw_version)
     quality = step["report_quality"](tables)
     rows = step["build_features"](tables, stage)
-    training, calibration, test, split = step["split_data"](rows, params.split)
+    training, calibration, test, split = step["split_data"](rows, params.split, seed)
     data_reports = validate(training, test, stage, store / "data_reports")
     model = step["train_model"](training, calibration, params.model, stage, seed)
     baselines = step["score_baselines"](training, calibration, test, stage, seed)

@@ -96,7 +96,7 @@ def train_at_scale(folder: str, years: list[int]) -> dict[str, Any]:
         del tables
         gc.collect()
     with phase("split by time"):
-        result = split(rows, params.split)
+        result = split(rows, params.split, seed)
         training, calibration, test = (rows[result.mask(part)].reset_index(drop=True) for part in PARTS)
         accidents = len(rows)
         del rows

@@ -137,7 +137,7 @@ def train_locally(source: str, every: int = 1) -> dict[str, Any]:
     rows = build_features(tables.validate(), params.stage)
     clock.lap("read, features")
     del tables
-    cut = split(rows, params.split)
+    cut = split(rows, params.split, params.seed)
     learnt, later, tested = (rows[cut.mask(part)].reset_index(drop=True) for part in PARTS)
     del rows
     model = fit_bags.train(learnt, later, params.model, params.stage, params.seed)

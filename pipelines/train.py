@@ -55,7 +55,7 @@ def train(
     tables, data_facts = cached(load_data)(params.data, raw_version, dask)
     cached(report_quality, but=())(tables)
     rows = cached(build_features)(tables, params.stage)
-    train_rows, calibration_rows, test_rows, split = cached(split_data)(rows, params.split)
+    train_rows, calibration_rows, test_rows, split = cached(split_data)(rows, params.split, params.seed)
 
     data_reports = None
     if has(StackComponentType.DATA_VALIDATOR):

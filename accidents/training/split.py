@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from accidents.errors import DataError, SettingsError
 
@@ -36,7 +36,24 @@ class SplitSettings(BaseModel):
     test_year: int | None = None
     calibration_share: float = Field(default=0.15, gt=0, lt=0.5)
     test_share: float = Field(default=0.25, gt=0, lt=0.8)
-    seed: int = 7
+
+    @model_validator(mode="after")
+    def _leaves_something_to_learn_from(self) -> SplitSettings:
+        if self.calibration_share + self.test_share >= 1:
+            raise ValueError(
+                f"calibration_share {self.calibration_share:g} and test_share {self.test_share:g} leave "
+                "nothing to train on: together they must be below 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_test_year_by_time_only(self) -> SplitSettings:
+        if self.method == "random" and self.test_year is not None:
+            raise ValueError(
+                f"test_year {self.test_year} means nothing where method is random: leave it out, or split by "
+                "time"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -64,10 +81,10 @@ class Split:
         return {"method": self.method, "description": self.description, "rows": counts}
 
 
-def split(rows: pd.DataFrame, settings: SplitSettings) -> Split:
-    """Split `rows` as `settings` say; see `split_by_time` and `split_at_random`."""
+def split(rows: pd.DataFrame, settings: SplitSettings, seed: int) -> Split:
+    """Split `rows` as `settings` say; see `split_by_time` and `split_at_random`, which takes the seed."""
     if settings.method == "random":
-        return split_at_random(rows, settings.calibration_share, settings.test_share, settings.seed)
+        return split_at_random(rows, settings.calibration_share, settings.test_share, seed)
     return split_by_time(rows, settings.test_year, settings.calibration_share, settings.test_share)
 
 

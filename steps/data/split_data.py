@@ -12,7 +12,7 @@ from steps.support.rows import Rows
 
 @step
 def split_data(
-    rows: Rows, settings: SplitSettings
+    rows: Rows, settings: SplitSettings, seed: int
 ) -> tuple[
     Annotated[Rows, "train_rows"],
     Annotated[Rows, "calibration_rows"],
@@ -23,7 +23,7 @@ def split_data(
     if not isinstance(rows, pd.DataFrame):
         parts, told = split_rows(rows, settings)
         return parts[TRAIN], parts[CALIBRATION], parts[TEST], told
-    result = split(rows, settings)
+    result = split(rows, settings, seed)
     train, calibration, test = (
         rows[result.mask(part)].reset_index(drop=True) for part in (TRAIN, CALIBRATION, TEST)
     )

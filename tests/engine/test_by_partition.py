@@ -87,7 +87,7 @@ def test_tables_rows_and_split_are_those_of_all_years_at_once(
     assert len(rows.parts) == 9
     pd.testing.assert_frame_equal(reading.rows_at(rows.pieces, None), whole, check_exact=True)
 
-    expected = split(whole, SplitSettings())
+    expected = split(whole, SplitSettings(), 7)
     parts, told = split_rows(rows, SplitSettings())
     assert told == expected.to_dict()
     for name, part in parts.items():

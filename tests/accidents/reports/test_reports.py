@@ -176,6 +176,12 @@ def test_card_before_the_decision_says_so(results: Results):
     assert "romoted" not in card
 
 
+def test_card_of_a_random_split_speaks_of_no_later_accidents(results: Results):
+    at_random = {**FACTS, "split": {**FACTS["split"], "method": "random"}}
+    assert "later accidents" in model_card(FACTS, results)
+    assert "later accidents" not in model_card(at_random, results)
+
+
 def test_tables_of_the_card_are_whole(results: Results, decision: dict[str, Any]):
     for block in re.findall(r"(?:^\|.*\n)+", model_card(FACTS, results, decision), re.MULTILINE):
         widths = {len(re.findall(r"(?<!\\)\|", line.strip())) for line in block.splitlines()}

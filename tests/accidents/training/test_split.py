@@ -115,8 +115,9 @@ def test_undated_accidents_are_left_out():
 
 def test_settings_choose_the_method():
     frame = accidents(2018, 2019)
-    assert split(frame, SplitSettings()).method == "time"
-    at_random = split(frame, SplitSettings(method="random"))
+    assert split(frame, SplitSettings(), 7).method == "time"
+    at_random = split(frame, SplitSettings(method="random"), 7)
+    assert (at_random.parts != split(frame, SplitSettings(method="random"), 11).parts).any()
     assert at_random.method == "random"
     assert "flatter" in at_random.description
 
