@@ -99,7 +99,7 @@ def judge(
         return Judgement(
             decide(gates, None, freshness(candidate, champion), rules.promotion), gates, notes=(note,)
         )
-    rows, notes = _unseen(champion, test_rows)
+    rows, notes = _unseen(candidate, champion, test_rows)
     kept = test_rows[rows]
     reigning = (
         scored(champion.judged)[rows]
@@ -132,11 +132,14 @@ def freshness(candidate: Bundle, champion: Bundle | None) -> Freshness:
     )
 
 
-def _unseen(champion: Bundle, rows: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Which test rows the champion has not learnt from: it would look too good on the others."""
+def _unseen(candidate: Bundle, champion: Bundle, rows: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Which test rows the champion has not learnt from: it would look too good on the others.
+
+    What learnt from synthetic accidents has seen no real one, whatever their months.
+    """
     month = rows["year"].astype(str) + "-" + rows["month"].astype(str).str.zfill(2)
     seen = month.isin(champion.judged_learnt_from).to_numpy()
-    if is_synthetic(champion) or not seen.any():
+    if is_synthetic(champion) != is_synthetic(candidate) or not seen.any():
         return np.ones(len(rows), dtype=bool), ()
     if (~seen).sum() >= ENOUGH_UNSEEN:
         return ~seen, (

@@ -101,10 +101,19 @@ def test_what_learnt_from_synthetic_accidents_never_replaces_what_learnt_from_re
     assert judge(PASSED, real, made, "1", frame, good, RULES).decision.promote
 
 
-def test_accidents_that_the_champion_learnt_from_are_left_out() -> None:
+def test_what_learnt_from_synthetic_accidents_has_seen_none_of_the_real_ones() -> None:
     frame, good = rows()
-    champion = bundle("a", ["2019-01"])
-    judged = judge(PASSED, bundle("b", ["2018-01"]), champion, "1", frame, good, RULES)
+    made = bundle("b", ["2019-01", "2019-06"], synthetic=True)
+    judged = judge(PASSED, bundle("a", ["2018-01"]), made, "1", frame, good, RULES)
+    assert judged.comparison is not None
+    assert (judged.comparison.overall.accidents, judged.notes) == (3_000, ())
+
+
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_accidents_that_the_champion_learnt_from_are_left_out(synthetic: bool) -> None:
+    frame, good = rows()
+    champion, candidate = bundle("a", ["2019-01"], synthetic), bundle("b", ["2018-01"], synthetic)
+    judged = judge(PASSED, candidate, champion, "1", frame, good, RULES)
     assert judged.comparison is not None
     assert judged.comparison.overall.accidents == 1_500
     assert "1,500 test accidents that the champion learnt from are left out" in judged.notes[0]
