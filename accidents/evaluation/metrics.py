@@ -267,12 +267,13 @@ def compare(
     accidents = len(sides[0].codes)
     old, new = (side.metric(metric) for side in sides)
     sign = 1 if HIGHER_IS_BETTER[metric] else -1
+    difference = sign * (new - old)
     draws = [
         sign * (sides[1].metric(metric, rows) - sides[0].metric(metric, rows))
         for rows in _draws(accidents, n_bootstrap, seed)
     ]
-    low, high = _quantiles(np.array(draws), level)
-    return Comparison(metric, accidents, old, new, sign * (new - old), low, high)
+    low, high = _quantiles(_centred(metric, difference, draws), level)
+    return Comparison(metric, accidents, old, new, difference, low, high)
 
 
 def threshold_for_budget(p_calibration: npt.ArrayLike, budget: float = BUDGET) -> float:
@@ -346,11 +347,16 @@ def _values(y: Array, p: Array, counts: _Counts) -> dict[str, float]:
 
 
 def _estimate(name: str, value: float, draws: Sequence[float]) -> Estimate:
-    spread = np.array(draws)
-    if name == "ece" and len(spread):
-        # Sampling noise adds to every bin's gap, so draws of ECE lie above the value: centre them on it.
-        spread = np.maximum(spread - spread.mean() + value, 0)
+    spread = _centred(name, value, draws)
+    if name == "ece":
+        spread = np.maximum(spread, 0)
     return Estimate(float(value), *_quantiles(spread, 0.95))
+
+
+def _centred(name: str, value: float, draws: Sequence[float]) -> Array:
+    """Centre draws of ECE on its value: noise adds to every bin's gap, most to that of who has none."""
+    spread = np.array(draws)
+    return spread - spread.mean() + value if name == "ece" and len(spread) else spread
 
 
 def _quantiles(draws: Array, level: float) -> tuple[float, float]:

@@ -162,6 +162,15 @@ def test_pairing_tells_what_two_intervals_cannot():
     assert compare(y, slightly_worse, p, n_bootstrap=200).verdict == "better"
 
 
+def test_the_interval_of_a_difference_of_ece_is_around_it():
+    """Noise lifts the ECE of a draw, and most that of who has none: not centred, the biased one gains."""
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.05, 0.7, 300)
+    y = (rng.random(300) < p).astype(float)
+    found = compare(y, p, p + 0.2, "ece", n_bootstrap=500)
+    assert (found.low + found.high) / 2 == pytest.approx(found.difference, abs=0.01)
+
+
 def test_prevalence_cannot_rank_models():
     with pytest.raises(SettingsError, match="cannot rank"):
         compare([0, 1], [0.1, 0.2], [0.1, 0.2], "prevalence")
