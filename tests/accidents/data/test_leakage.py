@@ -13,11 +13,8 @@ from accidents.training.place_encoder import PLACE, PlaceEncoder, cross_fit
 from accidents.vocabulary.codes import column, columns
 from tests.accidents.features.test_features import as_tables
 
-# What the caller tells at once, though codes.yaml files it under "on the scene": the kinds and the number of
-# vehicles, and whether a pedestrian is hit.
-TOLD_BY_THE_CALLER = {("vehicles", "category"), ("vehicles", "moving_obstacle"), ("users", "role")}
-MAY_USE_THEM = {"pedestrian", "lightest", "heaviest", "bicycles", "mopeds", "motorcycles", "cars", "vans",
-                "lorries", "public_transport", "machines"}  # fmt: skip
+# What the caller tells at once, though codes.yaml has its column as "on the scene": that a pedestrian is hit.
+TOLD_BY_THE_CALLER = {("pedestrian", ("vehicles", "moving_obstacle"))}
 ORDER = {"dispatch": 0, "on_scene": 1, "investigation": 2}
 
 
@@ -31,8 +28,8 @@ def known_at(source: tuple[str, str]) -> str:
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
 def test_no_feature_is_known_later_than_it_says(feature):
     for source in feature.compute.sources:
-        exempt = feature.name in MAY_USE_THEM and source in TOLD_BY_THE_CALLER
-        assert exempt or ORDER[known_at(source)] <= ORDER[feature.known_at], source
+        exempt = (feature.name, source) in TOLD_BY_THE_CALLER
+        assert exempt == (ORDER[known_at(source)] > ORDER[feature.known_at]), source
 
 
 def test_the_pedestrian_exemption_reads_no_other_obstacle():
@@ -86,7 +83,7 @@ def test_investigation_and_outcome_change_no_feature():
 
 def test_what_responders_see_changes_no_dispatch_feature():
     content, rng = accidents(300), np.random.default_rng(1)
-    keep = {name for _, name in TOLD_BY_THE_CALLER}
+    keep = {name for _, (_, name) in TOLD_BY_THE_CALLER}
     names = [f.name for f in features_of("dispatch")]
     before = build_features(as_tables(content), "dispatch")[names]
     after = build_features(shuffled(as_tables(content), keep, rng), "dispatch")[names]
