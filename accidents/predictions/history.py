@@ -114,6 +114,19 @@ class History:
             for row in rows
         ]
 
+    def report_before(self, stage: str, source: str, moment: datetime) -> MonitorReport | None:
+        """Return the newest report of a source that was written before `moment`, else its oldest.
+
+        Of those whose window said something, on a stack with a data validator; None: there is none yet.
+        """
+        measured = RUNS.c.report.contains('"drift":{')
+        query = select(RUNS.c.report).where(
+            RUNS.c.stage == stage, RUNS.c.source == source, RUNS.c.judged == 1, measured
+        )
+        before = query.where(RUNS.c.created < moment).order_by(RUNS.c.id.desc()).limit(1)
+        rows = self._rows(before) or self._rows(query.order_by(RUNS.c.id).limit(1))
+        return MonitorReport.model_validate_json(rows[0].report) if rows else None
+
     def reports(self, stage: str, count: int = SHOWN) -> list[MonitorReport]:
         """Return the newest reports of a stage, in the order they were written."""
         query = select(RUNS.c.report).where(RUNS.c.stage == stage).order_by(RUNS.c.id.desc()).limit(count)
@@ -240,20 +253,11 @@ def _first_needed(looks: dict[int, Look], policy: MonitorSettings, champion: str
 
 
 def _past(report: MonitorReport, look: Look, completed: bool) -> Past:
-    measured, decision = report.measurements, report.decision
-    drift = measured.drift
     return Past(
         created=look.created,
         champion=look.champion,
         judged=look.judged,
         completed=completed,
-        decision=Decision.model_validate(decision.model_dump()),
-        missing_window={feature.feature: feature.missing_window for feature in drift.features}
-        if drift
-        else {},
-        missing_usual={feature.feature: feature.missing_reference for feature in drift.features}
-        if drift
-        else {},
-        from_log=measured.window.from_log,
+        decision=Decision.model_validate(report.decision.model_dump()),
         misdated=look.misdated,
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from accidents.monitoring.loop_decision import decide
-from accidents.monitoring.measurements import Measurements
+from accidents.monitoring.measurements import Measurements, MonitorReport
 from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.history import History, new_loop
@@ -40,9 +41,27 @@ def test_decisions_come_back_as_they_were_in_the_order_written(history: History)
     assert [(one.created, one.judged, one.decision.action) for one in past] == [
         (first.created, True, "alert"), (second.created, False, "keep"),
     ]  # fmt: skip
-    assert past[0].missing_window["light"] == 0.02
     assert history.reports("on_scene") == []
     assert history.reports("dispatch", 1) == [second]
+
+
+def test_a_window_is_compared_with_one_of_its_source_that_shares_nothing_with_it(history: History) -> None:
+    def looked(days_ago: float, **window: Any) -> MonitorReport:
+        return report(measurements(window=window), NOW - timedelta(days=days_ago))
+
+    def before(days_ago: float) -> MonitorReport | None:
+        return history.report_before("dispatch", "prediction log", NOW - timedelta(days=days_ago))
+
+    assert before(30) is None
+    oldest, older, newest = looked(60), looked(31), looked(1)
+    of_file = looked(31, source="2023", from_log=False)
+    unmeasured = report(measurements(drift=None), NOW - timedelta(days=31))
+    for one in (oldest, older, of_file, unmeasured, newest):
+        history.add_run(one, judged=True, loop_id=new_loop())
+    history.add_run(looked(31), judged=False, loop_id=new_loop())
+    assert before(30) == older
+    assert before(90) == oldest, "there is none further back"
+    assert history.report_before("on_scene", "prediction log", NOW) is None
 
 
 def test_a_training_that_failed_is_not_done_with(history: History) -> None:
