@@ -140,10 +140,10 @@ class Loop:
         self.loop_id = new_loop()
         try:
             report = look(self.params, self.stack, config, given, self.loop_id)
+            years = self._years(report)
         except Exception as error:  # who is ended has not failed
             self._say("monitor", "failed", error=_words(error), reason=reason)
             raise
-        years = self._years(report)
         self._say("monitor", "ok", report.measurements.champion.version, action=report.decision.action,
                   reasons=report.decision.reasons, years=years, source=self.params.data.source,
                   given=given, reason=reason)  # fmt: skip

@@ -192,9 +192,8 @@ class Decision(_Value):
 class Past(_Value):
     """An earlier run as a decision needs it.
 
-    `judged`: whether its window said anything. `completed`: False if the training it asked for failed or was
-    not wanted. `misdated`: it was written with a clock that was ahead, so `created` is that of the run after
-    it.
+    `judged`: whether its window said anything. `completed`: whether the version it asked for was made.
+    `misdated`: it was written with a clock that was ahead, so `created` is that of the run after it.
     """
 
     created: datetime

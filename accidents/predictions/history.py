@@ -22,9 +22,7 @@ from accidents.predictions.database_tables import EVENTS, RUNS
 
 SHOWN = 50  # earlier runs in a picture
 DEFAULT_POLICY = MonitorSettings()
-_UNDONE = select(EVENTS.c.loop_id).where(
-    EVENTS.c.step == "train", EVENTS.c.outcome.in_(("failed", "skipped"))
-)
+_MADE_ONE = select(EVENTS.c.loop_id).where(EVENTS.c.step == "train", EVENTS.c.outcome == "ok")
 
 
 @dataclass(frozen=True)
@@ -108,9 +106,9 @@ class History:
         query = select(RUNS.c.id, RUNS.c.report, RUNS.c.loop_id).where(RUNS.c.stage == stage)
         query = query.where(or_(RUNS.c.id >= first, RUNS.c.id.in_(acted))).order_by(RUNS.c.id)
         rows = self._rows(query)
-        undone = self._undone([row.loop_id for row in rows])
+        done = self._done([row.loop_id for row in rows])
         return [
-            _past(MonitorReport.model_validate_json(row.report), looks[row.id], row.loop_id not in undone)
+            _past(MonitorReport.model_validate_json(row.report), looks[row.id], row.loop_id in done)
             for row in rows
         ]
 
@@ -188,14 +186,14 @@ class History:
         """Give back all connections."""
         self._database.close()
 
-    def _undone(self, loop_ids: Sequence[str]) -> set[str]:
-        """Return loops whose training failed or was not wanted: what they were asked for is left to do."""
-        return {row.loop_id for row in self._rows(_UNDONE.where(EVENTS.c.loop_id.in_(loop_ids)))}
+    def _done(self, loop_ids: Sequence[str]) -> set[str]:
+        """Return loops that have made a version; what the others were asked for is left to do."""
+        return {row.loop_id for row in self._rows(_MADE_ONE.where(EVENTS.c.loop_id.in_(loop_ids)))}
 
     def _last_of_each_action(self, stage: str) -> list[int]:
         """Return the runs that decided the last retraining and recalibration, of those that led to one."""
         query = select(func.max(RUNS.c.id).label("id")).where(
-            RUNS.c.stage == stage, RUNS.c.action.in_(COOLED), RUNS.c.loop_id.not_in(_UNDONE)
+            RUNS.c.stage == stage, RUNS.c.action.in_(COOLED), RUNS.c.loop_id.in_(_MADE_ONE)
         )
         return [row.id for row in self._rows(query.group_by(RUNS.c.action))]
 

@@ -244,6 +244,20 @@ def test_a_stage_that_has_failed_is_done_again_when_it_is_asked_for(
     assert len({one.loop_id for one in store.history.events(loop.name)}) == 1
 
 
+def test_a_look_whose_years_cannot_be_told_has_failed(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise AccidentsError("data.gouv does not answer")
+
+    monkeypatch.setattr("commands.monitor.look", lambda *_: None)
+    monkeypatch.setattr(Loop, "_years", fail)
+    with store.lease(LOOP, 60) as lease, pytest.raises(AccidentsError, match="does not answer"):
+        Loop(load_params(ROOT / "params.yaml"), "local", store, lease)._look(None, None, "by hand")
+    written = store.history.events("accident-severity-dispatch")
+    assert [f"{one.stage} {one.outcome}" for one in written] == ["monitor failed"]
+
+
 def test_old_runs_go_also_where_every_look_fails(
     store: PredictionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

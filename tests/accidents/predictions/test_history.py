@@ -64,18 +64,36 @@ def test_a_window_is_compared_with_one_of_its_source_that_shares_nothing_with_it
     assert history.report_before("on_scene", "prediction log", NOW) is None
 
 
-def test_a_training_that_failed_is_not_done_with(history: History) -> None:
-    lost = report(measurements(drift=drift(["light"]), performance=performance(True)))
-    assert lost.decision.action == "retrain"
-    loops = [new_loop(), new_loop(), new_loop()]
-    for loop in loops:
-        history.add_run(lost, judged=True, loop_id=loop)
-    history.add_event(loops[1], NOW, MODEL, "train", "failed", error="MLflow is gone")
-    history.add_event(loops[2], NOW, MODEL, "train", "skipped")
-    assert [one.completed for one in history.past("dispatch")] == [True, False, False]
-
-
 LOST = measurements(drift=drift(["light"]), performance=performance(True))
+
+
+def looked_and_made(history: History, now: Measurements, days_ago: float) -> None:
+    """A look so many days ago, whose loop has made the version it asked for."""
+    loop = new_loop()
+    history.add_run(report(now, NOW - timedelta(days=days_ago)), judged=True, loop_id=loop)
+    history.add_event(loop, NOW - timedelta(days=days_ago), MODEL, "train", "ok", "4")
+
+
+@pytest.mark.parametrize(
+    ("event", "completed", "action"),
+    [
+        (("train", "ok"), True, "alert"),
+        (("train", "failed"), False, "retrain"),
+        (("train", "skipped"), False, "retrain"),
+        (("monitor", "failed"), False, "retrain"),  # after the decision: MLflow was gone
+        ((), False, "retrain"),  # ended hard after the decision
+    ],
+)
+def test_a_retraining_that_made_no_version_is_not_done_with(
+    history: History, event: tuple[str, ...], completed: bool, action: str
+) -> None:
+    loop = new_loop()
+    history.add_run(report(LOST, NOW - timedelta(days=1)), judged=True, loop_id=loop)
+    if event:
+        history.add_event(loop, NOW, MODEL, *event)
+    past = history.past("dispatch", POLICY, CHAMPION.digest, NOW)
+    assert [(one.decision.action, one.completed) for one in past] == [("retrain", completed)]
+    assert decide(LOST, past, POLICY, NOW).action == action
 
 
 def look_often(history: History, count: int, since: timedelta, now: Measurements = measurements()) -> None:  # noqa: B008
@@ -87,7 +105,7 @@ def look_often(history: History, count: int, since: timedelta, now: Measurements
 
 def test_the_last_recalibration_is_remembered_too(history: History) -> None:
     off = measurements(performance=shifted(0.05))
-    history.add_run(report(off, NOW - timedelta(days=3)), judged=True, loop_id=new_loop())
+    looked_and_made(history, off, days_ago=3)
     look_often(history, 60, since=timedelta(days=2), now=measurements(champion={"digest": "b" * 64}))
     past = history.past("dispatch", POLICY, "b" * 64, NOW)
     decision = decide(off, past, POLICY, NOW)
@@ -96,7 +114,7 @@ def test_the_last_recalibration_is_remembered_too(history: History) -> None:
 
 def test_the_last_retraining_is_remembered_however_often_somebody_looks(history: History) -> None:
     undone = new_loop()
-    history.add_run(report(LOST, NOW - timedelta(days=20)), judged=True, loop_id=new_loop())
+    looked_and_made(history, LOST, days_ago=20)
     history.add_run(report(LOST, NOW - timedelta(days=10)), judged=True, loop_id=undone)
     history.add_event(undone, NOW, MODEL, "train", "failed")
     look_often(history, 120, since=timedelta(days=9))
@@ -129,7 +147,7 @@ def test_what_is_read_does_not_grow_with_the_history(history: History) -> None:
 
 def test_a_clock_that_was_ahead_once_holds_nothing_up(history: History) -> None:
     history.add_run(report(created=NOW - timedelta(days=50)), judged=True, loop_id=new_loop())
-    history.add_run(report(LOST, NOW + timedelta(days=365)), judged=True, loop_id=new_loop())
+    looked_and_made(history, LOST, days_ago=-365)
     history.add_run(report(created=NOW - timedelta(days=40)), judged=True, loop_id=new_loop())
     history.add_run(report(created=NOW - timedelta(days=1)), judged=True, loop_id=new_loop())
     past = history.past("dispatch", POLICY, CHAMPION.digest, NOW)
