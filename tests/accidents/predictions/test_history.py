@@ -96,6 +96,18 @@ def test_a_retraining_that_made_no_version_is_not_done_with(
     assert decide(LOST, past, POLICY, NOW).action == action
 
 
+def test_a_new_year_is_learnt_though_there_was_nothing_newer_to_learn_from_the_day_before(
+    history: History,
+) -> None:
+    loop = new_loop()
+    history.add_run(report(LOST, NOW - timedelta(days=1)), judged=True, loop_id=loop)
+    history.add_event(loop, NOW, MODEL, "train", "refused", reason="nothing newer to learn from")
+    came = measurements(new_years=(2027,))
+    assert (
+        decide(came, history.past("dispatch", POLICY, CHAMPION.digest, NOW), POLICY, NOW).action == "retrain"
+    )
+
+
 def look_often(history: History, count: int, since: timedelta, now: Measurements = measurements()) -> None:  # noqa: B008
     """`count` looks five minutes apart, the first so long before NOW."""
     for k in range(count):
