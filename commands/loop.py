@@ -270,7 +270,7 @@ class Loop:
 
     def _roll_back(self, events: list[Event]) -> None:
         """Put the version before back, in the registry and at the endpoint; twice does no harm."""
-        version, before, why = str(events[-1].version), _before(events), _why(events[-1])
+        version, before, why = str(events[-1].version), _before(events), _why(events)
         self._say("rollback", "started", version, before=before, reason=why)
         console.print(f"[red]Version {version} is taken back:[/] {escape(why)}")
         try:
@@ -280,8 +280,8 @@ class Loop:
         except Exception as error:
             self._say("rollback", "failed", version, before=before, error=_words(error))
             raise AccidentsError(
-                f"Version {version} went wrong ({why}) and could not be taken back: {_words(error)}. "
-                "Look at `python run.py status`, then `python run.py --pipeline deploy`."
+                f"Version {version} went wrong ({why}) and could not be taken back: {_words(error)}. Mend "
+                "that; `python run.py --pipeline monitor` then takes it back before it looks."
             ) from error
         self._say("rollback", "ok", version, before=before, reason=why)
         self._remark(version, probation="failed", taken_back=why[:200])
@@ -347,12 +347,12 @@ def _why_not_due(stage: str, last: Event | None, due: str | None) -> str:
     )
 
 
-def _why(event: Event) -> str:
-    """Why a version is taken back."""
-    detail = event.detail
-    if event.stage == "deploy":
-        return f"it could not be deployed: {detail['error']}"
-    return str(detail["reason"]) if event.stage == "rollback" else "; ".join(detail["reasons"])
+def _why(events: list[Event]) -> str:
+    """Why a version is taken back, however often that has failed."""
+    wrong = next(one for one in events if one.stage in ("deploy", "verify") and one.outcome == "failed")
+    if wrong.stage == "deploy":
+        return f"it could not be deployed: {wrong.detail['error']}"
+    return "; ".join(wrong.detail["reasons"])
 
 
 def _words(error: BaseException) -> str:

@@ -55,7 +55,7 @@ NEXT: Mapping[tuple[str, str], Action] = {
     ("verify", "failed"): Action.roll_back,
     ("rollback", "started"): Action.roll_back,
     ("rollback", "ok"): Action.end,
-    ("rollback", "failed"): Action.end,
+    ("rollback", "failed"): Action.roll_back,  # until it is taken back, it may be who is champion
 }
 
 

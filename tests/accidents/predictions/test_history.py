@@ -211,16 +211,15 @@ def test_a_loop_left_in_the_middle_is_found_until_it_has_ended(history: History)
 @pytest.mark.parametrize(
     ("stage", "outcome", "detail"),
     [("monitor", "ok", {"action": "keep"}), ("monitor", "failed", {}), ("train", "failed", {}),
-     ("train", "refused", {}), ("train", "skipped", {}), ("promote", "refused", {}), ("rollback", "ok", {}),
-     ("rollback", "failed", {})],
+     ("train", "refused", {}), ("train", "skipped", {}), ("promote", "refused", {}), ("rollback", "ok", {})],
 )  # fmt: skip
 def test_what_ends_a_loop(history: History, stage: str, outcome: str, detail: dict) -> None:
     history.add_event(new_loop(), NOW, MODEL, stage, outcome, **detail)
     assert history.unfinished(MODEL) == []
 
 
-def test_a_failed_deployment_or_probation_does_not_end_it(history: History) -> None:
-    for stage in ("deploy", "verify"):
+def test_a_failed_deployment_probation_or_rollback_does_not_end_it(history: History) -> None:
+    for stage in ("deploy", "verify", "rollback"):
         history.add_event(new_loop(), NOW, MODEL, stage, "failed", "4")
         assert history.unfinished(MODEL), stage
 
