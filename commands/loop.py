@@ -46,10 +46,16 @@ class Loop:
         self.loop_id = new_loop()
 
     def run(self, config: Path | None, given: str | None, act: bool, reason: str) -> MonitorReport:
-        """Finish what was left in the middle, heal the endpoint, look and decide, and act on it."""
+        """Finish what was left in the middle, heal the endpoint, look and decide, and act on it.
+
+        Without `act` it looks and decides, and raises NotDueError where something was left in the middle.
+        """
         try:
-            self._resume()
-            self._heal()
+            if act:
+                self._resume()
+                self._heal()
+            else:
+                self._require_ended()
             self._trim()  # before the look: also one that fails again and again leaves a bounded store
             report = self._look(config, given, reason)
             if report.decision.action in MADE_BY and not act:
@@ -85,12 +91,17 @@ class Loop:
         events = self.store.history.unfinished(self.name)
         if not events:
             return
-        last = events[-1]
-        console.print(
-            f"A loop was left in the middle on {last.created:%Y-%m-%d %H:%M} UTC, at {last.stage} "
-            f"({last.outcome}): going on with it."
-        )
+        console.print(f"{_left(events[-1])}: going on with it.")
         self._follow()
+
+    def _require_ended(self) -> None:
+        """Have no loop be in the middle: a look that starts another would have it forgotten."""
+        events = self.store.history.unfinished(self.name)
+        if events:
+            raise NotDueError(
+                f"{_left(events[-1])}, and --decide-only goes on with nothing. First "
+                "`python run.py --pipeline monitor`, which does."
+            )
 
     def _follow(self) -> None:
         """Do what the table says of the last event, until it says that nothing follows."""
@@ -335,6 +346,13 @@ def champion_params(params: Params, stack: str, source: str | None = None) -> Pa
 def _before(events: list[Event]) -> str | None:
     """Return the champion before the loop."""
     return next((event.detail["before"] for event in events if "before" in event.detail), None)
+
+
+def _left(last: Event) -> str:
+    return (
+        f"A loop was left in the middle on {last.created:%Y-%m-%d %H:%M} UTC, at {last.stage} "
+        f"({last.outcome})"
+    )
 
 
 def _why_not_due(stage: str, last: Event | None, due: str | None) -> str:

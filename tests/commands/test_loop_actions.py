@@ -250,6 +250,40 @@ def test_a_stage_that_has_failed_is_done_again_when_it_is_asked_for(
     assert len({one.loop_id for one in store.history.events(loop.name)}) == 1
 
 
+def test_who_only_decides_goes_on_with_nothing(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, name = FakeStack(), "accident-severity-dispatch"
+    monkeypatch.setattr(module, "train", stack.train)
+    monkeypatch.setattr(module, "push", lambda *_: None)
+    for stage, outcome, version, detail in (LOOKED, TRAINING):
+        store.history.add_event("a loop", datetime.now(UTC), name, stage, outcome, version, **detail)
+    with store.lease(LOOP, 60) as lease:
+        loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
+        loop.versions = stack  # type: ignore[assignment]
+        with pytest.raises(
+            NotDueError, match=r"left in the middle .* at train \(started\), and --decide-only"
+        ):
+            loop.run(None, None, False, "by hand")
+    assert stack.done == []
+    assert len(store.history.unfinished(name)) == 2
+
+
+def test_who_only_decides_heals_nothing(store: PredictionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    decided = SimpleNamespace(decision=SimpleNamespace(action="keep"))
+    monkeypatch.setattr(module, "push", lambda *_: None)
+    monkeypatch.setattr(Loop, "_trim", lambda _: None)
+    monkeypatch.setattr(Loop, "_look", lambda *_: decided)
+    monkeypatch.setattr(Loop, "_heal", lambda _: done.append("healed"))
+    with store.lease(LOOP, 60) as lease:
+        loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
+        loop.run(None, None, False, "by hand")
+        assert done == []
+        loop.run(None, None, True, "by hand")
+    assert done == ["healed"]
+
+
 def test_a_look_whose_years_cannot_be_told_has_failed(
     store: PredictionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
