@@ -228,7 +228,16 @@ class Loop:
         self._say("train", "ok", made["model_version"], before=before, **kept, decision=decision)
 
     def _note_promotion(self, events: list[Event]) -> None:
-        self._say("promote", "ok", self._champion(), before=_before(events), reason="as it turned out")
+        """Go on with the new champion if this loop has made it; who was promoted otherwise is left alone."""
+        version = str(self._champion())
+        if self.versions.made_by_loop(self.versions.version(self.name, version)) == self.loop_id:
+            self._say("promote", "ok", version, before=_before(events), reason="as it turned out")
+            return
+        self._say("train", "refused", reason=f"version {version} became champion meanwhile")
+        console.print(
+            f"[yellow]Version {version} became champion meanwhile, and not by this loop:[/] it ends here. "
+            "The next look is at that version."
+        )
 
     def _judge_promotion(self, events: list[Event]) -> None:
         """Go on if the candidate has become champion; after a crash it may be champion already."""

@@ -18,7 +18,7 @@ class Action(StrEnum):
     """What a loop does next."""
 
     make_version = "make_version"
-    note_promotion = "note_promotion"  # the candidate was promoted, and a crash came before that was noted
+    note_promotion = "note_promotion"  # somebody became champion before a crash: the candidate, most likely
     judge_promotion = "judge_promotion"
     deploy = "deploy"
     verify = "verify"

@@ -34,10 +34,14 @@ class FakeStack:
 
     def __init__(self, champion: str = "1", breaks: str = "") -> None:
         self.number, self.breaks, self.done = champion, breaks, []
+        self.loops: dict[str, str] = {}  # who made which version
         self.remarks: dict[str, str] = {}
 
     def champion(self, name: str) -> Any:
         return SimpleNamespace(number=int(self.number))
+
+    def made_by_loop(self, version: str) -> str | None:
+        return self.loops.get(version)
 
     def version(self, name: str, number: str) -> str:
         return number
@@ -92,7 +96,7 @@ def follow(
     with store.lease(LOOP, 60) as lease:
         loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
         loop.versions = stack  # type: ignore[assignment]
-        identity = new_loop()
+        identity = stack.loops["2"] = new_loop()
         for stage, outcome, version, detail in events:
             store.history.add_event(identity, datetime.now(UTC), loop.name, stage, outcome, version, **detail)
         if only:
@@ -149,6 +153,16 @@ def test_it_goes_on_from_wherever_it_was_left(
     assert ", ".join(stack.done) == done
     ends = {"deploy 1": ["rollback ok"], "": []}
     assert written[-1:] == ends.get(done, ["verify ok"])
+
+
+@pytest.mark.parametrize("only", ["", "promote"])
+def test_who_became_champion_by_other_hands_is_not_taken_for_the_loops_own(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch, only: str
+) -> None:
+    stack = FakeStack("0")
+    stack.loops["0"] = "another loop"
+    assert follow(store, stack, monkeypatch, LOOKED, TRAINING, only=only) == ["train refused"]
+    assert (stack.done, stack.number) == ([], "0")
 
 
 @pytest.mark.parametrize(
