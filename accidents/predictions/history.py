@@ -164,10 +164,12 @@ class History:
         query = select(EVENTS).where(EVENTS.c.loop_id == of_loop).order_by(EVENTS.c.id)
         return self._events(query)
 
-    def events(self, model: str, count: int = 20) -> list[Event]:
-        """Return the newest events of a model's loops, in the order they were written."""
-        newest = select(EVENTS).where(EVENTS.c.model == model).order_by(EVENTS.c.id.desc()).limit(count)
-        return self._events(newest)[::-1]
+    def events(self, model: str, count: int = 20, looks: bool = True) -> list[Event]:
+        """Return the newest events of a model's loops, in the order written; `looks`: those of looks too."""
+        wanted = select(EVENTS).where(EVENTS.c.model == model)
+        if not looks:
+            wanted = wanted.where(EVENTS.c.step != "monitor")
+        return self._events(wanted.order_by(EVENTS.c.id.desc()).limit(count))[::-1]
 
     def outcomes(self, model: str) -> dict[tuple[str, str], tuple[int, datetime]]:
         """Of each stage and outcome how often it was, and when last."""
