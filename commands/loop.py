@@ -36,13 +36,16 @@ from stacks.errors import StackError
 class Loop:
     """One pass over the champion of a stage, on a stack."""
 
-    def __init__(self, params: Params, stack: str, store: PredictionStore, lease: Lease) -> None:
-        """`params`: of `champion_params`; `lease`: of `LOOP`, held."""
+    def __init__(
+        self, params: Params, stack: str, store: PredictionStore, lease: Lease, source: str | None = None
+    ) -> None:
+        """`params`, `source`: of `champion_params`; `lease`: of `LOOP`, held."""
         from steps.support import champion_and_versions
 
         self.versions = champion_and_versions
         self.store, self.lease = store, lease
-        self.params, self.stack, self.name = params, stack, champion_and_versions.model_name(params.stage)
+        self.params, self.stack, self.source = params, stack, source
+        self.name = champion_and_versions.model_name(params.stage)
         self.loop_id = new_loop()
 
     def run(self, config: Path | None, given: str | None, act: bool, reason: str) -> MonitorReport:
@@ -93,6 +96,7 @@ class Loop:
             return
         console.print(f"{_left(events[-1])}: going on with it.")
         self._follow()
+        self.params = champion_params(self.params, self.stack, self.source)  # there may be another now
 
     def _require_ended(self) -> None:
         """Have no loop be in the middle: a look that starts another would have it forgotten."""

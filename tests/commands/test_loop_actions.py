@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from accidents.errors import AccidentsError
-from accidents.params import load_params
+from accidents.monitoring.measurements import MonitorReport
+from accidents.params import Params, load_params
 from accidents.predictions.history import new_loop
 from accidents.predictions.store import LOOP, PredictionStore
 from commands import loop as module
 from commands.loop import Loop
 from commands.not_due import NotDueError
 from tests.conftest import ROOT
+from tests.monitor_reports import measurements, report
 
 LOOK = {"action": "retrain", "years": [2023], "source": "sample", "given": None}
 MADE = {
@@ -35,6 +37,7 @@ class FakeStack:
     def __init__(self, champion: str = "1", breaks: str = "") -> None:
         self.number, self.breaks, self.done = champion, breaks, []
         self.loops: dict[str, str] = {}  # who made which version
+        self.years: tuple[int, ...] = ()  # of the last training
         self.remarks: dict[str, str] = {}
 
     def champion(self, name: str) -> Any:
@@ -57,7 +60,8 @@ class FakeStack:
         if what == self.breaks:
             raise RuntimeError("broken")
 
-    def train(self, *words: Any, **others: Any) -> dict[str, Any]:
+    def train(self, params: Any, *words: Any, **others: Any) -> dict[str, Any]:
+        self.years = params.data.years
         self.work("train", "2")
         if self.breaks == "promotion":
             return {**MADE, **REFUSED}
@@ -85,14 +89,18 @@ def store(tmp_path: Path) -> Iterator[PredictionStore]:
     made.close()
 
 
-def follow(
-    store: PredictionStore, stack: FakeStack, monkeypatch: pytest.MonkeyPatch, *events: Any, only: str = ""
-) -> list[str]:
-    """Write events down, go on from there, with all or `only` one stage; return what was written then."""
+def act_on(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("train", "recalibrate", "deploy", "watch"):
         monkeypatch.setattr(module, name, getattr(stack, name))
     monkeypatch.setattr(module, "deployed_endpoint", lambda name: object())
     monkeypatch.setattr(module, "may_try", lambda *words: False)
+
+
+def follow(
+    store: PredictionStore, stack: FakeStack, monkeypatch: pytest.MonkeyPatch, *events: Any, only: str = ""
+) -> list[str]:
+    """Write events down, go on from there, with all or `only` one stage; return what was written then."""
+    act_on(stack, monkeypatch)
     with store.lease(LOOP, 60) as lease:
         loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
         loop.versions = stack  # type: ignore[assignment]
@@ -262,6 +270,37 @@ def test_a_stage_that_has_failed_is_done_again_when_it_is_asked_for(
     written = [f"{one.stage} {one.outcome}" for one in store.history.events(loop.name)]
     assert written[1:] == ["train started", "train failed", "train started", "train ok"]
     assert len({one.loop_id for one in store.history.events(loop.name)}) == 1
+
+
+def test_after_a_loop_that_was_left_the_look_is_at_the_champion_it_made(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The champion knows 2021 and 2022; the loop that was left trains on 2023, and then 2024 comes in."""
+
+    def renewed(params: Params, stack: str, source: str | None) -> Params:
+        return params.model_copy(update={"data": params.data.model_copy(update={"years": fake.years})})
+
+    def look(params: Params, *_: Any) -> MonitorReport:
+        looked.append(params.data.years)
+        return report(measurements(new_years=(2024,)))
+
+    fake, looked = FakeStack(), list[tuple[int, ...]]()
+    act_on(fake, monkeypatch)
+    monkeypatch.setattr(module, "champion_params", renewed)
+    monkeypatch.setattr(module, "push", lambda *_: None)
+    monkeypatch.setattr("commands.monitor.look", look)
+    for name in ("_heal", "_trim"):
+        monkeypatch.setattr(Loop, name, lambda _: None)
+    params = load_params(ROOT / "params.yaml")
+    params = params.model_copy(update={"data": params.data.model_copy(update={"years": (2021, 2022)})})
+    with store.lease(LOOP, 60) as lease:
+        loop = Loop(params, "local", store, lease)
+        loop.versions = fake  # type: ignore[assignment]
+        stage, outcome, version, detail = LOOKED
+        store.history.add_event("a loop", datetime.now(UTC), loop.name, stage, outcome, version, **detail)
+        loop.run(None, None, True, "by hand")
+    assert looked == [(2021, 2022, 2023)]
+    assert fake.years == (2021, 2022, 2023, 2024)
 
 
 def test_who_only_decides_goes_on_with_nothing(
