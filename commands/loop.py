@@ -36,20 +36,29 @@ from stacks.errors import StackError
 class Loop:
     """One pass over the champion of a stage, on a stack."""
 
-    def __init__(self, params: Params, stack: str, store: PredictionStore, lease: Lease) -> None:
-        """`params`: of `champion_params`; `lease`: of `LOOP`, held."""
+    def __init__(
+        self, params: Params, stack: str, store: PredictionStore, lease: Lease, source: str | None = None
+    ) -> None:
+        """`params`, `source`: of `champion_params`; `lease`: of `LOOP`, held."""
         from steps.support import champion_and_versions
 
         self.versions = champion_and_versions
         self.store, self.lease = store, lease
-        self.params, self.stack, self.name = params, stack, champion_and_versions.model_name(params.stage)
+        self.params, self.stack, self.source = params, stack, source
+        self.name = champion_and_versions.model_name(params.stage)
         self.loop_id = new_loop()
 
     def run(self, config: Path | None, given: str | None, act: bool, reason: str) -> MonitorReport:
-        """Finish what was left in the middle, heal the endpoint, look and decide, and act on it."""
+        """Finish what was left in the middle, heal the endpoint, look and decide, and act on it.
+
+        Without `act` it looks and decides, and raises NotDueError where something was left in the middle.
+        """
         try:
-            self._resume()
-            self._heal()
+            if act:
+                self._resume()
+                self._heal()
+            else:
+                self._require_ended()
             self._trim()  # before the look: also one that fails again and again leaves a bounded store
             report = self._look(config, given, reason)
             if report.decision.action in MADE_BY and not act:
@@ -85,12 +94,18 @@ class Loop:
         events = self.store.history.unfinished(self.name)
         if not events:
             return
-        last = events[-1]
-        console.print(
-            f"A loop was left in the middle on {last.created:%Y-%m-%d %H:%M} UTC, at {last.stage} "
-            f"({last.outcome}): going on with it."
-        )
+        console.print(f"{_left(events[-1])}: going on with it.")
         self._follow()
+        self.params = champion_params(self.params, self.stack, self.source)  # there may be another now
+
+    def _require_ended(self) -> None:
+        """Have no loop be in the middle: a look that starts another would have it forgotten."""
+        events = self.store.history.unfinished(self.name)
+        if events:
+            raise NotDueError(
+                f"{_left(events[-1])}, and --decide-only goes on with nothing. First "
+                "`python run.py --pipeline monitor`, which does."
+            )
 
     def _follow(self) -> None:
         """Do what the table says of the last event, until it says that nothing follows."""
@@ -140,10 +155,10 @@ class Loop:
         self.loop_id = new_loop()
         try:
             report = look(self.params, self.stack, config, given, self.loop_id)
+            years = self._years(report)
         except Exception as error:  # who is ended has not failed
             self._say("monitor", "failed", error=_words(error), reason=reason)
             raise
-        years = self._years(report)
         self._say("monitor", "ok", report.measurements.champion.version, action=report.decision.action,
                   reasons=report.decision.reasons, years=years, source=self.params.data.source,
                   given=given, reason=reason)  # fmt: skip
@@ -217,7 +232,16 @@ class Loop:
         self._say("train", "ok", made["model_version"], before=before, **kept, decision=decision)
 
     def _note_promotion(self, events: list[Event]) -> None:
-        self._say("promote", "ok", self._champion(), before=_before(events), reason="as it turned out")
+        """Go on with the new champion if this loop has made it; who was promoted otherwise is left alone."""
+        version = str(self._champion())
+        if self.versions.made_by_loop(self.versions.version(self.name, version)) == self.loop_id:
+            self._say("promote", "ok", version, before=_before(events), reason="as it turned out")
+            return
+        self._say("train", "refused", reason=f"version {version} became champion meanwhile")
+        console.print(
+            f"[yellow]Version {version} became champion meanwhile, and not by this loop:[/] it ends here. "
+            "The next look is at that version."
+        )
 
     def _judge_promotion(self, events: list[Event]) -> None:
         """Go on if the candidate has become champion; after a crash it may be champion already."""
@@ -270,7 +294,7 @@ class Loop:
 
     def _roll_back(self, events: list[Event]) -> None:
         """Put the version before back, in the registry and at the endpoint; twice does no harm."""
-        version, before, why = str(events[-1].version), _before(events), _why(events[-1])
+        version, before, why = str(events[-1].version), _before(events), _why(events)
         self._say("rollback", "started", version, before=before, reason=why)
         console.print(f"[red]Version {version} is taken back:[/] {escape(why)}")
         try:
@@ -280,8 +304,8 @@ class Loop:
         except Exception as error:
             self._say("rollback", "failed", version, before=before, error=_words(error))
             raise AccidentsError(
-                f"Version {version} went wrong ({why}) and could not be taken back: {_words(error)}. "
-                "Look at `python run.py status`, then `python run.py --pipeline deploy`."
+                f"Version {version} went wrong ({why}) and could not be taken back: {_words(error)}. Mend "
+                "that; `python run.py --pipeline monitor` then takes it back before it looks."
             ) from error
         self._say("rollback", "ok", version, before=before, reason=why)
         self._remark(version, probation="failed", taken_back=why[:200])
@@ -337,6 +361,13 @@ def _before(events: list[Event]) -> str | None:
     return next((event.detail["before"] for event in events if "before" in event.detail), None)
 
 
+def _left(last: Event) -> str:
+    return (
+        f"A loop was left in the middle on {last.created:%Y-%m-%d %H:%M} UTC, at {last.stage} "
+        f"({last.outcome})"
+    )
+
+
 def _why_not_due(stage: str, last: Event | None, due: str | None) -> str:
     """Say what the last loop waits for instead of a stage."""
     if last is None:
@@ -347,12 +378,12 @@ def _why_not_due(stage: str, last: Event | None, due: str | None) -> str:
     )
 
 
-def _why(event: Event) -> str:
-    """Why a version is taken back."""
-    detail = event.detail
-    if event.stage == "deploy":
-        return f"it could not be deployed: {detail['error']}"
-    return str(detail["reason"]) if event.stage == "rollback" else "; ".join(detail["reasons"])
+def _why(events: list[Event]) -> str:
+    """Why a version is taken back, however often that has failed."""
+    wrong = next(one for one in events if one.stage in ("deploy", "verify") and one.outcome == "failed")
+    if wrong.stage == "deploy":
+        return f"it could not be deployed: {wrong.detail['error']}"
+    return "; ".join(wrong.detail["reasons"])
 
 
 def _words(error: BaseException) -> str:

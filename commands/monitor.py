@@ -48,7 +48,7 @@ def monitor(
     seconds = loop_settings().lease_seconds
     params = champion_params(params, stack, source)
     with opened_store(begin=given is not None) as store, store.lease(LOOP, seconds) as lease:
-        loop = Loop(params, stack, store, lease)
+        loop = Loop(params, stack, store, lease, source)
         if only is None:
             loop.run(config, given, act, reason)
         else:

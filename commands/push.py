@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from prometheus_client import pushadd_to_gateway
+from prometheus_client import push_to_gateway
 from rich.markup import escape
 
 from accidents.files import write_whole
@@ -41,7 +41,8 @@ def push(name: str, stage: str) -> None:
     if settings.pushgateway is None:
         return
     try:
-        pushadd_to_gateway(
+        # In place of what was pushed before: a former champion's figures would stand beside the new one.
+        push_to_gateway(
             str(settings.pushgateway).rstrip("/"), job=JOB, registry=exposed.registry,
             grouping_key={"model": name}, timeout=settings.push_timeout,
         )  # fmt: skip

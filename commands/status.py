@@ -144,12 +144,11 @@ def _loop(names: Iterable[str]) -> str:
     """Tell the last stage of the last loop that did more than look."""
     try:
         with opened_store() as store:
-            events = [event for name in names for event in store.history.events(name)]
+            acted = [event for name in names for event in store.history.events(name, 1, looks=False)]
     except NoDatabaseError:
-        events = []
+        acted = []
     except PredictionLogError as error:
         return f"cannot be read: {error}"
-    acted = [event for event in events if event.stage != "monitor"]
     if not acted:
         return "has retrained nothing yet"
     last = max(acted, key=lambda event: event.created)

@@ -31,8 +31,8 @@ def monitor(
 
     Parameters
     ----------
-    given : a year such as "2023" (from the source in `params.data`), a folder of published files of one year,
-        or a file of accidents; None for the prediction log.
+    given : a year such as "2023" (from the source in `params.data`), or a file of accidents; None for the
+        prediction log.
     input_version : DVC hash of it, as it is now.
     loop_id : the loop this run belongs to.
     """

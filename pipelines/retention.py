@@ -49,7 +49,10 @@ def remove_run(run: PipelineRunResponse) -> None:
 
 
 def old_tracked(keep: KeepSettings) -> list[str]:
-    """Ids of the tracker's runs of monitoring beyond those that are kept, oldest first."""
+    """Ids of the tracker's runs of monitoring beyond those that are kept, oldest first.
+
+    Of the experiment that ZenML names after the pipeline: others on a shared tracker may be somebody else's.
+    """
     tracker: Any = Client().active_stack.experiment_tracker
     if tracker is None or keep.monitor_runs is None:
         return []
@@ -57,8 +60,11 @@ def old_tracked(keep: KeepSettings) -> list[str]:
 
     tracker.configure_mlflow()  # outside of a step MLflow does not know where the stack's tracker is
 
+    experiment = mlflow.get_experiment_by_name("monitor")
+    if experiment is None:
+        return []
     tracked = mlflow.MlflowClient().search_runs(
-        [experiment.experiment_id for experiment in mlflow.search_experiments()], "tags.kind = 'monitor'",
+        [experiment.experiment_id], "tags.kind = 'monitor'",
         order_by=["attributes.start_time DESC"], max_results=10_000,
     )  # fmt: skip
     return [run.info.run_id for run in reversed(tracked[keep.monitor_runs :])]

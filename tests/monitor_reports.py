@@ -101,7 +101,7 @@ def past(
     created = NOW - timedelta(days=days_ago)
     decision = decide(now, history, policy, created)
     return Past(created=created, champion=now.champion.digest, judged=not why_not_judged(now, policy),
-                decision=decision, from_log=now.window.from_log, **fields)  # fmt: skip
+                decision=decision, **fields)  # fmt: skip
 
 
 def walk(*windows: Measurements, policy: MonitorSettings = POLICY, every: float = 1) -> list[Decision]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from accidents.monitoring.measurements import DriftMeasures, FeatureDrift, Past
+from accidents.monitoring.measurements import DriftMeasures, FeatureDrift, MonitorReport
 from accidents.monitoring.monitor_settings import DriftPolicy
 from accidents.training.reference import expected
 
@@ -83,17 +83,16 @@ def _as_many(values: pd.Series, count: int, seed: int) -> npt.NDArray[np.float64
     return np.pad(drawn.to_numpy(np.float64), (0, count - len(drawn)), constant_values=np.nan)
 
 
-def missing_before(history: Sequence[Past]) -> Mapping[str, float] | None:
-    """Which shares of the log's last window before it broke were missing; None if there is none yet.
+def missing_before(earlier: MonitorReport | None) -> Mapping[str, float] | None:
+    """Which shares were missing in an earlier window of the log, before it broke; None if there is none yet.
 
     Callers tell less than the published files do, so a window of the log is compared with an earlier one.
     """
-    seen = [past for past in history if past.from_log and past.judged and past.missing_window]
-    usual = [past for past in seen if "missing" not in past.decision.firing]
-    if usual:
-        return usual[-1].missing_window
-    # It has been broken for longer than the history that is looked at: what it was compared with then.
-    return seen[-1].missing_usual or None if seen else None
+    drift = earlier.measurements.drift if earlier else None
+    if earlier is None or drift is None:
+        return None
+    broken = "missing" in earlier.decision.firing  # then what it was compared with itself
+    return {one.feature: one.missing_reference if broken else one.missing_window for one in drift.features}
 
 
 def drift_measures(

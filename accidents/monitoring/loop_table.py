@@ -18,7 +18,7 @@ class Action(StrEnum):
     """What a loop does next."""
 
     make_version = "make_version"
-    note_promotion = "note_promotion"  # the candidate was promoted, and a crash came before that was noted
+    note_promotion = "note_promotion"  # somebody became champion before a crash: the candidate, most likely
     judge_promotion = "judge_promotion"
     deploy = "deploy"
     verify = "verify"
@@ -55,7 +55,7 @@ NEXT: Mapping[tuple[str, str], Action] = {
     ("verify", "failed"): Action.roll_back,
     ("rollback", "started"): Action.roll_back,
     ("rollback", "ok"): Action.end,
-    ("rollback", "failed"): Action.end,
+    ("rollback", "failed"): Action.roll_back,  # until it is taken back, it may be who is champion
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from accidents.bundle import Bundle
@@ -192,9 +192,8 @@ class Decision(_Value):
 class Past(_Value):
     """An earlier run as a decision needs it.
 
-    `judged`: whether its window said anything. `completed`: False if the training it asked for failed or was
-    not wanted. `missing_usual`: what its missing shares were compared with. `misdated`: it was written with a
-    clock that was ahead, so `created` is that of the run after it.
+    `judged`: whether its window said anything. `completed`: whether the version it asked for was made.
+    `misdated`: it was written with a clock that was ahead, so `created` is that of the run after it.
     """
 
     created: datetime
@@ -202,9 +201,6 @@ class Past(_Value):
     judged: bool
     completed: bool = True
     decision: Decision
-    missing_window: dict[str, float] = Field(default_factory=dict)
-    missing_usual: dict[str, float] = Field(default_factory=dict)
-    from_log: bool = False
     misdated: bool = False
 
 

@@ -22,9 +22,7 @@ from accidents.predictions.database_tables import EVENTS, RUNS
 
 SHOWN = 50  # earlier runs in a picture
 DEFAULT_POLICY = MonitorSettings()
-_UNDONE = select(EVENTS.c.loop_id).where(
-    EVENTS.c.step == "train", EVENTS.c.outcome.in_(("failed", "skipped"))
-)
+_MADE_ONE = select(EVENTS.c.loop_id).where(EVENTS.c.step == "train", EVENTS.c.outcome == "ok")
 
 
 @dataclass(frozen=True)
@@ -108,11 +106,24 @@ class History:
         query = select(RUNS.c.id, RUNS.c.report, RUNS.c.loop_id).where(RUNS.c.stage == stage)
         query = query.where(or_(RUNS.c.id >= first, RUNS.c.id.in_(acted))).order_by(RUNS.c.id)
         rows = self._rows(query)
-        undone = self._undone([row.loop_id for row in rows])
+        done = self._done([row.loop_id for row in rows])
         return [
-            _past(MonitorReport.model_validate_json(row.report), looks[row.id], row.loop_id not in undone)
+            _past(MonitorReport.model_validate_json(row.report), looks[row.id], row.loop_id in done)
             for row in rows
         ]
+
+    def report_before(self, stage: str, source: str, moment: datetime) -> MonitorReport | None:
+        """Return the newest report of a source that was written before `moment`, else its oldest.
+
+        Of those whose window said something, on a stack with a data validator; None: there is none yet.
+        """
+        measured = RUNS.c.report.contains('"drift":{')
+        query = select(RUNS.c.report).where(
+            RUNS.c.stage == stage, RUNS.c.source == source, RUNS.c.judged == 1, measured
+        )
+        before = query.where(RUNS.c.created < moment).order_by(RUNS.c.id.desc()).limit(1)
+        rows = self._rows(before) or self._rows(query.order_by(RUNS.c.id).limit(1))
+        return MonitorReport.model_validate_json(rows[0].report) if rows else None
 
     def reports(self, stage: str, count: int = SHOWN) -> list[MonitorReport]:
         """Return the newest reports of a stage, in the order they were written."""
@@ -153,10 +164,12 @@ class History:
         query = select(EVENTS).where(EVENTS.c.loop_id == of_loop).order_by(EVENTS.c.id)
         return self._events(query)
 
-    def events(self, model: str, count: int = 20) -> list[Event]:
-        """Return the newest events of a model's loops, in the order they were written."""
-        newest = select(EVENTS).where(EVENTS.c.model == model).order_by(EVENTS.c.id.desc()).limit(count)
-        return self._events(newest)[::-1]
+    def events(self, model: str, count: int = 20, looks: bool = True) -> list[Event]:
+        """Return the newest events of a model's loops, in the order written; `looks`: those of looks too."""
+        wanted = select(EVENTS).where(EVENTS.c.model == model)
+        if not looks:
+            wanted = wanted.where(EVENTS.c.step != "monitor")
+        return self._events(wanted.order_by(EVENTS.c.id.desc()).limit(count))[::-1]
 
     def outcomes(self, model: str) -> dict[tuple[str, str], tuple[int, datetime]]:
         """Of each stage and outcome how often it was, and when last."""
@@ -175,14 +188,14 @@ class History:
         """Give back all connections."""
         self._database.close()
 
-    def _undone(self, loop_ids: Sequence[str]) -> set[str]:
-        """Return loops whose training failed or was not wanted: what they were asked for is left to do."""
-        return {row.loop_id for row in self._rows(_UNDONE.where(EVENTS.c.loop_id.in_(loop_ids)))}
+    def _done(self, loop_ids: Sequence[str]) -> set[str]:
+        """Return loops that have made a version; what the others were asked for is left to do."""
+        return {row.loop_id for row in self._rows(_MADE_ONE.where(EVENTS.c.loop_id.in_(loop_ids)))}
 
     def _last_of_each_action(self, stage: str) -> list[int]:
         """Return the runs that decided the last retraining and recalibration, of those that led to one."""
         query = select(func.max(RUNS.c.id).label("id")).where(
-            RUNS.c.stage == stage, RUNS.c.action.in_(COOLED), RUNS.c.loop_id.not_in(_UNDONE)
+            RUNS.c.stage == stage, RUNS.c.action.in_(COOLED), RUNS.c.loop_id.in_(_MADE_ONE)
         )
         return [row.id for row in self._rows(query.group_by(RUNS.c.action))]
 
@@ -240,20 +253,11 @@ def _first_needed(looks: dict[int, Look], policy: MonitorSettings, champion: str
 
 
 def _past(report: MonitorReport, look: Look, completed: bool) -> Past:
-    measured, decision = report.measurements, report.decision
-    drift = measured.drift
     return Past(
         created=look.created,
         champion=look.champion,
         judged=look.judged,
         completed=completed,
-        decision=Decision.model_validate(decision.model_dump()),
-        missing_window={feature.feature: feature.missing_window for feature in drift.features}
-        if drift
-        else {},
-        missing_usual={feature.feature: feature.missing_reference for feature in drift.features}
-        if drift
-        else {},
-        from_log=measured.window.from_log,
+        decision=Decision.model_validate(report.decision.model_dump()),
         misdated=look.misdated,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -43,6 +44,11 @@ def monitor(
         raise SettingsError("--only does not go with --every or --decide-only: give one of them")
     if only not in (None, "monitor") and input is not None:
         raise SettingsError(f"--input does not go with --only {only}: the loop knows it")
+    if input is not None and Path(input).expanduser().is_dir():
+        raise SettingsError(
+            f"--input {input} is a folder: a retraining would take its year from the champion's source. Give "
+            f"both: --input YEAR --source {input}"
+        )
     prepare(stack)
     given = {
         "monitor.window.days": days,

@@ -26,10 +26,11 @@ def check_window(
         return folder, {}
     # The pipeline has this step only where the stack has a validator; which one, the step need not know.
     validator: Any = Client().active_stack.data_validator
-    before = None
-    if looked_at.facts.from_log:
+    before, facts = None, looked_at.facts
+    if facts.from_log and facts.since is not None:
         with opened_store() as store:
-            before = missing_before(store.history.past(stage, policy))
+            # Not one that shares accidents with this: a field would be lost little by little.
+            before = missing_before(store.history.report_before(stage, facts.source, facts.since))
     columns = kinds_of_columns(stage)
     drift, result = measure_drift(
         validator,
@@ -39,7 +40,7 @@ def check_window(
         columns,
         policy.drift,
         before,
-        judge_missing=before is not None or not looked_at.facts.from_log,
+        judge_missing=before is not None or not facts.from_log,
         seed=seed,
     )
     quality = validator.data_profiling(looked_at.drawn, **columns, prediction_columns=["p_severe"])

@@ -48,7 +48,9 @@ def _on_trial(name: str) -> Iterable[ServedVersion]:
 
 
 def _scored(trial: Bundle, champion: Bundle, policy: MonitorSettings) -> Scored:
-    since = datetime.now(UTC) - timedelta(days=policy.window.days)
+    window = policy.window
+    since = None if window.last else datetime.now(UTC) - timedelta(days=window.days)
+    last = min(window.last or LOOKED_AT, LOOKED_AT)
     with opened_store() as store:
-        rows = store.log.read(since=since, last=LOOKED_AT, shadow=trial.digest)
+        rows = store.log.read(since=since, last=last, shadow=trial.digest)
         return scored_by(trial.digest, rows, list(champion.features), NO_KEY)

@@ -183,6 +183,12 @@ def remark(model_version: ModelVersionResponse, **tags: str) -> None:
     registry_mirror.tell(model_version, tags={f"loop_{name}": value for name, value in tags.items()})
 
 
+def made_by_loop(model_version: ModelVersionResponse) -> str | None:
+    """Return the loop that a version was made in, while nothing is remarked on it yet; None for others."""
+    loop: Any = model_version.run_metadata.get("loop")
+    return loop if isinstance(loop, str) else None
+
+
 def promoted_at(model_version: ModelVersionResponse) -> str | None:
     """When a version became champion, ISO 8601; None for those promoted before 0.3."""
     return _promotion(model_version).get("at")

@@ -155,6 +155,7 @@ def test_what_is_misplaced_is_told_in_one_line(
         "--pipeline monitor --only train --every 1d",
         "--pipeline monitor --only monitor --decide-only",
         "--pipeline monitor --only deploy --input 2022",
+        f"--pipeline monitor --input {ROOT / 'data'}",
         "keys new --hook --scope label",
     ],
 )

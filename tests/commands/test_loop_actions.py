@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from accidents.errors import AccidentsError
-from accidents.params import load_params
+from accidents.monitoring.measurements import MonitorReport
+from accidents.params import Params, load_params
 from accidents.predictions.history import new_loop
 from accidents.predictions.store import LOOP, PredictionStore
 from commands import loop as module
 from commands.loop import Loop
 from commands.not_due import NotDueError
 from tests.conftest import ROOT
+from tests.monitor_reports import measurements, report
 
 LOOK = {"action": "retrain", "years": [2023], "source": "sample", "given": None}
 MADE = {
@@ -34,10 +36,15 @@ class FakeStack:
 
     def __init__(self, champion: str = "1", breaks: str = "") -> None:
         self.number, self.breaks, self.done = champion, breaks, []
+        self.loops: dict[str, str] = {}  # who made which version
+        self.years: tuple[int, ...] = ()  # of the last training
         self.remarks: dict[str, str] = {}
 
     def champion(self, name: str) -> Any:
         return SimpleNamespace(number=int(self.number))
+
+    def made_by_loop(self, version: str) -> str | None:
+        return self.loops.get(version)
 
     def version(self, name: str, number: str) -> str:
         return number
@@ -53,7 +60,8 @@ class FakeStack:
         if what == self.breaks:
             raise RuntimeError("broken")
 
-    def train(self, *words: Any, **others: Any) -> dict[str, Any]:
+    def train(self, params: Any, *words: Any, **others: Any) -> dict[str, Any]:
+        self.years = params.data.years
         self.work("train", "2")
         if self.breaks == "promotion":
             return {**MADE, **REFUSED}
@@ -81,18 +89,22 @@ def store(tmp_path: Path) -> Iterator[PredictionStore]:
     made.close()
 
 
-def follow(
-    store: PredictionStore, stack: FakeStack, monkeypatch: pytest.MonkeyPatch, *events: Any, only: str = ""
-) -> list[str]:
-    """Write events down, go on from there, with all or `only` one stage; return what was written then."""
+def act_on(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("train", "recalibrate", "deploy", "watch"):
         monkeypatch.setattr(module, name, getattr(stack, name))
     monkeypatch.setattr(module, "deployed_endpoint", lambda name: object())
     monkeypatch.setattr(module, "may_try", lambda *words: False)
+
+
+def follow(
+    store: PredictionStore, stack: FakeStack, monkeypatch: pytest.MonkeyPatch, *events: Any, only: str = ""
+) -> list[str]:
+    """Write events down, go on from there, with all or `only` one stage; return what was written then."""
+    act_on(stack, monkeypatch)
     with store.lease(LOOP, 60) as lease:
         loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
         loop.versions = stack  # type: ignore[assignment]
-        identity = new_loop()
+        identity = stack.loops["2"] = new_loop()
         for stage, outcome, version, detail in events:
             store.history.add_event(identity, datetime.now(UTC), loop.name, stage, outcome, version, **detail)
         if only:
@@ -115,6 +127,7 @@ VERIFYING = ("verify", "started", "2", {"before": "1", "since": "2026-01-01T00:0
 NOT_DEPLOYED = ("deploy", "failed", "2", {"before": "1", "error": "broken"})
 WRONG = ("verify", "failed", "2", {"before": "1", "reasons": ["its errors"]})
 TAKING_BACK = ("rollback", "started", "2", {"before": "1", "reason": "its errors"})
+NOT_TAKEN_BACK = ("rollback", "failed", "2", {"before": "1", "error": "broken"})
 
 FROM = {
     "a look": ((LOOKED,), "1", "train 2, deploy 2, watch 2"),
@@ -133,6 +146,8 @@ FROM = {
     "gone wrong": ((LOOKED, TRAINING, TRAINED, PROMOTED, DEPLOYED, WRONG), "2", "deploy 1"),
     "taking back": ((LOOKED, TRAINING, TRAINED, PROMOTED, DEPLOYED, WRONG, TAKING_BACK), "2", "deploy 1"),
     "taken back, not noted": ((LOOKED, TRAINING, TRAINED, PROMOTED, WRONG, TAKING_BACK), "1", "deploy 1"),
+    "not taken back": ((LOOKED, PROMOTED, WRONG, TAKING_BACK, NOT_TAKEN_BACK), "2", "deploy 1"),
+    "in the registry only": ((LOOKED, PROMOTED, NOT_DEPLOYED, TAKING_BACK, NOT_TAKEN_BACK), "1", "deploy 1"),
 }  # fmt: skip
 
 
@@ -146,6 +161,16 @@ def test_it_goes_on_from_wherever_it_was_left(
     assert ", ".join(stack.done) == done
     ends = {"deploy 1": ["rollback ok"], "": []}
     assert written[-1:] == ends.get(done, ["verify ok"])
+
+
+@pytest.mark.parametrize("only", ["", "promote"])
+def test_who_became_champion_by_other_hands_is_not_taken_for_the_loops_own(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch, only: str
+) -> None:
+    stack = FakeStack("0")
+    stack.loops["0"] = "another loop"
+    assert follow(store, stack, monkeypatch, LOOKED, TRAINING, only=only) == ["train refused"]
+    assert (stack.done, stack.number) == ([], "0")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +206,9 @@ def test_what_breaks_is_written_down_and_told(
         follow(store, stack, monkeypatch, LOOKED)
     name = "accident-severity-dispatch"
     assert [f"{one.stage} {one.outcome}" for one in store.history.events(name)][1:] == written
-    assert store.history.unfinished(name) == []
+    assert bool(store.history.unfinished(name)) == (written[-1] == "rollback failed"), (
+        "only that is tried again"
+    )
 
 
 ALONE = {  # what a stage writes alone, by the place where it is due
@@ -194,6 +221,7 @@ ALONE = {  # what a stage writes alone, by the place where it is due
     "deployed": ("verify", ["verify started", "verify ok"]),
     "not deployed": ("rollback", ["rollback started", "rollback ok"]),
     "gone wrong": ("rollback", ["rollback started", "rollback ok"]),
+    "not taken back": ("rollback", ["rollback started", "rollback ok"]),
 }
 
 
@@ -242,6 +270,85 @@ def test_a_stage_that_has_failed_is_done_again_when_it_is_asked_for(
     written = [f"{one.stage} {one.outcome}" for one in store.history.events(loop.name)]
     assert written[1:] == ["train started", "train failed", "train started", "train ok"]
     assert len({one.loop_id for one in store.history.events(loop.name)}) == 1
+
+
+def test_after_a_loop_that_was_left_the_look_is_at_the_champion_it_made(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The champion knows 2021 and 2022; the loop that was left trains on 2023, and then 2024 comes in."""
+
+    def renewed(params: Params, stack: str, source: str | None) -> Params:
+        return params.model_copy(update={"data": params.data.model_copy(update={"years": fake.years})})
+
+    def look(params: Params, *_: Any) -> MonitorReport:
+        looked.append(params.data.years)
+        return report(measurements(new_years=(2024,)))
+
+    fake, looked = FakeStack(), list[tuple[int, ...]]()
+    act_on(fake, monkeypatch)
+    monkeypatch.setattr(module, "champion_params", renewed)
+    monkeypatch.setattr(module, "push", lambda *_: None)
+    monkeypatch.setattr("commands.monitor.look", look)
+    for name in ("_heal", "_trim"):
+        monkeypatch.setattr(Loop, name, lambda _: None)
+    params = load_params(ROOT / "params.yaml")
+    params = params.model_copy(update={"data": params.data.model_copy(update={"years": (2021, 2022)})})
+    with store.lease(LOOP, 60) as lease:
+        loop = Loop(params, "local", store, lease)
+        loop.versions = fake  # type: ignore[assignment]
+        stage, outcome, version, detail = LOOKED
+        store.history.add_event("a loop", datetime.now(UTC), loop.name, stage, outcome, version, **detail)
+        loop.run(None, None, True, "by hand")
+    assert looked == [(2021, 2022, 2023)]
+    assert fake.years == (2021, 2022, 2023, 2024)
+
+
+def test_who_only_decides_goes_on_with_nothing(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, name = FakeStack(), "accident-severity-dispatch"
+    monkeypatch.setattr(module, "train", stack.train)
+    monkeypatch.setattr(module, "push", lambda *_: None)
+    for stage, outcome, version, detail in (LOOKED, TRAINING):
+        store.history.add_event("a loop", datetime.now(UTC), name, stage, outcome, version, **detail)
+    with store.lease(LOOP, 60) as lease:
+        loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
+        loop.versions = stack  # type: ignore[assignment]
+        with pytest.raises(
+            NotDueError, match=r"left in the middle .* at train \(started\), and --decide-only"
+        ):
+            loop.run(None, None, False, "by hand")
+    assert stack.done == []
+    assert len(store.history.unfinished(name)) == 2
+
+
+def test_who_only_decides_heals_nothing(store: PredictionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    decided = SimpleNamespace(decision=SimpleNamespace(action="keep"))
+    monkeypatch.setattr(module, "push", lambda *_: None)
+    monkeypatch.setattr(Loop, "_trim", lambda _: None)
+    monkeypatch.setattr(Loop, "_look", lambda *_: decided)
+    monkeypatch.setattr(Loop, "_heal", lambda _: done.append("healed"))
+    with store.lease(LOOP, 60) as lease:
+        loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
+        loop.run(None, None, False, "by hand")
+        assert done == []
+        loop.run(None, None, True, "by hand")
+    assert done == ["healed"]
+
+
+def test_a_look_whose_years_cannot_be_told_has_failed(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise AccidentsError("data.gouv does not answer")
+
+    monkeypatch.setattr("commands.monitor.look", lambda *_: None)
+    monkeypatch.setattr(Loop, "_years", fail)
+    with store.lease(LOOP, 60) as lease, pytest.raises(AccidentsError, match="does not answer"):
+        Loop(load_params(ROOT / "params.yaml"), "local", store, lease)._look(None, None, "by hand")
+    written = store.history.events("accident-severity-dispatch")
+    assert [f"{one.stage} {one.outcome}" for one in written] == ["monitor failed"]
 
 
 def test_old_runs_go_also_where_every_look_fails(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import cast
 
+import pytest
 from rich.console import Console
 
+from accidents.predictions.store import PredictionStore
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION
-from commands.status import _models, _supervision, _trials
+from commands.status import _loop, _models, _supervision, _trials
 from stacks.endpoints import Endpoint, EndpointState, ServedVersion, State
 
 NAME = "accident-severity-dispatch"
@@ -39,3 +43,20 @@ def test_name_and_address_are_in_one_piece() -> None:
     assert _trials(deployed) == {
         "On trial": "version 13 (canary of 20 %); `promote 13` or `rollback` ends it"
     }
+
+
+def test_what_the_loop_did_last_is_told_however_often_it_has_looked_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"sqlite:///{tmp_path}/predictions.db"
+    monkeypatch.setenv("ACCIDENTS_DATABASE_URL", address)
+    store = PredictionStore(address)
+    store.create()
+    assert _loop([NAME]) == "has retrained nothing yet"
+    moment = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
+    store.history.add_event("a loop", moment, NAME, "rollback", "ok", "13")
+    for day in range(2, 23):
+        look = moment.replace(day=day)
+        store.history.add_event(f"loop {day}", look, NAME, "monitor", "ok", "12", action="keep")
+    store.close()
+    assert _loop([NAME]) == "rollback of version 13: ok (2026-11-01 06:00 UTC)"

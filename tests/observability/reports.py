@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from prometheus_client import pushadd_to_gateway
+from prometheus_client import push_to_gateway
 
 from accidents.monitoring.gauges import JOB, Exposition, exposition
 from accidents.monitoring.loop_table import STAGES
@@ -69,4 +69,4 @@ def told(*active: Kind, **changes: Any) -> Exposition:
 def push(address: str, *active: Kind, **changes: Any) -> None:
     """Push them as the monitor does."""
     registry = told(*active, **changes).registry
-    pushadd_to_gateway(address, job=JOB, registry=registry, grouping_key={"model": MODEL})
+    push_to_gateway(address, job=JOB, registry=registry, grouping_key={"model": MODEL})

@@ -168,17 +168,20 @@ def test_a_version_that_goes_wrong_in_its_first_hour_is_taken_back(project: Proj
 
 
 def promoted(project: Project) -> None:
-    """A loop has promoted version 2 and was then left; version 1 serves."""
+    """A loop has made and promoted version 2 and was then left; version 1 serves."""
     serve(project, "1")
+    loop, now = new_loop(), datetime.now(UTC)
     project.python(
-        """
+        f"""
 from steps.support import champion_and_versions
+from zenml import log_metadata
 name = champion_and_versions.model_name("dispatch")
-champion_and_versions.promote(champion_and_versions.version(name, "2"), "promoted for a test")
+version = champion_and_versions.version(name, "2")
+log_metadata(metadata={{"loop": "{loop}"}}, model_version_id=version.id)
+champion_and_versions.promote(version, "promoted for a test")
 """
     )
     with closing(History(database(project))) as history:
-        loop, now = new_loop(), datetime.now(UTC)
         history.add_event(
             loop, now, NAME, "monitor", "ok", "1", action="retrain", years=[2023], source="sample"
         )

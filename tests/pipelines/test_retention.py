@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from zenml.client import Client
 
 from accidents.params import KeepSettings
 from pipelines import retention
-from pipelines.retention import old_runs, remove_run, trim, unused_snapshots
+from pipelines.retention import old_runs, old_tracked, remove_run, trim, unused_snapshots
 from stacks.apply import apply_stack
 from tests.zenml_store import zenml_store
 
@@ -101,3 +102,27 @@ def test_how_a_run_was_configured_goes_with_it(store: Path, tmp_path: Path, monk
 def test_null_keeps_all(store: Path, tmp_path: Path):
     runner("monitor")(str(tmp_path / "left"))
     assert old_runs(KeepSettings(monitor_runs=None, inference_runs=None)) == []
+
+
+def test_on_a_shared_tracker_what_others_call_monitor_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    tracker = SimpleNamespace(
+        configure_mlflow=lambda: mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    )
+    stack = SimpleNamespace(experiment_tracker=tracker)
+    monkeypatch.setattr(retention, "Client", lambda: SimpleNamespace(active_stack=stack))
+    tracker.configure_mlflow()
+    try:
+        client, runs = mlflow.MlflowClient(), {}
+        assert old_tracked(KeepSettings(monitor_runs=1)) == []
+        for name in ("monitor", "theirs"):
+            experiment = client.create_experiment(name, str(tmp_path / name))
+            runs[name] = [
+                client.create_run(experiment, start_time=k, tags={"kind": "monitor"}).info.run_id
+                for k in (1, 2, 3)
+            ]
+        assert old_tracked(KeepSettings(monitor_runs=1)) == runs["monitor"][:2]
+    finally:
+        mlflow.set_tracking_uri(before)

@@ -145,3 +145,17 @@ def forge(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"]["bundle.json"] = hashlib.sha256((folder / "bundle.json").read_bytes()).hexdigest()
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_version_names_the_loop_that_made_it_until_something_is_remarked(register: Register) -> None:
+    from zenml import log_metadata
+
+    by_hand, made = register(), register(loop="a loop")
+    assert champion_and_versions.made_by_loop(by_hand) is None
+    assert champion_and_versions.made_by_loop(made) == "a loop"
+    champion_and_versions.remark(made, probation="passed")
+    again = champion_and_versions.version(made.model.name, "2")
+    assert champion_and_versions.made_by_loop(again) is None
+    log_metadata(metadata={"loop": "another"}, model_version_id=made.id)
+    again = champion_and_versions.version(made.model.name, "2")
+    assert champion_and_versions.made_by_loop(again) == "another"

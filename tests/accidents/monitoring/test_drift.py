@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,9 @@ from accidents.monitoring.drift import (
     of_same_months,
 )
 from accidents.monitoring.monitor_settings import DriftPolicy
-from tests.monitor_reports import drift, measurements, past
+from accidents.predictions.database import PredictionDatabase
+from accidents.predictions.history import History, new_loop
+from tests.monitor_reports import NOW, measurements, report
 
 POLICY = DriftPolicy()
 KINDS = {"numerical_columns": ["hour"], "categorical_columns": ["light"]}
@@ -84,14 +88,30 @@ def test_predictions_stand_apart_from_features() -> None:
     assert (found.drifted, found.predictions_drifted, found.compared) == ((), True, 1)
 
 
-def test_the_log_is_compared_with_its_last_window_that_was_not_broken() -> None:
-    sound = past(measurements(), [], 3, missing_window={"light": 0.4})
-    broken = past(measurements(drift=drift(broken=["light"])), [], 2, missing_window={"light": 1.0})
-    of_files = past(measurements(window={"from_log": False}), [], 1, missing_window={"light": 0.0})
-    assert missing_before([sound, broken, of_files]) == {"light": 0.4}
-    assert missing_before([of_files]) is None
-    for_long = broken.model_copy(update={"missing_usual": {"light": 0.3}})
-    assert missing_before([for_long, of_files]) == {"light": 0.3}, "no sound window is near enough"
+def test_the_log_is_compared_with_an_earlier_window_or_with_what_that_was_if_it_was_broken() -> None:
+    sound = report(measurements(drift=measured(column("light", missing_current=0.05))))
+    assert missing_before(sound) == {"light": 0.05}
+    broken = report(measurements(drift=measured(column("light", missing_current=1.0), before={"light": 0.4})))
+    assert missing_before(broken) == {"light": 0.4}
+    assert missing_before(report(measurements(drift=None))) is None
+    assert missing_before(None) is None
+
+
+def test_a_field_that_is_lost_day_by_day_is_found_and_then_broken(tmp_path: Path) -> None:
+    """A window of thirty days, looked at every day, of which the newest days lack the field."""
+    database = PredictionDatabase(f"sqlite:///{tmp_path}/predictions.db")
+    database.create()
+    history, found = History(database), []
+    for day in range(31):
+        now = NOW + timedelta(days=day)
+        before = missing_before(history.report_before("dispatch", "prediction log", now - timedelta(days=30)))
+        light = column("light", missing_current=day / 30)
+        found.append(measured(light, before=before, judge_missing=before is not None))
+        history.add_run(report(measurements(drift=found[-1]), now), judged=True, loop_id=new_loop())
+    database.close()
+    assert [one.missing for one in found] == [()] * 3 + [("light",)] * 28
+    assert [one.broken for one in found] == [()] * 30 + [("light",)]
+    assert found[-1].features[0].missing_reference == 0, "and not what has crept up since"
 
 
 class Remembering:

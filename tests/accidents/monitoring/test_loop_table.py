@@ -28,7 +28,7 @@ ROWS = {
     "verify failed": Action.roll_back,
     "rollback started": Action.roll_back,
     "rollback ok": Action.end,
-    "rollback failed": Action.end,
+    "rollback failed": Action.roll_back,
 }
 
 
