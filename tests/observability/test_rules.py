@@ -204,7 +204,7 @@ def test_what_the_monitor_pushes_is_what_rules_may_use() -> None:
     from accidents.monitoring import gauges as exposition
 
     pushed = {family.name: tuple(sorted(family.samples[0].labels)) for family in told().registry.collect()}
-    assert pushed == {name: tuple(sorted(labels)) for name, labels in PUSHED.items()}
+    assert pushed == {name: tuple(sorted(("model", *labels))) for name, labels in PUSHED.items()}
     assert exposition.JOB == JOB
 
 
