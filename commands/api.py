@@ -42,7 +42,7 @@ def serve_api(params: Params, stack: str, detach: bool) -> None:
     python = environment(ROOT / "requirements" / "api.txt", environments)
     variables = {ASKED: model_server, "ACCIDENTS_MODEL_NAME": name}
     if not settings.hook_command:
-        variables["ACCIDENTS_HOOK_COMMAND"] = json.dumps(_loop(stack))
+        variables |= hook_variables(stack, params.stage)
     words = [str(python), "-m", "serving.api"]
     if not detach:
         console.print(how_to_call(url), highlight=False, soft_wrap=True)
@@ -163,10 +163,23 @@ def how_to_call(url: str) -> str:
     )
 
 
-def _loop(stack: str) -> list[str]:
-    """Return what an alert starts: one look of the monitor, which may retrain."""
+def hook_variables(stack: str, stage: str) -> dict[str, str]:
+    """Return what tells the API the loop of the served model, and that of each model an alert may name."""
+    from accidents.features.declared import STAGES
+    from steps.support.champion_and_versions import model_name
+
+    by_model = {model_name(each): _loop(stack, each) for each in STAGES}
+    return {
+        "ACCIDENTS_HOOK_COMMAND": json.dumps(_loop(stack, stage)),
+        "ACCIDENTS_HOOK_COMMANDS": json.dumps(by_model),
+    }
+
+
+def _loop(stack: str, stage: str) -> list[str]:
+    """Return one look of the monitor, which may retrain."""
     return [
-        sys.executable, str(ROOT / "run.py"), "--pipeline", "monitor", "--stack", stack, "--reason", "alert"
+        sys.executable, str(ROOT / "run.py"), "--pipeline", "monitor", "--stack", stack, "--stage", stage,
+        "--reason", "alert",
     ]  # fmt: skip
 
 

@@ -91,11 +91,14 @@ def monitor_every(
 
 def look(params: Params, stack: str, config: Path | None, given: str | None, loop_id: str) -> MonitorReport:
     """Run the monitor pipeline; put its files into reports/monitor and print what was decided."""
+    from accidents.features.declared import STAGES
     from accidents.reports.index import write_index
     from accidents.scoring.batch import check_input
+    from commands.push import metrics_file
     from pipelines import runs
     from pipelines.config import load_config
     from pipelines.monitor import monitor as pipeline
+    from steps.support.champion_and_versions import model_name
     from steps.support.references import refer_to
 
     started = time.monotonic()
@@ -113,8 +116,9 @@ def look(params: Params, stack: str, config: Path | None, given: str | None, loo
         input_version=version,
         loop_id=loop_id,
     )
-    # The metrics of the last push are kept there, too.
-    run.export([("report_window", "monitor_reports")], whole_folder(REPORTS, keep=["metrics.prom"]))
+    # The metrics of the last push of each model are kept there, too.
+    kept = [metrics_file(model_name(stage)).name for stage in STAGES]
+    run.export([("report_window", "monitor_reports")], whole_folder(REPORTS, keep=kept))
     write_index(ROOT / "reports")
     report = MonitorReport.model_validate(run.load("decide_action", "monitor_report"))
     _show(report, stack, time.monotonic() - started)

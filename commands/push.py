@@ -1,8 +1,9 @@
-"""What the monitor found, for Prometheus: a file always, a Pushgateway where one is configured."""
+"""What the monitor found, for Prometheus: a file a model always, a Pushgateway where one is configured."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 from prometheus_client import push_to_gateway
 from rich.markup import escape
@@ -16,7 +17,7 @@ from commands.prediction_store import opened_store
 from commands.project import ROOT, console
 from steps.support import champion_and_versions
 
-FILE = ROOT / "reports" / "monitor" / "metrics.prom"
+FOLDER = ROOT / "reports" / "monitor"
 
 
 def push(name: str, stage: str) -> None:
@@ -36,8 +37,9 @@ def push(name: str, stage: str) -> None:
     report = reports[-1]
     champion, at = _champion_now(report, name)
     exposed = exposition(report, champion, at, outcomes)
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(FILE, exposed.text())
+    file = metrics_file(name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, exposed.text())
     if settings.pushgateway is None:
         return
     try:
@@ -49,8 +51,13 @@ def push(name: str, stage: str) -> None:
     except OSError as error:
         console.print(
             f"[yellow]The Pushgateway {settings.pushgateway} does not take the metrics:[/] {error}. They are "
-            f"in {FILE.relative_to(ROOT)}."
+            f"in {file.relative_to(ROOT)}."
         )
+
+
+def metrics_file(name: str) -> Path:
+    """Return the file of a model's metrics: one for all would be that of the model looked at last."""
+    return FOLDER / f"metrics-{name}.prom"
 
 
 def _champion_now(report: MonitorReport, name: str) -> tuple[Champion, datetime | None]:

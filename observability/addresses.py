@@ -33,7 +33,7 @@ class Addresses:
             "accidents-api": self.api,
             "accidents-model-server": self.model_server,
             "accidents-supervisor": self.supervisor,
-            "pushgateway": self.pushgateway,
+            "accidents-pushgateway": self.pushgateway,
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from copy import deepcopy
@@ -14,6 +15,7 @@ import yaml
 from accidents.__about__ import __version__
 from observability.dashboards import dashboards
 from observability.kubernetes import FOLDER, objects
+from observability.metric_names import MODEL_SERVER, OWN, PUSHED, SUPERVISOR
 from serving.api.operations.keys import TOO_OPEN
 from stacks.cluster.objects import KINDS
 from stacks.components.image_layout import STATE, WRITTEN
@@ -30,6 +32,7 @@ from stacks.components.seldon_core.model_pod import pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from tests.conftest import ROOT
+from tests.observability.test_rules import RULES, named_in, of_the_api
 
 OVERLAYS = ("dev", "prod", "kind")
 CUSTOM = "monitoring.coreos.com/v1"  # the Prometheus operator's kinds: no schema of Kubernetes' own
@@ -50,6 +53,12 @@ def documents(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
 
 def of_kind(documents: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [each for each in documents if each["kind"] == kind]
+
+
+def deployed(documents: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Return the pod of a Deployment."""
+    (found,) = [each for each in of_kind(documents, "Deployment") if each["metadata"]["name"] == name]
+    return dict(found["spec"]["template"]["spec"])
 
 
 def pods(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -74,7 +83,8 @@ def validated(documents: list[dict[str, Any]], folder: Path) -> subprocess.Compl
 
 
 def test_every_pod_is_locked_down_and_says_what_it_takes(documents: list[dict[str, Any]]) -> None:
-    assert len(pods(documents)) == 2
+    watched = of_kind(documents, "ServiceMonitor")
+    assert len(pods(documents)) == (3 if watched else 2)
     assert_locked_down(documents)
 
 
@@ -90,13 +100,18 @@ def assert_locked_down(documents: list[dict[str, Any]]) -> None:
             assert not context["allowPrivilegeEscalation"]
             assert context["capabilities"] == {"drop": ["ALL"]}
             assert {"requests", "limits"} <= container["resources"].keys()
-            image, _, tag = container["image"].partition(":")
-            assert image in ("road-accidents/api", "road-accidents/pipelines")
-            assert tag == __version__
+            ours = {f"road-accidents/{name}:{__version__}" for name in ("api", "pipelines")}
+            assert container["image"] in {*ours, image_of_the_platform("pushgateway")}
+
+
+def image_of_the_platform(service: str) -> str:
+    """Return the image of docker-compose.yml, which Dependabot renews: the cluster has the same."""
+    platform = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    return str(platform["services"][service]["image"])
 
 
 def test_the_api_is_probed_and_gets_no_token(documents: list[dict[str, Any]]) -> None:
-    (api,) = (each["spec"]["template"]["spec"] for each in of_kind(documents, "Deployment"))
+    api = deployed(documents, "accidents-api")
     assert api["automountServiceAccountToken"] is False
     (container,) = api["containers"]
     assert {"startupProbe", "readinessProbe", "livenessProbe", "lifecycle"} <= container.keys()
@@ -148,7 +163,69 @@ def test_rules_and_dashboards_are_those_of_observability() -> None:
     prod = list(yaml.safe_load_all(kustomize("prod")))
     assert len(of_kind(prod, "PrometheusRule")) == 2
     assert len([each for each in of_kind(prod, "ConfigMap") if "dashboard" in each["metadata"]["name"]]) == 3
-    assert [len(of_kind(prod, kind)) for kind in ("ServiceMonitor", "PodMonitor")] == [1, 1]
+    assert [len(of_kind(prod, kind)) for kind in ("ServiceMonitor", "PodMonitor")] == [2, 1]
+
+
+def test_what_the_rules_name_is_read_by_prometheus_in_the_cluster() -> None:
+    """But the supervisor's: there the kubelet brings a model server back."""
+    prod = list(yaml.safe_load_all(kustomize("prod")))
+    read = {
+        "accidents-api": of_the_api(),
+        "accidents-model-server": MODEL_SERVER,
+        "accidents-pushgateway": PUSHED,
+    }
+    assert jobs(prod) == read.keys()
+    known = {*(name for names in read.values() for name in names), *SUPERVISOR, *OWN}
+    expressions = [rule["expr"] for rule in RULES]
+    assert {name for each in expressions for name in named_in(each)} <= known
+    asked = [words for each in expressions for words in re.findall(r'\bup\{job=~?"([^"]+)"', each)]
+    assert {job for words in asked for job in words.split("|")} == {*read, "accidents-supervisor"}
+
+
+def jobs(documents: list[dict[str, Any]]) -> set[str]:
+    """Return what Prometheus calls what it reads: a service by its name, pods as they are told to be."""
+    told = [
+        rule["replacement"]
+        for monitor in of_kind(documents, "PodMonitor")
+        for endpoint in monitor["spec"]["podMetricsEndpoints"]
+        for rule in endpoint["relabelings"]
+    ]
+    selectors = [each["spec"]["selector"]["matchLabels"] for each in of_kind(documents, "ServiceMonitor")]
+    services = [
+        each["metadata"]["name"]
+        for each in of_kind(documents, "Service")
+        for selector in selectors
+        if selector.items() <= each["metadata"]["labels"].items()
+    ]
+    return {*told, *services}
+
+
+def test_what_the_monitor_found_reaches_prometheus() -> None:
+    prod = list(yaml.safe_load_all(kustomize("prod")))
+    (job,) = of_kind(prod, "CronJob")
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]
+    told = {each["name"]: each.get("value") for each in pod["spec"]["containers"][0]["env"]}
+    (service,) = [each for each in of_kind(prod, "Service") if "pushgateway" in each["metadata"]["name"]]
+    (port,) = service["spec"]["ports"]
+    assert told["ACCIDENTS_PUSHGATEWAY"] == f"http://{service['metadata']['name']}:{port['port']}"
+    (monitor,) = [
+        each["spec"]
+        for each in of_kind(prod, "ServiceMonitor")
+        if each["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    ]
+    (endpoint,) = monitor["endpoints"]
+    assert endpoint["honorLabels"], "what is pushed has a job and a model of its own"
+    assert endpoint["port"] == port["name"]
+    (container,) = deployed(prod, "accidents-pushgateway")["containers"]
+    (listens,) = container["ports"]
+    policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(prod, "NetworkPolicy")}
+    assert policies["pushgateway"]["podSelector"]["matchLabels"] == service["spec"]["selector"]
+    (rule,) = policies["pushgateway"]["ingress"]
+    assert rule["ports"] == [{"port": listens["containerPort"], "protocol": "TCP"}]
+    assert {"podSelector": {"matchLabels": pod["metadata"]["labels"]}} in rule["from"]
+    assert not policies["pushgateway"].get("egress"), "it asks nobody"
+    (open_ones,) = policies["pipelines"]["podSelector"]["matchExpressions"]
+    assert "pushgateway" in open_ones["values"], "and may reach nobody"
 
 
 def test_prometheus_finds_the_model_servers_of_each_runtime() -> None:
@@ -171,10 +248,8 @@ def test_the_api_asks_where_the_monitors_stack_serves(documents: list[dict[str, 
     stack = container["command"][container["command"].index("--stack") + 1]
     content = yaml.safe_load((ROOT / "stacks" / f"{stack}.yaml").read_text(encoding="utf-8"))
     runtime = content["components"]["model_deployer"]["config"]["runtime"]
-    (api,) = of_kind(documents, "Deployment")
-    told = {
-        each["name"]: each.get("value") for each in api["spec"]["template"]["spec"]["containers"][0]["env"]
-    }
+    (api,) = deployed(documents, "accidents-api")["containers"]
+    told = {each["name"]: each.get("value") for each in api["env"]}
     champion = ServedBundle("1", "d", "s3://bucket/1")
     service, port = RENDERINGS[runtime].address(Served(told["ACCIDENTS_MODEL_NAME"], champion), champion)
     assert told["ACCIDENTS_MODEL_SERVER"] == f"http://{service}:{port}"
@@ -221,9 +296,8 @@ def test_the_monitor_may_write_where_its_image_does(documents: list[dict[str, An
 
 def test_the_keys_are_readable_by_the_apis_group_alone(documents: list[dict[str, Any]]) -> None:
     """As the API wants them, or it does not start: serving/api/operations/keys.py."""
-    deployments = [each for each in documents if each["kind"] == "Deployment"]
-    (api,) = [each for each in deployments if each["metadata"]["name"] == "accidents-api"]
-    (keys,) = [each for each in api["spec"]["template"]["spec"]["volumes"] if each["name"] == "keys"]
+    volumes = deployed(documents, "accidents-api")["volumes"]
+    (keys,) = [each for each in volumes if each["name"] == "keys"]
     assert keys["secret"]["defaultMode"] & TOO_OPEN == 0
 
 

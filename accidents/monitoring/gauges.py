@@ -22,10 +22,14 @@ JOB = "accidents_monitor"
 
 
 class Exposition:
-    """The gauges of one report. `registry` is what Prometheus' client pushes or writes."""
+    """The gauges of one report. `registry` is what Prometheus' client pushes or writes.
 
-    def __init__(self) -> None:
+    All have the label `model`: what several models tell may come to Prometheus from one place.
+    """
+
+    def __init__(self, model: str) -> None:
         self.registry = CollectorRegistry()
+        self._model = model
 
     def text(self) -> str:
         """All of it in Prometheus' text format."""
@@ -42,9 +46,9 @@ class Exposition:
         known = {key: value for key, value in values.items() if value is not None}
         if not known:
             return
-        gauge = Gauge(name, about, labels, registry=self.registry)
+        gauge = Gauge(name, about, ("model", *labels), registry=self.registry)
         for key, value in known.items():
-            (gauge.labels(*key) if labels else gauge).set(value)
+            gauge.labels(self._model, *key).set(value)
 
 
 def exposition(
@@ -61,7 +65,7 @@ def exposition(
     promoted : since when, None where it is not known.
     outcomes : `History.outcomes`.
     """
-    exposed = Exposition()
+    exposed = Exposition(champion.name)
     _run(exposed, report)
     if report.measurements.drift is not None:
         _drift(exposed, report.measurements.drift)

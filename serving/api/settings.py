@@ -71,6 +71,7 @@ class Settings(BaseSettings):
 
     hook_keys_file: Path = Field(default=Path(".serving/hook-keys.json"), validate_default=True)
     hook_command: Annotated[tuple[str, ...], NoDecode] = ()
+    hook_commands: Annotated[dict[str, tuple[str, ...]], NoDecode] = {}
     hook_pause: float = Field(default=300, ge=0, le=86_400)
     hook_log: Path = Path(".serving/loop.log")
 
@@ -96,14 +97,17 @@ class Settings(BaseSettings):
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
 
-    @field_validator("hook_command", mode="before")
+    @field_validator("hook_command", "hook_commands", mode="before")
     @classmethod
-    def _words(cls, value: object) -> object:
-        """Take a JSON list from the environment."""
+    def _words(cls, value: object, info: ValidationInfo) -> object:
+        """Take JSON from the environment."""
+        example = '["/usr/bin/true"]'
+        if info.field_name == "hook_commands":
+            example = f'by model, {{"accident-severity-on-scene": {example}}}'
         try:
             return json.loads(value) if isinstance(value, str) else value
         except ValueError:
-            raise ValueError('must be a list of words, such as ["/usr/bin/true"]') from None
+            raise ValueError(f"must be a list of words, such as {example}") from None
 
     @field_validator("hook_keys_file")
     @classmethod

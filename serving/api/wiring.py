@@ -84,7 +84,9 @@ async def running(
         )
     ]
     try:
-        hook = Hook(settings.hook_command, settings.hook_pause, settings.hook_log, store)
+        hook = Hook(
+            settings.hook_command, settings.hook_commands, settings.hook_pause, settings.hook_log, store
+        )
         readiness, labeller = Readiness(server, log, rollout), Labeller(log)
         yield Parts(
             settings, rates, predictor, labeller, counting, readiness, hook, identity_of(settings)

@@ -29,7 +29,7 @@ def test_prometheus_reads_services_by_their_names_and_no_supervisor(shared: Path
     assert targets == {
         "accidents-api": ["api:8000"],
         "accidents-model-server": ["model-server:8087"],
-        "pushgateway": ["pushgateway:9091"],
+        "accidents-pushgateway": ["pushgateway:9091"],
     }
 
 

@@ -1,4 +1,4 @@
-"""What reaches the Pushgateway."""
+"""The metrics of the monitor: a file a model, whose samples say which, and what reaches the Pushgateway."""
 
 from __future__ import annotations
 
@@ -10,11 +10,39 @@ from threading import Thread
 
 import pytest
 
-from accidents.predictions.store import PredictionStore
+from accidents.predictions.history import new_loop
+from accidents.predictions.store import VARIABLE, PredictionStore
 from commands import push as module
-from tests.monitor_reports import measurements, report
+from tests import monitor_reports
+from tests.observability import reports
 
-NAME = "accident-severity-dispatch"
+NAMES = {"dispatch": "accident-severity-dispatch", "on_scene": "accident-severity-on-scene"}
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PredictionStore:
+    address = f"sqlite:///{tmp_path}/predictions.db"
+    monkeypatch.setenv(VARIABLE, address)
+    monkeypatch.setattr(module, "FOLDER", tmp_path / "monitor")
+    monkeypatch.setattr(module.champion_and_versions, "champion", lambda name: None)
+    store = PredictionStore(address)
+    store.create()
+    return store
+
+
+def test_a_look_at_one_model_leaves_what_was_told_of_the_other(
+    store: PredictionStore, tmp_path: Path
+) -> None:
+    for stage, name in NAMES.items():
+        store.history.add_run(reports.report(name=name, stage=stage), judged=True, loop_id=new_loop())
+        module.push(name, stage)
+    store.close()
+    told = {path.name: path.read_text() for path in (tmp_path / "monitor").iterdir()}
+    assert told.keys() == {f"metrics-{name}.prom" for name in NAMES.values()}
+    for name in NAMES.values():
+        lines = [line for line in told[f"metrics-{name}.prom"].splitlines() if not line.startswith("#")]
+        assert lines
+        assert all(f'model="{name}"' in line for line in lines)
 
 
 @contextmanager
@@ -39,21 +67,21 @@ def gateway() -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def test_figures_of_a_look_before_are_not_left_beside_those_of_the_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = f"sqlite:///{tmp_path}/predictions.db"
-    store = PredictionStore(address)
-    store.create()
-    monkeypatch.setenv("ACCIDENTS_DATABASE_URL", address)
-    monkeypatch.setattr(module, "FILE", tmp_path / "metrics.prom")
+    name = NAMES["dispatch"]
     monkeypatch.setattr(module, "_champion_now", lambda report, name: (report.measurements.champion, None))
     with gateway() as (at, held):
         monkeypatch.setenv("ACCIDENTS_PUSHGATEWAY", at)
-        for now in (measurements(), measurements(performance=None, champion={"version": "4"})):
-            store.history.add_run(report(now), judged=True, loop_id="a loop")
-            module.push(NAME, "dispatch")
+        for now in (
+            monitor_reports.measurements(),
+            monitor_reports.measurements(performance=None, champion={"version": "4"}),
+        ):
+            store.history.add_run(monitor_reports.report(now), judged=True, loop_id="a loop")
+            module.push(name, "dispatch")
     store.close()
-    assert list(held) == [f"/metrics/job/accidents_monitor/model/{NAME}"]
+    assert list(held) == [f"/metrics/job/accidents_monitor/model/{name}"]
     (text,) = held.values()
-    assert 'accidents_champion_info{version="4"}' in text
+    assert 'version="4"' in text
+    assert 'version="3"' not in text
     assert "accidents_monitor_performance" not in text

@@ -35,7 +35,7 @@ def test_prometheus_reads_the_api_with_its_key_and_the_model_server(platform: Pl
         if set(health.values()) == {"up"}:
             break
         subprocess.run(["sleep", "1"], check=True)
-    assert health == {"accidents-api": "up", "accidents-model-server": "up", "pushgateway": "up"}
+    assert health == {"accidents-api": "up", "accidents-model-server": "up", "accidents-pushgateway": "up"}
 
 
 def test_mlflow_asks_who_it_is_and_keeps_artifacts_in_s3(platform: Platform) -> None:

@@ -68,9 +68,9 @@ def test_an_empty_log_keeps(project: Project, tmp_path: Path) -> None:
     assert "The window is empty" in done.stdout
     assert report(project).decision.action == "keep"
     assert stages(project) == [("monitor", "ok")]
-    metrics = (project.folder / "reports" / "monitor" / "metrics.prom").read_text(encoding="utf-8")
-    assert 'accidents_monitor_decision{action="keep"} 1.0' in metrics
-    assert "accidents_monitor_rows 0.0" in metrics
+    metrics = (project.folder / "reports" / "monitor" / f"metrics-{NAME}.prom").read_text(encoding="utf-8")
+    assert f'accidents_monitor_decision{{action="keep",model="{NAME}"}} 1.0' in metrics
+    assert f'accidents_monitor_rows{{model="{NAME}"}} 0.0' in metrics
 
 
 def test_one_prediction_and_a_year_before_the_reference_decide_nothing(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""POST /hooks/alert: what Alertmanager sends, and the one loop that it may start."""
+"""POST /hooks/alert: what Alertmanager sends, and the loops that it may start, one at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal
@@ -27,6 +27,8 @@ _LOG_BYTES = 1_000_000  # then the loop's log is put aside, in place of the one 
 _BUSY = BusyError.exit_code  # somebody else's loop runs: that is no failure of this one
 _SHOWN = 200  # characters of alerts' names that are written down
 Outcome = Literal["started", "running", "paused", "not needed"]
+Words = tuple[str, ...]
+Asked = tuple[Words, list[str]]  # a command, and the alerts that ask for it
 
 
 class _Lenient(BaseModel):
@@ -39,7 +41,9 @@ class Alert(_Lenient):
     """One alert."""
 
     status: Literal["firing", "resolved"]
-    labels: dict[str, str] = Field(description="`loop: start` on a firing one starts the loop.")
+    labels: dict[str, str] = Field(
+        description="`loop: start` on a firing one starts the loop, of the model that `model` names."
+    )
 
     @property
     def asks(self) -> bool:
@@ -77,30 +81,48 @@ class Hook:
     Parameters
     ----------
     command : its words.
+    commands : others, by the label `model` of an alert. Where alerts ask for several, they run one after the
+        other, for a store has one loop at a time.
     log : where its output goes. Beside it lies a lock that the loop inherits, so that also an API that was
         started anew in the meantime knows that it runs; the system lets go of it with the loop.
     store : says what APIs and loops of other machines do.
     """
 
-    def __init__(self, command: Sequence[str], pause: float, log: Path, store: PredictionStore) -> None:
-        self._command, self._pause, self._log, self._store = list(command), pause, log, store
+    def __init__(
+        self,
+        command: Sequence[str],
+        commands: Mapping[str, Sequence[str]],
+        pause: float,
+        log: Path,
+        store: PredictionStore,
+    ) -> None:
+        self._command, self._commands = tuple(command), commands
+        self._pause, self._log, self._store = pause, log, store
         self._lock = log.with_name(f"{log.stem}.hook.lock")
 
     def take(self, notification: Notification) -> Outcome:
         """Start the loop if an alert asks for it. Raises ApiError where it cannot be started."""
-        asking = [alert.labels.get("alertname", "?") for alert in notification.alerts if alert.asks]
+        asked = self._asked(notification)
         try:
-            outcome = self._start(asking) if asking else "not needed"
+            outcome = self._start(asked) if asked else "not needed"
         except (OSError, PredictionLogError) as error:
-            HOOKS.labels("failed").inc()
-            _LOG.error("The loop cannot be started (%s): %s", " ".join(self._command), error)
+            self._failed(error)
             raise ApiError(
                 "loop_unavailable", "The loop cannot be started. The API's log says why."
             ) from None
         HOOKS.labels(outcome.replace(" ", "_")).inc()
         return outcome
 
-    def _start(self, asking: Sequence[str]) -> Outcome:
+    def _asked(self, notification: Notification) -> dict[Words, list[str]]:
+        """Return the commands that alerts ask for, each with the names of those alerts."""
+        asked: dict[Words, list[str]] = {}
+        for alert in notification.alerts:
+            if alert.asks:
+                words = tuple(self._commands.get(alert.labels.get("model", ""), self._command))
+                asked.setdefault(words, []).append(alert.labels.get("alertname", "?"))
+        return asked
+
+    def _start(self, asked: Mapping[Words, list[str]]) -> Outcome:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._lock.open("a+b") as lock:
             try:
@@ -115,20 +137,38 @@ class Hook:
             if give_back is None:
                 return "paused"
             try:
-                self._launch(lock, asking)
+                self._launch(lock, asked)
             except OSError:
                 give_back()
                 raise
         return "started"
 
-    def _launch(self, lock: IO[bytes], asking: Sequence[str]) -> None:
-        process = self._run(lock, asking)
+    def _launch(self, lock: IO[bytes], asked: Mapping[Words, list[str]]) -> None:
+        first, *others = asked.items()
+        process = self._run(lock.fileno(), *first)
         lock.truncate(0)
         lock.write(str(time.time()).encode())
         LOOP_RUNNING.set(1)
-        threading.Thread(target=self._reap, args=(process,), daemon=True).start()
+        kept = os.dup(lock.fileno()) if others else None  # between two loops it is not free
+        threading.Thread(target=self._see_out, args=(process, others, kept), daemon=True).start()
 
-    def _run(self, lock: IO[bytes], asking: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _see_out(self, process: subprocess.Popen[bytes], others: Sequence[Asked], lock: int | None) -> None:
+        """Wait for a loop's end, and have the others run, one after the other."""
+        self._reap(process)
+        if lock is not None:
+            self._run_others(others, lock)
+        LOOP_RUNNING.set(0)
+
+    def _run_others(self, others: Sequence[Asked], lock: int) -> None:
+        try:
+            for words, asking in others:
+                self._reap(self._run(lock, words, asking))
+        except OSError as error:
+            self._failed(error)
+        finally:
+            os.close(lock)
+
+    def _run(self, lock: int, words: Words, asking: Sequence[str]) -> subprocess.Popen[bytes]:
         if self._log.exists() and self._log.stat().st_size > _LOG_BYTES:
             os.replace(self._log, self._log.with_name(f"{self._log.name}.1"))
         names = ascii(", ".join(sorted(set(asking))))[:_SHOWN]  # they come from outside: no line breaks
@@ -138,14 +178,17 @@ class Hook:
             log.write(f"--- {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, alerts: {names}\n".encode())
             log.flush()
             return subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                pass_fds=[lock.fileno()], env=environment,
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                pass_fds=[lock], env=environment,
             )  # fmt: skip
+
+    def _failed(self, error: Exception) -> None:
+        HOOKS.labels("failed").inc()
+        _LOG.error("The loop cannot be started: %s", error)
 
     def _reap(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for its end: a child nobody waits for stays as a zombie."""
         code = process.wait()
-        LOOP_RUNNING.set(0)
         exit_words = {0: "ok", _BUSY: "busy"}
         LOOPS.labels(exit_words.get(code, "failed")).inc()
         if code not in exit_words:

@@ -71,9 +71,10 @@ def samples(told: MonitorReport) -> dict[tuple[str, tuple[tuple[str, str], ...]]
     moment = datetime(2026, 11, 1, tzinfo=UTC)
     text = exposition(told, CHAMPION, moment, {("train", "ok"): (2, moment)}).text()
     return {
-        (one.name, tuple(sorted(one.labels.items()))): one.value
+        (one.name, tuple(sorted(one.labels.items() - {("model", CHAMPION.name)}))): one.value
         for family in text_string_to_metric_families(text)
         for one in family.samples
+        if one.labels["model"] == CHAMPION.name
     }
 
 
