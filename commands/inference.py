@@ -10,6 +10,7 @@ from accidents.errors import SettingsError
 from accidents.files import whole_folder
 from accidents.params import Params
 from commands.dask_cluster import configuration
+from commands.output_folder import asked_folder
 from commands.project import ROOT, console, on_stack
 from commands.raw_files import hand_over_input
 
@@ -43,8 +44,7 @@ def inference(
         _by_partition(params, stack, settings, given, output, version, reasons)
         return
     check_input(given, params.data)
-    folder = Path(output) if output else ROOT / "reports" / "inference" / name_of(given)
-    _check_output(folder)
+    folder = asked_folder(output or str(ROOT / "reports" / "inference" / name_of(given)))
     on_stack(stack)
     from accidents.reports.index import write_index
     from pipelines import inference_summary, runs
@@ -127,13 +127,6 @@ def _by_partition(
         f"{time.monotonic() - started:.0f} s on stack {stack}.",
         highlight=False,
     )
-
-
-def _check_output(folder: Path) -> None:
-    """Refuse to replace what is not the output of an earlier run."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "summary.json").exists():
-        raise SettingsError(f"--output {folder} holds other files, which would be lost: name a new folder.")
-    _require_no_file(folder)
 
 
 def _require_no_file(folder: Path) -> None:

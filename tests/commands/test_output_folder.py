@@ -1,0 +1,51 @@
+"""Batch scoring takes the place of an earlier output of its own, and of nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from accidents.errors import SettingsError
+from commands.output_folder import asked_folder
+
+
+def write_output(folder: Path, given: str = "calls.csv", **facts: object) -> Path:
+    """What tells an output, as scoring `given` leaves it."""
+    folder.mkdir(parents=True)
+    (folder / "predictions.parquet").touch()
+    told = {"input": given, "source": "file", "scored": 3, "set_aside": 1, **facts}
+    (folder / "summary.json").write_text(json.dumps(told))
+    return folder
+
+
+def test_an_output_is_replaced_and_an_empty_folder_taken(tmp_path: Path) -> None:
+    before = write_output(tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    assert asked_folder(str(before)) == before
+    assert asked_folder(str(tmp_path / "empty")) == tmp_path / "empty"
+    assert asked_folder(str(tmp_path / "new")) == tmp_path / "new"
+
+
+def test_the_folder_of_all_reports_is_no_output(tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    (reports / "summary.json").write_text(json.dumps({"decision": {"promote": True}, "name": "a"}))
+    (reports / "model_card.html").touch()
+    with pytest.raises(SettingsError, match="holds other files"):
+        asked_folder(str(reports))
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "replay"])
+def test_an_output_with_anything_beside_it_is_not_replaced(tmp_path: Path, name: str) -> None:
+    (write_output(tmp_path / "out") / name).touch()
+    with pytest.raises(SettingsError, match="holds other files"):
+        asked_folder(str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "3", '{"scored": 3}'])
+def test_a_summary_of_another_form_tells_no_output(tmp_path: Path, content: str) -> None:
+    (write_output(tmp_path / "out") / "summary.json").write_text(content)
+    with pytest.raises(SettingsError, match="holds other files"):
+        asked_folder(str(tmp_path / "out"))
