@@ -13,9 +13,13 @@ from accidents.errors import SettingsError
 def asked_folder(output: str) -> Path:
     """Return the folder that `--output` names, which is empty, not there, or an earlier output.
 
-    Raises SettingsError if anything else would be lost.
+    Raises SettingsError if anything else would be lost, or we are in it.
     """
-    folder = Path(output)
+    folder = Path(output).resolve()  # a link stays one, and what it leads to is replaced
+    if folder == Path.cwd():
+        raise SettingsError(
+            f"--output {output} is the folder that you are in, and would be replaced: name a new folder."
+        )
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"--output {output} is a file: name a folder.")
     if _holds_anything(folder) and earlier_summary(folder) is None:

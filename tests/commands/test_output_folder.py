@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from accidents.errors import SettingsError
+from accidents.files import whole_folder
 from commands.output_folder import asked_folder
 
 
 def write_output(folder: Path, given: str = "calls.csv", **facts: object) -> Path:
     """What tells an output, as scoring `given` leaves it."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "predictions.parquet").touch()
     told = {"input": given, "source": "file", "scored": 3, "set_aside": 1, **facts}
     (folder / "summary.json").write_text(json.dumps(told))
@@ -49,3 +50,24 @@ def test_a_summary_of_another_form_tells_no_output(tmp_path: Path, content: str)
     (write_output(tmp_path / "out") / "summary.json").write_text(content)
     with pytest.raises(SettingsError, match="holds other files"):
         asked_folder(str(tmp_path / "out"))
+
+
+def test_the_folder_that_one_is_in_is_refused_before_anything_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_output(tmp_path / "out"))
+    for name in (".", "../out", str(tmp_path / "out")):
+        with pytest.raises(SettingsError, match="the folder that you are in"):
+            asked_folder(name)
+
+
+def test_a_link_stays_a_link_however_often_it_is_written_to(tmp_path: Path) -> None:
+    target, link = tmp_path / "disk" / "out", tmp_path / "out"
+    link.symlink_to(target)
+    for _ in range(3):
+        with whole_folder(asked_folder(str(link))) as part:
+            write_output(part)
+    assert link.is_symlink()
+    assert (link / "summary.json").exists()
+    assert [path.name for path in target.parent.iterdir()] == ["out"]
+    assert {path.name for path in tmp_path.iterdir()} == {"disk", "out"}
