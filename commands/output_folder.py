@@ -3,11 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from accidents.data.sources.settings import DataSettings
+from accidents.data.storage import is_remote
 from accidents.errors import SettingsError
+from commands.project import ROOT
+
+INFERENCE = ROOT / "reports" / "inference"
+
+
+def folder_for(output: str | None, given: str, data: DataSettings) -> Path:
+    """Return where the files of an input go: where `--output` says, else into a folder of its name.
+
+    Raises SettingsError if `--output` names what must not be replaced.
+    """
+    return asked_folder(output) if output else _default(given, lambda folder: _is_of(folder, given, data))
+
+
+def partitions_address(output: str | None, given: str) -> str:
+    """Return where the predictions of partitions go, a folder or an address of a store.
+
+    Raises SettingsError if other files are in that folder.
+    """
+    from engine.scoring import MADE_OF, require_own
+
+    if output and is_remote(output):
+        return output
+    folder = Path(output).resolve() if output else _default(given, lambda folder: (folder / MADE_OF).exists())
+    _require_no_file(folder)
+    require_own(str(folder))
+    return str(folder)
 
 
 def asked_folder(output: str) -> Path:
@@ -20,9 +49,8 @@ def asked_folder(output: str) -> Path:
         raise SettingsError(
             f"--output {output} is the folder that you are in, and would be replaced: name a new folder."
         )
-    if folder.exists() and not folder.is_dir():
-        raise SettingsError(f"--output {output} is a file: name a folder.")
-    if _holds_anything(folder) and earlier_summary(folder) is None:
+    _require_no_file(folder)
+    if not _is_free(folder) and earlier_summary(folder) is None:
         raise SettingsError(f"--output {output} holds other files, which would be lost: name a new folder.")
     return folder
 
@@ -41,5 +69,27 @@ def earlier_summary(folder: Path) -> Mapping[str, Any] | None:
     return summary if isinstance(summary, dict) and {"scored", "set_aside"} <= summary.keys() else None
 
 
-def _holds_anything(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
+def _default(given: str, is_earlier: Callable[[Path], bool]) -> Path:
+    """Return reports/inference/INPUT, or the first INPUT-2, INPUT-3, ... that holds nothing else."""
+    from accidents.scoring.batch import name_of
+
+    names = chain([name_of(given)], (f"{name_of(given)}-{number}" for number in count(2)))
+    folders = (INFERENCE / name for name in names)
+    return next(folder for folder in folders if _is_free(folder) or is_earlier(folder))
+
+
+def _is_of(folder: Path, given: str, data: DataSettings) -> bool:
+    """Whether a folder holds an output of the same input; a year is one of its source."""
+    from accidents.scoring.batch.inputs import is_year
+
+    summary = earlier_summary(folder) or {}
+    return summary.get("input") == given and (not is_year(given) or summary.get("source") == data.source)
+
+
+def _require_no_file(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"--output {folder} is a file: name a folder.")
+
+
+def _is_free(folder: Path) -> bool:
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))

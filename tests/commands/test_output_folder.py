@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from accidents.data.sources.settings import DataSettings
 from accidents.errors import SettingsError
 from accidents.files import whole_folder
-from commands.output_folder import asked_folder
+from commands import output_folder
+from commands.output_folder import asked_folder, folder_for, partitions_address
+
+DATA = DataSettings(source="sample")
 
 
 def write_output(folder: Path, given: str = "calls.csv", **facts: object) -> Path:
@@ -71,3 +75,42 @@ def test_a_link_stays_a_link_however_often_it_is_written_to(tmp_path: Path) -> N
     assert (link / "summary.json").exists()
     assert [path.name for path in target.parent.iterdir()] == ["out"]
     assert {path.name for path in tmp_path.iterdir()} == {"disk", "out"}
+
+
+@pytest.fixture
+def inference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the outputs that no `--output` was given for."""
+    monkeypatch.setattr(output_folder, "INFERENCE", tmp_path / "inference")
+    return tmp_path / "inference"
+
+
+def test_files_of_one_name_leave_an_output_each(inference: Path) -> None:
+    first, second = "2026-11-01/calls.csv", "2026-11-02/calls.csv"
+    places = [write_output(folder_for(None, given, DATA), given) for given in (first, second)]
+    assert places == [inference / "calls", inference / "calls-2"]
+    assert [folder_for(None, given, DATA) for given in (first, second)] == places, "again, where they were"
+    assert folder_for(None, "calls.csv", DATA) == inference / "calls-3"
+
+
+def test_a_year_of_another_source_leaves_an_output_of_its_own(inference: Path) -> None:
+    write_output(folder_for(None, "2022", DATA), "2022", source="sample")
+    assert folder_for(None, "2022", DATA) == inference / "2022"
+    assert folder_for(None, "2022", DataSettings(source="data.gouv")) == inference / "2022-2"
+
+
+def test_the_two_engines_leave_each_other_alone(inference: Path) -> None:
+    by_partition = Path(partitions_address(None, "2022"))
+    by_partition.mkdir(parents=True)
+    (by_partition / "made_of.json").write_text("{}")
+    here = write_output(folder_for(None, "2022", DATA), "2022", source="sample")
+    assert (by_partition, here) == (inference / "2022", inference / "2022-2")
+    assert partitions_address(None, "2022") == str(by_partition)
+    assert folder_for(None, "2022", DATA) == here
+    with pytest.raises(SettingsError, match="2022-2 holds other files: name a new folder with --output"):
+        partitions_address(str(here), "2022")
+
+
+def test_what_a_person_put_there_stays(inference: Path) -> None:
+    inference.mkdir()
+    (inference / "calls").touch()
+    assert folder_for(None, "calls.csv", DATA) == inference / "calls-2"
