@@ -282,8 +282,7 @@ renewal:  ## the locks as a pull request with the tests' results; GH_TOKEN, GITH
 	.ci/renewal $(RESULTS)
 
 clean:  ## stop and remove what runs made; the data, DVC's cache, keys and the prediction log stay
-	-$(BIN)/python run.py stop
-	-test ! -d .serving/bento || $(BIN)/python run.py stop --stack local-bento
-	-test ! -d .serving/seldon || $(BIN)/python run.py stop --stack local-seldon
-	rm -rf .zenml .serving/model-server .serving/bento .serving/seldon reports/*.png reports/*.html reports/inference
+	@# .zenml may be all that is known of a server: while one cannot be stopped, it stays.
+	test ! -e $(BIN)/python || $(BIN)/python run.py stop --all
+	rm -rf .zenml .serving/model-server .serving/model-container .serving/bento .serving/seldon reports/*.png reports/*.html reports/inference
 	rm -rf .pytest_cache .mypy_cache .ruff_cache site

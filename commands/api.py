@@ -18,6 +18,7 @@ from commands.project import ROOT, api_settings, console, on_stack, open_own
 
 if TYPE_CHECKING:
     from accidents.params import Params
+    from stacks.endpoints import Endpoints
 
 SERVING = ROOT / ".serving"
 API = Background(SERVING, "api")
@@ -54,15 +55,31 @@ def serve_api(params: Params, stack: str, detach: bool) -> None:
     console.print("Stop it: [bold]python run.py stop[/]")
 
 
-def stop_serving(stack: str) -> None:
-    """Stop the API and every model server of the stack; what was deployed stays known."""
+def stop_serving(stack: str, everywhere: bool = False) -> None:
+    """Stop the API and every model server of the stack; what was deployed stays known.
+
+    Parameters
+    ----------
+    everywhere : also those that serve on this machine for other stacks.
+    """
     console.print("API stopped." if API.stop() else "The API did not run.")
     on_stack(stack)
-    from stacks.endpoints import State, find_endpoints
+    from stacks.endpoints import find_endpoints, other_endpoints
 
-    endpoints = find_endpoints()
-    if endpoints is None:
-        return
+    own, others = find_endpoints(), other_endpoints(stack) if everywhere else {}
+    asked = [own] if own else []
+    asked += [endpoints for endpoints in others.values() if endpoints.on_this_machine]
+    stopped = [_stop(endpoints) for endpoints in asked]
+    if stopped:
+        console.print(
+            "Back again: [bold]python run.py --pipeline deploy[/]" if any(stopped) else "No model was served."
+        )
+
+
+def _stop(endpoints: Endpoints) -> bool:
+    """Stop the model servers of a stack; return whether there were any."""
+    from stacks.endpoints import State
+
     deployed = [endpoints.endpoint(name) for name in endpoints.names()]
     # Also one that has ended: its supervisor may be about to bring it back.
     wanted = [endpoint for endpoint in deployed if endpoint.state().state != State.stopped]
@@ -70,9 +87,7 @@ def stop_serving(stack: str) -> None:
         endpoint.stop()
         numbers = " and ".join(version.version for version in endpoint.versions())
         console.print(f"{endpoint.name} version {numbers} stopped.")
-    console.print(
-        "Back again: [bold]python run.py --pipeline deploy[/]" if wanted else "No model was served."
-    )
+    return bool(wanted)
 
 
 def _deployed(params: Params, stack: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from accidents.errors import SettingsError
 from accidents.files import whole_folder
 from accidents.params import Params
 from commands.dask_cluster import configuration
+from commands.output_folder import folder_for, partitions_address
 from commands.project import ROOT, console, on_stack
 from commands.raw_files import hand_over_input
 
@@ -31,7 +32,7 @@ def inference(
     reasons : all, alerts or none.
     raw_csv : whether the CSV files are for programs, not for spreadsheets.
     """
-    from accidents.scoring.batch import check_input, name_of
+    from accidents.scoring.batch import check_input
 
     started = time.monotonic()
     settings = configuration("inference", stack, config)
@@ -43,8 +44,7 @@ def inference(
         _by_partition(params, stack, settings, given, output, version, reasons)
         return
     check_input(given, params.data)
-    folder = Path(output) if output else ROOT / "reports" / "inference" / name_of(given)
-    _check_output(folder)
+    folder = folder_for(output, given, params.data)
     on_stack(stack)
     from accidents.reports.index import write_index
     from pipelines import inference_summary, runs
@@ -80,7 +80,6 @@ def _by_partition(
     """Score partitions, or a raw year, into partitions: `engine: dask`."""
     from accidents.data.partition_files import is_partitioned, read_manifest
     from accidents.data.storage import is_remote
-    from accidents.scoring.batch import name_of
     from accidents.scoring.batch.inputs import is_year, raw_year
 
     started = time.monotonic()
@@ -92,10 +91,7 @@ def _by_partition(
         )
     if not partitioned:
         raw_year(given, params.data)  # what is wrong is said before anything starts
-    address = output or str(ROOT / "reports" / "inference" / name_of(given))
-    if not is_remote(address):
-        address = str(Path(address).resolve())
-        _require_no_file(Path(address))
+    address = partitions_address(output, given)
     on_stack(stack)
     from pipelines import runs
     from pipelines.inference import inference as pipeline
@@ -127,15 +123,3 @@ def _by_partition(
         f"{time.monotonic() - started:.0f} s on stack {stack}.",
         highlight=False,
     )
-
-
-def _check_output(folder: Path) -> None:
-    """Refuse to replace what is not the output of an earlier run."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "summary.json").exists():
-        raise SettingsError(f"--output {folder} holds other files, which would be lost: name a new folder.")
-    _require_no_file(folder)
-
-
-def _require_no_file(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise SettingsError(f"--output {folder} is a file: name a folder.")

@@ -64,7 +64,7 @@ def keys_of(hook: bool) -> KeyRing:
 
     settings = api_settings()
     if settings.keys_in == "database":
-        settings = settings.model_copy(update={"database_url": store_address()})
+        settings = settings.model_copy(update={"database_url": _address()})
     return keys_for(settings, PredictionStore(settings.database_url), hook, ROOT)
 
 
@@ -73,10 +73,18 @@ def to_database() -> None:
     from serving.api.operations.keys import Keys
     from serving.api.operations.keys_in_database import StoredKeys
 
-    settings, store = api_settings(), PredictionStore(store_address())
+    settings, store = api_settings(), PredictionStore(_address())
     for hook, file in ((False, settings.keys_file), (True, settings.hook_keys_file)):
         keys = StoredKeys(store.keys(hook), watched=False)
         for name in keys.take_over(Keys(ROOT / file).entries()):
             console.print(f"{name} is in {store.place}.", highlight=False, soft_wrap=True)
     if settings.keys_in == "file":
         console.print("Now set [bold]keys_in: database[/] in configs/api.yaml, and start the API anew.")
+
+
+def _address() -> str:
+    """Return where the API that `run.py serve` starts has its database."""
+    from steps.support.prediction_store import use_secret
+
+    use_secret()
+    return store_address()

@@ -218,7 +218,7 @@ class Loop:
         )  # fmt: skip
         params = self.params.model_copy(update={"data": data})
         try:
-            made = train(params, self.stack, None, True, {"loop": self.loop_id}, at_once=True)
+            made = train(params, self.stack, None, True, {"loop": self.loop_id}, by_loop=True)
         except Exception as error:
             self._say("train", "failed", error=_words(error))
             raise AccidentsError(
@@ -244,14 +244,14 @@ class Loop:
         )
 
     def _judge_promotion(self, events: list[Event]) -> None:
-        """Go on if the candidate has become champion; after a crash it may be champion already."""
-        made, before = events[-1].detail, _before(events)
+        """Go on if the candidate is champion now, whatever its training says: it may be long over."""
+        made, before, now = events[-1].detail, _before(events), self._champion()
         version, decision = str(made["model_version"]), made["decision"]
-        became = made["champion_version"] == version and version != before
-        if decision["promote"] or became:
+        if now == version != before:
             self._say("promote", "ok", version, before=before, reason=decision["reason"])
         else:
-            self._say("promote", "refused", version, reason=decision["reason"])
+            overtaken = f"Version {now} is champion by now." if decision["promote"] else decision["reason"]
+            self._say("promote", "refused", version, reason=overtaken)
             self._remark(version, promoted="no")
 
     def _deploy(self, events: list[Event]) -> None:

@@ -10,7 +10,6 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from accidents.errors import AccidentsError
 from accidents.predictions.database_tables import NoDatabaseError
 from commands.project import console
 from stacks.errors import StackError
@@ -57,22 +56,26 @@ def check(name: str) -> None:
 
 
 def _prediction_log() -> Iterator[Finding]:
-    """Open it where this command would, and steps do; one that is yet to be made is no fault."""
+    """Open it where this command would, and steps do."""
+    from stacks.check import tried
+
+    yield tried("prediction log", _open_prediction_log, "Does ZenML answer, which may know where it is?")
+
+
+def _open_prediction_log() -> str:
+    """Return how it is; one that is yet to be made is no fault."""
     from accidents.predictions.store import PredictionStore
     from commands.prediction_store import opened_store, store_address
-    from stacks.check import Finding
     from steps.support.prediction_store import use_secret
 
-    what = "prediction log"
+    use_secret()
     try:
-        use_secret()
         with opened_store() as store:
-            yield Finding(what, True, f"{store.place} answers, and is of this version")
-    except NoDatabaseError as error:
-        shared = PredictionStore(store_address()).shared
-        yield Finding(what, not shared, str(error) if shared else "a file of this machine, not made yet")
-    except AccidentsError as error:
-        yield Finding(what, False, str(error))
+            return f"{store.place} answers, and is of this version"
+    except NoDatabaseError:
+        if PredictionStore(store_address()).shared:
+            raise
+        return "a file of this machine, not made yet"
 
 
 def teardown(name: str, sure: bool) -> None:

@@ -20,14 +20,14 @@ def train(
     config: Path | None,
     cache: bool,
     provenance: Mapping[str, str] | None = None,
-    at_once: bool = False,
+    by_loop: bool = False,
 ) -> dict[str, Any]:
     """Check everything, have the data, run the pipeline on the stack, show what came out.
 
     Parameters
     ----------
     provenance : further tags for the run and the version.
-    at_once : whatever `schedule` the configuration has.
+    by_loop : at once, whatever `schedule` the configuration has; what was taken back stays so.
 
     Returns
     -------
@@ -53,8 +53,9 @@ def train(
         "champion": str(champion.number) if champion else None,
         "provenance": {**code_used(), **(provenance or {})},
         "dask": settings.on_dask,
+        "may_return": not by_loop,
     }
-    if settings.schedule and not at_once:
+    if settings.schedule and not by_loop:
         runs.schedule(pipeline, settings, **arguments)
         console.print("Scheduled, with the data, parameters and code of now.")
         return {}

@@ -20,6 +20,8 @@ from commands.project import ROOT, api_settings, console
 from commands.signals import heed_signals
 from observability.addresses import HOOK_KEY, METRICS_KEY, Addresses, write_configs
 from observability.programs import commands, grafana, missing
+from stacks.environment import prepare_environment
+from stacks.errors import StackError
 from stacks.processes import end, start
 
 HOST = "127.0.0.1"
@@ -150,8 +152,9 @@ def _say(at: Addresses, drawn: bool) -> None:
 def main() -> int:
     """Watch; 1 after an error told plainly."""
     try:
+        prepare_environment(ROOT)  # with `keys_in: database` ZenML may know where that is
         watch()
-    except AccidentsError as error:
+    except (AccidentsError, StackError) as error:
         console.print(f"Error: {error}", markup=False, soft_wrap=True)
         return 1
     return 0

@@ -30,7 +30,7 @@ from engine.preparation import folder_of
 from engine.table_partitions import PartitionedTables
 from engine.tasks import each
 
-MANIFEST = "manifest.json"
+MANIFEST, MADE_OF = "manifest.json", "made_of.json"
 COUNTED = ("rows", "scored", "set_aside", "alerts")
 
 
@@ -75,17 +75,23 @@ def _digest(tables: PartitionedTables) -> str:
 
 def _begin(output: str, made_of: dict[str, str]) -> None:
     """Note what the partitions are made of, before any is there; take the manifest of an earlier run away."""
-    note = join(output, "made_of.json")
-    if exists(note):
-        if read_json(note) != made_of:
-            raise SettingsError(
-                f"{output} holds predictions of another input or version, or in other partitions: name a new "
-                "folder, or remove it."
-            )
-    elif exists(join(output, MANIFEST)) or (Path(output).is_dir() and any(Path(output).iterdir())):
-        raise SettingsError(f"{output} holds other files: name a new folder.")
+    require_own(output)
+    note = join(output, MADE_OF)
+    if exists(note) and read_json(note) != made_of:
+        raise SettingsError(
+            f"{output} holds predictions of another input or version, or in other partitions: name a new "
+            "folder with --output, or remove it."
+        )
     write_json(note, made_of)
     remove(join(output, MANIFEST))
+
+
+def require_own(output: str) -> None:
+    """Raise SettingsError if other files are there than predictions by partition."""
+    if exists(join(output, MADE_OF)):
+        return
+    if exists(join(output, MANIFEST)) or (Path(output).is_dir() and any(Path(output).iterdir())):
+        raise SettingsError(f"{output} holds other files: name a new folder with --output.")
 
 
 def _score_one(

@@ -5,10 +5,12 @@ Runs of the train pipeline stay: versions are made of what they left.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from zenml.artifacts.utils import load_artifact_store
 from zenml.client import Client
 
 from accidents.params import KeepSettings
@@ -16,6 +18,7 @@ from accidents.params import KeepSettings
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from zenml.artifact_stores import BaseArtifactStore
     from zenml.models import ArtifactVersionResponse, PipelineRunResponse
 
 _FINISHED = ("completed", "cached", "failed", "stopped")
@@ -29,10 +32,21 @@ def old_runs(keep: KeepSettings) -> list[PipelineRunResponse]:
     return sorted(old, key=lambda run: run.created)
 
 
-def remove_run(run: PipelineRunResponse) -> None:
-    """Remove a run, its logs, and the artifacts that it made and nothing else needs.
+def remove_runs(runs: Iterable[PipelineRunResponse]) -> Iterator[PipelineRunResponse]:
+    """Remove runs and yield each; one that cannot be removed is told, and the next one's turn."""
+    for run in runs:
+        try:
+            remove_run(run)
+        except Exception as error:  # each store has its own
+            print(f"  run {run.name} could not be removed whole: {error}", file=sys.stderr, flush=True)
+        yield run
 
-    The run goes first: an interruption leaves artifacts that nobody asks for, never a run without them.
+
+def remove_run(run: PipelineRunResponse) -> None:
+    """Remove a run, its logs, and the artifacts that it made and nothing else needs, in whichever store.
+
+    The run goes first: an interruption leaves artifacts that nobody asks for, never a run without them. But
+    while a store of its logs cannot be opened it stays.
     """
     client = Client()
     steps = client.get_pipeline_run(run.id).steps.values()
@@ -40,12 +54,19 @@ def remove_run(run: PipelineRunResponse) -> None:
         artifact.id: artifact for step in steps for outputs in step.outputs.values() for artifact in outputs
     }
     logged = (run.log_collection, *(step.log_collection for step in steps))
-    logs = [log.uri for collection in logged for log in collection or ()]
+    logs = {
+        log.uri: log.artifact_store_id
+        for collection in logged
+        for log in collection or ()
+        if log.uri and log.artifact_store_id
+    }
+    stores = {identity: load_artifact_store(identity) for identity in {*logs.values()}}
     client.delete_pipeline_run(run.id)
     for artifact in made.values():
         if _is_free(client, artifact.id):
             _remove_artifact(client, artifact)
-    _remove_logs(client, logs)
+    for address, identity in logs.items():
+        _remove_log(stores[identity], address)
 
 
 def old_tracked(keep: KeepSettings) -> list[str]:
@@ -98,8 +119,8 @@ def _prune_snapshots(apply: bool) -> int:
 
 def trim(keep: KeepSettings) -> None:
     """Remove all that `old_runs` and `old_tracked` name, and what ZenML keeps of runs that are gone."""
-    for run in old_runs(keep):
-        remove_run(run)
+    for _ in remove_runs(old_runs(keep)):
+        pass
     for run_id in old_tracked(keep):
         remove_tracked(run_id)
     remove_snapshots()
@@ -135,8 +156,6 @@ def _remove_artifact(client: Client, artifact: ArtifactVersionResponse) -> None:
     client.delete_artifact_version(artifact.id, delete_from_artifact_store=True)
 
 
-def _remove_logs(client: Client, addresses: Iterable[Any]) -> None:
-    store = client.active_stack.artifact_store
-    for address in filter(None, addresses):
-        if store.exists(address):
-            (store.rmtree if store.isdir(address) else store.remove)(address)
+def _remove_log(store: BaseArtifactStore, address: str) -> None:
+    if store.exists(address):
+        (store.rmtree if store.isdir(address) else store.remove)(address)

@@ -41,6 +41,7 @@ def train(
     champion: str | None,
     provenance: dict[str, str],
     dask: DaskSettings | None = None,
+    may_return: bool = True,
 ) -> None:
     """Train one candidate and decide about it.
 
@@ -50,6 +51,7 @@ def train(
     champion : version of who is champion now, None if there is none.
     provenance : tags for the version and the tracked run, such as the git commit.
     dask : with it, the data stays in partitions and is worked on there.
+    may_return : whether a version that was taken back may become champion again.
     """
     name, origin = champion_and_versions.model_name(params.stage), made_from(params, raw_version)
     tables, data_facts = cached(load_data)(params.data, raw_version, dask)
@@ -97,7 +99,7 @@ def train(
     rules = params.judging
     judgement = cached(judge_candidate)(bundle, test_rows, predictions, gates, rules, champion, unseen)
     champion_now, decision = cached(promote_model)(
-        registered, judgement, bundle, test_rows, predictions, gates, rules, name, unseen
+        registered, judgement, bundle, test_rows, predictions, gates, rules, name, unseen, may_return
     )
     cached(summarise, but=())(
         bundle, reports, predictions, results, decision, registered, champion_now, provenance

@@ -85,3 +85,16 @@ def test_caches_go_into_the_project_where_the_home_folder_cannot_be_written(proj
         makefile.write('\ncache:\n\t@echo "cache $$XDG_CACHE_HOME"\n')
     assert make(project, "cache", home="/dev/null/home").stdout == f"cache {project / '.cache'}\n"
     assert make(project, "cache").stdout == "cache \n"
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_clean_removes_no_record_of_a_server_that_it_cannot_stop(project: Path, stops: bool) -> None:
+    program = project / ".venv" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\n[ "$*" != "run.py stop --all" ] || exit {0 if stops else 1}\n')
+    program.chmod(0o755)
+    (project.parent / "bin" / "rm").symlink_to(str(shutil.which("rm")))
+    (project / ".zenml").mkdir()
+    done = make(project, "clean")
+    assert (done.returncode == 0) is stops, done.stderr
+    assert (project / ".zenml").exists() is not stops

@@ -184,6 +184,7 @@ class PredictionLog:
         until: datetime | None = None,
         last: int | None = None,
         shadow: str | None = None,
+        digest: str | None = None,
     ) -> Iterator[Mapping[str, Any]]:
         """Predictions in the order of time, streamed from one snapshot, without drafts.
 
@@ -192,6 +193,7 @@ class PredictionLog:
         since, until : aware; created at or after `since` and before `until`.
         last : only the newest so many of these.
         shadow : digest of one whose scores are wanted too.
+        digest : only what the model with this digest answered.
 
         Yields
         ------
@@ -201,7 +203,7 @@ class PredictionLog:
         for name, moment in (("since", since), ("until", until)):
             if moment is not None:
                 check_aware(name, moment)
-        query = _query(since, until, last)
+        query = _query(since, until, last, digest)
         with (
             self._database.reading() as connection,
             connection.execute(query, execution_options=PAGED) as rows,
@@ -319,13 +321,17 @@ def _json(name: str, value: Mapping[str, Any]) -> str:
         raise unfit(name, str(error), "what JSON can say") from None
 
 
-def _query(since: datetime | None, until: datetime | None, last: int | None) -> Select[Any]:
+def _query(
+    since: datetime | None, until: datetime | None, last: int | None, digest: str | None
+) -> Select[Any]:
     time = (PREDICTIONS.c.created, PREDICTIONS.c.request_id)
     chosen = select(PREDICTIONS).where(_is_no_draft())
     if since is not None:
         chosen = chosen.where(PREDICTIONS.c.created >= since)
     if until is not None:
         chosen = chosen.where(PREDICTIONS.c.created < until)
+    if digest is not None:
+        chosen = chosen.where(PREDICTIONS.c.model_digest == digest)
     if last is None:
         return chosen.order_by(*time)
     newest = chosen.order_by(*(column.desc() for column in time)).limit(max(last, 0)).subquery()

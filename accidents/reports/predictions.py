@@ -25,6 +25,11 @@ from accidents.vocabulary.codes import column
 
 Drift = Mapping[str, Any]
 UNCHECKED = "not checked"
+# All that an output folder may hold, drift's pages included: a folder with anything else in it is no output.
+FILES = frozenset({
+    "predictions.parquet", "predictions.csv", "set_aside.csv", "summary.json", "report.html", "map.png",
+    "quality_report.html", "quality_report.csv", "drift.html", "drift.json",
+})  # fmt: skip
 _OUTCOME = {
     **{name: READABLE[name] for name in ("roc_auc", "pr_auc", "brier", "ece")},
     "alerted_share": "share of accidents alerted",

@@ -41,6 +41,12 @@ def inference(
     if input is None:
         raise SettingsError("--pipeline inference needs --input: --input 2022, or a file")
     prepare(stack)
+    from accidents.scoring.batch.inputs import is_year
+
+    if data_version is not None and not is_year(input):
+        raise SettingsError(
+            f"--data-version does not go with --input {input}: it is that of a year's files. Give a year."
+        )
     given = {
         "data.source": source,
         "data.refresh": refresh or None,

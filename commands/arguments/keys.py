@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from accidents.errors import SettingsError
+from commands.arguments.options import prepare_store
 
 
 class Scope(StrEnum):
@@ -23,6 +24,12 @@ Hook = Annotated[
 ]
 
 keys = typer.Typer(name="keys", help="Make, revoke and list the keys of the API.")
+
+
+@keys.callback()
+def _group() -> None:
+    """With `keys_in: database` ZenML may know where that is."""
+    prepare_store()
 
 
 @keys.command()

@@ -28,7 +28,9 @@ def monitor(
         Literal["monitor", "train", "promote", "deploy", "verify", "rollback"] | None,
         typer.Option(help="This stage of the loop and no other; exit code 99: it is not due."),
     ] = None,
-    reason: Annotated[str, typer.Option(help="Who starts it, for the history.", metavar="TEXT")] = "by hand",
+    reason: Annotated[
+        str | None, typer.Option(help="Who starts it, for the history; without: by hand.", metavar="TEXT")
+    ] = None,
     source: options.Source = None,
     refresh: options.Refresh = False,
     tune: options.Tune = None,
@@ -40,6 +42,12 @@ def monitor(
     """Hold the prediction log, or --input, against what was promised; decide, and act on it."""
     if input is not None and every is not None:
         raise SettingsError("--input and --every do not go together: give one of them")
+    if every is not None and reason is not None:
+        raise SettingsError("--reason does not go with --every, whose looks are in the history as: schedule")
+    if days is not None and last is not None:
+        raise SettingsError("--days and --last do not go together: give one of them")
+    if input is not None and (days is not None or last is not None):
+        raise SettingsError("--days and --last are of the prediction log, and do not go with --input")
     if only is not None and (every is not None or decide_only):
         raise SettingsError("--only does not go with --every or --decide-only: give one of them")
     if only not in (None, "monitor") and input is not None:
@@ -62,6 +70,6 @@ def monitor(
     from commands import monitor as watch
 
     if every is None:
-        watch.monitor(asked, stack, config, input, source, not decide_only, reason, only)
+        watch.monitor(asked, stack, config, input, source, not decide_only, reason or "by hand", only)
     else:
         watch.monitor_every(asked, stack, config, source, not decide_only, every)

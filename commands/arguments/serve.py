@@ -27,9 +27,14 @@ def serve(
     serve_api(asked, stack, detach)
 
 
-def stop(stack: options.Stack = "local") -> None:
+def stop(
+    every: Annotated[
+        bool, typer.Option("--all", help="Also model servers of other stacks on this machine.")
+    ] = False,
+    stack: options.Stack = "local",
+) -> None:
     """Stop the API and the model servers."""
     prepare(stack)
     from commands.api import stop_serving
 
-    stop_serving(stack)
+    stop_serving(stack, every)

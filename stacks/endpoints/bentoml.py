@@ -43,6 +43,7 @@ class BentoMLEndpoints:
     """The models that BentoML serves for a stack."""
 
     flavor = "bentoml"
+    on_this_machine = True
 
     def __init__(self, component: Component) -> None:
         self._component = component

@@ -38,6 +38,7 @@ class MLflowEndpoints:
     """The models that `mlflow models serve` serves for a stack."""
 
     flavor = "mlflow"
+    on_this_machine = True
 
     def __init__(self, component: Component) -> None:
         self._component = component

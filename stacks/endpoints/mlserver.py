@@ -37,6 +37,7 @@ class MLServerEndpoints:
     """The models of one model server of this machine; what only reads needs no ZenML."""
 
     flavor = "mlserver"
+    on_this_machine = True
 
     def __init__(self, component: Component) -> None:
         self._component = component

@@ -146,6 +146,11 @@ class Endpoints(Protocol):
 
     flavor: str
 
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether what serves them runs on this machine, not in a cluster."""
+        ...
+
     def names(self) -> list[str]:
         """Models that are deployed with it, running or not."""
         ...

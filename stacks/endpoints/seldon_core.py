@@ -13,7 +13,7 @@ from stacks.components.mlserver.model import predict_with
 from stacks.components.seldon_core.cluster_serving import serving_of
 from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.serving_protocol import ServedModels
-from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.components.seldon_core.settings import MICROSERVICE, SeldonCoreSettings
 from stacks.endpoints.adapter import explained, fetched
 from stacks.endpoints.component import Component
 from stacks.endpoints.protocol import (
@@ -44,6 +44,7 @@ class SeldonCoreEndpoints:
     def __init__(self, component: Component) -> None:
         self._component = component
         self._settings = parse(SeldonCoreSettings, component.settings, "model_deployer").here()
+        self.on_this_machine = self._settings.runtime == MICROSERVICE
 
     def names(self) -> list[str]:
         """Models that are deployed there, running or not."""

@@ -28,7 +28,7 @@ from steps.support.references import VersionReference
 
 PROBED_ROWS = 20
 SHOWN_EVERY = 60  # seconds
-LOOKED_AT = 2_000  # predictions, the newest: at each probe they are read anew
+LOOKED_AT = 2_000  # of its predictions, the newest: at each probe they are read anew
 _API_SECONDS = 3
 
 
@@ -107,8 +107,8 @@ def _first_predictions(watched: Bundle, earlier: Bundle | None, version: str, si
     with opened_store() as store:
         rows = [
             (row["probability"], _values(row["features"], earlier), row["key_name"] or NO_KEY)
-            for row in store.log.read(since=since, last=LOOKED_AT)
-            if row["model_version"] == version and row["model_digest"] == watched.digest
+            for row in store.log.read(since=since, last=LOOKED_AT, digest=watched.digest)
+            if row["model_version"] == version
         ]
     if not rows:
         return none

@@ -12,7 +12,7 @@ from steps.support import champion_and_versions
 from steps.support.rows import Rows
 
 
-@step
+@step(enable_cache=False)  # who is champion is outside the artifact store, and may be another by now
 def promote_model(
     model_version: str,
     judgement: dict[str, Any],
@@ -23,12 +23,16 @@ def promote_model(
     rules: JudgingSettings,
     name: str,
     unseen: pd.DataFrame | None = None,
+    may_return: bool = True,
 ) -> tuple[Annotated[str, "champion_version"], Annotated[dict[str, Any], "decision"]]:
     """Promote the candidate or leave the champion; return who is champion now, "" for nobody, and why.
 
     If another has become champion since the candidate was judged, it is judged again, against that one.
+    Without `may_return` a version that was taken back stays so, however it is judged.
     """
-    candidate, decision = champion_and_versions.version(name, model_version), judgement
+    candidate = champion_and_versions.version(name, model_version)
+    held_back = not may_return and champion_and_versions.was_taken_back(candidate)
+    decision = _held_back(judgement, model_version) if held_back else judgement
     while True:
         try:
             if decision["promote"]:
@@ -37,7 +41,18 @@ def promote_model(
                 champion_and_versions.check_champion(name, decision["against"])
             break
         except champion_and_versions.ChampionChangedError as changed:
-            decision = judge_candidate.entrypoint(
+            judged = judge_candidate.entrypoint(
                 bundle, test_rows, test_predictions, gates, rules, changed.champion, unseen
             )
+            decision = _held_back(judged, model_version) if held_back else judged
     return champion_and_versions.conclude(candidate, decision), decision
+
+
+def _held_back(judgement: dict[str, Any], version: str) -> dict[str, Any]:
+    """Return the decision of a version that was taken back."""
+    if not judgement["promote"]:
+        return judgement
+    reason = (
+        f"Version {version} was taken back. `python run.py promote {version}` brings it back all the same."
+    )
+    return {**judgement, "promote": False, "rule": "taken back", "reason": reason}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from steps.folder import Folder
 
 BUNDLE = "bundle"  # the artifact, and the metadata key of its digest
+TAKEN_BACK = "taken_back"  # the metadata key of when a rollback did it
 _UNFINISHED = "Never finished: the training that made it ended while it was registered."
 
 
@@ -194,6 +195,12 @@ def promoted_at(model_version: ModelVersionResponse) -> str | None:
     return _promotion(model_version).get("at")
 
 
+def was_taken_back(model_version: ModelVersionResponse) -> bool:
+    """Whether a rollback has ended a version's time as champion, and nobody has promoted it since."""
+    taken_back = str(model_version.run_metadata.get(TAKEN_BACK, ""))
+    return taken_back > str(_promotion(model_version).get("at", ""))  # of one form: in order as text
+
+
 ANYBODY = "anybody"
 
 
@@ -241,6 +248,8 @@ def conclude(candidate: ModelVersionResponse, decision: Mapping[str, Any]) -> st
 
 def rollback(name: str) -> tuple[ModelVersionResponse, ModelVersionResponse]:
     """Put the version back that the champion replaced; return (new champion, old champion)."""
+    from zenml import log_metadata
+
     with changing():
         now = champion(name)
         if now is None:
@@ -251,6 +260,7 @@ def rollback(name: str) -> tuple[ModelVersionResponse, ModelVersionResponse]:
         before = version(name, replaced)
         bundle_of(before)
         complete(before)
+        log_metadata(metadata={TAKEN_BACK: _now()}, model_version_id=now.id)
         # What it had replaced itself stays: a second rollback goes one further back, not forward again.
         _enthrone(before, f"rolled back from version {now.number}", now, _promotion(before).get("replaced"))
         registry_mirror.tell(before, champion=True)
@@ -312,11 +322,14 @@ def _enthrone(
     from zenml.enums import ModelStages
 
     # The way back is written before the step is taken.
-    at = datetime.now(UTC).isoformat(timespec="microseconds")
-    promotion = {"reason": reason, "replaced": replaced or "", "at": at}
+    promotion = {"reason": reason, "replaced": replaced or "", "at": _now()}
     log_metadata(metadata={"promotion": promotion}, model_version_id=model_version.id)
     check_champion(model_version.model.name, _number(before))
     model_version.set_stage(ModelStages.PRODUCTION, force=True)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _check_alone(model_version: ModelVersionResponse, others: Mapping[UUID, Mapping[str, Any]]) -> None:

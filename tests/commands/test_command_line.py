@@ -14,6 +14,8 @@ import pytest
 import typer.main
 
 import run
+from accidents.errors import SettingsError
+from commands.arguments import inference as arguments_of_inference
 from commands.arguments.app import PIPELINES, build
 from commands.arguments.usage_errors import FORMER
 from tests.conftest import ROOT
@@ -32,7 +34,7 @@ OPTIONS = {
     "data check": {"--source", "--params"},
     "replay": ON_A_STACK | FILES | {"--config"},
     "serve": ON_A_STACK | {"--detach"},
-    "stop": {"--stack"},
+    "stop": {"--stack", "--all"},
     "status": {"--stack"},
     "promote": ON_A_STACK,
     "rollback": ON_A_STACK,
@@ -156,6 +158,10 @@ def test_what_is_misplaced_is_told_in_one_line(
         "--pipeline monitor --only monitor --decide-only",
         "--pipeline monitor --only deploy --input 2022",
         f"--pipeline monitor --input {ROOT / 'data'}",
+        "--pipeline monitor --every 1d --reason me",
+        "--pipeline monitor --input 2022 --days 3",
+        "--pipeline monitor --input 2022 --last 100",
+        "--pipeline monitor --days 3 --last 100",
         "keys new --hook --scope label",
     ],
 )
@@ -163,6 +169,12 @@ def test_options_that_do_not_go_together_are_refused(words: str, capsys: pytest.
     code, said = cli(capsys, *words.split())
     assert code == 1
     assert said.startswith("Error: --")
+
+
+def test_a_version_of_a_years_files_does_not_go_with_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arguments_of_inference, "prepare", lambda _: None)
+    with pytest.raises(SettingsError, match=r"--data-version does not go with --input calls\.csv"):
+        arguments_of_inference.inference("calls.csv", data_version="1.dir")
 
 
 def completions(*words: str) -> set[str]:

@@ -190,6 +190,16 @@ def test_what_goes_wrong_after_the_training(
     assert remark.items() <= stack.remarks.items()
 
 
+def test_a_version_that_is_champion_no_longer_is_not_deployed(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = FakeStack(champion="3")  # of another training, or a person's choice
+    assert follow(store, stack, monkeypatch, LOOKED, TRAINING, TRAINED) == ["promote refused"]
+    assert stack.done == []
+    refused = store.history.events("accident-severity-dispatch")[-1]
+    assert refused.detail["reason"] == "Version 3 is champion by now."
+
+
 @pytest.mark.parametrize(
     ("breaks", "written"),
     [

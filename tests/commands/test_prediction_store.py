@@ -15,9 +15,14 @@ from accidents.errors import BusyError
 from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.store import LOOP, VARIABLE, PredictionStore
 from benchmarks.project_copy import copy_project
+from commands import keys, prediction_store
 from commands.prediction_store import opened_store
+from serving.api.operations.keys_in_database import StoredKeys
+from serving.api.settings import Settings
 from tests.postgres import PostgresServer
+from tests.zenml_store import zenml_store
 
+__all__ = ["zenml_store"]
 pytest_plugins = ("tests.log_fixtures",)  # the fixtures `address`, `postgres`
 SECONDS = 5
 HOLDS = """
@@ -41,6 +46,28 @@ def test_a_missing_file_may_be_begun_and_a_shared_database_is_not(
         refused = nullcontext() if made else pytest.raises(NoDatabaseError, match=r"run\.py database upgrade")
         with refused, opened_store(begin) as store:
             assert store.log.count() == 0
+
+
+@pytest.mark.usefixtures("zenml_store")
+def test_keys_are_made_where_the_api_looks_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`run.py serve` has its address from ZenML's secret, which counts more than configs/api.yaml."""
+    from zenml.client import Client
+
+    in_settings, in_secret = (f"sqlite:///{tmp_path}/{name}.db" for name in ("settings", "secret"))
+    stores = [PredictionStore(address) for address in (in_settings, in_secret)]
+    for store in stores:
+        store.create()
+    Client().create_secret("accidents", {"database_url": in_secret})
+    monkeypatch.setenv(VARIABLE, "")  # as it was before, afterwards
+    monkeypatch.delenv(VARIABLE)
+    for module in (keys, prediction_store):
+        settings = Settings(database_url=in_settings, keys_in="database")
+        monkeypatch.setattr(module, "api_settings", lambda settings=settings: settings)
+    keys.new("control-room", [])
+    made = [StoredKeys(store.keys(hook=False), watched=False).names() for store in stores]
+    assert made == [[], ["control-room"]]
+    for store in stores:
+        store.close()
 
 
 def holder(folder: Path, address: str) -> subprocess.Popen[str]:

@@ -7,12 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from accidents.reports.predictions import FILES
 from tests.pipelines.conftest import Project
 
 pytestmark = pytest.mark.slow
 
-FILES = {"predictions.parquet", "predictions.csv", "set_aside.csv", "drift.json", "drift.html",
-         "summary.json", "report.html", "map.png"}  # fmt: skip
 CALLS = """accident_id;time;latitude;longitude;department;light;speed_limit;pedestrian;cars;colour
 a1;2024-03-02T18:30;48,85;2,35;75;daylight;50;1;1;red
 a2;2024-02-30T18:30;;;2A;purple;80;0;2;blue
@@ -34,7 +33,7 @@ def project(trained: Project) -> Project:
 def test_a_raw_year_is_scored_whole_and_compared_with_how_it_turned_out(project: Project) -> None:
     done = project("--pipeline", "inference", "--input", "2022", "--reasons", "alerts")
     folder = project.folder / "reports" / "inference" / "2022"
-    assert {path.name for path in folder.iterdir()} >= FILES
+    assert {path.name for path in folder.iterdir()} == FILES
     found = summary(folder)
     assert (found["rows"], found["scored"], found["set_aside"]) == (4_000, 4_000, 0)
     assert found["drift"]["verdict"] == "stable"

@@ -16,6 +16,7 @@ from accidents.params import KeepSettings
 from pipelines import retention
 from pipelines.retention import old_runs, old_tracked, remove_run, trim, unused_snapshots
 from stacks.apply import apply_stack
+from tests.stacks.conftest import write_stack
 from tests.zenml_store import zenml_store
 
 __all__ = ["zenml_store"]
@@ -97,6 +98,43 @@ def test_how_a_run_was_configured_goes_with_it(store: Path, tmp_path: Path, monk
     runs = Client().list_pipeline_runs(size=100, hydrate=True).items
     snapshots = Client().list_snapshots(named_only=False, size=100).items
     assert {one.id for one in snapshots} == {run.snapshot.id for run in runs if run.snapshot}
+
+
+def test_runs_of_a_stack_with_another_store_go_too(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    write_stack(
+        tmp_path, "other", artifact_store={"flavor": "local", "config": {"path": str(tmp_path / "b")}}
+    )
+    apply_stack("other", folder=tmp_path)
+    runner("monitor")(str(tmp_path / "left"))
+    logs = tmp_path / "b" / "logs"
+    assert list(logs.iterdir())
+    apply_stack("bare")
+    runner("monitor")(str(tmp_path / "left"))
+    trim(KeepSettings(monitor_runs=1))
+    assert len(Client().list_pipeline_runs(pipeline="monitor").items) == 1
+    assert [path for path in logs.rglob("*") if path.is_file()] == []
+    assert "could not be removed" not in capsys.readouterr().err
+
+
+def test_one_run_that_cannot_be_removed_keeps_no_other(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for _ in range(3):
+        runner("monitor")(str(tmp_path / "left"))
+    first, second = old_runs(KeepSettings(monitor_runs=1))
+
+    def load(identity: object) -> None:
+        monkeypatch.undo()
+        raise NotImplementedError("its store needs a package")
+
+    monkeypatch.setattr(retention, "load_artifact_store", load)
+    trim(KeepSettings(monitor_runs=1))
+    assert [run.id for run in old_runs(KeepSettings(monitor_runs=1))] == [first.id], "and is tried again"
+    told = capsys.readouterr().err
+    assert f"run {first.name} could not be removed whole: its store needs a package" in told
+    assert second.name not in told
 
 
 def test_null_keeps_all(store: Path, tmp_path: Path):

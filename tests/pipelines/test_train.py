@@ -78,12 +78,12 @@ def steps_cached(output: str) -> tuple[int, int]:
 
 
 def settle(project: Project) -> None:
-    """Train until all of it is known: who is champion may have changed what is to be judged."""
+    """Train until all but the promotion is known: who is champion may have changed what is to be judged."""
     for _ in range(2):
         cached, steps = steps_cached(project("--pipeline", "train").stdout)
-        if cached == steps:
+        if cached == steps - 1:
             return
-    pytest.fail("a training of what was trained is not all cached")
+    pytest.fail("a training of what was trained is not cached")
 
 
 def test_the_first_run_trains_registers_promotes_and_reports(first: Training) -> None:
@@ -193,7 +193,9 @@ def test_what_no_model_comes_from_trains_and_registers_nothing(project: Project)
     for path, text in before.items():
         path.write_text(text, encoding="utf-8")
     ran = set(re.findall(r"^  (\w+(?: \w+)*) \.\.\.$", done.stderr, re.M))
-    assert ran == {"draw reports", "register model", "summarise"}, "what shows the card, and what looks it up"
+    assert ran == {"draw reports", "register model", "promote model", "summarise"}, (
+        "what shows the card, what looks the version up, and who is champion"
+    )
     assert "this is version 1, nothing was registered" in re.sub(r"\s+", " ", done.stdout)
 
 

@@ -101,6 +101,47 @@ def test_what_was_refused_is_judged_against_the_present_champion_too(name: str, 
     assert (champion, decision["rule"], decision["against"]) == ("1", "same", "1")
 
 
+def test_what_was_taken_back_is_promoted_by_the_same_run_again(name: str, tmp_path: Path) -> None:
+    """A run that is the same as before would be cached, and tell of a promotion that there was not."""
+    from zenml import pipeline, save_artifact
+
+    good, poor = make_bundle(tmp_path / "good", 1, 60), make_bundle(tmp_path / "poor", 2, 1)
+    champion_and_versions.promote(champion_and_versions.version(name, version_of(poor, name)), "first")
+    number, given = version_of(good, name), arguments(good, name)
+    stored = {
+        each: save_artifact(given.pop(each), each) for each in ("bundle", "test_rows", "test_predictions")
+    }
+    judgement = {"promote": True, "rule": "better", "reason": "Better.", "against": "1"}
+
+    @pipeline(enable_cache=True)
+    def promoting() -> None:
+        promote_model(number, judgement, **given, **stored)
+
+    for _ in range(2):
+        promoting()
+        assert champion_and_versions.champion(name).number == int(number)
+        champion_and_versions.rollback(name)
+
+
+def test_what_was_taken_back_stays_so_for_the_loop_until_a_person_promotes_it(
+    name: str, tmp_path: Path
+) -> None:
+    good, poor = make_bundle(tmp_path / "good", 1, 60), make_bundle(tmp_path / "poor", 2, 1)
+    first, second = version_of(poor, name), version_of(good, name)
+    promote_model.entrypoint(first, FIRST, **arguments(poor, name))
+    better = {"promote": True, "rule": "better", "reason": "Better.", "against": "1"}
+    for judgement in (better, {**better, "against": None}):  # and once where it is judged again
+        candidate = champion_and_versions.version(name, second)
+        champion_and_versions.promote(candidate, "by hand")
+        assert not champion_and_versions.was_taken_back(champion_and_versions.version(name, second))
+        champion_and_versions.rollback(name)
+        champion, decision = promote_model.entrypoint(
+            second, judgement, **arguments(good, name), may_return=False
+        )
+        assert (champion, decision["promote"], decision["rule"]) == ("1", False, "taken back")
+        assert "python run.py promote 2" in decision["reason"]
+
+
 def test_a_recalibration_of_a_champion_that_is_none_any_more_is_not_promoted(
     name: str, tmp_path: Path
 ) -> None:

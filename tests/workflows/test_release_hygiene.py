@@ -66,18 +66,16 @@ def test_every_dockerfile_and_lock_is_looked_after() -> None:
 def audit(tmp_path: Path) -> Path:
     """The audit in a project of its own without locks to ask anybody about."""
     shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
-    text = (ROOT / ".ci" / "audit.py").read_text(encoding="utf-8")
-    (tmp_path / ".ci" / "audit.py").write_text(
-        re.sub(r"ROLES = \(.*?\)", "ROLES = ()", text, flags=re.DOTALL)
-    )
     return tmp_path
 
 
-def audited(folder: Path, findings: str | None = None) -> subprocess.CompletedProcess[str]:
+def audited(folder: Path, findings: str | None = None, ci: str = "") -> subprocess.CompletedProcess[str]:
+    """The audit, with whatever stands in for pip-audit in the folder."""
     if findings is not None:
         (folder / ".ci" / "accepted_findings.yaml").write_text(findings)
     words = [sys.executable, folder / ".ci" / "audit.py"]
-    return subprocess.run(words, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(folder), "CI": ci}
+    return subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
 
 
 def finding(days: int) -> str:
@@ -106,6 +104,52 @@ def test_what_is_accepted_no_longer_or_for_no_reason_fails(audit: Path, findings
     assert done.returncode == 1
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+UNREACHED = "requests.exceptions.ProxyError: Max retries exceeded"
+SKIPPED = '{"dependencies": [{"name": "a", "skip_reason": "not found"}], "fixes": []}'
+
+
+@pytest.mark.parametrize(
+    ("out", "err", "code", "ci", "fails"),
+    [
+        ("", "usage: pip-audit [-h]", 2, "", True),
+        ("", UNREACHED, 1, "", False),
+        ("", UNREACHED, 1, "true", True),
+        (SKIPPED, "", 0, "", False),
+        (SKIPPED, "", 0, "true", True),
+        ('{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}', "", 0, "true", False),
+    ],
+    ids=["fails", "unreached", "unreached in CI", "knows nothing", "knows nothing in CI", "audits"],
+)
+def test_what_was_not_audited_does_not_pass(
+    audit: Path, out: str, err: str, code: int, ci: str, fails: bool
+) -> None:
+    """But for a machine without a network, which says so."""
+    (audit / "requirements").mkdir()
+    (audit / "requirements" / "docs.txt").touch()
+    stand_in = f"import sys\nprint({out!r})\nprint({err!r}, file=sys.stderr)\nsys.exit({code})\n"
+    (audit / "pip_audit.py").write_text(stand_in)
+    done = audited(audit, ci=ci)
+    assert done.returncode == fails, done.stdout + done.stderr
+    assert ("docs: not audited" in done.stdout) is ("vulns" not in out)
+
+
+@pytest.mark.parametrize(("code", "ends", "said"), [(0, 0, "found"), (10, 1, "found"), (1, 1, "not scanned")])
+@pytest.mark.parametrize("image", ["api", "seldon"])
+def test_a_scanner_that_could_not_scan_is_no_finding_that_is_held(
+    audit: Path, image: str, code: int, ends: int, said: str
+) -> None:
+    held = finding(0).replace("CVE-1", "any").replace("train", "'image:seldon'")
+    (audit / ".ci" / "accepted_findings.yaml").write_text(held)
+    docker = audit / "docker"
+    docker.write_text(f'#!/bin/sh\n[ "$1" != save ] || exec touch "$3"\nexit {code}\n')
+    docker.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{audit}{os.pathsep}{os.environ['PATH']}"}
+    words = [sys.executable, audit / ".ci" / "scan.py", "1.0", image]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == (0 if image == "seldon" and code == 10 else ends)
+    assert said in done.stdout + done.stderr
 
 
 def test_a_tag_of_another_version_is_not_released() -> None:

@@ -50,6 +50,12 @@ def test_features_come_back_to_the_last_bit(log: PredictionLog) -> None:
     assert array("f", row["features"].values()).tobytes() == array("f", values[:7]).tobytes()
 
 
+def test_the_last_of_one_model_are_not_those_of_all(log: PredictionLog) -> None:
+    made = [prediction(minute, model_digest="ab"[minute % 2]) for minute in range(6)]
+    log.write(made)
+    assert ids(log, last=2, digest="a") == [made[2].request_id, made[4].request_id]
+
+
 def test_features_are_stored_compactly() -> None:
     row = to_row(prediction())
     assert " " not in row["features"]

@@ -1,0 +1,42 @@
+"""What a version on probation has answered is found, however small its share of the log is."""
+
+from __future__ import annotations
+
+from contextlib import closing, nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from accidents.monitoring.monitor_settings import MonitorSettings
+from accidents.monitoring.probation import Probe, judge_probation
+from accidents.predictions.store import PredictionStore
+from steps.deployment import watch_version
+from tests.predictions import START, prediction
+
+
+def test_a_canary_of_two_percent_fails_on_what_it_predicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 5,000 predictions 100 are its own, 0.3 off; of the newest 2,000 there are too few."""
+    new: dict[str, Any] = {"model_version": "4", "model_digest": "new", "probability": 0.4}
+    made = [
+        prediction(k / 1_000, features={}, key_name=f"room-{k % 7}", **(new if k % 50 == 0 else {}))
+        for k in range(5_000)
+    ]
+    earlier: Any = SimpleNamespace(model=None, features=["hour"])
+    watched: Any = SimpleNamespace(digest="new")
+    monkeypatch.setattr(watch_version, "probabilities", lambda _, rows: np.full(len(rows), 0.1))
+    with closing(PredictionStore(f"sqlite:///{tmp_path}/predictions.db")) as store:
+        store.create()
+        store.log.write(made)
+        monkeypatch.setattr(watch_version, "opened_store", lambda: nullcontext(store))
+        compared = watch_version._first_predictions(watched, earlier, "4", START)
+        other = watch_version._first_predictions(watched, earlier, "5", START)
+    assert (len(compared.new), len(other.new)) == (100, 0)
+    settings = MonitorSettings()
+    verdict = judge_probation([Probe(0.01)], compared, settings.probation, settings.per_caller)
+    assert not verdict.stays
+    assert "+0.300 from those of the version before" in verdict.reasons[0]
