@@ -5,7 +5,7 @@ Who may say what: docs/decisions/0012-who-may-steer-the-loop.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -96,9 +96,7 @@ class _Said:
 def targets_of(connection: Connection, labels: Sequence[Label]) -> list[Target | None]:
     """Return what each label is of; None for no prediction. Needs no lock: whose an id is does not change."""
     p = PREDICTIONS.c
-    named = {label.request_id for label in labels if label.request_id is not None}
-    rows = connection.execute(select(p.request_id, p.accident_id, p.key_name).where(p.request_id.in_(named)))
-    requests = {row.request_id: Target(row.key_name, row.accident_id, row.request_id) for row in rows}
+    requests = _requests(connection, {label.request_id for label in labels if label.request_id is not None})
     named = {label.accident_id for label in labels if label.accident_id is not None}
     first = func.min(p.created)
     query = select(p.accident_id, p.key_name, first).where(p.accident_id.in_(named))
@@ -109,6 +107,22 @@ def targets_of(connection: Connection, labels: Sequence[Label]) -> list[Target |
         requests.get(label.request_id) if label.request_id is not None else _whole(label, callers)
         for label in labels
     ]
+
+
+def _requests(connection: Connection, named: Collection[str]) -> dict[str, Target]:
+    """Return what a label of each request is of: in a session its last request, for drafts never count."""
+    p = PREDICTIONS.c
+    query = select(p.request_id, p.accident_id, p.key_name, p.session)
+    rows = connection.execute(query.where(p.request_id.in_(named))).all()
+    place = func.row_number().over(
+        partition_by=(p.key_name, p.session), order_by=(p.created.desc(), p.request_id.desc())
+    )
+    sessions = {row.session for row in rows} - {None}
+    ranked = query.add_columns(place.label("place")).where(p.session.in_(sessions)).subquery()
+    found = connection.execute(select(ranked).where(ranked.c.place == 1)) if sessions else ()
+    lasts = {(row.key_name, row.session): row for row in found}
+    counting = {row.request_id: lasts.get((row.key_name, row.session), row) for row in rows}
+    return {name: Target(row.key_name, row.accident_id, row.request_id) for name, row in counting.items()}
 
 
 def _whole(label: Label, callers: Mapping[str, Sequence[str | None]]) -> Target | None:

@@ -86,6 +86,15 @@ def test_the_history_of_labels_is_kept(address: str, log: PredictionLog) -> None
         ]
 
 
+def test_an_outcome_by_the_request_of_a_draft_is_one_of_what_counts(log: PredictionLog) -> None:
+    first, last = prediction(0, session="s"), prediction(1, session="s", accident_id="A")
+    log.write([first, last, prediction(2, session="s", key_name="another"), prediction(3, session="t")])
+    assert log.add_labels([Label(True, request_id=first.request_id)]) == ["recorded"]
+    assert severe(log) == [True, None, None]
+    assert log.add_labels([Label(False, request_id=last.request_id)]) == ["corrected"]
+    assert severe(log) == [False, None, None]
+
+
 def test_an_accident_id_is_its_callers_own(log: PredictionLog) -> None:
     log.write(
         [prediction(0, accident_id="A", key_name="lyon"), prediction(1, accident_id="A", key_name="lille")]
