@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, func, or_, select, text, update
 
@@ -72,25 +72,33 @@ class NewestLabels:
         return {name: newest and newest[column] for name, column in _TOLD.items()}
 
 
+class _Outcome(NamedTuple):
+    """What was said, by whom, and whether with the right to correct."""
+
+    severe: bool
+    giver: str | None
+    trusted: bool
+
+
 @dataclass(slots=True)
 class _Said:
-    """The labels that count now among the predictions of one accident: of each (severe, who said so)."""
+    """The labels that count now among the predictions of one accident."""
 
-    whole: tuple[bool, str | None] | None = None  # the newest label of the accident
-    own: dict[str, tuple[bool, str | None]] = field(default_factory=dict)  # of single ones that came after it
+    whole: _Outcome | None = None  # the newest label of the accident
+    own: dict[str, _Outcome] = field(default_factory=dict)  # of single ones that came after it
 
-    def about(self, request_id: str | None) -> set[tuple[bool, str | None] | None]:
+    def about(self, request_id: str | None) -> set[_Outcome | None]:
         """Return what was said of the predictions that a label would be of; None for nothing."""
         return (
             {self.whole, *self.own.values()} if request_id is None else {self.own.get(request_id, self.whole)}
         )
 
-    def add(self, request_id: str | None, severe: bool, giver: str | None) -> None:
+    def add(self, request_id: str | None, outcome: _Outcome) -> None:
         if request_id is None:
-            self.whole = severe, giver
+            self.whole = outcome
             self.own.clear()
         else:
-            self.own[request_id] = severe, giver
+            self.own[request_id] = outcome
 
 
 def targets_of(connection: Connection, labels: Sequence[Label]) -> list[Target | None]:
@@ -164,7 +172,8 @@ class _Book:
         for label in connection.execute(query).mappings():
             target = _target(label)
             self._newest[target] = dict(label)
-            self._of(target).add(target.request_id, label["severe"], label["key_name"])
+            outcome = _Outcome(label["severe"], label["key_name"], label["trusted"])
+            self._of(target).add(target.request_id, outcome)
 
     def _of(self, target: Target) -> _Said:
         return self._said.setdefault(target.accident, _Said())
@@ -172,12 +181,14 @@ class _Book:
     def enter(self, label: Label, target: Target) -> str:
         """Take a label in, if it is new and may be; its status."""
         earlier = self._of(target).about(target.request_id)
-        values = {outcome and outcome[0] for outcome in earlier}
-        if values == {label.severe}:
+        said = [outcome for outcome in earlier if outcome is not None]
+        values = {outcome and outcome.severe for outcome in earlier}
+        confirms = label.trusted and not all(outcome.trusted for outcome in said)
+        if values == {label.severe} and not confirms:
             return "unchanged"
         before = self._newest.get(target)
         changes = 0 if before is None else before["changes"] + 1
-        givers = {outcome[1] for outcome in earlier if outcome is not None}
+        givers = {outcome.giver for outcome in said}
         if not label.trusted and (givers - {label.key_name} or changes > MAX_CHANGES):
             return "refused"
         self._replace(before)
@@ -188,7 +199,7 @@ class _Book:
         }  # fmt: skip
         self._rows.append(row)
         self._newest[target] = row
-        self._of(target).add(target.request_id, label.severe, label.key_name)
+        self._of(target).add(target.request_id, _Outcome(label.severe, label.key_name, label.trusted))
         return "corrected" if (not label.severe) in values else "recorded"
 
     def _replace(self, before: dict[str, Any] | None) -> None:

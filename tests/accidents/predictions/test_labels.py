@@ -139,6 +139,22 @@ def test_an_outcome_is_changed_by_who_gave_it_or_by_who_may_correct(log: Predict
     ] * 2
 
 
+def test_what_who_may_correct_confirms_is_theirs(log: PredictionLog) -> None:
+    log.write([prediction(accident_id="A", key_name="lyon")])
+    steps = [
+        ("lyon", False, True, "recorded"),
+        ("ministry", True, True, "recorded"),
+        ("ministry", True, True, "unchanged"),
+        ("lyon", False, True, "unchanged"),
+        ("lyon", False, False, "refused"),
+    ]
+    for giver, trusted, value, status in steps:
+        label = Label(value, accident_id="A", key_name=giver, trusted=trusted)
+        assert log.add_labels([label]) == [status], (giver, value)
+    (row,) = log.read()
+    assert (row["severe"], row["labelled_by"], row["label_trusted"]) == (True, "ministry", True)
+
+
 def test_what_a_label_reads_and_what_one_outcome_leaves_behind_is_bounded(
     address: str, log: PredictionLog
 ) -> None:
