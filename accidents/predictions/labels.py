@@ -145,8 +145,7 @@ def add_labels(
     connection: Connection, labels: Sequence[Label], targets: Sequence[Target | None]
 ) -> list[str]:
     """In a writing transaction; see `PredictionLog.add_labels`."""
-    if connection.dialect.name == "postgresql":  # one after the other; SQLite's BEGIN IMMEDIATE does it there
-        connection.execute(text("LOCK TABLE labels IN SHARE ROW EXCLUSIVE MODE"))
+    lock_labels(connection)
     book = _Book(connection, [target for target in targets if target is not None])
     statuses = [
         "unknown" if target is None else book.enter(label, target)
@@ -154,6 +153,15 @@ def add_labels(
     ]
     book.write(connection)
     return statuses
+
+
+def lock_labels(connection: Connection) -> None:
+    """Keep others from adding labels until this transaction ends; in SQLite BEGIN IMMEDIATE has done so.
+
+    It is no lock of the table: that would wait for autovacuum and ANALYZE, too.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('accidents.labels'))"))
 
 
 class _Book:

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, text
 
 from accidents.predictions.database_tables import LABELS, PREDICTIONS, SHADOW_SCORES
+from accidents.predictions.labels import lock_labels
 from accidents.predictions.months import Part, attach, beginning_of, month_of, over, parts_of
 
 AT_ONCE = 1_000  # rows a transaction: others want to write meanwhile
@@ -131,7 +132,7 @@ def _keep_labelled(connection: Connection, part: Part) -> int:
     connection.execute(text(f"CREATE TABLE {kept} (LIKE {part.table} INCLUDING ALL, {bounds})"))
     keep = f"INSERT INTO {kept} SELECT * FROM {part.table} p WHERE {{labelled}} ON CONFLICT DO NOTHING"
     connection.execute(text(keep.format(labelled=_labelled())))
-    connection.execute(text("LOCK TABLE labels IN SHARE MODE"))
+    lock_labels(connection)
     connection.execute(text(keep.format(labelled=_labelled(after=newest or 0))))  # said while we copied
     connection.execute(text(f"ANALYZE {kept}"))
     count = _count(connection, kept)

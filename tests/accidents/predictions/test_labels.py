@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy import text
 
 from accidents.predictions.labels import MAX_CHANGES
 from accidents.predictions.log import Label, PredictionLog, PredictionLogError
+from tests.postgres import PostgresServer
 from tests.predictions import connected, prediction
 
 pytest_plugins = ("tests.log_fixtures",)  # the fixtures `address`, `log`, `postgres`
@@ -263,6 +265,16 @@ def test_opposite_labels_at_once_are_put_in_an_order(address: str, log: Predicti
     assert len(history) == 60 - answers.count("unchanged")
     assert all(former != latter for former, latter in itertools.pairwise(history))
     assert severe(log) == history[-1:]
+
+
+@pytest.mark.server
+def test_labels_do_not_wait_for_the_vacuum_of_their_table(postgres: PostgresServer) -> None:
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log, connected(address) as vacuum:
+        log.create()
+        log.write([prediction(accident_id="A")])
+        vacuum.execute(text("LOCK TABLE labels IN SHARE UPDATE EXCLUSIVE MODE"))  # as VACUUM and ANALYZE do
+        assert log.add_labels([Label(True, accident_id="A")]) == ["recorded"]
 
 
 def test_more_labels_than_a_statement_has_room_for(log: PredictionLog) -> None:
