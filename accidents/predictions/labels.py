@@ -42,11 +42,15 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a label is of: a prediction, or without a request_id all that `caller` asked of an accident."""
+    """What a label is of: a prediction, or without a request_id all that `caller` asked of an accident.
+
+    witness: the request_id of one of these predictions, by which it is seen whether they are still there.
+    """
 
     caller: str | None
     accident_id: str | None
     request_id: str | None = None
+    witness: str | None = field(default=None, compare=False)
 
     @property
     def accident(self) -> Target:
@@ -102,15 +106,9 @@ class _Said:
 
 
 def targets_of(connection: Connection, labels: Sequence[Label]) -> list[Target | None]:
-    """Return what each label is of; None for no prediction. Needs no lock: whose an id is does not change."""
-    p = PREDICTIONS.c
+    """Return what each label is of; None for no prediction. Needs no lock: see `add_labels`."""
     requests = _requests(connection, {label.request_id for label in labels if label.request_id is not None})
-    named = {label.accident_id for label in labels if label.accident_id is not None}
-    first = func.min(p.created)
-    query = select(p.accident_id, p.key_name, first).where(p.accident_id.in_(named))
-    callers: dict[str, list[str | None]] = {}
-    for row in connection.execute(query.group_by(p.accident_id, p.key_name).order_by(first, p.key_name)):
-        callers.setdefault(row.accident_id, []).append(row.key_name)
+    callers = _callers(connection, {label.accident_id for label in labels if label.accident_id is not None})
     return [
         requests.get(label.request_id) if label.request_id is not None else _whole(label, callers)
         for label in labels
@@ -130,15 +128,31 @@ def _requests(connection: Connection, named: Collection[str]) -> dict[str, Targe
     found = connection.execute(select(ranked).where(ranked.c.place == 1)) if sessions else ()
     lasts = {(row.key_name, row.session): row for row in found}
     counting = {row.request_id: lasts.get((row.key_name, row.session), row) for row in rows}
-    return {name: Target(row.key_name, row.accident_id, row.request_id) for name, row in counting.items()}
+    return {
+        name: Target(row.key_name, row.accident_id, row.request_id, row.request_id)
+        for name, row in counting.items()
+    }
 
 
-def _whole(label: Label, callers: Mapping[str, Sequence[str | None]]) -> Target | None:
+def _callers(connection: Connection, named: Collection[str]) -> dict[str, dict[str | None, Target]]:
+    """Return whose accidents have each of these ids: who used it first comes first."""
+    p = PREDICTIONS.c
+    first = func.min(p.created)
+    query = select(p.accident_id, p.key_name, func.min(p.request_id).label("witness"))
+    query = query.where(p.accident_id.in_(named)).group_by(p.accident_id, p.key_name)
+    callers: dict[str, dict[str | None, Target]] = {}
+    for row in connection.execute(query.order_by(first, p.key_name)):
+        target = Target(row.key_name, row.accident_id, witness=row.witness)
+        callers.setdefault(row.accident_id, {})[row.key_name] = target
+    return callers
+
+
+def _whole(label: Label, callers: Mapping[str, Mapping[str | None, Target]]) -> Target | None:
     """Return the labelling caller's own accident of this id, else that of who used the id first."""
     of_id = callers.get(str(label.accident_id))
     if of_id is None:
         return None
-    return Target(label.key_name if label.key_name in of_id else of_id[0], label.accident_id)
+    return of_id.get(label.key_name) or next(iter(of_id.values()))
 
 
 def add_labels(
@@ -146,6 +160,8 @@ def add_labels(
 ) -> list[str]:
     """In a writing transaction; see `PredictionLog.add_labels`."""
     lock_labels(connection)
+    if not _are_there(connection, targets):  # removed since they were looked up
+        targets = targets_of(connection, labels)
     book = _Book(connection, [target for target in targets if target is not None])
     statuses = [
         "unknown" if target is None else book.enter(label, target)
@@ -153,6 +169,12 @@ def add_labels(
     ]
     book.write(connection)
     return statuses
+
+
+def _are_there(connection: Connection, targets: Sequence[Target | None]) -> bool:
+    witnesses = {target.witness for target in targets if target is not None}
+    query = select(func.count()).select_from(PREDICTIONS).where(PREDICTIONS.c.request_id.in_(witnesses))
+    return connection.scalar(query) == len(witnesses)
 
 
 def lock_labels(connection: Connection) -> None:
