@@ -167,9 +167,9 @@ def _wait(url: str) -> None:
 
 def how_to_call(url: str) -> str:
     """Where the API is, and a command to copy."""
-    from commands.keys import keys_of
+    from commands.keys import key_is_asked
 
-    asked = keys_of(hook=False).any()
+    asked = key_is_asked()
     key = f' -H "X-API-Key: ${KEY}"' if asked else ""
     hint = f"\nA key is asked for: put yours into {KEY}, or make one: run.py keys new.\n" if asked else ""
     return (

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
+from accidents.predictions.database_tables import NoDatabaseError, OutdatedError
 from accidents.predictions.store import PredictionStore
-from commands.prediction_store import store_address
+from commands.prediction_store import opened_store, store_address
 from commands.project import ROOT, api_settings, console
 
 if TYPE_CHECKING:
@@ -68,12 +69,24 @@ def keys_of(hook: bool) -> KeyRing:
     return keys_for(settings, PredictionStore(settings.database_url), hook, ROOT)
 
 
+def key_is_asked() -> bool:
+    """Whether callers need a key; a database that the API's start will make or upgrade has none yet."""
+    if api_settings().keys_in == "database":
+        try:
+            with opened_store():
+                pass
+        except (NoDatabaseError, OutdatedError):
+            return False
+    return keys_of(hook=False).any()
+
+
 def to_database() -> None:
-    """Take the keys of both files over into the database, as they are: callers keep theirs."""
+    """Take the keys of both files over into the database, which is made if need be: callers keep theirs."""
     from serving.api.operations.keys import Keys
     from serving.api.operations.keys_in_database import StoredKeys
 
     settings, store = api_settings(), PredictionStore(_address())
+    store.create()
     for hook, file in ((False, settings.keys_file), (True, settings.hook_keys_file)):
         keys = StoredKeys(store.keys(hook), watched=False)
         for name in keys.take_over(Keys(ROOT / file).entries()):

@@ -178,9 +178,13 @@ class PredictionDatabase:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Yield a connection in one reading transaction, to stream from."""
+        """Yield a connection in one reading transaction, to stream from: its queries see the same rows."""
         self.check()  # drops connections that a restarted server left behind
-        with self._explained(), self._begin(write=False) as connection:
+        options = {"isolation_level": "REPEATABLE READ"} if self.by_month else {}
+        with self._explained(), self._begin(write=False, **options) as connection:
+            if self.by_month:  # before it is said which rows: of a month made anew later none would be seen
+                tables = ", ".join(months.TABLES_BY_MONTH)
+                connection.execute(text(f"LOCK TABLE {tables} IN ACCESS SHARE MODE"))
             yield connection
 
     def close(self) -> None:
@@ -254,10 +258,11 @@ class PredictionDatabase:
             raise PredictionLogError(f"The prediction log {self.place} is gone. {REMEDIES['unable to open']}")
 
     @contextmanager
-    def _begin(self, write: bool) -> Iterator[Connection]:
+    def _begin(self, write: bool, **options: str) -> Iterator[Connection]:
         self._settle()
+        begin = "IMMEDIATE" if write else "DEFERRED"
         with self._engine.connect() as connection:
-            connection = connection.execution_options(sqlite_begin="IMMEDIATE" if write else "DEFERRED")
+            connection = connection.execution_options(sqlite_begin=begin, **options)
             with connection.begin():
                 yield connection
 

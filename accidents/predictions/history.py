@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Table, func, or_, select
+from sqlalchemy import Connection, Table, exists, func, or_, select
 
 from accidents.monitoring.loop_table import Action, next_action
 from accidents.monitoring.measurements import COOLED, Decision, MonitorReport, Past
@@ -81,7 +81,7 @@ class History:
             "reasons": json.dumps(decision.reasons),
             "report": report.model_dump_json(),
         }
-        self._write(RUNS, row)
+        self._write(RUNS, row, ("loop_id", "created"))
 
     def past(
         self,
@@ -150,7 +150,7 @@ class History:
             "model_version": version,
             "detail": json.dumps(detail, default=str),
         }
-        self._write(EVENTS, row)
+        self._write(EVENTS, row, ("loop_id", "step", "outcome", "created"))
 
     def unfinished(self, model: str) -> list[Event]:
         """Return the events of the newest loop if a crash left it in the middle; else none."""
@@ -215,8 +215,15 @@ class History:
     def _rows(self, query: Any) -> Sequence[Any]:
         return self._database.run(lambda connection: connection.execute(query).all(), write=False)
 
-    def _write(self, table: Table, row: Mapping[str, Any]) -> None:
-        self._database.run(lambda connection: connection.execute(table.insert(), row), write=True)
+    def _write(self, table: Table, row: Mapping[str, Any], identity: Sequence[str]) -> None:
+        """Add a row, unless one like it in these columns is there: of a commit that was told to nobody."""
+        same = select(exists().where(*(table.c[name] == row[name] for name in identity)))
+
+        def work(connection: Connection) -> None:
+            if not connection.scalar(same):
+                connection.execute(table.insert(), row)
+
+        self._database.run(work, write=True)
 
     def _events(self, query: Any) -> list[Event]:
         return [

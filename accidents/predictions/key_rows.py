@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.database_tables import API_KEYS
@@ -72,10 +72,11 @@ class KeyRows:
 
     def revoke(self, name: str) -> bool:
         """Make a key invalid; False where there is no valid one of this name."""
-        change = update(API_KEYS).where(
-            API_KEYS.c.hook == self._hook, API_KEYS.c.name == name, API_KEYS.c.revoked.is_(None)
-        )
         now = datetime.now(UTC)
+        ours = API_KEYS.c.revoked == now  # and the commit was told to nobody
+        change = update(API_KEYS).where(
+            API_KEYS.c.hook == self._hook, API_KEYS.c.name == name, or_(API_KEYS.c.revoked.is_(None), ours)
+        )
         return self._database.run(
             lambda connection: connection.execute(change.values(revoked=now)).rowcount == 1, write=True
         )

@@ -5,10 +5,10 @@ Who may say what: docs/decisions/0012-who-may-steer-the-loop.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, func, or_, select, text, update
 
@@ -42,11 +42,15 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a label is of: a prediction, or without a request_id all that `caller` asked of an accident."""
+    """What a label is of: a prediction, or without a request_id all that `caller` asked of an accident.
+
+    witness: the request_id of one of these predictions, by which it is seen whether they are still there.
+    """
 
     caller: str | None
     accident_id: str | None
     request_id: str | None = None
+    witness: str | None = field(default=None, compare=False)
 
     @property
     def accident(self) -> Target:
@@ -72,59 +76,92 @@ class NewestLabels:
         return {name: newest and newest[column] for name, column in _TOLD.items()}
 
 
+class _Outcome(NamedTuple):
+    """What was said, by whom, and whether with the right to correct."""
+
+    severe: bool
+    giver: str | None
+    trusted: bool
+
+
 @dataclass(slots=True)
 class _Said:
-    """The labels that count now among the predictions of one accident: of each (severe, who said so)."""
+    """The labels that count now among the predictions of one accident."""
 
-    whole: tuple[bool, str | None] | None = None  # the newest label of the accident
-    own: dict[str, tuple[bool, str | None]] = field(default_factory=dict)  # of single ones that came after it
+    whole: _Outcome | None = None  # the newest label of the accident
+    own: dict[str, _Outcome] = field(default_factory=dict)  # of single ones that came after it
 
-    def about(self, request_id: str | None) -> set[tuple[bool, str | None] | None]:
+    def about(self, request_id: str | None) -> set[_Outcome | None]:
         """Return what was said of the predictions that a label would be of; None for nothing."""
         return (
             {self.whole, *self.own.values()} if request_id is None else {self.own.get(request_id, self.whole)}
         )
 
-    def add(self, request_id: str | None, severe: bool, giver: str | None) -> None:
+    def add(self, request_id: str | None, outcome: _Outcome) -> None:
         if request_id is None:
-            self.whole = severe, giver
+            self.whole = outcome
             self.own.clear()
         else:
-            self.own[request_id] = severe, giver
+            self.own[request_id] = outcome
 
 
 def targets_of(connection: Connection, labels: Sequence[Label]) -> list[Target | None]:
-    """Return what each label is of; None for no prediction. Needs no lock: whose an id is does not change."""
-    p = PREDICTIONS.c
-    named = {label.request_id for label in labels if label.request_id is not None}
-    rows = connection.execute(select(p.request_id, p.accident_id, p.key_name).where(p.request_id.in_(named)))
-    requests = {row.request_id: Target(row.key_name, row.accident_id, row.request_id) for row in rows}
-    named = {label.accident_id for label in labels if label.accident_id is not None}
-    first = func.min(p.created)
-    query = select(p.accident_id, p.key_name, first).where(p.accident_id.in_(named))
-    callers: dict[str, list[str | None]] = {}
-    for row in connection.execute(query.group_by(p.accident_id, p.key_name).order_by(first, p.key_name)):
-        callers.setdefault(row.accident_id, []).append(row.key_name)
+    """Return what each label is of; None for no prediction. Needs no lock: see `add_labels`."""
+    requests = _requests(connection, {label.request_id for label in labels if label.request_id is not None})
+    callers = _callers(connection, {label.accident_id for label in labels if label.accident_id is not None})
     return [
         requests.get(label.request_id) if label.request_id is not None else _whole(label, callers)
         for label in labels
     ]
 
 
-def _whole(label: Label, callers: Mapping[str, Sequence[str | None]]) -> Target | None:
+def _requests(connection: Connection, named: Collection[str]) -> dict[str, Target]:
+    """Return what a label of each request is of: in a session its last request, for drafts never count."""
+    p = PREDICTIONS.c
+    query = select(p.request_id, p.accident_id, p.key_name, p.session)
+    rows = connection.execute(query.where(p.request_id.in_(named))).all()
+    place = func.row_number().over(
+        partition_by=(p.key_name, p.session), order_by=(p.created.desc(), p.request_id.desc())
+    )
+    sessions = {row.session for row in rows} - {None}
+    ranked = query.add_columns(place.label("place")).where(p.session.in_(sessions)).subquery()
+    found = connection.execute(select(ranked).where(ranked.c.place == 1)) if sessions else ()
+    lasts = {(row.key_name, row.session): row for row in found}
+    counting = {row.request_id: lasts.get((row.key_name, row.session), row) for row in rows}
+    return {
+        name: Target(row.key_name, row.accident_id, row.request_id, row.request_id)
+        for name, row in counting.items()
+    }
+
+
+def _callers(connection: Connection, named: Collection[str]) -> dict[str, dict[str | None, Target]]:
+    """Return whose accidents have each of these ids: who used it first comes first."""
+    p = PREDICTIONS.c
+    first = func.min(p.created)
+    query = select(p.accident_id, p.key_name, func.min(p.request_id).label("witness"))
+    query = query.where(p.accident_id.in_(named)).group_by(p.accident_id, p.key_name)
+    callers: dict[str, dict[str | None, Target]] = {}
+    for row in connection.execute(query.order_by(first, p.key_name)):
+        target = Target(row.key_name, row.accident_id, witness=row.witness)
+        callers.setdefault(row.accident_id, {})[row.key_name] = target
+    return callers
+
+
+def _whole(label: Label, callers: Mapping[str, Mapping[str | None, Target]]) -> Target | None:
     """Return the labelling caller's own accident of this id, else that of who used the id first."""
     of_id = callers.get(str(label.accident_id))
     if of_id is None:
         return None
-    return Target(label.key_name if label.key_name in of_id else of_id[0], label.accident_id)
+    return of_id.get(label.key_name) or next(iter(of_id.values()))
 
 
 def add_labels(
     connection: Connection, labels: Sequence[Label], targets: Sequence[Target | None]
 ) -> list[str]:
     """In a writing transaction; see `PredictionLog.add_labels`."""
-    if connection.dialect.name == "postgresql":  # one after the other; SQLite's BEGIN IMMEDIATE does it there
-        connection.execute(text("LOCK TABLE labels IN SHARE ROW EXCLUSIVE MODE"))
+    lock_labels(connection)
+    if not _are_there(connection, targets):  # removed since they were looked up
+        targets = targets_of(connection, labels)
     book = _Book(connection, [target for target in targets if target is not None])
     statuses = [
         "unknown" if target is None else book.enter(label, target)
@@ -132,6 +169,21 @@ def add_labels(
     ]
     book.write(connection)
     return statuses
+
+
+def _are_there(connection: Connection, targets: Sequence[Target | None]) -> bool:
+    witnesses = {target.witness for target in targets if target is not None}
+    query = select(func.count()).select_from(PREDICTIONS).where(PREDICTIONS.c.request_id.in_(witnesses))
+    return connection.scalar(query) == len(witnesses)
+
+
+def lock_labels(connection: Connection) -> None:
+    """Keep others from adding labels until this transaction ends; in SQLite BEGIN IMMEDIATE has done so.
+
+    It is no lock of the table: that would wait for autovacuum and ANALYZE, too.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('accidents.labels'))"))
 
 
 class _Book:
@@ -150,7 +202,8 @@ class _Book:
         for label in connection.execute(query).mappings():
             target = _target(label)
             self._newest[target] = dict(label)
-            self._of(target).add(target.request_id, label["severe"], label["key_name"])
+            outcome = _Outcome(label["severe"], label["key_name"], label["trusted"])
+            self._of(target).add(target.request_id, outcome)
 
     def _of(self, target: Target) -> _Said:
         return self._said.setdefault(target.accident, _Said())
@@ -158,12 +211,14 @@ class _Book:
     def enter(self, label: Label, target: Target) -> str:
         """Take a label in, if it is new and may be; its status."""
         earlier = self._of(target).about(target.request_id)
-        values = {outcome and outcome[0] for outcome in earlier}
-        if values == {label.severe}:
+        said = [outcome for outcome in earlier if outcome is not None]
+        values = {outcome and outcome.severe for outcome in earlier}
+        confirms = label.trusted and not all(outcome.trusted for outcome in said)
+        if values == {label.severe} and not confirms:
             return "unchanged"
         before = self._newest.get(target)
         changes = 0 if before is None else before["changes"] + 1
-        givers = {outcome[1] for outcome in earlier if outcome is not None}
+        givers = {outcome.giver for outcome in said}
         if not label.trusted and (givers - {label.key_name} or changes > MAX_CHANGES):
             return "refused"
         self._replace(before)
@@ -174,7 +229,7 @@ class _Book:
         }  # fmt: skip
         self._rows.append(row)
         self._newest[target] = row
-        self._of(target).add(target.request_id, label.severe, label.key_name)
+        self._of(target).add(target.request_id, _Outcome(label.severe, label.key_name, label.trusted))
         return "corrected" if (not label.severe) in values else "recorded"
 
     def _replace(self, before: dict[str, Any] | None) -> None:

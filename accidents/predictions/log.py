@@ -128,9 +128,10 @@ class PredictionLog:
 
         Returns
         -------
-        for each label: "recorded" (the first), "unchanged" (nothing new, not stored again), "corrected"
-        (another was there; its row stays, the new one counts), "refused" (another caller said otherwise, or
-        it was changed too often) or "unknown" (no such prediction); the last two are not stored.
+        for each label: "recorded" (the first, or the same by who may correct), "unchanged" (nothing new, not
+        stored again), "corrected" (another was there; its row stays, the new one counts), "refused" (another
+        caller said otherwise, or it was changed too often) or "unknown" (no such prediction); the last two
+        are not stored.
         """
         parts = [labels[start : start + LABELS_AT_ONCE] for start in range(0, len(labels), LABELS_AT_ONCE)]
         return [status for part in parts for status in self._add_part(part)]

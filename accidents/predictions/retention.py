@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, text
 
 from accidents.predictions.database_tables import LABELS, PREDICTIONS, SHADOW_SCORES
+from accidents.predictions.labels import lock_labels
 from accidents.predictions.months import Part, attach, beginning_of, month_of, over, parts_of
 
 AT_ONCE = 1_000  # rows a transaction: others want to write meanwhile
@@ -27,7 +28,6 @@ _LEFT = (
     "EXISTS (SELECT 1 FROM predictions p WHERE p.accident_id = l.accident_id "
     "AND p.key_name IS NOT DISTINCT FROM l.caller AND NOT ({inside}))"
 )
-_GONE = "CREATE TEMP TABLE gone ON COMMIT DROP AS "
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ def forget(connection: Connection, limits: Limits) -> int:
     old = _old(limits)
     if old is None:
         return 0
+    lock_labels(connection)
     oldest = old.order_by(PREDICTIONS.c.created).limit(AT_ONCE)
     rows = connection.execute(oldest).all()
     requests = [row.request_id for row in rows]
@@ -106,10 +107,21 @@ def forget_part(connection: Connection, part: Part, limits: Limits) -> int:
 
 def _drop_month(connection: Connection, part: Part) -> None:
     """Drop it, with all that was said of it; an accident that other months have too keeps its labels."""
+    newest = _newest_label(connection)
+    _remove_labels(connection, part)
+    lock_labels(connection)
+    _remove_labels(connection, part, after=newest)  # said meanwhile
+    for shadows in _shadows_of(connection, part):
+        connection.execute(text(f"DROP TABLE {shadows}"))
+    connection.execute(text(f"DROP TABLE {part.table}"))
+
+
+def _remove_labels(connection: Connection, part: Part, after: int = 0) -> None:
+    """Remove what was said of a month's predictions, if any of it was said after this label."""
     inside = _inside(beginning_of(connection, part.table), part.until.isoformat())
-    _make_gone(
-        connection, f"SELECT request_id, accident_id, key_name FROM {part.table} p WHERE {_labelled()}"
-    )
+    spoken_of = f"SELECT request_id, accident_id, key_name FROM {part.table} p WHERE {_labelled(after)}"
+    connection.execute(text(f"CREATE TEMP TABLE gone ON COMMIT DROP AS {spoken_of}"))
+    connection.execute(text("ANALYZE gone"))
     connection.execute(text("DELETE FROM labels l USING gone WHERE l.request_id = gone.request_id"))
     connection.execute(
         text(
@@ -117,9 +129,7 @@ def _drop_month(connection: Connection, part: Part) -> None:
             f"AND l.caller IS NOT DISTINCT FROM gone.key_name AND NOT {_LEFT.format(inside=inside)}"
         )
     )
-    for shadows in _shadows_of(connection, part):
-        connection.execute(text(f"DROP TABLE {shadows}"))
-    connection.execute(text(f"DROP TABLE {part.table}"))
+    connection.execute(text("DROP TABLE gone"))
 
 
 def _keep_labelled(connection: Connection, part: Part) -> int:
@@ -127,12 +137,12 @@ def _keep_labelled(connection: Connection, part: Part) -> int:
     kept, begin, end = f"{part.table}_kept", beginning_of(connection, part.table), part.until.isoformat()
     # Known of it before it is attached, so that it is not looked through then, while everybody waits.
     bounds = f"CONSTRAINT inside CHECK ({_inside(begin, end)})"
-    newest = connection.scalar(text("SELECT coalesce(max(id), 0) FROM labels"))
+    newest = _newest_label(connection)
     connection.execute(text(f"CREATE TABLE {kept} (LIKE {part.table} INCLUDING ALL, {bounds})"))
     keep = f"INSERT INTO {kept} SELECT * FROM {part.table} p WHERE {{labelled}} ON CONFLICT DO NOTHING"
     connection.execute(text(keep.format(labelled=_labelled())))
-    connection.execute(text("LOCK TABLE labels IN SHARE MODE"))
-    connection.execute(text(keep.format(labelled=_labelled(after=newest or 0))))  # said while we copied
+    lock_labels(connection)
+    connection.execute(text(keep.format(labelled=_labelled(after=newest))))  # said while we copied
     connection.execute(text(f"ANALYZE {kept}"))
     count = _count(connection, kept)
     _drop_shadows(connection, part, kept, all_of_it=not count)
@@ -165,9 +175,8 @@ def _inside(begin: str | None, end: str) -> str:
     return f"created < '{end}'" + (f" AND created >= '{begin}'" if begin else "")
 
 
-def _make_gone(connection: Connection, query: str) -> None:
-    connection.execute(text(_GONE + query))
-    connection.execute(text("ANALYZE gone"))
+def _newest_label(connection: Connection) -> int:
+    return int(connection.scalar(text("SELECT max(id) FROM labels")) or 0)
 
 
 def _count(connection: Connection, table: str) -> int:

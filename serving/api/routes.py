@@ -69,7 +69,7 @@ async def predict_batch(request: Request) -> Response:
     parts = _parts(request)
     body = await _body(request)
     accidents = _accidents(body)
-    await parts.charge(request, len(accidents) - _counted(body))
+    await parts.charge(request, len(accidents), _counted(body))
     entries = await parts.predictor.predict_batch(accidents, _asked(request))
     return _json({"predictions": entries})
 
@@ -194,7 +194,7 @@ async def _body(request: Request) -> bytes:
     """Return the body, counted by its size: reading it costs that, also if all of it is wrong."""
     parts = _parts(request)
     body = await read_json(request, parts.settings.body_limit, parts.settings.request_timeout)
-    await parts.charge(request, _counted(body) - 1)  # the gate has counted the first
+    await parts.charge(request, _counted(body), 1)  # which the gate has counted
     return body
 
 

@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     model_name: str = Field(default="accident-severity-dispatch", pattern=r"^[\w.-]+$")
     model_timeout: float = Field(default=0.8, gt=0, le=60)
     rows_per_call: int = Field(default=64, ge=1, le=10_000)
-    waiting: int = Field(default=2_000, ge=1)
+    waiting: int = Field(default=2_000, ge=50)  # what a batch has waiting at a time, at least
     routes_every: float = Field(default=1, ge=0.05, le=60)
 
     database_url: str = "sqlite:///.serving/predictions.db"

@@ -14,6 +14,7 @@ from fastapi import Request
 from accidents.predictions.database_tables import PredictionLogError
 from accidents.predictions.store import PredictionStore
 from accidents.rollout.traffic_split import CHAMPION, Role
+from serving.api.http.errors import ApiError
 from serving.api.http.limits import Rates
 from serving.api.http.project_identity import identity_of
 from serving.api.operations.hooks import Hook
@@ -50,10 +51,20 @@ class Parts:
     hook: Hook
     identity: str
 
-    async def charge(self, request: Request, accidents: int) -> None:
-        """Count further accidents of who asks. Raises ApiError (429)."""
-        if accidents > 0:
-            await self.rates.charge(request.state.charged, accidents)
+    async def charge(self, request: Request, accidents: int, counted: int) -> None:
+        """Count a request of so many accidents, some of which have been counted before.
+
+        Raises ApiError: 429, or 422 for more than there may be in a whole minute.
+        """
+        most = self.settings.accidents_per_minute
+        if accidents > most:
+            raise ApiError(
+                "invalid",
+                f"This request counts as {accidents:,} accidents (1,000 bytes count as one), and in a minute "
+                f"you may send {most:,}: send it in parts.",
+            )
+        if accidents > counted:
+            await self.rates.charge(request.state.charged, accidents - counted)
 
 
 @asynccontextmanager

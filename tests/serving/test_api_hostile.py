@@ -82,10 +82,11 @@ def test_mistakes_beyond_counting_are_not_listed(model: StandIn, tmp_path: Path,
 
 
 def test_a_body_is_charged_by_its_size_also_if_it_is_wrong(model: StandIn, tmp_path: Path) -> None:
-    with api(tmp_path, model.address, accidents_per_minute=100) as client:
+    body = hostile(1, 99) | {"filler": "x" * 110_000}
+    with api(tmp_path, model.address, accidents_per_minute=200) as client:
+        error_of(client.post("/predict", json=body), 422, "invalid")
         for route in ("/predict", "/predict/batch", "/labels"):
-            answer = client.post(route, json=hostile(1, 99) | {"filler": "x" * 110_000})
-            error_of(answer, 429, "too_many_requests")
+            error_of(client.post(route, json=body), 429, "too_many_requests")
         assert client.post("/predict", json=ACCIDENT).status_code == 200
 
 

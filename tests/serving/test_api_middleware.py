@@ -180,6 +180,14 @@ def test_each_key_has_its_rate_and_a_batch_counts_its_accidents(
         assert client.post("/predict", json=ACCIDENT, headers={"X-API-Key": other}).status_code == 200
 
 
+def test_what_is_more_than_a_minute_may_have_is_not_to_be_tried_again(model: StandIn, tmp_path: Path) -> None:
+    with api(tmp_path, model.address, accidents_per_minute=10) as client:
+        answer = client.post("/predict/batch", json={"accidents": [ACCIDENT] * 11})
+        assert "counts as 11 accidents" in error_of(answer, 422, "invalid")["message"]
+        answer = client.post("/predict", json=ACCIDENT | {"filler": "x" * 11_000})
+        assert "counts as 11 accidents" in error_of(answer, 422, "invalid")["message"]
+
+
 def test_a_large_body_is_refused_announced_or_not(model: StandIn, tmp_path: Path) -> None:
     with api(tmp_path, model.address, body_limit=2_000) as client:
         error_of(client.post("/predict", content=b"x" * 2_001, headers=JSON), 413, "too_large")

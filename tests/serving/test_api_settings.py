@@ -63,6 +63,7 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
         ("zzz: 1", "unknown key `zzz`, valid keys: host, port"),
         ("port: many", "`port`"),
         ("body_limit: 10", "`body_limit`"),
+        ("waiting: 20", "`waiting`"),
         ("model_server: nowhere", "`model_server`"),
         ("docs: [", "cannot be read as YAML"),
         ("metrics: public", "`metrics`: input should be 'open', 'key' or 'closed'"),

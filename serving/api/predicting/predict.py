@@ -34,7 +34,8 @@ from serving.api.schema.accident import Accident
 from serving.api.schema.description import Described, describe
 
 _LOG = logging.getLogger(__name__)
-_TOGETHER = 50  # accidents of a batch that are scored together: single ones get their turn in between
+# Accidents of a batch that are scored together: single ones get their turn in between. `waiting` holds them.
+_TOGETHER = 50
 
 
 @dataclass(frozen=True)

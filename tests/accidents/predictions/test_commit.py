@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager, closing, contextmanager
 import pytest
 
 from accidents.predictions.log import Label, PredictionLog
+from accidents.predictions.store import PredictionStore
 from tests.postgres import PostgresServer
-from tests.predictions import connected, prediction
+from tests.predictions import START, connected, prediction
 
 pytest_plugins = ("tests.log_fixtures",)  # the fixture `postgres`
 pytestmark = pytest.mark.server
@@ -99,3 +100,22 @@ def test_a_commit_whose_answer_is_lost_is_neither_doubled_nor_refused(postgres: 
             assert line.cut == 0
     with connected(address) as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM labels").scalar() == 1
+
+
+def test_an_event_is_written_once_and_a_key_is_revoked(postgres: PostgresServer) -> None:
+    address = postgres.new_database()
+    with line_to(postgres.port) as line:
+        through = address.replace(f":{postgres.port}/", f":{line.port}/")
+        with closing(PredictionStore(through)) as store:
+            store.create()
+            line.cut = 1
+            store.history.add_event("loop", START, "a model", "train", "started")
+            assert line.cut == 0
+            assert len(store.history.events("a model")) == 1
+
+            keys = store.keys(hook=False)
+            keys.add("lyon", "5f" * 32, ["predict"])
+            line.cut = 1
+            assert keys.revoke("lyon")
+            assert line.cut == 0
+            assert not keys.revoke("lyon")

@@ -121,3 +121,15 @@ def test_the_last_so_many_are_a_window_too(log: PredictionLog) -> None:
     drawing = log.draw(None, 2_000, 1_000)
     assert (drawing.all, drawing.predictions) == (False, 2_000)
     assert min(row["created"] for row in log.read_drawn(drawing)) >= drawing.since
+
+
+def test_what_is_predicted_meanwhile_takes_no_accident_out_of_the_drawing(log: PredictionLog) -> None:
+    rows = [prediction(created=NOW - timedelta(seconds=k), accident_id=f"a{k}") for k in range(2_500)]
+    log.write(rows)
+    drawing = log.draw(SINCE, None, 2_000)
+    assert drawing.bound is not None
+    reading = log.read_drawn(drawing)
+    first = next(reading)
+    log.write([prediction(created=NOW, accident_id=row.accident_id) for row in rows])
+    read = [row["request_id"] for row in (first, *reading)]
+    assert sorted(read) == sorted(row.request_id for row in rows if row.request_id < drawing.bound)

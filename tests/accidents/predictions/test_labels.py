@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy import text
 
 from accidents.predictions.labels import MAX_CHANGES
 from accidents.predictions.log import Label, PredictionLog, PredictionLogError
+from tests.postgres import PostgresServer
 from tests.predictions import connected, prediction
 
 pytest_plugins = ("tests.log_fixtures",)  # the fixtures `address`, `log`, `postgres`
@@ -86,6 +88,15 @@ def test_the_history_of_labels_is_kept(address: str, log: PredictionLog) -> None
         ]
 
 
+def test_an_outcome_by_the_request_of_a_draft_is_one_of_what_counts(log: PredictionLog) -> None:
+    first, last = prediction(0, session="s"), prediction(1, session="s", accident_id="A")
+    log.write([first, last, prediction(2, session="s", key_name="another"), prediction(3, session="t")])
+    assert log.add_labels([Label(True, request_id=first.request_id)]) == ["recorded"]
+    assert severe(log) == [True, None, None]
+    assert log.add_labels([Label(False, request_id=last.request_id)]) == ["corrected"]
+    assert severe(log) == [False, None, None]
+
+
 def test_an_accident_id_is_its_callers_own(log: PredictionLog) -> None:
     log.write(
         [prediction(0, accident_id="A", key_name="lyon"), prediction(1, accident_id="A", key_name="lille")]
@@ -128,6 +139,22 @@ def test_an_outcome_is_changed_by_who_gave_it_or_by_who_may_correct(log: Predict
     assert [(row["severe"], row["labelled_by"], row["label_trusted"]) for row in log.read()] == [
         (False, "ministry", True)
     ] * 2
+
+
+def test_what_who_may_correct_confirms_is_theirs(log: PredictionLog) -> None:
+    log.write([prediction(accident_id="A", key_name="lyon")])
+    steps = [
+        ("lyon", False, True, "recorded"),
+        ("ministry", True, True, "recorded"),
+        ("ministry", True, True, "unchanged"),
+        ("lyon", False, True, "unchanged"),
+        ("lyon", False, False, "refused"),
+    ]
+    for giver, trusted, value, status in steps:
+        label = Label(value, accident_id="A", key_name=giver, trusted=trusted)
+        assert log.add_labels([label]) == [status], (giver, value)
+    (row,) = log.read()
+    assert (row["severe"], row["labelled_by"], row["label_trusted"]) == (True, "ministry", True)
 
 
 def test_what_a_label_reads_and_what_one_outcome_leaves_behind_is_bounded(
@@ -238,6 +265,16 @@ def test_opposite_labels_at_once_are_put_in_an_order(address: str, log: Predicti
     assert len(history) == 60 - answers.count("unchanged")
     assert all(former != latter for former, latter in itertools.pairwise(history))
     assert severe(log) == history[-1:]
+
+
+@pytest.mark.server
+def test_labels_do_not_wait_for_the_vacuum_of_their_table(postgres: PostgresServer) -> None:
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log, connected(address) as vacuum:
+        log.create()
+        log.write([prediction(accident_id="A")])
+        vacuum.execute(text("LOCK TABLE labels IN SHARE UPDATE EXCLUSIVE MODE"))  # as VACUUM and ANALYZE do
+        assert log.add_labels([Label(True, accident_id="A")]) == ["recorded"]
 
 
 def test_more_labels_than_a_statement_has_room_for(log: PredictionLog) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from accidents.predictions import database, months
+from accidents.predictions.labels import add_labels, targets_of
 from accidents.predictions.log import Label, Prediction, PredictionLog
 from accidents.predictions.retention import Ages
 from accidents.predictions.shadow import ShadowScore
@@ -212,6 +213,27 @@ def test_what_was_said_is_removed_while_predictions_are_written(postgres: Postgr
         assert pid is not None
         assert seen.scalar(holds, {"pid": pid}) == 0
         other.rollback()
+        clean.join(30)
+        assert removed == [1]
+        assert seen.scalar(text("SELECT count(*) FROM labels")) == 0
+
+
+def test_what_is_said_while_a_month_is_dropped_goes_with_it(postgres: PostgresServer) -> None:
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log, connected(address) as other, connected(address) as seen:
+        log.create()
+        make_months(address, 14)
+        log.write([prediction(created=ago(14), accident_id="one")])
+        label = [Label(True, accident_id="one")]
+        assert add_labels(other, label, targets_of(other, label)) == ["recorded"]  # not committed yet
+        removed: list[int] = []
+        clean = threading.Thread(target=lambda: removed.extend(log.forget(AGES)))
+        clean.start()
+        waits = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        until = time.monotonic() + 20
+        while not seen.scalar(waits) and time.monotonic() < until:
+            time.sleep(0.01)
+        other.commit()
         clean.join(30)
         assert removed == [1]
         assert seen.scalar(text("SELECT count(*) FROM labels")) == 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
 from accidents.predictions import retention as prediction_retention
+from accidents.predictions.database import PredictionDatabase
+from accidents.predictions.labels import add_labels, targets_of
 from accidents.predictions.log import Label, Prediction, PredictionLog
 from accidents.predictions.retention import Ages
 from tests.predictions import connected, prediction
@@ -46,6 +49,20 @@ def test_by_age_and_those_with_an_outcome_later(log: PredictionLog, address: str
     assert sum(log.forget(ALL)) == 4
     with connected(address) as connection:
         assert connection.execute(text("SELECT count(*) FROM labels")).scalar_one() == 0
+
+
+@pytest.mark.parametrize("by", ["request_id", "accident_id"])
+def test_what_is_removed_while_a_label_is_on_its_way_has_none(log: PredictionLog, address: str, by: str):
+    old, new = aged(200, "A"), aged(10, "B")
+    log.write([old, new])
+    labels = [Label(True, **{by: getattr(one, by)}) for one in (old, new)]
+    with closing(PredictionDatabase(address)) as database:
+        targets = database.run(lambda connection: targets_of(connection, labels), write=False)
+        assert sum(log.forget(AGES)) == 1
+        statuses = database.run(lambda connection: add_labels(connection, labels, targets), write=True)
+    assert statuses == ["unknown", "recorded"]
+    with connected(address) as connection:
+        assert connection.execute(text("SELECT count(*) FROM labels")).scalar_one() == 1
 
 
 def test_null_is_for_ever(log: PredictionLog):

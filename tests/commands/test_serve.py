@@ -1,0 +1,52 @@
+"""`run.py serve` and `keys to-database` on a database that nobody has begun."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from accidents.predictions.store import PredictionStore
+from commands import api
+from commands.background import Background
+from commands.keys import to_database
+from serving.api.operations.keys import Keys
+from stacks.components.mlserver import environments
+from tests.processes import free_port
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Of no database yet, which is to hold the keys."""
+    address = f"sqlite:///{tmp_path}/predictions.db"
+    monkeypatch.setenv("ACCIDENTS_DATABASE_URL", address)
+    monkeypatch.setenv("ACCIDENTS_KEYS_IN", "database")
+    monkeypatch.setenv("ACCIDENTS_KEYS_FILE", f"{tmp_path}/keys.json")
+    monkeypatch.setenv("ACCIDENTS_HOOK_KEYS_FILE", f"{tmp_path}/hook-keys.json")
+    return address
+
+
+def test_serve_starts_the_api_which_makes_the_tables(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setenv("ACCIDENTS_PORT", str(free_port()))
+    monkeypatch.setattr(api, "API", Background(tmp_path, "api"))
+    monkeypatch.setattr(api, "_deployed", lambda *_: ("a-model", "http://127.0.0.1:8085"))
+    monkeypatch.setattr(environments, "environment", lambda *_: tmp_path / "python")
+    monkeypatch.setattr(os, "execve", lambda _, words, variables: started.append(words))
+    monkeypatch.setattr(api, "_wait", lambda url: None)
+    monkeypatch.setattr(Background, "start", lambda *_: None)
+    api.serve_api(SimpleNamespace(stage="dispatch"), "local", detach=False)  # type: ignore[arg-type]
+    assert [words[1:] for words in started] == [["-m", "serving.api"]]
+    assert "X-API-Key" not in capsys.readouterr().out
+
+
+def test_keys_are_taken_over_into_a_database_that_this_begins(address: str, tmp_path: Path) -> None:
+    Keys(tmp_path / "keys.json").new("lyon")
+    to_database()
+    with closing(PredictionStore(address)) as store:
+        assert [key.name for key in store.keys(hook=False).read()[0]] == ["lyon"]
