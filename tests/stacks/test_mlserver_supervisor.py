@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from stacks.components.mlserver.client import ModelServerClient
-from stacks.components.mlserver.folder import ServerFolder
+from stacks.components.mlserver.folder import ServedModel, ServerFolder, write_json
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.settings import ServerSettings
 from stacks.components.mlserver.supervisor import Budget
@@ -62,6 +62,31 @@ def test_the_pauses_between_restarts_grow_and_their_number_is_bounded() -> None:
     budget.renew()
     assert not budget.is_spent(now, SETTINGS)
     assert not budget.must_wait(now)
+
+
+@pytest.fixture
+def lost(tmp_path: Path) -> ServerFolder:
+    """A folder that says what is served, and of whose server nothing is left: it cannot be brought back."""
+    folder = ServerFolder(tmp_path)
+    folder.serve(ServedModel(NAME, "1", "digest"))
+    write_settings(folder)
+    return folder
+
+
+def write_settings(folder: ServerFolder, **changes: object) -> None:
+    """As a deployment does."""
+    usual = {"folder": str(folder.root), "lock": "lock", "code": "code", "restarts": 1, "supervisor_port": 0}
+    write_json(folder.settings, {**usual, **changes})
+
+
+def test_what_was_given_up_and_then_stopped_alerts_nobody(lost: ServerFolder) -> None:
+    with service(lost):
+        eventually(lambda: "accidents_model_server_gave_up 1.0" in metrics(lost))
+        assert "accidents_model_server_up 0.0" in metrics(lost)
+        lost.stop(NAME)
+        eventually(lambda: "accidents_model_server_gave_up 0.0" in metrics(lost))
+        assert "accidents_model_server_up NaN" in metrics(lost)
+        eventually(lambda: supervision_of(lost).state == State.watching)
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +137,8 @@ def process_of(server: ModelServer) -> psutil.Process:
     return psutil.Process(daemon_of(server).pid)
 
 
-def supervision_of(server: ModelServer) -> Supervision:
-    supervision = read_supervision(server.folder)
+def supervision_of(server: ModelServer | ServerFolder) -> Supervision:
+    supervision = read_supervision(server if isinstance(server, ServerFolder) else server.folder)
     assert supervision is not None
     return supervision
 
@@ -130,9 +155,11 @@ def kill(server: ModelServer) -> None:
     psutil.wait_procs([process], 10)
 
 
-def metrics(server: ModelServer) -> str:
+def metrics(server: ModelServer | ServerFolder) -> str:
     """What Prometheus reads of the supervisor, nothing before it is there."""
-    port = supervision_of(server).metrics_port
+    folder = server if isinstance(server, ServerFolder) else server.folder
+    supervision = read_supervision(folder)
+    port = supervision.metrics_port if supervision else None
     return httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text if port else ""
 
 

@@ -10,6 +10,7 @@ the next supervisor watches that one. SIGTERM ends both, the server after its re
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -136,6 +137,7 @@ class Supervisor:
     def _look(self) -> bool:
         settings = read_settings(self.folder)
         if settings is None or not self._has_something():
+            self._rest()
             return self._told.stays or not self._release()
         server, now = ModelServer(settings), time.monotonic()
         fault = self._fault(server)
@@ -161,10 +163,15 @@ class Supervisor:
             return HANGS
         return UNLOADED if False in answers else None
 
+    def _rest(self) -> None:
+        """There is nothing to bring back, nor anything that was given up."""
+        self._metrics.up.set(math.nan)
+        self._is_well()
+
     def _is_well(self) -> None:
         if self._told.state == State.watching:
             return
-        if self._told.state == State.gave_up:  # a deployment has mended it
+        if self._told.state == State.gave_up:  # a deployment has mended it, or a person stopped it
             self._budget.renew()
             self._metrics.gave_up.set(0)
         self._tell(state=State.watching)
@@ -214,7 +221,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.up = Gauge("accidents_model_server_up", "1: the model server answers.", registry=self.registry)
+        self.up = Gauge(
+            "accidents_model_server_up",
+            "1: the model server answers; NaN: there is none to watch.",
+            registry=self.registry,
+        )
         self.gave_up = Gauge(
             "accidents_model_server_gave_up", "1: it is brought back no more.", registry=self.registry
         )
