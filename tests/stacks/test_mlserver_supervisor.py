@@ -38,6 +38,7 @@ from tests.model_servers import (
     model_server,
     request,
 )
+from tests.processes import free_port
 
 SETTINGS = ServerSettings(folder="", lock="lock", code="code", restarts=3, restart_window=100)
 PATIENCE = 120
@@ -87,6 +88,18 @@ def test_what_was_given_up_and_then_stopped_alerts_nobody(lost: ServerFolder) ->
         eventually(lambda: "accidents_model_server_gave_up 0.0" in metrics(lost))
         assert "accidents_model_server_up NaN" in metrics(lost)
         eventually(lambda: supervision_of(lost).state == State.watching)
+
+
+def test_its_metrics_are_where_the_last_deployment_says(tmp_path: Path) -> None:
+    folder, ports = ServerFolder(tmp_path), (free_port(), free_port())
+    with service(folder):
+        eventually(lambda: read_supervision(folder))  # before the first deployment
+        for port in ports:
+            write_settings(folder, supervisor_port=port)
+            eventually(lambda port=port: supervision_of(folder).metrics_port == port)
+            assert "accidents_model_server_gave_up 0.0" in metrics(folder)
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"http://127.0.0.1:{ports[0]}/metrics", trust_env=False)
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from collections import deque
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
+from wsgiref.simple_server import WSGIServer
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
@@ -39,6 +40,7 @@ _LOG = logging.getLogger("supervisor")
 _TICK = 0.5  # seconds between looks
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _HOST = "127.0.0.1"
+_DEFAULT_PORT: int = ServerSettings.model_fields["supervisor_port"].default
 ENDED, HANGS, UNLOADED = "ended", "hangs", "unloaded"
 _REASONS = {ENDED: "it had ended", HANGS: "it did not answer", UNLOADED: "a model was not loaded"}
 
@@ -78,6 +80,7 @@ class Supervisor:
         self.folder = folder
         self._told = Supervision(os.getpid(), psutil.Process().create_time(), stays)
         self._budget, self._metrics = Budget(), Metrics()
+        self._port: int | None = None  # that the metrics were last asked for on
         self._answered = time.monotonic()
         self._trouble = ""  # the last exception, told once
 
@@ -109,7 +112,7 @@ class Supervisor:
                     _LOG.error("%s is supervised already, by process %s.", self.folder.root, other.pid)
                     return False
                 end_supervisor(other)
-            self._tell(metrics_port=self._expose())
+            self._expose(read_settings(self.folder))
             return True
 
     def _release(self) -> bool:
@@ -136,6 +139,8 @@ class Supervisor:
 
     def _look(self) -> bool:
         settings = read_settings(self.folder)
+        if settings is not None:
+            self._expose(settings)
         if settings is None or not self._has_something():
             self._rest()
             return self._told.stays or not self._release()
@@ -205,15 +210,17 @@ class Supervisor:
         self._told = replace(self._told, **changes)  # type: ignore[arg-type]
         write_json(self.folder.supervisor, asdict(self._told))
 
-    def _expose(self) -> int | None:
-        """Return the port of the metrics. Without them it is still better to watch than not."""
-        settings = read_settings(self.folder)
-        port = settings.supervisor_port if settings is not None else 0
+    def _expose(self, settings: ServerSettings | None) -> None:
+        """Have the metrics on the port that is set now, once. Without them it is still better to watch."""
+        port = settings.supervisor_port if settings is not None else _DEFAULT_PORT
+        if port == self._port:
+            return
+        self._port, exposed = port, None
         try:
-            return self._metrics.expose(port)
+            exposed = self._metrics.expose(port)
         except OSError as error:
             _LOG.warning("No metrics on port %s (supervisor_port): %s", port, error.strerror)
-            return None
+        self._tell(metrics_port=exposed)
 
 
 class Metrics:
@@ -221,6 +228,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._server: WSGIServer | None = None
         self.up = Gauge(
             "accidents_model_server_up",
             "1: the model server answers; NaN: there is none to watch.",
@@ -236,9 +244,13 @@ class Metrics:
             self.restarts.labels(fault)
 
     def expose(self, port: int) -> int:
-        """Answer on a port of this machine; return it."""
-        server, _ = start_http_server(port, _HOST, self.registry)
-        return int(server.server_address[1])
+        """Answer on a port of this machine, and on no other; return it."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+        self._server, _ = start_http_server(port, _HOST, self.registry)
+        return int(self._server.server_address[1])
 
 
 def main(root: str, stays: bool) -> None:
