@@ -102,6 +102,20 @@ def test_its_metrics_are_where_the_last_deployment_says(tmp_path: Path) -> None:
             httpx.get(f"http://127.0.0.1:{ports[0]}/metrics", trust_env=False)
 
 
+def test_a_setting_that_newer_code_has_added_does_not_end_its_watch(lost: ServerFolder) -> None:
+    write_settings(lost, added_by_newer_code=1)
+    with service(lost):
+        eventually(lambda: "accidents_model_server_gave_up 1.0" in metrics(lost))
+
+
+def test_while_it_cannot_look_nobody_is_told_that_the_server_answers(lost: ServerFolder) -> None:
+    lost.stop(NAME)
+    with service(lost):
+        eventually(lambda: "accidents_model_server_up NaN" in metrics(lost))
+        write_settings(lost, restarts="often")
+        eventually(lambda: "accidents_model_server_up 0.0" in metrics(lost))
+
+
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Version:
     return make_version(tmp_path_factory.mktemp("one"), seed=1)

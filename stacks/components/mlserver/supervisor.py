@@ -132,6 +132,7 @@ class Supervisor:
         try:
             return self._look()
         except Exception as error:
+            self._metrics.up.set(0)  # what was seen last may not be so any more
             if repr(error) != self._trouble:
                 _LOG.exception("A look at the model server failed.")
             self._trouble = repr(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -87,11 +88,16 @@ def supervise(folder: ServerFolder, settings: ServerSettings) -> None:
 
 
 def read_settings(folder: ServerFolder) -> ServerSettings | None:
-    """Those of the last deployment; None before the first."""
+    """Return those of the last deployment, None before the first.
+
+    What a deployment of newer code has added is passed over: the server must be watched all the same.
+    """
     try:
-        return ServerSettings.model_validate_json(folder.settings.read_text(encoding="utf-8"))
+        told = json.loads(folder.settings.read_text(encoding="utf-8"))
     except OSError:
         return None
+    known = {name: value for name, value in told.items() if name in ServerSettings.model_fields}
+    return ServerSettings.model_validate(known)
 
 
 def wait_until_gone(folder: ServerFolder) -> None:
