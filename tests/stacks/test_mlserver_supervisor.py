@@ -21,6 +21,7 @@ import pytest
 from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.folder import ServedModel, ServerFolder, write_json
 from stacks.components.mlserver.server import ModelServer
+from stacks.components.mlserver.server_container import InContainer
 from stacks.components.mlserver.settings import ServerSettings
 from stacks.components.mlserver.supervisor import Budget
 from stacks.components.mlserver.supervisor_handle import PROGRAM, State, Supervision, read_supervision
@@ -114,6 +115,19 @@ def test_while_it_cannot_look_nobody_is_told_that_the_server_answers(lost: Serve
         eventually(lambda: "accidents_model_server_up NaN" in metrics(lost))
         write_settings(lost, restarts="often")
         eventually(lambda: "accidents_model_server_up 0.0" in metrics(lost))
+
+
+def test_a_container_is_left_to_its_engine_by_a_service_of_the_system_too(lost: ServerFolder) -> None:
+    lost.stop(NAME)
+    with service(lost) as process:
+        eventually(lambda: "accidents_model_server_up NaN" in metrics(lost))
+        with lost.alone():
+            container = ServerSettings(folder=str(lost.root), image="road-accidents/model-server")
+            InContainer(container, lost).supervise()
+        lost.serve(ServedModel(NAME, "1", "digest"))  # and no container is there
+        time.sleep(2)
+        assert supervision_of(lost).pid == process.pid
+        assert (supervision_of(lost).state, supervision_of(lost).restarts) == (State.watching, 0)
 
 
 @pytest.fixture(scope="module")

@@ -92,8 +92,8 @@ class Supervisor:
             time.sleep(_TICK)
 
     def stop(self) -> None:
-        """End the server; what it serves comes back with the next supervisor or deployment."""
-        settings = read_settings(self.folder)
+        """End the server, unless it is a container; the next supervisor or deployment brings it back."""
+        settings = self._settings()
         try:
             if settings is not None:
                 ModelServer(settings).pause()
@@ -112,7 +112,7 @@ class Supervisor:
                     _LOG.error("%s is supervised already, by process %s.", self.folder.root, other.pid)
                     return False
                 end_supervisor(other)
-            self._expose(read_settings(self.folder))
+            self._expose(self._settings())
             return True
 
     def _release(self) -> bool:
@@ -124,8 +124,13 @@ class Supervisor:
             return True
 
     def _has_something(self) -> bool:
-        settings = read_settings(self.folder)
+        settings = self._settings()
         return settings is not None and settings.restarts > 0 and bool(self.folder.served())
+
+    def _settings(self) -> ServerSettings | None:
+        """Return those of the last deployment; None where it made a container, which its engine keeps."""
+        settings = read_settings(self.folder)
+        return None if settings is None or settings.image else settings
 
     def _goes_on(self) -> bool:
         """As `_look`; what goes wrong there, a defect too, must not end the watch."""
@@ -139,7 +144,7 @@ class Supervisor:
             return True
 
     def _look(self) -> bool:
-        settings = read_settings(self.folder)
+        settings = self._settings()
         if settings is not None:
             self._expose(settings)
         if settings is None or not self._has_something():

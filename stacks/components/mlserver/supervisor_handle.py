@@ -69,7 +69,7 @@ def read_supervision(folder: ServerFolder) -> Supervision | None:
 
 def supervise(folder: ServerFolder, settings: ServerSettings) -> None:
     """See to it that a supervisor watches the server with these settings. Call it alone on the folder."""
-    write_json(folder.settings, settings.model_dump(include=set(ServerSettings.model_fields)))
+    write_settings(folder, settings)
     if settings.restarts == 0 or read_supervision(folder) is not None:
         return
     with folder.supervisor_log.open("wb") as log:
@@ -85,6 +85,11 @@ def supervise(folder: ServerFolder, settings: ServerSettings) -> None:
         )
     started = psutil.Process(process.pid).create_time()
     write_json(folder.supervisor, asdict(Supervision(process.pid, started, stays=False)))
+
+
+def write_settings(folder: ServerFolder, settings: ServerSettings) -> None:
+    """Tell a supervisor what the deployment wants."""
+    write_json(folder.settings, settings.model_dump(include=set(ServerSettings.model_fields)))
 
 
 def read_settings(folder: ServerFolder) -> ServerSettings | None:
