@@ -38,7 +38,7 @@ class WatchSettings(Strict):
     pushgateway_port: int = Field(default=9091, ge=1, le=65535)
     grafana_port: int = Field(default=3000, ge=1, le=65535)
     model_server_metrics_port: int = Field(default=8087, ge=1, le=65535)
-    supervisor_port: int = Field(default=8088, ge=1, le=65535)
+    supervisor_port: int | None = Field(default=8088, ge=1, le=65535)
     folder: Path = Path(".watch")
 
 
@@ -89,7 +89,7 @@ def addresses(settings: WatchSettings) -> Addresses:
     return Addresses(
         api=f"{HOST if host == '0.0.0.0' else host}:{api.port}",
         model_server=f"{HOST}:{settings.model_server_metrics_port}",
-        supervisor=f"{HOST}:{settings.supervisor_port}",
+        supervisor=f"{HOST}:{settings.supervisor_port}" if settings.supervisor_port else None,
         prometheus=f"{HOST}:{settings.prometheus_port}",
         alertmanager=f"{HOST}:{settings.alertmanager_port}",
         pushgateway=f"{HOST}:{settings.pushgateway_port}",

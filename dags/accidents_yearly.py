@@ -13,18 +13,31 @@ date changes nothing. Years that were announced together are looked at in their 
 champion has learnt from leads to nothing.
 
 Who has files from elsewhere puts them into a folder, names it as `source`, and starts `accidents_yearly`, or
-announces the asset (Assets → Create asset event) with the extra `{"year": 2023}`.
+announces the asset (Assets → Create asset event) with the extra `{"year": 2023, "source": "/srv/baac"}`. The
+announcement hands on `year`, `source`, `stack` and `stage`; what it leaves out is the form's default.
 
 When a task fails: docs/alerts.md#airflowtaskfailed. All about it: docs/airflow.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, CronTriggerTimetable, Param, dag, get_current_context, task
-from shared_tasks import DEFAULTS, START, decision, follow, form, options, run_py, run_py_or_wait
+from airflow.sdk import Asset, CronTriggerTimetable, Param, dag, task
+from shared_tasks import (
+    DEFAULTS,
+    START,
+    choices,
+    decision,
+    follow,
+    form,
+    options,
+    run_py,
+    run_py_or_wait,
+    year_of,
+)
 
 RAW_YEAR = Asset("accidents_raw_year", uri="accidents://raw/year")
 YEAR = Param(
@@ -41,27 +54,32 @@ SOURCE = Param(
 )
 
 
-def given_source() -> list[str]:
-    """Return the words of a command that name the source."""
-    source = get_current_context()["params"]["source"]
-    return ["--source", source] if source else []
+def source_of(choice: Mapping[str, Any]) -> list[str]:
+    """Return the words of a command that name the source, if one was asked for."""
+    return ["--source", choice["source"]] if choice["source"] else []
 
 
-def year_of_run() -> int:
-    """Return the year in the form, else the one before the run's date."""
-    context = get_current_context()
-    date = context.get("logical_date") or context["dag_run"].run_after
-    return int(context["params"]["year"] or date.year - 1)
+def year_and_source() -> list[str]:
+    """Return the words of `run.py data` that name what was asked for."""
+    (choice,) = choices()
+    return [str(year_of(choice)), *source_of(choice)]
 
 
-def announced_years() -> list[int]:
-    """Return the year in the form, else those that were announced, in their order."""
-    context = get_current_context()
-    if context["params"]["year"]:
-        return [int(context["params"]["year"])]
-    events = context["triggering_asset_events"][RAW_YEAR] if context["dag_run"].consumed_asset_events else []
-    years = sorted({int(event.extra["year"]) for event in events if event.extra and event.extra.get("year")})
-    return years or [year_of_run()]
+def announcement() -> dict[str, Any]:
+    """Return what is told of the year: where its files are, and who is to look at it."""
+    (choice,) = choices()
+    told = {**choice, "year": year_of(choice)}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def looks() -> list[list[str]]:
+    """Return the command for each year: the whole loop, but for the last one, whose stages are tasks."""
+    commands = [
+        ["--pipeline", "monitor", "--input", str(year_of(choice)), "--reason", "airflow",
+         *source_of(choice), *options(choice)]
+        for choice in choices()
+    ]  # fmt: skip
+    return [*commands[:-1], [*commands[-1], "--only", "monitor"]]
 
 
 @dag(
@@ -81,13 +99,13 @@ def accidents_yearly() -> None:
     @task(execution_timeout=timedelta(hours=3))
     def download() -> None:
         """Have the year's files here, under the hash that names them."""
-        run_py("data", "download", str(year_of_run()), *given_source())
+        run_py("data", "download", *year_and_source())
 
     @task(execution_timeout=timedelta(hours=1), outlets=[RAW_YEAR])
     def check(*, outlet_events: Any = None) -> None:
         """Read them as a training would, then announce the year."""
-        run_py("data", "check", str(year_of_run()), *given_source())
-        outlet_events[RAW_YEAR].extra = {"year": year_of_run()}
+        run_py("data", "check", *year_and_source())
+        outlet_events[RAW_YEAR].extra = announcement()
 
     download() >> check()
 
@@ -109,9 +127,8 @@ def accidents_new_year() -> None:
     @task(execution_timeout=timedelta(hours=12), retries=12)
     def look() -> dict[str, Any]:
         """Look at each announced year and decide; it waits for another loop that runs."""
-        for year in announced_years():
-            look_at = ["--pipeline", "monitor", "--only", "monitor", "--input", str(year)]
-            run_py_or_wait(*look_at, "--reason", "airflow", *given_source(), *options())
+        for words in looks():
+            run_py_or_wait(*words)
         return decision()
 
     follow(look())

@@ -110,10 +110,31 @@ def _end(command: subprocess.Popen[str]) -> None:
             continue
 
 
-def options() -> list[str]:
-    """Return the words of a command that the form says: stack and stage."""
-    params = get_current_context()["params"]
-    return ["--stack", params["stack"], "--stage", params["stage"]]
+def choices() -> list[dict[str, Any]]:
+    """Return what the run is asked for: by the form, or by each announcement, the latest year last.
+
+    An announced run has the form's defaults. What its announcement says takes their place.
+    """
+    context = get_current_context()
+    form = dict(context["params"])
+    if not context["dag_run"].consumed_asset_events:
+        return [form]
+    events = [event for several in context["triggering_asset_events"].values() for event in several]
+    asked = [{**form, **(event.extra or {})} for event in events]
+    once = {(year_of(choice), choice["stack"], choice["stage"]): choice for choice in asked}
+    return [once[key] for key in sorted(once)]
+
+
+def year_of(choice: Mapping[str, Any]) -> int:
+    """Return the year that was asked for, else the one before the run's date."""
+    context = get_current_context()
+    date = context.get("logical_date") or context["dag_run"].run_after
+    return int(choice["year"] or date.year - 1)
+
+
+def options(choice: Mapping[str, Any]) -> list[str]:
+    """Return the words of a command for what was asked for: stack and stage."""
+    return ["--stack", choice["stack"], "--stage", choice["stage"]]
 
 
 def decision() -> dict[str, Any]:
@@ -123,8 +144,8 @@ def decision() -> dict[str, Any]:
 
 
 def only(stage: str) -> None:
-    """Do one stage of the loop."""
-    run_py("--pipeline", "monitor", "--only", stage, "--reason", "airflow", *options())
+    """Do one stage of the loop; of several years that were announced, the last one's."""
+    run_py("--pipeline", "monitor", "--only", stage, "--reason", "airflow", *options(choices()[-1]))
 
 
 def follow(look: Any) -> None:

@@ -332,6 +332,31 @@ def test_dask_is_reached_by_who_works_on_it_and_by_nobody_else() -> None:
     assert {"dask-scheduler", "dask-worker"} <= set(open_ones["values"]), "they may not reach everything"
 
 
+def test_the_quota_has_room_for_the_workers_that_the_page_asks_for() -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    (workers,) = re.findall(r"accidents-dask-worker --replicas (\d+)", page)
+    documents = list(yaml.safe_load_all(kustomize("dask")))
+    of = {each["metadata"]["name"]: each["spec"]["template"] for each in of_kind(documents, "Deployment")}
+    worker, scheduler = (
+        of[f"accidents-dask-{name}"]["spec"]["containers"][0]["resources"] for name in ("worker", "scheduler")
+    )
+    (before,), (now,) = (
+        of_kind(list(yaml.safe_load_all(kustomize(name))), "ResourceQuota") for name in ("dev", "dask")
+    )
+    for name in ("requests.cpu", "requests.memory", "limits.memory"):
+        kind, _, what = name.partition(".")
+        taken = int(workers) * amount(worker[kind][what]) + amount(scheduler[kind][what])
+        room = amount(now["spec"]["hard"][name]) - amount(before["spec"]["hard"][name])
+        assert room >= taken, name
+
+
+def amount(text: str) -> float:
+    """Of processors or bytes."""
+    if text.endswith("i"):
+        return bytes_of(text)
+    return int(text.removesuffix("m")) / 1000 if text.endswith("m") else int(text)
+
+
 def bytes_of(text: str) -> int:
     """Of Kubernetes' 4Gi, or Dask's 4GiB."""
     size = text.removesuffix("B")

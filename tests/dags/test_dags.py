@@ -79,6 +79,56 @@ def test_they_are_read_fast_without_a_warning_and_without_the_project(tmp_path: 
     }
 
 
+ASKED = """
+import json, sys
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from airflow.configuration import conf
+from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
+sys.path.insert(0, conf.get("core", "dags_folder"))
+import accidents_yearly, shared_tasks
+
+def run(form, *extras):
+    asset = accidents_yearly.RAW_YEAR
+    events = [SimpleNamespace(asset=asset, source_aliases=[], extra=extra) for extra in extras]
+    date = datetime(2026, 12, 1, tzinfo=UTC)
+    shared_tasks.get_current_context = lambda: {
+        "params": {"stack": "local", "stage": "dispatch", "year": None, "source": None, **form},
+        "dag_run": SimpleNamespace(consumed_asset_events=events, run_after=date),
+        "triggering_asset_events": TriggeringAssetEventsAccessor.build(events),
+    }
+
+run({"year": 2023, "source": "/srv/baac", "stack": "staging", "stage": "on_scene"})
+told = {"words": accidents_yearly.year_and_source(), "extra": accidents_yearly.announcement()}
+by_hand = accidents_yearly.looks()
+run({}, told["extra"], {"year": 2022}, {"year": 2022}, None)
+announced, follows = accidents_yearly.looks(), shared_tasks.options(shared_tasks.choices()[-1])
+run({}, told["extra"])
+print(json.dumps({
+    **told, "by_hand": by_hand, "announced": announced, "follows": follows,
+    "alone": accidents_yearly.looks(), "alone_follows": shared_tasks.options(shared_tasks.choices()[-1]),
+}))
+"""
+
+
+def test_a_year_from_elsewhere_is_announced_and_looked_at_as_the_form_said(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "dags").symlink_to(ROOT / "dags")
+    asked = in_airflow(ASKED, tmp_path / "home")
+    elsewhere = ["--source", "/srv/baac", "--stack", "staging", "--stage", "on_scene"]
+    usual = ["--stack", "local", "--stage", "dispatch"]
+
+    def look(year: int, *words: str) -> list[str]:
+        return ["--pipeline", "monitor", "--input", str(year), "--reason", "airflow", *words]
+
+    only = ["--only", "monitor"]
+    assert asked["words"] == ["2023", "--source", "/srv/baac"]
+    assert asked["by_hand"] == asked["alone"] == [look(2023, *elsewhere, *only)]
+    assert asked["alone_follows"] == elsewhere[2:]
+    assert asked["announced"] == [look(2022, *usual), look(2023, *elsewhere), look(2025, *usual, *only)]
+    assert asked["follows"] == usual
+
+
 @pytest.fixture(scope="module")
 def champion(trained: Project) -> Iterator[Project]:  # noqa: F811
     """Version 1 serves."""

@@ -18,7 +18,7 @@ import yaml
 
 from benchmarks.project_copy import copy_project
 from commands.watch import WatchSettings, addresses
-from observability.addresses import Addresses
+from observability.addresses import Addresses, write_configs
 from serving.api.operations.keys import Keys
 from stacks.processes import is_alive
 from tests.conftest import ROOT
@@ -207,6 +207,15 @@ def answers(address: str) -> bool:
         return httpx.get(address, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def test_where_nothing_supervises_the_model_server_nothing_is_read_or_missed(tmp_path: Path) -> None:
+    at = addresses(WatchSettings(supervisor_port=None))
+    write_configs(tmp_path, at)
+    written = yaml.safe_load((tmp_path / "prometheus.yml").read_text(encoding="utf-8"))
+    assert {job["job_name"] for job in written["scrape_configs"]} == at.targets.keys() - {
+        "accidents-supervisor"
+    }
 
 
 def test_the_files_in_the_repository_have_the_same_addresses() -> None:

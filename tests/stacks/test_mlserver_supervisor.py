@@ -19,8 +19,9 @@ import psutil
 import pytest
 
 from stacks.components.mlserver.client import ModelServerClient
-from stacks.components.mlserver.folder import ServerFolder
+from stacks.components.mlserver.folder import ServedModel, ServerFolder, write_json
 from stacks.components.mlserver.server import ModelServer
+from stacks.components.mlserver.server_container import InContainer
 from stacks.components.mlserver.settings import ServerSettings
 from stacks.components.mlserver.supervisor import Budget
 from stacks.components.mlserver.supervisor_handle import PROGRAM, State, Supervision, read_supervision
@@ -38,6 +39,7 @@ from tests.model_servers import (
     model_server,
     request,
 )
+from tests.processes import free_port
 
 SETTINGS = ServerSettings(folder="", lock="lock", code="code", restarts=3, restart_window=100)
 PATIENCE = 120
@@ -62,6 +64,70 @@ def test_the_pauses_between_restarts_grow_and_their_number_is_bounded() -> None:
     budget.renew()
     assert not budget.is_spent(now, SETTINGS)
     assert not budget.must_wait(now)
+
+
+@pytest.fixture
+def lost(tmp_path: Path) -> ServerFolder:
+    """A folder that says what is served, and of whose server nothing is left: it cannot be brought back."""
+    folder = ServerFolder(tmp_path)
+    folder.serve(ServedModel(NAME, "1", "digest"))
+    write_settings(folder)
+    return folder
+
+
+def write_settings(folder: ServerFolder, **changes: object) -> None:
+    """As a deployment does."""
+    usual = {"folder": str(folder.root), "lock": "lock", "code": "code", "restarts": 1, "supervisor_port": 0}
+    write_json(folder.settings, {**usual, **changes})
+
+
+def test_what_was_given_up_and_then_stopped_alerts_nobody(lost: ServerFolder) -> None:
+    with service(lost):
+        eventually(lambda: "accidents_model_server_gave_up 1.0" in metrics(lost))
+        assert "accidents_model_server_up 0.0" in metrics(lost)
+        lost.stop(NAME)
+        eventually(lambda: "accidents_model_server_gave_up 0.0" in metrics(lost))
+        assert "accidents_model_server_up NaN" in metrics(lost)
+        eventually(lambda: supervision_of(lost).state == State.watching)
+
+
+def test_its_metrics_are_where_the_last_deployment_says(tmp_path: Path) -> None:
+    folder, ports = ServerFolder(tmp_path), (free_port(), free_port())
+    with service(folder):
+        eventually(lambda: read_supervision(folder))  # before the first deployment
+        for port in ports:
+            write_settings(folder, supervisor_port=port)
+            eventually(lambda port=port: supervision_of(folder).metrics_port == port)
+            assert "accidents_model_server_gave_up 0.0" in metrics(folder)
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"http://127.0.0.1:{ports[0]}/metrics", trust_env=False)
+
+
+def test_a_setting_that_newer_code_has_added_does_not_end_its_watch(lost: ServerFolder) -> None:
+    write_settings(lost, added_by_newer_code=1)
+    with service(lost):
+        eventually(lambda: "accidents_model_server_gave_up 1.0" in metrics(lost))
+
+
+def test_while_it_cannot_look_nobody_is_told_that_the_server_answers(lost: ServerFolder) -> None:
+    lost.stop(NAME)
+    with service(lost):
+        eventually(lambda: "accidents_model_server_up NaN" in metrics(lost))
+        write_settings(lost, restarts="often")
+        eventually(lambda: "accidents_model_server_up 0.0" in metrics(lost))
+
+
+def test_a_container_is_left_to_its_engine_by_a_service_of_the_system_too(lost: ServerFolder) -> None:
+    lost.stop(NAME)
+    with service(lost) as process:
+        eventually(lambda: "accidents_model_server_up NaN" in metrics(lost))
+        with lost.alone():
+            container = ServerSettings(folder=str(lost.root), image="road-accidents/model-server")
+            InContainer(container, lost).supervise()
+        lost.serve(ServedModel(NAME, "1", "digest"))  # and no container is there
+        time.sleep(2)
+        assert supervision_of(lost).pid == process.pid
+        assert (supervision_of(lost).state, supervision_of(lost).restarts) == (State.watching, 0)
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +178,8 @@ def process_of(server: ModelServer) -> psutil.Process:
     return psutil.Process(daemon_of(server).pid)
 
 
-def supervision_of(server: ModelServer) -> Supervision:
-    supervision = read_supervision(server.folder)
+def supervision_of(server: ModelServer | ServerFolder) -> Supervision:
+    supervision = read_supervision(server if isinstance(server, ServerFolder) else server.folder)
     assert supervision is not None
     return supervision
 
@@ -130,9 +196,11 @@ def kill(server: ModelServer) -> None:
     psutil.wait_procs([process], 10)
 
 
-def metrics(server: ModelServer) -> str:
+def metrics(server: ModelServer | ServerFolder) -> str:
     """What Prometheus reads of the supervisor, nothing before it is there."""
-    port = supervision_of(server).metrics_port
+    folder = server if isinstance(server, ServerFolder) else server.folder
+    supervision = read_supervision(folder)
+    port = supervision.metrics_port if supervision else None
     return httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text if port else ""
 
 

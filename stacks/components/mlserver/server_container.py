@@ -19,7 +19,11 @@ from stacks.components.mlserver.folder import PROGRAM, ServerFolder, write_json,
 from stacks.components.mlserver.ports import HOST, LET_GO_SECONDS, PORTS, choose_ports
 from stacks.components.mlserver.server_runner import server_settings, wait_until_live
 from stacks.components.mlserver.settings import ServerSettings
-from stacks.components.mlserver.supervisor_handle import end_supervisor, read_supervision
+from stacks.components.mlserver.supervisor_handle import (
+    end_supervisor,
+    read_supervision,
+    write_settings,
+)
 from stacks.container_engine import container_engine, find_image
 from stacks.errors import StackError
 
@@ -161,8 +165,9 @@ class InContainer:
 
     def supervise(self) -> None:
         """Have the engine bring the container back, and the server load then what it should serve."""
+        write_settings(self._folder, self._settings)  # a service of the system would heed older ones
         left = read_supervision(self._folder)
-        if left is not None:  # of a process that served from this folder
+        if left is not None and not left.stays:  # of a process that served from this folder
             end_supervisor(left)
         server = read_container(self._folder)
         if server is None or self._settings.restarts == 0:

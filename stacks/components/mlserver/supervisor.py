@@ -10,6 +10,7 @@ the next supervisor watches that one. SIGTERM ends both, the server after its re
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from collections import deque
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
+from wsgiref.simple_server import WSGIServer
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
@@ -38,6 +40,7 @@ _LOG = logging.getLogger("supervisor")
 _TICK = 0.5  # seconds between looks
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _HOST = "127.0.0.1"
+_DEFAULT_PORT: int = ServerSettings.model_fields["supervisor_port"].default
 ENDED, HANGS, UNLOADED = "ended", "hangs", "unloaded"
 _REASONS = {ENDED: "it had ended", HANGS: "it did not answer", UNLOADED: "a model was not loaded"}
 
@@ -77,6 +80,7 @@ class Supervisor:
         self.folder = folder
         self._told = Supervision(os.getpid(), psutil.Process().create_time(), stays)
         self._budget, self._metrics = Budget(), Metrics()
+        self._port: int | None = None  # that the metrics were last asked for on
         self._answered = time.monotonic()
         self._trouble = ""  # the last exception, told once
 
@@ -88,8 +92,8 @@ class Supervisor:
             time.sleep(_TICK)
 
     def stop(self) -> None:
-        """End the server; what it serves comes back with the next supervisor or deployment."""
-        settings = read_settings(self.folder)
+        """End the server, unless it is a container; the next supervisor or deployment brings it back."""
+        settings = self._settings()
         try:
             if settings is not None:
                 ModelServer(settings).pause()
@@ -108,7 +112,7 @@ class Supervisor:
                     _LOG.error("%s is supervised already, by process %s.", self.folder.root, other.pid)
                     return False
                 end_supervisor(other)
-            self._tell(metrics_port=self._expose())
+            self._expose(self._settings())
             return True
 
     def _release(self) -> bool:
@@ -120,22 +124,31 @@ class Supervisor:
             return True
 
     def _has_something(self) -> bool:
-        settings = read_settings(self.folder)
+        settings = self._settings()
         return settings is not None and settings.restarts > 0 and bool(self.folder.served())
+
+    def _settings(self) -> ServerSettings | None:
+        """Return those of the last deployment; None where it made a container, which its engine keeps."""
+        settings = read_settings(self.folder)
+        return None if settings is None or settings.image else settings
 
     def _goes_on(self) -> bool:
         """As `_look`; what goes wrong there, a defect too, must not end the watch."""
         try:
             return self._look()
         except Exception as error:
+            self._metrics.up.set(0)  # what was seen last may not be so any more
             if repr(error) != self._trouble:
                 _LOG.exception("A look at the model server failed.")
             self._trouble = repr(error)
             return True
 
     def _look(self) -> bool:
-        settings = read_settings(self.folder)
+        settings = self._settings()
+        if settings is not None:
+            self._expose(settings)
         if settings is None or not self._has_something():
+            self._rest()
             return self._told.stays or not self._release()
         server, now = ModelServer(settings), time.monotonic()
         fault = self._fault(server)
@@ -161,10 +174,15 @@ class Supervisor:
             return HANGS
         return UNLOADED if False in answers else None
 
+    def _rest(self) -> None:
+        """There is nothing to bring back, nor anything that was given up."""
+        self._metrics.up.set(math.nan)
+        self._is_well()
+
     def _is_well(self) -> None:
         if self._told.state == State.watching:
             return
-        if self._told.state == State.gave_up:  # a deployment has mended it
+        if self._told.state == State.gave_up:  # a deployment has mended it, or a person stopped it
             self._budget.renew()
             self._metrics.gave_up.set(0)
         self._tell(state=State.watching)
@@ -198,15 +216,17 @@ class Supervisor:
         self._told = replace(self._told, **changes)  # type: ignore[arg-type]
         write_json(self.folder.supervisor, asdict(self._told))
 
-    def _expose(self) -> int | None:
-        """Return the port of the metrics. Without them it is still better to watch than not."""
-        settings = read_settings(self.folder)
-        port = settings.supervisor_port if settings is not None else 0
+    def _expose(self, settings: ServerSettings | None) -> None:
+        """Have the metrics on the port that is set now, once. Without them it is still better to watch."""
+        port = settings.supervisor_port if settings is not None else _DEFAULT_PORT
+        if port == self._port:
+            return
+        self._port, exposed = port, None
         try:
-            return self._metrics.expose(port)
+            exposed = self._metrics.expose(port)
         except OSError as error:
             _LOG.warning("No metrics on port %s (supervisor_port): %s", port, error.strerror)
-            return None
+        self._tell(metrics_port=exposed)
 
 
 class Metrics:
@@ -214,7 +234,12 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.up = Gauge("accidents_model_server_up", "1: the model server answers.", registry=self.registry)
+        self._server: WSGIServer | None = None
+        self.up = Gauge(
+            "accidents_model_server_up",
+            "1: the model server answers; NaN: there is none to watch.",
+            registry=self.registry,
+        )
         self.gave_up = Gauge(
             "accidents_model_server_gave_up", "1: it is brought back no more.", registry=self.registry
         )
@@ -225,9 +250,13 @@ class Metrics:
             self.restarts.labels(fault)
 
     def expose(self, port: int) -> int:
-        """Answer on a port of this machine; return it."""
-        server, _ = start_http_server(port, _HOST, self.registry)
-        return int(server.server_address[1])
+        """Answer on a port of this machine, and on no other; return it."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+        self._server, _ = start_http_server(port, _HOST, self.registry)
+        return int(self._server.server_address[1])
 
 
 def main(root: str, stays: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def read_supervision(folder: ServerFolder) -> Supervision | None:
 
 def supervise(folder: ServerFolder, settings: ServerSettings) -> None:
     """See to it that a supervisor watches the server with these settings. Call it alone on the folder."""
-    write_json(folder.settings, settings.model_dump(include=set(ServerSettings.model_fields)))
+    write_settings(folder, settings)
     if settings.restarts == 0 or read_supervision(folder) is not None:
         return
     with folder.supervisor_log.open("wb") as log:
@@ -86,12 +87,22 @@ def supervise(folder: ServerFolder, settings: ServerSettings) -> None:
     write_json(folder.supervisor, asdict(Supervision(process.pid, started, stays=False)))
 
 
+def write_settings(folder: ServerFolder, settings: ServerSettings) -> None:
+    """Tell a supervisor what the deployment wants."""
+    write_json(folder.settings, settings.model_dump(include=set(ServerSettings.model_fields)))
+
+
 def read_settings(folder: ServerFolder) -> ServerSettings | None:
-    """Those of the last deployment; None before the first."""
+    """Return those of the last deployment, None before the first.
+
+    What a deployment of newer code has added is passed over: the server must be watched all the same.
+    """
     try:
-        return ServerSettings.model_validate_json(folder.settings.read_text(encoding="utf-8"))
+        told = json.loads(folder.settings.read_text(encoding="utf-8"))
     except OSError:
         return None
+    known = {name: value for name, value in told.items() if name in ServerSettings.model_fields}
+    return ServerSettings.model_validate(known)
 
 
 def wait_until_gone(folder: ServerFolder) -> None:
