@@ -56,7 +56,7 @@ def serve_api(params: Params, stack: str, detach: bool) -> None:
 
 def stop_serving(stack: str) -> None:
     """Stop the API and every model server of the stack; what was deployed stays known."""
-    console.print("API stopped." if API.stop() else "The API did not run.")
+    console.print("API stopped." if API.stop() else _why_no_api_was_stopped())
     on_stack(stack)
     from stacks.endpoints import State, find_endpoints
 
@@ -73,6 +73,19 @@ def stop_serving(stack: str) -> None:
     console.print(
         "Back again: [bold]python run.py --pipeline deploy[/]" if wanted else "No model was served."
     )
+
+
+def _why_no_api_was_stopped() -> str:
+    """Tell whether it runs all the same: only one that `serve --detach` has started is stopped from here."""
+    settings = api_settings()
+    url = url_of(settings.host, settings.port)
+    try:
+        stranger = stranger_at(url)
+    except OSError:
+        return "The API did not run."
+    if stranger:
+        return f"The API did not run; at {url} {stranger} answers."
+    return f"The API at {url} runs on, for it was started in a terminal (Ctrl-C there ends it) or by systemd."
 
 
 def _deployed(params: Params, stack: str) -> tuple[str, str]:
