@@ -28,10 +28,11 @@ TRIED = {
 }
 # Jobs that are not run again in a test, each with the reason.
 NOT_AGAIN = {
-    ("checks", "check"): "`make check` and `make audit` are steps of .ci/run",
+    ("checks", "check"): "its three commands are steps of .ci/run",
     ("containers", "containers"): "`make containers` is a step of .ci/run, and holds these tests",
     ("monitor", "monitor"): "one command, on a runner of one's own; tests/pipelines/test_loop.py runs it",
-    ("tests", "test"): "`.ci/test` is a step of .ci/run, and holds these tests",
+    ("tests", "dags"): "`make dags` is a step of .ci/run",
+    ("tests", "test"): "`make test`, the same without coverage, is a step of .ci/run, and holds these tests",
     ("tests", "platform"): "`make platform` is minutes long; who changes a stack runs it",
     (
         "locks",
