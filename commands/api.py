@@ -62,7 +62,7 @@ def stop_serving(stack: str, everywhere: bool = False) -> None:
     ----------
     everywhere : also those that serve on this machine for other stacks.
     """
-    console.print("API stopped." if API.stop() else "The API did not run.")
+    console.print("API stopped." if API.stop() else _why_no_api_was_stopped())
     on_stack(stack)
     from stacks.endpoints import find_endpoints, other_endpoints
 
@@ -88,6 +88,19 @@ def _stop(endpoints: Endpoints) -> bool:
         numbers = " and ".join(version.version for version in endpoint.versions())
         console.print(f"{endpoint.name} version {numbers} stopped.")
     return bool(wanted)
+
+
+def _why_no_api_was_stopped() -> str:
+    """Tell whether it runs all the same: only one that `serve --detach` has started is stopped from here."""
+    settings = api_settings()
+    url = url_of(settings.host, settings.port)
+    try:
+        stranger = stranger_at(url)
+    except OSError:
+        return "The API did not run."
+    if stranger:
+        return f"The API did not run; at {url} {stranger} answers."
+    return f"The API at {url} runs on, for it was started in a terminal (Ctrl-C there ends it) or by systemd."
 
 
 def _deployed(params: Params, stack: str) -> tuple[str, str]:

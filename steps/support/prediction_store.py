@@ -40,7 +40,7 @@ def opened_store() -> Iterator[PredictionStore]:
 
 def use_secret() -> None:
     """Have commands, and the API that they start, go where the active stack's steps go."""
-    if VARIABLE not in os.environ and (address := _address_in_secret()):
+    if not os.environ.get(VARIABLE) and (address := _address_in_secret()):
         os.environ[VARIABLE] = address
 
 

@@ -7,12 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from accidents.errors import AccidentsError
 from commands import api, status
+from commands.background import Background
 from commands.project import api_settings
 from serving.api.http.project_identity import identity_of
 
@@ -69,6 +71,23 @@ def test_ours_is_known_and_says_why_it_is_not_ready(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("ACCIDENTS_PORT", str(urlsplit(url).port))
         assert api.stranger_at(url) is None
         assert status._api() == f"ready at {url}"
+
+
+@pytest.mark.parametrize(
+    ("who", "told"), [("ours", "runs on, for it was started in a terminal"), ("", "did not run; at")]
+)
+def test_stop_tells_of_an_api_that_it_cannot_end(
+    who: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(api, "API", Background(tmp_path, "api"))
+    monkeypatch.setattr(api, "on_stack", lambda stack: None)
+    monkeypatch.setattr("stacks.endpoints.find_endpoints", lambda: None)
+    with answering(200, {"api": who and identity_of(api_settings())}) as url:
+        monkeypatch.setenv("ACCIDENTS_PORT", str(urlsplit(url).port))
+        api.stop_serving("local")
+        assert told in " ".join(capsys.readouterr().out.split())
+    api.stop_serving("local")
+    assert "The API did not run." in capsys.readouterr().out
 
 
 def test_another_log_is_another_api(monkeypatch: pytest.MonkeyPatch) -> None:

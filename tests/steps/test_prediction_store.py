@@ -28,11 +28,15 @@ def secret(zenml_store: Path, tmp_path: Path) -> Iterator[str]:
     Client().delete_secret(SECRET)
 
 
+@pytest.mark.parametrize(
+    "told", [None, ""], ids=["not set", "empty, as of a GitHub secret that is not there"]
+)
 def test_a_secret_says_where_it_is_and_the_environment_wins(
-    secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    secret: str, told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "")  # put back, whatever is set in between
-    monkeypatch.delenv(VARIABLE)
+    if told is None:
+        monkeypatch.delenv(VARIABLE)
     with pytest.raises(NoDatabaseError, match=r"secret\.db"), opened_store():
         pass
     store = PredictionStore(secret)

@@ -28,10 +28,11 @@ TRIED = {
 }
 # Jobs that are not run again in a test, each with the reason.
 NOT_AGAIN = {
-    ("checks", "check"): "`make check` and `make audit` are steps of .ci/run",
+    ("checks", "check"): "its three commands are steps of .ci/run",
     ("containers", "containers"): "`make containers` is a step of .ci/run, and holds these tests",
     ("monitor", "monitor"): "one command, on a runner of one's own; tests/pipelines/test_loop.py runs it",
-    ("tests", "test"): "`.ci/test` is a step of .ci/run, and holds these tests",
+    ("tests", "dags"): "`make dags` is a step of .ci/run",
+    ("tests", "test"): "`make test`, the same without coverage, is a step of .ci/run, and holds these tests",
     ("tests", "platform"): "`make platform` is minutes long; who changes a stack runs it",
     (
         "locks",
@@ -50,6 +51,8 @@ for (const file of process.argv.slice(3))
 process.exit(0);
 """
 FILES = sorted(jobs.WORKFLOWS.glob("*.yml"))
+# The stack of each workflow that runs on one.
+STACKS = {"staging": "staging", "rollback": "kubernetes-plain"}
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 
@@ -115,6 +118,15 @@ def test_what_only_production_may_know_is_behind_its_environment(file: Path) -> 
     for name, job in content(file)["jobs"].items():
         if "secrets.KUBECONFIG" in str(job):
             assert job["environment"] == "production", name
+
+
+def test_each_step_on_a_stack_has_its_store_and_what_its_file_asks_for() -> None:
+    on_stack = [(job, step) for job in jobs.jobs() for step in job.steps if '"$STACK"' in step.run]
+    assert {job.workflow for job, _ in on_stack} == set(STACKS)
+    for job, step in on_stack:
+        file = (ROOT / "stacks" / f"{STACKS[job.workflow]}.yaml").read_text(encoding="utf-8")
+        asked = {"ZENML_STORE_URL", "ZENML_STORE_API_KEY", *re.findall(r"\$\{(\w+)\}", file)}
+        assert asked <= {*job.env, *step.env}, step.run
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
