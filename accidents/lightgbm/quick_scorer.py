@@ -135,9 +135,9 @@ def _score(
             alive[:] = ones
             first = np.uint64(first_split[tree])
             for split in range(first, first + np.uint64(leaves[tree] - 1)):
-                c, limit, mask = np.uint64(column[split]), threshold[split], masks[split]
+                of, limit, mask = np.uint64(column[split]), threshold[split], masks[split]
                 for k in range(np.uint64(_BLOCK)):
-                    alive[k] &= ones if block[c, k] <= limit else mask
+                    alive[k] &= ones if block[of, k] <= limit else mask
             for k in range(np.uint64(_BLOCK)):
                 lowest[k] = signed.dtype.type(alive[k] & (~alive[k] + one))
             for k in range(np.uint64(_BLOCK)):
