@@ -26,12 +26,6 @@ Hook = Annotated[
 keys = typer.Typer(name="keys", help="Make, revoke and list the keys of the API.")
 
 
-@keys.callback()
-def _group() -> None:
-    """With `keys_in: database` ZenML may know where that is."""
-    prepare_store()
-
-
 @keys.command()
 def new(
     name: Annotated[str | None, typer.Option(help="Whose key it is.", metavar="NAME")] = None,
@@ -44,6 +38,7 @@ def new(
     """Make a key; it is shown once."""
     if hook and scope:
         raise SettingsError("--scope does not go with --hook: such a key starts the loop, and nothing else")
+    prepare_store()  # with `keys_in: database` ZenML may know where that is
     from commands import keys as work
 
     work.new(name, [granted.value for granted in scope or ()], hook)
@@ -54,6 +49,7 @@ def revoke(
     name: Annotated[str, typer.Argument(help="Whose key.", metavar="NAME")], hook: Hook = False
 ) -> None:
     """Make a key useless."""
+    prepare_store()
     from commands import keys as work
 
     work.revoke(name, hook)
@@ -62,6 +58,7 @@ def revoke(
 @keys.command("list")
 def list_keys(hook: Hook = False) -> None:
     """List whose keys there are, and what each may do."""
+    prepare_store()
     from commands import keys as work
 
     work.show(hook)
@@ -70,6 +67,7 @@ def list_keys(hook: Hook = False) -> None:
 @keys.command("to-database")
 def to_database() -> None:
     """Take the keys of the files over into the database, for `keys_in: database`."""
+    prepare_store()
     from commands import keys as work
 
     work.to_database()
