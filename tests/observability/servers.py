@@ -95,7 +95,7 @@ def program(name: str, words: list[str], address: str, folder: Path) -> Iterator
 def _is_ready(process: subprocess.Popen[bytes], address: str, log: Path) -> bool:
     assert process.poll() is None, log.read_text(encoding="utf-8")
     try:
-        return httpx.get(f"http://{address}/-/ready", trust_env=False).status_code == 200
+        return httpx.get(f"http://{address}/-/ready", trust_env=False, verify=False).status_code == 200
     except httpx.HTTPError:
         return False
 

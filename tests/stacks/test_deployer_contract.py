@@ -176,9 +176,9 @@ def asked_all_the_time(deployer: Deployer) -> Iterator[list[str]]:
         while not over.wait(0.01):
             try:
                 try:
-                    answer = httpx.get(url, timeout=20, trust_env=False)
+                    answer = httpx.get(url, timeout=20, trust_env=False, verify=False)  # no TLS context each
                 except httpx.ReadError:
-                    answer = httpx.get(url, timeout=20, trust_env=False)
+                    answer = httpx.get(url, timeout=20, trust_env=False, verify=False)  # no TLS context each
                 answer.raise_for_status()
             except httpx.HTTPError as error:
                 failures.append(repr(error))
