@@ -77,7 +77,7 @@ def test_figures_of_a_look_before_are_not_left_beside_those_of_the_last(
             monitor_reports.measurements(),
             monitor_reports.measurements(performance=None, champion={"version": "4"}),
         ):
-            store.history.add_run(monitor_reports.report(now), judged=True, loop_id="a loop")
+            store.history.add_run(monitor_reports.report(now), judged=True, loop_id=new_loop())
             module.push(name, "dispatch")
     store.close()
     assert list(held) == [f"/metrics/job/accidents_monitor/model/{name}"]
