@@ -105,6 +105,16 @@ def test_a_model_that_refuses_our_request_is_our_fault(
     assert ready(client, 200)["model_server"] == "ready"
 
 
+def test_ready_comes_back_by_itself_when_the_same_model_takes_our_requests_again(
+    client: TestClient, model: StandIn
+) -> None:
+    outputs, model.outputs = model.outputs, ("p_severe",)
+    error_of(client.post("/predict?reasons=true", json=ACCIDENT), 500, "model_mismatch")
+    assert ready(client, 503)["model_server"] == "mismatch"
+    model.outputs = outputs
+    assert ready(client, 200)["model_server"] == "ready"  # nobody had to predict first
+
+
 @pytest.mark.parametrize("answer", [b"", b"<html>", b"[]", b"null", b"{}", b'{"parameters": 7}'])
 def test_nonsense_from_the_model_server_is_no_defect(
     client: TestClient, model: StandIn, answer: bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -124,7 +125,11 @@ class ModelServer:
     async def check(self) -> ModelFacts:
         """Return the model as it is now. Raises ApiError unless it is loaded and one that we can ask."""
         await self._ask("GET", "/ready")
-        return await self.refresh()
+        facts = await self.refresh()
+        if self.mismatch is not None:  # who is told that we are not ready asks for nothing that could show it
+            nothing_known = [math.nan] * len(feature_names(facts.stage))
+            await self.score(facts.stage, [nothing_known], contributions=True)
+        return facts
 
     async def score(self, stage: str, rows: Sequence[Sequence[float]], contributions: bool) -> Scores:
         """Ask for `rows`, each the features of `stage` in order, NaN for not known.
