@@ -255,7 +255,7 @@ class PredictionDatabase:
     def _require_file(self, opened: Identity) -> None:
         # If it was deleted meanwhile, the commit went into a file without a name.
         if opened != self._identity():
-            raise PredictionLogError(f"The prediction log {self.place} is gone. {REMEDIES['unable to open']}")
+            raise PredictionLogError(f"The prediction log {self.place} is gone.", REMEDIES["unable to open"])
 
     @contextmanager
     def _begin(self, write: bool, **options: str) -> Iterator[Connection]:
@@ -310,8 +310,8 @@ class PredictionDatabase:
 
     def _none(self) -> NoDatabaseError:
         return NoDatabaseError(
-            f"There is no prediction log at {self.place}. Put the file back, correct the address, or "
-            f"begin an empty one: {MADE_BY}."
+            f"There is no prediction log at {self.place}.",
+            f"Put the file back, correct the address, or begin an empty one: {MADE_BY}.",
         )
 
     @contextmanager
@@ -320,7 +320,7 @@ class PredictionDatabase:
             yield
         except (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error) as error:
             # `from None`: what SQLAlchemy chains may hold the address with its password.
-            raise PredictionLogError(self._words(error)) from None
+            raise PredictionLogError(*self._words(error)) from None
 
     def _else(self) -> str:
         """Return what to do about trouble that none of `REMEDIES` is for."""
@@ -328,9 +328,10 @@ class PredictionDatabase:
             return "See the log of the database server."
         return "Restore it from a backup, or move it away and start the API anew."
 
-    def _words(self, error: Exception) -> str:
+    def _words(self, error: Exception) -> tuple[str, str]:
+        """Return what is wrong, and what to do."""
         message = str(getattr(error, "orig", None) or error).strip().replace("\n", " ")
         if self._password:
             message = message.replace(self._password, "***")
         remedy = next((cure for sign, cure in REMEDIES.items() if sign in message.lower()), self._else())
-        return f"The prediction log {self.place} cannot be used: {message.rstrip('.')}. {remedy}"
+        return f"The prediction log {self.place} cannot be used: {message.rstrip('.')}.", remedy

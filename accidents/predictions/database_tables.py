@@ -29,7 +29,14 @@ REVISION = "0007"
 
 
 class PredictionLogError(AccidentsError):
-    """The prediction log cannot be opened, read or written, or was given what it cannot hold."""
+    """The prediction log cannot be opened, read or written, or was given what it cannot hold.
+
+    remedy: the end of the message, which may be told to everybody: it names no place. "" where there is none.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message} {remedy}" if remedy else message)
+        self.remedy = remedy
 
 
 class NoDatabaseError(PredictionLogError):

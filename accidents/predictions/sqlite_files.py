@@ -61,8 +61,9 @@ class FilesBeside:
         replaced = state is not None and state.st_size > 0 and _identity(state) != self._held[1]
         if replaced or self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             raise PredictionLogError(
-                f"{wal} was removed or replaced while programs use it. End the others that do; if this goes "
-                "on, stop this one, which writes what it holds, and start it again."
+                f"{wal} was removed or replaced while programs use it.",
+                "End the others that do; if this goes on, stop this one, which writes what it holds, and "
+                "start it again.",
             )
         self.close()
 
@@ -94,10 +95,10 @@ class FilesBeside:
             self._index = os.open(self._paths[2], os.O_RDONLY | os.O_CLOEXEC)
         page, pages = _INDEX.unpack(os.pread(self._index, _INDEX.size, 0))
         if pages and size < _WAL_HEAD + pages * (_PAGE_HEAD + page):
-            file, name, _ = self._paths
             raise PredictionLogError(
-                f"{name} was cut off by another program, and predictions with it. Copy {file} away, end this "
-                "program with kill -9, put the copy or a backup in its place, and start again."
+                f"{self._paths[1]} was cut off by another program, and predictions with it.",
+                "Copy the database's file away, end this program with kill -9, put the copy or a backup in "
+                "its place, and start again.",
             )
 
 

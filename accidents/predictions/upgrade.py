@@ -36,7 +36,7 @@ def require_current(connection: Connection, place: str) -> None:
     if VERSION_TABLE not in names:
         if names & {_LOG_BEFORE, _HISTORY_BEFORE}:
             raise _outdated(place, "of a version before 0.6")
-        raise NoDatabaseError(f"{place} holds no prediction log. Correct the address, or {MADE_BY}.")
+        raise NoDatabaseError(f"{place} holds no prediction log.", f"Correct the address, or {MADE_BY}.")
     revision = _revision(connection)
     if revision != REVISION:
         raise (
@@ -99,7 +99,7 @@ def _revision_before_alembic(connection: Connection, place: str) -> str:
 
 
 def _outdated(place: str, what: str) -> OutdatedError:
-    return OutdatedError(f"The prediction log {place} is {what}. To bring it up to date, {MADE_BY}.")
+    return OutdatedError(f"The prediction log {place} is {what}.", f"To bring it up to date, {MADE_BY}.")
 
 
 def _too_new(place: str, revision: str) -> PredictionLogError:

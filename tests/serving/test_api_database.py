@@ -53,7 +53,10 @@ def test_postgresql_stops_and_starts(model: StandIn, postgres: PostgresServer, t
         postgres.stop()
         try:
             is_refused(asked(client))
-            assert client.get("/health/ready").status_code == 503
+            answer = client.get("/health/ready")
+            assert answer.status_code == 503
+            assert "127.0.0.1" not in answer.text, "where it is, is told to nobody"
+            assert str(postgres.port) not in answer.text
         finally:
             postgres.start()
         assert is_back(client)

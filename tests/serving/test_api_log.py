@@ -92,13 +92,17 @@ def forbid(file: Path) -> Callable[[], None]:
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        (lock, "is locked. Another program holds it locked: end that program, or wait for it."),
+        (lock, "Another program holds it locked: end that program, or wait for it."),
         (cut_off, "end this program with kill -9"),
-        (forbid, "cannot be used: no"),
+        (forbid, "Restore it from a backup"),
     ],
 )
 def test_ready_tries_what_a_prediction_needs(
-    client: TestClient, tmp_path: Path, fault: Callable[[Path], Callable[[], None]], says: str
+    client: TestClient,
+    tmp_path: Path,
+    fault: Callable[[Path], Callable[[], None]],
+    says: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert client.get("/health/ready").json()["reasons"] == []
     mend = fault(tmp_path / "predictions.db")
@@ -111,6 +115,8 @@ def test_ready_tries_what_a_prediction_needs(
         assert answer.json()["prediction_log"] == "unavailable"
         (reason,) = answer.json()["reasons"]
         assert says in reason
+        assert str(tmp_path) not in reason
+        assert str(tmp_path) in caplog.text
         error_of(client.post("/predict", json=ACCIDENT), 503, "log_unavailable")
     finally:
         mend()

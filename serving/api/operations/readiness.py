@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from serving.api.predicting.model_servers import ModelServers
 from serving.api.predicting.predict import model_of
 from serving.api.predicting.rollout import Rollout
 
+_LOG = logging.getLogger(__name__)
 _FRESH = 1.0  # seconds
 _PATIENCE = 1.5  # seconds for the log, whose own for a lock is shorter
 
@@ -25,6 +27,7 @@ class Readiness:
         self._checked, self._answer = -_FRESH, dict[str, Any]()
         self._lock = asyncio.Lock()
         self._trial: asyncio.Task[None] | None = None
+        self._logged = ""  # the last fault of the prediction log, which whoever asks is not told
 
     async def answer(self) -> dict[str, Any]:
         """As of at most a second ago."""
@@ -65,10 +68,14 @@ class Readiness:
         trial, self._trial = self._trial, None
         error = trial.exception()
         if error is None:
+            self._logged = ""
             return None
         if not isinstance(error, PredictionLogError):
             raise error
-        return str(error).replace(f" {self._log.place}", "")  # where it is, is for the API's own log
+        if str(error) != self._logged:  # once, not at each look
+            _LOG.error("%s", error)
+        self._logged = str(error)
+        return f"No prediction can be logged: the API's own log says why. {error.remedy}".rstrip()
 
 
 _MODEL_FAULTS = {
