@@ -67,9 +67,10 @@ def check_stack(name: str, folder: Path = STACKS_FOLDER) -> Iterator[Finding]:
             fits.append(_connector_fits(client, definition, with_secrets))
         yield from fits
         yield applied
-        if stack is not None and all(finding.well for finding in fits):
-            with _active(stack):
-                yield from (_component_works(*item) for item in stack.components.items())
+    # Servers that do not answer are waited for: meanwhile other processes have the store.
+    if stack is not None and all(finding.well for finding in fits):
+        with _active(stack):
+            yield from (_component_works(*item) for item in stack.components.items())
 
 
 def tried(what: str, run: Callable[[], str], remedy: str) -> Finding:

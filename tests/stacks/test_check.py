@@ -9,6 +9,8 @@ import pytest
 from stacks.apply import apply_stack
 from stacks.check import Finding, check_stack
 from stacks.components.mlserver.folder import ServedModel, ServerFolder
+from stacks.try_components import Probe
+from stacks.zenml_store import opened_store
 from tests.processes import free_port
 from tests.stacks.conftest import StackWriter
 
@@ -38,6 +40,24 @@ def test_each_part_of_a_sound_stack_is_tried(
     assert found["orchestrator sound_local"].words == "made, of flavor local"
     assert [path.name for path in (tmp_path / "artifacts").iterdir()] == ["mlflow.db"]
     assert Client().active_stack_model.name == "bare", "the stack that was active still is"
+
+
+def test_while_servers_are_asked_other_commands_have_the_store(
+    zenml_store: Path, stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that does not answer may take minutes."""
+
+    def beside(_: object) -> str:
+        with opened_store():
+            return "had the store"
+
+    folder = stack_file("slow")
+    apply_stack("slow", activate=False, folder=folder)
+    monkeypatch.setattr("stacks.zenml_store.LOCK_SECONDS", 1)
+    monkeypatch.setattr("stacks.check.probe_of", lambda _: Probe(beside, ""))
+    found = check("slow", folder)
+    assert wrong(found) == {}
+    assert found["artifact_store slow_local"].words == "had the store"
 
 
 def test_a_stack_that_was_not_applied_is_checked_as_far_as_its_file_goes(
