@@ -34,6 +34,9 @@ from serving.runtime.infer_route import InferRoute
 from serving.runtime.model_by_version import VersionedModels
 from serving.runtime.v2_binary_data import PlainBodies
 
+# Ends the name of a version that proves itself: what a killed deployment left of one is not loaded.
+_CANDIDATE = "-candidate"
+
 
 class ModelServer(MLServer):  # type: ignore[misc]
     """MLServer with a guard before each of its doors."""
@@ -107,7 +110,8 @@ def _guarded(config: uvicorn.Config, settings: Settings, token: str | None = Non
 
 async def serve(folder: str, token_file: str | None = None) -> None:
     """Serve until told to stop."""
-    settings, models = await load_settings(folder)
+    settings, found = await load_settings(folder)
+    models = [model for model in found if not model.name.endswith(_CANDIDATE)]
     token = Path(token_file).read_text(encoding="utf-8").strip() if token_file else None
     await ModelServer(settings, token).start(models)
 

@@ -20,10 +20,12 @@ import numpy as np
 import psutil
 import pytest
 
-from stacks.components.mlserver.folder import ServedModel, bundle_digest, write_json
-from stacks.components.mlserver.ports import choose_ports
+from stacks.components.mlserver.client import ModelServerClient
+from stacks.components.mlserver.folder import CANDIDATE, PROGRAM, ServedModel, bundle_digest, write_json
+from stacks.components.mlserver.ports import HOST, choose_ports
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.server_process import Daemon
+from stacks.components.mlserver.server_runner import server_settings
 from stacks.errors import StackError
 from stacks.processes import is_alive
 from tests.conftest import ROOT
@@ -310,6 +312,35 @@ def test_a_deployment_that_was_killed_half_way_does_no_harm(
     server.start(server.folder.served()[NAME])
     assert served(server, one) == "1"
     assert client_of(server).metadata(NAME + "-candidate") is None
+
+
+def test_started_by_an_engine_it_passes_over_what_a_killed_deployment_left(
+    server: ModelServer, one: Version
+) -> None:
+    """A container loads what is in its folder; a version that was to prove itself has no say there."""
+    deploy(server, "1", one)
+    daemon, folder = daemon_of(server), server.folder
+    folder.serve(ServedModel(NAME, "2", "damaged"), as_name=NAME + CANDIDATE)
+    kill(server)
+    to_terminal = {"class": "logging.StreamHandler"}
+    write_json(
+        folder.models / "settings.json", server_settings(daemon.ports, HOST, to_terminal, load_at_start=True)
+    )
+    with subprocess.Popen(
+        [daemon.python, "-m", PROGRAM, str(folder.models), str(folder.token)],
+        cwd=folder.root,
+        env=folder.variables(daemon.code),
+    ) as started:
+        try:
+            client, end = ModelServerClient(daemon.http_port), time.monotonic() + 60
+            while not client.is_ready(NAME):
+                assert started.poll() is None, "it has ended"
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            assert client.metadata(NAME + CANDIDATE) is None
+        finally:
+            started.kill()
+            folder.remove(NAME + CANDIDATE)
 
 
 def test_changed_code_starts_it_anew_once_it_has_proved_itself(
