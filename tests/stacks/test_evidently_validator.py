@@ -144,6 +144,23 @@ def test_constant_columns() -> None:
     assert validator().data_validation(same, other, **COLUMNS).drifted_columns == ("width", "light")
 
 
+@pytest.mark.parametrize("page", [True, False])
+def test_a_column_known_in_few_of_many_rows_is_compared_by_what_is_known(page: bool) -> None:
+    """The sample of the rows holds none of them."""
+    rare, common = accidents(20_000, 1), accidents(20_000, 2)
+    names, small = ["width", "light"], validator(max_rows=500)
+    others = rare[names].drop(rare.sample(500, random_state=small.config.seed).index)
+    rare[names] = others.where(others.notna().cumsum() <= 30)
+    result = small.data_validation(rare, common, page=page, **COLUMNS)
+    assert {result.column(name).status for name in names} == {"compared"}
+    assert {result.column(name).method for name in names} == {"ks", "chi2_two_sample"}
+    assert result.drifted_columns == ("width", "light"), "both are missing where they were known"
+    assert not any(result.column(name).value_drifted for name in names)
+    assert small.data_validation(rare, rare, page=page, **COLUMNS).drifted_columns == ()
+    few = rare.assign(width=rare["width"].where(rare["width"].notna().cumsum() <= 3))
+    assert small.data_profiling(few, **COLUMNS).html
+
+
 def test_window_of_one_row_cannot_be_compared() -> None:
     result = validator().data_validation(accidents(1, 1), accidents(2000, 2), **COLUMNS)
     assert (result.verdict, result.compared, result.share_drifted) == ("not comparable", 0, 0)

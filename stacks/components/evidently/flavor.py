@@ -50,7 +50,10 @@ class EvidentlyModernConfig(BaseDataValidatorConfig):
         default=5000, ge=1, description="Up to so many known values, a p-value is used instead of a distance."
     )
     max_rows: int = Field(
-        default=50_000, ge=100, description="Rows of each dataset that Evidently sees; from more, a sample."
+        default=50_000,
+        ge=100,
+        description="Rows of each dataset that Evidently sees; from more, a sample, and of a column that has "
+        "fewer than min_values there all that are known.",
     )
     max_categories: int = Field(
         default=150, ge=2, description="Categories of a column told apart; the rarest beyond become one."

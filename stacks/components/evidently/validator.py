@@ -62,7 +62,7 @@ class EvidentlyModernValidator(BaseDataValidator):
         columns = declare(numerical_columns, categorical_columns, target_columns, prediction_columns)
         data = tidy(dataset, columns, "profiled")
         known = [column for column in columns if data[column.name].notna().any()]
-        (shown,) = join_rare([self._sample(data)], known, self.config.max_categories)
+        (shown,) = join_rare([self._sample(data, known)], known, self.config.max_categories)
         profile = DataProfile(
             rows=len(data),
             duplicated_rows=int(data.duplicated().sum()),
@@ -102,7 +102,9 @@ class EvidentlyModernValidator(BaseDataValidator):
         statuses = {column.name: self._status(reference, current, column) for column in columns}
         compared = [column for column in columns if statuses[column.name] == "compared"]
         sampled_reference, sampled_current = join_rare(
-            [self._sample(reference), self._sample(current)], compared, self.config.max_categories
+            [self._sample(reference, compared), self._sample(current, compared)],
+            compared,
+            self.config.max_categories,
         )
         tests = choose_tests(sampled_reference, sampled_current, compared, self.config)
         run = _run_drift if page else _run_tests
@@ -116,10 +118,18 @@ class EvidentlyModernValidator(BaseDataValidator):
         )
         return result.model_copy(update={"html": _drift_page(result, html)}) if page else result
 
-    def _sample(self, data: pd.DataFrame) -> pd.DataFrame:
-        if len(data) <= self.config.max_rows:
+    def _sample(self, data: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+        """At most `max_rows` rows; a column that is known in few rows has them all, for none may be drawn."""
+        most, seed = self.config.max_rows, self.config.seed
+        if len(data) <= most:
             return data
-        return data.sample(self.config.max_rows, random_state=self.config.seed)
+        sample = data.sample(most, random_state=seed, ignore_index=True)
+        for name in (column.name for column in columns):
+            if sample[name].count() < self.config.min_values:
+                known = data[name].dropna()
+                drawn = known.sample(min(most, len(known)), random_state=seed, ignore_index=True)
+                sample[name] = drawn.reindex(sample.index)
+        return sample
 
     def _status(self, reference: pd.DataFrame, current: pd.DataFrame, column: Column) -> Status:
         known = int(reference[column.name].count()), int(current[column.name].count())
