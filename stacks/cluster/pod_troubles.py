@@ -12,10 +12,11 @@ _CRASHED, _TRIES = "CrashLoopBackOff", 2  # an init container waits for its next
 
 
 class Trouble(NamedTuple):
-    """What is wrong with a pod, and whether waiting may help."""
+    """What is wrong with a pod, or with a job that gets none; whether waiting may help; its name."""
 
     words: str
     hopeless: bool
+    name: str
 
 
 def trouble_of(pods: Iterable[Pod]) -> Trouble | None:
@@ -58,6 +59,7 @@ def _troubles(pod: Pod) -> Iterator[Trouble]:
             f"Pod {name} was evicted: {status.get('message', 'its node is short of something')} "
             "Ask for as much as it takes (requests of memory and ephemeral storage), or add a node.",
             True,
+            name,
         )
     for condition in status.get("conditions", ()):
         if condition.get("reason") == "Unschedulable":
@@ -65,6 +67,7 @@ def _troubles(pod: Pod) -> Iterator[Trouble]:
                 f"Pod {name} fits on no node: {condition.get('message', '')} "
                 "Ask for less cpu or memory, correct node_selector and tolerations, or add a node.",
                 False,  # a cluster may be growing
+                name,
             )
     for container in _containers(pod):
         trouble = _trouble(name, container)
@@ -83,16 +86,18 @@ def _trouble(pod: str, container: dict[str, Any]) -> Trouble | None:
             f"{where}: the image {container.get('image', '')} cannot be had ({message or reason}). "
             "Push it to a registry that the nodes reach, correct the image, or name image_pull_secret.",
             reason != "ErrImagePull",  # the kubelet tries again
+            pod,
         )
     if reason in _CONFIGURATION:
-        return Trouble(f"{where} cannot be made: {message}. Create what is missing, such as a Secret.", True)
+        words = f"{where} cannot be made: {message}. Create what is missing, such as a Secret."
+        return Trouble(words, True, pod)
     if ended and ended.get("reason") == "OOMKilled":
-        return Trouble(f"{where} was ended for its memory: raise its memory limit.", True)
+        return Trouble(f"{where} was ended for its memory: raise its memory limit.", True, pod)
     if ended and ended.get("exitCode"):
-        words = (ended.get("message") or "").strip().splitlines()
-        last = f": {words[-1]}" if words else ""
+        lines = (ended.get("message") or "").strip().splitlines()
+        last = f": {lines[-1]}" if lines else ""
         again = reason == _CRASHED or container.get("restartCount", 0) >= _TRIES
-        return Trouble(f"{where} ended with exit code {ended['exitCode']}{last}", again)
+        return Trouble(f"{where} ended with exit code {ended['exitCode']}{last}", again, pod)
     return None
 
 

@@ -17,6 +17,7 @@ _EVERY = 2.0  # seconds
 _PATIENCE = 30.0  # seconds for which a job may be refused its pods: a quota is free again when others end
 _RUN, _STEP = "run_id", "step_name"  # ZenML's labels
 _JOB = "job-name"  # Kubernetes' label of a job's pods
+_WELL = ("Running", "Succeeded")  # phases of a pod
 
 
 class RunPods:
@@ -24,7 +25,7 @@ class RunPods:
 
     def __init__(self, namespace: Namespace, run: str) -> None:
         self._namespace, self._run = namespace, run
-        self._trouble = ""
+        self._trouble: Trouble | None = None
         self._told = ""
         self._steps: set[str] = set()
         self._refused_since: dict[str, float] = {}
@@ -42,7 +43,7 @@ class RunPods:
             looking.join()
 
     def reason(self) -> str | None:
-        """Return what was wrong with a pod, None if nothing was seen."""
+        """Return what was wrong with a pod, None if nothing was seen, or it runs by now."""
         return self._told or None
 
     def _look_until(self, ended: threading.Event) -> None:
@@ -59,10 +60,23 @@ class RunPods:
                 self._steps.add(step)
                 print(f"  {step.replace('_', ' ')} ...", file=sys.stderr, flush=True)
         trouble = trouble_of(pods) or self._refused(pods)
-        if trouble is not None and trouble.words != self._trouble:
-            self._trouble = trouble.words
+        if trouble is not None:
+            self._tell(trouble, pods)
+        elif self._has_passed(pods):
+            self._trouble, self._told = None, ""
+
+    def _tell(self, trouble: Trouble, pods: Iterable[Manifest]) -> None:
+        before, self._trouble = self._trouble, trouble
+        if before is None or trouble.words != before.words:
             self._told = f"{trouble.words}{self._namespace.last_words(pods)}"
             print(f"  {self._told}", file=sys.stderr, flush=True)
+
+    def _has_passed(self, pods: Iterable[Manifest]) -> bool:
+        """Tell whether what was in trouble runs, or has done its work; a pod that is gone may have failed."""
+        if self._trouble is None or self._trouble.hopeless:
+            return False
+        well = [pod["metadata"] for pod in pods if pod.get("status", {}).get("phase") in _WELL]
+        return any(self._trouble.name in (pod["name"], pod.get("labels", {}).get(_JOB)) for pod in well)
 
     def _refused(self, pods: Iterable[Manifest]) -> Trouble | None:
         """Tell why a job gets no pod, and end it in a while: neither Kubernetes nor ZenML would."""
@@ -76,5 +90,5 @@ class RunPods:
             hopeless = time.monotonic() - since >= _PATIENCE
             if hopeless:
                 self._namespace.delete("Job", job)
-            return Trouble(f"The cluster refuses the pods of job {job}: {refusals[job]}", hopeless)
+            return Trouble(f"The cluster refuses the pods of job {job}: {refusals[job]}", hopeless, job)
         return None

@@ -94,6 +94,37 @@ def test_a_pod_that_fails_is_told_once_with_its_step(
     assert "train model ..." in said
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["runs", "gone"])
+def test_trouble_that_has_passed_is_no_reason_of_a_later_failure(
+    gone: bool, fake: FakeKubernetes, pods: RunPods
+) -> None:
+    give_pod(fake, {**RUN, "step_name": "train_model"})
+    full = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "too full."}
+    fake.pods["stand-in"] = {"phase": "Pending", "conditions": [full]}
+    with pods.looked_at():
+        wait_for(pods.reason)
+        if gone:
+            del fake.objects["deployments", "stand-in"]
+        else:
+            fake.pods["stand-in"] = {"phase": "Running"}
+            wait_for(lambda: pods.reason() is None)
+        time.sleep(0.1)
+    assert (pods.reason() is None) is not gone
+
+
+def test_a_job_that_was_refused_and_then_got_its_pod_is_no_reason_of_a_later_failure(
+    fake: FakeKubernetes, pods: RunPods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stacks.components.kubernetes_image.run_pods._PATIENCE", 60)
+    fake.objects["jobs", "train-1"] = JOB
+    fake.objects["events", "e1"] = REFUSED
+    with pods.looked_at():
+        wait_for(pods.reason)
+        fake.pods["stand-in"] = {"phase": "Running"}
+        give_pod(fake, {**RUN, "job-name": "train-1"})
+        wait_for(lambda: pods.reason() is None)
+
+
 def test_a_cluster_that_does_not_answer_for_a_moment_is_no_trouble(
     fake: FakeKubernetes, pods: RunPods
 ) -> None:
