@@ -67,6 +67,16 @@ def read_process(path: Path, kind: type[Kind], folder: Path) -> Kind | None:
         return None
 
 
+def started_with(file: Path) -> list[psutil.Process]:
+    """Find processes whose command names a file."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(Path(word) == file for word in process.cmdline()):
+                found.append(process)
+    return found
+
+
 def end(*processes: psutil.Process, seconds: float = END_SECONDS) -> None:
     """End processes with all their children: asked to first, made to after some seconds."""
     family = set(processes)

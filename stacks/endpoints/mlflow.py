@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
-from accidents.errors import AccidentsError
 from accidents.rollout.traffic_split import CHAMPION, Role
 from stacks.endpoints.adapter import OneVersionEndpoint, explained
 from stacks.endpoints.component import Component
@@ -17,11 +18,13 @@ from stacks.endpoints.protocol import (
     ServedVersion,
     State,
 )
+from stacks.processes import end, started_with
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
+    from zenml.integrations.mlflow.model_deployers import MLFlowModelDeployer
     from zenml.integrations.mlflow.services.mlflow_deployment import (
         MLFlowDeploymentConfig,
         MLFlowDeploymentService,
@@ -62,19 +65,19 @@ class MLflowEndpoint(OneVersionEndpoint):
         self._service: MLFlowDeploymentService | None = None  # as it was looked up last
 
     def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
-        """Start a server for the version; one that does not give the golden answers goes again."""
-        deployer = self._component.deployer()
+        """Start a server for the version; one that has not given the golden answers goes again."""
+        deployer, config = self._component.deployer(), _config(bundle)
         before = self._services(deployer)
         with explained():
-            new = deployer.deploy_model(
-                _config(bundle), _service_type(), continuous_deployment_mode=True, timeout=START_SECONDS
-            )
-        new = cast("MLFlowDeploymentService", new)
-        try:
-            golden.check(_predict(new, golden.features), f"The server at {new.prediction_url}")
-        except AccidentsError as error:
-            deployer.delete_model_server(new.uuid, force=True)
-            raise DeploymentError(str(error)) from error
+            try:
+                new = deployer.deploy_model(
+                    config, _service_type(), continuous_deployment_mode=True, timeout=START_SECONDS
+                )
+                new = cast("MLFlowDeploymentService", new)
+                golden.check(_predict(new, golden.features), f"The server at {new.prediction_url}")
+            except BaseException:
+                _take_back(deployer, str(config.pipeline_step_name))
+                raise
         for old in before:
             deployer.delete_model_server(old.uuid, force=True)
         self._service = new
@@ -126,6 +129,20 @@ def _services(deployer: BaseModelDeployer) -> list[MLFlowDeploymentService]:
     # Without a type ZenML returns the servers of other deployers, too.
     services = deployer.find_model_server(service_type=_service_type())
     return [cast("MLFlowDeploymentService", service) for service in services]
+
+
+def _take_back(deployer: BaseModelDeployer, step: str) -> None:
+    """End and forget what was started for a deployment; ZenML's store may not know it yet."""
+    from zenml.services.local.local_service import SERVICE_DAEMON_CONFIG_FILE_NAME
+
+    for service in _services(deployer):
+        if service.config.pipeline_step_name == step:
+            deployer.delete_model_server(service.uuid, force=True)
+    folder = Path(cast("MLFlowModelDeployer", deployer).local_path)
+    for file in folder.glob(f"*/{SERVICE_DAEMON_CONFIG_FILE_NAME}"):
+        if step in file.read_text(encoding="utf-8"):
+            end(*started_with(file))
+            rmtree(file.parent)
 
 
 def _service_type() -> ServiceType:

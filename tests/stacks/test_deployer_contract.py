@@ -38,7 +38,7 @@ from tests.model_servers import (
     microservice_settings,
     settings,
 )
-from tests.processes import kill_all_of
+from tests.processes import kill_all_of, processes_of
 from tests.stacks.conftest import write_stack
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -52,6 +52,7 @@ class Deployer:
     versions: tuple[Version, Version]
     speaks_v2: bool
     has_trials: bool
+    folder: Path  # that its servers work in, or are started with
     end: Callable[[], None]
 
     @property
@@ -109,7 +110,7 @@ def with_mlserver(
         folders.mktemp("stacks"), "ours", model_deployer={"flavor": "mlserver", "config": config}
     )
     apply_stack("ours", folder=folder)
-    return Deployer(active_endpoints(), versions, True, True, lambda: kill_all_of(server))
+    return Deployer(active_endpoints(), versions, True, True, server, lambda: kill_all_of(server))
 
 
 def with_mlflow(versions: tuple[Version, Version], folders: pytest.TempPathFactory) -> Deployer:
@@ -119,14 +120,15 @@ def with_mlflow(versions: tuple[Version, Version], folders: pytest.TempPathFacto
     Client().active_stack.experiment_tracker.configure_mlflow()  # type: ignore[union-attr]
     for version in versions:
         _register(version, folders.mktemp("mlflow").as_uri())
-    return Deployer(active_endpoints(), versions, False, False, _end_mlflow)
+    folder = Path(Client().active_stack.model_deployer.local_path)  # type: ignore[union-attr]
+    return Deployer(active_endpoints(), versions, False, False, folder, _end_mlflow)
 
 
 def with_bentoml(versions: tuple[Version, Version], folders: pytest.TempPathFactory) -> Deployer:
     home = folders.mktemp("bento")
     config = {"flavor": "bentoml", "config": {"service_path": str(home)}}
     apply_stack("bentos", folder=write_stack(folders.mktemp("stacks"), "bentos", model_deployer=config))
-    return Deployer(active_endpoints(), versions, True, False, lambda: kill_all_of(home))
+    return Deployer(active_endpoints(), versions, True, False, home, lambda: kill_all_of(home))
 
 
 def with_seldon(versions: tuple[Version, Version], folders: pytest.TempPathFactory) -> Deployer:
@@ -134,7 +136,7 @@ def with_seldon(versions: tuple[Version, Version], folders: pytest.TempPathFacto
     folder = folders.mktemp("seldon")
     config = {"flavor": "seldon_core", "config": microservice_settings(folder)}
     apply_stack("seldon", folder=write_stack(folders.mktemp("stacks"), "seldon", model_deployer=config))
-    return Deployer(active_endpoints(), versions, False, False, lambda: kill_all_of(folder))
+    return Deployer(active_endpoints(), versions, False, False, folder, lambda: kill_all_of(folder))
 
 
 def _register(version: Version, files: str) -> None:
@@ -261,6 +263,26 @@ def test_one_that_does_not_give_the_golden_answers_is_refused_and_the_old_one_se
     features = golden_of(deployer.versions[1].bundle, 5).features
     expected = deployer.versions[1].bundle.predict(features.to_numpy(np.float32))
     np.testing.assert_allclose(deployer.endpoint.predict(features), expected, rtol=0, atol=1e-6)
+
+
+class Interrupted(Golden):
+    """Golden requests whose answers come as somebody presses Ctrl-C."""
+
+    def check(self, served: object, where: str) -> float:
+        raise KeyboardInterrupt
+
+
+def test_a_deployment_that_is_interrupted_leaves_the_old_one_and_no_server(deployer: Deployer) -> None:
+    if deployer.endpoints.flavor not in ("mlflow", "bentoml"):
+        return  # whose golden requests are files to it
+    deployer.serve(2)
+    before = {process.pid for process in processes_of(deployer.folder)}
+    golden = deployer.golden(1)
+    with pytest.raises(KeyboardInterrupt):
+        deployer.deploy(1, Interrupted(golden.features, golden.p_severe))
+    (served,) = deployer.endpoint.versions()
+    assert (served.version, served.state) == ("2", State.healthy)
+    assert {process.pid for process in processes_of(deployer.folder)} == before
 
 
 def test_a_damaged_bundle_is_refused_and_the_old_one_serves(deployer: Deployer, tmp_path: Path) -> None:
