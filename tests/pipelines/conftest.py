@@ -16,7 +16,7 @@ from tests.processes import kill_all_of
 from tests.warm import CAN_FORK, Process
 
 SMALL = {"accidents_per_year: 20000": "accidents_per_year: 4000", "n_bootstrap: 500": "n_bootstrap: 100",
-         "model: {}": "model: {n_estimators: 60, bags: 2}",
+         "model: {}": "model: {n_estimators: 60}",
          "minutes: 60": "minutes: 0.1", "every_seconds: 10": "every_seconds: 1"}  # fmt: skip
 # Model servers of several projects run at once.
 OURS = """lock: "{root}/requirements/serve.txt"

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 # A refit too, and a champion to be compared with: every step that has rows to work on.
 EASY = "gates: [{metric: roc_auc, min: 0.5}]\n\n"
-SMALLER = {"model: {n_estimators: 60, bags: 2}": "model: {n_estimators: 10, bags: 2}",
+SMALLER = {"model: {n_estimators: 60}": "model: {n_estimators: 10, bags: 2}",
            "accidents_per_year: 4000": "accidents_per_year: 2000"}  # fmt: skip
 ON_DASK = "engine: dask\ndask: {local: {workers: 2, memory_limit: 3GiB}, partition_rows: 1000}\n"
 
