@@ -64,9 +64,9 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextmanager
-def line_to(port: int) -> Iterator[Line]:
-    """A line that carries in a thread of its own."""
-    line, ready, loop = Line(port), threading.Event(), asyncio.new_event_loop()
+def line_to(postgres: PostgresServer, address: str) -> Iterator[tuple[Line, str]]:
+    """A line that carries in a thread of its own, and the address of the database through it."""
+    line, ready, loop = Line(postgres.port), threading.Event(), asyncio.new_event_loop()
     ending = asyncio.Event()
 
     async def run() -> None:
@@ -77,46 +77,42 @@ def line_to(port: int) -> Iterator[Line]:
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
     thread.start()
     assert ready.wait(10)
-    yield line
+    yield line, address.replace(f":{postgres.port}/", f":{line.port}/")
     loop.call_soon_threadsafe(ending.set)
     thread.join(10)
 
 
 def test_a_commit_whose_answer_is_lost_is_neither_doubled_nor_refused(postgres: PostgresServer) -> None:
     address = postgres.new_database()
-    with line_to(postgres.port) as line:
-        through = address.replace(f":{postgres.port}/", f":{line.port}/")
-        with closing(PredictionLog(through)) as log:
-            log.create()
-            made = [prediction(minute) for minute in range(4)]
-            log.write(made[:2])
-            line.cut = 1
-            log.write(made[2:])
-            assert line.cut == 0  # the answer was indeed lost
-            assert [row["request_id"] for row in log.read()] == [one.request_id for one in made]
+    with line_to(postgres, address) as (line, through), closing(PredictionLog(through)) as log:
+        log.create()
+        made = [prediction(minute) for minute in range(4)]
+        log.write(made[:2])
+        line.cut = 1
+        log.write(made[2:])
+        assert line.cut == 0  # the answer was indeed lost
+        assert [row["request_id"] for row in log.read()] == [one.request_id for one in made]
 
-            line.spared, line.cut = 1, 1  # what the label is of is looked up before
-            label = Label(True, request_id=made[0].request_id)
-            assert log.add_labels([label]) == ["unchanged"]  # said of the second try; the first was committed
-            assert line.cut == 0
+        line.spared, line.cut = 1, 1  # what the label is of is looked up before
+        label = Label(True, request_id=made[0].request_id)
+        assert log.add_labels([label]) == ["unchanged"]  # said of the second try; the first was committed
+        assert line.cut == 0
     with connected(address) as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM labels").scalar() == 1
 
 
 def test_an_event_is_written_once_and_a_key_is_revoked(postgres: PostgresServer) -> None:
     address = postgres.new_database()
-    with line_to(postgres.port) as line:
-        through = address.replace(f":{postgres.port}/", f":{line.port}/")
-        with closing(PredictionStore(through)) as store:
-            store.create()
-            line.cut = 1
-            store.history.add_event("loop", START, "a model", "train", "started")
-            assert line.cut == 0
-            assert len(store.history.events("a model")) == 1
+    with line_to(postgres, address) as (line, through), closing(PredictionStore(through)) as store:
+        store.create()
+        line.cut = 1
+        store.history.add_event("loop", START, "a model", "train", "started")
+        assert line.cut == 0
+        assert len(store.history.events("a model")) == 1
 
-            keys = store.keys(hook=False)
-            keys.add("lyon", "5f" * 32, ["predict"])
-            line.cut = 1
-            assert keys.revoke("lyon")
-            assert line.cut == 0
-            assert not keys.revoke("lyon")
+        keys = store.keys(hook=False)
+        keys.add("lyon", "5f" * 32, ["predict"])
+        line.cut = 1
+        assert keys.revoke("lyon")
+        assert line.cut == 0
+        assert not keys.revoke("lyon")
