@@ -221,8 +221,8 @@ check: $(VENV)/dev  ## linters, types, import rules, workflows, forms and Docker
 	$(BIN)/zizmor --offline --quiet .github/workflows .github/dependabot.yml
 	$(BIN)/hadolint Dockerfile serving/Dockerfile
 
-audit: $(VENV)/dev  ## known vulnerabilities in every lock, where an advisory database can be reached
-	$(BIN)/python .ci/audit.py
+audit: $(VENV)/dev  ## known vulnerabilities in every lock, where an advisory database can be reached; AUDIT=--required: it must be
+	$(BIN)/python .ci/audit.py $(AUDIT)
 
 format: $(VENV)/dev  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

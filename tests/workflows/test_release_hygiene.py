@@ -69,12 +69,12 @@ def audit(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def audited(folder: Path, findings: str | None = None, ci: str = "") -> subprocess.CompletedProcess[str]:
+def audited(folder: Path, findings: str | None = None, *options: str) -> subprocess.CompletedProcess[str]:
     """The audit, with whatever stands in for pip-audit in the folder."""
     if findings is not None:
         (folder / ".ci" / "accepted_findings.yaml").write_text(findings)
-    words = [sys.executable, folder / ".ci" / "audit.py"]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "CI": ci}
+    words = [sys.executable, folder / ".ci" / "audit.py", *options]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "CI": "true"}
     return subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
 
 
@@ -111,26 +111,33 @@ SKIPPED = '{"dependencies": [{"name": "a", "skip_reason": "not found"}], "fixes"
 
 
 @pytest.mark.parametrize(
-    ("out", "err", "code", "ci", "fails"),
+    ("out", "err", "code", "options", "fails"),
     [
-        ("", "usage: pip-audit [-h]", 2, "", True),
-        ("", UNREACHED, 1, "", False),
-        ("", UNREACHED, 1, "true", True),
-        (SKIPPED, "", 0, "", False),
-        (SKIPPED, "", 0, "true", True),
-        ('{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}', "", 0, "true", False),
+        ("", "usage: pip-audit [-h]", 2, [], True),
+        ("", UNREACHED, 1, [], False),
+        ("", UNREACHED, 1, ["--required"], True),
+        (SKIPPED, "", 0, [], False),
+        (SKIPPED, "", 0, ["--required"], True),
+        ('{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}', "", 0, ["--required"], False),
     ],
-    ids=["fails", "unreached", "unreached in CI", "knows nothing", "knows nothing in CI", "audits"],
+    ids=[
+        "fails",
+        "unreached",
+        "unreached where required",
+        "knows nothing",
+        "knows nothing where required",
+        "audits",
+    ],
 )
 def test_what_was_not_audited_does_not_pass(
-    audit: Path, out: str, err: str, code: int, ci: str, fails: bool
+    audit: Path, out: str, err: str, code: int, options: list[str], fails: bool
 ) -> None:
-    """But for a machine without a network, which says so."""
+    """But for a machine without a way out, which says so, where the audit is not required."""
     (audit / "requirements").mkdir()
     (audit / "requirements" / "docs.txt").touch()
     stand_in = f"import sys\nprint({out!r})\nprint({err!r}, file=sys.stderr)\nsys.exit({code})\n"
     (audit / "pip_audit.py").write_text(stand_in)
-    done = audited(audit, ci=ci)
+    done = audited(audit, None, *options)
     assert done.returncode == fails, done.stdout + done.stderr
     assert ("docs: not audited" in done.stdout) is ("vulns" not in out)
 
