@@ -39,6 +39,7 @@ class _LostError(Exception):
 def each(settings: DaskSettings, work: Callable[..., T], named: Named, what: str) -> list[T]:
     """Do `work(*arguments)` for each of `named`, on whichever worker is free; results in their order.
 
+    They are begun in the order of `named`: what takes longest belongs first, where pieces are few.
     Work that was lost with its worker is done again by another; where the scheduler was started anew, or
     workers after all were gone for `settings.wait_seconds`, what is not done yet is. So `work` may be done
     twice, also at once, and what it writes it writes whole.
@@ -140,7 +141,9 @@ class _Following(Generic[T]):
 
     def _submit(self, at: int, **how: Any) -> None:
         name, arguments = self.named[at]
-        key = f"{self.what}, {name}, {uuid4().hex[:12]}"
+        # Trap: an idle worker takes over what waits at another only of work whose duration Dask knows, and
+        # it knows it by a tuple's first part, or by a whole text.
+        key = (self.what, name, uuid4().hex[:12])
         given = (name, self.work, arguments, running_version())
         self.pending[self.client.submit(_do, *given, key=key, pure=False, **how)] = at
 
@@ -207,7 +210,7 @@ class _Following(Generic[T]):
 
     def _begin_again(self) -> None:
         """Begin what runs slowly a second time, on any worker but the one that has it."""
-        where = {str(key): worker for worker, keys in self.client.processing().items() for key in keys}
+        where = {tuple(key): worker for worker, keys in self.client.processing().items() for key in keys}
         workers = set(self.client.scheduler_info(n_workers=-1)["workers"])
         for future, at in list(self.pending.items()):
             others = workers - {where.get(future.key)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from engine.partitions import KEYS, PartitionedRows, Piece, labelled_rows, place
 from engine.reading import keys_of, predicted, rows_at, sampled
 from engine.tasks import each, reduced
 
+T = TypeVar("T")
 BASELINE_ROWS = 500_000  # more would take a baseline hours: a random forest learns on one thread
 
 
@@ -27,8 +29,7 @@ def train(
     """Train as `accidents.training.fit_bags.train` does: by bags, to the same bytes."""
     places = _places(train)
     require_both_outcomes(places.accidents, places.severe)
-    bags = [(f"bag {bag + 1}", (train.pieces, settings, stage, seed, bag)) for bag in range(settings.bags)]
-    texts = each(train.dask, _boost_one, bags, "Training bags of trees")
+    texts = _each_bag(train, _boost_one, settings, stage, seed, "Training bags of trees")
     model = of_bags([Booster(text) for text in texts], PlaceEncoder.of_counts(places), stage)
     later = keys_of(calibration)["severe"].to_numpy(dtype=np.float64)
     model.calibration = BetaCalibration.fit(predicted(model, calibration), later)
@@ -39,8 +40,7 @@ def refit(rows: PartitionedRows, settings: ModelSettings, stage: str, seed: int)
     """Fit on all rows as `accidents.training.refit.refit` does, to the same bytes."""
     keys = keys_of(rows)
     age = months_before_the_last(keys)
-    named = [(f"bag {bag + 1}", (rows.pieces, settings, stage, seed, bag)) for bag in range(settings.bags)]
-    fitted = each(rows.dask, _refit_one, named, "Refitting bags of trees")
+    fitted = _each_bag(rows, _refit_one, settings, stage, seed, "Refitting bags of trees")
     bags = [(Booster(text), scores) for text, scores in fitted]
     places = PlaceEncoder.of_counts(_places(rows))
     labels = keys["severe"].to_numpy(dtype=np.float32)
@@ -65,6 +65,16 @@ def score_baselines(
     learnt, later = sampled(train, BASELINE_ROWS, seed), sampled(calibration, BASELINE_ROWS, seed)
     named = [(name, (name, learnt, later, test.pieces, stage, seed)) for name in BASELINES]
     return pd.DataFrame(dict(zip(BASELINES, each(test.dask, _baseline, named, "Baselines"), strict=True)))
+
+
+def _each_bag(
+    rows: PartitionedRows, work: Callable[..., T], settings: ModelSettings, stage: str, seed: int, what: str
+) -> list[T]:
+    """Do `work` for each bag; the slow kind is begun first, so that the workers end together."""
+    order = sorted(range(settings.bags), key=settings.draws_thresholds)
+    named = [(f"bag {bag + 1}", (rows.pieces, settings, stage, seed, bag)) for bag in order]
+    results = dict(zip(order, each(rows.dask, work, named, what), strict=True))
+    return [results[bag] for bag in range(settings.bags)]
 
 
 def _places(rows: PartitionedRows) -> PlaceCounts:

@@ -49,6 +49,10 @@ class ModelSettings(BaseModel):
     two_kinds: bool = True
     n_jobs: int = Field(default=2, ge=1, le=64)
 
+    def draws_thresholds(self, bag: int) -> bool:
+        """Whether a bag draws the thresholds of its splits at random, and so learns twice as fast."""
+        return self.two_kinds and bag % 2 == 1
+
 
 def train(
     train: pd.DataFrame, calibration: pd.DataFrame, settings: ModelSettings, stage: str, seed: int
@@ -99,7 +103,7 @@ def boost(
 
     seed += bag
     inputs = TreeInputs(rows, chosen, settings.masked, seed, scale)
-    params = _params(settings, stage, seed, settings.two_kinds and bag % 2 == 1, len(inputs))
+    params = _params(settings, stage, seed, settings.draws_thresholds(bag), len(inputs))
     bins = dataset_of(inputs, params)
     del inputs
     return Booster(lightgbm.train(params, bins, settings.n_estimators).model_to_string())

@@ -38,8 +38,8 @@ from accidents.training.place_encoder import PlaceCounts, PlaceEncoder
 from accidents.training.split import SplitSettings, split
 from accidents.training.trained_model import Layout, matrix_of
 from accidents.training.tree_inputs import LabelledRows
-from engine import preparation, reading
-from engine.partitions import labelled_rows
+from engine import preparation, reading, training
+from engine.partitions import PartitionedRows, labelled_rows
 from engine.scoring import score_tables
 from engine.settings import DaskSettings
 from engine.splitting import split_rows
@@ -133,6 +133,20 @@ def test_a_bag_reads_partitions_in_stretches_and_grows_the_same_trees(
     some = np.flatnonzero(np.arange(len(rows)) % 5 > 0)
     grown = [boost(each, some, settings, "dispatch", seed=1, bag=1).text for each in (read, rows)]
     assert grown[0] == grown[1]
+
+
+def test_bags_of_the_slow_kind_are_begun_first(dask: DaskSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[str] = []
+
+    def noted(_: object, work: object, bags: list[tuple[str, Any]], what: str) -> list[str]:
+        named.extend(name for name, _ in bags)
+        return [name for name, _ in bags]
+
+    monkeypatch.setattr(training, "each", noted)
+    rows = PartitionedRows(address="", stage="dispatch", parts=(), dask=dask)
+    given = training._each_bag(rows, abs, ModelSettings(bags=5), "dispatch", 0, "Bags")
+    assert named == ["bag 1", "bag 3", "bag 5", "bag 2", "bag 4"]
+    assert given == ["bag 1", "bag 2", "bag 3", "bag 4", "bag 5"]
 
 
 def test_predictions_by_partition_are_those_of_the_whole_and_none_is_there_twice(

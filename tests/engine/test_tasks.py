@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,16 @@ def test_following_costs_no_processor(dask: DaskSettings) -> None:
     each(dask, time.sleep, [(f"part {at}", (3.0,)) for at in range(2)], "Sleeping")
     share = (time.process_time() - used) / (time.monotonic() - since)
     assert share < 0.3, "the loop asks without a pause"
+
+
+def duration_known(what: str, dask_scheduler: Any) -> float:
+    return float(dask_scheduler.task_prefixes[what].duration_average)
+
+
+def test_dask_learns_how_long_such_work_takes(dask: DaskSettings, tmp_path: Path) -> None:
+    """Of what it knows nothing of, an idle worker takes over none that waits at another."""
+    each(dask, note, [(f"part {at}", (str(tmp_path), at, 0.2)) for at in range(4)], "Sharing")
+    assert client_of(dask).run_on_scheduler(duration_known, "Sharing") >= 0.2
 
 
 def slow_first(folder: str, at: int) -> int:
