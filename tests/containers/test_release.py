@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(1200
 STAND_INS = ROOT / "tests" / "workflows" / "stand_ins"
 # Steps that are not run here, each with the reason.
 BUT = {
-    "make audit": "`.ci/run` runs it on every lock",
+    "make audit AUDIT=--required": "`.ci/run` runs it on every lock",
     'make scan TAG="$TAG"': "Trivy's image and its database cannot be had where no registry is reached",
     "make staging": "the environment is the one that the tests run in",
 }

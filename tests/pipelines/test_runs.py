@@ -40,7 +40,9 @@ def where(request: pytest.FixtureRequest, zenml_store: Path) -> Iterator[str]:
         client.create_stack_component("elsewhere", "local", store, {"path": str(zenml_store / "elsewhere")})
         client.create_stack("elsewhere", {kind: "elsewhere", store: "elsewhere"})
         client.activate_stack("elsewhere")
-    yield request.param
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "LONGEST_PAUSE", 0.5)
+        yield request.param
     client.activate_stack(bare.id)
 
 
