@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accidents.errors import AccidentsError
+from stacks.component_round_trips import explanation, probe_of
 from stacks.component_validation import wanted_component
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
 from stacks.errors import StackError
 from stacks.flavors import component_type, find_flavor, require_integration
 from stacks.state import file_digest, state_of
-from stacks.try_components import explanation, probe_of
 from stacks.wanted_connector import require_connector, wanted_connector
 from stacks.zenml_store import find_stack, is_embedded, opened_store
 

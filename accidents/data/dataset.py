@@ -13,7 +13,7 @@ from accidents.data.partition_files import Manifest, is_partitioned, read_manife
 from accidents.data.quality import QualityReport
 from accidents.data.reading import read_years
 from accidents.data.sources import SOURCES, UNKNOWN, YearFiles, fetch, find_years
-from accidents.data.sources.downloadable_years import check_years
+from accidents.data.sources.published_files import check_years
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import load_tables
 from accidents.data.tables import Tables

@@ -25,7 +25,7 @@ from accidents.errors import BundleError
 from accidents.lightgbm.forest import Doubles, Flags, Forest, Integers, read_forest
 
 if TYPE_CHECKING:
-    from accidents.lightgbm import compiled_shap
+    from accidents.lightgbm import shap_kernels
 
 Floats = npt.NDArray[np.float32]
 
@@ -47,17 +47,17 @@ class Explainer:
 
         Raises BundleError for what `read_forest` refuses.
         """
-        from accidents.lightgbm import compiled_shap
+        from accidents.lightgbm import shap_kernels
 
         forest = read_forest(trees_text)
         self.columns, self.expected = forest.columns, forest.expected
         edges = _Edges(forest)
         self._walks = [
             (_trees(forest, edges, chosen), tuple(points), tuple(weights))
-            for chosen, points, weights in _quadratures(edges.most_features, compiled_shap.POINTS)
+            for chosen, points, weights in _quadratures(edges.most_features, shap_kernels.POINTS)
         ]
-        self._explain, self._explain_many = compiled_shap.explain, compiled_shap.explain_many
-        self._memorable = bool(forest.leaves.max() - 1 <= compiled_shap.MOST_SPLITS)
+        self._explain, self._explain_many = shap_kernels.explain, shap_kernels.explain_many
+        self._memorable = bool(forest.leaves.max() - 1 <= shap_kernels.MOST_SPLITS)
         self.contributions(np.zeros((1, self.columns), dtype=np.float32))  # compiles
 
     def contributions(self, matrix: Floats) -> Doubles:
@@ -86,7 +86,7 @@ class Explainer:
 
 
 class _Edges:
-    """What the way from a tree's first node says of its edges, numbered as in `compiled_shap.Trees`.
+    """What the way from a tree's first node says of its edges, numbered as in `shap_kernels.Trees`.
 
     Attributes
     ----------
@@ -119,12 +119,12 @@ class _Edges:
         self.most_features = np.maximum.reduceat(features, forest.first_node).astype(np.int64)
 
 
-def _trees(forest: Forest, edges: _Edges, chosen: Flags) -> compiled_shap.Trees:
+def _trees(forest: Forest, edges: _Edges, chosen: Flags) -> shap_kernels.Trees:
     """Return the trees that are chosen, bool [trees]."""
-    from accidents.lightgbm import compiled_shap
+    from accidents.lightgbm import shap_kernels
 
     splits, kept = (forest.leaves - 1)[chosen], chosen[edges.tree]
-    return compiled_shap.Trees(
+    return shap_kernels.Trees(
         splits=splits.astype(np.uint32),
         first=(np.cumsum(splits) - splits).astype(np.uint32),
         feature=forest.feature[kept].astype(np.uint32),

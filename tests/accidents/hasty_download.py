@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from accidents.data.sources.datagouv_download import MANIFEST, download
-from accidents.data.sources.downloadable_years import published_files
+from accidents.data.sources.published_files import published_files
 from accidents.data.sources.transfer import TransferSettings
 from accidents.data.sources.year_files import YearFiles
 from tests.accidents.hostile_server import (

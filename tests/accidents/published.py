@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accidents.data.sources.downloadable_years import published_files
+from accidents.data.sources.published_files import published_files
 
 HEADERS = {
     "caracteristiques": "Num_Acc,an,mois,jour,hrmn,lum,agg,int,atm,col,com,adr,gps,lat,long,dep",

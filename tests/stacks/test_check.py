@@ -8,8 +8,8 @@ import pytest
 
 from stacks.apply import apply_stack
 from stacks.check import Finding, check_stack
+from stacks.component_round_trips import Probe
 from stacks.components.mlserver.folder import ServedModel, ServerFolder
-from stacks.try_components import Probe
 from stacks.zenml_store import opened_store
 from tests.processes import free_port
 from tests.stacks.conftest import StackWriter

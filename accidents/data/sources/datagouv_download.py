@@ -19,8 +19,8 @@ import httpx
 from filelock import FileLock, Timeout
 
 from accidents.data.sources.download_progress import Meter
-from accidents.data.sources.downloadable_years import PublishedFile, check_content, published_files
 from accidents.data.sources.partial_download import Version
+from accidents.data.sources.published_files import PublishedFile, check_content, published_files
 from accidents.data.sources.transfer import Transfer, TransferSettings
 from accidents.data.sources.year_files import TABLES, YearFiles
 from accidents.errors import SourceError

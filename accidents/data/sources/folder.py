@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from accidents.data.sources.downloadable_years import check_years, published_files
+from accidents.data.sources.published_files import check_years, published_files
 from accidents.data.sources.year_files import YearFiles, find_years
 from accidents.errors import SourceError
 

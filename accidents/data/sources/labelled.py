@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from accidents.data.sources import UNKNOWN
-from accidents.data.sources.downloadable_years import published_files
+from accidents.data.sources.published_files import published_files
 from accidents.data.sources.settings import DataSettings
 from accidents.data.sources.year_files import find_years
 

@@ -24,8 +24,8 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from accidents.data.sources.downloadable_years import DATASET_PAGE
 from accidents.data.sources.partial_download import PartFile, Version, version_of
+from accidents.data.sources.published_files import DATASET_PAGE
 from accidents.errors import SourceError
 
 OTHER_WAY = "or work without it: --source sample, or --source FOLDER with files brought another way"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from accidents.data.sources.datagouv_download import BASE_URL, MANIFEST, download
-from accidents.data.sources.downloadable_years import published_files
+from accidents.data.sources.published_files import published_files
 from accidents.data.sources.transfer import TransferSettings
 from accidents.data.sources.year_files import TABLES, parse_name
 from accidents.errors import SourceError

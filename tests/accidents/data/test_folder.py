@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from accidents.data.sources import fetch
-from accidents.data.sources.downloadable_years import published_files
 from accidents.data.sources.folder import open_folder
+from accidents.data.sources.published_files import published_files
 from accidents.errors import SourceError
 from tests.accidents.published import csv_of
 
