@@ -9,7 +9,7 @@ from prometheus_client import push_to_gateway
 from rich.markup import escape
 
 from accidents.files import write_whole
-from accidents.monitoring.gauges import JOB, exposition
+from accidents.monitoring.gauges_and_thresholds import JOB, exposition
 from accidents.monitoring.measurements import Champion, MonitorReport
 from accidents.predictions.log import PredictionLogError
 from commands.loop_settings import loop_settings

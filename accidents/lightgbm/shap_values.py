@@ -25,7 +25,7 @@ from accidents.errors import BundleError
 from accidents.lightgbm.forest import Doubles, Flags, Forest, Integers, read_forest
 
 if TYPE_CHECKING:
-    from accidents.lightgbm import shap_kernels
+    from accidents.lightgbm import shap_compiled_loops
 
 Floats = npt.NDArray[np.float32]
 
@@ -47,17 +47,17 @@ class Explainer:
 
         Raises BundleError for what `read_forest` refuses.
         """
-        from accidents.lightgbm import shap_kernels
+        from accidents.lightgbm import shap_compiled_loops
 
         forest = read_forest(trees_text)
         self.columns, self.expected = forest.columns, forest.expected
         edges = _Edges(forest)
         self._walks = [
             (_trees(forest, edges, chosen), tuple(points), tuple(weights))
-            for chosen, points, weights in _quadratures(edges.most_features, shap_kernels.POINTS)
+            for chosen, points, weights in _quadratures(edges.most_features, shap_compiled_loops.POINTS)
         ]
-        self._explain, self._explain_many = shap_kernels.explain, shap_kernels.explain_many
-        self._memorable = bool(forest.leaves.max() - 1 <= shap_kernels.MOST_SPLITS)
+        self._explain, self._explain_many = shap_compiled_loops.explain, shap_compiled_loops.explain_many
+        self._memorable = bool(forest.leaves.max() - 1 <= shap_compiled_loops.MOST_SPLITS)
         self.contributions(np.zeros((1, self.columns), dtype=np.float32))  # compiles
 
     def contributions(self, matrix: Floats) -> Doubles:
@@ -86,7 +86,7 @@ class Explainer:
 
 
 class _Edges:
-    """What the way from a tree's first node says of its edges, numbered as in `shap_kernels.Trees`.
+    """What the way from a tree's first node says of its edges, numbered as in `shap_compiled_loops.Trees`.
 
     Attributes
     ----------
@@ -119,12 +119,12 @@ class _Edges:
         self.most_features = np.maximum.reduceat(features, forest.first_node).astype(np.int64)
 
 
-def _trees(forest: Forest, edges: _Edges, chosen: Flags) -> shap_kernels.Trees:
+def _trees(forest: Forest, edges: _Edges, chosen: Flags) -> shap_compiled_loops.Trees:
     """Return the trees that are chosen, bool [trees]."""
-    from accidents.lightgbm import shap_kernels
+    from accidents.lightgbm import shap_compiled_loops
 
     splits, kept = (forest.leaves - 1)[chosen], chosen[edges.tree]
-    return shap_kernels.Trees(
+    return shap_compiled_loops.Trees(
         splits=splits.astype(np.uint32),
         first=(np.cumsum(splits) - splits).astype(np.uint32),
         feature=forest.feature[kept].astype(np.uint32),

@@ -7,7 +7,7 @@ from typing import Any
 
 from prometheus_client import push_to_gateway
 
-from accidents.monitoring.gauges import JOB, Exposition, exposition
+from accidents.monitoring.gauges_and_thresholds import JOB, Exposition, exposition
 from accidents.monitoring.loop_table import STAGES
 from accidents.monitoring.measurements import (
     CallerLabels,

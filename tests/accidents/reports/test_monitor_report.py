@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from accidents.monitoring.gauges import exposition
+from accidents.monitoring.gauges_and_thresholds import exposition
 from accidents.monitoring.measurements import CallerLabels, MonitorReport
 from accidents.reports.monitor import strength, write_monitor
 from tests.monitor_reports import CHAMPION, drift, feature, measurements, performance, report
