@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 JOB = "accidents_monitor"
 
-# What the monitor pushes, with its labels; accidents/monitoring/gauges_and_thresholds.py. All of it also has `model`.
+# What the monitor pushes, with its labels, to which `model` comes: accidents/monitoring/gauges_and_thresholds.py.
 PUSHED: Mapping[str, tuple[str, ...]] = {
     "accidents_monitor_run_timestamp_seconds": (),
     "accidents_monitor_rows": (),

@@ -201,7 +201,7 @@ def test_what_the_supervisor_exposes_is_what_rules_may_use() -> None:
 
 
 def test_what_the_monitor_pushes_is_what_rules_may_use() -> None:
-    from accidents.monitoring import gauges as exposition
+    from accidents.monitoring import gauges_and_thresholds as exposition
 
     pushed = {family.name: tuple(sorted(family.samples[0].labels)) for family in told().registry.collect()}
     assert pushed == {name: tuple(sorted(("model", *labels))) for name, labels in PUSHED.items()}
