@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 JOB = "accidents_monitor"
 
-# What the monitor pushes, with its labels, to which `model` comes: accidents/monitoring/gauges_and_thresholds.py.
+# What the monitor pushes, with its labels; all of it also has `model`.
+# It is made in accidents/monitoring/gauges_and_thresholds.py.
 PUSHED: Mapping[str, tuple[str, ...]] = {
     "accidents_monitor_run_timestamp_seconds": (),
     "accidents_monitor_rows": (),
