@@ -24,7 +24,7 @@ def test_everything_that_names_the_version_names_the_one_of_about() -> None:
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == __version__
     named = {
         f"{file.relative_to(ROOT)}: {image['name']}": image["newTag"]
-        for file in (ROOT / "kubernetes" / "overlays").glob("*/kustomization.yaml")
+        for file in (ROOT / "kubernetes").rglob("kustomization.yaml")
         for image in yaml.safe_load(file.read_text(encoding="utf-8")).get("images", ())
     }
     assert named
@@ -34,6 +34,12 @@ def test_everything_that_names_the_version_names_the_one_of_about() -> None:
     ).stdout
     assert f"--tag road-accidents/api:{__version__} " in told
     assert f"VERSION={__version__} " in told
+
+
+def test_no_page_has_to_be_edited_for_a_release() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    named = re.compile(rf"(?:\bv|[:\"]){re.escape(__version__)}\b")  # a tag of git or of an image
+    assert [page.name for page in pages if named.search(page.read_text(encoding="utf-8"))] == []
 
 
 def test_citation_and_dependabot_are_what_their_readers_take() -> None:
