@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -20,7 +21,16 @@ from tests.dags.airflow_home import PYTHON, Airflow, in_airflow
 from tests.monitor_traffic import log_predictions
 from tests.observability.servers import free_addresses, needs_programs, program
 from tests.pipelines.conftest import Project, trained  # noqa: F401 - a fixture
-from tests.pipelines.looping import database, serve, served_bundle, stages, with_own_log
+from tests.pipelines.looping import (
+    database,
+    kill,
+    other_params,
+    serve,
+    served_bundle,
+    stages,
+    wait_for,
+    with_own_log,
+)
 from tests.pipelines.served import served_version
 
 pytestmark = [
@@ -274,12 +284,40 @@ def test_beside_another_loop_nothing_is_done(project: Project) -> None:
     assert stages(project) == []
 
 
+def test_beside_a_loop_of_another_command_nothing_is_done_and_it_goes_on(project: Project) -> None:
+    loop = project.start("--pipeline", "monitor", "--input", "2025", *other_params(project, minutes="5"))
+    wait_for(project, "verify", "started", loop)
+    try:
+        ended, said = Airflow(project).run("accidents_daily")
+        assert ended == {"monitor": "skipped", **SKIPPED}, said
+        assert f"Another loop runs (process {loop.pid}" in said
+        assert stages(project)[-1] == ("verify", "started")
+        assert loop.poll() is None
+    finally:
+        kill(loop)
+
+
+def test_a_new_year_is_had_announced_trained_on_and_deployed(project: Project) -> None:
+    airflow = Airflow(project)
+    ended, said = airflow.run("accidents_yearly", year=2024)
+    assert ended == {"download": "success", "check": "success"}, said
+    assert "2024: 4,0" in said or "2024: 3,9" in said
+    ((extra,),) = airflow.rows("SELECT extra FROM asset_event ORDER BY id DESC LIMIT 1")
+    announced = json.loads(extra)
+    assert announced["year"] == 2024
+    ended, said = airflow.run("accidents_new_year", **announced)
+    done = dict.fromkeys(("look", *STAGES), "success")
+    assert ended == {**done, "roll_back": "skipped"}, said
+    assert stages(project)[-1] == ("verify", "ok")
+    assert served_bundle(project).facts["years"] == [2021, 2022, 2024]
+
+
 def test_a_year_that_is_had_is_announced_and_one_that_is_known_leads_to_nothing(project: Project) -> None:
     airflow = Airflow(project)
     ended, said = airflow.run("accidents_yearly", year=2022)
     assert ended == {"download": "success", "check": "success"}, said
     assert "2022: 4,0" in said or "2022: 3,9" in said
-    ((extra,),) = airflow.rows("SELECT extra FROM asset_event")
+    ((extra,),) = airflow.rows("SELECT extra FROM asset_event ORDER BY id DESC LIMIT 1")
     assert '"year": 2022' in extra
     ended, said = airflow.run("accidents_new_year", year=2022)
     assert ended == {"look": "success", **SKIPPED}, said
