@@ -9,6 +9,7 @@ Python alone is enough.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -20,11 +21,15 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "references" / "accident.json"
 PATIENCE = float(os.environ.get("SMOKE_SECONDS", "120"))  # until it is ready
 NAMESPACE = os.environ.get("KUBERNETES_NAMESPACE", "accidents")
+REMEDIES = {
+    401: "ACCIDENTS_API_KEY must hold a key of it",
+    404: "`docs: key` in its configs/api.yaml shows it to who has a key, `docs: closed` to nobody",
+}
 
 
 class SmokeError(Exception):
@@ -35,7 +40,7 @@ def check(url: str, version: str, key: str) -> Iterator[str]:
     """Tell what is well, one after the other. Raises SmokeError at the first that is not."""
     ready = _until_ready(url)
     yield f"ready, model version {ready['model']['version']}"
-    found = _ask(f"{url}/openapi.json", key=key)[1]["info"]["version"]
+    found = _version(url, key)
     if version and found != version:
         raise SmokeError(f"{url} is version {found}, not {version}")
     yield f"API version {found}"
@@ -56,13 +61,21 @@ def _until_ready(url: str) -> dict[str, Any]:
     while time.monotonic() < end:
         try:
             status, answer = _ask(f"{url}/health/ready")
-            if status == 200:
+            if status == 200 and "model" in answer:
                 return answer
-            said = f"{status}: {' '.join(answer.get('reasons', []))}"
-        except OSError as error:
+            said = f"{status}: {' '.join(answer.get('reasons', ['no answer of our API']))}"
+        except (OSError, http.client.HTTPException) as error:
             said = str(error)
         time.sleep(1)
     raise SmokeError(f"{url} is not ready after {PATIENCE:.0f} s: {said}")
+
+
+def _version(url: str, key: str) -> str:
+    status, answer = _ask(f"{url}/openapi.json", key=key)
+    if "info" in answer:
+        return str(answer["info"]["version"])
+    remedy = REMEDIES.get(status, "is it the address of the API?")
+    raise SmokeError(f"{url}/openapi.json, which tells the version, answers {status}: {remedy}")
 
 
 def _ask(url: str, body: Any = None, key: str = "") -> tuple[int, dict[str, Any]]:
@@ -70,12 +83,18 @@ def _ask(url: str, body: Any = None, key: str = "") -> tuple[int, dict[str, Any]
     request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:
-            return answer.status, json.load(answer)
+            return answer.status, _read(answer)
     except urllib.error.HTTPError as error:
-        try:
-            return error.code, json.load(error)
-        except ValueError:
-            return error.code, {}
+        return error.code, _read(error)
+
+
+def _read(answer: IO[bytes]) -> dict[str, Any]:
+    """Return the JSON of an answer; of anything else, such as a proxy's page, nothing."""
+    try:
+        found = json.load(answer)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 @contextmanager
@@ -107,7 +126,7 @@ def main(words: list[str]) -> int:
         with _reached(words[0]) as url:
             for line in check(url, "".join(words[1:]), os.environ.get("ACCIDENTS_API_KEY", "")):
                 print(f"{words[0]}: {line}", flush=True)
-    except (SmokeError, OSError) as error:
+    except (SmokeError, OSError, http.client.HTTPException) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     return 0

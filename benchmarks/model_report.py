@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,8 @@ def _verdict(main: TrainingReports, branch: TrainingReports) -> str:
         for name, higher in HIGHER_IS_BETTER.items()
         if name in main.metrics and name in branch.metrics
     ]
+    if not words:
+        return "No metric is told by both, so none is compared."
     if all(word == "the same" for word in words):
         return "No metric changes."
     beyond = {way: sum(word.startswith(f"**{way}") for word in words) for way in ("better", "worse")}
@@ -160,7 +162,18 @@ def _metrics(main: TrainingReports, branch: TrainingReports) -> str:
         for name, higher in HIGHER_IS_BETTER.items()
         if name in main.metrics and name in branch.metrics
     ]  # fmt: skip
-    return table(("metric", "main", "branch", "change", "in words"), rows)
+    head = ("metric", "main", "branch", "change", "in words")
+    return table(head, rows) + _of_one_side(main.metrics, branch.metrics, main.name, branch.name)
+
+
+def _of_one_side(before: Collection[str], after: Collection[str], main: str, branch: str) -> str:
+    """Return a line that names what one side alone has measured; nothing where there is none."""
+    said = [
+        f"only {name} has {', '.join(only)}"
+        for name, has, other in ((main, before, after), (branch, after, before))
+        if (only := sorted(set(has) - set(other)))
+    ]
+    return f"\n\nNot compared: {'; '.join(said)}." if said else ""
 
 
 def _gates(main: TrainingReports, branch: TrainingReports) -> str:
@@ -184,19 +197,22 @@ def _slices(main: TrainingReports, branch: TrainingReports) -> str:
     missing = [reports.name for reports in (main, branch) if not reports.slices]
     if missing:
         return f"**Slices:** {' and '.join(missing)} told none, so they are not compared."
+    before, after = (
+        {name: each.metrics[OF_SLICES] for name, each in reports.slices.items() if OF_SLICES in each.metrics}
+        for reports in (main, branch)
+    )
     rows, beyond = [], 0
-    for name, after in branch.slices.items():
-        before = main.slices.get(name)
-        if before is None or OF_SLICES not in before.metrics or OF_SLICES not in after.metrics:
+    for name, new in after.items():
+        if name not in before:
             continue
-        old, new = before.metrics[OF_SLICES], after.metrics[OF_SLICES]
+        old, accidents = before[name], branch.slices[name].accidents
         words = in_words(old, new, True)
         beyond += words.startswith("**")
-        rows.append((name, f"{after.accidents:,}", str(old), str(new), _change(old, new, True), words))
+        rows.append((name, f"{accidents:,}", str(old), str(new), _change(old, new, True), words))
     head = ("slice", "accidents", "main", "branch", "change", "in words")
     return _folded(
         f"Slices: {NAMES[OF_SLICES]} in {len(rows)} parts of the test set, {beyond} beyond the intervals",
-        table(head, rows),
+        table(head, rows) + _of_one_side(before, after, main.name, branch.name),
     )
 
 

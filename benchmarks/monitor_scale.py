@@ -1,4 +1,4 @@
-"""What monitoring a hundred thousand predictions costs, from the log's database to the page."""
+"""What monitoring a hundred thousand predictions costs, from the log's database to Evidently's pages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def run(options: Options) -> Outcome:
     about = (
         "The steps of the monitor pipeline on a prediction log in SQLite, in a fresh process, imports "
         "included: predictions with their labels, the champion's probabilities, Evidently's quality and "
-        "drift pages, performance with 500 bootstrap draws, the decision's picture and page."
+        "drift pages, performance with 500 bootstrap draws, the picture of the features. Without ZenML, the "
+        "decision and its page."
     )
     rows = [(what, f"{spent:.1f}") for what, spent in result["seconds"].items()]
     return Outcome(about=about, figures=figures, body=table(("part", "seconds"), rows))

@@ -34,7 +34,7 @@ class Figure(Strict):
     """One measured figure, beside what it should be.
 
     `met` is None where there is no target. `why` explains a target that was missed: written by hand into the
-    file in benchmarks/results/, and kept when the benchmark runs again.
+    file in benchmarks/results/, and kept while the benchmark comes to the same figure.
     """
 
     what: str
@@ -99,11 +99,12 @@ def this_machine() -> Machine:
 
 
 def keep(folder: Path, name: str, section: Section) -> Section:
-    """Write a section into the folder of results, with the last one's explanations; return it as kept."""
+    """Write a section into the results, with the explanations of the same figures; return it as kept."""
     before = read(folder, name)
-    reasons = {figure.what: figure.why for figure in before.outcome.figures} if before else {}
+    known = before.outcome.figures if before else ()
+    reasons = {(figure.what, figure.figure): figure.why for figure in known}
     figures = tuple(
-        figure.model_copy(update={"why": figure.why or reasons.get(figure.what, "")})
+        figure.model_copy(update={"why": figure.why or reasons.get((figure.what, figure.figure), "")})
         if figure.met is False
         else figure
         for figure in section.outcome.figures

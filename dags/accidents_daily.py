@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, dag, task
-from shared_tasks import DEFAULTS, START, decision, follow, form, only
+from shared_tasks import DEFAULTS, START, alert_of_run, decision, follow, form, only
 
 
 @dag(
@@ -32,7 +32,8 @@ from shared_tasks import DEFAULTS, START, decision, follow, form, only
     start_date=START,
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=16),
+    dagrun_timeout=timedelta(days=3),  # above all tries of all tasks, which tell of themselves
+    on_failure_callback=alert_of_run,
     default_args=DEFAULTS,
     params=form(),
     doc_md=__doc__,

@@ -29,6 +29,7 @@ from airflow.sdk import Asset, CronTriggerTimetable, Param, dag, task
 from shared_tasks import (
     DEFAULTS,
     START,
+    alert_of_run,
     choices,
     decision,
     follow,
@@ -87,7 +88,8 @@ def looks() -> list[list[str]]:
     start_date=START,
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=12),
+    dagrun_timeout=timedelta(hours=18),  # above all tries of all tasks, which tell of themselves
+    on_failure_callback=alert_of_run,
     default_args=DEFAULTS,
     params=form(year=YEAR, source=SOURCE),
     doc_md=__doc__,
@@ -115,7 +117,8 @@ def accidents_yearly() -> None:
     start_date=START,
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=24),
+    dagrun_timeout=timedelta(days=10),  # above all tries of all tasks, which tell of themselves
+    on_failure_callback=alert_of_run,
     default_args=DEFAULTS,
     params=form(year=YEAR, source=SOURCE),
     doc_md=__doc__,

@@ -202,6 +202,12 @@ def alert(context: Mapping[str, Any]) -> None:
         print(failure, flush=True)
 
 
+def alert_of_run(context: Mapping[str, Any]) -> None:
+    """Tell Alertmanager of a run that took too long: Airflow skips its tasks then, so none of them tells."""
+    if context.get("reason") != "task_failure":
+        alert({**context, "exception": f"the run did not come to its end: {context.get('reason')}"})
+
+
 def resolve(context: Mapping[str, Any]) -> None:
     """Tell Alertmanager that it goes well again."""
     _tell(context, "it went well", datetime.now(UTC))

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from accidents.errors import AccidentsError
+from benchmarks import scale_out
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.options import Options, SkippedError
+from benchmarks.own_commands import figures
 from benchmarks.project_copy import copy_project
 from benchmarks.results_page import (
     Figure,
@@ -26,7 +28,7 @@ from benchmarks.results_page import (
     table,
     this_machine,
 )
-from benchmarks.separate_process import clean_environment, measure, peak_gib
+from benchmarks.separate_process import Measured, clean_environment, measure, peak_gib
 from benchmarks.zenml_overhead import SMALL
 from tests.conftest import ROOT
 
@@ -75,16 +77,60 @@ def test_a_machine_says_neither_its_name_nor_where_things_are() -> None:
     assert "/" not in line
 
 
-def test_the_explanation_of_a_miss_outlives_a_new_run_and_goes_when_it_is_met(tmp_path: Path) -> None:
+def test_the_explanation_of_a_miss_is_that_of_its_figure(tmp_path: Path) -> None:
     explained = SLOW.model_copy(update={"why": "A reason."})
     keep(tmp_path, "prepare", section(explained))
-    again = keep(tmp_path, "prepare", section(SLOW.model_copy(update={"figure": "4.0 times"})))
+    again = keep(tmp_path, "prepare", section(SLOW))
     assert again.outcome.figures[0].why == "A reason."
     assert read(tmp_path, "prepare") == again
-    keep(tmp_path, "prepare", section(SLOW.model_copy(update={"figure": "2 times", "met": True})))
-    better = read(tmp_path, "prepare")
-    assert better is not None
-    assert better.outcome.figures[0].why == ""
+    for other in ({"figure": "2 times", "met": True}, {"figure": "9.7 times"}):
+        keep(tmp_path, "prepare", section(explained))
+        kept = keep(tmp_path, "prepare", section(SLOW.model_copy(update=other)))
+        assert kept.outcome.figures[0].why == ""
+
+
+def test_what_a_printed_table_falls_short_of_is_told() -> None:
+    printed = (
+        "| stage | protocol | roc_auc | ece |\n|---|---|---|---|\n"
+        "| dispatch | 5 folds | 0.8226 (0.8159-0.8267) | - |\n| dispatch | later | 0.9000 | 0.0300 (0-1) |\n"
+    )
+    found = figures(
+        printed, {("dispatch", "5 folds"): {"roc_auc": 0.825}, ("dispatch", "later"): {"ece": 0.03}}
+    )
+    assert [(one.what, one.target, one.figure, one.met) for one in found] == [
+        ("ROC-AUC, dispatch, 5 folds", "at least 0.825", "0.8226", False),
+        ("ECE, dispatch, later", "at most 0.03", "0.0300", True),
+    ]
+    assert figures("no table", {}) == ()
+
+
+def test_the_document_is_what_the_results_say(tmp_path: Path) -> None:
+    titles = {name: benchmark.title for name, benchmark in BENCHMARKS.items()}
+    assemble(titles, ROOT / "benchmarks" / "results", tmp_path / "made.md")
+    assert (tmp_path / "made.md").read_text() == (ROOT / "docs" / "benchmarks.md").read_text()
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_another_model_on_dask_is_a_figure_that_is_not_met(
+    monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    pytest.importorskip("distributed")
+    files = {"train_locally": {"trees": "a"}, "train_on_dask": {"trees": "a" if same else "b"}}
+
+    def measured(name: str, **_: object) -> Measured:
+        called = name.partition(":")[2]
+        flat = {"1": 1.0}
+        told = {
+            "total": 1.0, "phases": {}, "scoring": 1.0, "seconds": 1.0, "model": "",
+            "model_files": files.get(called),
+        }  # fmt: skip
+        return Measured(result=flat if called == "by_partitions" else told, peak_gib=0.1)
+
+    monkeypatch.setattr(scale_out, "measure", measured)
+    (figure,) = (
+        one for one in scale_out.outcome(1, accidents=2_000).figures if "same to the byte" in one.what
+    )
+    assert figure.met is same
 
 
 def test_a_document_has_every_benchmark_and_renewing_one_leaves_the_others(tmp_path: Path) -> None:

@@ -105,6 +105,22 @@ def test_figures_of_other_accidents_are_not_passed_off_as_comparable(
     assert f"**Slices:** `{before}` told none" in said
 
 
+def test_what_one_side_alone_has_is_named_and_is_no_agreement(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = (write_reports(tmp_path / name, 0.8) for name in ("main", "branch"))
+    summary = json.loads((after / "summary.json").read_text())
+    metrics = summary["evaluations"]["model"]["metrics"]
+    summary["evaluations"]["model"]["metrics"] = {"brier": metrics["ece"]}
+    summary["slices"][0]["group"] = "hurt"
+    (after / "summary.json").write_text(json.dumps(summary))
+    said = report(capsys, before, after)
+    assert "No metric is told by both" in said
+    assert "No metric changes" not in said
+    assert f"only `{before}` has ece, roc_auc; only `{after}` has brier." in said
+    assert f"only `{before}` has pedestrians: hit; only `{after}` has pedestrians: hurt." in said
+
+
 def test_it_goes_into_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     both = [write_reports(tmp_path / name, 0.8) for name in ("main", "branch")]
     assert report(capsys, *both, "--output", tmp_path / "report.md") == ""

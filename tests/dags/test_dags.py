@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -20,7 +21,16 @@ from tests.dags.airflow_home import PYTHON, Airflow, in_airflow
 from tests.monitor_traffic import log_predictions
 from tests.observability.servers import free_addresses, needs_programs, program
 from tests.pipelines.conftest import Project, trained  # noqa: F401 - a fixture
-from tests.pipelines.looping import database, serve, served_bundle, stages, with_own_log
+from tests.pipelines.looping import (
+    database,
+    kill,
+    other_params,
+    serve,
+    served_bundle,
+    stages,
+    wait_for,
+    with_own_log,
+)
 from tests.pipelines.served import served_version
 
 pytestmark = [
@@ -39,6 +49,13 @@ from airflow.configuration import conf
 from airflow.dag_processing.dagbag import BundleDagBag
 folder = conf.get("core", "dags_folder")
 seconds = {}
+hours = lambda delta: delta.total_seconds() / 3600
+
+def longest(task):
+    # Hours that a task and all after it may take, with every try and every wait between two.
+    tries = (task.retries + 1) * hours(task.execution_timeout) + task.retries * hours(task.max_retry_delay)
+    return tries + max(map(longest, task.downstream_list), default=0)
+
 for _ in range(3):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -57,6 +74,8 @@ print(json.dumps({
             "bare": [task.task_id for task in dag.tasks
                      if not (task.retries and task.execution_timeout and task.retry_exponential_backoff
                              and task.on_failure_callback)],
+            "tells": bool(dag.on_failure_callback),
+            "too short": hours(dag.dagrun_timeout) <= max(map(longest, dag.roots)),
         } for name, dag in bag.dags.items()},
 }))
 """
@@ -70,13 +89,64 @@ def test_they_are_read_fast_without_a_warning_and_without_the_project(tmp_path: 
     assert read["warnings"] == []
     assert read["heavy"] == []
     assert max(read["seconds"].values()) <= 0.5, read["seconds"]
-    rest = {"catchup": False, "runs": 1, "doc": True, "bare": []}
+    rest = {"catchup": False, "runs": 1, "doc": True, "bare": [], "tells": True, "too short": False}
     of_a_year = ["source", "stack", "stage", "year"]
     assert read["dags"] == {
         "accidents_daily": {"params": ["stack", "stage"], "tasks": ["monitor", *STAGES], **rest},
         "accidents_yearly": {"params": of_a_year, "tasks": ["download", "check"], **rest},
         "accidents_new_year": {"params": of_a_year, "tasks": ["look", *STAGES], **rest},
     }
+
+
+TIMED_OUT = """
+import json, os
+from datetime import UTC, datetime
+from uuid import uuid4
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+import structlog
+from airflow.api_fastapi.execution_api.datamodels.taskinstance import DagRun, TaskInstance
+from airflow.callbacks.callback_requests import DagCallbackRequest, DagRunContext
+from airflow.configuration import conf
+from airflow.dag_processing.dagbag import BundleDagBag
+from airflow.dag_processing.processor import _execute_dag_callbacks
+
+told = []
+class Alertmanager(BaseHTTPRequestHandler):
+    def do_POST(self):
+        told.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+server = HTTPServer(("127.0.0.1", 0), Alertmanager)
+Thread(target=server.serve_forever, daemon=True).start()
+os.environ["ACCIDENTS_ALERTMANAGER"] = f"http://127.0.0.1:{server.server_port}"
+folder = conf.get("core", "dags_folder")
+bag = BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="dags-folder")
+which = {"dag_id": "accidents_daily", "run_id": "one"}
+task = TaskInstance(id=uuid4(), task_id="train", try_number=2, dag_version_id=uuid4(), **which)
+now = datetime.now(UTC)
+run = DagRun(
+    logical_date=now, data_interval_start=now, data_interval_end=now, run_after=now, start_date=now,
+    end_date=now, run_type="scheduled", state="failed", consumed_asset_events=[], partition_key=None, **which,
+)
+for reason in ("task_failure", "timed_out"):
+    request = DagCallbackRequest(
+        filepath="accidents_daily.py", bundle_name="dags-folder", bundle_version=None, msg=reason,
+        context_from_server=DagRunContext(dag_run=run, last_ti=task), is_failure_callback=True, **which,
+    )
+    _execute_dag_callbacks(bag, request, structlog.get_logger())
+print(json.dumps(told))
+"""
+
+
+def test_a_run_that_takes_too_long_is_told_by_the_task_it_was_at(tmp_path: Path) -> None:
+    """What the DAG processor does when the scheduler has skipped the rest; a task that failed has told."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "dags").symlink_to(ROOT / "dags")
+    (told,) = in_airflow(TIMED_OUT, tmp_path / "home")
+    assert (told["labels"]["dag"], told["labels"]["task"]) == ("accidents_daily", "train")
+    assert told["annotations"]["description"].endswith("try 2: the run did not come to its end: timed_out")
 
 
 ASKED = """
@@ -214,12 +284,40 @@ def test_beside_another_loop_nothing_is_done(project: Project) -> None:
     assert stages(project) == []
 
 
+def test_beside_a_loop_of_another_command_nothing_is_done_and_it_goes_on(project: Project) -> None:
+    loop = project.start("--pipeline", "monitor", "--input", "2025", *other_params(project, minutes="5"))
+    wait_for(project, "verify", "started", loop)
+    try:
+        ended, said = Airflow(project).run("accidents_daily")
+        assert ended == {"monitor": "skipped", **SKIPPED}, said
+        assert f"Another loop runs (process {loop.pid}" in said
+        assert stages(project)[-1] == ("verify", "started")
+        assert loop.poll() is None
+    finally:
+        kill(loop)
+
+
+def test_a_new_year_is_had_announced_trained_on_and_deployed(project: Project) -> None:
+    airflow = Airflow(project)
+    ended, said = airflow.run("accidents_yearly", year=2024)
+    assert ended == {"download": "success", "check": "success"}, said
+    assert "2024: 4,0" in said or "2024: 3,9" in said
+    ((extra,),) = airflow.rows("SELECT extra FROM asset_event ORDER BY id DESC LIMIT 1")
+    announced = json.loads(extra)
+    assert announced["year"] == 2024
+    ended, said = airflow.run("accidents_new_year", **announced)
+    done = dict.fromkeys(("look", *STAGES), "success")
+    assert ended == {**done, "roll_back": "skipped"}, said
+    assert stages(project)[-1] == ("verify", "ok")
+    assert served_bundle(project).facts["years"] == [2021, 2022, 2024]
+
+
 def test_a_year_that_is_had_is_announced_and_one_that_is_known_leads_to_nothing(project: Project) -> None:
     airflow = Airflow(project)
     ended, said = airflow.run("accidents_yearly", year=2022)
     assert ended == {"download": "success", "check": "success"}, said
     assert "2022: 4,0" in said or "2022: 3,9" in said
-    ((extra,),) = airflow.rows("SELECT extra FROM asset_event")
+    ((extra,),) = airflow.rows("SELECT extra FROM asset_event ORDER BY id DESC LIMIT 1")
     assert '"year": 2022' in extra
     ended, said = airflow.run("accidents_new_year", year=2022)
     assert ended == {"look": "success", **SKIPPED}, said

@@ -16,7 +16,7 @@ import yaml
 from accidents.__about__ import __version__
 from tests.conftest import ROOT
 from tests.workflows import jobs
-from tests.workflows.clone import edit, git, stamps_fit
+from tests.workflows.clone import edit, git
 
 
 def test_everything_that_names_the_version_names_the_one_of_about() -> None:
@@ -24,7 +24,7 @@ def test_everything_that_names_the_version_names_the_one_of_about() -> None:
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == __version__
     named = {
         f"{file.relative_to(ROOT)}: {image['name']}": image["newTag"]
-        for file in (ROOT / "kubernetes" / "overlays").glob("*/kustomization.yaml")
+        for file in (ROOT / "kubernetes").rglob("kustomization.yaml")
         for image in yaml.safe_load(file.read_text(encoding="utf-8")).get("images", ())
     }
     assert named
@@ -34,6 +34,12 @@ def test_everything_that_names_the_version_names_the_one_of_about() -> None:
     ).stdout
     assert f"--tag road-accidents/api:{__version__} " in told
     assert f"VERSION={__version__} " in told
+
+
+def test_no_page_has_to_be_edited_for_a_release() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    named = re.compile(rf"(?:\bv|[:\"]){re.escape(__version__)}\b")  # a tag of git or of an image
+    assert [page.name for page in pages if named.search(page.read_text(encoding="utf-8"))] == []
 
 
 def test_citation_and_dependabot_are_what_their_readers_take() -> None:
@@ -172,7 +178,7 @@ def test_a_tag_of_another_version_is_not_released() -> None:
 
 @pytest.fixture
 def renewed(tmp_path: Path) -> Path:
-    """A clone whose locks were resolved again, of a repository that takes a branch."""
+    """A clone, of a repository that takes a branch; beside it what the job before has resolved again."""
     origin, clone = tmp_path / "origin.git", tmp_path / "clone"
     subprocess.run(["git", "init", "--quiet", "--bare", origin], check=True)
     subprocess.run(["git", "clone", "--quiet", origin, clone], check=True, capture_output=True)
@@ -183,7 +189,10 @@ def renewed(tmp_path: Path) -> Path:
     (clone / "requirements" / "train.txt").write_text("numpy==2.0.0 \\\n    --hash=sha256:1\n")
     git(clone, "add", ".")
     git(clone, "commit", "--quiet", "--message", "before")
-    (clone / "results.txt").write_text("7 passed in 3 s\n")
+    artifact = tmp_path / "locks"
+    (artifact / "requirements").mkdir(parents=True)
+    shutil.copy(clone / "requirements" / "train.txt", artifact / "requirements")
+    (artifact / "results.txt").write_text("7 passed in 3 s\n")
     (tmp_path / "bin").mkdir()
     gh = tmp_path / "bin" / "gh"  # the stand-in keeps what it is told
     gh.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/told\nfor one; do last=$one; done\n'
@@ -196,6 +205,7 @@ def renew(clone: Path) -> str:
     there = {
         "PATH": f"{clone.parent / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "GITHUB_REPOSITORY": "owner/name",
+        "RUNNER_TEMP": str(clone.parent),
     }
     ran = jobs.run(jobs.job("locks", "renewal"), clone, {"github.token": "secret"}, there, {})
     assert ran.well
@@ -203,8 +213,7 @@ def renew(clone: Path) -> str:
 
 
 def test_locks_that_have_changed_come_as_a_pull_request_with_results(renewed: Path) -> None:
-    edit(renewed, "requirements/train.txt", ("2.0.0", "2.1.0"))
-    stamps_fit(renewed)
+    edit(renewed.parent / "locks", "requirements/train.txt", ("2.0.0", "2.1.0"))
     renew(renewed)
     branch = git(renewed.parent / "origin.git", "branch", "--list", "locks-*").strip()
     assert git(renewed.parent / "origin.git", "show", "--stat", "--format=%s", branch).startswith(

@@ -120,6 +120,16 @@ def test_what_only_production_may_know_is_behind_its_environment(file: Path) -> 
             assert job["environment"] == "production", name
 
 
+@each_file
+def test_what_another_job_made_is_not_unpacked_over_what_is_run(file: Path) -> None:
+    """A package that ran there may have put a Makefile into it."""
+    for name, job in content(file)["jobs"].items():
+        runs = any(re.search(r"\bmake\b|\.ci/", step.get("run", "")) for step in job["steps"])
+        for step in job["steps"]:
+            if runs and "download-artifact" in step.get("uses", ""):
+                assert re.match(r"\$\{\{ runner\.temp \}\}/|reports$", step["with"].get("path", "")), name
+
+
 def test_each_step_on_a_stack_has_its_store_and_what_its_file_asks_for() -> None:
     on_stack = [(job, step) for job in jobs.jobs() for step in job.steps if '"$STACK"' in step.run]
     assert {job.workflow for job, _ in on_stack} == set(STACKS)
