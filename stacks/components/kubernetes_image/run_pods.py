@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from stacks.cluster.namespace import Namespace
 from stacks.cluster.objects import Manifest
-from stacks.cluster.pod_troubles import Trouble, trouble_of
+from stacks.cluster.pod_troubles import Trouble, is_ending, trouble_of
 from stacks.errors import StackError
 
 _EVERY = 2.0  # seconds
@@ -28,6 +28,7 @@ class RunPods:
         self._trouble: Trouble | None = None
         self._told = ""
         self._steps: set[str] = set()
+        self._about: set[str] = set()  # the pod or job in trouble, and the job of such a pod
         self._refused_since: dict[str, float] = {}
 
     @contextmanager
@@ -59,36 +60,55 @@ class RunPods:
             if step and step not in self._steps:
                 self._steps.add(step)
                 print(f"  {step.replace('_', ' ')} ...", file=sys.stderr, flush=True)
-        trouble = trouble_of(pods) or self._refused(pods)
+        newest = _newest(pods)
+        refused = self._refused(pods)
+        trouble = trouble_of(newest) or refused
         if trouble is not None:
             self._tell(trouble, pods)
-        elif self._has_passed(pods):
+        elif self._has_passed(newest):
             self._trouble, self._told = None, ""
 
     def _tell(self, trouble: Trouble, pods: Iterable[Manifest]) -> None:
         before, self._trouble = self._trouble, trouble
+        about = [pod for pod in pods if pod["metadata"]["name"] == trouble.name]
+        self._about = {trouble.name, *filter(None, map(_job_of, about))}
         if before is None or trouble.words != before.words:
-            self._told = f"{trouble.words}{self._namespace.last_words(pods)}"
+            self._told = f"{trouble.words}{self._namespace.last_words(about)}"
             print(f"  {self._told}", file=sys.stderr, flush=True)
 
-    def _has_passed(self, pods: Iterable[Manifest]) -> bool:
+    def _has_passed(self, newest: Iterable[Manifest]) -> bool:
         """Tell whether what was in trouble runs, or has done its work; a pod that is gone may have failed."""
-        if self._trouble is None or self._trouble.hopeless:
-            return False
-        well = [pod["metadata"] for pod in pods if pod.get("status", {}).get("phase") in _WELL]
-        return any(self._trouble.name in (pod["name"], pod.get("labels", {}).get(_JOB)) for pod in well)
+        well = [pod for pod in newest if pod.get("status", {}).get("phase") in _WELL and not is_ending(pod)]
+        return any(self._about & {pod["metadata"]["name"], _job_of(pod)} for pod in well)
 
     def _refused(self, pods: Iterable[Manifest]) -> Trouble | None:
         """Tell why a job gets no pod, and end it in a while: neither Kubernetes nor ZenML would."""
-        started = {pod["metadata"].get("labels", {}).get(_JOB) for pod in pods}
+        started = {_job_of(pod) for pod in pods}
         jobs = self._namespace.list("Job", {_RUN: self._run})
         waiting = [job["metadata"]["name"] for job in jobs if not job.get("status", {}).get("conditions")]
         waiting = [name for name in waiting if name not in started]
         refusals = self._namespace.refusals() if waiting else {}
-        for job in (name for name in waiting if name in refusals):
-            since = self._refused_since.setdefault(job, time.monotonic())
-            hopeless = time.monotonic() - since >= _PATIENCE
-            if hopeless:
-                self._namespace.delete("Job", job)
-            return Trouble(f"The cluster refuses the pods of job {job}: {refusals[job]}", hopeless, job)
-        return None
+        troubles = [self._refusal(job, refusals[job].words) for job in waiting if job in refusals]
+        return next(iter(troubles), None)
+
+    def _refusal(self, job: str, words: str) -> Trouble:
+        since = self._refused_since.setdefault(job, time.monotonic())
+        hopeless = time.monotonic() - since >= _PATIENCE
+        if hopeless:
+            self._namespace.delete("Job", job)
+        return Trouble(f"The cluster refuses the pods of job {job}: {words}", hopeless, job)
+
+
+def _newest(pods: Iterable[Manifest]) -> list[Manifest]:
+    """Return the last pod of each job: one that was evicted or failed stays listed beside the next."""
+    last = {_job_of(pod) or pod["metadata"]["name"]: pod for pod in sorted(pods, key=_made_at)}
+    return list(last.values())
+
+
+def _job_of(pod: Manifest) -> str | None:
+    job: str | None = pod["metadata"].get("labels", {}).get(_JOB)
+    return job
+
+
+def _made_at(pod: Manifest) -> str:
+    return str(pod["metadata"].get("creationTimestamp", ""))
