@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
@@ -25,6 +25,13 @@ _AGAIN = (429, 500, 502, 503, 504)  # an API that is overloaded, or changes its 
 _PAGE = 500  # objects a list is read in
 _APPLY = "application/apply-patch+yaml"  # of which JSON is a part
 _APPLIED = {"force": "true", "fieldValidation": "Strict"}
+
+
+class Refusal(NamedTuple):
+    """Why a pod was refused, and when it was last so; "" where the cluster does not say."""
+
+    words: str
+    at: str
 
 
 class _TryAgainError(Exception):
@@ -91,12 +98,14 @@ class Namespace:
                 continue
         raise ClusterError(f"The cluster could not list {kind}: it changes faster than it can be read.")
 
-    def refusals(self) -> dict[str, str]:
-        """Return why pods are refused, by the name of what would have them: told by events alone."""
+    def refusals(self) -> dict[str, Refusal]:
+        """Return why pods were last refused, by the name of what would have them: told by events alone."""
         events = self._object("GET", "list Event", "Event", "", {"fieldSelector": "reason=FailedCreate"})
-        return {
-            event["involvedObject"]["name"]: event["message"] for event in (events or {}).get("items", ())
-        }
+        told = [
+            (event["involvedObject"]["name"], Refusal(event["message"], str(event.get("lastTimestamp") or "")))
+            for event in (events or {}).get("items", ())
+        ]
+        return dict(sorted(told, key=lambda each: each[1].at))
 
     def logs(self, pod: str, container: str, lines: int = 15) -> str:
         """Return what a container has said last, "" if that is not to be had."""

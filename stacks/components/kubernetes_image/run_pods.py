@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from stacks.cluster.namespace import Namespace
 from stacks.cluster.objects import Manifest
-from stacks.cluster.pod_troubles import Trouble, is_ending, trouble_of
+from stacks.cluster.pod_troubles import Trouble, has_ended, is_ending, trouble_of
 from stacks.errors import StackError
 
 _EVERY = 2.0  # seconds
@@ -30,6 +30,7 @@ class RunPods:
         self._steps: set[str] = set()
         self._about: set[str] = set()  # the pod or job in trouble, and the job of such a pod
         self._refused_since: dict[str, float] = {}
+        self._last_pod: dict[str, str] = {}  # when it was made, by job
 
     @contextmanager
     def looked_at(self) -> Iterator[None]:
@@ -61,8 +62,9 @@ class RunPods:
                 self._steps.add(step)
                 print(f"  {step.replace('_', ' ')} ...", file=sys.stderr, flush=True)
         newest = _newest(pods)
-        refused = self._refused(pods)
-        trouble = trouble_of(newest) or refused
+        refused = self._refused(newest)
+        others = [pod for pod in newest if refused is None or _job_of(pod) != refused.name]
+        trouble = trouble_of(others) or refused
         if trouble is not None:
             self._tell(trouble, pods)
         elif self._has_passed(newest):
@@ -81,15 +83,27 @@ class RunPods:
         well = [pod for pod in newest if pod.get("status", {}).get("phase") in _WELL and not is_ending(pod)]
         return any(self._about & {pod["metadata"]["name"], _job_of(pod)} for pod in well)
 
-    def _refused(self, pods: Iterable[Manifest]) -> Trouble | None:
+    def _refused(self, newest: Iterable[Manifest]) -> Trouble | None:
         """Tell why a job gets no pod, and end it in a while: neither Kubernetes nor ZenML would."""
-        started = {_job_of(pod) for pod in pods}
+        started = self._started(newest)
         jobs = self._namespace.list("Job", {_RUN: self._run})
         waiting = [job["metadata"]["name"] for job in jobs if not job.get("status", {}).get("conditions")]
         waiting = [name for name in waiting if name not in started]
         refusals = self._namespace.refusals() if waiting else {}
-        troubles = [self._refusal(job, refusals[job].words) for job in waiting if job in refusals]
+        troubles = [
+            self._refusal(job, refusals[job].words)
+            for job in waiting
+            if job in refusals and (job not in self._last_pod or refusals[job].at > self._last_pod[job])
+        ]
         return next(iter(troubles), None)
+
+    def _started(self, newest: Iterable[Manifest]) -> set[str]:
+        """Return the jobs that have a pod now: what kept it from them is over, though events stay an hour."""
+        made = {job: pod for pod in newest if (job := _job_of(pod))}
+        self._last_pod |= {job: _made_at(pod) for job, pod in made.items()}
+        started = {job for job, pod in made.items() if not has_ended(pod)}
+        self._refused_since = {job: at for job, at in self._refused_since.items() if job not in started}
+        return started
 
     def _refusal(self, job: str, words: str) -> Trouble:
         since = self._refused_since.setdefault(job, time.monotonic())

@@ -170,6 +170,36 @@ def test_an_eviction_has_passed_once_another_pod_of_its_job_runs(fake: FakeKuber
         wait_for(lambda: pods.reason() is None)
 
 
+@pytest.mark.parametrize(("refused", "ended"), [(SOONER, False), (LATER, True)], ids=["before", "since"])
+def test_a_job_whose_pod_is_gone_is_ended_if_it_was_refused_since_and_not_if_it_was_before(
+    refused: str, ended: bool, fake: FakeKubernetes, pods: RunPods
+) -> None:
+    fake.objects["jobs", "train-1"] = JOB
+    fake.objects["events", "e1"] = {**REFUSED, "lastTimestamp": "2026-11-28T02:00:00Z"}
+    with pods.looked_at():
+        wait_for(pods.reason)
+        give_pod(fake, {**RUN, "job-name": "train-1"}, made="2026-11-28T02:05:00Z")
+        wait_for(lambda: pods.reason() is None)
+        time.sleep(0.4)
+        fake.objects["events", "e1"] = {**REFUSED, "lastTimestamp": refused}
+        del fake.objects["deployments", "stand-in"]
+        if ended:
+            wait_for(lambda: not fake.names("jobs"))
+        time.sleep(0.6)
+    assert fake.names("jobs") == ([] if ended else ["train-1"])
+    assert (pods.reason() is not None) is ended
+
+
+def test_a_job_whose_evicted_pod_gets_no_other_is_told_and_ended(fake: FakeKubernetes, pods: RunPods) -> None:
+    fake.objects["jobs", "train-1"] = JOB
+    fake.pods["stand-in"] = EVICTED
+    give_pod(fake, {**RUN, "job-name": "train-1"}, made=SOONER)
+    fake.objects["events", "e1"] = {**REFUSED, "lastTimestamp": LATER}
+    with pods.looked_at():
+        wait_for(lambda: not fake.names("jobs"))
+    assert "refuses the pods of job train-1: exceeded quota" in str(pods.reason())
+
+
 def test_a_cluster_that_does_not_answer_for_a_moment_is_no_trouble(
     fake: FakeKubernetes, pods: RunPods
 ) -> None:
