@@ -102,7 +102,10 @@ class Namespace:
         """Return why pods were last refused, by the name of what would have them: told by events alone."""
         events = self._object("GET", "list Event", "Event", "", {"fieldSelector": "reason=FailedCreate"})
         told = [
-            (event["involvedObject"]["name"], Refusal(event["message"], str(event.get("lastTimestamp") or "")))
+            (
+                event["involvedObject"]["name"],
+                Refusal(event["message"], str(event.get("lastTimestamp") or "")),
+            )
             for event in (events or {}).get("items", ())
         ]
         return dict(sorted(told, key=lambda each: each[1].at))

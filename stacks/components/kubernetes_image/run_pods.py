@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from stacks.cluster.namespace import Namespace
 from stacks.cluster.objects import Manifest
@@ -48,6 +48,13 @@ class RunPods:
         """Return what was wrong with a pod, None if nothing was seen, or it runs by now."""
         return self._told or None
 
+    def forget(self, secret: str) -> None:
+        """Delete a Secret that only the run's own pod would have, once that can no longer do so."""
+        with suppress(StackError):  # why the run failed is what a person wants to know
+            jobs = self._namespace.list("Job", {_RUN: self._run})
+            if not any(_STEP not in job["metadata"]["labels"] and not _is_over(job) for job in jobs):
+                self._namespace.delete("Secret", secret)
+
     def _look_until(self, ended: threading.Event) -> None:
         while not ended.wait(_EVERY):
             try:
@@ -87,7 +94,7 @@ class RunPods:
         """Tell why a job gets no pod, and end it in a while: neither Kubernetes nor ZenML would."""
         started = self._started(newest)
         jobs = self._namespace.list("Job", {_RUN: self._run})
-        waiting = [job["metadata"]["name"] for job in jobs if not job.get("status", {}).get("conditions")]
+        waiting = [job["metadata"]["name"] for job in jobs if not _is_over(job)]
         waiting = [name for name in waiting if name not in started]
         refusals = self._namespace.refusals() if waiting else {}
         troubles = [
@@ -111,6 +118,10 @@ class RunPods:
         if hopeless:
             self._namespace.delete("Job", job)
         return Trouble(f"The cluster refuses the pods of job {job}: {words}", hopeless, job)
+
+
+def _is_over(job: Manifest) -> bool:
+    return bool(job.get("status", {}).get("conditions"))
 
 
 def _newest(pods: Iterable[Manifest]) -> list[Manifest]:

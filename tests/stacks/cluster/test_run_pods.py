@@ -129,7 +129,9 @@ def test_a_job_that_was_refused_and_then_got_its_pod_is_no_reason_of_a_later_fai
 EVICTED = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
 OUT_OF_MEMORY = {
     "phase": "Failed",
-    "containerStatuses": [{"name": "main", "state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}],
+    "containerStatuses": [
+        {"name": "main", "state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
+    ],
 }
 SOONER, LATER = "2026-11-28T02:00:00Z", "2026-11-28T02:10:00Z"
 
