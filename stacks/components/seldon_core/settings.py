@@ -120,7 +120,7 @@ class SeldonCoreSettings(BaseModel):
 
     @property
     def place(self) -> str:
-        """Where it serves: of two deployers with one place each sees what the other has deployed."""
+        """Where it serves, on this machine or in its cluster: deployers with one place see each other's."""
         return self.folder if self.runtime == MICROSERVICE else self.namespace
 
     @property
