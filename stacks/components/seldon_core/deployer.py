@@ -14,6 +14,7 @@ from stacks.components.deployer_base import OneServiceDeployer
 from stacks.components.seldon_core.cluster_serving import namespace_of, serving_of
 from stacks.components.seldon_core.description import ServedBundle
 from stacks.components.seldon_core.flavor import SeldonCoreDeployerConfig, SeldonCoreDeployerFlavor
+from stacks.components.seldon_core.renderings import require_serving
 from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.components.seldon_core_service import SeldonCoreDeploymentConfig, SeldonCoreService
 from stacks.errors import StackError
@@ -46,6 +47,7 @@ class SeldonCoreDeployer(OneServiceDeployer):
 
     def reached(self) -> str:
         """Return what `stack check` tells: the cluster answers and lets this login deploy; or where."""
+        require_serving(self.config.runtime)
         return self.serving.reached()
 
     def deployment(self, name: str, bundle: ServedBundle) -> SeldonCoreDeploymentConfig:
