@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke renewal airflow dags docs docs-serve pictures dask sample
+.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro manifests images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke renewal airflow dags docs docs-serve pictures dask sample
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -249,6 +249,9 @@ REPORT = reports/model_report.md
 
 report: $(VENV)/train  ## what a branch changes in the model, against BASE=origin/main, as Markdown in reports/
 	$(BIN)/python -m benchmarks.compare $(BASE) $(HEAD) --output $(REPORT)
+
+manifests: $(VENV)/dev  ## what a branch changes in what kubernetes/ renders, against BASE=origin/main, as Markdown in reports/
+	$(BIN)/python .ci/manifests.py $(BASE) $(HEAD) reports/manifests.md
 
 comment:  ## the model report as the one comment on a pull request: NUMBER=12; GITHUB_TOKEN, GITHUB_REPOSITORY
 	python3 -m benchmarks.pull_request_comment $(REPORT) $(NUMBER)

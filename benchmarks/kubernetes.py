@@ -4,7 +4,8 @@ r"""What callers of the API in a cluster notice while things happen to it: resta
         python -m benchmarks kubernetes
 
 On an installation of kubernetes/ (docs/kubernetes.md) that serves version 1 of the model by the stack
-CLUSTER_STACK (kubernetes-plain) in CLUSTER_NAMESPACE (accidents), with a version 2 beside it in the registry.
+CLUSTER_STACK (kubernetes-plain; one that serves by Deployments) in CLUSTER_NAMESPACE (accidents), with a
+version 2 beside it in the registry.
 Who drains a node has more rights than the pipelines: CLUSTER_ADMIN is their kubeconfig, else KUBECONFIG.
 Version 1 serves again at the end. Never on an installation that people use.
 """
@@ -13,15 +14,17 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from accidents.errors import AccidentsError
 from accidents.files import ROOT
@@ -29,12 +32,16 @@ from accidents.predictions.store import opened_store
 from benchmarks.options import Options, SkippedError
 from benchmarks.results_page import Figure, Outcome, table
 from benchmarks.steady_load import Met, steady_load
+from stacks.definition import read_stack
+from stacks.errors import StackError
+from stacks.placeholders import fill
 
 TITLE = "On Kubernetes, under load"
 CLIENTS = 8
 SETTLE_SECONDS = 10  # of load before something happens, and after it
 ROUTES_SECONDS = 90  # the kubelet brings a change of the routes within about a minute
 SCALE_SECONDS = 600
+GENTLE_SECONDS = 0.5  # between requests while there is to be little to do
 API, MOST_REPLICAS = "accidents-api", 3
 MODEL = "accident-severity-dispatch"
 _NEEDED = ("KUBECONFIG", "CLUSTER_API", "CLUSTER_KEY", "ACCIDENTS_DATABASE_URL")
@@ -98,9 +105,17 @@ class Cluster:
         found = self.kubectl("get", f"deployment/{API}", "--output", "jsonpath={.status.readyReplicas}")
         return int(found or 0)
 
-    def set_autoscaler(self, fewest: int, calm: int) -> None:
-        """Have at least so many pods of the API, and fewer only after so many seconds with less to do."""
-        behavior = {"scaleDown": {"stabilizationWindowSeconds": calm}}
+    @contextmanager
+    def autoscaled(self, fewest: int, calm: int) -> Iterator[None]:
+        """Have so many pods of the API or more, and fewer after so many calm seconds; then as before."""
+        before = json.loads(self.kubectl("get", f"hpa/{API}", "--output", "json"))["spec"]
+        self._set_autoscaler(fewest, {"scaleDown": {"stabilizationWindowSeconds": calm}})
+        try:
+            yield
+        finally:
+            self._set_autoscaler(before["minReplicas"], before.get("behavior"))
+
+    def _set_autoscaler(self, fewest: int, behavior: Mapping[str, Any] | None) -> None:
         spec = {"spec": {"minReplicas": fewest, "behavior": behavior}}
         self.kubectl("patch", f"hpa/{API}", "--patch", json.dumps(spec))
 
@@ -141,7 +156,10 @@ def run(options: Options) -> Outcome:
     if options.quick:
         happenings = {name: happenings[name] for name in ("nothing", "a pod of the API is killed")}
     met = {name: _under_load(cluster, accident, happens) for name, happens in happenings.items()}
-    scaled = {} if options.quick else _scaled(cluster, accident)
+    scaled: dict[str, float] = {}
+    if not options.quick:
+        while_scaling, scaled = _scaled(cluster, accident)
+        met |= {f"pods of the API, {how}": each for how, each in while_scaling.items()}
     return _outcome(met, _missing(cluster, met), deployed, scaled)
 
 
@@ -149,13 +167,29 @@ def _cluster() -> Cluster:
     missing = [name for name in _NEEDED if not os.environ.get(name)]
     if missing:
         raise SkippedError(f"it needs a cluster: {', '.join(missing)} not set (docs/kubernetes.md)")
+    stack = os.environ.get("CLUSTER_STACK", "kubernetes-plain")
+    _require_deployments(stack)
     return Cluster(
         os.environ["CLUSTER_API"].rstrip("/"),
         os.environ["CLUSTER_KEY"],
         os.environ["ACCIDENTS_DATABASE_URL"],
         os.environ.get("CLUSTER_NAMESPACE", "accidents"),
-        os.environ.get("CLUSTER_STACK", "kubernetes-plain"),
+        stack,
     )
+
+
+def _require_deployments(stack: str) -> None:
+    """Raise AccidentsError for a stack that serves otherwise: a Deployment of the model's is restarted."""
+    try:
+        deployer = read_stack(stack).components.get("model_deployer")
+        runtime = fill(deployer.config.get("runtime", ""), f"Stack {stack}") if deployer else ""
+    except StackError as error:
+        raise AccidentsError(f"CLUSTER_STACK: {error}") from error
+    if runtime != "deployment":
+        raise AccidentsError(
+            f"CLUSTER_STACK {stack} has no model deployer with runtime deployment, whose pods are restarted "
+            "and waited for here: name one that has, such as kubernetes-plain."
+        )
 
 
 def _run(words: list[str], give: str | None = None) -> str:
@@ -179,17 +213,20 @@ def _under_load(cluster: Cluster, accident: Mapping[str, Any], happens: Callable
     return met
 
 
-def _scaled(cluster: Cluster, accident: Mapping[str, Any]) -> dict[str, float]:
-    """Seconds until the autoscaler has as many pods as it may have under load, and one again without."""
+def _scaled(cluster: Cluster, accident: Mapping[str, Any]) -> tuple[dict[str, Met], dict[str, float]]:
+    """Have the autoscaler start as many pods as it may, and end them: what is met meanwhile, and seconds."""
+    met: dict[str, Met] = {}
     reached: dict[str, float] = {}
-    floor = cluster.kubectl("get", f"hpa/{API}", "--output", "jsonpath={.spec.minReplicas}")
-    cluster.set_autoscaler(1, 60)
-    _wait_for(cluster, 1)
-    with steady_load(f"{cluster.api}/predict?reasons=true", cluster.key, accident, 4 * CLIENTS):
-        reached[f"1 to {MOST_REPLICAS}"] = _wait_for(cluster, MOST_REPLICAS)
-    reached[f"{MOST_REPLICAS} to 1"] = _wait_for(cluster, 1)
-    cluster.set_autoscaler(int(floor), 300)
-    return reached
+    asked = f"{cluster.api}/predict?reasons=true", cluster.key, accident
+    up, down = f"1 to {MOST_REPLICAS}", f"{MOST_REPLICAS} to 1"
+    with cluster.autoscaled(1, 60):
+        _wait_for(cluster, 1)
+        with steady_load(*asked, 4 * CLIENTS) as met[up]:
+            reached[up] = _wait_for(cluster, MOST_REPLICAS)
+        with steady_load(*asked, 1, GENTLE_SECONDS) as met[down]:
+            reached[down] = _wait_for(cluster, 1)
+            time.sleep(SETTLE_SECONDS)  # pods that are not ready any more may have requests yet
+    return met, reached
 
 
 def _wait_for(cluster: Cluster, replicas: int) -> float:
@@ -234,7 +271,8 @@ def _outcome(met: Mapping[str, Met], missing: int, deployed: float, scaled: Mapp
     rows = [(name, *_cells(each)) for name, each in met.items()]
     about = (
         f"{CLIENTS} clients ask the API for one accident at a time, each when the last was answered, from "
-        f"{SETTLE_SECONDS} s before something happens to {SETTLE_SECONDS} s after it. A connection that is "
+        f"{SETTLE_SECONDS} s before something happens to {SETTLE_SECONDS} s after it; for more pods "
+        f"{4 * CLIENTS} of them, for fewer one, every {GENTLE_SECONDS:g} s. A connection that is "
         "refused or breaks off is sent again, as a client does; anything else than an answer has failed."
     )
     head = ("what happens", "answers", "by version", "sent again", "failed", "p50 ms", "p99 ms", "worst ms")
@@ -251,7 +289,5 @@ def _cells(met: Met) -> tuple[str, ...]:
         ", ".join(f"{version}: {count:,}" for version, count in counted.items()),
         str(met.retried),
         ", ".join(f"{count} x {why}" for why, count in met.failed.items()) or "0",
-        f"{statistics.median(times):.0f}",
-        f"{statistics.quantiles(times, n=100)[98]:.0f}",
-        f"{times[-1]:.0f}",
+        *(f"{np.quantile(times, share):.0f}" if times else "none" for share in (0.5, 0.99, 1)),
     )

@@ -37,10 +37,12 @@ class Met:
 
 
 @contextmanager
-def steady_load(url: str, key: str, accident: Mapping[str, Any], clients: int) -> Iterator[Met]:
-    """Keep the clients asking until the block ends, each request after the answer to the last."""
+def steady_load(
+    url: str, key: str, accident: Mapping[str, Any], clients: int, pause: float = 0
+) -> Iterator[Met]:
+    """Keep the clients asking until the block ends, each so many seconds after the answer to its last."""
     met, stop = Met(), threading.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(_ask(url, key, accident, clients, met, stop)))
+    thread = threading.Thread(target=lambda: asyncio.run(_ask(url, key, accident, clients, pause, met, stop)))
     thread.start()
     try:
         yield met
@@ -50,7 +52,13 @@ def steady_load(url: str, key: str, accident: Mapping[str, Any], clients: int) -
 
 
 async def _ask(
-    url: str, key: str, accident: Mapping[str, Any], clients: int, met: Met, stop: threading.Event
+    url: str,
+    key: str,
+    accident: Mapping[str, Any],
+    clients: int,
+    pause: float,
+    met: Met,
+    stop: threading.Event,
 ) -> None:
     headers = {"X-API-Key": key}
     async with aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT) as session:
@@ -61,6 +69,7 @@ async def _ask(
                 turn += 1
                 body = {**accident, "accident_id": f"load-{number}-{turn}-{time.time_ns()}"}
                 await _one(session, url, body, met)
+                await asyncio.sleep(pause)
 
         await asyncio.gather(*(client(number) for number in range(clients)))
 

@@ -2,10 +2,11 @@
 
     python -m stacks.fetch_bundle URI FOLDER --model NAME --version N --digest SHA256 [--routes FILE]
 
-FOLDER gets what MLServer serves: the bundle, and the model's settings. The login of the store comes from the
-environment, as its client takes it: AWS_ACCESS_KEY_ID, AZURE_STORAGE_CONNECTION_STRING, FSSPEC_GS ... No
-ZenML is asked, so that a pod starts while its server is away. Exit code 1 with one line where it cannot be
-had, or is another bundle.
+FOLDER gets what MLServer serves: the bundle, and the model's settings. With `--brought FOLDER` the settings
+alone: the platform's own init container brings the bundle there, and the model server checks it. The login of
+the store comes from the environment, as its client takes it: AWS_ACCESS_KEY_ID,
+AZURE_STORAGE_CONNECTION_STRING, FSSPEC_GS ... No ZenML is asked, so that a pod starts while its server is
+away. Exit code 1 with one line where it cannot be had, or is another bundle.
 """
 
 from __future__ import annotations
@@ -28,17 +29,18 @@ def main() -> int:
     os.environ.update(READ_AT_IMPORT | os.environ)
     keep_google_quiet()
     folder: Path = arguments.folder / arguments.model
+    bundle: Path = arguments.brought or folder / "bundle"
     try:
-        fetch(arguments.uri, folder / "bundle")
-        load_bundle(folder / "bundle", arguments.digest)
+        if not arguments.brought:
+            fetch(arguments.uri, bundle)
+            load_bundle(bundle, arguments.digest)
     except AccidentsError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    settings = model_settings(
-        arguments.model, folder / "bundle", arguments.version, arguments.digest, arguments.routes
-    )
+    settings = model_settings(arguments.model, bundle, arguments.version, arguments.digest, arguments.routes)
     write_json(folder / "model-settings.json", settings)
-    print(f"Version {arguments.version} of {arguments.model} is here, and is the one that was registered.")
+    is_here = "will be brought" if arguments.brought else "is here, and is the one that was registered"
+    print(f"Version {arguments.version} of {arguments.model} {is_here}.")
     return 0
 
 
@@ -69,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", required=True)
     parser.add_argument("--digest", required=True, help="that the bundle must have")
     parser.add_argument("--routes", help="file that tells the versions beside it")
+    parser.add_argument("--brought", type=Path, help="folder that the platform brings the bundle into")
     return parser
 
 

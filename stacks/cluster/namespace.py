@@ -5,10 +5,11 @@ Everything may be asked again: what is applied is declared (server-side apply, u
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
@@ -24,7 +25,15 @@ _ATTEMPTS, _LONGEST = 5, 15.0  # how often an answer is waited for, seconds betw
 _AGAIN = (429, 500, 502, 503, 504)  # an API that is overloaded, or changes its leader
 _PAGE = 500  # objects a list is read in
 _APPLY = "application/apply-patch+yaml"  # of which JSON is a part
+_AUTHORITY = "kube-root-ca.crt"  # Kubernetes puts its certificate authority into each namespace
 _APPLIED = {"force": "true", "fieldValidation": "Strict"}
+
+
+class Refusal(NamedTuple):
+    """Why a pod was refused, and when it was last so; "" where the cluster does not say."""
+
+    words: str
+    at: str
 
 
 class _TryAgainError(Exception):
@@ -91,12 +100,17 @@ class Namespace:
                 continue
         raise ClusterError(f"The cluster could not list {kind}: it changes faster than it can be read.")
 
-    def refusals(self) -> dict[str, str]:
-        """Return why pods are refused, by the name of what would have them: told by events alone."""
+    def refusals(self) -> dict[str, Refusal]:
+        """Return why pods were last refused, by the name of what would have them: told by events alone."""
         events = self._object("GET", "list Event", "Event", "", {"fieldSelector": "reason=FailedCreate"})
-        return {
-            event["involvedObject"]["name"]: event["message"] for event in (events or {}).get("items", ())
-        }
+        told = [
+            (
+                event["involvedObject"]["name"],
+                Refusal(event["message"], str(event.get("lastTimestamp") or "")),
+            )
+            for event in (events or {}).get("items", ())
+        ]
+        return dict(sorted(told, key=lambda each: each[1].at))
 
     def logs(self, pod: str, container: str, lines: int = 15) -> str:
         """Return what a container has said last, "" if that is not to be had."""
@@ -125,6 +139,12 @@ class Namespace:
         proxied = f"{self._path('Service', f'{service}:{port}')}/proxy{path}"
         answer = self._ask(method, f"ask {service} for {path}", proxied, body=body)
         return json.loads(answer) if answer else None
+
+    def cluster(self) -> str:
+        """Return what tells its cluster from another, from within it or outside; "" where it does not say."""
+        known = self.read("ConfigMap", _AUTHORITY) or {}
+        certificate = known.get("data", {}).get("ca.crt", "")
+        return hashlib.sha256(certificate.encode()).hexdigest()[:16] if certificate else ""
 
     def version(self) -> str:
         """Return the cluster's version."""

@@ -19,7 +19,7 @@ class OneServiceDeployer(BaseModelDeployer):
     """Knows a model's service by the model's name; what the store says is served was served."""
 
     SERVICE: ClassVar[type[BaseDeploymentService]]
-    PLACE: ClassVar[str]  # the part of a service's configuration that says where it is served
+    PLACE: ClassVar[tuple[str, ...]]  # the parts of a service's configuration that say where it is served
 
     @abstractmethod
     def is_here(self, service: BaseService) -> bool:
@@ -81,7 +81,7 @@ class OneServiceDeployer(BaseModelDeployer):
 
     def _serves(self, service: BaseService, config: ServiceConfig) -> bool:
         """Whether it stands for this version in this place; ZenML adds names of its own to what it keeps."""
-        names = ("model_name", "model_version", "digest", self.PLACE)
+        names = ("model_name", "model_version", "digest", *self.PLACE)
         return all(getattr(service.config, name) == getattr(config, name) for name in names)
 
     def _create(self, config: ServiceConfig) -> BaseDeploymentService:

@@ -20,11 +20,15 @@ from stacks.errors import StackError
 
 
 class SeldonCoreDeploymentConfig(ServiceConfig):
-    """Which version of which model is served from which bundle; `cluster` says where, and by what."""
+    """Which version of which model is served from which bundle; `cluster` says where, and by what.
+
+    `identity` tells that cluster from another with the same namespace; "" of this machine, or if it is older.
+    """
 
     digest: str
     uri: str
     cluster: SeldonCoreDeployerConfig
+    identity: str = ""
 
 
 class SeldonCoreService(BaseDeploymentService):

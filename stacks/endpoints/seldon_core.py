@@ -12,6 +12,7 @@ from accidents.rollout.traffic_split import CHAMPION, Role
 from stacks.components.mlserver.model import predict_with
 from stacks.components.seldon_core.cluster_serving import serving_of
 from stacks.components.seldon_core.description import Served, ServedBundle
+from stacks.components.seldon_core.renderings import require_serving
 from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.components.seldon_core.settings import MICROSERVICE, SeldonCoreSettings
 from stacks.endpoints.adapter import explained, fetched
@@ -69,6 +70,7 @@ class SeldonCoreEndpoint:
     def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
         """Prove the version in pods, or a process, of its own, then switch, which no request notices."""
         with explained(), self._at_hand(_bundle(bundle), bundle) as found:
+            require_serving(self._settings.runtime)
             served = self._serving.switch(self.name, found, _golden(golden))
             deployer = cast("SeldonCoreDeployer", self._component.deployer())
             deployer.record(deployer.deployment(self.name, served.champion))

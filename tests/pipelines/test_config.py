@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from accidents.config import parse
 from accidents.errors import SettingsError
@@ -49,3 +50,14 @@ def test_a_step_that_is_not_there_is_refused_with_the_nearest() -> None:
 def test_ours_are_valid(path: Path) -> None:
     if path.stem not in ("api", "loop", "watch"):
         load_config(path.stem.partition(".")[0], "local", path.parent, path)
+
+
+def test_training_in_pods_tries_a_step_once_more() -> None:
+    stacks = {
+        path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))["components"]
+        for path in (ROOT / "stacks").glob("*.yaml")
+    }
+    for name, components in stacks.items():
+        tries = load_config("train", name, ROOT / "configs").retry.max_retries
+        in_pods = components.get("orchestrator", {}).get("flavor") == "kubernetes_image"
+        assert tries == (1 if in_pods else 0), name

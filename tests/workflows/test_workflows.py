@@ -21,6 +21,7 @@ TRIED = {
     ("release", "promote"): "tests/containers/test_release.py",
     ("release", "production"): "tests/containers/test_release.py",
     ("rollback", "rollback"): "tests/containers/test_release.py",
+    ("manifests", "manifests"): "tests/workflows/test_manifests.py",
     ("model-report", "report"): "tests/pipelines/test_workflow_steps.py",
     ("model-report", "comment"): "tests/pipelines/test_workflow_steps.py",
     ("locks", "renewal"): "tests/workflows/test_release_hygiene.py",

@@ -24,6 +24,7 @@ def locked_down() -> KubernetesPodSettings:
     # A part of one volume each: unlike the volume itself they are made where they are not there.
     state = [{"name": "state", "mountPath": f"{STATE}/{part}", "subPath": part} for part in WRITTEN]
     return KubernetesPodSettings(
+        labels={"app.kubernetes.io/name": "step"},  # kubernetes/base/network_policies.yaml: what it may reach
         env=[{"name": name, "value": value} for name, value in environment.items()],
         volumes=[{"name": name, "emptyDir": {}} for name in ("state", "tmp")],
         volume_mounts=[*state, {"name": "tmp", "mountPath": "/tmp"}],

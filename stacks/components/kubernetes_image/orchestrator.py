@@ -98,7 +98,8 @@ class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
         if submitted is None or submitted.wait_for_completion is None or placeholder_run is None:
             return submitted
         pods = RunPods(self._namespace, str(placeholder_run.id))
-        submitted.wait_for_completion = _watched(submitted.wait_for_completion, pods)
+        token = self.get_token_secret_name(snapshot.id) if self.config.pass_zenml_token_as_secret else ""
+        submitted.wait_for_completion = _watched(submitted.wait_for_completion, pods, token)
         return submitted
 
     @property
@@ -109,13 +110,17 @@ class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
         return {"env": [{"name": DATA_REMOTE, "value": self.data_remote}]} if self.data_remote else {}
 
 
-def _watched(wait: Callable[[], None], pods: RunPods) -> Callable[[], None]:
+def _watched(wait: Callable[[], None], pods: RunPods, token: str) -> Callable[[], None]:
+    """Return what waits for a run, tells why it failed, and then sees to the Secret of its token, if any."""
+
     def waiting() -> None:
         with pods.looked_at():
             try:
                 wait()
             except Exception as error:
                 reason = pods.reason()
+                if token:
+                    pods.forget(token)
                 if reason is None:
                     raise
                 raise StackError(reason) from error

@@ -6,11 +6,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from stacks.cluster.namespace import Namespace
 from stacks.cluster.objects import Manifest
-from stacks.cluster.pod_troubles import Trouble, trouble_of
+from stacks.cluster.pod_troubles import Trouble, has_ended, is_ending, trouble_of
 from stacks.errors import StackError
 
 _EVERY = 2.0  # seconds
@@ -28,7 +28,9 @@ class RunPods:
         self._trouble: Trouble | None = None
         self._told = ""
         self._steps: set[str] = set()
+        self._about: set[str] = set()  # the pod or job in trouble, and the job of such a pod
         self._refused_since: dict[str, float] = {}
+        self._last_pod: dict[str, str] = {}  # when it was made, by job
 
     @contextmanager
     def looked_at(self) -> Iterator[None]:
@@ -46,6 +48,13 @@ class RunPods:
         """Return what was wrong with a pod, None if nothing was seen, or it runs by now."""
         return self._told or None
 
+    def forget(self, secret: str) -> None:
+        """Delete a Secret that only the run's own pod would have, once that can no longer do so."""
+        with suppress(StackError):  # why the run failed is what a person wants to know
+            jobs = self._namespace.list("Job", {_RUN: self._run})
+            if not any(_STEP not in job["metadata"]["labels"] and not _is_over(job) for job in jobs):
+                self._namespace.delete("Secret", secret)
+
     def _look_until(self, ended: threading.Event) -> None:
         while not ended.wait(_EVERY):
             try:
@@ -59,36 +68,72 @@ class RunPods:
             if step and step not in self._steps:
                 self._steps.add(step)
                 print(f"  {step.replace('_', ' ')} ...", file=sys.stderr, flush=True)
-        trouble = trouble_of(pods) or self._refused(pods)
+        newest = _newest(pods)
+        refused = self._refused(newest)
+        others = [pod for pod in newest if refused is None or _job_of(pod) != refused.name]
+        trouble = trouble_of(others) or refused
         if trouble is not None:
             self._tell(trouble, pods)
-        elif self._has_passed(pods):
+        elif self._has_passed(newest):
             self._trouble, self._told = None, ""
 
     def _tell(self, trouble: Trouble, pods: Iterable[Manifest]) -> None:
         before, self._trouble = self._trouble, trouble
+        about = [pod for pod in pods if pod["metadata"]["name"] == trouble.name]
+        self._about = {trouble.name, *filter(None, map(_job_of, about))}
         if before is None or trouble.words != before.words:
-            self._told = f"{trouble.words}{self._namespace.last_words(pods)}"
+            self._told = f"{trouble.words}{self._namespace.last_words(about)}"
             print(f"  {self._told}", file=sys.stderr, flush=True)
 
-    def _has_passed(self, pods: Iterable[Manifest]) -> bool:
+    def _has_passed(self, newest: Iterable[Manifest]) -> bool:
         """Tell whether what was in trouble runs, or has done its work; a pod that is gone may have failed."""
-        if self._trouble is None or self._trouble.hopeless:
-            return False
-        well = [pod["metadata"] for pod in pods if pod.get("status", {}).get("phase") in _WELL]
-        return any(self._trouble.name in (pod["name"], pod.get("labels", {}).get(_JOB)) for pod in well)
+        well = [pod for pod in newest if pod.get("status", {}).get("phase") in _WELL and not is_ending(pod)]
+        return any(self._about & {pod["metadata"]["name"], _job_of(pod)} for pod in well)
 
-    def _refused(self, pods: Iterable[Manifest]) -> Trouble | None:
+    def _refused(self, newest: Iterable[Manifest]) -> Trouble | None:
         """Tell why a job gets no pod, and end it in a while: neither Kubernetes nor ZenML would."""
-        started = {pod["metadata"].get("labels", {}).get(_JOB) for pod in pods}
+        started = self._started(newest)
         jobs = self._namespace.list("Job", {_RUN: self._run})
-        waiting = [job["metadata"]["name"] for job in jobs if not job.get("status", {}).get("conditions")]
+        waiting = [job["metadata"]["name"] for job in jobs if not _is_over(job)]
         waiting = [name for name in waiting if name not in started]
         refusals = self._namespace.refusals() if waiting else {}
-        for job in (name for name in waiting if name in refusals):
-            since = self._refused_since.setdefault(job, time.monotonic())
-            hopeless = time.monotonic() - since >= _PATIENCE
-            if hopeless:
-                self._namespace.delete("Job", job)
-            return Trouble(f"The cluster refuses the pods of job {job}: {refusals[job]}", hopeless, job)
-        return None
+        troubles = [
+            self._refusal(job, refusals[job].words)
+            for job in waiting
+            if job in refusals and (job not in self._last_pod or refusals[job].at > self._last_pod[job])
+        ]
+        return next(iter(troubles), None)
+
+    def _started(self, newest: Iterable[Manifest]) -> set[str]:
+        """Return the jobs that have a pod now: what kept it from them is over, though events stay an hour."""
+        made = {job: pod for pod in newest if (job := _job_of(pod))}
+        self._last_pod |= {job: _made_at(pod) for job, pod in made.items()}
+        started = {job for job, pod in made.items() if not has_ended(pod)}
+        self._refused_since = {job: at for job, at in self._refused_since.items() if job not in started}
+        return started
+
+    def _refusal(self, job: str, words: str) -> Trouble:
+        since = self._refused_since.setdefault(job, time.monotonic())
+        hopeless = time.monotonic() - since >= _PATIENCE
+        if hopeless:
+            self._namespace.delete("Job", job)
+        return Trouble(f"The cluster refuses the pods of job {job}: {words}", hopeless, job)
+
+
+def _is_over(job: Manifest) -> bool:
+    return bool(job.get("status", {}).get("conditions"))
+
+
+def _newest(pods: Iterable[Manifest]) -> list[Manifest]:
+    """Return the last pod of each job: one that was evicted or failed stays listed beside the next."""
+    last = {_job_of(pod) or pod["metadata"]["name"]: pod for pod in sorted(pods, key=_made_at)}
+    return list(last.values())
+
+
+def _job_of(pod: Manifest) -> str | None:
+    job: str | None = pod["metadata"].get("labels", {}).get(_JOB)
+    return job
+
+
+def _made_at(pod: Manifest) -> str:
+    return str(pod["metadata"].get("creationTimestamp", ""))

@@ -31,7 +31,7 @@ class MLServerDeployer(OneServiceDeployer):
     NAME: ClassVar[str] = "MLServer"
     FLAVOR: ClassVar[type[BaseModelDeployerFlavor]] = MLServerDeployerFlavor
     SERVICE: ClassVar[type[BaseDeploymentService]] = MLServerService
-    PLACE: ClassVar[str] = "server"
+    PLACE: ClassVar[tuple[str, ...]] = ("server",)
 
     @property
     def config(self) -> MLServerDeployerConfig:

@@ -11,9 +11,10 @@ from zenml.services import BaseService, ServiceConfig
 from zenml.services.service import BaseDeploymentService
 
 from stacks.components.deployer_base import OneServiceDeployer
-from stacks.components.seldon_core.cluster_serving import serving_of
+from stacks.components.seldon_core.cluster_serving import namespace_of, serving_of
 from stacks.components.seldon_core.description import ServedBundle
 from stacks.components.seldon_core.flavor import SeldonCoreDeployerConfig, SeldonCoreDeployerFlavor
+from stacks.components.seldon_core.renderings import require_serving
 from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.components.seldon_core_service import SeldonCoreDeploymentConfig, SeldonCoreService
 from stacks.errors import StackError
@@ -27,7 +28,7 @@ class SeldonCoreDeployer(OneServiceDeployer):
     NAME: ClassVar[str] = "Seldon Core"
     FLAVOR: ClassVar[type[BaseModelDeployerFlavor]] = SeldonCoreDeployerFlavor
     SERVICE: ClassVar[type[BaseDeploymentService]] = SeldonCoreService
-    PLACE: ClassVar[str] = "cluster"
+    PLACE: ClassVar[tuple[str, ...]] = ("cluster", "identity")
 
     @property
     def config(self) -> SeldonCoreDeployerConfig:
@@ -39,8 +40,14 @@ class SeldonCoreDeployer(OneServiceDeployer):
         """What is served, in the cluster or here."""
         return serving_of(self.config)
 
+    @property
+    def identity(self) -> str:
+        """What tells its cluster from another with the same namespace; "" on this machine."""
+        return "" if self.config.is_local else namespace_of(self.config).cluster()
+
     def reached(self) -> str:
         """Return what `stack check` tells: the cluster answers and lets this login deploy; or where."""
+        require_serving(self.config.runtime)
         return self.serving.reached()
 
     def deployment(self, name: str, bundle: ServedBundle) -> SeldonCoreDeploymentConfig:
@@ -53,6 +60,7 @@ class SeldonCoreDeployer(OneServiceDeployer):
             digest=bundle.digest,
             uri=bundle.uri,
             cluster=self.config,
+            identity=self.identity,
         )
 
     def deploy_model(
@@ -67,9 +75,10 @@ class SeldonCoreDeployer(OneServiceDeployer):
         raise StackError("Deploy through the endpoint: python run.py --pipeline deploy")
 
     def is_here(self, service: BaseService) -> bool:
-        """Whether it is in the namespace, or the folder, of this component."""
-        cluster = cast(SeldonCoreService, service).config.cluster
-        return (cluster.is_local, cluster.here().place) == (self.config.is_local, self.config.here().place)
+        """Whether it is in the namespace of the cluster, or the folder, of this component."""
+        config = cast(SeldonCoreService, service).config
+        places = {(each.is_local, each.here().place) for each in (config.cluster, self.config)}
+        return len(places) == 1 and config.identity in ("", self.identity)
 
     @staticmethod
     def get_model_server_info(service: BaseService) -> dict[str, str | None]:

@@ -20,6 +20,7 @@ from stacks.components.seldon_core.labels import labels_of, selector_of
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 
 MODELS, ROUTES_FOLDER = "/models", "/routes"
+BROUGHT = "/mnt/models"  # where a platform's storage initializer puts the bundle
 SETTINGS = "accidents/settings"  # annotation: tells a pod from one that had others
 _USER = 10001  # of the images: serving/Dockerfile
 _LET_OTHERS_KNOW = 5  # seconds: kube-proxy and callers take a moment to ask elsewhere
@@ -87,12 +88,18 @@ def pod_spec(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings)
     return spec
 
 
+def is_fetched_by_us(settings: SeldonCoreSettings) -> bool:
+    """Whether our init container has the bundle fetched, and not that of Seldon Core or KServe."""
+    return settings.storage_initializer == "ours"
+
+
 def _fetching(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -> dict[str, Any]:
     arguments = {
         "--model": served.model(bundle),
         "--version": bundle.version,
         "--digest": bundle.digest,
         "--routes": f"{ROUTES_FOLDER}/{ROUTES}" if bundle.role == CHAMPION else "",
+        "--brought": "" if is_fetched_by_us(settings) else BROUGHT,
     }
     given = [word for name, value in arguments.items() if value for word in (name, value)]
     container: dict[str, Any] = {
@@ -108,7 +115,7 @@ def _fetching(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings
         "volumeMounts": [_mount("models", MODELS), _mount("fetch-tmp", "/tmp")],
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    if settings.bucket_secret:
+    if settings.bucket_secret and is_fetched_by_us(settings):
         container["envFrom"] = [{"secretRef": {"name": settings.bucket_secret}}]
     return container
 

@@ -11,6 +11,7 @@ from stacks.placeholders import of_here
 Runtime = Literal["deployment", "seldon", "kserve", "seldon2", "microservice"]
 MICROSERVICE: Runtime = "microservice"  # on this machine; all others are of a cluster
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi)?$"
+_WITH_INITIALIZER: tuple[Runtime, ...] = ("seldon", "kserve")  # which have one of their own
 _BY_REQUESTS: tuple[Runtime, ...] = ("deployment", "seldon")  # whose autoscaler is Kubernetes' own
 _NEEDED_HERE = ("folder", "lock", "code")
 _OF_MICROSERVICE = (*_NEEDED_HERE, "environments")
@@ -55,6 +56,11 @@ class SeldonCoreSettings(BaseModel):
     fetch_image: str = Field(
         default="road-accidents/pipelines:{version}",
         description="Image of the init container that gets the bundle, and checks it.",
+    )
+    storage_initializer: Literal["ours", "platform"] = Field(
+        default="ours",
+        description="Who fetches the bundle: ours, an init container that checks its digest; or platform, "
+        "that of seldon or kserve: not tried on a cluster.",
     )
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(default="IfNotPresent")
     image_pull_secret: str = Field(default="", description="Secret with the login of the images' registry.")
@@ -107,6 +113,12 @@ class SeldonCoreSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _has_an_initializer(self) -> Self:
+        if self.storage_initializer == "platform" and self.runtime not in _WITH_INITIALIZER:
+            raise ValueError(f"runtime {self.runtime} has no storage_initializer of its own: leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _is_of_its_runtime(self) -> Self:
         """Refuse what the runtime would pass over."""
         here = self.runtime == MICROSERVICE
@@ -120,7 +132,7 @@ class SeldonCoreSettings(BaseModel):
 
     @property
     def place(self) -> str:
-        """Where it serves: of two deployers with one place each sees what the other has deployed."""
+        """Where it serves, on this machine or in its cluster: deployers with one place see each other's."""
         return self.folder if self.runtime == MICROSERVICE else self.namespace
 
     @property

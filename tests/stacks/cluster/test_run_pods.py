@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -36,11 +37,11 @@ REFUSED = {
 }
 
 
-def give_pod(fake: FakeKubernetes, labels: dict[str, str]) -> None:
+def give_pod(fake: FakeKubernetes, labels: dict[str, str], name: str = "stand-in", made: str = "") -> None:
     """Let there be a pod of the run: the fake has pods of Deployments alone."""
-    fake.objects["deployments", "stand-in"] = {
-        "metadata": {"name": "stand-in", "labels": labels},
-        "spec": {"template": {"metadata": {"labels": labels}}},
+    fake.objects["deployments", name] = {
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"template": {"metadata": {"labels": labels, "creationTimestamp": made}}},
     }
 
 
@@ -123,6 +124,82 @@ def test_a_job_that_was_refused_and_then_got_its_pod_is_no_reason_of_a_later_fai
         fake.pods["stand-in"] = {"phase": "Running"}
         give_pod(fake, {**RUN, "job-name": "train-1"})
         wait_for(lambda: pods.reason() is None)
+
+
+EVICTED = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+OUT_OF_MEMORY = {
+    "phase": "Failed",
+    "containerStatuses": [
+        {"name": "main", "state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
+    ],
+}
+SOONER, LATER = "2026-11-28T02:00:00Z", "2026-11-28T02:10:00Z"
+
+
+def give_evicted_and_next(fake: FakeKubernetes, after: dict[str, Any]) -> None:
+    """Let a pod of a job have been evicted, which stays listed, and another have taken its place."""
+    for name, made, status in (("old", SOONER, EVICTED), ("new", LATER, after)):
+        fake.pods[name] = status
+        give_pod(fake, {**RUN, "job-name": "run-1"}, name, made)
+
+
+def test_a_job_that_is_refused_is_told_and_ended_beside_a_pod_that_was_evicted_and_replaced(
+    fake: FakeKubernetes, pods: RunPods
+) -> None:
+    give_evicted_and_next(fake, {"phase": "Succeeded"})
+    fake.objects["jobs", "train-1"] = JOB
+    fake.objects["events", "e1"] = REFUSED
+    with pods.looked_at():
+        wait_for(lambda: not fake.names("jobs"))
+    assert "refuses the pods of job train-1: exceeded quota" in str(pods.reason())
+
+
+def test_of_a_pod_and_the_one_in_its_place_the_later_ones_trouble_is_told(
+    fake: FakeKubernetes, pods: RunPods
+) -> None:
+    give_evicted_and_next(fake, OUT_OF_MEMORY)
+    with pods.looked_at():
+        wait_for(pods.reason)
+    assert "Pod new-0, container main was ended for its memory" in str(pods.reason())
+
+
+def test_an_eviction_has_passed_once_another_pod_of_its_job_runs(fake: FakeKubernetes, pods: RunPods) -> None:
+    give_evicted_and_next(fake, {"phase": "Running"})
+    new = fake.objects.pop(("deployments", "new"))
+    with pods.looked_at():
+        wait_for(pods.reason)
+        fake.objects["deployments", "new"] = new
+        wait_for(lambda: pods.reason() is None)
+
+
+@pytest.mark.parametrize(("refused", "ended"), [(SOONER, False), (LATER, True)], ids=["before", "since"])
+def test_a_job_whose_pod_is_gone_is_ended_if_it_was_refused_since_and_not_if_it_was_before(
+    refused: str, ended: bool, fake: FakeKubernetes, pods: RunPods
+) -> None:
+    fake.objects["jobs", "train-1"] = JOB
+    fake.objects["events", "e1"] = {**REFUSED, "lastTimestamp": "2026-11-28T02:00:00Z"}
+    with pods.looked_at():
+        wait_for(pods.reason)
+        give_pod(fake, {**RUN, "job-name": "train-1"}, made="2026-11-28T02:05:00Z")
+        wait_for(lambda: pods.reason() is None)
+        time.sleep(0.4)
+        fake.objects["events", "e1"] = {**REFUSED, "lastTimestamp": refused}
+        del fake.objects["deployments", "stand-in"]
+        if ended:
+            wait_for(lambda: not fake.names("jobs"))
+        time.sleep(0.6)
+    assert fake.names("jobs") == ([] if ended else ["train-1"])
+    assert (pods.reason() is not None) is ended
+
+
+def test_a_job_whose_evicted_pod_gets_no_other_is_told_and_ended(fake: FakeKubernetes, pods: RunPods) -> None:
+    fake.objects["jobs", "train-1"] = JOB
+    fake.pods["stand-in"] = EVICTED
+    give_pod(fake, {**RUN, "job-name": "train-1"}, made=SOONER)
+    fake.objects["events", "e1"] = {**REFUSED, "lastTimestamp": LATER}
+    with pods.looked_at():
+        wait_for(lambda: not fake.names("jobs"))
+    assert "refuses the pods of job train-1: exceeded quota" in str(pods.reason())
 
 
 def test_a_cluster_that_does_not_answer_for_a_moment_is_no_trouble(

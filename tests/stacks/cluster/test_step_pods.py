@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -10,9 +11,13 @@ import pytest
 from zenml.config.resource_settings import ResourceSettings
 from zenml.config.step_configurations import Step
 from zenml.enums import StackComponentType
+from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
+from zenml.orchestrators import SubmissionResult
 
+from stacks.cluster.namespace import Namespace
 from stacks.components.kubernetes_image.flavor import KubernetesImageConfig
 from stacks.components.kubernetes_image.orchestrator import KubernetesImageOrchestrator
+from tests.fake_kubernetes import FakeKubernetes
 
 POD = {
     "resources": {"requests": {"cpu": "250m", "memory": "1Gi"}},
@@ -21,10 +26,10 @@ POD = {
 }
 
 
-def orchestrator(pod: dict[str, Any]) -> KubernetesImageOrchestrator:
-    now = datetime.now(UTC)
+def orchestrator(pod: dict[str, Any], **settings: Any) -> KubernetesImageOrchestrator:
+    now, config = datetime.now(UTC), KubernetesImageConfig(pod=pod, **settings)
     return KubernetesImageOrchestrator(
-        name="pods", id=uuid4(), config=KubernetesImageConfig(pod=pod), flavor="kubernetes_image",
+        name="pods", id=uuid4(), config=config, flavor="kubernetes_image",
         type=StackComponentType.ORCHESTRATOR, user=None, created=now, updated=now,
     )  # fmt: skip
 
@@ -77,3 +82,30 @@ def test_nothing_is_built_and_no_code_is_uploaded_or_fetched() -> None:
     assert build.settings.skip_build
     assert build.should_include_files(None)  # to ZenML the code is in the image, as it is
     assert not build.should_download_files(None)
+
+
+def test_the_secret_with_a_runs_token_goes_with_a_job_that_never_ran_and_stays_while_it_runs(
+    fake: FakeKubernetes, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run's own pod deletes it; a connection that is lost while that goes on ends no step."""
+    run, secret = SimpleNamespace(id="r1"), "zenml-token-s1"
+    fake.objects["secrets", secret] = {"metadata": {"name": secret}}
+    fake.objects["jobs", "run-1"] = {"metadata": {"name": "run-1", "labels": {"run_id": "r1"}}}
+
+    def submitted(*_: Any) -> SubmissionResult:
+        def wait() -> None:
+            raise RuntimeError("Job not found")
+
+        return SubmissionResult(wait_for_completion=wait)
+
+    monkeypatch.setattr(KubernetesOrchestrator, "_submit_orchestrator_job", submitted)
+    monkeypatch.setattr(KubernetesImageOrchestrator, "_namespace", namespace)
+    pods = orchestrator({}, pass_zenml_token_as_secret=True)
+    for left in ([secret], []):
+        result = pods._submit_orchestrator_job(SimpleNamespace(id="s1"), [], [], {}, run)  # type: ignore[arg-type]
+        assert result is not None
+        assert result.wait_for_completion is not None
+        with pytest.raises(RuntimeError):
+            result.wait_for_completion()
+        assert fake.names("secrets") == left
+        fake.objects.pop(("jobs", "run-1"), None)

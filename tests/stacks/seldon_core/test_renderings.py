@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stacks import fetch_bundle
 from stacks.components.seldon_core.description import Served, ServedBundle
+from stacks.components.seldon_core.model_pod import MODELS
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.settings import Runtime, SeldonCoreSettings
 
@@ -159,9 +163,44 @@ def test_pods_have_the_labels_that_are_set_beside_ours(runtime: Runtime) -> None
     assert str(objects).count("'azure.workload.identity/use': 'true'") == 3
 
 
+@pytest.mark.parametrize("runtime", ["seldon", "kserve"])
+def test_a_platforms_own_initializer_brings_the_bundle_where_that_is_set(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours then needs no login, and writes down alone what the model server checks when it loads."""
+    (champion, *_) = rendered(runtime, Served(NAME, FIRST), storage_initializer="platform", bucket_secret="b")
+    if runtime == "seldon":
+        (predictor,) = champion["spec"]["predictors"]
+        asked = {key: predictor["graph"][key] for key in ("modelUri", "envSecretRefName")}
+        assert asked == {"modelUri": FIRST.uri, "envSecretRefName": "b"}
+    else:
+        (serving,) = champion["spec"]["predictor"]["containers"]
+        assert {"name": "STORAGE_URI", "value": FIRST.uri} in serving["env"]
+    (pod,) = pods([champion]).values()
+    (writing,) = pod["initContainers"]
+    assert "envFrom" not in writing
+    command = [str(tmp_path) if word == MODELS else word for word in writing["command"][2:]]
+    monkeypatch.setattr("sys.argv", command)
+    assert fetch_bundle.main() == 0
+    told = json.loads((tmp_path / NAME / "model-settings.json").read_text(encoding="utf-8"))["parameters"]
+    assert (told["uri"], told["extra"]["digest"]) == ("/mnt/models", FIRST.digest)
+
+
+@pytest.mark.parametrize("runtime", ["seldon", "kserve"])
+def test_ours_brings_it_unless_that_is_set(runtime: Runtime) -> None:
+    text = str(rendered(runtime))
+    assert "modelUri" not in text
+    assert "STORAGE_URI" not in text
+    assert "--brought" not in text
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        (
+            {"storage_initializer": "platform", "runtime": "deployment"},
+            "deployment has no storage_initializer of its own",
+        ),
         ({"requests_target": 50}, "no use while max_replicas is not above replicas"),
         (
             {"requests_target": 50, "max_replicas": 5, "runtime": "kserve"},

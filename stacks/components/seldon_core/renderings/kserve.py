@@ -3,14 +3,15 @@
 `canaryTrafficPercent` is not set: KServe reads it in its serverless mode alone. There Knative refuses pods
 of several ports, and champion and challenger share one name, under which neither can be proved. The API
 shares requests out, by the routes that the champion tells it, as on `deployment`. A container of ours
-stands in place of KServe's `model`: the bundle comes by our init container, as under each runtime.
+stands in place of KServe's `model`: the bundle comes by our init container, as under each runtime, or by
+KServe's own, which a container of somebody else's asks for by its variable STORAGE_URI.
 """
 
 from __future__ import annotations
 
 from stacks.cluster.objects import Manifest
 from stacks.components.seldon_core.description import Served, ServedBundle
-from stacks.components.seldon_core.model_pod import pod_metadata, pod_spec
+from stacks.components.seldon_core.model_pod import is_fetched_by_us, pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings import deployment
 from stacks.components.seldon_core.renderings.manifest import condition, manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
@@ -51,9 +52,12 @@ def fault(live: Manifest) -> str | None:
 
 
 def _service(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -> Manifest:
+    pod = pod_spec(served, bundle, settings)
+    if not is_fetched_by_us(settings):
+        pod["containers"][0]["env"].append({"name": "STORAGE_URI", "value": bundle.uri})
     predictor: Manifest = {
         **pod_metadata(served, bundle, settings),
-        **pod_spec(served, bundle, settings),
+        **pod,
         "minReplicas": replicas(bundle, settings),
         "maxReplicas": settings.max_replicas if scales(bundle, settings) else replicas(bundle, settings),
         "scaleMetric": "cpu",

@@ -22,6 +22,7 @@ class Rendering:
     workloads : kind and name of the objects that say whether a version is ready.
     fault : why such an object is not ready, "" while it is on its way; None once it is.
     own_pods : whether a version has pods of its own, which must be ready, too.
+    lacking : what keeps its objects from serving anything yet; "" where nothing does.
     """
 
     kinds: tuple[str, ...]
@@ -30,3 +31,4 @@ class Rendering:
     workloads: Callable[[Served, ServedBundle], list[tuple[str, str]]]
     fault: Callable[[Manifest], str | None]
     own_pods: bool = True
+    lacking: str = ""

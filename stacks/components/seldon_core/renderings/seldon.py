@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from stacks.cluster.objects import Manifest
 from stacks.components.seldon_core.description import CANDIDATE, HTTP_PORT, Served, ServedBundle
-from stacks.components.seldon_core.model_pod import pod_metadata, pod_spec
+from stacks.components.seldon_core.model_pod import is_fetched_by_us, pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import (
@@ -94,12 +94,26 @@ def _predictor(served: Served, bundle: ServedBundle, settings: SeldonCoreSetting
         "name": bundle.role,
         "replicas": replicas(bundle, settings),
         "annotations": {"seldon.io/no-engine": "true"},
-        "graph": {"name": model, "type": "MODEL", "endpoint": {"type": "REST"}, "children": []},
+        "graph": {
+            "name": model,
+            "type": "MODEL",
+            "endpoint": {"type": "REST"},
+            "children": [],
+            **_fetched(bundle, settings),
+        },
         "componentSpecs": [component],
     }
     if bundle.role == "shadow":
         return {**predictor, "shadow": True, "traffic": 0}
     return {**predictor, "traffic": bundle.share}
+
+
+def _fetched(bundle: ServedBundle, settings: SeldonCoreSettings) -> Manifest:
+    """Return what has Seldon's operator add its own init container; nothing where ours fetches the bundle."""
+    if is_fetched_by_us(settings):
+        return {}
+    secret = {"envSecretRefName": settings.bucket_secret} if settings.bucket_secret else {}
+    return {"modelUri": bundle.uri, **secret}
 
 
 RENDERING = Rendering(("SeldonDeployment", "PodDisruptionBudget"), render, address, workloads, fault)

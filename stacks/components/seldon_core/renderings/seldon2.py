@@ -70,4 +70,12 @@ def _experiment(served: Served, tried: list[ServedBundle], settings: SeldonCoreS
     return manifest("Experiment", f"{served.name}-experiment", served, settings, {"spec": spec})
 
 
-RENDERING = Rendering(("Experiment", "Model"), render, address, workloads, fault, own_pods=False)
+RENDERING = Rendering(
+    ("Experiment", "Model"),
+    render,
+    address,
+    workloads,
+    fault,
+    own_pods=False,
+    lacking="its agent wants a model-settings.json in the bundle's folder, and a Server of our image",
+)
