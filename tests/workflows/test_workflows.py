@@ -139,6 +139,14 @@ def test_each_step_on_a_stack_has_its_store_and_what_its_file_asks_for() -> None
         assert asked <= {*job.env, *step.env}, step.run
 
 
+def test_a_canary_goes_also_where_its_release_is_cancelled_or_takes_too_long() -> None:
+    """`failure()` alone is false then."""
+    (end,) = [step for step in jobs.job("release", "production").steps if step.run == "make end"]
+    assert end.condition == "failure() || cancelled()"
+    assert jobs.holds(end.condition, {}, well=False)
+    assert not jobs.holds(end.condition, {}, well=True)
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_knows_every_target_that_a_step_calls() -> None:
     called = {
