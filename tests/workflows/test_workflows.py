@@ -139,6 +139,21 @@ def test_each_step_on_a_stack_has_its_store_and_what_its_file_asks_for() -> None
         assert asked <= {*job.env, *step.env}, step.run
 
 
+@pytest.mark.parametrize("what", ["images", "both"])
+def test_images_do_not_go_back_to_a_release_that_is_not_named(what: str, tmp_path: Path) -> None:
+    """Nor does the model, before that is found out."""
+    (tmp_path / ".git").mkdir()
+    context = {
+        "github.repository": "owner/name", "github.workspace": str(tmp_path), "inputs.what": what,
+        "inputs.release": "", "vars.PRODUCTION_STACK": "",
+    }  # fmt: skip
+    ran = jobs.run(jobs.job("rollback", "rollback"), tmp_path, context, {}, {})
+    assert not ran.well
+    (first, last), said = ran.said, list(ran.said.values())
+    assert (first.split()[:2], last.split()[:2]) == (["test", "-n"], ["rm", "-f"])
+    assert said[0].startswith("Name the release")
+
+
 def test_a_canary_goes_also_where_its_release_is_cancelled_or_takes_too_long() -> None:
     """`failure()` alone is false then."""
     (end,) = [step for step in jobs.job("release", "production").steps if step.run == "make end"]
