@@ -162,6 +162,26 @@ def test_a_canary_goes_also_where_its_release_is_cancelled_or_takes_too_long() -
     assert not jobs.holds(end.condition, {}, well=True)
 
 
+def test_what_tests_need_beside_python_is_there_before_them() -> None:
+    """Else they skip, and nobody sees that a release was never tried."""
+    needs = {("containers", "containers"): [".ci/system-packages"],
+             ("tests", "test"): [".ci/system-packages", "make docs"]}  # fmt: skip
+    for key, before in needs.items():
+        *earlier, tests = jobs.job(*key).steps
+        assert re.match(r"make containers|\.ci/test", tests.run)
+        assert [need for need in before if not any(step.run.startswith(need) for step in earlier)] == []
+
+
+def test_a_pull_request_that_changes_what_is_in_an_image_or_releases_it_tries_the_images() -> None:
+    """All but what is named as neither; `.dockerignore` names what may get in."""
+    first, *others = jobs.read("containers")[True]["pull_request"]["paths"]
+    assert first == "**"
+    assert all(pattern.startswith("!") for pattern in others)
+    images = re.findall(r"^!(.*)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    needed = [*images, ".ci", ".github", "Makefile", "compose", "kubernetes", "tests"]
+    assert {pattern[1:].partition("/")[0] for pattern in others}.isdisjoint(needed)
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_knows_every_target_that_a_step_calls() -> None:
     called = {
