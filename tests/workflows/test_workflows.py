@@ -182,6 +182,16 @@ def test_a_pull_request_that_changes_what_is_in_an_image_or_releases_it_tries_th
     assert {pattern[1:].partition("/")[0] for pattern in others}.isdisjoint(needed)
 
 
+@each_file
+def test_a_job_that_makes_an_environment_has_uvs_cache(file: Path) -> None:
+    for name, job in content(file)["jobs"].items():
+        actions = [(step["uses"].partition("@")[0], step.get("with", {})) for step in job["steps"]
+                   if "uses" in step]  # fmt: skip
+        if any(action == "actions/setup-python" for action, _ in actions):
+            kept = {told.get("path") for action, told in actions if action.startswith("actions/cache")}
+            assert "~/.cache/uv" in kept, name
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_knows_every_target_that_a_step_calls() -> None:
     called = {
