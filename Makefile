@@ -173,9 +173,9 @@ up:  ## the whole platform on this machine, in containers; PROFILE= adds to it
 	@compose/engine.sh
 	@compose/environment.sh
 	@$(COMPOSE) config --quiet
+	@compose/profile.sh "$(PROFILE)" $(COMPOSE)
 	@compose/checkout.sh $(TAG)
 	@$(MAKE) --no-print-directory images
-	@mkdir -p .serving/platform
 	@compose/up.sh $(COMPOSE)
 
 down:  ## stop the platform; what it stored stays in its volumes

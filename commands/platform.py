@@ -14,9 +14,9 @@ from pathlib import Path
 from accidents.errors import AccidentsError
 from commands.project import ROOT, api_settings, console
 from observability.addresses import METRICS_KEY, Addresses, write_configs
+from stacks.errors import StackError
 
 SERVING = ROOT / ".serving"
-MODELS = SERVING / "platform"  # docker-compose.yml: MODELS
 CALLER = "caller"  # whose key `make up` tells of
 AT = Addresses(
     api="api:8000",
@@ -40,7 +40,14 @@ def write_settings(folder: Path = SERVING) -> None:
     provide_key(keys, "prometheus", folder / "watch" / METRICS_KEY, mode=0o640)
 
 
-def publish_models(target: Path = MODELS) -> list[str]:
+def models_folder() -> Path:
+    """Return what docker-compose.yml mounts into the model server: MODELS, of the shell or of `.env`."""
+    from stacks.placeholders import fill
+
+    return ROOT / str(fill("${MODELS:-.serving/platform}", "make model"))
+
+
+def publish_models(target: Path) -> list[str]:
     """Copy what is served here, in MLServer's layout: NAME/model-settings.json and NAME/bundle.
 
     Raises AccidentsError if nothing is.
@@ -72,10 +79,10 @@ def main(*words: str) -> int:
     """Do it; 1 where it cannot be done, with the reason."""
     try:
         if words == ("model",):
-            console.print(f"For the platform: {', '.join(publish_models())}.")
+            console.print(f"For the platform: {', '.join(publish_models(models_folder()))}.")
         else:
             write_settings()
-    except (AccidentsError, OSError) as error:
+    except (AccidentsError, StackError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -12,6 +12,7 @@ import yaml
 from accidents.errors import AccidentsError
 from commands import platform
 from serving.api.operations.keys import Keys
+from stacks import placeholders
 from stacks.components.mlserver.folder import ServerFolder
 from tests import model_servers
 
@@ -88,3 +89,32 @@ def test_nothing_served_is_a_plain_message(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(platform, "SERVING", tmp_path)
     with pytest.raises(AccidentsError, match="--pipeline deploy"):
         platform.publish_models(tmp_path / "platform")
+
+
+@pytest.fixture
+def dot_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project's `.env`, in a folder of the test's own."""
+    for name in ("MODELS", "PREDICTIONS_DATABASE_PASSWORD", "POSTGRES_PORT", "PUSHGATEWAY_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(placeholders, "project_root", lambda: tmp_path)
+    file = tmp_path / ".env"
+    file.touch(0o600)
+    return file
+
+
+@pytest.mark.parametrize("where", ["the shell", ".env", ""])
+def test_models_go_where_the_platform_mounts_them_from(
+    dot_env: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(platform, "SERVING", tmp_path)
+    folder = ServerFolder(tmp_path / "model-server")
+    made = model_servers.make_version(tmp_path / "made", seed=1)
+    folder.serve(folder.add(model_servers.NAME, "1", made.bundle.folder, made.golden))
+    expected = tmp_path / "elsewhere" if where else tmp_path / ".serving" / "platform"
+    monkeypatch.setattr(platform, "ROOT", tmp_path)
+    if where == ".env":
+        dot_env.write_text("MODELS=./elsewhere\n", encoding="utf-8")
+    elif where:
+        monkeypatch.setenv("MODELS", str(expected))
+    assert platform.main("model") == 0
+    assert [one.name for one in expected.iterdir()] == [model_servers.NAME]
