@@ -118,3 +118,23 @@ def test_models_go_where_the_platform_mounts_them_from(
         monkeypatch.setenv("MODELS", str(expected))
     assert platform.main("model") == 0
     assert [one.name for one in expected.iterdir()] == [model_servers.NAME]
+
+
+def test_the_monitor_looks_at_the_platforms_log_and_tells_its_prometheus(
+    dot_env: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dot_env.write_text("PREDICTIONS_DATABASE_PASSWORD=secret\nPUSHGATEWAY_PORT=9999\n", encoding="utf-8")
+    started: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execve", lambda _, words, there: started.append((words, there)))
+    platform.main("monitor", "--every", "6h")
+    ((words, there),) = started
+    assert words[1:] == [str(platform.ROOT / "run.py"), "--pipeline", "monitor", "--every", "6h"]
+    log = "postgresql+psycopg://predictions:secret@127.0.0.1:15432/predictions"
+    assert (there["ACCIDENTS_DATABASE_URL"], there["ACCIDENTS_PUSHGATEWAY"]) == (log, "http://127.0.0.1:9999")
+
+
+def test_a_laptop_without_the_platforms_passwords_is_told_so(
+    dot_env: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert platform.main("monitor") == 1
+    assert "PREDICTIONS_DATABASE_PASSWORD, which is not set" in capsys.readouterr().err
