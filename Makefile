@@ -173,9 +173,9 @@ up:  ## the whole platform on this machine, in containers; PROFILE= adds to it
 	@compose/engine.sh
 	@compose/environment.sh
 	@$(COMPOSE) config --quiet
+	@compose/profile.sh "$(PROFILE)" $(COMPOSE)
 	@compose/checkout.sh $(TAG)
 	@$(MAKE) --no-print-directory images
-	@mkdir -p .serving/platform
 	@compose/up.sh $(COMPOSE)
 
 down:  ## stop the platform; what it stored stays in its volumes
@@ -270,11 +270,11 @@ dags: $(VENV)/dev  ## the DAGs executed as tests, in Airflow's own environment; 
 	$(LIMIT) $(BIN)/python -m pytest tests/dags
 
 lock: $(BIN)/uv  ## resolve every lock again from requirements/*.in; UPGRADE=yes takes the newest that fit
-	cd requirements && for role in uv train serve seldon; do ../$(COMPILE) $$role.in -o $$role.txt; done
+	cd requirements && for role in uv train serve seldon; do ../$(COMPILE) $$role.in -o $$role.txt || exit 1; done
 	cd requirements && ../$(COMPILE) --universal airflow.in -o airflow.txt  # Python 3.13 needs one package more
 	cd requirements && ../$(COMPILE) -c train.txt api.in -o api.txt
 	cd requirements && ../$(COMPILE) -c train.txt train.in platform.in -o platform.txt
-	cd requirements && for cloud in azure gcp; do ../$(COMPILE) -c train.txt -c platform.txt train.in $$cloud.in -o $$cloud.txt; done
+	cd requirements && for cloud in azure gcp; do ../$(COMPILE) -c train.txt -c platform.txt train.in $$cloud.in -o $$cloud.txt || exit 1; done
 	cd requirements && ../$(COMPILE) -c train.txt bento.in -o bento.txt
 	cd requirements && ../$(COMPILE) -c train.txt -c platform.txt dask.in -o dask.txt
 	cd requirements && ../$(COMPILE) $(foreach role,train api platform azure gcp bento dask,-c $(role).txt) \

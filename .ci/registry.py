@@ -29,6 +29,10 @@ class RegistryError(Exception):
     """What the registry did not do; the message says why, and what helps."""
 
 
+class NotThereError(RegistryError):
+    """The registry has nothing of that name."""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What a digest is of."""
@@ -88,7 +92,8 @@ class Repository:
             if error.code == 401 and again:
                 self.tokens["it"] = _login(error.headers.get("WWW-Authenticate", ""))
                 return self._ask(method, reference, manifest, again=False)
-            raise RegistryError(self._refused(method, reference, error)) from error
+            kind = NotThereError if error.code == 404 else RegistryError
+            raise kind(self._refused(method, reference, error)) from error
         except OSError as error:
             raise RegistryError(f"The registry {self.host} does not answer: {error}") from error
 

@@ -4,7 +4,8 @@
     .ci/release_images.py find REGISTRY TAG [IMAGE ...]     what the registry has under a tag
     .ci/release_images.py promote REGISTRY TAG NEW [IMAGE ...]   the same digests, under a further tag
 
-In a job of GitHub's, `registry` and `digests` are its outputs. Python alone is enough.
+In a job of GitHub's, `registry` and `digests` are its outputs. DIGESTS, such an output, is what a tag must be
+of: those that were attested. Python alone is enough.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from registry import RegistryError, Repository
+from registry import Manifest, NotThereError, RegistryError, Repository
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "dist" / "images.json"
@@ -33,16 +34,44 @@ def push(registry: str, tag: str, images: tuple[str, ...]) -> dict[str, str]:
 
 def find(registry: str, tag: str, images: tuple[str, ...]) -> dict[str, str]:
     """Return the digest that each image has under a tag."""
-    return {image: Repository(f"{registry}/{image}").manifest(tag).digest for image in images}
+    return {image: manifest.digest for image, manifest in _manifests(registry, tag, images).items()}
 
 
 def promote(registry: str, tag: str, new: str, images: tuple[str, ...]) -> dict[str, str]:
-    """Put a further tag on what a tag is of: on all images or, where one is missing, on none."""
+    """Put a further tag on what a tag is of: on all images or, where one is missing or other, on none."""
+    manifests = _manifests(registry, tag, images)
     repositories = {image: Repository(f"{registry}/{image}") for image in images}
-    manifests = {image: repository.manifest(tag) for image, repository in repositories.items()}
+    for image, repository in repositories.items():
+        _require_free(repository, new, manifests[image])
     for image, repository in repositories.items():
         repository.tag(manifests[image], new)
     return {image: manifest.digest for image, manifest in manifests.items()}
+
+
+def _manifests(registry: str, tag: str, images: tuple[str, ...]) -> dict[str, Manifest]:
+    """Return what a tag is of. Raises RegistryError where DIGESTS says otherwise."""
+    wanted = json.loads(os.environ.get("DIGESTS") or "{}")
+    found = {image: Repository(f"{registry}/{image}").manifest(tag) for image in images}
+    for image, manifest in found.items():
+        if wanted and manifest.digest != wanted.get(image):
+            raise RegistryError(
+                f"{registry}/{image}:{tag} is {manifest.digest} now, and {wanted.get(image)} was attested: "
+                "find out who has put the tag there."
+            )
+    return found
+
+
+def _require_free(repository: Repository, tag: str, manifest: Manifest) -> None:
+    """Raise RegistryError if a tag stands on another manifest than this."""
+    try:
+        stands = repository.manifest(tag).digest
+    except NotThereError:
+        return
+    if stands != manifest.digest:
+        raise RegistryError(
+            f"{repository.name}:{tag} is {stands} already, and not {manifest.digest}: what is released "
+            "stays. Raise the version."
+        )
 
 
 def main(words: list[str]) -> int:

@@ -1,22 +1,27 @@
-"""What docker-compose.yml's services are given: `python -m commands.platform [model]`.
+"""What docker-compose.yml's services are given: `python -m commands.platform [model | monitor ...]`.
 
 Without a word, in the container `settings`: the observers' files and the API's first keys, in .serving.
 With `model`, on a laptop: what its `local` stack serves, where the platform's model server reads it.
+With `monitor`, on a laptop: `run.py --pipeline monitor`, with the words that follow, on the platform's
+prediction log and for its Prometheus. The champion is in the laptop's ZenML store, which no container sees.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
 
 from accidents.errors import AccidentsError
+from accidents.predictions.store import VARIABLE
+from commands.loop_settings import PUSHGATEWAY
 from commands.project import ROOT, api_settings, console
 from observability.addresses import METRICS_KEY, Addresses, write_configs
+from stacks.errors import StackError
 
 SERVING = ROOT / ".serving"
-MODELS = SERVING / "platform"  # docker-compose.yml: MODELS
 CALLER = "caller"  # whose key `make up` tells of
 AT = Addresses(
     api="api:8000",
@@ -40,7 +45,14 @@ def write_settings(folder: Path = SERVING) -> None:
     provide_key(keys, "prometheus", folder / "watch" / METRICS_KEY, mode=0o640)
 
 
-def publish_models(target: Path = MODELS) -> list[str]:
+def models_folder() -> Path:
+    """Return what docker-compose.yml mounts into the model server: MODELS, of the shell or of `.env`."""
+    from stacks.placeholders import fill
+
+    return ROOT / str(fill("${MODELS:-.serving/platform}", "make model"))
+
+
+def publish_models(target: Path) -> list[str]:
     """Copy what is served here, in MLServer's layout: NAME/model-settings.json and NAME/bundle.
 
     Raises AccidentsError if nothing is.
@@ -68,14 +80,37 @@ def publish_models(target: Path = MODELS) -> list[str]:
     return [f"{model.name} version {model.version}" for model in served.values()]
 
 
+def addresses() -> dict[str, str]:
+    """Return where a run on this machine finds the platform's log and Pushgateway, as its environment.
+
+    Raises StackError if neither the shell nor `.env` has the log's password.
+    """
+    from stacks.placeholders import fill
+
+    account = "predictions:${PREDICTIONS_DATABASE_PASSWORD}"
+    found = {
+        VARIABLE: f"postgresql+psycopg://{account}@127.0.0.1:${{POSTGRES_PORT:-15432}}/predictions",
+        PUSHGATEWAY: "http://127.0.0.1:${PUSHGATEWAY_PORT:-9091}",
+    }
+    return dict(fill(found, "The platform's prediction log"))
+
+
+def monitor(*words: str) -> None:
+    """Become `run.py --pipeline monitor WORDS`, which looks at the platform."""
+    command = [sys.executable, str(ROOT / "run.py"), "--pipeline", "monitor", *words]
+    os.execve(sys.executable, command, os.environ | addresses())
+
+
 def main(*words: str) -> int:
     """Do it; 1 where it cannot be done, with the reason."""
     try:
-        if words == ("model",):
-            console.print(f"For the platform: {', '.join(publish_models())}.")
+        if words[:1] == ("monitor",):
+            monitor(*words[1:])
+        elif words == ("model",):
+            console.print(f"For the platform: {', '.join(publish_models(models_folder()))}.")
         else:
             write_settings()
-    except (AccidentsError, OSError) as error:
+    except (AccidentsError, StackError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -9,6 +9,11 @@ if ! env "$@" version >/dev/null 2>&1; then
   exit 1
 fi
 
+# The engine would make it for root alone.
+models=${MODELS:-$(sed -n 's/^MODELS=//p' .env 2>/dev/null)}
+models=${models:-.serving/platform}
+mkdir -p "$models"
+
 # SERVICE STATE HEALTH EXIT-CODE OUT-OF-MEMORY ID: a line each container
 states() {
   [ -z "$containers" ] || docker inspect $containers --format '{{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}}
@@ -68,6 +73,6 @@ for one in api:8000 zenml:8080 mlflow:5000 grafana:3000 prometheus:9090 alertman
   at=$(env "$@" port "${one%:*}" "${one#*:}" 2>/dev/null) && printf '%-14s http://%s\n' "${one%:*}" "$at"
 done
 echo
-models=${MODELS:-$(sed -n 's/^MODELS=//p' .env 2>/dev/null)}
-[ -n "$(ls "${models:-.serving/platform}" 2>/dev/null)" ] || echo "There is no model yet: train and deploy one here, then make model."
+[ -n "$(ls "$models" 2>/dev/null)" ] || echo "There is no model yet: train and deploy one here, then make model."
+echo "Who looks at the model, from here: .venv/bin/python -m commands.platform monitor --every 6h --decide-only"
 echo "Accounts and passwords: .env. A key of the API: docker exec $(env "$@" ps --quiet api) cat .serving/caller"

@@ -98,3 +98,16 @@ def test_clean_removes_no_record_of_a_server_that_it_cannot_stop(project: Path, 
     done = make(project, "clean")
     assert (done.returncode == 0) is stops, done.stderr
     assert (project / ".zenml").exists() is not stops
+
+
+@pytest.mark.parametrize("fails", ["train.in", "azure.in", "docs.in"])
+def test_a_lock_that_cannot_be_resolved_ends_make_lock(project: Path, fails: str) -> None:
+    """Also one that is not the last of its loop."""
+    python(project, "python3")
+    uv = project / ".venv" / "bin" / "uv"
+    uv.parent.mkdir(parents=True)
+    uv.write_text(f'#!/bin/sh\ncase "$*" in *"{fails} -o"*) exit 1 ;; esac\n')
+    uv.chmod(0o755)
+    done = make(project, "lock")
+    assert done.returncode != 0
+    assert f"{fails} -o" not in done.stdout.rpartition("cd requirements")[0], "it went on"

@@ -12,6 +12,7 @@ import yaml
 from accidents.errors import AccidentsError
 from commands import platform
 from serving.api.operations.keys import Keys
+from stacks import placeholders
 from stacks.components.mlserver.folder import ServerFolder
 from tests import model_servers
 
@@ -88,3 +89,52 @@ def test_nothing_served_is_a_plain_message(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(platform, "SERVING", tmp_path)
     with pytest.raises(AccidentsError, match="--pipeline deploy"):
         platform.publish_models(tmp_path / "platform")
+
+
+@pytest.fixture
+def dot_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project's `.env`, in a folder of the test's own."""
+    for name in ("MODELS", "PREDICTIONS_DATABASE_PASSWORD", "POSTGRES_PORT", "PUSHGATEWAY_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(placeholders, "project_root", lambda: tmp_path)
+    file = tmp_path / ".env"
+    file.touch(0o600)
+    return file
+
+
+@pytest.mark.parametrize("where", ["the shell", ".env", ""])
+def test_models_go_where_the_platform_mounts_them_from(
+    dot_env: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(platform, "SERVING", tmp_path)
+    folder = ServerFolder(tmp_path / "model-server")
+    made = model_servers.make_version(tmp_path / "made", seed=1)
+    folder.serve(folder.add(model_servers.NAME, "1", made.bundle.folder, made.golden))
+    expected = tmp_path / "elsewhere" if where else tmp_path / ".serving" / "platform"
+    monkeypatch.setattr(platform, "ROOT", tmp_path)
+    if where == ".env":
+        dot_env.write_text("MODELS=./elsewhere\n", encoding="utf-8")
+    elif where:
+        monkeypatch.setenv("MODELS", str(expected))
+    assert platform.main("model") == 0
+    assert [one.name for one in expected.iterdir()] == [model_servers.NAME]
+
+
+def test_the_monitor_looks_at_the_platforms_log_and_tells_its_prometheus(
+    dot_env: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dot_env.write_text("PREDICTIONS_DATABASE_PASSWORD=secret\nPUSHGATEWAY_PORT=9999\n", encoding="utf-8")
+    started: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execve", lambda _, words, there: started.append((words, there)))
+    platform.main("monitor", "--every", "6h")
+    ((words, there),) = started
+    assert words[1:] == [str(platform.ROOT / "run.py"), "--pipeline", "monitor", "--every", "6h"]
+    log = "postgresql+psycopg://predictions:secret@127.0.0.1:15432/predictions"
+    assert (there["ACCIDENTS_DATABASE_URL"], there["ACCIDENTS_PUSHGATEWAY"]) == (log, "http://127.0.0.1:9999")
+
+
+def test_a_laptop_without_the_platforms_passwords_is_told_so(
+    dot_env: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert platform.main("monitor") == 1
+    assert "PREDICTIONS_DATABASE_PASSWORD, which is not set" in capsys.readouterr().err

@@ -62,7 +62,8 @@ def platform(
     """The platform, started as `make up` does, with a model to serve."""
     models = tmp_path_factory.mktemp("models")
     model_repository(models)
-    ports = {f"{name}_PORT": "0" for name in ("API", "ZENML", "MLFLOW", "S3", "PROMETHEUS", "ALERTMANAGER")}
+    published = ("API", "ZENML", "MLFLOW", "S3", "PROMETHEUS", "ALERTMANAGER", "POSTGRES", "PUSHGATEWAY")
+    ports = {f"{name}_PORT": "0" for name in published}
     name = {"COMPOSE_PROJECT_NAME": f"accidents-test-{uuid.uuid4().hex[:6]}", "MODELS": str(models)}
     started = Platform(platform_folder(tmp_path_factory.mktemp("platform")), {**ports, **name})
     try:

@@ -78,6 +78,11 @@ def up(folder: Path, *options: str, **variables: str) -> subprocess.CompletedPro
     return _run(folder, [str(folder / "compose" / "up.sh"), *_program(), *options], variables)
 
 
+def profile(folder: Path, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """compose/profile.sh there: whether there is a profile of that name."""
+    return _run(folder, [str(folder / "compose" / "profile.sh"), name, *_program(), *options], {})
+
+
 def _program() -> list[str]:
     program = next(filter(shutil.which, ("docker-compose", "docker")), None)
     if program is None:

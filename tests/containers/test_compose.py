@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.containers.platform_files import compose, platform_folder
+from tests.containers.platform_files import FILES, compose, platform_folder, profile
 
 PUBLISHED = {"api", "zenml", "mlflow", "s3", "grafana", "prometheus", "alertmanager"}
+FOR_THE_MONITOR = {"postgres", "pushgateway"}  # on this machine alone
 ENDING = {"buckets", "settings"}  # services that do something once
 
 
@@ -81,8 +82,33 @@ def test_nothing_starts_while_a_secret_is_missing(project: Path, services: dict[
 
 def test_only_what_people_and_their_runs_ask_has_ports_and_on_loopback(services: dict[str, Any]) -> None:
     ports = {name: [str(one) for one in service.get("ports", ())] for name, service in services.items()}
-    assert {name for name, published in ports.items() if published} == PUBLISHED
+    assert {name for name, published in ports.items() if published} == PUBLISHED | FOR_THE_MONITOR
     assert all("127.0.0.1" in port for published in ports.values() for port in published)
+
+
+def test_what_has_no_login_or_encryption_stays_on_loopback_whatever_bind_says(project: Path) -> None:
+    config = yaml.safe_load(compose(project, "config", BIND="192.0.2.1").stdout)
+    on_loopback = {
+        name for name, service in config["services"].items() if "127.0.0.1" in str(service.get("ports"))
+    }
+    assert on_loopback == FOR_THE_MONITOR
+
+
+def test_mlflow_answers_to_further_names_that_env_gives_it(project: Path, services: dict[str, Any]) -> None:
+    assert services["mlflow"]["environment"]["MLFLOW_SERVER_ALLOWED_HOSTS"].endswith(",localhost:*")
+    told = {"MLFLOW_HOSTS": "mlflow.example.org", "MLFLOW_ORIGINS": "https://mlflow.example.org"}
+    config = yaml.safe_load(compose(project, "config", **told).stdout)["services"]["mlflow"]["environment"]
+    assert config["MLFLOW_SERVER_ALLOWED_HOSTS"] == "mlflow:5000,127.0.0.1:*,mlflow.example.org"
+    assert config["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] == "https://mlflow.example.org"
+
+
+def test_a_profile_that_is_not_there_is_said(project: Path) -> None:
+    """Compose would start the rest as if all were well."""
+    assert profile(project, "").returncode == 0
+    assert profile(project, "left-out", *FILES).returncode == 0
+    done = profile(project, "left-in", *FILES)
+    assert done.returncode == 1
+    assert done.stderr == "docker-compose.yml has no profile left-in. It has: left-out.\n"
 
 
 def test_every_service_is_bounded_watched_pinned_and_hardened(services: dict[str, Any]) -> None:

@@ -59,9 +59,16 @@ class Production:
         assert built.well
         assert self.run("images", "attest").well
         git(self.clone, "tag", f"v{version}")
-        assert self.run("release", "promote", github_ref_name=f"v{version}").well
-        assert self.run("release", "production", github_ref_name=f"v{version}").well
+        promoted = self.run("release", "promote", github_ref_name=f"v{version}")
+        assert promoted.well
+        assert promoted.outputs["digests"] == built.outputs["digests"]
+        assert self.in_production(f"v{version}", promoted.outputs["digests"]).well
         return dict(json.loads(built.outputs["digests"]))
+
+    def in_production(self, tag: str, attested: str) -> jobs.Ran:
+        """Run the job that puts a tag there, if it is of what was attested."""
+        told = {"needs.promote.outputs.digests": attested}
+        return self.run("release", "production", github_ref_name=tag, **told)
 
     def serving(self, deployment: str = "accidents-api") -> list[str]:
         """The images of what runs, by digest."""
@@ -144,11 +151,17 @@ def test_a_release_from_tag_to_production_and_back(
              f"RELEASE={WRONG}"]  # fmt: skip
     there = {**os.environ, **production.environment, **production.registry.login}
     subprocess.run(words, cwd=production.clone, env=there, check=True)
-    failed = production.run("release", "production", github_ref_name=WRONG)
+    failed = production.in_production(WRONG, json.dumps(second))
     assert not failed.well
     assert f"is version {NEXT}, not 99.0.1" in "".join(failed.said.values())
     assert production.serving() == [second["api"]]
     assert production.serving("accidents-api-canary") == []
+
+    # A tag that was put on other images than those attested goes nowhere.
+    failed = production.in_production(f"v{NEXT}", json.dumps(first))
+    assert not failed.well
+    assert "find out who has put the tag there" in "".join(failed.said.values())
+    assert production.serving() == [second["api"]]
 
     git(production.clone, "checkout", "--quiet", f"v{__version__}")
     stamps_fit(production.clone)

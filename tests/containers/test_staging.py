@@ -1,13 +1,18 @@
-"""From a laptop to the platform: it is up, `stack apply staging`, train, and serve from a container."""
+"""From a laptop to the platform: `stack apply staging`, train, serve from a container; look at its log."""
 
 from __future__ import annotations
 
+import json
 import shutil
+import sys
+import time
+import urllib.parse
 from pathlib import Path
 
 import pytest
 
-from tests.containers.engine import docker
+from tests.conftest import ROOT
+from tests.containers.engine import ask, docker
 from tests.containers.platform_files import Platform
 from tests.pipelines.conftest import Project
 from tests.servers.conftest import tiny_project
@@ -57,3 +62,25 @@ def test_the_same_pipelines_run_on_the_platform(
         assert docker("ps", "--quiet", "--filter", f"volume={served}"), "it serves in a container"
     finally:
         laptop("stop", "--stack", "staging")
+
+
+def test_a_laptops_monitor_ends_the_alert_that_nobody_looks(platform: Platform, laptop: Project) -> None:
+    accident = json.loads((ROOT / "references" / "accident.json").read_text(encoding="utf-8"))
+    ask(f"{platform.url('api', 8000)}/predict", accident, platform.run("api", "cat", ".serving/caller"))
+    _until(platform, 'ALERTS{alertname="MonitorNeverRan"}', there=True)
+    laptop("--pipeline", "train")
+    for name, service, port in (("POSTGRES", "postgres", "5432"), ("PUSHGATEWAY", "pushgateway", "9091")):
+        laptop.environment[f"{name}_PORT"] = platform.compose("port", service, port).rpartition(":")[2]
+    done = laptop.shell(sys.executable, "-m", "commands.platform", "monitor", "--decide-only")
+    assert "of the prediction log" in done.stdout
+    _until(platform, "accidents_monitor_run_timestamp_seconds", there=True)
+    _until(platform, 'ALERTS{alertname="MonitorNeverRan"}', there=False)
+
+
+def _until(platform: Platform, query: str, there: bool, seconds: float = 90) -> None:
+    """Until Prometheus has something of a query, or nothing any more; it reads and decides every 15 s."""
+    url = f"{platform.url('prometheus', 9090)}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+    end = time.monotonic() + seconds
+    while bool(ask(url)["data"]["result"]) is not there:
+        assert time.monotonic() < end, query
+        time.sleep(1)

@@ -16,9 +16,11 @@ PROGRAMS = (
     r"\.venv/bin/\w+|[A-Z_]+=\S*"
 )
 _BLOCK = re.compile(
-    r"^(?P<mark><!--(?:(?!-->).)*-->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+    r"^(?: *(?P<mark><!--(?:(?!-->).)*-->\n))?"
+    r"(?P<blanks> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=blanks)```$",
+    re.M | re.S,
 )
-_COMMAND = re.compile(rf"^(?:{PROGRAMS})\b", re.M)
+_COMMAND = re.compile(rf"^ *(?:{PROGRAMS})\b", re.M)
 _RUN = re.compile(r"<!-- run(?:, except: (.+))? -->\n", re.S)
 _NOT_RUN = re.compile(r"<!-- not run: (.+) -->\n", re.S)
 

@@ -47,6 +47,8 @@ def test_what_is_left_out_of_a_block_is_in_it() -> None:
         ("<!-- not run: asks a cluster -->\n```bash\nkubectl get pods\n```\n", True, ()),
         ("<!-- not run: -->\n```\nmake a\n```\n", False, ()),
         ("some words\n```\nmake a\n```\n", False, ()),
+        ("1. x\n   ```\n   make a\n   ```\n", False, ()),
+        ("1. x\n   <!-- run -->\n   ```\n   make a\n   ```\n", True, ("make a",)),
     ],
 )  # fmt: skip
 def test_a_mark_is_read(text: str, marked: bool, run: tuple[str, ...]) -> None:

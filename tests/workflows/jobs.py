@@ -132,7 +132,7 @@ def holds(condition: str, context: Context, well: bool) -> bool:
     """Whether a step or job runs."""
     if condition == "always()":
         return True
-    if condition == "failure()":
+    if condition in ("failure()", "failure() || cancelled()"):
         return not well
     compared = re.fullmatch(r"([\w.]+) (==|!=) ('[^']*'|[\w.]+)", condition)
     assert compared or not condition, f"a condition that these tests do not know: {condition}"

@@ -140,6 +140,59 @@ def test_each_step_on_a_stack_has_its_store_and_what_its_file_asks_for() -> None
         assert asked <= {*job.env, *step.env}, step.run
 
 
+@pytest.mark.parametrize("what", ["images", "both"])
+def test_images_do_not_go_back_to_a_release_that_is_not_named(what: str, tmp_path: Path) -> None:
+    """Nor does the model, before that is found out."""
+    (tmp_path / ".git").mkdir()
+    context = {
+        "github.repository": "owner/name", "github.workspace": str(tmp_path), "inputs.what": what,
+        "inputs.release": "", "vars.PRODUCTION_STACK": "",
+    }  # fmt: skip
+    ran = jobs.run(jobs.job("rollback", "rollback"), tmp_path, context, {}, {})
+    assert not ran.well
+    (first, last), said = ran.said, list(ran.said.values())
+    assert (first.split()[:2], last.split()[:2]) == (["test", "-n"], ["rm", "-f"])
+    assert said[0].startswith("Name the release")
+
+
+def test_a_canary_goes_also_where_its_release_is_cancelled_or_takes_too_long() -> None:
+    """`failure()` alone is false then."""
+    (end,) = [step for step in jobs.job("release", "production").steps if step.run == "make end"]
+    assert end.condition == "failure() || cancelled()"
+    assert jobs.holds(end.condition, {}, well=False)
+    assert not jobs.holds(end.condition, {}, well=True)
+
+
+def test_what_tests_need_beside_python_is_there_before_them() -> None:
+    """Else they skip, and nobody sees that a release was never tried."""
+    needs = {("containers", "containers"): [".ci/system-packages"],
+             ("tests", "test"): [".ci/system-packages", "make docs"]}  # fmt: skip
+    for key, before in needs.items():
+        *earlier, tests = jobs.job(*key).steps
+        assert re.match(r"make containers|\.ci/test", tests.run)
+        assert [need for need in before if not any(step.run.startswith(need) for step in earlier)] == []
+
+
+def test_a_pull_request_that_changes_what_is_in_an_image_or_releases_it_tries_the_images() -> None:
+    """All but what is named as neither; `.dockerignore` names what may get in."""
+    first, *others = jobs.read("containers")[True]["pull_request"]["paths"]
+    assert first == "**"
+    assert all(pattern.startswith("!") for pattern in others)
+    images = re.findall(r"^!(.*)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    needed = [*images, ".ci", ".github", "Makefile", "compose", "kubernetes", "tests"]
+    assert {pattern[1:].partition("/")[0] for pattern in others}.isdisjoint(needed)
+
+
+@each_file
+def test_a_job_that_makes_an_environment_has_uvs_cache(file: Path) -> None:
+    for name, job in content(file)["jobs"].items():
+        actions = [(step["uses"].partition("@")[0], step.get("with", {})) for step in job["steps"]
+                   if "uses" in step]  # fmt: skip
+        if any(action == "actions/setup-python" for action, _ in actions):
+            kept = {told.get("path") for action, told in actions if action.startswith("actions/cache")}
+            assert "~/.cache/uv" in kept, name
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_knows_every_target_that_a_step_calls() -> None:
     called = {
