@@ -8,6 +8,7 @@ from typing import Any
 from accidents.params import Params
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, Role
 from commands.api import API
+from commands.loop_settings import loop_settings
 from commands.project import ROOT, console
 from commands.trial import try_version
 from stacks.endpoints import Endpoint, State
@@ -53,6 +54,7 @@ def watch(
     since : when the version was deployed in this role.
     """
     from pipelines import runs
+    from pipelines.code import runs_here
     from pipelines.config import load_config
     from pipelines.verify import verify
     from steps.support.references import refer_to
@@ -60,10 +62,12 @@ def watch(
     settings = params.monitor
     console.print(f"Version {version} is on probation for {settings.probation.minutes:g} minutes.")
     config = load_config("verify", stack, ROOT / "configs")
+    given = loop_settings().api
+    own = API.url if runs_here(verify) else None  # a pod's 127.0.0.1 is the pod
     run = runs.run(
         verify, config, version=refer_to(params.stage, version),
         before=None if before is None else refer_to(params.stage, before), since=since.isoformat(),
-        settings=settings, api=API.url, role=role,
+        settings=settings, api=str(given).rstrip("/") if given else own, role=role,
     )  # fmt: skip
     verdict: dict[str, Any] = run.load("watch_version", "probation")
     return verdict

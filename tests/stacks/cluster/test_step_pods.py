@@ -11,6 +11,7 @@ from zenml.config.resource_settings import ResourceSettings
 from zenml.config.step_configurations import Step
 from zenml.enums import StackComponentType
 
+from pipelines.code import RunsInImage
 from stacks.components.kubernetes_image.flavor import KubernetesImageConfig
 from stacks.components.kubernetes_image.orchestrator import KubernetesImageOrchestrator
 
@@ -77,3 +78,9 @@ def test_nothing_is_built_and_no_code_is_uploaded_or_fetched() -> None:
     assert build.settings.skip_build
     assert build.should_include_files(None)  # to ZenML the code is in the image, as it is
     assert not build.should_download_files(None)
+
+
+def test_its_runs_are_of_the_image_also_where_a_pipeline_asks_for_this_machine() -> None:
+    pods = orchestrator(POD)
+    assert isinstance(pods, RunsInImage)
+    assert not pods.keeps_here
