@@ -20,8 +20,8 @@ def may_try(endpoint: Endpoint, params: Params, before: str | None) -> bool:
         return False
     served = endpoint.versions()
     answers = bool(served) and served[0].version == before and endpoint.state().state == State.healthy
-    if answers and endpoint.v2_address() is None:
-        console.print("This stack's deployer serves one version at a time: the new one takes over at once.")
+    if answers and endpoint.no_trials:
+        console.print(f"{endpoint.no_trials}: the new version takes over at once.", highlight=False)
         return False
     return answers
 

@@ -62,6 +62,12 @@ class ClusterServing:
         self._namespace, self.settings = namespace, settings
         self._rendering = RENDERINGS[settings.runtime]
 
+    @property
+    def no_trials(self) -> str:
+        """Why no version can be on trial: who asks from outside is led to nobody beside the champion."""
+        at = self.settings.address
+        return at and f"{at} (`address` of the model deployer) leads to the champion alone"
+
     def reached(self) -> str:
         """Return what was reached, in words. Raises ClusterError if it was not, or a right is lacking."""
         return self._namespace.require_rights(rights(self._rendering))
@@ -114,6 +120,11 @@ class ClusterServing:
 
     def try_out(self, name: str, bundle: ServedBundle, golden: dict[str, Any]) -> Served:
         """Have a version in a role beside the champion, once it has given the golden answers."""
+        if self.no_trials:
+            raise ClusterError(
+                f"{self.no_trials}, so version {bundle.version} cannot be on trial as well: an API outside "
+                "of the cluster would never ask it. Have the API run in the cluster, and leave `address` out."
+            )
         with self._changing(name):
             before = self._required(name)
             self._prove(before, bundle, golden)
