@@ -44,7 +44,8 @@ from stacks.errors import StackError
 _EVERY = 1.0  # seconds between two looks
 _SHOWN_EVERY = 15.0
 _HOLDS = 10.0  # for so long a reason must stand before nobody waits any more
-_NOT_OURS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "annotations")
+_SERVERS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")  # that none applies
+_NOT_OURS = (*_SERVERS, "annotations")
 
 
 class _Waiting(NamedTuple):
@@ -104,15 +105,16 @@ class ClusterServing:
         return served
 
     def switch(self, name: str, bundle: ServedBundle, golden: dict[str, Any]) -> Served:
-        """Have a version be the champion, alone, once it has given the golden answers beside the one that is.
+        """Have a version be the champion, alone, once it has given the golden answers in pods of its own.
 
         Raises ClusterError or StackError with the reason; what served before serves on.
         """
         with self._changing(name):
             before = self.served(name) or self._found(name)
             now = Served(name, replace(bundle, role=CHAMPION, share=100))
-            if before is None or before.stopped:  # nothing runs that it could be proved beside
-                return self._change(None, now, golden)
+            if before is None or before.stopped:  # nothing is known to serve
+                self._prove(now, bundle, golden)
+                return self._change(None, now)
             if (bundle.version, bundle.digest) == (before.champion.version, before.champion.digest):
                 before = self._without_trials(before)  # taken back: they answer nobody, whatever comes
             self._prove(before, bundle, golden)
@@ -228,18 +230,16 @@ class ClusterServing:
             raise ClusterError(f"{name} is not served: deploy a version first (run.py --pipeline deploy).")
         return served
 
-    def _change(self, before: Served | None, now: Served, golden: dict[str, Any] | None = None) -> Served:
+    def _change(self, before: Served | None, now: Served) -> Served:
         """Apply what is to be served, wait for it and write it down; else apply what was."""
-        was = [] if before is None else self._applied(before)
         wanted = self._rendering.render(now, self.settings)
+        was = self._live(wanted) if before is None else self._applied(before)
         if before is not None and before.beside != now.beside:
             self._record(before.sharing(()), was)  # nobody is led to what is about to go
         try:
             self._apply(wanted)
             for bundle in now:
                 self._wait(now, bundle)
-            if golden is not None:
-                self._require_golden(now, now.champion, golden)
             self._record(now, wanted)
         except BaseException as cause:
             with _telling(cause):
@@ -287,6 +287,14 @@ class ClusterServing:
             written = []
         return written or self._rendering.render(served, self.settings)
 
+    def _live(self, wanted: list[Manifest]) -> list[Manifest]:
+        """Return those of some objects that are there and ours, as they are: where no record has them."""
+        there = (self._namespace.read(*_named(each)) for each in wanted)
+        ours = (
+            each for each in there if each and each["metadata"].get("labels", {}).get(MANAGED_BY) == MANAGER
+        )
+        return [_content(each, _SERVERS) for each in ours]
+
     def _prove(self, served: Served, bundle: ServedBundle, golden: dict[str, Any]) -> None:
         """Have a version give the golden answers in pods of its own, which nobody is led to; then they go.
 
@@ -308,9 +316,10 @@ class ClusterServing:
         self._prune(served, there)
 
     def _undo(self, before: Served | None, now: Served, was: list[Manifest]) -> None:
-        print("  It is taken back; what served before serves on.", file=sys.stderr, flush=True)
+        serves_on = "; what served before serves on" if was else ""
+        print(f"  It is taken back{serves_on}.", file=sys.stderr, flush=True)
+        self._apply(was)
         if before is not None:
-            self._apply(was)
             self._record(before, was)
         self._prune(now, was)
 
@@ -494,6 +503,6 @@ def _differs(namespace: Namespace, wanted: Manifest) -> bool:
     return live is None or _content(live) != _content(namespace.apply(wanted, dry_run=True))
 
 
-def _content(live: Manifest) -> Manifest:
-    metadata = {key: value for key, value in live["metadata"].items() if key not in _NOT_OURS}
+def _content(live: Manifest, without: Iterable[str] = _NOT_OURS) -> Manifest:
+    metadata = {key: value for key, value in live["metadata"].items() if key not in without}
     return {**{key: value for key, value in live.items() if key != "status"}, "metadata": metadata}

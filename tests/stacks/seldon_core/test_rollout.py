@@ -55,12 +55,30 @@ def test_a_version_with_other_answers_never_takes_over(
     if beside:
         serving.switch(NAME, FIRST, GOLDEN)
     before = dict(running(fake))
+    fake.asked.clear()
     fake.answer = lambda *asked: answer(fake, *asked, wrong="2")
     with pytest.raises(StackError, match="does not give the golden probabilities"):
         serving.switch(NAME, SECOND, GOLDEN)
     assert running(fake) == before
+    applied = [path.rsplit("/", 1)[1] for method, path in fake.asked if method == "PATCH"]
+    assert NAME not in applied  # nobody is led to a pod that is not proved
     known = serving.served(NAME)
     assert known == (Served(NAME, FIRST) if beside else None)
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "record lost"])
+def test_a_rollout_that_fails_leaves_what_is_there_also_where_its_record_is_lost(
+    beside: bool, fake: FakeKubernetes, serving: ClusterServing, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if beside:
+        serving.switch(NAME, FIRST, GOLDEN)
+        del fake.objects["configmaps", NAME]
+    before = {key: there["spec"] for key, there in fake.objects.items()}
+    fake.pods[NAME] = {"phase": "Pending"}
+    with pytest.raises(ClusterError, match="Version 2 did not become ready"):
+        serving.switch(NAME, SECOND, GOLDEN)
+    assert {key: there["spec"] for key, there in fake.objects.items()} == before
+    assert ("what served before serves on" in capfd.readouterr().err) is beside
 
 
 @pytest.mark.parametrize(
