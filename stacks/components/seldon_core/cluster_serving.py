@@ -36,7 +36,7 @@ from stacks.components.seldon_core.model_pod import SETTINGS, pod_metadata
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
-from stacks.components.seldon_core.renderings.scaling import replicas
+from stacks.components.seldon_core.renderings.scaling import AUTOSCALER, replicas
 from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.components.seldon_core.settings import MICROSERVICE, SeldonCoreSettings
 from stacks.errors import StackError
@@ -237,7 +237,7 @@ class ClusterServing:
         if before is not None and before.beside != now.beside:
             self._record(before.sharing(()), was)  # nobody is led to what is about to go
         try:
-            self._apply(wanted)
+            self._put(now, wanted)
             for bundle in now:
                 self._wait(now, bundle)
             self._record(now, wanted)
@@ -318,10 +318,16 @@ class ClusterServing:
     def _undo(self, before: Served | None, now: Served, was: list[Manifest]) -> None:
         serves_on = "; what served before serves on" if was else ""
         print(f"  It is taken back{serves_on}.", file=sys.stderr, flush=True)
-        self._apply(was)
+        self._put(now, was)
         if before is not None:
             self._record(before, was)
         self._prune(now, was)
+
+    def _put(self, served: Served, wanted: list[Manifest]) -> None:
+        """Apply what is to be there, once an autoscaler that is not has gone, which would set the number."""
+        if AUTOSCALER in self._rendering.kinds:
+            self._prune(served, wanted, (AUTOSCALER,))
+        self._apply(wanted)
 
     def _apply(self, manifests: Iterable[Manifest]) -> None:
         for wanted in manifests:

@@ -221,6 +221,27 @@ def test_pods_stay_as_many_when_an_autoscaler_takes_them_over(fake: FakeKubernet
     assert "f:replicas" not in ours[0]["fieldsV1"]["f:spec"]
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["switched off", "switched on, and taken back"])
+def test_an_autoscaler_that_goes_is_gone_before_its_pods_have_a_number_again(
+    fails: bool, fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    scaled = serving_of(fake, SETTINGS.model_copy(update={"max_replicas": 10}))
+    first, then = (serving, scaled) if fails else (scaled, serving)
+    first.switch(NAME, FIRST, GOLDEN)
+    fake.asked.clear()
+    if fails:
+        fake.pods[NAME] = {"phase": "Pending"}
+        with pytest.raises(ClusterError, match="did not become ready"):
+            then.switch(NAME, SECOND, GOLDEN)
+    else:
+        then.switch(NAME, SECOND, GOLDEN)
+    assert fake.names("horizontalpodautoscalers") == []
+    done = [(method, path.rsplit("/", 2)[1]) for method, path in fake.asked if path.endswith(f"/{NAME}")]
+    numbered = len(done) - 1 - done[::-1].index(("PATCH", "deployments"))  # the last time
+    assert done.index(("DELETE", "horizontalpodautoscalers")) < numbered
+    assert fake.objects["deployments", NAME]["spec"]["replicas"] == SETTINGS.replicas
+
+
 def test_two_deployments_at_once_do_not_get_in_each_others_way(
     fake: FakeKubernetes, serving: ClusterServing
 ) -> None:
