@@ -43,6 +43,9 @@ from stacks.errors import StackError
 
 _EVERY = 1.0  # seconds between two looks
 _SHOWN_EVERY = 15.0
+_TOLD_WITHIN = 90.0  # the kubelet brings a record that has changed to its pods in about a minute
+_ASKED_A_POD = 5  # times, for the service chooses the pod
+_NO_ROUTES = "[]"
 _HOLDS = 10.0  # for so long a reason must stand before nobody waits any more
 _SERVERS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")  # that none applies
 _NOT_OURS = (*_SERVERS, "annotations")
@@ -237,6 +240,8 @@ class ClusterServing:
         if before is not None and before.beside != now.beside:
             self._record(before.sharing(()), was)  # nobody is led to what is about to go
         try:
+            if before is not None:
+                self._wait_until_told(before, now)
             self._put(now, wanted)
             for bundle in now:
                 self._wait(now, bundle)
@@ -254,6 +259,7 @@ class ClusterServing:
             return before
         now, was = before.sharing(()), self._applied(before)
         self._record(now, was)
+        self._wait_until_told(before, now)
         beside = self._rendering.render(before, self.settings)
         same = {_named(each) for each in self._rendering.render(now, self.settings) if each in beside}
         wanted = [
@@ -375,6 +381,30 @@ class ClusterServing:
             OBJECTS: json.dumps(objects, sort_keys=True),
         }  # fmt: skip
         self._namespace.apply(manifest("ConfigMap", served.name, served, self.settings, {"data": data}))
+
+    def _wait_until_told(self, before: Served, now: Served) -> None:
+        """Wait, not for ever, until no pod of the champion leads to a version that is about to go.
+
+        One that does not answer goes at once: the champion answers for it.
+        """
+        stay = {(bundle.role, bundle.digest) for bundle in now}
+        going = [bundle for bundle in before.beside if (bundle.role, bundle.digest) not in stay]
+        if all(self._answers_wrong(before, bundle) for bundle in going):
+            return
+        versions = " and ".join(bundle.version for bundle in going)
+        print(f"  until nobody is led to version {versions} any more ...", file=sys.stderr, flush=True)
+        end = time.monotonic() + _TOLD_WITHIN
+        while self._leads_aside(before) and time.monotonic() < end:
+            time.sleep(_EVERY)
+
+    def _leads_aside(self, served: Served) -> bool:
+        """Whether a pod of the champion tells a route; where none answers, nobody is led anywhere."""
+        pods = self._namespace.list("Pod", selector_of(served, served.champion))
+        try:
+            told = (self.metadata(served, served.champion) for _ in range(_ASKED_A_POD * len(pods)))
+            return any(each.get("parameters", {}).get("routes", _NO_ROUTES) != _NO_ROUTES for each in told)
+        except ClusterError:
+            return False
 
     def _wait(self, served: Served, bundle: ServedBundle) -> None:
         """Wait until a version is ready. Raises ClusterError with the reason if it is hopeless, or late."""
