@@ -1,4 +1,4 @@
-"""configs/loop.yaml, and ACCIDENTS_PUSHGATEWAY over it."""
+"""configs/loop.yaml, and ACCIDENTS_PUSHGATEWAY and ACCIDENTS_API over it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pydantic import AnyHttpUrl, Field
 from accidents.config import Strict, parse, read_yaml
 from commands.project import ROOT
 
-PUSHGATEWAY = "ACCIDENTS_PUSHGATEWAY"
+# Over the keys of the file, in the environment.
+PUSHGATEWAY, API = "ACCIDENTS_PUSHGATEWAY", "ACCIDENTS_API"
 
 
 class LoopSettings(Strict):
     """Each key is told in configs/loop.yaml."""
 
     pushgateway: AnyHttpUrl | None = None
+    api: AnyHttpUrl | None = None
     push_timeout: float = Field(default=5, gt=0, le=60)
     lease_seconds: float = Field(default=60, ge=3, le=3600)
 
@@ -23,6 +25,6 @@ class LoopSettings(Strict):
 def loop_settings() -> LoopSettings:
     """Read configs/loop.yaml. Raises SettingsError naming the key that is wrong."""
     content = read_yaml(ROOT / "configs" / "loop.yaml")
-    if os.environ.get(PUSHGATEWAY):
-        content["pushgateway"] = os.environ[PUSHGATEWAY]
-    return parse(LoopSettings, content, f"configs/loop.yaml and {PUSHGATEWAY}")
+    over = {"pushgateway": os.environ.get(PUSHGATEWAY), "api": os.environ.get(API)}
+    content |= {key: value for key, value in over.items() if value}
+    return parse(LoopSettings, content, f"configs/loop.yaml, {PUSHGATEWAY} and {API}")

@@ -8,6 +8,7 @@ from typing import Any
 from accidents.params import Params
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, Role
 from commands.api import API
+from commands.loop_settings import loop_settings
 from commands.project import ROOT, console
 from commands.trial import try_version
 from stacks.endpoints import Endpoint, State
@@ -19,8 +20,8 @@ def may_try(endpoint: Endpoint, params: Params, before: str | None) -> bool:
         return False
     served = endpoint.versions()
     answers = bool(served) and served[0].version == before and endpoint.state().state == State.healthy
-    if answers and endpoint.v2_address() is None:
-        console.print("This stack's deployer serves one version at a time: the new one takes over at once.")
+    if answers and endpoint.no_trials:
+        console.print(f"{endpoint.no_trials}: the new version takes over at once.", highlight=False)
         return False
     return answers
 
@@ -53,6 +54,7 @@ def watch(
     since : when the version was deployed in this role.
     """
     from pipelines import runs
+    from pipelines.code import runs_here
     from pipelines.config import load_config
     from pipelines.verify import verify
     from steps.support.references import refer_to
@@ -60,10 +62,12 @@ def watch(
     settings = params.monitor
     console.print(f"Version {version} is on probation for {settings.probation.minutes:g} minutes.")
     config = load_config("verify", stack, ROOT / "configs")
+    given = loop_settings().api
+    own = API.url if runs_here(verify) else None  # a pod's 127.0.0.1 is the pod
     run = runs.run(
         verify, config, version=refer_to(params.stage, version),
         before=None if before is None else refer_to(params.stage, before), since=since.isoformat(),
-        settings=settings, api=API.url, role=role,
+        settings=settings, api=str(given).rstrip("/") if given else own, role=role,
     )  # fmt: skip
     verdict: dict[str, Any] = run.load("watch_version", "probation")
     return verdict

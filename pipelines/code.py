@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from zenml.client import Client
 
@@ -12,11 +12,14 @@ from accidents.bundle.provenance import git_commit, has_commit
 from accidents.errors import SettingsError
 from accidents.source_code import tree_version
 
+if TYPE_CHECKING:
+    from zenml.pipelines.pipeline_definition import Pipeline
+
 COMMIT = "ACCIDENTS_COMMIT"  # in an image, which has no git: what it was made of
 NO_IMAGE = "no image"
 # Labels of our images: Dockerfile.
 REVISION, CODE = "org.opencontainers.image.revision", "accidents.code"
-HERE = "here"  # in a pipeline's `extra`: it steers what serves on this machine, and runs on it
+HERE = "here"  # in a pipeline's `extra`: it steers what may serve on this machine, and runs on it if it can
 
 
 @runtime_checkable
@@ -33,6 +36,11 @@ class RunsInImage(Protocol):
         """The address of the DVC remote by which raw files reach the steps."""
         ...
 
+    @property
+    def keeps_here(self) -> bool:
+        """Whether a pipeline that asks for this machine (`HERE`) runs on it, and not in the image."""
+        ...
+
     def image_facts(self) -> tuple[str, Mapping[str, str]]:
         """Return the image's digest and labels; what is wrong with it is told in a sentence."""
         ...
@@ -44,12 +52,22 @@ def image_orchestrator() -> RunsInImage | None:
     return cast(RunsInImage, orchestrator) if isinstance(orchestrator, RunsInImage) else None
 
 
+def runs_here(pipeline: Pipeline) -> bool:
+    """Whether a pipeline's steps are on this machine, of this clone's code, as it asks for (`HERE`)."""
+    if not pipeline.configuration.extra.get(HERE):
+        return False
+    orchestrator = image_orchestrator()
+    if orchestrator is None:
+        return bool(Client().active_stack.orchestrator.config.is_local)
+    return orchestrator.keeps_here
+
+
 def code_used(here: bool = False) -> dict[str, str]:
     """Return the commit and the image of a run that begins now; the same for all its steps.
 
     Parameters
     ----------
-    here : whether it runs on this machine, whatever the stack.
+    here : whether it runs on this machine, outside of the image.
     """
     orchestrator = None if here else image_orchestrator()
     if orchestrator is None:

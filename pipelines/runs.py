@@ -24,7 +24,7 @@ from zenml.utils.run_utils import refresh_run_status
 
 from accidents.data.dataset import DVC_REMOTE
 from accidents.errors import AccidentsError, SettingsError
-from pipelines.code import HERE, code_used, image_orchestrator, require_own_code
+from pipelines.code import code_used, image_orchestrator, require_own_code, runs_here
 from pipelines.progress import tell
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
             f"other runs leave. For {pipeline.name}, have cron or systemd start the command."
         )
     _check_steps(pipeline, config, arguments)
-    here = bool(pipeline.configuration.extra.get(HERE))
+    here = runs_here(pipeline)
     if not here:
         require_own_code()
     code = code_used(here)

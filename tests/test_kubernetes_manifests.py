@@ -251,6 +251,17 @@ def test_the_api_asks_where_the_monitors_stack_serves(documents: list[dict[str, 
     assert told["ACCIDENTS_MODEL_SERVER"] == f"http://{service}:{port}"
 
 
+def test_a_probation_asks_the_api_of_the_cluster(documents: list[dict[str, Any]]) -> None:
+    (monitor,) = of_kind(documents, "CronJob")
+    (container,) = monitor["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    told = {each["name"]: each.get("value") for each in container["env"]}
+    (service,) = [
+        each for each in of_kind(documents, "Service") if each["metadata"]["name"] == "accidents-api"
+    ]
+    assert [port["port"] for port in service["spec"]["ports"]] == [80]
+    assert told["ACCIDENTS_API"] == "http://accidents-api"
+
+
 def test_a_clouds_identity_reaches_the_init_container_only_where_that_is_asked_for(tmp_path: Path) -> None:
     """What answers with it is no pod: without the component the model server's policy keeps it away."""
     (tmp_path / "base").symlink_to(ROOT / "kubernetes")

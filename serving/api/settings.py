@@ -28,6 +28,7 @@ OTHERS = {
     for name in (
         "AIRFLOW",
         "ALERTMANAGER",
+        "API",
         "API_KEY",
         "COMMIT",
         "DVC_REMOTE",

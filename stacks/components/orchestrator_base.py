@@ -19,6 +19,7 @@ class OwnImage:
     """A mixin: the settings have `image` and `data_remote`; nothing is built or pushed."""
 
     config: Any
+    keeps_here = True  # a pipeline that steers what serves on this machine runs on it
 
     @property
     def validator(self) -> StackValidator | None:

@@ -28,11 +28,16 @@ class OneVersionEndpoint:
         self.name = name
         self._component = component
 
+    @property
+    def no_trials(self) -> str:
+        """There is one version, and the API is told of no other."""
+        return f"{self.server} serves one version at a time"
+
     def try_out(self, bundle: BundleReference, golden: Golden, role: Role, share: int) -> ServedVersion:
-        """Raise DeploymentError: there is one version, and the API is told of no other."""
+        """Raise DeploymentError: nothing can be on trial."""
         raise DeploymentError(
-            f"{self.server} serves one version at a time, so version {bundle.version} cannot be on trial as "
-            "well. Use a stack with an mlserver deployer: --stack local."
+            f"{self.no_trials}, so version {bundle.version} cannot be on trial as well. Use a stack with an "
+            "mlserver deployer: --stack local."
         )
 
     def end_trials(self) -> tuple[ServedVersion, ...]:

@@ -56,6 +56,8 @@ class MLServerEndpoints:
 class MLServerEndpoint:
     """One model of the server."""
 
+    no_trials = ""  # one server has them all
+
     def __init__(self, name: str, server: ModelServer, component: Component) -> None:
         self.name = name
         self._server, self._component = server, component

@@ -95,6 +95,11 @@ class Endpoint(Protocol):
         """The model's name."""
         ...
 
+    @property
+    def no_trials(self) -> str:
+        """Why no version can be on trial beside the champion, in words; empty where one can."""
+        ...
+
     def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
         """Serve a version as champion, once it has given the golden answers; else the old one serves on."""
         ...

@@ -67,6 +67,12 @@ class SeldonCoreEndpoint:
         self.name = name
         self._settings, self._component = settings, component
 
+    @property
+    def no_trials(self) -> str:
+        """Why no version can be on trial there, in words; empty where one can."""
+        with explained():
+            return self._serving.no_trials
+
     def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
         """Prove the version in pods, or a process, of its own, then switch, which no request notices."""
         with explained(), self._at_hand(_bundle(bundle), bundle) as found:

@@ -73,8 +73,8 @@ def test_a_canary_goes_up_step_by_step_and_ends_where_it_goes_wrong(
 class Served:
     """An endpoint of which one thing is asked."""
 
-    def __init__(self, version: str, state: State, address: str | None) -> None:
-        self._version, self._state, self._address = version, state, address
+    def __init__(self, version: str, state: State, no_trials: str = "") -> None:
+        self._version, self._state, self.no_trials = version, state, no_trials
 
     def versions(self) -> tuple[ServedVersion, ...]:
         return (ServedVersion(self._version, None, "champion", 100, self._state, "m"),)
@@ -82,19 +82,16 @@ class Served:
     def state(self) -> EndpointState:
         return EndpointState(self._state)
 
-    def v2_address(self) -> str | None:
-        return self._address
-
 
 @pytest.mark.parametrize(
     ("canary", "before", "served", "may"),
     [
-        ([10], "3", Served("3", State.healthy, "http://x"), True),
-        ([], "3", Served("3", State.healthy, "http://x"), False),
-        ([10], None, Served("3", State.healthy, "http://x"), False),
-        ([10], "3", Served("2", State.healthy, "http://x"), False),
-        ([10], "3", Served("3", State.failing, "http://x"), False),
-        ([10], "3", Served("3", State.healthy, None), False),
+        ([10], "3", Served("3", State.healthy), True),
+        ([], "3", Served("3", State.healthy), False),
+        ([10], None, Served("3", State.healthy), False),
+        ([10], "3", Served("2", State.healthy), False),
+        ([10], "3", Served("3", State.failing), False),
+        ([10], "3", Served("3", State.healthy, "BentoML serves one version at a time"), False),
     ],
 )
 def test_a_canary_needs_the_version_before_beside_it(

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from accidents.errors import SettingsError
 from accidents.source_code import tree_version
 from pipelines import code
+from pipelines.deploy import deploy
+from pipelines.inference import inference
+from pipelines.verify import verify
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -22,6 +26,7 @@ class Steps:
     labels: Mapping[str, str] = field(default_factory=dict)
     image: str = "accidents:1"
     data_remote: str = "/remote"
+    keeps_here: bool = True
 
     def image_facts(self) -> tuple[str, Mapping[str, str]]:
         return "sha256:abc", self.labels
@@ -37,6 +42,17 @@ def test_a_run_in_an_image_is_made_of_what_the_image_is(monkeypatch: pytest.Monk
     use(monkeypatch, commit=COMMIT)
     assert code.code_used() == {"git_commit": COMMIT, "image": "sha256:abc"}
     assert code.code_used(here=True)["image"] == "no image"
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "keeps_here", "here"),
+    [(deploy, True, True), (deploy, False, False), (verify, False, False), (inference, True, False)],
+)
+def test_what_steers_what_serves_is_of_this_machine_only_where_it_runs_on_it(
+    pipeline: Any, keeps_here: bool, here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code, "image_orchestrator", lambda: Steps(keeps_here=keeps_here))
+    assert code.runs_here(pipeline) is here
 
 
 @pytest.mark.parametrize("code_label", [None, "unknown", "ours"])

@@ -232,6 +232,7 @@ def test_a_version_serves_and_another_takes_its_place(deployer: Deployer) -> Non
 
 
 def test_a_version_is_on_trial_beside_it_or_refused_in_words(deployer: Deployer) -> None:
+    assert bool(deployer.endpoint.no_trials) is not deployer.has_trials
     if not deployer.has_trials:
         with pytest.raises(DeploymentError, match="one version at a time"):
             deployer.try_out(1, "challenger", 10)

@@ -41,6 +41,8 @@ TOKEN_RIGHTS: dict[str, tuple[str, ...]] = {"Secret": ("create", "delete")}
 class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
     """Runs each step in a pod that is locked down."""
 
+    keeps_here = False  # what serves is in the cluster, where pods may steer it
+
     @property
     def config(self) -> KubernetesImageConfig:
         """Settings of the component."""

@@ -36,15 +36,19 @@ from stacks.components.seldon_core.model_pod import SETTINGS, pod_metadata
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
-from stacks.components.seldon_core.renderings.scaling import replicas
+from stacks.components.seldon_core.renderings.scaling import AUTOSCALER, replicas
 from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.components.seldon_core.settings import MICROSERVICE, SeldonCoreSettings
 from stacks.errors import StackError
 
 _EVERY = 1.0  # seconds between two looks
 _SHOWN_EVERY = 15.0
+_TOLD_WITHIN = 90.0  # the kubelet brings a record that has changed to its pods in about a minute
+_ASKED_A_POD = 5  # times, for the service chooses the pod
+_NO_ROUTES = "[]"
 _HOLDS = 10.0  # for so long a reason must stand before nobody waits any more
-_NOT_OURS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "annotations")
+_SERVERS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")  # that none applies
+_NOT_OURS = (*_SERVERS, "annotations")
 
 
 class _Waiting(NamedTuple):
@@ -61,6 +65,12 @@ class ClusterServing:
     def __init__(self, namespace: Namespace, settings: SeldonCoreSettings) -> None:
         self._namespace, self.settings = namespace, settings
         self._rendering = RENDERINGS[settings.runtime]
+
+    @property
+    def no_trials(self) -> str:
+        """Why no version can be on trial: who asks from outside is led to nobody beside the champion."""
+        at = self.settings.address
+        return at and f"{at} (`address` of the model deployer) leads to the champion alone"
 
     def reached(self) -> str:
         """Return what was reached, in words. Raises ClusterError if it was not, or a right is lacking."""
@@ -98,15 +108,16 @@ class ClusterServing:
         return served
 
     def switch(self, name: str, bundle: ServedBundle, golden: dict[str, Any]) -> Served:
-        """Have a version be the champion, alone, once it has given the golden answers beside the one that is.
+        """Have a version be the champion, alone, once it has given the golden answers in pods of its own.
 
         Raises ClusterError or StackError with the reason; what served before serves on.
         """
         with self._changing(name):
             before = self.served(name) or self._found(name)
             now = Served(name, replace(bundle, role=CHAMPION, share=100))
-            if before is None or before.stopped:  # nothing runs that it could be proved beside
-                return self._change(None, now, golden)
+            if before is None or before.stopped:  # nothing is known to serve
+                self._prove(now, bundle, golden)
+                return self._change(None, now)
             if (bundle.version, bundle.digest) == (before.champion.version, before.champion.digest):
                 before = self._without_trials(before)  # taken back: they answer nobody, whatever comes
             self._prove(before, bundle, golden)
@@ -114,6 +125,11 @@ class ClusterServing:
 
     def try_out(self, name: str, bundle: ServedBundle, golden: dict[str, Any]) -> Served:
         """Have a version in a role beside the champion, once it has given the golden answers."""
+        if self.no_trials:
+            raise ClusterError(
+                f"{self.no_trials}, so version {bundle.version} cannot be on trial as well: an API outside "
+                "of the cluster would never ask it. Have the API run in the cluster, and leave `address` out."
+            )
         with self._changing(name):
             before = self._required(name)
             self._prove(before, bundle, golden)
@@ -217,18 +233,18 @@ class ClusterServing:
             raise ClusterError(f"{name} is not served: deploy a version first (run.py --pipeline deploy).")
         return served
 
-    def _change(self, before: Served | None, now: Served, golden: dict[str, Any] | None = None) -> Served:
+    def _change(self, before: Served | None, now: Served) -> Served:
         """Apply what is to be served, wait for it and write it down; else apply what was."""
-        was = [] if before is None else self._applied(before)
         wanted = self._rendering.render(now, self.settings)
+        was = self._live(wanted) if before is None else self._applied(before)
         if before is not None and before.beside != now.beside:
             self._record(before.sharing(()), was)  # nobody is led to what is about to go
         try:
-            self._apply(wanted)
+            if before is not None:
+                self._wait_until_told(before, now)
+            self._put(now, wanted)
             for bundle in now:
                 self._wait(now, bundle)
-            if golden is not None:
-                self._require_golden(now, now.champion, golden)
             self._record(now, wanted)
         except BaseException as cause:
             with _telling(cause):
@@ -243,6 +259,7 @@ class ClusterServing:
             return before
         now, was = before.sharing(()), self._applied(before)
         self._record(now, was)
+        self._wait_until_told(before, now)
         beside = self._rendering.render(before, self.settings)
         same = {_named(each) for each in self._rendering.render(now, self.settings) if each in beside}
         wanted = [
@@ -276,6 +293,14 @@ class ClusterServing:
             written = []
         return written or self._rendering.render(served, self.settings)
 
+    def _live(self, wanted: list[Manifest]) -> list[Manifest]:
+        """Return those of some objects that are there and ours, as they are: where no record has them."""
+        there = (self._namespace.read(*_named(each)) for each in wanted)
+        ours = (
+            each for each in there if each and each["metadata"].get("labels", {}).get(MANAGED_BY) == MANAGER
+        )
+        return [_content(each, _SERVERS) for each in ours]
+
     def _prove(self, served: Served, bundle: ServedBundle, golden: dict[str, Any]) -> None:
         """Have a version give the golden answers in pods of its own, which nobody is led to; then they go.
 
@@ -297,11 +322,18 @@ class ClusterServing:
         self._prune(served, there)
 
     def _undo(self, before: Served | None, now: Served, was: list[Manifest]) -> None:
-        print("  It is taken back; what served before serves on.", file=sys.stderr, flush=True)
+        serves_on = "; what served before serves on" if was else ""
+        print(f"  It is taken back{serves_on}.", file=sys.stderr, flush=True)
+        self._put(now, was)
         if before is not None:
-            self._apply(was)
             self._record(before, was)
         self._prune(now, was)
+
+    def _put(self, served: Served, wanted: list[Manifest]) -> None:
+        """Apply what is to be there, once an autoscaler that is not has gone, which would set the number."""
+        if AUTOSCALER in self._rendering.kinds:
+            self._prune(served, wanted, (AUTOSCALER,))
+        self._apply(wanted)
 
     def _apply(self, manifests: Iterable[Manifest]) -> None:
         for wanted in manifests:
@@ -349,6 +381,30 @@ class ClusterServing:
             OBJECTS: json.dumps(objects, sort_keys=True),
         }  # fmt: skip
         self._namespace.apply(manifest("ConfigMap", served.name, served, self.settings, {"data": data}))
+
+    def _wait_until_told(self, before: Served, now: Served) -> None:
+        """Wait, not for ever, until no pod of the champion leads to a version that is about to go.
+
+        One that does not answer goes at once: the champion answers for it.
+        """
+        stay = {(bundle.role, bundle.digest) for bundle in now}
+        going = [bundle for bundle in before.beside if (bundle.role, bundle.digest) not in stay]
+        if all(self._answers_wrong(before, bundle) for bundle in going):
+            return
+        versions = " and ".join(bundle.version for bundle in going)
+        print(f"  until nobody is led to version {versions} any more ...", file=sys.stderr, flush=True)
+        end = time.monotonic() + _TOLD_WITHIN
+        while self._leads_aside(before) and time.monotonic() < end:
+            time.sleep(_EVERY)
+
+    def _leads_aside(self, served: Served) -> bool:
+        """Whether a pod of the champion tells a route; where none answers, nobody is led anywhere."""
+        pods = self._namespace.list("Pod", selector_of(served, served.champion))
+        try:
+            told = (self.metadata(served, served.champion) for _ in range(_ASKED_A_POD * len(pods)))
+            return any(each.get("parameters", {}).get("routes", _NO_ROUTES) != _NO_ROUTES for each in told)
+        except ClusterError:
+            return False
 
     def _wait(self, served: Served, bundle: ServedBundle) -> None:
         """Wait until a version is ready. Raises ClusterError with the reason if it is hopeless, or late."""
@@ -483,6 +539,6 @@ def _differs(namespace: Namespace, wanted: Manifest) -> bool:
     return live is None or _content(live) != _content(namespace.apply(wanted, dry_run=True))
 
 
-def _content(live: Manifest) -> Manifest:
-    metadata = {key: value for key, value in live["metadata"].items() if key not in _NOT_OURS}
+def _content(live: Manifest, without: Iterable[str] = _NOT_OURS) -> Manifest:
+    metadata = {key: value for key, value in live["metadata"].items() if key not in without}
     return {**{key: value for key, value in live.items() if key != "status"}, "metadata": metadata}

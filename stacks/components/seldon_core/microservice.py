@@ -44,6 +44,7 @@ class MicroserviceServing:
     """The models of a folder, a process each."""
 
     reads_bundles = True
+    no_trials = "Seldon's server serves one version at a time"
 
     def __init__(self, settings: SeldonCoreSettings) -> None:
         self.settings = settings
@@ -89,8 +90,8 @@ class MicroserviceServing:
     def try_out(self, name: str, bundle: ServedBundle, golden: dict[str, Any]) -> Served:
         """Raise StackError: there is one version, and nobody is told of another."""
         raise StackError(
-            f"Seldon's server serves one version at a time, so version {bundle.version} cannot be on trial "
-            "as well. Use a stack with an mlserver deployer: --stack local."
+            f"{self.no_trials}, so version {bundle.version} cannot be on trial as well. Use a stack with an "
+            "mlserver deployer: --stack local."
         )
 
     def end_trials(self, name: str) -> tuple[ServedBundle, ...]:

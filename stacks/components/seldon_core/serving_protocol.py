@@ -16,6 +16,11 @@ class ServedModels(Protocol):
         """Whether it takes a bundle's files from a folder here, and not from the artifact store."""
         ...
 
+    @property
+    def no_trials(self) -> str:
+        """Why no version can be on trial beside the champion, in words; empty where one can."""
+        ...
+
     def reached(self) -> str:
         """Return what was reached, in words."""
         ...

@@ -48,7 +48,8 @@ class SeldonCoreSettings(BaseModel):
     namespace: str = Field(default="accidents", pattern=_NAME, description="It must exist.")
     address: str = Field(
         default="",
-        description="Where the model server is asked from outside of the cluster, by way of its ingress.",
+        description="Where the champion is asked from outside of the cluster, by way of its ingress; with it "
+        "no version can be on trial, for the API is outside as well.",
     )
     image: str = Field(
         default="road-accidents/model-server:{version}", description="Image of the model server."

@@ -14,6 +14,7 @@ from zenml.enums import StackComponentType
 from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
 from zenml.orchestrators import SubmissionResult
 
+from pipelines.code import RunsInImage
 from stacks.cluster.namespace import Namespace
 from stacks.components.kubernetes_image.flavor import KubernetesImageConfig
 from stacks.components.kubernetes_image.orchestrator import KubernetesImageOrchestrator
@@ -109,3 +110,9 @@ def test_the_secret_with_a_runs_token_goes_with_a_job_that_never_ran_and_stays_w
             result.wait_for_completion()
         assert fake.names("secrets") == left
         fake.objects.pop(("jobs", "run-1"), None)
+
+
+def test_its_runs_are_of_the_image_also_where_a_pipeline_asks_for_this_machine() -> None:
+    pods = orchestrator(POD)
+    assert isinstance(pods, RunsInImage)
+    assert not pods.keeps_here

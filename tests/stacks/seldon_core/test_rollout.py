@@ -55,12 +55,30 @@ def test_a_version_with_other_answers_never_takes_over(
     if beside:
         serving.switch(NAME, FIRST, GOLDEN)
     before = dict(running(fake))
+    fake.asked.clear()
     fake.answer = lambda *asked: answer(fake, *asked, wrong="2")
     with pytest.raises(StackError, match="does not give the golden probabilities"):
         serving.switch(NAME, SECOND, GOLDEN)
     assert running(fake) == before
+    applied = [path.rsplit("/", 1)[1] for method, path in fake.asked if method == "PATCH"]
+    assert NAME not in applied  # nobody is led to a pod that is not proved
     known = serving.served(NAME)
     assert known == (Served(NAME, FIRST) if beside else None)
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "record lost"])
+def test_a_rollout_that_fails_leaves_what_is_there_also_where_its_record_is_lost(
+    beside: bool, fake: FakeKubernetes, serving: ClusterServing, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if beside:
+        serving.switch(NAME, FIRST, GOLDEN)
+        del fake.objects["configmaps", NAME]
+    before = {key: there["spec"] for key, there in fake.objects.items()}
+    fake.pods[NAME] = {"phase": "Pending"}
+    with pytest.raises(ClusterError, match="Version 2 did not become ready"):
+        serving.switch(NAME, SECOND, GOLDEN)
+    assert {key: there["spec"] for key, there in fake.objects.items()} == before
+    assert ("what served before serves on" in capfd.readouterr().err) is beside
 
 
 @pytest.mark.parametrize(
@@ -201,6 +219,27 @@ def test_pods_stay_as_many_when_an_autoscaler_takes_them_over(fake: FakeKubernet
     assert live["spec"]["replicas"] == 4
     ours = [each for each in live["metadata"]["managedFields"] if each["manager"] == "road-accidents"]
     assert "f:replicas" not in ours[0]["fieldsV1"]["f:spec"]
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["switched off", "switched on, and taken back"])
+def test_an_autoscaler_that_goes_is_gone_before_its_pods_have_a_number_again(
+    fails: bool, fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    scaled = serving_of(fake, SETTINGS.model_copy(update={"max_replicas": 10}))
+    first, then = (serving, scaled) if fails else (scaled, serving)
+    first.switch(NAME, FIRST, GOLDEN)
+    fake.asked.clear()
+    if fails:
+        fake.pods[NAME] = {"phase": "Pending"}
+        with pytest.raises(ClusterError, match="did not become ready"):
+            then.switch(NAME, SECOND, GOLDEN)
+    else:
+        then.switch(NAME, SECOND, GOLDEN)
+    assert fake.names("horizontalpodautoscalers") == []
+    done = [(method, path.rsplit("/", 2)[1]) for method, path in fake.asked if path.endswith(f"/{NAME}")]
+    numbered = len(done) - 1 - done[::-1].index(("PATCH", "deployments"))  # the last time
+    assert done.index(("DELETE", "horizontalpodautoscalers")) < numbered
+    assert fake.objects["deployments", NAME]["spec"]["replicas"] == SETTINGS.replicas
 
 
 def test_two_deployments_at_once_do_not_get_in_each_others_way(

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from accidents.params import load_params
+from commands.probation import may_try
 from stacks.cluster.answers import ClusterError
+from stacks.components.seldon_core import cluster_serving
 from stacks.components.seldon_core.cluster_serving import ClusterServing
 from stacks.components.seldon_core.description import ServedBundle
+from stacks.endpoints import seldon_core
+from stacks.endpoints.component import Component
+from tests.conftest import ROOT
 from tests.fake_kubernetes import FakeKubernetes
 from tests.stacks.seldon_core.conftest import (
     FIRST,
     GOLDEN,
     NAME,
     SECOND,
+    SETTINGS,
+    answer,
     routes,
     running,
+    serving_of,
 )
 
 
@@ -63,6 +72,76 @@ def test_a_share_may_grow_and_a_shadow_stand_beside(fake: FakeKubernetes, servin
     assert {(route["role"], route["share"]) for route in routes(fake)} == {("challenger", 50), ("shadow", 0)}
     serving.switch(NAME, SECOND, GOLDEN)  # ends them
     assert running(fake) == {NAME: "2"}
+
+
+@pytest.mark.parametrize(
+    ("ends", "stale"),
+    [("end_trials", 3), ("switch", 3), ("end_trials", 10**9)],
+    ids=["back", "up", "for ever"],
+)
+def test_a_trial_goes_when_no_pod_of_the_champion_leads_to_it_any_more_or_in_a_while(
+    ends: str, stale: int, fake: FakeKubernetes, serving: ClusterServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_serving, "_EVERY", 0.01)
+    monkeypatch.setattr(cluster_serving, "_TOLD_WITHIN", 10.0 if stale < 10 else 0.1)
+    serving.switch(NAME, FIRST, GOLDEN)
+    serving.try_out(NAME, replace(SECOND, role="challenger", share=50), GOLDEN)
+    kubelets, handled, left = iter(range(stale)), fake.handle, list[int]()
+
+    def tell_late(service: str, method: str, path: str, body: Any) -> tuple[int, Any]:
+        status, content = answer(fake, service, method, path, body)
+        if (service, method) == (NAME, "GET") and not routes(fake) and next(kubelets, None) is not None:
+            content["parameters"]["routes"] = '[{"role": "challenger"}]'
+        return status, content
+
+    def look(method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:
+        if method == "DELETE" and target.endswith(f"/deployments/{NAME}-challenger"):
+            left.append(len(list(kubelets)) if stale < 10 else 0)
+        return handled(method, target, body)
+
+    fake.answer, fake.handle = tell_late, look  # type: ignore[method-assign]
+    if ends == "switch":
+        serving.switch(NAME, SECOND, GOLDEN)
+    else:
+        serving.end_trials(NAME)
+    assert left == [0]
+    assert running(fake) == {NAME: "2" if ends == "switch" else "1"}
+
+
+def test_a_challenger_that_does_not_answer_goes_at_once(
+    fake: FakeKubernetes, serving: ClusterServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    serving.try_out(NAME, replace(SECOND, role="challenger", share=50), GOLDEN)
+    fake.answer = lambda service, *asked: (
+        (404, "gone") if service.endswith("-challenger") else answer(fake, service, *asked)
+    )
+    monkeypatch.setattr(serving, "_leads_aside", lambda served: pytest.fail("nobody is to be waited for"))
+    serving.end_trials(NAME)
+    assert running(fake) == {NAME: "1"}
+
+
+def test_no_version_is_on_trial_where_the_api_outside_reaches_the_champion_alone(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    outside = serving_of(fake, SETTINGS.model_copy(update={"address": "https://models.example"}))
+    with pytest.raises(ClusterError, match=r"https://models.example .* leads to the champion alone, so vers"):
+        outside.try_out(NAME, replace(SECOND, role="challenger", share=50), GOLDEN)
+    assert running(fake) == {NAME: "1"}
+
+
+@pytest.mark.parametrize("address", ["", "https://models.example"])
+def test_the_loop_begins_with_a_canary_from_outside_of_the_cluster_too(
+    address: str, fake: FakeKubernetes, serving: ClusterServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    serving.switch(NAME, FIRST, GOLDEN)
+    settings = SETTINGS.model_copy(update={"address": address})
+    monkeypatch.setattr(seldon_core, "serving_of", lambda settings: serving_of(fake, settings))
+    endpoint = seldon_core.SeldonCoreEndpoint(NAME, settings, cast(Component, None))
+    params = load_params(ROOT / "params.yaml", {"monitor.probation.canary": [5]})
+    assert may_try(endpoint, params, FIRST.version) is not bool(address)
 
 
 @pytest.mark.parametrize("taken_back", ["by ending the trial", "by deploying the champion"])

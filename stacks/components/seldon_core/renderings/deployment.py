@@ -18,6 +18,7 @@ from stacks.components.seldon_core.model_pod import pod_template
 from stacks.components.seldon_core.renderings.manifest import condition, is_seen, manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import (
+    AUTOSCALER,
     autoscaler,
     disruption_budget,
     replicas,
@@ -93,7 +94,7 @@ def _service(name: str, served: Served, bundle: ServedBundle, settings: SeldonCo
 
 
 RENDERING = Rendering(
-    ("Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"),
+    ("Deployment", "Service", AUTOSCALER, "PodDisruptionBudget"),
     render,
     address,
     workloads,

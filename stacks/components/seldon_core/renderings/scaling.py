@@ -13,6 +13,7 @@ from stacks.components.seldon_core.settings import SeldonCoreSettings
 REQUESTS = (
     "rest_server_requests_per_second"  # as a metrics adapter makes it of MLServer's rest_server_requests
 )
+AUTOSCALER = "HorizontalPodAutoscaler"
 
 
 def replicas(bundle: ServedBundle, settings: SeldonCoreSettings) -> int:
@@ -36,14 +37,14 @@ def metrics(settings: SeldonCoreSettings) -> list[dict[str, Any]]:
 
 
 def autoscaler(name: str, served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -> Manifest:
-    """Return the HorizontalPodAutoscaler of a Deployment."""
+    """Return the autoscaler of a Deployment."""
     spec = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
         "minReplicas": settings.replicas,
         "maxReplicas": settings.max_replicas,
         "metrics": metrics(settings),
     }
-    return manifest("HorizontalPodAutoscaler", name, served, settings, {"spec": spec}, bundle)
+    return manifest(AUTOSCALER, name, served, settings, {"spec": spec}, bundle)
 
 
 def disruption_budget(
