@@ -226,15 +226,16 @@ def test_an_autoscaler_that_goes_is_gone_before_its_pods_have_a_number_again(
     fails: bool, fake: FakeKubernetes, serving: ClusterServing
 ) -> None:
     scaled = serving_of(fake, SETTINGS.model_copy(update={"max_replicas": 10}))
-    first, then = (serving, scaled) if fails else (scaled, serving)
-    first.switch(NAME, FIRST, GOLDEN)
+    serving.switch(NAME, FIRST, GOLDEN)
+    if not fails:
+        scaled.switch(NAME, FIRST, GOLDEN)
     fake.asked.clear()
     if fails:
         fake.pods[NAME] = {"phase": "Pending"}
         with pytest.raises(ClusterError, match="did not become ready"):
-            then.switch(NAME, SECOND, GOLDEN)
+            scaled.switch(NAME, SECOND, GOLDEN)
     else:
-        then.switch(NAME, SECOND, GOLDEN)
+        serving.switch(NAME, SECOND, GOLDEN)
     assert fake.names("horizontalpodautoscalers") == []
     done = [(method, path.rsplit("/", 2)[1]) for method, path in fake.asked if path.endswith(f"/{NAME}")]
     numbered = len(done) - 1 - done[::-1].index(("PATCH", "deployments"))  # the last time
