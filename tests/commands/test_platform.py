@@ -106,18 +106,21 @@ def dot_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_models_go_where_the_platform_mounts_them_from(
     dot_env: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    monkeypatch.setattr(platform, "SERVING", tmp_path)
-    folder = ServerFolder(tmp_path / "model-server")
-    made = model_servers.make_version(tmp_path / "made", seed=1)
-    folder.serve(folder.add(model_servers.NAME, "1", made.bundle.folder, made.golden))
-    expected = tmp_path / "elsewhere" if where else tmp_path / ".serving" / "platform"
+    given: list[Path] = []
+
+    def publish(target: Path) -> list[str]:
+        given.append(target)
+        return []
+
     monkeypatch.setattr(platform, "ROOT", tmp_path)
+    monkeypatch.setattr(platform, "publish_models", publish)
+    expected = tmp_path / "elsewhere" if where else tmp_path / ".serving" / "platform"
     if where == ".env":
         dot_env.write_text("MODELS=./elsewhere\n", encoding="utf-8")
     elif where:
         monkeypatch.setenv("MODELS", str(expected))
     assert platform.main("model") == 0
-    assert [one.name for one in expected.iterdir()] == [model_servers.NAME]
+    assert given == [expected]
 
 
 def test_the_monitor_looks_at_the_platforms_log_and_tells_its_prometheus(
