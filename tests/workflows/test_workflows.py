@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tests.containers.test_release import BUT
 from tests.platform_parts import of_npm
 from tests.workflows import jobs
 
@@ -87,6 +88,12 @@ def test_every_job_is_tried_or_says_why_not() -> None:
     assert set(TRIED) <= there
     for file in TRIED.values():
         assert (ROOT / file).is_file()
+
+
+def test_what_the_dry_release_leaves_out_is_a_step() -> None:
+    """One that was worded anew would be run, minutes later and without a word of why."""
+    lines = {step.run for job in jobs.jobs() for step in job.steps}
+    assert set(BUT) <= lines
 
 
 @each_file
