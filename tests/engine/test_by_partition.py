@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -33,7 +31,6 @@ from accidents.data.sources.sample.partitions import write_partitions
 from accidents.data.sources.settings import DataSettings
 from accidents.errors import DataError, SettingsError, SourceError
 from accidents.features import build_features, feature_names
-from accidents.files import ROOT
 from accidents.scoring.batch import check_input
 from accidents.training import tree_inputs
 from accidents.training.fit_bags import ModelSettings, boost, labelled, train
@@ -278,19 +275,3 @@ def test_pieces_of_tables_are_the_tables(raw_folder: Path, tmp_path: Path) -> No
     again, _ = read_together(str(tmp_path), read_manifest(str(tmp_path)).parts)
     for table in ("accidents", "places", "vehicles", "users"):
         pd.testing.assert_frame_equal(getattr(again, table), getattr(tables, table))
-
-
-@pytest.mark.timeout(600)
-def test_no_process_takes_as_much_memory_as_the_data(tmp_path: Path) -> None:
-    """Driver and workers may take less than the tables' size (RLIMIT_DATA), and the job ends all the same."""
-    pytest.importorskip("distributed")
-    write_partitions(str(tmp_path / "sample"), range(2005, 2023), scale=1, accidents=20_000)
-    words = ["tests.engine.train_in_little_memory", tmp_path / "sample", tmp_path / "work"]
-    done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=500
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    told = json.loads(done.stdout)
-    assert told["allowed"] < told["size"]
-    assert told["scored"] > 20_000
-    assert told["roc_auc"] > 0.6
