@@ -17,7 +17,7 @@ from serving.api.operations import metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 _RULES = ROOT / "observability" / "rules"
-_GAUGES = ROOT / "accidents" / "monitoring" / "gauges.py"
+_GAUGES = ROOT / "accidents" / "monitoring" / "gauges_and_thresholds.py"
 _TOP = """# Metrics and alerts
 
 Made from the sources when this site was built. What to do about an alert: [alerts](../alerts.md).

@@ -13,10 +13,14 @@ from commands import probation
 from pipelines import code, runs
 from steps.support import references
 from tests.conftest import ROOT
+from tests.zenml_store import zenml_store
+
+__all__ = ["zenml_store"]
 
 OWN, GIVEN = "http://127.0.0.1:8000", "http://accidents-api"
 
 
+@pytest.mark.usefixtures("zenml_store")  # importing a pipeline asks ZenML for its environment
 @pytest.mark.parametrize(
     ("keeps_here", "given", "asked"),
     [(True, "", OWN), (False, "", None), (False, GIVEN, GIVEN), (True, GIVEN, GIVEN)],

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from accidents.errors import SettingsError
 from accidents.source_code import tree_version
 from pipelines import code
-from pipelines.deploy import deploy
-from pipelines.inference import inference
-from pipelines.verify import verify
+from tests.zenml_store import zenml_store
+
+__all__ = ["zenml_store"]
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -44,15 +44,16 @@ def test_a_run_in_an_image_is_made_of_what_the_image_is(monkeypatch: pytest.Monk
     assert code.code_used(here=True)["image"] == "no image"
 
 
+@pytest.mark.usefixtures("zenml_store")  # importing a pipeline asks ZenML for its environment
 @pytest.mark.parametrize(
     ("pipeline", "keeps_here", "here"),
-    [(deploy, True, True), (deploy, False, False), (verify, False, False), (inference, True, False)],
+    [("deploy", True, True), ("deploy", False, False), ("verify", False, False), ("inference", True, False)],
 )
 def test_what_steers_what_serves_is_of_this_machine_only_where_it_runs_on_it(
-    pipeline: Any, keeps_here: bool, here: bool, monkeypatch: pytest.MonkeyPatch
+    pipeline: str, keeps_here: bool, here: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(code, "image_orchestrator", lambda: Steps(keeps_here=keeps_here))
-    assert code.runs_here(pipeline) is here
+    assert code.runs_here(getattr(import_module(f"pipelines.{pipeline}"), pipeline)) is here
 
 
 @pytest.mark.parametrize("code_label", [None, "unknown", "ours"])

@@ -66,7 +66,7 @@ def test_one_that_serves_is_not_stopped_because_others_do_not_start(
         while len(others.read_bytes()) < 5:
             assert not running.done()
             time.sleep(0.05)
-        assert time.monotonic() - started > 2, "each time after a longer pause"
+        assert time.monotonic() - started > 1.2, "each time after a longer pause"
         (tmp_path / "end").touch()
         assert running.result(60) == 1, "where none stays up, it ends"
 
