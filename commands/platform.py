@@ -19,6 +19,7 @@ from accidents.predictions.store import VARIABLE
 from commands.loop_settings import PUSHGATEWAY
 from commands.project import ROOT, api_settings, console
 from observability.addresses import METRICS_KEY, Addresses, write_configs
+from stacks.environment import prepare_environment
 from stacks.errors import StackError
 
 SERVING = ROOT / ".serving"
@@ -117,4 +118,5 @@ def main(*words: str) -> int:
 
 
 if __name__ == "__main__":
+    prepare_environment(ROOT)  # whose root `.env` is read from
     sys.exit(main(*sys.argv[1:]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from serving.api.operations.keys import Keys
 from stacks import placeholders
 from stacks.components.mlserver.folder import ServerFolder
 from tests import model_servers
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -141,3 +144,13 @@ def test_a_laptop_without_the_platforms_passwords_is_told_so(
 ) -> None:
     assert platform.main("monitor") == 1
     assert "PREDICTIONS_DATABASE_PASSWORD, which is not set" in capsys.readouterr().err
+
+
+def test_without_the_logs_password_it_is_told_and_no_monitor_begins() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ZENML_")}
+    environment["PREDICTIONS_DATABASE_PASSWORD"] = ""
+    words = [sys.executable, "-m", "commands.platform", "monitor", "--decide-only"]
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "PREDICTIONS_DATABASE_PASSWORD" in done.stderr
+    assert "Traceback" not in done.stderr
