@@ -30,3 +30,9 @@ KINDS = {
 def selecting(labels: Mapping[str, str]) -> str:
     """Return labels as the API takes them in a query."""
     return ",".join(f"{key}={value}" for key, value in labels.items())
+
+
+def annotation(live: Manifest, name: str) -> str | None:
+    """Return an annotation of an object, None if it has none of that name."""
+    value = live["metadata"].get("annotations", {}).get(name)
+    return None if value is None else str(value)

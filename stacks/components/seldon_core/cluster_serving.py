@@ -1,4 +1,4 @@
-"""A model in a cluster: what serves is made so, waited for, proved and read back.
+"""A model in a cluster: what serves is made so, proved, written down and read back.
 
 What is served is written down in a ConfigMap, so that any client, at any time, knows it. The champion's pods
 tell the routes from the same ConfigMap (docs/decisions/0029-routes-from-metadata.md).
@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from stacks.cluster.answers import ClusterError
 from stacks.cluster.lease import leased
 from stacks.cluster.namespace import Namespace, find_namespace, is_pod
-from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest
-from stacks.cluster.pod_troubles import has_ended, is_ending, is_ready, trouble_of
+from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest, annotation
+from stacks.cluster.pod_troubles import is_ending, is_ready
 from stacks.components.mlserver.client import probabilities_of, require_golden
+from stacks.components.seldon_core.applied_objects import AppliedObjects, differs, named
 from stacks.components.seldon_core.description import (
     CANDIDATE,
     CHAMPION,
@@ -30,31 +31,20 @@ from stacks.components.seldon_core.description import (
     Served,
     ServedBundle,
 )
-from stacks.components.seldon_core.labels import INSTANCE, selector_of
+from stacks.components.seldon_core.labels import selector_of
 from stacks.components.seldon_core.microservice import MicroserviceServing
-from stacks.components.seldon_core.model_pod import SETTINGS, pod_metadata
+from stacks.components.seldon_core.readiness import Readiness
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
-from stacks.components.seldon_core.renderings.scaling import AUTOSCALER, replicas
 from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.components.seldon_core.settings import MICROSERVICE, SeldonCoreSettings
 from stacks.errors import StackError
 
 _EVERY = 1.0  # seconds between two looks
-_SHOWN_EVERY = 15.0
 _TOLD_WITHIN = 90.0  # the kubelet brings a record that has changed to its pods in about a minute
 _ASKED_A_POD = 5  # times, for the service chooses the pod
 _NO_ROUTES = "[]"
-_HOLDS = 10.0  # for so long a reason must stand before nobody waits any more
-_SERVERS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")  # that none applies
-_NOT_OURS = (*_SERVERS, "annotations")
-
-
-class _Waiting(NamedTuple):
-    reason: str
-    hopeless: bool
-    ready: int
 
 
 class ClusterServing:
@@ -65,6 +55,8 @@ class ClusterServing:
     def __init__(self, namespace: Namespace, settings: SeldonCoreSettings) -> None:
         self._namespace, self.settings = namespace, settings
         self._rendering = RENDERINGS[settings.runtime]
+        self._objects = AppliedObjects(namespace, self._rendering)
+        self._readiness = Readiness(namespace, self._rendering, settings)
 
     @property
     def no_trials(self) -> str:
@@ -150,25 +142,27 @@ class ClusterServing:
             before = self.served(name)
             if before is not None:
                 self._record(replace(before.sharing(()), stopped=True), [])
-            self._prune(_nothing_of(name), [])
+            self._objects.prune(_nothing_of(name), [])
 
     def forget(self, name: str) -> None:
         """Take away what runs, by whatever runtime, and what is known of it."""
         kinds = {kind for rendering in RENDERINGS.values() for kind in rendering.kinds}
         with self._changing(name):
-            self._prune(_nothing_of(name), [], (*sorted(kinds), "ConfigMap"))
+            self._objects.prune(_nothing_of(name), [], (*sorted(kinds), "ConfigMap"))
 
     def fault(self, served: Served, bundle: ServedBundle) -> str:
         """Return why a version does not serve, as it is now; empty if it does."""
         wrong = self._answers_wrong(served, bundle)
-        return wrong and (self._not_ready(served, bundle).reason or wrong)  # pods may come and go meanwhile
+        return wrong and (
+            self._readiness.not_ready(served, bundle).reason or wrong
+        )  # pods may come and go meanwhile
 
     def drift(self, served: Served) -> list[str]:
         """Return the objects that are not, or not there, as these settings have them."""
         return [
             f"{wanted['kind']} {wanted['metadata']['name']}"
             for wanted in self._rendering.render(served, self.settings)
-            if _differs(self._namespace, wanted)
+            if differs(self._namespace, wanted)
         ]
 
     def supervision(self, served: Served) -> str:
@@ -236,21 +230,21 @@ class ClusterServing:
     def _change(self, before: Served | None, now: Served) -> Served:
         """Apply what is to be served, wait for it and write it down; else apply what was."""
         wanted = self._rendering.render(now, self.settings)
-        was = self._live(wanted) if before is None else self._applied(before)
+        was = self._objects.live(wanted) if before is None else self._applied(before)
         if before is not None and before.beside != now.beside:
             self._record(before.sharing(()), was)  # nobody is led to what is about to go
         try:
             if before is not None:
                 self._wait_until_told(before, now)
-            self._put(now, wanted)
+            self._objects.put(now, wanted)
             for bundle in now:
-                self._wait(now, bundle)
+                self._readiness.wait(now, bundle)
             self._record(now, wanted)
         except BaseException as cause:
             with _telling(cause):
                 self._undo(before, now, was)
             raise
-        self._prune(now, wanted)
+        self._objects.prune(now, wanted)
         return now
 
     def _without_trials(self, before: Served) -> Served:
@@ -261,14 +255,14 @@ class ClusterServing:
         self._record(now, was)
         self._wait_until_told(before, now)
         beside = self._rendering.render(before, self.settings)
-        same = {_named(each) for each in self._rendering.render(now, self.settings) if each in beside}
+        same = {named(each) for each in self._rendering.render(now, self.settings) if each in beside}
         wanted = [
-            next((applied for applied in was if _named(applied) == _named(each) in same), each)
+            next((applied for applied in was if named(applied) == named(each) in same), each)
             for each in self._rendering.render(now, self.settings)
         ]
-        self._apply(wanted)
+        self._objects.apply(wanted)
         self._record(now, wanted)
-        self._prune(now, wanted)
+        self._objects.prune(now, wanted)
         return now
 
     def _found(self, name: str) -> Served | None:
@@ -276,7 +270,7 @@ class ClusterServing:
         pods = self._namespace.list("Pod", selector_of(_nothing_of(name), _nothing_of(name).champion))
         serving = [pod for pod in pods if is_ready(pod) and not is_ending(pod)]
         told = {
-            tuple(_annotation(pod, f"accidents/{key}") or "" for key in ("version", "digest", "uri"))
+            tuple(annotation(pod, f"accidents/{key}") or "" for key in ("version", "digest", "uri"))
             for pod in serving
         }
         if len(told) != 1 or not all(next(iter(told))):
@@ -293,14 +287,6 @@ class ClusterServing:
             written = []
         return written or self._rendering.render(served, self.settings)
 
-    def _live(self, wanted: list[Manifest]) -> list[Manifest]:
-        """Return those of some objects that are there and ours, as they are: where no record has them."""
-        there = (self._namespace.read(*_named(each)) for each in wanted)
-        ours = (
-            each for each in there if each and each["metadata"].get("labels", {}).get(MANAGED_BY) == MANAGER
-        )
-        return [_content(each, _SERVERS) for each in ours]
-
     def _prove(self, served: Served, bundle: ServedBundle, golden: dict[str, Any]) -> None:
         """Have a version give the golden answers in pods of its own, which nobody is led to; then they go.
 
@@ -309,64 +295,25 @@ class ClusterServing:
         candidate = replace(bundle, role=CANDIDATE, share=0)
         tried = served.with_beside(candidate)
         there = self._applied(served)
-        names = {_named(each) for each in (*there, *self._rendering.render(served, self.settings))}
-        aside = [each for each in self._rendering.render(tried, self.settings) if _named(each) not in names]
+        names = {named(each) for each in (*there, *self._rendering.render(served, self.settings))}
+        aside = [each for each in self._rendering.render(tried, self.settings) if named(each) not in names]
         try:
-            self._apply(aside)
-            self._wait(tried, candidate)
+            self._objects.apply(aside)
+            self._readiness.wait(tried, candidate)
             self._require_golden(tried, candidate, golden)
         except BaseException as cause:
             with _telling(cause):
-                self._prune(served, there)
+                self._objects.prune(served, there)
             raise
-        self._prune(served, there)
+        self._objects.prune(served, there)
 
     def _undo(self, before: Served | None, now: Served, was: list[Manifest]) -> None:
         serves_on = "; what served before serves on" if was else ""
         print(f"  It is taken back{serves_on}.", file=sys.stderr, flush=True)
-        self._put(now, was)
+        self._objects.put(now, was)
         if before is not None:
             self._record(before, was)
-        self._prune(now, was)
-
-    def _put(self, served: Served, wanted: list[Manifest]) -> None:
-        """Apply what is to be there, once an autoscaler that is not has gone, which would set the number."""
-        if AUTOSCALER in self._rendering.kinds:
-            self._prune(served, wanted, (AUTOSCALER,))
-        self._apply(wanted)
-
-    def _apply(self, manifests: Iterable[Manifest]) -> None:
-        for wanted in manifests:
-            if wanted["kind"] == "Deployment" and "replicas" not in wanted["spec"]:
-                self._hand_over_replicas(wanted)
-            self._namespace.apply(wanted)
-
-    def _hand_over_replicas(self, wanted: Manifest) -> None:
-        """Have another manager keep the number of pods, if it is ours so far.
-
-        What only we have applied goes with the apply that leaves it out: one pod, until the autoscaler looks.
-        """
-        live = self._namespace.read("Deployment", wanted["metadata"]["name"]) or {"metadata": {}}
-        ours = (
-            each["fieldsV1"].get("f:spec", {})
-            for each in live["metadata"].get("managedFields", ())
-            if each["manager"] == MANAGER and "fieldsV1" in each
-        )
-        if any("f:replicas" in fields for fields in ours):
-            number = {"spec": {"replicas": live["spec"]["replicas"]}}
-            bare = {key: wanted[key] for key in ("apiVersion", "kind", "metadata")}
-            self._namespace.apply(bare | number, manager=f"{MANAGER}-replicas")
-
-    def _prune(self, served: Served, kept: list[Manifest], kinds: Iterable[str] = ()) -> None:
-        """Delete what is ours, of this model, of these kinds or the runtime's, and is not wanted any more."""
-        wanted = set(map(_named, kept))
-        labels = {INSTANCE: served.name, MANAGED_BY: MANAGER}
-        for kind in kinds or self._rendering.kinds:
-            for there in self._namespace.list(kind, labels):
-                if there["metadata"].get("ownerReferences"):  # made by a controller, which sees to it
-                    continue
-                if _named(there) not in wanted:
-                    self._namespace.delete(kind, there["metadata"]["name"])
+        self._objects.prune(now, was)
 
     def _record(self, served: Served, objects: list[Manifest]) -> None:
         routes = [
@@ -406,59 +353,6 @@ class ClusterServing:
         except ClusterError:
             return False
 
-    def _wait(self, served: Served, bundle: ServedBundle) -> None:
-        """Wait until a version is ready. Raises ClusterError with the reason if it is hopeless, or late."""
-        begun = shown = time.monotonic()
-        hopeful = moved = begun  # when it was so last: controllers tell of failures that pass
-        most = 0
-        while True:
-            reason, hopeless, ready = self._not_ready(served, bundle)
-            if not reason:
-                return
-            now = time.monotonic()
-            hopeful = hopeful if hopeless else now
-            settled = now - hopeful >= _HOLDS
-            if ready > most:  # pods are replaced one by one
-                most, moved = ready, now
-            if settled or now - moved > self.settings.ready_timeout:
-                late = "" if settled else f" within {self.settings.ready_timeout:g} s (ready_timeout)"
-                raise ClusterError(f"Version {bundle.version} did not become ready{late}. {reason}")
-            if now - shown >= _SHOWN_EVERY:
-                shown = now
-                print(
-                    f"  version {bundle.version}, {now - begun:.0f} s: {reason}", file=sys.stderr, flush=True
-                )
-            time.sleep(_EVERY)
-
-    def _not_ready(self, served: Served, bundle: ServedBundle) -> _Waiting:
-        """Return why a version is not ready, empty if it is; whether waiting is no use; new pods that are."""
-        faults = [fault for fault in self._faults(served, bundle) if fault is not None]
-        if not faults:
-            return _Waiting("", False, 0)
-        pods = self._namespace.list("Pod", selector_of(served, bundle))
-        known = (None, self._settings_of(served, bundle))
-        new = [pod for pod in pods if _annotation(pod, SETTINGS) in known]
-        ready = [pod for pod in new if is_ready(pod)]
-        # Of what has ended another is made; what serves has got over what ended it before.
-        trouble = trouble_of([pod for pod in new if not has_ended(pod) and pod not in ready])
-        if trouble is None:
-            words = " ".join(filter(None, faults))
-            reason = words or f"Its pods are on their way ({len(ready)} of {len(new)} are ready)."
-            return _Waiting(reason, bool(words), len(ready))
-        return _Waiting(f"{trouble.words}{self._namespace.last_words(new)}", trouble.hopeless, len(ready))
-
-    def _settings_of(self, served: Served, bundle: ServedBundle) -> str:
-        return str(pod_metadata(served, bundle, self.settings)["annotations"][SETTINGS])
-
-    def _faults(self, served: Served, bundle: ServedBundle) -> Iterator[str | None]:
-        for kind, name in self._rendering.workloads(served, bundle):
-            live = self._namespace.read(kind, name)
-            missing = f"{kind} {name} is not there: deploy again."
-            yield missing if live is None else self._rendering.fault(live)
-        if self._rendering.own_pods:
-            pods = self._namespace.list("Pod", selector_of(served, bundle))
-            yield pods_fault(pods, self._settings_of(served, bundle), replicas(bundle, self.settings))
-
     def _answers_wrong(self, served: Served, bundle: ServedBundle) -> str:
         try:
             metadata = self.metadata(served, bundle)
@@ -490,14 +384,6 @@ def serving_of(settings: SeldonCoreSettings) -> ServedModels:
     return ClusterServing(namespace_of(settings), settings.here())
 
 
-def pods_fault(pods: list[Manifest], settings: str, wanted: int) -> str | None:
-    """Return "" until as many pods as wanted are ready as they are to be, and none otherwise; None then."""
-    there = [pod for pod in pods if not is_ending(pod) and not has_ended(pod)]
-    ours = [pod for pod in there if _annotation(pod, SETTINGS) == settings]
-    ready = [pod for pod in ours if is_ready(pod)]
-    return None if len(ready) >= wanted and len(ours) == len(there) else ""
-
-
 @contextmanager
 def _telling(cause: BaseException) -> Iterator[None]:
     """Tell why something was to be taken back, also if that fails as well."""
@@ -522,23 +408,3 @@ def rights(rendering: Rendering) -> dict[str, tuple[str, ...]]:
 
 def _nothing_of(name: str) -> Served:
     return Served(name, ServedBundle("", "", ""))
-
-
-def _named(manifest: Manifest) -> tuple[str, str]:
-    return manifest["kind"], manifest["metadata"]["name"]
-
-
-def _annotation(pod: Manifest, name: str) -> str | None:
-    value = pod["metadata"].get("annotations", {}).get(name)
-    return None if value is None else str(value)
-
-
-def _differs(namespace: Namespace, wanted: Manifest) -> bool:
-    """Whether applying an object would change it."""
-    live = namespace.read(wanted["kind"], wanted["metadata"]["name"])
-    return live is None or _content(live) != _content(namespace.apply(wanted, dry_run=True))
-
-
-def _content(live: Manifest, without: Iterable[str] = _NOT_OURS) -> Manifest:
-    metadata = {key: value for key, value in live["metadata"].items() if key not in without}
-    return {**{key: value for key, value in live.items() if key != "status"}, "metadata": metadata}

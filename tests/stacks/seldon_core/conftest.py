@@ -30,7 +30,7 @@ def fake() -> Iterator[FakeKubernetes]:
 
 @pytest.fixture
 def serving(fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch) -> ClusterServing:
-    monkeypatch.setattr("stacks.components.seldon_core.cluster_serving._HOLDS", 0.5)
+    monkeypatch.setattr("stacks.components.seldon_core.readiness._HOLDS", 0.5)
     return serving_of(fake)
 
 

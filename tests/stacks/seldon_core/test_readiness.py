@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stacks.components.seldon_core.cluster_serving import ClusterServing, pods_fault
+from stacks.components.seldon_core.cluster_serving import ClusterServing
+from stacks.components.seldon_core.readiness import pods_fault
 from tests.fake_kubernetes import READY, FakeKubernetes
 from tests.stacks.seldon_core.conftest import (
     FIRST,
@@ -55,7 +56,7 @@ def test_a_rollout_does_not_end_for_a_pod_that_was_evicted_before(
 ) -> None:
     served = serving.switch(NAME, FIRST, GOLDEN)
     fake.pods[NAME] = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}
-    reason, hopeless, _ = serving._not_ready(served, served.champion)
+    reason, hopeless, _ = serving._readiness.not_ready(served, served.champion)
     assert (reason.startswith("Its pods are on their way"), hopeless) == (True, False)
 
 
@@ -70,7 +71,7 @@ def test_a_pod_that_serves_again_after_it_was_ended_for_its_memory_holds_up_no_r
     }
     fake.pods[NAME] = {**READY, "containerStatuses": [ended]}
     fake.objects["deployments", NAME]["status"]["updatedReplicas"] = 0
-    assert not serving._not_ready(served, served.champion).hopeless
+    assert not serving._readiness.not_ready(served, served.champion).hopeless
 
 
 def test_a_champion_that_answers_serves_while_a_pod_comes(
