@@ -163,7 +163,7 @@ def _show(report: MonitorReport, stack: str, seconds: float) -> None:
     colour = _COLOURS[decision.action]
     lines = [
         f"\n[bold]{measured.champion.name}[/] version {measured.champion.version}, over {window.rows:,} "
-        f"accidents {escape(where)}, {window.labelled:,} of them labelled",
+        f"accident{'s' * (window.rows != 1)} {escape(where)}, {window.labelled:,} of them labelled",
         f"[bold {colour}]{decision.action}[/]",
         *(f"  {escape(reason)}" for reason in decision.reasons),
         *_performance(report),

@@ -63,7 +63,7 @@ def why_not_judged(now: Measurements, policy: MonitorSettings) -> str:
     if not window.rows:
         return "The window is empty: nothing was looked at."
     if window.rows < policy.min_rows:
-        return f"{window.rows:,} accidents are too few to say anything (min_rows: {policy.min_rows:,})."
+        return f"Too few accidents to say anything: {window.rows:,} (min_rows: {policy.min_rows:,})."
     if window.last_month is not None and window.last_month < now.champion.learnt_until:
         return (
             f"The window ends in {window.last_month}, before what the champion has learnt from (up to "

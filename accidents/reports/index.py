@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ _ABOUT = {
     "map.png": "Map",
     "importance.png": "What moves the prediction most",
     "shap_summary.png": "How each feature moves single accidents",
+    "drift.html": "Drift of what was looked at",
+    "features.png": "Drift, feature by feature",
     "history.png": "Earlier looks",
     "replay.png": "The months of the replay",
 }
@@ -75,7 +78,7 @@ def _look(folder: Path) -> dict[str, str] | None:
         return None
     decision = report["decision"]
     return {
-        "When": report["created"],
+        "When": f"{datetime.fromisoformat(report['created']):%Y-%m-%d %H:%M} UTC",
         "Decision": decision["action"],
         "Because": " ".join(decision["reasons"]),
     }

@@ -77,7 +77,7 @@ def test_one_prediction_and_a_year_before_the_reference_decide_nothing(project: 
     with closing(PredictionLog(database(project))) as log:
         log_predictions(project.folder / "traffic", served_bundle(project), log, 1, year=2026)
     done = project("--pipeline", "monitor")
-    assert "1 accidents are too few to say anything" in done.stdout
+    assert "Too few accidents to say anything: 1" in done.stdout
     done = project("--pipeline", "monitor", "--input", "2019")
     assert "tells of the past" in done.stdout
     assert report(project).decision.action == "keep"

@@ -135,7 +135,7 @@ def test_a_window_that_says_nothing_ends_no_alert_and_starts_none() -> None:
     ("window", "words"),
     [
         ({"rows": 0, "labelled": 0}, "The window is empty"),
-        ({"rows": 1}, "1 accidents are too few to say anything (min_rows: 300)"),
+        ({"rows": 1}, "Too few accidents to say anything: 1 (min_rows: 300)"),
         ({"last_month": "2025-11"}, "The window ends in 2025-11, before what the champion has learnt"),
     ],
 )

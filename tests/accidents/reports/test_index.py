@@ -32,7 +32,7 @@ SUMMARY = {
         }
     },
 }
-LOOK = {"created": "2026-11-27", "decision": {"action": "keep", "reasons": ["Nothing was found."]}}
+LOOK = {"created": "2026-11-27T05:06:29.702311Z", "decision": {"action": "keep", "reasons": ["Nothing was found."]}}
 
 
 def links(folder: Path) -> list[str]:
@@ -73,6 +73,7 @@ def test_the_facts_are_on_top(reports: Path) -> None:
         "not promoted: roc_auc 0.7 &lt; 0.75",
         "nobody yet",
         "0.700 [0.650, 0.750]",
+        "2026-11-27 05:06 UTC",
         "keep",
     ):
         assert fact in top
