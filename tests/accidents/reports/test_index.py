@@ -32,7 +32,10 @@ SUMMARY = {
         }
     },
 }
-LOOK = {"created": "2026-11-27T05:06:29.702311Z", "decision": {"action": "keep", "reasons": ["Nothing was found."]}}
+LOOK = {
+    "created": "2026-11-27T05:06:29.702311Z",
+    "decision": {"action": "keep", "reasons": ["Nothing was found."]},
+}
 
 
 def links(folder: Path) -> list[str]:
