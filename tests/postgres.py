@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -57,7 +57,8 @@ class PostgresServer:
         leader = int((self._data / "postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
         for process in (leader, *map(int, children)):
-            os.kill(process, number)
+            with suppress(ProcessLookupError):  # a backend may end once its children are listed
+                os.kill(process, number)
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
