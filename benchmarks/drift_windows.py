@@ -16,11 +16,11 @@ from accidents.data.reading import read_years
 from accidents.data.sources.sample import write_sample
 from accidents.data.sources.sample.drift import LOCKDOWN_MONTHS
 from accidents.features import build_features, features_of
-from accidents.monitoring.drift import measure_drift
 from accidents.monitoring.loop_decision import decide
 from accidents.monitoring.measurements import Champion, Decision, Measurements, WindowFacts
 from accidents.monitoring.monitor_settings import DriftPolicy, MonitorSettings
 from accidents.monitoring.performance import measure_performance
+from accidents.monitoring.window_drift import measure_drift
 from accidents.training.fit_bags import ModelSettings, train
 from accidents.training.refit import refit
 from accidents.training.trained_model import Model

@@ -100,10 +100,10 @@ def monitor(folder: str, address: str | None = None) -> dict[str, Any]:
     import pandas as pd
 
     from accidents.bundle import HOLDOUT, load_bundle
-    from accidents.monitoring.drift import measure_drift
     from accidents.monitoring.monitor_settings import WindowSettings
     from accidents.monitoring.performance import measure_performance
     from accidents.monitoring.window import log_window, unlearnt
+    from accidents.monitoring.window_drift import measure_drift
     from accidents.predictions.log import PredictionLog
     from accidents.reports.monitor import features_figure, png
     from benchmarks.drift_windows import POLICY, kinds, validator

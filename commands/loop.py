@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from accidents.data.sources.labelled import labelled_years
+from accidents.data.sources.labelled_years import labelled_years
 from accidents.errors import AccidentsError
 from accidents.monitoring.loop_table import MADE_BY, STAGE_OF, Action, next_action
 from accidents.monitoring.measurements import MonitorReport

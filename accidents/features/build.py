@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from accidents.features.computations import Accident, Count
+from accidents.features.computations import Accident
 from accidents.features.declared import features_of
+from accidents.features.label import severe
 from accidents.features.year_view import YearView
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from accidents.data.tables import Tables
-
-# Killed or hospitalised. `grav` is a name, not a grade: 2 is worse than 3, and 1 is unharmed.
-_SEVERE = Count("users", "severity", frozenset({2, 3}))
 
 
 def build_features(tables: Tables, stage: str) -> pd.DataFrame:
@@ -39,7 +37,7 @@ def build_features(tables: Tables, stage: str) -> pd.DataFrame:
         "accident_id": year.accident_ids,
         "year": year.column("accidents", "year").astype(np.int16),
         "month": year.column("accidents", "month").astype(np.int8),
-        "severe": np.minimum(_SEVERE.of_year(year), np.float32(1)),
+        "severe": severe(year),
     }
     built = pd.DataFrame(matrix.T, columns=[feature.name for feature in features], copy=False)
     return pd.concat([pd.DataFrame(keys), built], axis=1)

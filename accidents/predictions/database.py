@@ -36,10 +36,10 @@ from accidents.predictions.engines import (
     sqlite_engine,
     without_secrets,
 )
-from accidents.predictions.inserts import as_driver_takes, insert_into
-from accidents.predictions.server_inserts import ServerInserts
+from accidents.predictions.insert_statements import as_driver_takes, insert_into
+from accidents.predictions.postgres_inserts import PostgresInserts
+from accidents.predictions.schema_migration import MADE_BY, require_current, upgrade
 from accidents.predictions.sqlite_files import FilesBeside, Identity, identity_of
-from accidents.predictions.upgrade import MADE_BY, require_current, upgrade
 
 Result = TypeVar("Result")
 UPGRADE_PATIENCE = 60  # seconds to wait for another process that makes or upgrades the tables
@@ -85,8 +85,8 @@ class PredictionDatabase:
         else:
             self._engine = postgres_engine(url)
         # Each table's by itself: no prediction waits for a shadow's scores.
-        self._server_inserts = {
-            table: ServerInserts(self._engine, self._require_current) for table in months.TABLES_BY_MONTH
+        self._postgres_inserts = {
+            table: PostgresInserts(self._engine, self._require_current) for table in months.TABLES_BY_MONTH
         }
 
     def create(self) -> None:
@@ -165,7 +165,7 @@ class PredictionDatabase:
         """Commit all rows, or none; one whose key is there already is left as it is. Raises as `run` does."""
         with self._explained():
             if self.file is None:
-                self._server_inserts[table.name].insert(table, rows)
+                self._postgres_inserts[table.name].insert(table, rows)
             else:
                 self._insert(table, rows)
 
@@ -192,7 +192,7 @@ class PredictionDatabase:
         if self._beside:
             self._beside.close()
         self._kept = None
-        for inserts in self._server_inserts.values():
+        for inserts in self._postgres_inserts.values():
             inserts.close()
         self._engine.dispose()
 

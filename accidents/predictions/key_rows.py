@@ -11,7 +11,7 @@ from sqlalchemy import Connection, or_, select, update
 
 from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.database_tables import API_KEYS
-from accidents.predictions.inserts import insert_into
+from accidents.predictions.insert_statements import insert_into
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from accidents.predictions.database_tables import (
     unfit,
 )
 from accidents.predictions.drawing import Drawing, batched, draw, drawn_rows
-from accidents.predictions.inserts import insert_into
+from accidents.predictions.insert_statements import insert_into
 from accidents.predictions.labels import Label, NewestLabels, add_labels, targets_of
 from accidents.predictions.retention import Ages, Limits, count_old, forget, forget_part, limits_of, old_parts
 from accidents.predictions.shadow import ShadowScore, shadow_scores, to_shadow_row

@@ -14,7 +14,6 @@ import pandas as pd
 
 from accidents.errors import DataError, SettingsError
 from accidents.evaluation.metrics import Estimate
-from accidents.monitoring.drift import measure_drift
 from accidents.monitoring.loop_decision import decide, why_not_judged
 from accidents.monitoring.measurements import (
     Decision,
@@ -26,6 +25,7 @@ from accidents.monitoring.measurements import (
 )
 from accidents.monitoring.performance import figures, measure_performance
 from accidents.monitoring.window import Window, file_window, new_years
+from accidents.monitoring.window_drift import measure_drift
 from accidents.progress import track
 from accidents.replay.arrivals import Arrivals, Month, published_in
 from accidents.replay.records import Record, Replay, Training

@@ -8,9 +8,9 @@ from zenml import step
 from zenml.client import Client
 
 from accidents.bundle import HOLDOUT
-from accidents.monitoring.drift import measure_drift, missing_before
 from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.window import Window
+from accidents.monitoring.window_drift import measure_drift, missing_before
 from steps.data.validate_data import kinds_of_columns
 from steps.folder import Folder
 from steps.support.prediction_store import opened_store

@@ -1,11 +1,11 @@
-"""Called by Alembic, with the connection of accidents/predictions/upgrade.py, whose transaction it is."""
+"""Called by Alembic with a connection of ../schema_migration.py, whose transaction it is."""
 
 from __future__ import annotations
 
 from alembic import context
 
 from accidents.predictions.database_tables import TABLES
-from accidents.predictions.upgrade import VERSION_TABLE
+from accidents.predictions.schema_migration import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -15,7 +15,7 @@ from accidents.data import dataset
 from accidents.data.data_versions import push, restore, snapshot
 from accidents.data.dataset import SYNTHETIC, have_raw, made_from, raw_of, source_of
 from accidents.data.sources import UNKNOWN, fetch
-from accidents.data.sources.labelled import labelled_years
+from accidents.data.sources.labelled_years import labelled_years
 from accidents.data.sources.settings import DataSettings
 from accidents.errors import SourceError
 

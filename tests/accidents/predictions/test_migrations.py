@@ -18,7 +18,7 @@ from sqlalchemy import Connection, inspect, text
 from accidents.predictions.database_tables import REVISION, TABLES
 from accidents.predictions.history import History
 from accidents.predictions.log import Label, PredictionLog, PredictionLogError
-from accidents.predictions.upgrade import VERSION_TABLE
+from accidents.predictions.schema_migration import VERSION_TABLE
 from tests.accidents.predictions.old_stores import OLD_STORES, make_old
 from tests.conftest import ROOT
 from tests.predictions import connected, prediction

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from accidents.monitoring.drift import (
+from accidents.monitoring.monitor_settings import DriftPolicy
+from accidents.monitoring.window_drift import (
     ENOUGH_OF_A_SEASON,
     drift_measures,
     measure_drift,
     missing_before,
     of_same_months,
 )
-from accidents.monitoring.monitor_settings import DriftPolicy
 from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.history import History, new_loop
 from tests.monitor_reports import NOW, measurements, report

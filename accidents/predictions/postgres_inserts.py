@@ -15,10 +15,10 @@ from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 
 from accidents.predictions.engines import is_lost
-from accidents.predictions.inserts import insert_all_into
+from accidents.predictions.insert_statements import insert_all_into
 
 
-class ServerInserts:
+class PostgresInserts:
     """Safe to share among threads, which take turns.
 
     Parameters
