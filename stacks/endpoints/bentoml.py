@@ -1,7 +1,7 @@
 """Endpoints of ZenML's `bentoml` deployer: a Bento and a server for each model, at a port that stays.
 
 ZenML's deployer neither builds a Bento nor asks it for anything, takes a server that did not start for one
-that runs, and can start none where another one listens: docs/stacks.md, traps.
+that runs, and can start none where another one listens: the traps in stacks/components/bentoml/__init__.py.
 """
 
 from __future__ import annotations
