@@ -65,9 +65,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "real_2018": _printed(
         "benchmarks.real_2018",
         "On real 2018",
-        "The default model on the one real year with labels of every accident, each predicted by a model "
-        "that has not seen it: in random order, whole regions left out, the last months after the earlier "
-        "ones.",
+        "The default model on the one complete real year; each accident is predicted by a model that has not "
+        "seen it: random folds, whole regions left out, the last months after the earlier ones.",
         REAL_2018,
     ),
     "transfer": _printed(
@@ -75,15 +74,14 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         "What each choice gains on other times and places",
         "One choice at a time changed from the defaults (dispatch, two bags), ROC-AUC / PR-AUC on accidents "
         "of later months, of 2021 (joined rows, chosen by their label: compare rows of the table), of "
-        "regions not learnt from, and of a sample year that has changed. Seeds alone move a figure by 0.0005 "
-        "or so. Never on random folds: docs/features.md.",
+        "regions not learnt from, and of a sample year that has changed. Seeds alone move a figure by about "
+        "0.0005.",
     ),
     "others_protocol": _printed(
         "benchmarks.others_protocol",
         "In others' protocol",
-        "For comparison with published course projects only: joined rows of 2021, the row of an accident "
-        "chosen by its label, and a random split. It flatters: a control room cannot expect these figures "
-        "(docs/evaluation.md).",
+        "Only for comparison with published course projects: joined rows of 2021, the row of an accident "
+        "chosen by its label, and a random split. In use, figures are lower (docs/evaluation.md).",
     ),
 }
 

@@ -64,10 +64,10 @@ def run(options: Options) -> Outcome:
         ),
     )
     about = (
-        f"`python run.py --pipeline inference --input {YEAR} --reasons none` on a sample year whose raw "
-        "files are there, from start of Python to the report; in turn with the steps' bodies as plain calls "
-        f"in a fresh process, the import of ZenML taken off. Medians of {rounds}. Scoring alone, on one "
-        "core: from features to calibrated probabilities, with place encoding and reading the trees."
+        f"`python run.py --pipeline inference --input {YEAR} --reasons none` on a sample year, from start of "
+        "Python to the report; in turn with the same steps as plain calls in a fresh process, without the "
+        f"import of ZenML. Medians of {rounds}. Scoring alone, on one core: from features to calibrated "
+        "probabilities, with place encoding and reading the trees."
     )
     commands = table(
         ("", "command, s", "plain calls, s", "ratio"),

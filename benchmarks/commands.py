@@ -51,7 +51,7 @@ def run(options: Options) -> Outcome:
         for option, most in MOST_SECONDS.items()
     )
     about = (
-        "From start to end of Python, with bytecode, on a store that has its stack and no model yet. "
+        "From start to end of Python, with bytecode, on a store with a stack and no model. "
         f"Medians of {rounds}, in turn."
     )
     rows = [(way, f"{one:.2f}", f"{one / seconds['run.py --help']:.1f}") for way, one in seconds.items()]

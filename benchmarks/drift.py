@@ -75,12 +75,11 @@ def _draw_some(row: str, size: int, seeds: Sequence[int], accidents: int) -> Cou
 
 def _about(accidents: int, draws: int) -> str:
     return (
-        f"What is deployed: refitted on the sample's 2021 and half of 2022's {accidents:,} accidents, where "
-        f"the model before it, of 2021, was judged; drift is against 2021. {draws} windows of {SIZE:,} "
-        "accidents are drawn from the other half without replacement, and each judged by the policy of "
-        "params.yaml as the first: found is any decision but `keep`. Then with a change planted in the year; "
-        "a lockdown's windows are of all accidents of its three months. In brackets: what found it. All "
-        "accidents have labels, which alone must find a severity shift."
+        f"The deployed model is refitted on the sample's 2021 and half of 2022's {accidents:,} accidents, on "
+        f"which the model of 2021 was judged; drift is against 2021. {draws} windows of {SIZE:,} accidents "
+        "are drawn from the other half, and each judged by the policy of params.yaml as a first window: "
+        "found is any decision but `keep`. Then with a change planted in the year; a lockdown's windows are "
+        "of its three months. In brackets: what found it. All accidents have labels."
     )
 
 

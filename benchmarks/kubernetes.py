@@ -272,8 +272,8 @@ def _outcome(met: Mapping[str, Met], missing: int, deployed: float, scaled: Mapp
     about = (
         f"{CLIENTS} clients ask the API for one accident at a time, each when the last was answered, from "
         f"{SETTLE_SECONDS} s before something happens to {SETTLE_SECONDS} s after it; for more pods "
-        f"{4 * CLIENTS} of them, for fewer one, every {GENTLE_SECONDS:g} s. A connection that is "
-        "refused or breaks off is sent again, as a client does; anything else than an answer has failed."
+        f"{4 * CLIENTS} of them, for fewer one, every {GENTLE_SECONDS:g} s. After a refused or broken "
+        "connection they send again; anything else but an answer has failed."
     )
     head = ("what happens", "answers", "by version", "sent again", "failed", "p50 ms", "p99 ms", "worst ms")
     return Outcome(about=about, figures=tuple(figures), body=table(head, rows))

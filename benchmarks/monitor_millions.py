@@ -40,8 +40,8 @@ def run(options: Options) -> Outcome:
     )  # fmt: skip
     about = (
         "As in 'Monitoring a hundred thousand predictions', on a log in PostgreSQL on the same machine, "
-        f"{filled['gigabytes']:.1f} GB with its indexes: {_TEMPLATES:,} predictions of a sample year, copied "
-        "with ids and times of their own, over 29 days. "
+        f"{filled['gigabytes']:.1f} GB with indexes: {_TEMPLATES:,} predictions of a sample year, copied "
+        "over 29 days. "
         f"{' '.join(result['notes'])} {result['labelled']:,} of those read have an outcome."
     )
     rows = [(what, f"{spent:.1f}") for what, spent in result["seconds"].items()]

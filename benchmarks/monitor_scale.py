@@ -34,9 +34,7 @@ def run(options: Options) -> Outcome:
     )  # fmt: skip
     about = (
         "The steps of the monitor pipeline on a prediction log in SQLite, in a fresh process, imports "
-        "included: predictions with their labels, the champion's probabilities, Evidently's quality and "
-        "drift pages, performance with 500 bootstrap draws, the picture of the features. Without ZenML, the "
-        "decision and its page."
+        "included; performance with 500 bootstrap draws. Without ZenML, the decision and its page."
     )
     rows = [(what, f"{spent:.1f}") for what, spent in result["seconds"].items()]
     return Outcome(about=about, figures=figures, body=table(("part", "seconds"), rows))

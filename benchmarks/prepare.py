@@ -29,10 +29,10 @@ def run(options: Options) -> Outcome:
     beside, which, beside_rows = _beside_pandas(options, repeats)
     many, many_rows = _years(years, accidents)
     about = (
-        f"Reading, checking and features (dispatch) of {which}, against `pandas.read_csv` alone of the same "
-        f"four gzipped files: in turn, in one process, medians of {repeats} after one unmeasured. Then "
-        f"{len(years)} sample years of {accidents:,} accidents, two at a time on both cores, against the "
-        "mean of each alone, in fresh processes. Peak memory is the process's."
+        f"Reading, checking and features (dispatch) of {which}, against `pandas.read_csv` of the same four "
+        f"gzipped files: in turn, in one process, medians of {repeats}. Then {len(years)} sample years of "
+        f"{accidents:,} accidents, two at a time on both cores, against the mean of each alone, in fresh "
+        "processes."
     )
     body = table(("step", "seconds", "peak GiB"), beside_rows + many_rows)
     return Outcome(about=about, figures=(beside, *many), body=body)

@@ -85,9 +85,8 @@ def _outcome(loads: Loads, seconds: int, rounds: int) -> Outcome:
         for (way, clients), same_way in loads.items()
     ]
     about = (
-        f"wrk asks the API for an accident at a time, without reasons, {seconds} s a way and number of "
-        f"clients; medians of {rounds} rounds. Both versions live in one model server; the shadow's copies "
-        "go there many in a call, its scores into the log. Ratios are of loads one after another."
+        f"wrk asks the API for an accident at a time, without reasons, {seconds} s for each row; medians of "
+        f"{rounds} rounds. Both versions are in one model server; a shadow's scores go into the log."
     )
     body = table(("beside the champion", "clients", "p50 ms", "p99 ms", "requests/s"), rows)
     return Outcome(about=about, figures=tuple(figures), body=body)

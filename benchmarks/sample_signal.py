@@ -51,8 +51,8 @@ def run(options: Options) -> Outcome:
         ]
     about = (
         f"The default model on a year of {accidents:,} accidents, {folds}-fold "
-        "cross-validated in random order. What the copy of real 2018 here lacks (département, commune, "
-        "manner of collision, ages ...) is made missing in the sample too."
+        "cross-validated. What the copy of real 2018 here lacks (département, commune, manner of collision, "
+        "ages ...) is removed from the sample too."
     )
     body = table(
         ("stage", "accidents of", "features known", "ROC-AUC, mean of the folds ± standard error"), rows

@@ -33,7 +33,7 @@ def run(options: Options) -> Outcome:
     about = (
         f"{len(years)} sample years, {total:,} accidents, on two cores in a fresh process, settings of "
         "params.yaml, features of dispatch; evaluation with intervals, slices and behavioural checks. "
-        "Reading the files is in the memory, not in the time. Memory is the peak by the end of each phase."
+        "Reading the files counts in the memory, not in the time."
     )
     figures = (
         Figure(

@@ -123,7 +123,7 @@ def outcome(years: int, accidents: int) -> Outcome:
     about = (
         f"{total:,} synthetic accidents in {len(parts)} partitions of checked tables (Parquet), two cores: "
         "features, split, the model with the settings of params.yaml, evaluation with intervals and slices, "
-        "once in one process and once on a Dask cluster of two workers, each in a fresh process."
+        "in one process and on a Dask cluster of two workers."
     )
     return Outcome(about=about, figures=figures, body=body)
 

@@ -241,8 +241,8 @@ def _outcome(measured: Sequence[Measured], cores: Sequence[int], seconds: int) -
         for each in measured
     ]
     about = (
-        f"Callers, API, model servers and PostgreSQL are pinned on {len(cores)} cores and share them: "
-        "predictions/s say how full these are, predictions for a core-second what scales. "
+        f"Callers, API, model servers and PostgreSQL share {len(cores)} cores: predictions/s say how full "
+        "these are, predictions for a core-second what scales. "
         f"{CLIENTS} connections a process of the API, {seconds} s each, no reasons; keys and rates in the "
         "database, every prediction on the disk before its answer."
     )

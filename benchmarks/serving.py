@@ -207,7 +207,7 @@ def _why_slower(loads: Loads, name: str, clients: int) -> str:
     relay, flushing = (_ratio(loads, name, clients, way, "model server") for way in _RELAYS)
     return (
         f"In the API's place an empty relay reaches {relay:.2f} times, one that flushes a page to the disk "
-        f"first, as the log does, {flushing:.2f} times; the rest: docs/serving.md."
+        f"first, as the log does, {flushing:.2f} times."
     )
 
 
@@ -238,8 +238,8 @@ def _outcome(
     floors = [(name, f"{value:.3f}") for name, value in floor.items()]
     about = (
         f"{ROWS} different accidents in turn, wrk beside the servers on the same two cores; medians (of "
-        f"ratios within a round) of {len(spent)} rounds of {seconds} s, in turn. The model is that of "
-        "params.yaml on the sample."
+        f"ratios within a round) of {len(spent)} rounds of {seconds} s. The model is that of params.yaml on "
+        "the sample. Where the time goes: docs/decisions/0038-where-a-prediction-spends-its-time.md."
     )
     body = "\n\n".join(
         [

@@ -114,8 +114,8 @@ def _outcome(minutes: Sequence[Minute], capacity: float) -> Outcome:
     ]
     about = (
         f"Half of the capacity at 8 clients ({capacity:.0f} requests/s), sent evenly over {CLIENTS} "
-        f"connections, every tenth with reasons, for {len(minutes)} minutes, by a client on the same two "
-        f"cores. {late:,} requests started over 0.1 s late."
+        f"connections, every tenth with reasons, by a client on the same two cores. {late:,} requests "
+        "started over 0.1 s late."
     )
     head = ("minute", "p50 ms", "p99 ms", *(f"{name}, MiB" for name in PROCESSES))
     return Outcome(about=about, figures=figures, body=table(head, rows))

@@ -62,8 +62,7 @@ def outcome(source: str) -> Outcome:
         for name, seconds in dask.result["phases"].items()
     ]
     about = (
-        f"{total:,} synthetic accidents in {len(parts)} partitions of checked tables (Parquet), two cores: "
-        "features, split, the model with the settings of params.yaml, evaluation with intervals and slices, "
-        "by partition on two Dask workers; and a tenth of the partitions in one process, each afresh."
+        f"As in 'Past one machine: Dask', with {total:,} synthetic accidents in {len(parts)} partitions on "
+        "Dask, and a tenth of them in one process."
     )
     return Outcome(about=about, figures=figures, body=table(("phase", "local, s", "Dask, s"), phases))

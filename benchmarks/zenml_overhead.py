@@ -53,10 +53,9 @@ def run(options: Options) -> Outcome:
     added = wall["cold"] - wall["plain"]
     about = (
         "`python run.py --pipeline train` with the sample and the settings of params.yaml, in a new copy "
-        "of the project (no ZenML store, bytecode or data), less the bodies of the same steps as plain "
-        "calls in another, with Evidently, MLflow and DVC used directly and the import of ZenML taken off. "
-        f"Both must end with the same metrics. In turn, {repeats} time{'s' if repeats > 1 else ''} each, "
-        "medians of wall time."
+        "of the project (no ZenML store, bytecode or data), less the same steps as plain calls with "
+        "Evidently, MLflow and DVC used directly, without the import of ZenML. Both must end with the same "
+        f"metrics. In turn, {repeats} time{'s' if repeats > 1 else ''} each, medians of wall time."
     )
     figures = (
         Figure(

@@ -14,7 +14,7 @@ from steps.support.references import VersionReference
 
 @step
 def deploy_model(bundle: Folder, version: VersionReference) -> Annotated[dict[str, Any], "deployment"]:
-    """Deploy, then ask the endpoint itself for the golden rows; whatever fails, the old version serves on."""
+    """Deploy, then ask the endpoint for the golden rows; a difference is an error, but undoes nothing."""
     chosen, loaded = champion_and_versions.version(version.name, version.version), version.load(bundle)
     golden = golden_of(loaded)
     endpoint = active_endpoints().endpoint(version.name)
