@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, dag, task
-from shared_tasks import DEFAULTS, START, alert_of_run, decision, follow, form, only
+from shared_tasks import DEFAULTS, START, alert_of_run, choices, decision, follow, form, only, options
 
 
 @dag(
@@ -45,8 +45,9 @@ def accidents_daily() -> None:
     @task(execution_timeout=timedelta(hours=6))
     def monitor() -> dict[str, Any]:
         """Finish what was left in the middle, look, and decide."""
-        only("monitor")
-        return decision()
+        (choice,) = choices()
+        only("monitor", options(choice))
+        return decision(options(choice))
 
     follow(monitor())
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -110,17 +110,15 @@ def _end(command: subprocess.Popen[str]) -> None:
             continue
 
 
-def choices() -> list[dict[str, Any]]:
+def choices(announced: Sequence[Any] = ()) -> list[dict[str, Any]]:
     """Return what the run is asked for: by the form, or by each announcement, the latest year last.
 
-    An announced run has the form's defaults. What its announcement says takes their place.
+    What an announcement leaves out is the form's default.
     """
-    context = get_current_context()
-    form = dict(context["params"])
-    if not context["dag_run"].consumed_asset_events:
+    form = dict(get_current_context()["params"])
+    if not announced:
         return [form]
-    events = [event for several in context["triggering_asset_events"].values() for event in several]
-    asked = [{**form, **(event.extra or {})} for event in events]
+    asked = [{**form, **(event.extra or {})} for event in announced]
     once = {(year_of(choice), choice["stack"], choice["stage"]): choice for choice in asked}
     return [once[key] for key in sorted(once)]
 
@@ -137,47 +135,51 @@ def options(choice: Mapping[str, Any]) -> list[str]:
     return ["--stack", choice["stack"], "--stage", choice["stage"]]
 
 
-def decision() -> dict[str, Any]:
-    """Return what the last look has decided, and why, for those who look at the run."""
+def only(stage: str, words: Sequence[str]) -> None:
+    """Do one stage of the loop, with these words of `options`."""
+    run_py("--pipeline", "monitor", "--only", stage, "--reason", "airflow", *words)
+
+
+def decision(words: Sequence[str]) -> dict[str, Any]:
+    """Return what the last look has decided, and why, for those who look at the run; and its `options`."""
     decided = json.loads(REPORT.read_text(encoding="utf-8"))["decision"]
-    return {"action": decided["action"], "reasons": decided["reasons"]}
-
-
-def only(stage: str) -> None:
-    """Do one stage of the loop; of several years that were announced, the last one's."""
-    run_py("--pipeline", "monitor", "--only", stage, "--reason", "airflow", *options(choices()[-1]))
+    return {"action": decided["action"], "reasons": decided["reasons"], "options": list(words)}
 
 
 def follow(look: Any) -> None:
-    """Put behind a look what follows from its decision. What is not due is skipped.
+    """Put behind a look, which returns its `decision`, what follows from it. What is not due is skipped.
 
     What is due says the loop's own table (accidents/monitoring/loop_table.py): these tasks only ask for it.
     """
+    looked = look.operator.task_id
+
+    def due(stage: str) -> None:
+        only(stage, get_current_context()["ti"].xcom_pull(task_ids=looked)["options"])
 
     @task(execution_timeout=timedelta(hours=6))
     def train() -> None:
         """Train on the newer years too, or fit the calibration again."""
-        only("train")
+        due("train")
 
     @task(execution_timeout=timedelta(minutes=10))
     def promote() -> None:
         """Go on if the gates and the champion let the new version pass."""
-        only("promote")
+        due("promote")
 
     @task(execution_timeout=timedelta(hours=3))
     def deploy() -> None:
         """Serve it, by canary where params.yaml says so."""
-        only("deploy")
+        due("deploy")
 
     @task(execution_timeout=timedelta(hours=3))
     def verify() -> None:
         """Watch its first hour."""
-        only("verify")
+        due("verify")
 
     @task(execution_timeout=timedelta(minutes=30), trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def roll_back() -> None:
         """Take it back if it went wrong; then the run is red, for a person should know."""
-        only("rollback")
+        due("rollback")
         raise AirflowFailException("The new version was taken back: docs/alerts.md#versiontakenback.")
 
     trained, promoted, deployed, verified, taken_back = train(), promote(), deploy(), verify(), roll_back()

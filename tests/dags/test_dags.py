@@ -154,29 +154,32 @@ import json, sys
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from airflow.configuration import conf
-from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
 sys.path.insert(0, conf.get("core", "dags_folder"))
 import accidents_yearly, shared_tasks
 
-def run(form, *extras):
-    asset = accidents_yearly.RAW_YEAR
-    events = [SimpleNamespace(asset=asset, source_aliases=[], extra=extra) for extra in extras]
-    date = datetime(2026, 12, 1, tzinfo=UTC)
-    shared_tasks.get_current_context = lambda: {
-        "params": {"stack": "local", "stage": "dispatch", "year": None, "source": None, **form},
-        "dag_run": SimpleNamespace(consumed_asset_events=events, run_after=date),
-        "triggering_asset_events": TriggeringAssetEventsAccessor.build(events),
-    }
+class Events(list):
+    def after(self, first):
+        return [event for event in self if event.timestamp >= first]
 
-run({"year": 2023, "source": "/srv/baac", "stack": "staging", "stage": "on_scene"})
+def asked(form, *extras, started=()):
+    # The commands of a run that these announcements have started; all of them are kept by Airflow.
+    events = Events(SimpleNamespace(extra=extra, timestamp=number) for number, extra in enumerate(extras))
+    date = datetime(2026, 12, 1, tzinfo=UTC)
+    shared_tasks.get_current_context = accidents_yearly.get_current_context = lambda: {
+        "params": {"stack": "local", "stage": "dispatch", "year": None, "source": None, **form},
+        "dag_run": SimpleNamespace(consumed_asset_events=[events[one] for one in started], run_after=date),
+    }
+    announced = accidents_yearly.announced({accidents_yearly.RAW_YEAR: events})
+    return [accidents_yearly.look_at(choice) for choice in shared_tasks.choices(announced)]
+
+form = {"year": 2023, "source": "/srv/baac", "stack": "staging", "stage": "on_scene"}
+by_hand = asked(form, {"year": 2022})
 told = {"words": accidents_yearly.year_and_source(), "extra": accidents_yearly.announcement()}
-by_hand = accidents_yearly.looks()
-run({}, told["extra"], {"year": 2022}, {"year": 2022}, None)
-announced, follows = accidents_yearly.looks(), shared_tasks.options(shared_tasks.choices()[-1])
-run({}, told["extra"])
+several = (told["extra"], {"year": 2022}, {"year": 2022}, None)
 print(json.dumps({
-    **told, "by_hand": by_hand, "announced": announced, "follows": follows,
-    "alone": accidents_yearly.looks(), "alone_follows": shared_tasks.options(shared_tasks.choices()[-1]),
+    **told, "by_hand": by_hand, "together": asked({}, *several, started=(0, 1, 2, 3)),
+    "alone": asked({}, {"year": 2021}, told["extra"], started=(1,)),
+    "while_it_waited": asked({}, {"year": 2021}, {"year": 2022}, told["extra"], started=(1,)),
 }))
 """
 
@@ -191,12 +194,10 @@ def test_a_year_from_elsewhere_is_announced_and_looked_at_as_the_form_said(tmp_p
     def look(year: int, *words: str) -> list[str]:
         return ["--pipeline", "monitor", "--input", str(year), "--reason", "airflow", *words]
 
-    only = ["--only", "monitor"]
     assert asked["words"] == ["2023", "--source", "/srv/baac"]
-    assert asked["by_hand"] == asked["alone"] == [look(2023, *elsewhere, *only)]
-    assert asked["alone_follows"] == elsewhere[2:]
-    assert asked["announced"] == [look(2022, *usual), look(2023, *elsewhere), look(2025, *usual, *only)]
-    assert asked["follows"] == usual
+    assert asked["by_hand"] == asked["alone"] == [look(2023, *elsewhere)]
+    assert asked["together"] == [look(2022, *usual), look(2023, *elsewhere), look(2025, *usual)]
+    assert asked["while_it_waited"] == [look(2022, *usual), look(2023, *elsewhere)]
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,21 @@
-"""Stack `airflow`: a real Airflow runs the steps, and the model is the one that every stack makes."""
+"""A real Airflow at work: the steps of stack `airflow`, a back-fill, and what announced years start."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psutil
 import pytest
 
 from stacks.processes import end
-from tests.dags.airflow_home import PYTHON
+from tests.dags.airflow_home import PYTHON, Airflow
 from tests.pipelines.conftest import Project
 from tests.processes import free_port, kill_all_of
 from tests.servers.conftest import tiny_project
@@ -65,6 +66,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     kill_all_of(made.folder)
 
 
+@pytest.fixture(scope="module")
+def at_work(project: Project) -> Iterator[Airflow]:
+    """Airflow of the project, with its scheduler."""
+    home = Airflow(project)
+    with airflow(project):
+        yield home
+
+
 def test_without_airflow_it_is_told_before_anything_begins(project: Project) -> None:
     project.environment["ACCIDENTS_AIRFLOW"] = f"http://127.0.0.1:{free_port()}"
     done = project("--pipeline", "train", *ON, check=False)
@@ -73,13 +82,65 @@ def test_without_airflow_it_is_told_before_anything_begins(project: Project) -> 
     assert "make airflow" in done.stderr
 
 
+@pytest.mark.usefixtures("at_work")
 def test_it_makes_the_same_model(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
     bare = tiny_project(tmp_path_factory.mktemp("bare") / "a project")
     bare("--pipeline", "train", "--stack", "bare")
-    with airflow(project):
-        project("--pipeline", "train", *ON)
-        assert "is at work" in project("stack", "check", "airflow").stdout
+    project("--pipeline", "train", *ON)
+    assert "is at work" in project("stack", "check", "airflow").stdout
     assert champion(project, "airflow") == champion(bare, "bare")
+
+
+def test_the_scheduler_does_the_due_run_a_back_fill_and_what_both_announce(at_work: Airflow) -> None:
+    """The champion of the test before has learnt from 2021 and 2022: looking at them leads to nothing."""
+    for dag in ("accidents_yearly", "accidents_new_year"):
+        at_work("dags", "unpause", dag)
+    wait_for(lambda: ended(at_work, "accidents_yearly") == {2025: "success"}, at_work)
+    dates = ("--from-date", "2022-12-01", "--to-date", "2023-12-02")
+    back_fill = ("backfill", "create", "--dag-id", "accidents_yearly", *dates)
+    at_work(*back_fill)
+    all_three = {2025: "success", 2022: "success", 2023: "success"}
+    wait_for(lambda: ended(at_work, "accidents_yearly") == all_three, at_work)
+    assert announced(at_work) == [2024, 2021, 2022]
+    wait_for(lambda: looked_at(at_work) == {2024, 2021, 2022}, at_work)
+    wait_for(lambda: set(states(at_work, "accidents_new_year")) == {"success"}, at_work)
+
+    at_work(*back_fill)  # of dates that have been run for: no run is made
+    assert (ended(at_work, "accidents_yearly"), announced(at_work)) == (all_three, [2024, 2021, 2022])
+
+
+def ended(airflow: Airflow, dag: str) -> dict[int, str]:
+    """How the runs of a DAG ended, by the year of their date."""
+    runs = airflow.rows("SELECT logical_date, state FROM dag_run WHERE dag_id = ?", dag)
+    return {int(date[:4]): state for date, state in runs}
+
+
+def states(airflow: Airflow, dag: str) -> list[str]:
+    """How the runs of a DAG are, or have ended."""
+    return [state for (state,) in airflow.rows("SELECT state FROM dag_run WHERE dag_id = ?", dag)]
+
+
+def announced(airflow: Airflow) -> list[int]:
+    """The years that were announced, in that order."""
+    events = airflow.rows("SELECT extra FROM asset_event ORDER BY id")
+    return [json.loads(extra)["year"] for (extra,) in events]
+
+
+def looked_at(airflow: Airflow) -> set[int]:
+    """The years of which a log says that the champion was held against them."""
+    logs = (airflow.home / "logs").glob("dag_id=accidents_new_year/*/task_id=look/*.log")
+    return {
+        int(year) for log in logs for year in re.findall(r"--input (\d{4})", log.read_text(encoding="utf-8"))
+    }
+
+
+def wait_for(true: Callable[[], bool], airflow: Airflow, seconds: float = 600) -> None:
+    """Wait for the scheduler, which does things in its own time."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        tasks = airflow.rows("SELECT dag_id, run_id, task_id, state FROM task_instance")
+        assert time.monotonic() < deadline, tasks
+        time.sleep(1)
 
 
 def champion(project: Project, stack: str) -> dict[str, object]:
