@@ -115,13 +115,15 @@ BUILD = docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
 # By it a command knows that its steps run the code of its own clone.
 CODE = $(or $(shell $(or $(wildcard $(BIN)/python),$(PYTHON)) -m accidents.source_code),unknown)
 
-images:  ## build the container images: api, model-server, seldon and pipelines
+images:  ## build the container images: api, model-server, seldon and pipelines; with PROFILE=airflow also airflow
 	@compose/engine.sh
 	$(BUILD)api:$(TAG) --file serving/Dockerfile --target api .
 	$(BUILD)model-server:$(TAG) --file serving/Dockerfile --target model-server .
 	$(BUILD)seldon:$(TAG) --file serving/Dockerfile --target seldon .
 	$(BUILD)pipelines:$(TAG) --build-arg CODE=$(CODE) $(if $(LOCK),--build-arg LOCK=$(LOCK)) \
 		$(if $(WITH),--build-arg WITH=$(WITH)) .
+	$(if $(filter airflow,$(PROFILE)),$(BUILD)airflow:$(TAG) --build-arg PIPELINES=road-accidents/pipelines:$(TAG) \
+		--file dags/Dockerfile dags)
 
 # Of a release: which registry, what is built for it, what is released, and where to. docs/releasing.md.
 REGISTRY ?= registry.example
@@ -180,10 +182,12 @@ up:  ## the whole platform on this machine, in containers; PROFILE= adds to it
 
 down:  ## stop the platform; what it stored stays in its volumes
 	@compose/engine.sh
-	$(COMPOSE) down
+	@test ! -e .env || compose/environment.sh
+	$(COMPOSE) --profile airflow down
 
 model: $(VENV)/train  ## give the platform's model server the models that the local stack serves
 	$(BIN)/python -m commands.platform model
+	@test ! -e .env || compose/environment.sh
 	$(COMPOSE) restart model-server
 
 # Tests at once. With three on two cores it took as long, and some waited longer than they may.
@@ -219,7 +223,7 @@ check: $(VENV)/dev  ## linters, types, import rules, workflows, forms and Docker
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 	$(BIN)/zizmor --offline --quiet .github/workflows .github/dependabot.yml
-	$(BIN)/hadolint Dockerfile serving/Dockerfile
+	$(BIN)/hadolint Dockerfile serving/Dockerfile dags/Dockerfile
 
 audit: $(VENV)/dev  ## known vulnerabilities in every lock, where an advisory database can be reached; AUDIT=--required: it must be
 	$(BIN)/python .ci/audit.py $(AUDIT)

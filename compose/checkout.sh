@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 here=$(git rev-parse HEAD 2>/dev/null) || exit 0 # no git, nothing to compare
-for name in api model-server pipelines; do
+for name in api model-server pipelines airflow; do
   image=road-accidents/$name:$1
   made_of=$(docker image inspect "$image" --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' 2>/dev/null) || continue
   case $made_of in "" | unknown) continue ;; esac

@@ -1,12 +1,19 @@
 #!/bin/sh
-# Writes .env from .env.example, a random value for each empty name, readable by its owner alone. One that is there stays.
+# Writes .env from .env.example, a random value for each empty name, readable by its owner alone. One that is there stays,
+# but that one older than Airflow's profile gets the names of that. No other: a lost password must not become a new one.
 set -eu
 cd "$(dirname "$0")/.."
-[ ! -e .env ] || exit 0
 umask 077
+random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+if [ -e .env ]; then
+  grep -q '^AIRFLOW_' .env || sed -n '/^AIRFLOW_.*=$/p' .env.example | while IFS= read -r line; do
+    echo "$line$(random)"
+  done >>.env
+  exit 0
+fi
 while IFS= read -r line; do
   case $line in
-    [A-Z]*=) echo "$line$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" ;;
+    [A-Z]*=) echo "$line$(random)" ;;
     *) echo "$line" ;;
   esac
 done <.env.example >.env.part

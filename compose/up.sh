@@ -69,7 +69,7 @@ if [ $started = no ] || [ -n "$left" ]; then
 fi
 
 echo
-for one in api:8000 zenml:8080 mlflow:5000 grafana:3000 prometheus:9090 alertmanager:9093; do
+for one in api:8000 zenml:8080 mlflow:5000 grafana:3000 prometheus:9090 alertmanager:9093 airflow:8080; do
   at=$(env "$@" port "${one%:*}" "${one#*:}" 2>/dev/null) && printf '%-14s http://%s\n' "${one%:*}" "$at"
 done
 echo

@@ -24,6 +24,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 PYTHON = PROJECT / ".venv" / "bin" / "python"
 REPORT = PROJECT / "reports" / "monitor" / "monitor.json"
 ALERTMANAGER = "ACCIDENTS_ALERTMANAGER"  # address of the one that is told of tasks that have failed
+STACK = "ACCIDENTS_STACK"  # that a run is on, unless the form says otherwise
 RETRY_SECONDS = "ACCIDENTS_RETRY_SECONDS"  # from a failure to the first new try; then twice as long each time
 
 NOT_UNDERSTOOD, BUSY, NOT_DUE = 2, 75, 99  # exit codes of run.py, beside 0 and 1
@@ -190,8 +191,9 @@ def follow(look: Any) -> None:
 def form(**more: Param) -> dict[str, Param]:
     """Return what a person may choose who starts a run."""
     stacks = sorted(path.stem for path in (PROJECT / "stacks").glob("*.yaml"))
+    stack = os.environ.get(STACK) or "local"
     return {
-        "stack": Param("local", enum=stacks, description="A file in stacks/."),
+        "stack": Param(stack, enum=stacks, description="A file in stacks/."),
         "stage": Param("dispatch", enum=["dispatch", "on_scene"], description="What is known when asked."),
         **more,
     }

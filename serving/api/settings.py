@@ -36,6 +36,7 @@ OTHERS = {
         "ORCHESTRATOR",
         "PUSHGATEWAY",
         "RETRY_SECONDS",
+        "STACK",
     )
 }
 FILE = Path("configs/api.yaml")  # relative to the project's folder, where the API is started

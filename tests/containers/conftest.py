@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,19 +61,26 @@ def platform(
     images: dict[str, str], stand_ins: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:
     """The platform, started as `make up` does, with a model to serve."""
-    models = tmp_path_factory.mktemp("models")
-    model_repository(models)
-    published = ("API", "ZENML", "MLFLOW", "S3", "PROMETHEUS", "ALERTMANAGER", "POSTGRES", "PUSHGATEWAY")
-    ports = {f"{name}_PORT": "0" for name in published}
-    name = {"COMPOSE_PROJECT_NAME": f"accidents-test-{uuid.uuid4().hex[:6]}", "MODELS": str(models)}
-    started = Platform(platform_folder(tmp_path_factory.mktemp("platform")), {**ports, **name})
-    try:
-        done = started.up()
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    with started_platform(tmp_path_factory) as (started, _):
         yield started
+
+
+@contextmanager
+def started_platform(factory: pytest.TempPathFactory, *options: str) -> Iterator[tuple[Platform, str]]:
+    """One of its own, started with these options of compose; and what `make up` said."""
+    models = factory.mktemp("models")
+    model_repository(models)
+    published = "API ZENML MLFLOW S3 PROMETHEUS ALERTMANAGER POSTGRES PUSHGATEWAY AIRFLOW"
+    ports = {f"{name}_PORT": "0" for name in published.split()}
+    name = {"COMPOSE_PROJECT_NAME": f"accidents-test-{uuid.uuid4().hex[:6]}", "MODELS": str(models)}
+    made = Platform(platform_folder(factory.mktemp("platform")), {**ports, **name})
+    try:
+        done = made.up(*options)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        yield made, done.stdout
     finally:
-        print(compose(started.folder, "logs", "--no-color", "--tail=40", **started.variables).stdout)
-        started.compose("down", "--volumes", "--remove-orphans")
+        print(compose(made.folder, *options, "logs", "--no-color", "--tail=40", **made.variables).stdout)
+        made.compose(*options, "down", "--volumes", "--remove-orphans")
 
 
 def _alone(factory: pytest.TempPathFactory) -> FileLock:

@@ -14,8 +14,9 @@ from tests.conftest import ROOT
 from tests.containers.platform_files import FILES, compose, platform_folder, profile
 
 PUBLISHED = {"api", "zenml", "mlflow", "s3", "grafana", "prometheus", "alertmanager"}
-FOR_THE_MONITOR = {"postgres", "pushgateway"}  # on this machine alone
-ENDING = {"buckets", "settings"}  # services that do something once
+ON_LOOPBACK = {"postgres", "pushgateway", "airflow"}  # whatever BIND says
+ENDING = {"buckets", "settings", "airflow-database", "airflow-settings"}  # services that do something once
+AIRFLOW = ("--profile", "airflow")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def services(project: Path) -> dict[str, Any]:
     """What compose makes of the file."""
-    done = compose(project, "config")
+    done = compose(project, *AIRFLOW, "config")
     assert done.returncode == 0, done.stderr
     return dict(yaml.safe_load(done.stdout)["services"])
 
@@ -53,6 +54,36 @@ def test_an_env_that_is_there_stays(project: Path) -> None:
     before = (project / ".env").read_bytes()
     subprocess.run([project / "compose" / "environment.sh"], check=True)
     assert (project / ".env").read_bytes() == before
+
+
+def test_one_that_is_older_than_airflows_profile_gets_its_names_and_no_others(tmp_path: Path) -> None:
+    folder = platform_folder(tmp_path)
+    env, script = folder / ".env", folder / "compose" / "environment.sh"
+    whole = env.read_text(encoding="utf-8").splitlines()
+    old = [line for line in whole if not line.startswith(("AIRFLOW_", "ZENML_SECRETS_KEY"))]
+    env.write_text("\n".join([*old, ""]), encoding="utf-8")
+    for _ in range(2):
+        subprocess.run([script], check=True)
+    now = env.read_text(encoding="utf-8").splitlines()
+    assert now[: len(old)] == old
+    added = dict(line.split("=", 1) for line in now[len(old) :])
+    assert list(added) == [name for name in secrets() if name.startswith("AIRFLOW_")]
+    assert all(re.fullmatch("[0-9a-f]{48}", value) for value in added.values())
+    assert env.stat().st_mode & 0o077 == 0
+
+
+def test_airflow_is_started_with_its_profile_alone(services: dict[str, Any]) -> None:
+    profiles = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
+    assert profiles == {name: ["airflow"] for name in services if name.startswith("airflow")}
+    assert len(profiles) == 5
+
+
+@pytest.mark.parametrize(("words", "built"), [((), False), (("PROFILE=airflow",), True)])
+def test_airflows_image_is_built_with_its_profile_alone(words: tuple[str, ...], built: bool) -> None:
+    told = subprocess.run(
+        ["make", "-n", "images", *words], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert ("--tag road-accidents/airflow:" in told) is built
 
 
 def test_every_variable_is_explained_and_no_secret_has_a_default() -> None:
@@ -82,16 +113,16 @@ def test_nothing_starts_while_a_secret_is_missing(project: Path, services: dict[
 
 def test_only_what_people_and_their_runs_ask_has_ports_and_on_loopback(services: dict[str, Any]) -> None:
     ports = {name: [str(one) for one in service.get("ports", ())] for name, service in services.items()}
-    assert {name for name, published in ports.items() if published} == PUBLISHED | FOR_THE_MONITOR
+    assert {name for name, published in ports.items() if published} == PUBLISHED | ON_LOOPBACK
     assert all("127.0.0.1" in port for published in ports.values() for port in published)
 
 
 def test_what_has_no_login_or_encryption_stays_on_loopback_whatever_bind_says(project: Path) -> None:
-    config = yaml.safe_load(compose(project, "config", BIND="192.0.2.1").stdout)
+    config = yaml.safe_load(compose(project, *AIRFLOW, "config", BIND="192.0.2.1").stdout)
     on_loopback = {
         name for name, service in config["services"].items() if "127.0.0.1" in str(service.get("ports"))
     }
-    assert on_loopback == FOR_THE_MONITOR
+    assert on_loopback == ON_LOOPBACK
 
 
 def test_mlflow_answers_to_further_names_that_env_gives_it(project: Path, services: dict[str, Any]) -> None:
@@ -108,7 +139,7 @@ def test_a_profile_that_is_not_there_is_said(project: Path) -> None:
     assert profile(project, "left-out", *FILES).returncode == 0
     done = profile(project, "left-in", *FILES)
     assert done.returncode == 1
-    assert done.stderr == "docker-compose.yml has no profile left-in. It has: left-out.\n"
+    assert done.stderr == "docker-compose.yml has no profile left-in. It has: airflow left-out.\n"
 
 
 def test_every_service_is_bounded_watched_pinned_and_hardened(services: dict[str, Any]) -> None:

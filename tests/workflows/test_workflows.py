@@ -186,7 +186,7 @@ def test_a_pull_request_that_changes_what_is_in_an_image_or_releases_it_tries_th
     assert first == "**"
     assert all(pattern.startswith("!") for pattern in others)
     images = re.findall(r"^!(.*)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
-    needed = [*images, ".ci", ".github", "Makefile", "compose", "kubernetes", "tests"]
+    needed = [*images, ".ci", ".github", "Makefile", "compose", "dags", "kubernetes", "tests"]
     assert {pattern[1:].partition("/")[0] for pattern in others}.isdisjoint(needed)
 
 
