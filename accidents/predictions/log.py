@@ -36,7 +36,16 @@ from accidents.predictions.database_tables import (
 from accidents.predictions.drawing import Drawing, batched, draw, drawn_rows
 from accidents.predictions.insert_statements import insert_into
 from accidents.predictions.labels import Label, NewestLabels, add_labels, targets_of
-from accidents.predictions.retention import Ages, Limits, count_old, forget, forget_part, limits_of, old_parts
+from accidents.predictions.retention import (
+    Ages,
+    Limits,
+    count_old,
+    forget,
+    forget_part,
+    limits_of,
+    old_parts,
+    oldest,
+)
 from accidents.predictions.shadow import ShadowScore, shadow_scores, to_shadow_row
 from accidents.rollout.traffic_split import CHAMPION
 
@@ -156,8 +165,11 @@ class PredictionLog:
             for part in parts:
                 if removed := self._database.change(partial(forget_part, part=part, limits=limits)):
                     yield removed
-        while removed := self._database.run(lambda connection: forget(connection, limits), write=True):
-            yield removed
+        last = None
+        while found := self._database.run(partial(oldest, limits=limits, after=last), write=False):
+            if removed := self._database.run(partial(forget, limits=limits, found=found), write=True):
+                yield removed
+            last = found[-1]
 
     def _limits(self, ages: Ages) -> Limits:
         return limits_of(ages, datetime.now(UTC), self._database.by_month)

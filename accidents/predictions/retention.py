@@ -6,11 +6,26 @@ old for predictions without an outcome a table is made of those that have one, w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 
 from accidents.predictions.database_tables import LABELS, PREDICTIONS, SHADOW_SCORES
 from accidents.predictions.labels import lock_labels
@@ -63,14 +78,30 @@ def count_old(connection: Connection, limits: Limits) -> int:
     return 0 if old is None else connection.execute(old.with_only_columns(func.count())).scalar_one()
 
 
-def forget(connection: Connection, limits: Limits) -> int:
-    """Remove the oldest of them, at most `AT_ONCE`, with their labels; how many it were."""
+def oldest(connection: Connection, limits: Limits, after: Row[Any] | None) -> Sequence[Row[Any]]:
+    """Return the oldest `AT_ONCE` of them; `after`: that come after one, so that no row is looked at twice.
+
+    What stays has an outcome, and may be most of what is that old.
+    """
+    old, p = _old(limits), PREDICTIONS.c
+    if old is None:
+        return []
+    # Of the index of time no more than may be too old: else the last look would go through all of the log.
+    old = old.where(p.created < max(limit for limit in (limits.unlabelled, limits.labelled) if limit))
+    if after is not None:
+        place = tuple_(literal(after.created, p.created.type), literal(after.request_id))
+        old = old.where(tuple_(p.created, p.request_id) > place)
+    return connection.execute(old.order_by(p.created, p.request_id).limit(AT_ONCE)).all()
+
+
+def forget(connection: Connection, limits: Limits, found: Sequence[Row[Any]]) -> int:
+    """Remove those of them that still are too old, with their labels; how many it were."""
     old = _old(limits)
     if old is None:
         return 0
     lock_labels(connection)
-    oldest = old.order_by(PREDICTIONS.c.created).limit(AT_ONCE)
-    rows = connection.execute(oldest).all()
+    still = old.where(PREDICTIONS.c.request_id.in_([row.request_id for row in found]))
+    rows = connection.execute(still).all()
     requests = [row.request_id for row in rows]
     connection.execute(delete(LABELS).where(LABELS.c.request_id.in_(requests)))
     connection.execute(delete(SHADOW_SCORES).where(SHADOW_SCORES.c.request_id.in_(requests)))
@@ -198,7 +229,8 @@ def _old(limits: Limits) -> Select[Any] | None:
         too_old.append(and_(PREDICTIONS.c.created < limits.labelled, labelled))
     if not too_old:
         return None
-    return select(PREDICTIONS.c.request_id, PREDICTIONS.c.accident_id).where(or_(*too_old))
+    p = PREDICTIONS.c
+    return select(p.request_id, p.created, p.accident_id).where(or_(*too_old))
 
 
 def _of_accident() -> ColumnElement[bool]:
