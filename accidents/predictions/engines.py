@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
 from accidents.files import ROOT
 from accidents.predictions.database_tables import PredictionLogError
 from accidents.predictions.sqlite_files import identity_of
 
+Result = TypeVar("Result")
 PATIENCE = 0.9  # seconds to wait for another program's lock
+LOCKED = "55P03"  # PostgreSQL's word for a lock that was not had in time
 # A server that went away without a word is noticed in seconds, not in the two hours TCP takes by itself.
 POSTGRES = {
     "connect_timeout": "2",  # seconds; the least that libpq takes
@@ -114,6 +117,26 @@ def postgres_engine(url: URL) -> Engine:
             context.is_disconnect = True
 
     return engine
+
+
+def in_short_tries(work: Callable[[], Result], patience: float) -> Result:
+    """Do `work`, which needs locks that it does not wait for long, again and again until it gets them.
+
+    In between all others do what waited behind it.
+
+    Raises
+    ------
+    DBAPIError : it has not got them in `patience` seconds, or something else is wrong.
+    """
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return work()
+        except DBAPIError as error:
+            locked = getattr(error.orig, "sqlstate", None) == LOCKED
+            if not locked or time.monotonic() > until:
+                raise
+        time.sleep(PATIENCE)
 
 
 def is_lost(error: BaseException, driver: Any = None) -> bool:
