@@ -25,8 +25,9 @@ POSTGRES = {
     "tcp_user_timeout": "5000",  # milliseconds
     "keepalives_idle": "5",  # seconds
     "application_name": "accidents",
-    "options": f"-c lock_timeout={int(PATIENCE * 1000)} -c timezone=UTC",
 }
+# Of a session, unless `options` in the address set them.
+SESSION = {"lock_timeout": f"{int(PATIENCE * 1000)}ms", "timezone": "UTC"}
 
 
 def parsed(address: str) -> URL:
@@ -110,6 +111,16 @@ def postgres_engine(url: URL) -> Engine:
         hide_parameters=True,
         pool_timeout=PATIENCE,
     )
+
+    asked = str(url.query.get("options", "")).lower()
+    session = "; ".join(f"SET {name} = '{value}'" for name, value in SESSION.items() if name not in asked)
+
+    @event.listens_for(engine, "connect")
+    def opened(connection: Any, record: Any) -> None:
+        # Not as `options` of our own: PgBouncer refuses them, and those of the address would be without ours.
+        if session:
+            connection.execute(session)
+            connection.commit()  # else the first rollback takes it back
 
     @event.listens_for(engine, "handle_error")
     def failed(context: ExceptionContext) -> None:
