@@ -16,7 +16,7 @@ class _Strict(BaseModel):
 
 
 class WindowSettings(_Strict):
-    """Which predictions of the log are looked at: those of the last days, or the last so many.
+    """Which predictions of the log are looked at: those of its stage, of the last days or the last so many.
 
     Of more than `most` so many are drawn.
     """

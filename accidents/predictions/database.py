@@ -13,7 +13,6 @@ import logging
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -30,6 +29,7 @@ from accidents.predictions.engines import (
     PATIENCE,
     connect_to,
     file_of,
+    in_short_tries,
     is_absent,
     parsed,
     postgres_engine,
@@ -45,7 +45,6 @@ Result = TypeVar("Result")
 UPGRADE_PATIENCE = 60  # seconds to wait for another process that makes or upgrades the tables
 START_PATIENCE = 5  # seconds that a start waits for months, which can wait
 CHANGE_PATIENCE = 0.3  # seconds to wait for a table that is to be moved: those who write wait behind us
-LOCKED = "55P03"  # PostgreSQL's word for a lock that was not had in time
 LOGGER = logging.getLogger(__name__)
 
 # What a database says, and what a person can do about it.
@@ -125,17 +124,13 @@ class PredictionDatabase:
         ------
         PredictionLogError : it has not got it in `patience` seconds.
         """
-        until = time.monotonic() + patience
+
+        def once() -> Result:
+            with self._upgrading(CHANGE_PATIENCE, patience) as connection:
+                return work(connection)
+
         with self._explained():
-            while True:
-                try:
-                    with self._upgrading(CHANGE_PATIENCE, patience) as connection:
-                        return work(connection)
-                except DBAPIError as error:
-                    locked = getattr(error.orig, "sqlstate", None) == LOCKED
-                    if not locked or time.monotonic() > until:
-                        raise
-                    time.sleep(PATIENCE)
+            return in_short_tries(once, patience)
 
     def make_months(self, patience: float = UPGRADE_PATIENCE) -> None:
         """In PostgreSQL make the months that are about to begin, as far as they are missing.

@@ -33,12 +33,14 @@ class Drawing:
     Attributes
     ----------
     since : the beginning of the window; None: of the log.
-    predictions : how many there are, each draft one.
+    stage : whose predictions these are; None: of all stages.
+    predictions : how many there are, each draft one; beside other stages, about how many.
     bound : request_ids below it are drawn; None: all there are.
     labels : the share of the outcomes whose accidents are read, too.
     """
 
     since: datetime | None
+    stage: str | None
     predictions: int
     bound: str | None
     labels: float
@@ -49,34 +51,58 @@ class Drawing:
         return self.bound is None
 
 
-def draw(connection: Connection, since: datetime | None, last: int | None, most: int) -> Drawing:
-    """Say what is read of the predictions since a moment, or of the last so many: `most`, or all.
+def draw(
+    connection: Connection, since: datetime | None, last: int | None, most: int, stage: str | None
+) -> Drawing:
+    """Say what is read of a stage's predictions since a moment, or of its last so many: `most`, or all.
 
     Of accidents with an outcome it is half as many at least, or all.
     """
     if last is not None:
-        since = _since_last(connection, since, last)
-    inside = _in_window(since)
-    predictions = int(connection.scalar(select(func.count()).select_from(PREDICTIONS).where(inside)) or 0)
+        since = _since_last(connection, since, last, stage)
+    predictions = _predictions_of(connection, since, stage, most)
     if predictions <= most:
-        return Drawing(since, predictions, None, 0.0)
-    labels = _labels_of(connection, since)
+        return Drawing(since, stage, predictions, None, 0.0)
+    labels = _labels_of(connection, since, stage)
     share = most / predictions
-    bound = f"{int(share * 16**_DIGITS):0{_DIGITS}x}"
     further = most / 2 - share * labels  # as many as are drawn anyhow are not needed once more
-    return Drawing(since, predictions, bound, min(1.0, max(0.0, further / max(labels, 1))))
+    return Drawing(since, stage, predictions, _bound(share), min(1.0, max(0.0, further / max(labels, 1))))
 
 
-def _labels_of(connection: Connection, since: datetime | None) -> float:
-    """How many outcomes there are of predictions in the window, as far as some of those told since then say.
+def _bound(share: float) -> str:
+    """Return what such a share of all request_ids is below."""
+    return f"{int(share * 16**_DIGITS):0{_DIGITS}x}"
+
+
+def _predictions_of(connection: Connection, since: datetime | None, stage: str | None, most: int) -> int:
+    """How many predictions of a stage there are in the window; in a large one, as a random part says.
+
+    No index knows the stage. The index of time counts all stages; to count one, every row would be read.
+    """
+
+    def count(*where: ColumnElement[bool]) -> int:
+        return int(connection.scalar(select(func.count()).select_from(PREDICTIONS).where(*where)) or 0)
+
+    every = count(_in_window(since))
+    if stage is None:
+        return every
+    if every <= most:
+        return count(_in_window(since, stage))
+    part = PREDICTIONS.c.request_id < _bound(most / every)
+    seen = count(_in_window(since), part)
+    return round(every * count(_in_window(since, stage), part) / max(seen, 1))
+
+
+def _labels_of(connection: Connection, since: datetime | None, stage: str | None) -> float:
+    """How many outcomes of the stage's predictions in the window there are, as some of those told since say.
 
     An outcome comes months later: most that are told in a window may be of what came before it.
     """
     told = select(func.count()).select_from(_labels(since, 1).subquery())
     count = int(connection.scalar(told) or 0)
-    if since is None or not count:
+    if not count or (since is None and stage is None):
         return count
-    reader = _Accidents(connection, _in_window(since))
+    reader = _Accidents(connection, _in_window(since, stage))
     some = connection.execute(_labels(since, _SOME / count)).mappings().all()
     found = sum(len(reader.labelled(page)) for page in batched(some))
     return count * found / max(len(some), 1)
@@ -93,9 +119,10 @@ def drawn_rows(
     Those of an accident come together, in the order of time.
     """
     assert drawing.bound is not None
-    reader = _Accidents(connection, and_(_in_window(drawing.since), no_draft))
+    among = and_(_in_window(drawing.since, drawing.stage), no_draft)
+    reader = _Accidents(connection, among)
     below = select(PREDICTIONS).where(PREDICTIONS.c.request_id < drawing.bound)
-    for page in batched(stream(below.where(_in_window(drawing.since), no_draft))):
+    for page in batched(stream(below.where(among))):
         for row in reader.of(page):
             yield row, True
     if not drawing.labels:
@@ -178,14 +205,20 @@ def _labels(since: datetime | None, share: float) -> Select[Any]:
     return chosen
 
 
-def _since_last(connection: Connection, since: datetime | None, last: int) -> datetime | None:
-    newest = select(PREDICTIONS.c.created).where(_in_window(since)).order_by(PREDICTIONS.c.created.desc())
+def _since_last(
+    connection: Connection, since: datetime | None, last: int, stage: str | None
+) -> datetime | None:
+    inside = _in_window(since, stage)
+    newest = select(PREDICTIONS.c.created).where(inside).order_by(PREDICTIONS.c.created.desc())
     first: datetime | None = connection.scalar(newest.offset(max(last - 1, 0)).limit(1))
     return first or since
 
 
-def _in_window(since: datetime | None) -> ColumnElement[bool]:
-    return true() if since is None else PREDICTIONS.c.created >= since
+def _in_window(since: datetime | None, stage: str | None = None) -> ColumnElement[bool]:
+    return and_(
+        true() if since is None else PREDICTIONS.c.created >= since,
+        true() if stage is None else PREDICTIONS.c.stage == stage,
+    )
 
 
 def batched(rows: Iterable[T], size: int = _PAGE) -> Iterator[list[T]]:

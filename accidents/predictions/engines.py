@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
 from accidents.files import ROOT
 from accidents.predictions.database_tables import PredictionLogError
 from accidents.predictions.sqlite_files import identity_of
 
+Result = TypeVar("Result")
 PATIENCE = 0.9  # seconds to wait for another program's lock
+LOCKED = "55P03"  # PostgreSQL's word for a lock that was not had in time
 # A server that went away without a word is noticed in seconds, not in the two hours TCP takes by itself.
 POSTGRES = {
     "connect_timeout": "2",  # seconds; the least that libpq takes
     "tcp_user_timeout": "5000",  # milliseconds
     "keepalives_idle": "5",  # seconds
     "application_name": "accidents",
-    "options": f"-c lock_timeout={int(PATIENCE * 1000)} -c timezone=UTC",
 }
+# Of a session, unless `options` in the address set them.
+SESSION = {"lock_timeout": f"{int(PATIENCE * 1000)}ms", "timezone": "UTC"}
 
 
 def parsed(address: str) -> URL:
@@ -108,12 +112,42 @@ def postgres_engine(url: URL) -> Engine:
         pool_timeout=PATIENCE,
     )
 
+    asked = str(url.query.get("options", "")).lower()
+    session = "; ".join(f"SET {name} = '{value}'" for name, value in SESSION.items() if name not in asked)
+
+    @event.listens_for(engine, "connect")
+    def opened(connection: Any, record: Any) -> None:
+        # Not as `options` of our own: PgBouncer refuses them, and those of the address would be without ours.
+        if session:
+            connection.execute(session)
+            connection.commit()  # else the first rollback takes it back
+
     @event.listens_for(engine, "handle_error")
     def failed(context: ExceptionContext) -> None:
         if is_lost(context.original_exception):
             context.is_disconnect = True
 
     return engine
+
+
+def in_short_tries(work: Callable[[], Result], patience: float) -> Result:
+    """Do `work`, which needs locks that it does not wait for long, again and again until it gets them.
+
+    In between all others do what waited behind it.
+
+    Raises
+    ------
+    DBAPIError : it has not got them in `patience` seconds, or something else is wrong.
+    """
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return work()
+        except DBAPIError as error:
+            locked = getattr(error.orig, "sqlstate", None) == LOCKED
+            if not locked or time.monotonic() > until:
+                raise
+        time.sleep(PATIENCE)
 
 
 def is_lost(error: BaseException, driver: Any = None) -> bool:

@@ -36,7 +36,16 @@ from accidents.predictions.database_tables import (
 from accidents.predictions.drawing import Drawing, batched, draw, drawn_rows
 from accidents.predictions.insert_statements import insert_into
 from accidents.predictions.labels import Label, NewestLabels, add_labels, targets_of
-from accidents.predictions.retention import Ages, Limits, count_old, forget, forget_part, limits_of, old_parts
+from accidents.predictions.retention import (
+    Ages,
+    Limits,
+    count_old,
+    forget,
+    forget_part,
+    limits_of,
+    old_parts,
+    oldest,
+)
 from accidents.predictions.shadow import ShadowScore, shadow_scores, to_shadow_row
 from accidents.rollout.traffic_split import CHAMPION
 
@@ -156,8 +165,11 @@ class PredictionLog:
             for part in parts:
                 if removed := self._database.change(partial(forget_part, part=part, limits=limits)):
                     yield removed
-        while removed := self._database.run(lambda connection: forget(connection, limits), write=True):
-            yield removed
+        last = None
+        while found := self._database.run(partial(oldest, limits=limits, after=last), write=False):
+            if removed := self._database.run(partial(forget, limits=limits, found=found), write=True):
+                yield removed
+            last = found[-1]
 
     def _limits(self, ages: Ages) -> Limits:
         return limits_of(ages, datetime.now(UTC), self._database.by_month)
@@ -186,6 +198,7 @@ class PredictionLog:
         last: int | None = None,
         shadow: str | None = None,
         digest: str | None = None,
+        stage: str | None = None,
     ) -> Iterator[Mapping[str, Any]]:
         """Predictions in the order of time, streamed from one snapshot, without drafts.
 
@@ -195,6 +208,7 @@ class PredictionLog:
         last : only the newest so many of these.
         shadow : digest of one whose scores are wanted too.
         digest : only what the model with this digest answered.
+        stage : only what was asked of this stage.
 
         Yields
         ------
@@ -204,7 +218,7 @@ class PredictionLog:
         for name, moment in (("since", since), ("until", until)):
             if moment is not None:
                 check_aware(name, moment)
-        query = _query(since, until, last, digest)
+        query = _query(since, until, last, digest, stage)
         with (
             self._database.reading() as connection,
             connection.execute(query, execution_options=PAGED) as rows,
@@ -217,9 +231,12 @@ class PredictionLog:
                     more = {"shadow": scores.get(row["request_id"])} if shadow else {}
                     yield _from_row(row) | labels.of(row) | more
 
-    def draw(self, since: datetime | None, last: int | None, most: int) -> Drawing:
-        """Say what is drawn of the predictions since a moment, or of the last so many: `most`, or all."""
-        return self._database.run(lambda connection: draw(connection, since, last, most), write=False)
+    def draw(self, since: datetime | None, last: int | None, most: int, stage: str | None = None) -> Drawing:
+        """Say what is drawn of a stage's predictions since a moment, or of its last so many: `most`, or all.
+
+        Without a stage, of those of all stages.
+        """
+        return self._database.run(lambda connection: draw(connection, since, last, most, stage), write=False)
 
     def read_drawn(self, drawing: Drawing) -> Iterator[Mapping[str, Any]]:
         """Predictions of the accidents drawn, those of each together in the order of time, without drafts.
@@ -323,7 +340,7 @@ def _json(name: str, value: Mapping[str, Any]) -> str:
 
 
 def _query(
-    since: datetime | None, until: datetime | None, last: int | None, digest: str | None
+    since: datetime | None, until: datetime | None, last: int | None, digest: str | None, stage: str | None
 ) -> Select[Any]:
     time = (PREDICTIONS.c.created, PREDICTIONS.c.request_id)
     chosen = select(PREDICTIONS).where(_is_no_draft())
@@ -333,6 +350,8 @@ def _query(
         chosen = chosen.where(PREDICTIONS.c.created < until)
     if digest is not None:
         chosen = chosen.where(PREDICTIONS.c.model_digest == digest)
+    if stage is not None:
+        chosen = chosen.where(PREDICTIONS.c.stage == stage)
     if last is None:
         return chosen.order_by(*time)
     newest = chosen.order_by(*(column.desc() for column in time)).limit(max(last, 0)).subquery()

@@ -6,17 +6,35 @@ old for predictions without an outcome a table is made of those that have one, w
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 
 from accidents.predictions.database_tables import LABELS, PREDICTIONS, SHADOW_SCORES
+from accidents.predictions.engines import in_short_tries
 from accidents.predictions.labels import lock_labels
 from accidents.predictions.months import Part, attach, beginning_of, month_of, over, parts_of
 
+Result = TypeVar("Result")
 AT_ONCE = 1_000  # rows a transaction: others want to write meanwhile
+SWAP_PATIENCE = 60  # seconds for the locks of tables that change places, once all else is done
 # Whether a row of `p` has an outcome; {after}: one of those that came after a label's id.
 _LABELLED = (
     "(EXISTS (SELECT 1 FROM labels l WHERE l.request_id = p.request_id AND l.id > {after}) "
@@ -63,14 +81,30 @@ def count_old(connection: Connection, limits: Limits) -> int:
     return 0 if old is None else connection.execute(old.with_only_columns(func.count())).scalar_one()
 
 
-def forget(connection: Connection, limits: Limits) -> int:
-    """Remove the oldest of them, at most `AT_ONCE`, with their labels; how many it were."""
+def oldest(connection: Connection, limits: Limits, after: Row[Any] | None) -> Sequence[Row[Any]]:
+    """Return the oldest `AT_ONCE` of them; `after`: that come after one, so that no row is looked at twice.
+
+    What stays has an outcome, and may be most of what is that old.
+    """
+    old, p = _old(limits), PREDICTIONS.c
+    if old is None:
+        return []
+    # Of the index of time no more than may be too old: else the last look would go through all of the log.
+    old = old.where(p.created < max(limit for limit in (limits.unlabelled, limits.labelled) if limit))
+    if after is not None:
+        place = tuple_(literal(after.created, p.created.type), literal(after.request_id))
+        old = old.where(tuple_(p.created, p.request_id) > place)
+    return connection.execute(old.order_by(p.created, p.request_id).limit(AT_ONCE)).all()
+
+
+def forget(connection: Connection, limits: Limits, found: Sequence[Row[Any]]) -> int:
+    """Remove those of them that still are too old, with their labels; how many it were."""
     old = _old(limits)
     if old is None:
         return 0
     lock_labels(connection)
-    oldest = old.order_by(PREDICTIONS.c.created).limit(AT_ONCE)
-    rows = connection.execute(oldest).all()
+    still = old.where(PREDICTIONS.c.request_id.in_([row.request_id for row in found]))
+    rows = connection.execute(still).all()
     requests = [row.request_id for row in rows]
     connection.execute(delete(LABELS).where(LABELS.c.request_id.in_(requests)))
     connection.execute(delete(SHADOW_SCORES).where(SHADOW_SCORES.c.request_id.in_(requests)))
@@ -91,8 +125,8 @@ def old_parts(connection: Connection, limits: Limits) -> list[Part]:
 def forget_part(connection: Connection, part: Part, limits: Limits) -> int:
     """Remove what is old of a month that `old_parts` gave, in one transaction; how many predictions it were.
 
-    Nobody who writes predictions waits while what stays is copied and what was said is removed; then, for as
-    long as tables change places, everybody does.
+    Nobody waits while what stays is copied and what was said is removed; then, for as long as tables change
+    places, everybody does.
     """
     if part not in parts_of(connection, PREDICTIONS.name):
         return 0  # somebody else has removed it meanwhile
@@ -109,11 +143,28 @@ def _drop_month(connection: Connection, part: Part) -> None:
     """Drop it, with all that was said of it; an accident that other months have too keeps its labels."""
     newest = _newest_label(connection)
     _remove_labels(connection, part)
-    lock_labels(connection)
-    _remove_labels(connection, part, after=newest)  # said meanwhile
-    for shadows in _shadows_of(connection, part):
-        connection.execute(text(f"DROP TABLE {shadows}"))
-    connection.execute(text(f"DROP TABLE {part.table}"))
+
+    def drop() -> None:
+        lock_labels(connection)
+        _remove_labels(connection, part, after=newest)  # said meanwhile
+        for table in (*_shadows_of(connection, part), part):
+            connection.execute(text(f"DROP TABLE {table.table}"))
+
+    _in_savepoints(connection, drop)
+
+
+def _in_savepoints(connection: Connection, work: Callable[[], Result]) -> Result:
+    """Do what needs tables for itself, and the labels' lock, until it gets them.
+
+    A lock that is missed costs this try alone, not the minutes of work before it in the transaction; and
+    what it had locked it gives back with the savepoint.
+    """
+
+    def once() -> Result:
+        with connection.begin_nested():
+            return work()
+
+    return in_short_tries(once, SWAP_PATIENCE)
 
 
 def _remove_labels(connection: Connection, part: Part, after: int = 0) -> None:
@@ -133,42 +184,68 @@ def _remove_labels(connection: Connection, part: Part, after: int = 0) -> None:
 
 
 def _keep_labelled(connection: Connection, part: Part) -> int:
-    """Put a table with those that have an outcome in the place of a month; how many they are."""
-    kept, begin, end = f"{part.table}_kept", beginning_of(connection, part.table), part.until.isoformat()
-    # Known of it before it is attached, so that it is not looked through then, while everybody waits.
-    bounds = f"CONSTRAINT inside CHECK ({_inside(begin, end)})"
+    """Put tables with those that have an outcome in the place of a month; how many they are."""
     newest = _newest_label(connection)
-    connection.execute(text(f"CREATE TABLE {kept} (LIKE {part.table} INCLUDING ALL, {bounds})"))
+    kept = _empty_beside(connection, part)
     keep = f"INSERT INTO {kept} SELECT * FROM {part.table} p WHERE {{labelled}} ON CONFLICT DO NOTHING"
     connection.execute(text(keep.format(labelled=_labelled())))
-    lock_labels(connection)
-    connection.execute(text(keep.format(labelled=_labelled(after=newest))))  # said while we copied
+    late = keep.format(labelled=_labelled(after=newest))  # those of which it is said while we copy
     connection.execute(text(f"ANALYZE {kept}"))
-    count = _count(connection, kept)
-    _drop_shadows(connection, part, kept, all_of_it=not count)
-    connection.execute(text(f"DROP TABLE {part.table}"))
-    if count:
-        connection.execute(text(f"ALTER TABLE {kept} RENAME TO {part.table}"))
-        attach(connection, PREDICTIONS.name, part.table, begin, end)
-        connection.execute(text(f"ALTER TABLE {part.table} DROP CONSTRAINT inside"))
-    else:
-        connection.execute(text(f"DROP TABLE {kept}"))
-    return count
-
-
-def _drop_shadows(connection: Connection, part: Part, kept: str, all_of_it: bool) -> None:
-    """Remove the scores of a month's predictions but of those in `kept`; `all_of_it`: there are none."""
-    stays = f"SELECT 1 FROM {kept} k WHERE k.request_id = p.request_id"
+    parts_by_table = [(PREDICTIONS.name, part)]
     for shadows in _shadows_of(connection, part):
-        if all_of_it:
-            connection.execute(text(f"DROP TABLE {shadows}"))
-        else:
-            gone = f"s.request_id = p.request_id AND NOT EXISTS ({stays})"
-            connection.execute(text(f"DELETE FROM {shadows} s USING {part.table} p WHERE {gone}"))
+        late = _keep_shadows(connection, part, shadows, late)
+        parts_by_table.append((SHADOW_SCORES.name, shadows))
+
+    def swap() -> int:
+        lock_labels(connection)
+        connection.execute(text(late))
+        count = _count(connection, kept)
+        for table, old in parts_by_table:
+            _replace(connection, table, old, by_nothing=not count)
+        return count
+
+    return _in_savepoints(connection, swap)
 
 
-def _shadows_of(connection: Connection, part: Part) -> list[str]:
-    return [one.table for one in parts_of(connection, SHADOW_SCORES.name) if one.until == part.until]
+def _keep_shadows(connection: Connection, part: Part, shadows: Part, late: str) -> str:
+    """Copy the scores of a month but of predictions that go; return `late` with the scores of those."""
+    goes = (
+        f"EXISTS (SELECT 1 FROM {part.table} p WHERE p.request_id = s.request_id) "
+        f"AND NOT EXISTS (SELECT 1 FROM {_beside(part)} k WHERE k.request_id = s.request_id)"
+    )
+    keep = f"INSERT INTO {_empty_beside(connection, shadows)} SELECT s.* FROM {shadows.table} s"
+    connection.execute(text(f"{keep} WHERE NOT ({goes})"))
+    connection.execute(text(f"ANALYZE {_beside(shadows)}"))
+    return f"WITH late AS ({late} RETURNING request_id) {keep} JOIN late USING (request_id)"
+
+
+def _empty_beside(connection: Connection, part: Part) -> str:
+    """Make an empty table that can take the place of a month."""
+    inside = _inside(beginning_of(connection, part.table), part.until.isoformat())
+    # Known of it before it is attached, so that it is not looked through then, while everybody waits.
+    bounds = f"CONSTRAINT inside CHECK ({inside})"
+    connection.execute(text(f"CREATE TABLE {_beside(part)} (LIKE {part.table} INCLUDING ALL, {bounds})"))
+    return _beside(part)
+
+
+def _beside(part: Part) -> str:
+    return f"{part.table}_kept"
+
+
+def _replace(connection: Connection, table: str, part: Part, by_nothing: bool) -> None:
+    """Put the table beside a month of `table` in its place, or nothing."""
+    begin = beginning_of(connection, part.table)
+    connection.execute(text(f"DROP TABLE {part.table}"))
+    if by_nothing:
+        connection.execute(text(f"DROP TABLE {_beside(part)}"))
+        return
+    connection.execute(text(f"ALTER TABLE {_beside(part)} RENAME TO {part.table}"))
+    attach(connection, table, part.table, begin, part.until.isoformat())
+    connection.execute(text(f"ALTER TABLE {part.table} DROP CONSTRAINT inside"))
+
+
+def _shadows_of(connection: Connection, part: Part) -> list[Part]:
+    return [one for one in parts_of(connection, SHADOW_SCORES.name) if one.until == part.until]
 
 
 def _inside(begin: str | None, end: str) -> str:
@@ -198,7 +275,8 @@ def _old(limits: Limits) -> Select[Any] | None:
         too_old.append(and_(PREDICTIONS.c.created < limits.labelled, labelled))
     if not too_old:
         return None
-    return select(PREDICTIONS.c.request_id, PREDICTIONS.c.accident_id).where(or_(*too_old))
+    p = PREDICTIONS.c
+    return select(p.request_id, p.created, p.accident_id).where(or_(*too_old))
 
 
 def _of_accident() -> ColumnElement[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import stat
 import threading
@@ -13,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.log import Label, PredictionLog, PredictionLogError
@@ -225,6 +226,51 @@ def test_what_the_caller_asks_of_the_connection_counts(postgres: PostgresServer)
         (row,) = log.read()
         assert row["created"] == START
         assert row["created"].tzinfo is UTC
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("options", "lock_timeout", "timezone"),
+    [
+        ("", "900ms", "UTC"),
+        ("?options=-c%20TimeZone%3DAsia/Tokyo", "900ms", "Asia/Tokyo"),
+        ("?options=-c%20lock_timeout%3D5s%20-c%20timezone%3DAsia/Tokyo", "5s", "Asia/Tokyo"),
+        ("?options=-c%20statement_timeout%3D7s", "900ms", "UTC"),
+    ],
+)
+def test_what_the_address_does_not_set_is_ours(
+    postgres: PostgresServer, options: str, lock_timeout: str, timezone: str
+) -> None:
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log:
+        log.create()
+
+    def settings(connection: Connection) -> list[str]:
+        return [connection.scalar(text(f"SHOW {name}")) or "" for name in ("lock_timeout", "timezone")]
+
+    with closing(PredictionDatabase(address + options)) as database:
+        for _ in range(2):  # also once a transaction was rolled back
+            assert database.run(settings, write=False) == [lock_timeout, timezone]
+            with pytest.raises(PredictionLogError):
+                database.run(lambda connection: connection.execute(text("SELECT 1 / 0")), write=False)
+
+
+def test_a_connection_begins_without_options_which_pgbouncer_refuses() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as other:
+
+        def first_message() -> bytes:
+            client, _ = server.accept()
+            with client:
+                return client.recv(4096)
+
+        sent = other.submit(first_message)
+        port = server.getsockname()[1]
+        plain = "sslmode=disable&gssencmode=disable"  # the first message says who connects
+        with pytest.raises(PredictionLogError):
+            PredictionLog(f"postgresql://user:{PASSWORD}@127.0.0.1:{port}/db?{plain}").check()
+        given = sent.result(10)
+    assert b"application_name\0accidents" in given
+    assert b"options" not in given
 
 
 @pytest.mark.parametrize(

@@ -133,3 +133,37 @@ def test_what_is_predicted_meanwhile_takes_no_accident_out_of_the_drawing(log: P
     log.write([prediction(created=NOW, accident_id=row.accident_id) for row in rows])
     read = [row["request_id"] for row in (first, *reading)]
     assert sorted(read) == sorted(row.request_id for row in rows if row.request_id < drawing.bound)
+
+
+def test_a_stage_that_few_ask_for_is_not_crowded_out_by_another(log: PredictionLog) -> None:
+    """Both stages share the log, and one asks ten times as often."""
+    ids = random.Random(7)
+
+    def of_stage(stage: str, count: int) -> list[Prediction]:
+        return [
+            prediction(
+                request_id=f"{ids.getrandbits(128):032x}",
+                accident_id=f"{stage}{k}",
+                created=NOW - timedelta(seconds=40_000 * k / count),
+                stage=stage,
+            )
+            for k in range(count)
+        ]
+
+    log.write([*of_stage("on_scene", 400), *of_stage("dispatch", 4_000)])
+    for stage, count in (("dispatch", 1_500), ("on_scene", 100)):
+        log.add_labels(
+            [Label(True, accident_id=f"{stage}{k}", key_name="control-room") for k in range(count)]
+        )
+    assert log.draw(SINCE, None, 1_000, "on_scene").all, "400 are fewer than 1,000"
+    assert len(list(log.read(SINCE, stage="on_scene"))) == 400
+    assert len(list(log.read(SINCE, last=300, stage="on_scene"))) == 300
+    assert log.draw(None, 300, 1_000, "on_scene").all
+
+    drawing = log.draw(SINCE, None, 250, "on_scene")
+    assert 300 < drawing.predictions < 500, "about 400: a random part says so"
+    read = list(log.read_drawn(drawing))
+    assert {row["stage"] for row in read} == {"on_scene"}
+    assert 170 < sum(row["drawn"] for row in read) < 330, "about 250"
+    assert sum(row["severe"] is not None for row in read) > 60, "no fewer for the other's outcomes"
+    assert log.draw(SINCE, None, 1_000).predictions == 4_400, "of all stages"

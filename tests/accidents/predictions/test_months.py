@@ -6,9 +6,10 @@ import threading
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
 from accidents.predictions import database, months
 from accidents.predictions.labels import add_labels, targets_of
@@ -178,6 +179,45 @@ def test_a_start_does_not_wait_for_who_reads_for_long(
             reader.rollback()
             log.create()
             assert name(-3) in parts(address)
+
+
+@pytest.mark.parametrize(("months_ago", "begins"), [(8, "_kept SELECT"), (14, "TEMP TABLE gone")])
+def test_what_took_minutes_is_not_done_again_for_a_lock(
+    postgres: PostgresServer, months_ago: int, begins: str
+) -> None:
+    """A reader is in the way once a month is copied: only its place is asked for again."""
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log, connected(address) as reader:
+        log.create()
+        make_months(address, months_ago)
+        stays, late, goes = (prediction(created=ago(months_ago)) for _ in range(3))
+        log.write([stays, late, goes])
+        log.write_shadow([shadow_of(one) for one in (stays, late, goes)])
+        log.add_labels([Label(True, request_id=stays.request_id)])
+        said: list[str] = []
+
+        def heard(*given: Any) -> None:
+            said.append(given[2])
+
+        event.listen(Engine, "before_cursor_execute", heard)
+        reader.execute(text("SELECT count(*) FROM predictions"))
+        removed: list[int] = []
+        clean = threading.Thread(target=lambda: removed.extend(log.forget(AGES)))
+        clean.start()
+        until = time.monotonic() + 20
+        while sum("ROLLBACK TO" in one for one in said) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert log.add_labels([Label(True, request_id=late.request_id)]) == ["recorded"]
+        reader.rollback()
+        clean.join(30)
+        event.remove(Engine, "before_cursor_execute", heard)
+        kept = [] if months_ago == 14 else [stays, late]
+        assert removed == [3 - len(kept)]
+        assert {row["request_id"] for row in log.read()} == {one.request_id for one in kept}
+        assert sum(parts(address, "shadow_scores").values()) == len(kept)
+        words = (begins, f"FROM {name(months_ago)} p", "l.id > 0")
+        first = [one for one in said if all(word in one for word in words)]
+        assert len(first) == 1
 
 
 def test_two_that_clean_at_once_do_it_once(postgres: PostgresServer) -> None:

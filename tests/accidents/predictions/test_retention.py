@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
 from accidents.predictions import retention as prediction_retention
 from accidents.predictions.database import PredictionDatabase
-from accidents.predictions.labels import add_labels, targets_of
+from accidents.predictions.labels import add_labels, lock_labels, targets_of
 from accidents.predictions.log import Label, Prediction, PredictionLog
 from accidents.predictions.retention import Ages
+from tests.postgres import PostgresServer
 from tests.predictions import connected, prediction
 
 pytest_plugins = ("tests.log_fixtures",)
@@ -81,3 +84,47 @@ def test_some_at_a_time_the_oldest_first(log: PredictionLog, monkeypatch: pytest
     assert next(removing) == 2
     assert left(log) == {one.request_id for one in written[:3]}
     assert list(removing) == [2, 1]
+
+
+def effort(address: str, kept: int) -> int:
+    """How much SQLite works to forget fifty predictions behind so many older ones that stay."""
+    steps = [0]
+
+    def count() -> int:
+        steps[0] += 1
+        return 0
+
+    def connected(connection: Any, _: Any) -> None:
+        connection.set_progress_handler(count, 100)
+
+    with closing(PredictionLog(address)) as log:
+        log.create()
+        old = [aged(250) for _ in range(kept)]
+        log.write([*old, *(aged(200) for _ in range(50))])
+        log.add_labels([Label(True, request_id=one.request_id) for one in old])
+    event.listen(Engine, "connect", connected)
+    try:
+        with closing(PredictionLog(address)) as log:
+            assert list(log.forget(AGES)) == [2] * 25
+    finally:
+        event.remove(Engine, "connect", connected)
+    return steps[0]
+
+
+def test_what_stays_is_looked_at_once_not_with_each_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(prediction_retention, "AT_ONCE", 2)
+    none, some, more = (effort(f"sqlite:///{tmp_path}/{kept}.db", kept) for kept in (0, 400, 800))
+    assert more - some < 5 * none, f"{none}, {some}, {more}"
+
+
+@pytest.mark.server
+def test_what_stays_is_looked_through_while_labels_are_added(postgres: PostgresServer):
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log, connected(address) as other:
+        log.create()
+        stays = aged(200)
+        log.write([stays])
+        log.add_labels([Label(True, request_id=stays.request_id)])
+        lock_labels(other)
+        assert list(log.forget(AGES)) == []
+        other.rollback()
