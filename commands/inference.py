@@ -12,7 +12,7 @@ from accidents.params import Params
 from commands.dask_cluster import configuration
 from commands.output_folder import folder_for, partitions_address
 from commands.project import ROOT, console, on_stack
-from commands.raw_files import hand_over_input
+from commands.raw_files import hand_over_input, require_seen
 
 if TYPE_CHECKING:
     from pipelines.config import PipelineConfig
@@ -99,6 +99,9 @@ def _by_partition(
     from steps.support.rows import on_engine
 
     source = given if is_remote(given) or is_year(given) else str(Path(given).resolve())
+    if partitioned:
+        require_seen("--input", source)
+    require_seen("--output", address)
     with on_engine(settings.on_dask):
         run = runs.run(
             pipeline,

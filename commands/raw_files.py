@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from accidents.data.sources.settings import DataSettings
+from accidents.data.storage import is_remote
+from accidents.errors import SettingsError
 from accidents.params import Params
 
 
@@ -34,6 +36,17 @@ def hand_over_input(given: str, data: DataSettings) -> str:
     if elsewhere:
         _push(version)
     return version
+
+
+def require_seen(what: str, folder: str) -> None:
+    """Raise SettingsError where steps run elsewhere, and a folder of partitions is on this machine alone."""
+    from pipelines import runs
+
+    if not is_remote(folder) and runs.elsewhere():
+        raise SettingsError(
+            f"{what} {folder}: the steps of this stack run elsewhere and do not see this machine's folders. "
+            "Name one of a store that they reach, such as s3://bucket/folder."
+        )
 
 
 def _push(version: str) -> None:

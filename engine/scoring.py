@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,20 @@ import pandas as pd
 
 from accidents.bundle import Bundle, load_bundle
 from accidents.data.partition_files import TablePart, read_part
-from accidents.data.storage import exists, join, read_json, remove, write_frame, write_json
+from accidents.data.storage import exists, join, read_bytes, read_json, remove, write_frame, write_json
 from accidents.data.tables import Tables, chosen
 from accidents.errors import SettingsError
 from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
 from accidents.scoring.score import Explained, input_features, score
 from accidents.source_code import code_version
+from engine.cluster_check import require_seen
 from engine.models import publish_folder, published_folder
 from engine.preparation import folder_of
 from engine.table_partitions import PartitionedTables
-from engine.tasks import each
+from engine.tasks import PartitionError, each
 
 MANIFEST, MADE_OF = "manifest.json", "made_of.json"
+SHARED = "Name a folder that every worker and this machine see with --output, such as s3://bucket/folder."
 COUNTED = ("rows", "scored", "set_aside", "alerts")
 
 
@@ -44,7 +47,9 @@ def score_tables(
     Raises
     ------
     SettingsError : `output` holds predictions of something else, or of other partitions of it.
-    PartitionError : naming the partition that cannot be scored; without a manifest, what is there is not all.
+    ClusterError : a worker does not see `output`.
+    PartitionError : naming the partition that cannot be scored, or whose predictions are elsewhere; without a
+        manifest, what is there is not all.
     """
     made_of = {
         "input": tables.version, "bundle": bundle.digest, "reasons": explained,
@@ -52,11 +57,14 @@ def score_tables(
         "code": code_version("engine.scoring"),
     }  # fmt: skip
     _begin(output, made_of)
+    if tables.dask.scheduler is not None:  # its workers may be on other machines
+        require_seen(tables.dask, join(output, MADE_OF), read_bytes(join(output, MADE_OF)), SHARED)
     where = publish_folder(bundle.folder, folder_of(tables.dask))
     made = hashlib.sha256(repr(sorted(made_of.items())).encode()).hexdigest()
     arguments = (made, where, bundle.digest, name, version, explained)
     named = [(part.name, (tables.address, part, output, *arguments)) for part in tables.parts]
     parts = each(tables.dask, _score_one, named, "Scoring partitions")
+    _require_all(output, [part["name"] for part in parts])
     told = {
         **made_of,
         **{count: sum(part[count] for part in parts) for count in COUNTED},
@@ -84,6 +92,16 @@ def _begin(output: str, made_of: dict[str, str]) -> None:
         )
     write_json(note, made_of)
     remove(join(output, MANIFEST))
+
+
+def _require_all(output: str, names: Sequence[str]) -> None:
+    """Raise PartitionError if predictions are not where this process looks: a worker may have come later."""
+    gone = [name for name in names if not exists(join(output, f"{name}.parquet"))]
+    if gone:
+        raise PartitionError(
+            f"{output}: predictions of {len(gone)} of {len(names)} partitions are not there, such as "
+            f"{gone[0]}: workers have written them elsewhere. {SHARED}"
+        )
 
 
 def require_own(output: str) -> None:

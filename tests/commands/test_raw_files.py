@@ -10,8 +10,10 @@ from accidents.data import dataset
 from accidents.data.dataset import RawData
 from accidents.data.sources import YearFiles
 from accidents.data.sources.sample.partitions import write_partitions
+from accidents.errors import SettingsError
 from accidents.params import Params, load_params
-from commands.raw_files import raw_data
+from commands.raw_files import raw_data, require_seen
+from pipelines import runs
 from pipelines.identity import made_from
 from tests.conftest import ROOT
 
@@ -33,3 +35,14 @@ def test_without_years_a_data_version_is_all_that_it_holds(monkeypatch: pytest.M
     asked = params(version="0" * 32 + ".dir", years=[])
     promised, version = raw_data(asked)
     assert made_from(promised, version).years == (2018, 2019)
+
+
+def test_a_folder_of_this_machine_is_refused_where_steps_run_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runs, "elsewhere", lambda: True)
+    with pytest.raises(SettingsError, match=r"--output /srv/big: .*such as s3://bucket/folder"):
+        require_seen("--output", "/srv/big")
+    require_seen("--output", "s3://bucket/big")
+    monkeypatch.setattr(runs, "elsewhere", lambda: False)
+    require_seen("--output", "/srv/big")
