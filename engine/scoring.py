@@ -8,9 +8,10 @@ manifest.json                          the partitions, their counts, the version
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,15 +35,31 @@ from engine.tasks import PartitionError, each
 
 MANIFEST, MADE_OF = "manifest.json", "made_of.json"
 SHARED = "Name a folder that every worker and this machine see with --output, such as s3://bucket/folder."
+OTHER = {  # what predictions are made of, as it is told
+    "input": "another input", "model_name": "another model", "model_version": "another version",
+    "bundle": "another bundle", "reasons": "other --reasons", "partitions": "other partitions",
+    "code": "other code",
+}  # fmt: skip
+TOLD = ("model_name", "model_version", "reasons")
 COUNTED = ("rows", "scored", "set_aside", "alerts")
 
 
 def score_tables(
-    tables: PartitionedTables, bundle: Bundle, name: str, version: str, explained: Explained, output: str
+    tables: PartitionedTables,
+    bundle: Bundle,
+    name: str,
+    version: str,
+    explained: Explained,
+    output: str,
+    replace: bool = False,
 ) -> dict[str, Any]:
     """Score all partitions into `output`, a folder or one of a store; return what the manifest says.
 
     Predictions that the same version and code have made of the same partitions are taken as they are.
+
+    Parameters
+    ----------
+    replace : whether predictions of something else may go, where `output` is a folder of ours.
 
     Raises
     ------
@@ -56,7 +73,7 @@ def score_tables(
         "model_name": name, "model_version": version, "partitions": _digest(tables),
         "code": code_version("engine.scoring"),
     }  # fmt: skip
-    _begin(output, made_of)
+    _begin(output, made_of, replace)
     if tables.dask.scheduler is not None:  # its workers may be on other machines
         require_seen(tables.dask, join(output, MADE_OF), read_bytes(join(output, MADE_OF)), SHARED)
     where = publish_folder(bundle.folder, folder_of(tables.dask))
@@ -81,16 +98,15 @@ def _digest(tables: PartitionedTables) -> str:
     return hashlib.sha256(repr(tables.parts).encode()).hexdigest()
 
 
-def _begin(output: str, made_of: dict[str, str]) -> None:
+def _begin(output: str, made_of: dict[str, str], replace: bool) -> None:
     """Note what the partitions are made of, before any is there; take the manifest of an earlier run away."""
-    require_own(output)
-    note = join(output, MADE_OF)
-    if exists(note) and read_json(note) != made_of:
-        raise SettingsError(
-            f"{output} holds predictions of another input or version, or in other partitions: name a new "
-            "folder with --output, or remove it."
-        )
-    write_json(note, made_of)
+    if replace and _differing(output, made_of):
+        remove(join(output, MANIFEST))  # before what it lists
+        for folder in Path(output).glob("year=*"):
+            shutil.rmtree(folder)
+    else:
+        require_same(output, made_of)
+    write_json(join(output, MADE_OF), made_of)
     remove(join(output, MANIFEST))
 
 
@@ -102,6 +118,32 @@ def _require_all(output: str, names: Sequence[str]) -> None:
             f"{output}: predictions of {len(gone)} of {len(names)} partitions are not there, such as "
             f"{gone[0]}: workers have written them elsewhere. {SHARED}"
         )
+
+
+def require_same(output: str, made_of: Mapping[str, str]) -> None:
+    """Raise SettingsError if other files are there, or predictions of which one of `made_of` is another."""
+    require_own(output)
+    if differing := _differing(output, made_of):
+        raise SettingsError(
+            f"{output} holds predictions of {', '.join(differing)}: name a new folder with --output, or "
+            "remove it."
+        )
+
+
+def noted(output: str) -> dict[str, str]:
+    """Return what the predictions at an address are made of; nothing where none are."""
+    note = join(output, MADE_OF)
+    return dict(read_json(note)) if exists(note) else {}
+
+
+def _differing(output: str, made_of: Mapping[str, str]) -> list[str]:
+    """Name what the predictions at an address are made of otherwise."""
+    there = noted(output)
+    return [
+        f"{word} ({there.get(key)}, now {made_of[key]})" if key in TOLD else word
+        for key, word in OTHER.items()
+        if there and key in made_of and there.get(key) != made_of[key]
+    ]
 
 
 def require_own(output: str) -> None:

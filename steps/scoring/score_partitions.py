@@ -28,9 +28,13 @@ def score_partitions(
     version: VersionReference,
     reasons: str,
     output: str,
+    replace: bool,
     dask: DaskSettings,
 ) -> Annotated[dict[str, Any], "scored"]:
-    """Score what `given` names, partitions or a raw year, into `output`; return what its manifest says."""
+    """Score what `given` names, partitions or a raw year, into `output`; return what its manifest says.
+
+    With `replace`, what other predictions are there goes.
+    """
     explained: Explained = reasons  # type: ignore[assignment]  # checked on the command line
     manifest = read_manifest(given) if is_partitioned(given) else None
     if manifest is not None and manifest.version != input_version:
@@ -41,4 +45,5 @@ def score_partitions(
         else:
             raw = raw_year(given, data, input_version, os.environ.get(DVC_REMOTE))
             tables = tables_of(raw, [int(given)], dask)
-        return score_tables(tables, version.load(bundle), version.name, version.version, explained, output)
+        loaded = version.load(bundle)
+        return score_tables(tables, loaded, version.name, version.version, explained, output, replace)

@@ -169,7 +169,7 @@ def test_predictions_by_partition_are_those_of_the_whole_and_none_is_there_twice
     assert told["rows"] == len(found) + told["set_aside"] == len(whole)
     of = dict(zip(whole["accident_id"].astype(str), model.predict_proba(whole), strict=True))
     np.testing.assert_array_equal(found["probability"], [of[one] for one in found["accident_id"]])
-    with pytest.raises(SettingsError, match="in other partitions"):
+    with pytest.raises(SettingsError, match="of other partitions: name a new folder"):
         scored(300)
     assert scored(500) == told
     first = told["parts"][0]["name"]

@@ -11,6 +11,7 @@ import pytest
 
 from accidents.bundle import Bundle
 from accidents.data.partition_files import TablePart
+from accidents.errors import SettingsError
 from engine import cluster_check, scoring
 from engine.cluster import ClusterError
 from engine.scoring import MANIFEST, score_tables
@@ -62,3 +63,17 @@ def test_an_output_that_a_worker_does_not_see_is_refused_before_anything_is_scor
     with pytest.raises(ClusterError, match=r"tcp://other:1 cannot read .*scored/made_of.json: .*--output"):
         scored(scheduler="tcp://other:8786")
     assert not (tmp_path / "scored" / f"{PART.name}.parquet").exists()
+
+
+def test_an_output_of_another_version_is_replaced_where_it_is_ours_and_else_named(
+    scored: Score, tmp_path: Path
+) -> None:
+    scored()
+    stale = tmp_path / "scored" / "year=2020" / "part-0000.parquet"
+    stale.parent.mkdir()
+    stale.touch()
+    with pytest.raises(SettingsError, match=r"of another version \(1, now 2\), other --reasons \(none, now"):
+        scored(version="2", explained="all")
+    assert stale.exists()
+    assert scored(version="2", replace=True)["model_version"] == "2"
+    assert not stale.exists()
