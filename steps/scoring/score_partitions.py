@@ -11,7 +11,7 @@ from accidents.data.sources.settings import DataSettings
 from accidents.errors import SourceError
 from accidents.scoring.batch.inputs import raw_year
 from accidents.scoring.score import Explained
-from engine.preparation import open_tables, tables_of
+from engine.preparation import open_tables, require_tables_once, tables_of
 from engine.scoring import score_tables
 from engine.settings import DaskSettings
 from steps.folder import Folder
@@ -42,6 +42,7 @@ def score_partitions(
     with on_cluster(dask):
         if manifest is not None:
             tables = open_tables(manifest, manifest.years, dask)
+            require_tables_once(tables)
         else:
             raw = raw_year(given, data, input_version, os.environ.get(DVC_REMOTE))
             tables = tables_of(raw, [int(given)], dask)

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,8 @@ from engine.scoring import score_tables
 from engine.settings import DaskSettings
 from engine.splitting import split_rows
 from engine.tasks import PartitionError
+from examples.mapped_scoring.pipeline import list_partitions
+from steps.scoring.score_partitions import score_partitions
 from tests.engine.conftest import ON_DASK
 
 pytestmark = ON_DASK
@@ -211,6 +213,14 @@ def test_an_accident_in_two_partitions_is_refused(tmp_path: Path, dask: DaskSett
     tables = preparation.open_tables(read_manifest(address), (2021, 2022), dask)
     with pytest.raises(DataError, match=r"is there more than once, and 199 others"):
         preparation.build_rows(tables, "dispatch")
+    with pytest.raises(DataError, match=r"is there more than once, and 199 others"):
+        score_partitions.entrypoint(
+            address, read_manifest(address).version, DataSettings(), *[cast(Any, None)] * 3, "", False, dask
+        )
+    with pytest.raises(DataError, match=r"is there more than once, and 199 others"):
+        list_partitions.entrypoint(address, read_manifest(address).version)
+    with pytest.raises(DataError, match=r"holds 200 accidents, and the manifest says 100"):
+        read_part(address, replace(first, accidents=100))
 
 
 def test_a_torn_partition_is_named_and_nothing_looks_finished(tmp_path: Path, dask: DaskSettings) -> None:
