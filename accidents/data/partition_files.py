@@ -141,6 +141,11 @@ def is_written(address: str, name: str) -> bool:
     return all(exists(join(address, name, file)) for file in files)
 
 
+def is_finished(address: str, name: str) -> bool:
+    """Whether the last file of a partition is there, which asks a store once."""
+    return exists(join(address, name, QUALITY))
+
+
 def read_part(address: str, part: TablePart) -> Tables:
     """Read the tables of one partition.
 
