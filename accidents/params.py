@@ -37,6 +37,7 @@ class KeepSettings(Strict):
     monitor_runs: int | None = Field(default=30, ge=1)
     inference_runs: int | None = Field(default=10, ge=1)
     reports: int | None = Field(default=20, ge=1)
+    partitions: int | None = Field(default=6, ge=1)
     log_megabytes: int | None = Field(default=20, ge=1)
     prediction_days: int | None = Field(default=400, ge=1)
     labelled_days: int | None = Field(default=1500, ge=1)

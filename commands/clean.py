@@ -20,6 +20,7 @@ from accidents.predictions.log import PredictionLogError
 from accidents.predictions.retention import Ages
 from commands.prediction_store import opened_store
 from commands.project import ROOT, console, on_stack
+from engine.settings import DaskSettings
 
 LOGS = (".serving", ".watch")
 MEGABYTE = 1_000_000
@@ -66,6 +67,7 @@ def _table(old: list[Old]) -> Table:
 def _old(keep: KeepSettings, stack: str) -> Iterator[Old]:
     yield from _runs(keep, stack)
     yield _reports(keep.reports)
+    yield _partitions(keep.partitions)
     yield _logs(keep.log_megabytes)
     yield from _predictions(keep)
 
@@ -85,12 +87,22 @@ def _runs(keep: KeepSettings, stack: str) -> Iterator[Old]:
 
 
 def _reports(kept: int | None) -> Old:
-    folders = [summary.parent for summary in (ROOT / "reports" / "inference").glob("*/summary.json")]
+    notes = ("summary.json", "made_of.json")  # of either engine, and nothing else is ours
+    folders = {file.parent for note in notes for file in (ROOT / "reports" / "inference").glob(f"*/{note}")}
+    return _folders("folders in reports/inference", folders, kept)
+
+
+def _partitions(kept: int | None) -> Old:
+    """Find sets in this machine's folder; where a cached step needs one that is gone, it says so."""
+    folder = ROOT / DaskSettings().folder
+    sets = (one for kind in ("tables", "rows") for one in folder.glob(f"{kind}-*"))
+    return _folders("sets of partitions", sets, kept)
+
+
+def _folders(what: str, folders: Iterable[Path], kept: int | None) -> Old:
     newest = sorted(folders, key=lambda folder: -folder.stat().st_mtime)
     old = [] if kept is None else newest[kept:]
-    return Old(
-        "folders in reports/inference", len(old), f"the newest {kept}", lambda: map(shutil.rmtree, old)
-    )
+    return Old(what, len(old), f"the newest {kept}", lambda: map(shutil.rmtree, old))
 
 
 def _logs(megabytes: int | None) -> Old:

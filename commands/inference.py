@@ -12,7 +12,7 @@ from accidents.params import Params
 from commands.dask_cluster import configuration
 from commands.output_folder import folder_for, partitions_address
 from commands.project import ROOT, console, on_stack
-from commands.raw_files import hand_over_input
+from commands.raw_files import hand_over_input, require_seen
 
 if TYPE_CHECKING:
     from pipelines.config import PipelineConfig
@@ -81,6 +81,7 @@ def _by_partition(
     from accidents.data.partition_files import is_partitioned, read_manifest
     from accidents.data.storage import is_remote
     from accidents.scoring.batch.inputs import is_year, raw_year
+    from engine.scoring import require_same
 
     started = time.monotonic()
     partitioned = is_partitioned(given)
@@ -89,9 +90,9 @@ def _by_partition(
             f"--input {given}: with `engine: dask` it is a year, such as 2022, or a folder of partitions, "
             "which `make sample` makes. A file of accidents is scored with `engine: local`."
         )
-    if not partitioned:
-        raw_year(given, params.data)  # what is wrong is said before anything starts
-    address = partitions_address(output, given)
+    # What is wrong is said before anything starts.
+    promised = read_manifest(given).version if partitioned else raw_year(given, params.data).version
+    address = partitions_address(output, given, promised)
     on_stack(stack)
     from pipelines import runs
     from pipelines.inference import inference as pipeline
@@ -99,21 +100,27 @@ def _by_partition(
     from steps.support.rows import on_engine
 
     source = given if is_remote(given) or is_year(given) else str(Path(given).resolve())
+    if partitioned:
+        require_seen("--input", source)
+    require_seen("--output", address)
+    chosen = refer_to(params.stage, version)
+    if output:
+        made_of = {"input": promised, "model_name": chosen.name, "model_version": chosen.version}
+        require_same(address, made_of | {"bundle": chosen.digest, "reasons": reasons})
     with on_engine(settings.on_dask):
         run = runs.run(
             pipeline,
             settings,
             given=source,
-            input_version=read_manifest(given).version
-            if partitioned
-            else hand_over_input(given, params.data),
+            input_version=promised if partitioned else hand_over_input(given, params.data),
             data=params.data,
             stage=params.stage,
-            version=refer_to(params.stage, version),
+            version=chosen,
             reasons=reasons,
             n_bootstrap=params.evaluation.n_bootstrap,
             dask=settings.on_dask,
             output=address,
+            replace=output is None,
         )
     told = run.load("score_partitions", "scored")
     console.print(

@@ -24,16 +24,21 @@ def folder_for(output: str | None, given: str, data: DataSettings) -> Path:
     return asked_folder(output) if output else _default(given, lambda folder: _is_of(folder, given, data))
 
 
-def partitions_address(output: str | None, given: str) -> str:
+def partitions_address(output: str | None, given: str, input_version: str) -> str:
     """Return where the predictions of partitions go, a folder or an address of a store.
 
-    Raises SettingsError if other files are in that folder.
+    Without `--output` it is where those of the same accidents are, which are replaced if another version has
+    made them. Raises SettingsError if other files are in that folder.
     """
-    from engine.scoring import MADE_OF, require_own
+    from engine.scoring import noted, require_own
 
     if output and is_remote(output):
         return output
-    folder = Path(output).resolve() if output else _default(given, lambda folder: (folder / MADE_OF).exists())
+    folder = (
+        Path(output).resolve()
+        if output
+        else _default(given, lambda folder: noted(str(folder)).get("input") == input_version)
+    )
     _require_no_file(folder)
     require_own(str(folder))
     return str(folder)

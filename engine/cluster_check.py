@@ -16,6 +16,10 @@ from engine.preparation import folder_of
 from engine.settings import DaskSettings
 
 PATIENCE = 15.0  # seconds for each thing that is asked of the cluster
+FOLDER = (
+    "Name a `dask.folder` that every worker and this machine see, such as s3://bucket/folder with a login in "
+    "their environment."
+)
 
 
 def reach(settings: DaskSettings) -> str:
@@ -44,13 +48,19 @@ def share_folder(settings: DaskSettings) -> str:
     return f"one of {len(workers)} workers wrote to {folder}, and all and this process read it"
 
 
-def _require(told: dict[str, Any], expected: bytes | None, what: str) -> None:
+def require_seen(settings: DaskSettings, file: str, content: bytes, remedy: str) -> None:
+    """Raise ClusterError with the remedy if a worker does not find a file of this process as it is here."""
+    client = client_of(settings)
+    workers = list(client.scheduler_info(n_workers=-1)["workers"])
+    told = client.run(_done_there, partial(read_bytes, file), workers=workers)
+    _require(told, content, f"read what this process wrote to {file}", remedy)
+
+
+def _require(told: dict[str, Any], expected: bytes | None, what: str, remedy: str = FOLDER) -> None:
     for who, answer in told.items():
         if answer != expected:
-            raise ClusterError(
-                f"{who} cannot {what}: {answer}. Name a `dask.folder` that every worker and this machine "
-                "see, such as s3://bucket/folder with a login in their environment."
-            )
+            found = "it finds another there" if isinstance(answer, bytes) else answer
+            raise ClusterError(f"{who} cannot {what}: {found}. {remedy}")
 
 
 async def _done_there(work: Callable[[], Any]) -> Any:

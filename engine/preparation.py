@@ -9,24 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from accidents.data.dataset import RawData
 from accidents.data.partition_files import (
     Manifest,
     TablePart,
     cut,
+    ids_of,
     is_written,
     part_name,
     read_part,
     read_quality,
+    require_once,
     write_part,
 )
 from accidents.data.quality import QualityReport
 from accidents.data.reading.years import read_year, without_known
 from accidents.data.sources import YearFiles
-from accidents.data.storage import exists, is_remote, join, read_frame, read_json, write_frame, write_json
-from accidents.errors import DataError, SourceError
+from accidents.data.storage import exists, is_remote, join, read_json, write_frame, write_json
+from accidents.errors import SourceError
 from accidents.features import build_features
 from accidents.files import ROOT
 from accidents.source_code import code_version
@@ -37,7 +38,6 @@ from engine.settings import DaskSettings
 from engine.table_partitions import PartitionedTables
 from engine.tasks import each
 
-Ids = npt.NDArray[np.int64]
 _YEAR = 10**8  # an accident's id is its year, and eight digits behind it
 
 
@@ -84,20 +84,15 @@ def build_rows(tables: PartitionedTables, stage: str) -> PartitionedRows:
         "Building features",
     )
     rows = PartitionedRows(address=address, stage=stage, parts=tuple(parts), dask=tables.dask)
-    _require_once(tables.address, rows)
+    # It would be learnt from and judged on.
+    require_once(tables.address, [columns_of(rows, ["accident_id"])["accident_id"].to_numpy()])
     return rows
 
 
-def _require_once(address: str, rows: PartitionedRows) -> None:
-    """Raise DataError for an accident in two partitions: it would be learnt from and judged on."""
-    ids = columns_of(rows, ["accident_id"])["accident_id"].to_numpy(copy=True)
-    ids.sort()
-    twice = ids[1:][ids[1:] == ids[:-1]]
-    if len(twice):
-        raise DataError(
-            f"{address}: accident {twice[0]} is there more than once, and {len(twice) - 1} others. Write "
-            "each into one partition."
-        )
+def require_tables_once(tables: PartitionedTables) -> None:
+    """Raise DataError for an accident in two partitions of tables: it would be scored and counted twice."""
+    named = [(part.name, (tables.address, part.name)) for part in tables.parts]
+    require_once(tables.address, each(tables.dask, ids_of, named, "Comparing accidents"))
 
 
 def _md5s(files: YearFiles, dask: DaskSettings) -> dict[str, str]:
@@ -175,16 +170,11 @@ def _without_known(
 def _drop_known(address: str, part: TablePart, of_year: int, earlier: Sequence[str]) -> TablePart:
     """Write a partition again without the accidents of earlier ones, beside it; on a worker."""
     tables, findings = read_part(address, part), read_quality(address, [part])
-    known = (_ids(address, other) for other in earlier)
+    known = (ids_of(address, other) for other in earlier)
     kept = without_known(tables, known, findings, of_year)
     if len(kept.accidents) == len(tables.accidents):
         return part
     return write_part(address, f"{part.name}-once", part.year, kept, findings)
-
-
-def _ids(address: str, name: str) -> Ids:
-    frame = read_frame(join(address, name, "accidents.parquet"), ["accident_id"])
-    return frame["accident_id"].to_numpy()
 
 
 def _build_one(tables: str, part: TablePart, address: str, stage: str) -> RowPart:

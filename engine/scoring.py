@@ -8,8 +8,10 @@ manifest.json                          the partitions, their counts, the version
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,44 +21,67 @@ import pandas as pd
 
 from accidents.bundle import Bundle, load_bundle
 from accidents.data.partition_files import TablePart, read_part
-from accidents.data.storage import exists, join, read_json, remove, write_frame, write_json
+from accidents.data.storage import exists, join, read_bytes, read_json, remove, write_frame, write_json
 from accidents.data.tables import Tables, chosen
 from accidents.errors import SettingsError
 from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
 from accidents.scoring.score import Explained, input_features, score
 from accidents.source_code import code_version
+from engine.cluster_check import require_seen
 from engine.models import publish_folder, published_folder
 from engine.preparation import folder_of
 from engine.table_partitions import PartitionedTables
-from engine.tasks import each
+from engine.tasks import PartitionError, each
 
 MANIFEST, MADE_OF = "manifest.json", "made_of.json"
+SHARED = "Name a folder that every worker and this machine see with --output, such as s3://bucket/folder."
+OTHER = {  # what predictions are made of, as it is told
+    "input": "another input", "model_name": "another model", "model_version": "another version",
+    "bundle": "another bundle", "reasons": "other --reasons", "partitions": "other partitions",
+    "code": "other code",
+}  # fmt: skip
+TOLD = ("model_name", "model_version", "reasons")
 COUNTED = ("rows", "scored", "set_aside", "alerts")
 
 
 def score_tables(
-    tables: PartitionedTables, bundle: Bundle, name: str, version: str, explained: Explained, output: str
+    tables: PartitionedTables,
+    bundle: Bundle,
+    name: str,
+    version: str,
+    explained: Explained,
+    output: str,
+    replace: bool = False,
 ) -> dict[str, Any]:
     """Score all partitions into `output`, a folder or one of a store; return what the manifest says.
 
     Predictions that the same version and code have made of the same partitions are taken as they are.
 
+    Parameters
+    ----------
+    replace : whether predictions of something else may go, where `output` is a folder of ours.
+
     Raises
     ------
     SettingsError : `output` holds predictions of something else, or of other partitions of it.
-    PartitionError : naming the partition that cannot be scored; without a manifest, what is there is not all.
+    ClusterError : a worker does not see `output`.
+    PartitionError : naming the partition that cannot be scored, or whose predictions are elsewhere; without a
+        manifest, what is there is not all.
     """
     made_of = {
         "input": tables.version, "bundle": bundle.digest, "reasons": explained,
         "model_name": name, "model_version": version, "partitions": _digest(tables),
         "code": code_version("engine.scoring"),
     }  # fmt: skip
-    _begin(output, made_of)
+    _begin(output, made_of, replace)
+    if tables.dask.scheduler is not None:  # its workers may be on other machines
+        require_seen(tables.dask, join(output, MADE_OF), read_bytes(join(output, MADE_OF)), SHARED)
     where = publish_folder(bundle.folder, folder_of(tables.dask))
     made = hashlib.sha256(repr(sorted(made_of.items())).encode()).hexdigest()
     arguments = (made, where, bundle.digest, name, version, explained)
     named = [(part.name, (tables.address, part, output, *arguments)) for part in tables.parts]
     parts = each(tables.dask, _score_one, named, "Scoring partitions")
+    _require_all(output, [part["name"] for part in parts])
     told = {
         **made_of,
         **{count: sum(part[count] for part in parts) for count in COUNTED},
@@ -73,17 +98,52 @@ def _digest(tables: PartitionedTables) -> str:
     return hashlib.sha256(repr(tables.parts).encode()).hexdigest()
 
 
-def _begin(output: str, made_of: dict[str, str]) -> None:
+def _begin(output: str, made_of: dict[str, str], replace: bool) -> None:
     """Note what the partitions are made of, before any is there; take the manifest of an earlier run away."""
-    require_own(output)
-    note = join(output, MADE_OF)
-    if exists(note) and read_json(note) != made_of:
-        raise SettingsError(
-            f"{output} holds predictions of another input or version, or in other partitions: name a new "
-            "folder with --output, or remove it."
-        )
-    write_json(note, made_of)
+    if replace and _differing(output, made_of):
+        remove(join(output, MANIFEST))  # before what it lists
+        for folder in Path(output).glob("year=*"):
+            shutil.rmtree(folder)
+    else:
+        require_same(output, made_of)
+    write_json(join(output, MADE_OF), made_of)
     remove(join(output, MANIFEST))
+
+
+def _require_all(output: str, names: Sequence[str]) -> None:
+    """Raise PartitionError if predictions are not where this process looks: a worker may have come later."""
+    gone = [name for name in names if not exists(join(output, f"{name}.parquet"))]
+    if gone:
+        raise PartitionError(
+            f"{output}: predictions of {len(gone)} of {len(names)} partitions are not there, such as "
+            f"{gone[0]}: workers have written them elsewhere. {SHARED}"
+        )
+
+
+def require_same(output: str, made_of: Mapping[str, str]) -> None:
+    """Raise SettingsError if other files are there, or predictions of which one of `made_of` is another."""
+    require_own(output)
+    if differing := _differing(output, made_of):
+        raise SettingsError(
+            f"{output} holds predictions of {', '.join(differing)}: name a new folder with --output, or "
+            "remove it."
+        )
+
+
+def noted(output: str) -> dict[str, str]:
+    """Return what the predictions at an address are made of; nothing where none are."""
+    note = join(output, MADE_OF)
+    return dict(read_json(note)) if exists(note) else {}
+
+
+def _differing(output: str, made_of: Mapping[str, str]) -> list[str]:
+    """Name what the predictions at an address are made of otherwise."""
+    there = noted(output)
+    return [
+        f"{word} ({there.get(key)}, now {made_of[key]})" if key in TOLD else word
+        for key, word in OTHER.items()
+        if there and key in made_of and there.get(key) != made_of[key]
+    ]
 
 
 def require_own(output: str) -> None:

@@ -124,6 +124,8 @@ class _Following(Generic[T]):
                     if future not in self.pending:
                         continue  # its twin was faster
                     at = self.pending.pop(future)
+                    if future.status == "error" and at in self.pending.values():
+                        continue  # its twin may still end well
                     result, seconds = self._result(future, at)
                     self.seconds.append(seconds)
                     self._drop(at)

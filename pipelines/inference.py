@@ -24,6 +24,7 @@ from steps.support.references import VersionReference, bundle_of
 def inference(
     given: str, input_version: str, data: DataSettings, stage: str, version: VersionReference,
     reasons: str, n_bootstrap: int, raw_csv: bool = False, dask: DaskSettings | None = None, output: str = "",
+    replace: bool = False,
 ) -> None:  # fmt: skip
     """Score every row that can be scored and set the others aside.
 
@@ -37,10 +38,11 @@ def inference(
     n_bootstrap : draws for the intervals, where the input tells how the accidents ended.
     raw_csv : whether the CSV files are for programs: what spreadsheets take for formulas stays as it is.
     dask : with it, the input is scored by partition into `output`, and no step holds all of it.
+    replace : whether other predictions in `output` may go.
     """
     bundle: Any = bundle_of(version)
     if dask is not None:
-        score_partitions(given, input_version, data, bundle, version, reasons, output, dask)
+        score_partitions(given, input_version, data, bundle, version, reasons, output, replace, dask)
         return
     intake = load_input(given, data, input_version)
     features = build_input_features(intake, stage)

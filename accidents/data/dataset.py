@@ -15,6 +15,7 @@ from accidents.data.reading import read_years
 from accidents.data.sources import SOURCES, UNKNOWN, YearFiles, fetch, find_years
 from accidents.data.sources.published_files import check_years
 from accidents.data.sources.settings import DataSettings
+from accidents.data.storage import is_remote
 from accidents.data.table_files import load_tables
 from accidents.data.tables import Tables
 from accidents.errors import SourceError
@@ -51,14 +52,21 @@ def have_raw(settings: DataSettings, folder: Path = DATA) -> RawData:
     """
     if settings.version is not None:
         return _restored(settings.version, settings, folder)
-    if settings.source not in SOURCES and is_partitioned(settings.source):
-        manifest = read_manifest(settings.source)
+    if in_partitions(settings):
+        source = settings.source  # workers may be in another folder than we are
+        manifest = read_manifest(source if is_remote(source) else str(Path(source).resolve()))
         manifest.of_years(settings.years)
         return RawData({}, manifest.version, manifest.synthetic, manifest)
     sample = settings.sample.model_dump()
     return versioned(
         fetch(settings.source, settings.years, folder / "sources", refresh=settings.refresh, sample=sample)
     )
+
+
+def in_partitions(settings: DataSettings) -> bool:
+    """Whether the source holds checked tables in partitions: no raw files, and nothing for DVC."""
+    of_source = settings.version is None and settings.source not in SOURCES
+    return of_source and is_partitioned(settings.source)
 
 
 def raw_of(version: str, settings: DataSettings, folder: Path = DATA, remote: str | None = None) -> RawData:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from accidents.data.quality import Finding, QualityReport
 from accidents.data.storage import (
@@ -24,6 +25,7 @@ from accidents.data.storage import (
     parquet_of,
     parse_frame,
     read_bytes,
+    read_frame,
     read_json,
     write_bytes,
     write_json,
@@ -139,6 +141,11 @@ def is_written(address: str, name: str) -> bool:
     return all(exists(join(address, name, file)) for file in files)
 
 
+def is_finished(address: str, name: str) -> bool:
+    """Whether the last file of a partition is there, which asks a store once."""
+    return exists(join(address, name, QUALITY))
+
+
 def read_part(address: str, part: TablePart) -> Tables:
     """Read the tables of one partition.
 
@@ -152,7 +159,30 @@ def read_part(address: str, part: TablePart) -> Tables:
         raise DataError(
             f"{join(address, part.name)} was written again since its manifest. Write all partitions again."
         )
+    if len(tables.accidents) != part.accidents:  # which all counts before reading trust
+        raise DataError(
+            f"{join(address, part.name)} holds {len(tables.accidents)} accidents, and the manifest says "
+            f"{part.accidents}. Write all partitions again."
+        )
     return tables
+
+
+def ids_of(address: str, name: str) -> npt.NDArray[np.int64]:
+    """Read which accidents a partition holds."""
+    frame = read_frame(join(address, name, "accidents.parquet"), ["accident_id"])
+    return frame["accident_id"].to_numpy()
+
+
+def require_once(address: str, parts: Iterable[npt.NDArray[np.int64]]) -> None:
+    """Raise DataError for an accident in two of the partitions whose ids these are."""
+    ids = np.concatenate([*parts])
+    ids.sort()
+    twice = ids[1:][ids[1:] == ids[:-1]]
+    if len(twice):
+        raise DataError(
+            f"{address}: accident {twice[0]} is there more than once, and {len(twice) - 1} others. Write "
+            "each into one partition."
+        )
 
 
 def _digest(contents: Iterable[bytes]) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import pandas as pd
 from zenml import pipeline, step, unmapped
 
-from accidents.data.partition_files import Manifest, read_manifest, read_part
+from accidents.data.partition_files import Manifest, ids_of, read_manifest, read_part, require_once
 from accidents.errors import SourceError
 from accidents.scoring.score import Explained
 from engine.scoring import score_part
@@ -29,8 +29,10 @@ def _manifest(source: str, version: str) -> Manifest:
 
 @step
 def list_partitions(source: str, source_version: str) -> Annotated[list[str], "partitions"]:
-    """Return the names of the partitions."""
-    return [part.name for part in _manifest(source, source_version).parts]
+    """Return the names of the partitions. Raises DataError for an accident in two of them."""
+    names = [part.name for part in _manifest(source, source_version).parts]
+    require_once(source, (ids_of(source, name) for name in names))
+    return names
 
 
 @step

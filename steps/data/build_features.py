@@ -17,6 +17,7 @@ from steps.support.rows import Rows
 def build_features(tables: Folder | PartitionedTables, stage: str) -> Annotated[Rows, "accident_rows"]:
     """Compute the features that are known at `stage`."""
     if isinstance(tables, PartitionedTables):
+        tables.require()
         with on_cluster(tables.dask):
             return build_rows(tables, stage)
     loaded, _ = load_tables(tables.path)

@@ -14,6 +14,7 @@ from steps.folder import Folder
 def report_quality(tables: Folder | PartitionedTables) -> Annotated[Folder, "quality_report"]:
     """quality_report.html and .csv."""
     if isinstance(tables, PartitionedTables):
+        tables.require()
         quality, accidents = tables.quality, len(tables)
     else:
         loaded, quality = load_tables(tables.path)

@@ -11,7 +11,7 @@ from accidents.data.sources.settings import DataSettings
 from accidents.errors import SourceError
 from accidents.scoring.batch.inputs import raw_year
 from accidents.scoring.score import Explained
-from engine.preparation import open_tables, tables_of
+from engine.preparation import open_tables, require_tables_once, tables_of
 from engine.scoring import score_tables
 from engine.settings import DaskSettings
 from steps.folder import Folder
@@ -28,9 +28,13 @@ def score_partitions(
     version: VersionReference,
     reasons: str,
     output: str,
+    replace: bool,
     dask: DaskSettings,
 ) -> Annotated[dict[str, Any], "scored"]:
-    """Score what `given` names, partitions or a raw year, into `output`; return what its manifest says."""
+    """Score what `given` names, partitions or a raw year, into `output`; return what its manifest says.
+
+    With `replace`, what other predictions are there goes.
+    """
     explained: Explained = reasons  # type: ignore[assignment]  # checked on the command line
     manifest = read_manifest(given) if is_partitioned(given) else None
     if manifest is not None and manifest.version != input_version:
@@ -38,7 +42,9 @@ def score_partitions(
     with on_cluster(dask):
         if manifest is not None:
             tables = open_tables(manifest, manifest.years, dask)
+            require_tables_once(tables)
         else:
             raw = raw_year(given, data, input_version, os.environ.get(DVC_REMOTE))
             tables = tables_of(raw, [int(given)], dask)
-        return score_tables(tables, version.load(bundle), version.name, version.version, explained, output)
+        loaded = version.load(bundle)
+        return score_tables(tables, loaded, version.name, version.version, explained, output, replace)

@@ -38,7 +38,7 @@ def test_the_newest_reports_stay(root: Path):
     for age, name in enumerate(("new", "older", "oldest")):
         folder = root / "reports" / "inference" / name
         folder.mkdir(parents=True)
-        (folder / "summary.json").write_text("{}")
+        (folder / ("made_of.json" if name == "oldest" else "summary.json")).write_text("{}")
         os.utime(folder, (1e9 - age, 1e9 - age))
     (root / "reports" / "inference" / "a persons own").mkdir()
     found = clean._reports(1)
@@ -47,3 +47,17 @@ def test_the_newest_reports_stay(root: Path):
     left = {one.name for one in (root / "reports" / "inference").iterdir()}
     assert left == {"new", "a persons own"}
     assert clean._reports(None).count == 0
+
+
+def test_the_newest_sets_of_partitions_stay(root: Path):
+    import os
+
+    folder = root / ".serving" / "partitions"
+    for age, name in enumerate(("rows-2", "tables-2", "rows-1", "tables-1", "models")):
+        (folder / name / "year=2021").mkdir(parents=True)
+        os.utime(folder / name, (1e9 - age, 1e9 - age))
+    found = clean._partitions(2)
+    assert found.count == 2
+    list(found.remove())
+    assert {one.name for one in folder.iterdir()} == {"rows-2", "tables-2", "models"}
+    assert clean._partitions(None).count == 0

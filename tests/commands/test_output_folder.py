@@ -99,15 +99,16 @@ def test_a_year_of_another_source_leaves_an_output_of_its_own(inference: Path) -
 
 
 def test_the_two_engines_leave_each_other_alone(inference: Path) -> None:
-    by_partition = Path(partitions_address(None, "2022"))
+    by_partition = Path(partitions_address(None, "2022", "0.dir"))
     by_partition.mkdir(parents=True)
-    (by_partition / "made_of.json").write_text("{}")
+    (by_partition / "made_of.json").write_text('{"input": "0.dir", "model_version": "1"}')
     here = write_output(folder_for(None, "2022", DATA), "2022", source="sample")
     assert (by_partition, here) == (inference / "2022", inference / "2022-2")
-    assert partitions_address(None, "2022") == str(by_partition)
+    assert partitions_address(None, "2022", "0.dir") == str(by_partition), "whatever version made them"
+    assert partitions_address(None, "2022", "1.dir") == str(inference / "2022-3"), "of other accidents"
     assert folder_for(None, "2022", DATA) == here
     with pytest.raises(SettingsError, match="2022-2 holds other files: name a new folder with --output"):
-        partitions_address(str(here), "2022")
+        partitions_address(str(here), "2022", "0.dir")
 
 
 def test_what_a_person_put_there_stays(inference: Path) -> None:

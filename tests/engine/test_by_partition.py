@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,8 @@ from engine.scoring import score_tables
 from engine.settings import DaskSettings
 from engine.splitting import split_rows
 from engine.tasks import PartitionError
+from examples.mapped_scoring.pipeline import list_partitions
+from steps.scoring.score_partitions import score_partitions
 from tests.engine.conftest import ON_DASK
 
 pytestmark = ON_DASK
@@ -169,7 +171,7 @@ def test_predictions_by_partition_are_those_of_the_whole_and_none_is_there_twice
     assert told["rows"] == len(found) + told["set_aside"] == len(whole)
     of = dict(zip(whole["accident_id"].astype(str), model.predict_proba(whole), strict=True))
     np.testing.assert_array_equal(found["probability"], [of[one] for one in found["accident_id"]])
-    with pytest.raises(SettingsError, match="in other partitions"):
+    with pytest.raises(SettingsError, match="of other partitions: name a new folder"):
         scored(300)
     assert scored(500) == told
     first = told["parts"][0]["name"]
@@ -211,6 +213,14 @@ def test_an_accident_in_two_partitions_is_refused(tmp_path: Path, dask: DaskSett
     tables = preparation.open_tables(read_manifest(address), (2021, 2022), dask)
     with pytest.raises(DataError, match=r"is there more than once, and 199 others"):
         preparation.build_rows(tables, "dispatch")
+    with pytest.raises(DataError, match=r"is there more than once, and 199 others"):
+        score_partitions.entrypoint(
+            address, read_manifest(address).version, DataSettings(), *[cast(Any, None)] * 3, "", False, dask
+        )
+    with pytest.raises(DataError, match=r"is there more than once, and 199 others"):
+        list_partitions.entrypoint(address, read_manifest(address).version)
+    with pytest.raises(DataError, match=r"holds 200 accidents, and the manifest says 100"):
+        read_part(address, replace(first, accidents=100))
 
 
 def test_a_torn_partition_is_named_and_nothing_looks_finished(tmp_path: Path, dask: DaskSettings) -> None:

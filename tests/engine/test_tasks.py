@@ -8,8 +8,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -136,6 +138,38 @@ def test_what_is_slow_is_begun_again_elsewhere(
         assert len(set(begun(tmp_path, 3))) == 2, "by two workers"
     finally:
         (tmp_path / "over").touch()
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A future, as far as it is asked here; `content` is a result or why it failed."""
+
+    content: Any
+
+    @property
+    def status(self) -> str:
+        return "error" if isinstance(self.content, Exception) else "finished"
+
+    def result(self) -> Any:
+        if isinstance(self.content, Exception):
+            raise self.content
+        return self.content, 0.1
+
+
+def test_a_twin_that_fails_leaves_the_other_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, slow, worse = Twin(PartitionError("no room")), Twin(7), Twin(PartitionError("gone too"))
+
+    def ended(*futures: Twin) -> list[tuple[int, int]]:
+        client: Any = SimpleNamespace(status="closed")
+        following: Any = tasks._Following(client, fail, [("part", (0,))], "", 1)
+        following.pending.update(dict.fromkeys(futures, 0))
+        turns = ([future] for future in futures)
+        monkeypatch.setattr(following, "_finished", lambda: next(turns))
+        return list(following.results([]))
+
+    assert ended(broken, slow) == [(0, 7)]
+    with pytest.raises(PartitionError, match="gone too"):
+        ended(broken, worse)
 
 
 def test_a_connection_that_breaks_while_it_is_asked_is_lost(

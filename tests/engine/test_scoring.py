@@ -1,0 +1,79 @@
+"""Where batch scoring on a cluster looks for its output, and what it refuses; no cluster is started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from accidents.bundle import Bundle
+from accidents.data.partition_files import TablePart
+from accidents.errors import SettingsError
+from engine import cluster_check, scoring
+from engine.cluster import ClusterError
+from engine.scoring import MANIFEST, score_tables
+from engine.settings import DaskSettings
+from engine.table_partitions import PartitionedTables
+from engine.tasks import PartitionError
+
+PART = TablePart("year=2021/part-0000", 2021, 3, "0")
+COUNTS = {"rows": 3, "scored": 3, "set_aside": 0, "alerts": 1, "bands": {"high": 1}, "seconds_scoring": 0.1}
+Score = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Score:
+    """Score one partition; a worker writes its predictions here, or `elsewhere`."""
+
+    def score(scheduler: str | None = None, elsewhere: bool = False, **other: Any) -> dict[str, Any]:
+        def worked(*_: object) -> list[dict[str, Any]]:
+            file = tmp_path / ("theirs" if elsewhere else "scored") / f"{PART.name}.parquet"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+            return [{"name": PART.name, **COUNTS}]
+
+        monkeypatch.setattr(scoring, "each", worked)
+        dask = DaskSettings(scheduler=scheduler, folder=str(tmp_path / "partitions"))
+        tables = PartitionedTables(address="tables", version="0.parquet", parts=(PART,), dask=dask)
+        bundle = cast(Bundle, SimpleNamespace(digest="d1", folder=tmp_path / "bundle"))
+        given = {"version": "1", "explained": "none", "output": str(tmp_path / "scored"), **other}
+        return score_tables(tables, bundle, "small", **given)
+
+    return score
+
+
+def test_predictions_that_landed_elsewhere_are_not_told_as_there(scored: Score, tmp_path: Path) -> None:
+    with pytest.raises(PartitionError, match=r"1 of 1 partitions are not there, .*year=2021.*--output"):
+        scored(elsewhere=True)
+    assert not (tmp_path / "scored" / MANIFEST).exists()
+    assert scored()["scored"] == 3
+
+
+def test_an_output_that_a_worker_does_not_see_is_refused_before_anything_is_scored(
+    scored: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = SimpleNamespace(
+        scheduler_info=lambda **_: {"workers": {"tcp://other:1": {}}},
+        run=lambda *_, workers: dict.fromkeys(workers, "no such file"),
+    )
+    monkeypatch.setattr(cluster_check, "client_of", lambda _: client)
+    with pytest.raises(ClusterError, match=r"tcp://other:1 cannot read .*scored/made_of.json: .*--output"):
+        scored(scheduler="tcp://other:8786")
+    assert not (tmp_path / "scored" / f"{PART.name}.parquet").exists()
+
+
+def test_an_output_of_another_version_is_replaced_where_it_is_ours_and_else_named(
+    scored: Score, tmp_path: Path
+) -> None:
+    scored()
+    stale = tmp_path / "scored" / "year=2020" / "part-0000.parquet"
+    stale.parent.mkdir()
+    stale.touch()
+    with pytest.raises(SettingsError, match=r"of another version \(1, now 2\), other --reasons \(none, now"):
+        scored(version="2", explained="all")
+    assert stale.exists()
+    assert scored(version="2", replace=True)["model_version"] == "2"
+    assert not stale.exists()
