@@ -212,10 +212,17 @@ def _loop(stack: str, stage: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without what is meant for ZenML, but with where its store is.
+    """Ours without what is meant for this process's ZenML.
 
-    The loop that the API may start must find the same one.
+    The loop that the API may start inherits it, and must find the same store and tracking server: how to get
+    into them stays.
     """
-    ours = ("ZENML_", "MLFLOW_", KEY, "PYTHONPATH", "VIRTUAL_ENV")
-    store = "ZENML_CONFIG_PATH"
-    return {name: value for name, value in os.environ.items() if name == store or not name.startswith(ours)}
+    from stacks.shell_variables import LEFT_OUT
+
+    store = ("ZENML_CONFIG_PATH", "ZENML_STORE_")
+    ours = ("ZENML_", KEY, "PYTHONPATH", "VIRTUAL_ENV", *LEFT_OUT)
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(store) or not name.startswith(ours)
+    }

@@ -108,11 +108,16 @@ class PipelineConfig(Strict):
 def load_config(pipeline: str, stack: str, folder: Path, given: Path | None = None) -> PipelineConfig:
     """Read `<pipeline>.yaml` with `<pipeline>.<stack>.yaml` over it, or the one file given.
 
+    A given file that says nothing of the cache leaves it as `<pipeline>.yaml` has it: of what changes, such
+    as the log, ZenML would else hand out what an earlier run has made.
+
     Raises SettingsError naming the key that is wrong and the nearest valid one.
     """
+    usual_file = folder / f"{pipeline}.yaml"
     if given is not None:
-        return _of(pipeline, read_yaml(given), str(given))
-    content, where = read_yaml(folder / f"{pipeline}.yaml"), f"{pipeline}.yaml"
+        usual = {key: value for key, value in read_yaml(usual_file).items() if key == "enable_cache"}
+        return _of(pipeline, {**usual, **read_yaml(given)}, str(given))
+    content, where = read_yaml(usual_file), usual_file.name
     overlay = folder / f"{pipeline}.{stack}.yaml"
     if overlay.exists():
         content, where = _laid_over(content, read_yaml(overlay)), f"{where} with {overlay.name}"

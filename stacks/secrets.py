@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from zenml.client import Client
 
 _PASSWORD_IN_ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.I)
+# Not every key: a toleration in Kubernetes has a `key`, and an affinity a `topology_key`.
+_SAYS_SECRET = re.compile(
+    r"(secret|token|password|passwd|passphrase|authorization|credentials?"
+    r"|(access|account|api|private|secret|shared)[_-]?key([_-]?id)?)$",
+    re.I,
+)
 
 
 def secret_name(kind: str, component: str) -> str:
@@ -43,6 +49,13 @@ def refuse_in_clear(
                 f"{where}: the address in {path!r} holds a password, which ZenML would show. Give it by the "
                 "settings that the flavor has for a login."
             )
+        # ZenML takes apart the flavor's own settings alone: what is within one, it shows.
+        if "." in path and text and _SAYS_SECRET.search(path) and not _is_reference(text):
+            own = ", ".join(secret_settings(settings, settings.model_fields))
+            remedy = (
+                f"Give it by a setting of its own: {own}." if own else "Take it out: no setting here is one."
+            )
+            raise StackError(f"{where}: {path!r} is a secret by its name, and ZenML would show it. {remedy}")
 
 
 def set_apart(
@@ -157,10 +170,15 @@ def _find(client: Client, name: str) -> dict[str, str] | None:
 
 
 def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every text of nested settings, with where it is."""
+    """Every text of nested settings, with where it is; items of a list are where the list is."""
     if isinstance(value, Mapping):
+        if isinstance(value.get("name"), str) and "value" in value:  # as Kubernetes writes variables
+            value = {**value, value["name"]: value["value"]}
         for key, item in value.items():
             yield from _texts(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item, path)
     elif isinstance(value, str):
         yield path, value
 

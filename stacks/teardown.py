@@ -14,7 +14,7 @@ from stacks.endpoints import DeploymentError, Endpoints, State, endpoints_of
 from stacks.errors import StackError
 from stacks.secrets import forget, secret_name
 from stacks.state import LABEL
-from stacks.zenml_store import find_stack, opened_store
+from stacks.zenml_store import find_stack, is_embedded, opened_store
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -29,7 +29,8 @@ def teardown_stack(name: str, sure: bool = False, folder: Path = STACKS_FOLDER) 
 
     Parameters
     ----------
-    sure : whether it may be the active stack; ZenML's default stack is active then.
+    sure : whether it may be the active stack (ZenML's default stack is active then), or one that somebody
+        else may be serving on.
 
     Returns
     -------
@@ -43,14 +44,23 @@ def teardown_stack(name: str, sure: bool = False, folder: Path = STACKS_FOLDER) 
     """
     with opened_store() as client:
         stack = _stack_of_a_file(client, name, folder)
-        done = _leave(client, stack, sure)
+        active = client.active_stack_model.id == stack.id
+        if active and not sure:
+            raise StackError(
+                f"Stack {name} is active. With --yes it goes, and ZenML's stack {DEFAULT!r} is active then."
+            )
         mine = {kind: components[0] for kind, components in stack.components.items()}
         kept = {
             kind: why
             for kind, component in mine.items()
             if (why := _needed_by(client, stack, kind, component))
         }
-        _refuse_if_serving(stack, [component for kind, component in mine.items() if kind not in kept])
+        # Nothing is changed before it is certain that the stack may go.
+        _refuse_if_serving(client, stack, [mine[kind] for kind in mine if kind not in kept], sure)
+        done = []
+        if active:
+            client.activate_stack(DEFAULT)
+            done.append(f"activated stack {DEFAULT}")
         with warnings.catch_warnings():
             # ZenML's database has removed by itself what SQLAlchemy then finds missing.
             warnings.filterwarnings("ignore", message="DELETE statement on table 'stack_composition'")
@@ -78,18 +88,6 @@ def _stack_of_a_file(client: Client, name: str, folder: Path) -> StackResponse:
     return stack
 
 
-def _leave(client: Client, stack: StackResponse, sure: bool) -> list[str]:
-    """Have another stack active; what that changed."""
-    if client.active_stack_model.id != stack.id:
-        return []
-    if not sure:
-        raise StackError(
-            f"Stack {stack.name} is active. With --yes it goes, and ZenML's stack {DEFAULT!r} is active then."
-        )
-    client.activate_stack(DEFAULT)
-    return [f"activated stack {DEFAULT}"]
-
-
 def _needed_by(
     client: Client, stack: StackResponse, kind: StackComponentType, component: ComponentResponse
 ) -> str | None:
@@ -107,18 +105,31 @@ def _needed_by(
     return None
 
 
-def _refuse_if_serving(stack: StackResponse, going: list[ComponentResponse]) -> None:
+def _refuse_if_serving(
+    client: Client, stack: StackResponse, going: list[ComponentResponse], sure: bool
+) -> None:
     """Raise StackError where a model server would be left without its deployer."""
-    served = list(_served(going))
+    deployers = list(_deployers(going))
+    served = [text for _, endpoints in deployers for text in _serving(endpoints)]
     if served:
         raise StackError(
             f"On stack {stack.name} {', '.join(served)} is being served. "
             f"Stop it first: python run.py stop --stack {stack.name}"
         )
+    if sure or is_embedded(client):
+        return
+    flavors = {flavor for flavor, endpoints in deployers if endpoints.on_this_machine}
+    elsewhere = [text for flavor in sorted(flavors) for text in _served_elsewhere(client, flavor)]
+    if elsewhere:
+        raise StackError(
+            f"By ZenML's store {', '.join(elsewhere)}, on another machine and perhaps on stack {stack.name}. "
+            f"Have it stopped there: python run.py stop --stack {stack.name}. With --yes the stack goes "
+            "all the same."
+        )
 
 
-def _served(components: list[ComponentResponse]) -> Iterator[str]:
-    """Models that the deployers among the components serve."""
+def _deployers(components: list[ComponentResponse]) -> Iterator[tuple[str, Endpoints]]:
+    """Flavors of the deployers among the components, and what they serve."""
     from zenml.enums import StackComponentType
     from zenml.model_deployers import BaseModelDeployer
     from zenml.stack import StackComponent
@@ -127,7 +138,7 @@ def _served(components: list[ComponentResponse]) -> Iterator[str]:
         if component.type is StackComponentType.MODEL_DEPLOYER:
             deployer = cast(BaseModelDeployer, StackComponent.from_model(component))
             with suppress(DeploymentError):  # without an adapter nothing was deployed from here
-                yield from _serving(endpoints_of(deployer))
+                yield deployer.flavor, endpoints_of(deployer)
 
 
 def _serving(endpoints: Endpoints) -> Iterator[str]:
@@ -135,3 +146,17 @@ def _serving(endpoints: Endpoints) -> Iterator[str]:
         if endpoint.state().state != State.stopped:
             numbers = " and ".join(version.version for version in endpoint.versions())
             yield f"{endpoint.name} version {numbers}"
+
+
+def _served_elsewhere(client: Client, flavor: str) -> Iterator[str]:
+    """Yield what the store says is served by a deployer of this flavor, and who serves it.
+
+    Of which stack it does not say, and another's machine cannot be asked.
+    """
+    from zenml.enums import ServiceState
+
+    for service in client.list_services(flavor=flavor, hydrate=True, size=1_000).items:
+        if service.admin_state is ServiceState.ACTIVE:
+            who = service.user.name if service.user else "somebody"
+            model, version = (service.config.get(name, "?") for name in ("model_name", "model_version"))
+            yield f"{who} serves {model} version {version}"

@@ -49,7 +49,10 @@ def check(name: Name) -> None:
 
 @stack.command()
 def teardown(
-    name: Name, yes: Annotated[bool, typer.Option("--yes", help="Also if it is the active stack.")] = False
+    name: Name,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Also if it is active, or others may serve with it.")
+    ] = False,
 ) -> None:
     """Remove the stack from ZenML's store; data stays.
 

@@ -9,7 +9,7 @@ from steps.folder import Folder
 from steps.support.references import VersionReference
 
 
-@step
+@step(enable_cache=False)  # what is proved is the code and libraries of here and now
 def check_parity(bundle: Folder, version: VersionReference) -> Annotated[float, "difference"]:
     """Hold a thousand rows, the golden requests, against the probabilities that training wrote down."""
     loaded = version.load(bundle)

@@ -12,7 +12,7 @@ from steps.support import champion_and_versions, registry_mirror
 from steps.support.references import VersionReference
 
 
-@step
+@step(enable_cache=False)  # what serves is outside the artifact store, and may be another by now
 def deploy_model(bundle: Folder, version: VersionReference) -> Annotated[dict[str, Any], "deployment"]:
     """Deploy, then ask the endpoint for the golden rows; a difference is an error, but undoes nothing."""
     chosen, loaded = champion_and_versions.version(version.name, version.version), version.load(bundle)

@@ -12,7 +12,7 @@ from steps.support import champion_and_versions, registry_mirror
 from steps.support.references import VersionReference
 
 
-@step
+@step(enable_cache=False)  # what serves is outside the artifact store, and may be another by now
 def try_version(
     bundle: Folder, version: VersionReference, role: Role, share: int
 ) -> Annotated[dict[str, Any], "trial"]:

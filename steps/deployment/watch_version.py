@@ -32,7 +32,7 @@ LOOKED_AT = 2_000  # of its predictions, the newest: at each probe they are read
 _API_SECONDS = 3
 
 
-@step
+@step(enable_cache=False)  # it watches what serves now
 def watch_version(
     bundle: Folder,
     version: VersionReference,

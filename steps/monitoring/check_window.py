@@ -16,7 +16,7 @@ from steps.folder import Folder
 from steps.support.prediction_store import opened_store
 
 
-@step
+@step(enable_cache=False)  # the history of looks grows
 def check_window(
     window: Folder, bundle: Folder, stage: str, policy: MonitorSettings, seed: int
 ) -> tuple[Annotated[Folder, "window_reports"], Annotated[dict[str, Any], "window_drift"]]:

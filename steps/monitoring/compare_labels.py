@@ -11,7 +11,7 @@ from steps.folder import Folder
 from steps.support.prediction_store import opened_store
 
 
-@step
+@step(enable_cache=False)  # labels come in all the time
 def compare_labels(window: Folder) -> Annotated[dict[str, Any], "window_labels"]:
     """Of each caller, and `notes` about those that disagree."""
     frame = Window.load(window.path).frame

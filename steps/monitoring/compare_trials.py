@@ -20,7 +20,7 @@ from steps.support.references import VersionReference
 LOOKED_AT = 20_000  # predictions, the newest of the window
 
 
-@step
+@step(enable_cache=False)  # the log grows, and trials come and go
 def compare_trials(
     bundle: Folder, version: VersionReference, policy: MonitorSettings, seed: int
 ) -> Annotated[Folder, "trial_reports"]:

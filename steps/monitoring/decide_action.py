@@ -14,7 +14,7 @@ from steps.support.prediction_store import opened_store
 from steps.support.references import VersionReference
 
 
-@step
+@step(enable_cache=False)  # it reads the history and writes into it
 def decide_action(
     window: Folder,
     bundle: Folder,

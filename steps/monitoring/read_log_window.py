@@ -12,7 +12,7 @@ from steps.folder import Folder
 from steps.support.prediction_store import opened_store
 
 
-@step
+@step(enable_cache=False)  # the log grows
 def read_log_window(bundle: Folder, policy: MonitorSettings, seed: int) -> Annotated[Folder, "window"]:
     """Take the stage's last days, or last so many predictions; of each caller at most its share.
 

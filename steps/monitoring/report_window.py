@@ -13,7 +13,7 @@ from steps.folder import Folder
 from steps.support.prediction_store import opened_store
 
 
-@step
+@step(enable_cache=False)  # the history of looks grows
 def report_window(
     report: dict[str, Any], reports: Folder | None = None, trials: Folder | None = None
 ) -> Annotated[Folder, "monitor_reports"]:

@@ -7,7 +7,7 @@ from zenml import step
 from steps.support import champion_and_versions
 
 
-@step
+@step(enable_cache=False)  # who is champion is outside the artifact store
 def promote_recalibrated(
     model_version: str, judgement: dict[str, Any], name: str
 ) -> tuple[Annotated[str, "champion_version"], Annotated[dict[str, Any], "decision"]]:

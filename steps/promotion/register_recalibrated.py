@@ -12,7 +12,7 @@ from steps.promotion.register_model import register
 from steps.support.tracking import log_recalibrated, tags_of
 
 
-@step
+@step(enable_cache=False)  # versions are outside the artifact store, and may be gone
 def register_recalibrated(
     bundle: Folder, decision: dict[str, Any], provenance: dict[str, str]
 ) -> Annotated[str, "model_version"]:

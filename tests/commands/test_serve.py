@@ -45,6 +45,22 @@ def test_serve_starts_the_api_which_makes_the_tables(
     assert "X-API-Key" not in capsys.readouterr().out
 
 
+def test_the_api_and_so_its_loop_has_what_leads_to_the_shared_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed_on = {
+        "ZENML_CONFIG_PATH": "/srv/store",
+        "ZENML_STORE_URL": "https://zenml.example.org",
+        "ZENML_STORE_API_KEY": "a-key",
+        "MLFLOW_SERVER": "https://mlflow.example.org",
+        "MLFLOW_PASSWORD": "a-password",
+    }
+    own = ("ZENML_LOGGING_VERBOSITY", "ZENML_REPOSITORY_PATH", "MLFLOW_TRACKING_URI", "ACCIDENTS_API_KEY")
+    for name in (*handed_on, *own):
+        monkeypatch.setenv(name, handed_on.get(name, "of the command alone"))
+    environment = api._environment()
+    assert environment.items() >= handed_on.items()
+    assert not environment.keys() & set(own)
+
+
 def test_keys_are_taken_over_into_a_database_that_this_begins(address: str, tmp_path: Path) -> None:
     Keys(tmp_path / "keys.json").new("lyon")
     to_database()

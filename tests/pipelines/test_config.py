@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,36 @@ def test_a_step_that_is_not_there_is_refused_with_the_nearest() -> None:
 def test_ours_are_valid(path: Path) -> None:
     if path.stem not in ("api", "loop", "watch"):
         load_config(path.stem.partition(".")[0], "local", path.parent, path)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "said", "cached"),
+    [
+        ("monitor", "{}", False),
+        ("deploy", "retry: {max_retries: 1}", False),
+        ("train", "{}", True),
+        ("monitor", "enable_cache: true", True),
+    ],
+)
+def test_a_given_file_that_says_nothing_of_the_cache_leaves_it(
+    pipeline: str, said: str, cached: bool, tmp_path: Path
+) -> None:
+    given = tmp_path / "mine.yaml"
+    given.write_text(said, encoding="utf-8")
+    assert load_config(pipeline, "local", ROOT / "configs", given).enable_cache is cached
+
+
+def test_what_works_on_the_world_outside_is_never_taken_from_the_cache() -> None:
+    """Whatever a configuration says of the whole pipeline: "serves" would be told of what does not serve."""
+    outside = re.compile(r"\bopened_store\b|_endpoints?\(|champion_and_versions\.promote|\bregister\(")
+    theirs = [
+        path
+        for path in (ROOT / "steps").rglob("*.py")
+        if (text := path.read_text(encoding="utf-8")).count("\n@step") and outside.search(text)
+    ]
+    assert len(theirs) > 10
+    cacheable = {path.stem for path in theirs if "\n@step(enable_cache=False)" not in path.read_text("utf-8")}
+    assert cacheable == {"register_model"}  # pipelines/train.py says when it is
 
 
 def test_training_in_pods_tries_a_step_once_more() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from stacks.apply import apply_stack
 from stacks.check import check_stack
 from stacks.errors import StackError
+from stacks.secrets import refuse_in_clear
 from stacks.teardown import teardown_stack
 from tests.processes import free_port
 from tests.stacks.conftest import StackWriter
@@ -88,6 +90,43 @@ def _artifact_store(stack: str) -> Any:
 
     (found,) = Client().get_stack(stack).components[StackComponentType.ARTIFACT_STORE]
     return StackComponent.from_model(found).config
+
+
+@pytest.mark.parametrize(
+    ("within", "told"),
+    [
+        ({"aws_secret_access_key": CANARY}, "'client_kwargs.aws_secret_access_key' is a secret by its name"),
+        ({"headers": [{"Authorization": CANARY}]}, "'client_kwargs.headers.Authorization' is a secret"),
+        ({"env": [{"name": "DB_PASSWORD", "value": CANARY}]}, "'client_kwargs.env.DB_PASSWORD' is a secret"),
+        (
+            {"proxies": [f"http://me:{CANARY}@127.0.0.1:1"]},
+            "address in 'client_kwargs.proxies' holds a password",
+        ),
+    ],
+)
+def test_a_secret_within_a_setting_is_refused(zenml_store: Path, within: dict[str, Any], told: str) -> None:
+    from zenml.integrations.s3.flavors import S3ArtifactStoreConfig
+
+    filled = {"path": "s3://zenml", "client_kwargs": within}
+    with pytest.raises(StackError, match=re.escape(told)) as raised:
+        refuse_in_clear(S3ArtifactStoreConfig, filled, filled, "a stack")
+    assert CANARY not in str(raised.value)
+    if "by its name" in str(raised.value):
+        assert "of its own: key, secret, token" in str(raised.value)
+
+
+def test_what_only_sounds_like_a_secret_is_taken(zenml_store: Path) -> None:
+    from zenml.integrations.s3.flavors import S3ArtifactStoreConfig
+
+    within = {
+        "tolerations": [{"key": "dedicated", "value": "models"}],
+        "topology_key": "kubernetes.io/hostname",
+        "secret_name": "login",
+        "aws_session_token": "{{login.token}}",
+        "automount_service_account_token": False,
+    }
+    filled = {"path": "s3://zenml", "secret": "{{login.secret}}", "client_kwargs": within}
+    refuse_in_clear(S3ArtifactStoreConfig, filled, filled, "a stack")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stacks import teardown
 from stacks.apply import apply_stack
 from stacks.components.mlserver.folder import ServedModel, ServerFolder
 from stacks.errors import StackError
@@ -98,6 +99,50 @@ def test_a_stack_that_serves_is_left_alone(
     server.stop("severity")
     teardown_stack("serving", folder=folder)
     assert "serving" not in stacks()
+
+
+def test_an_active_stack_that_serves_stays_active(
+    zenml_store: Path, stack_file: StackWriter, tmp_path: Path
+) -> None:
+    from zenml.client import Client
+
+    server = ServerFolder(tmp_path / "server")
+    server.serve(ServedModel("severity", "3", "of its bundle"))
+    config = {"folder": str(server.root), "lock": "x", "code": "{root}"}
+    folder = stack_file("in_use", model_deployer={"flavor": "mlserver", "config": config})
+    apply_stack("in_use", folder=folder)
+    with pytest.raises(StackError, match="is being served"):
+        teardown_stack("in_use", sure=True, folder=folder)
+    assert Client().active_stack_model.name == "in_use"
+    server.stop("severity")
+    teardown_stack("in_use", sure=True, folder=folder)
+
+
+def test_what_somebody_else_serves_by_a_shared_server_is_told(
+    zenml_store: Path, stack_file: StackWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zenml.client import Client
+    from zenml.enums import ServiceState
+    from zenml.services import ServiceConfig
+
+    from stacks.components.mlserver_service import MLServerService
+
+    monkeypatch.setattr(teardown, "is_embedded", lambda client: False)
+    config = {"folder": str(tmp_path / "server"), "lock": "x", "code": "{root}"}
+    folder = stack_file("shared", model_deployer={"flavor": "mlserver", "config": config})
+    apply_stack("shared", activate=False, folder=folder)
+    service = Client().create_service(
+        config=ServiceConfig(name="severity", model_name="severity", model_version="3"),
+        service_type=MLServerService.SERVICE_TYPE,
+    )
+    Client().update_service(service.id, admin_state=ServiceState.ACTIVE)
+    try:
+        with pytest.raises(StackError, match=r"default serves severity version 3.*With --yes"):
+            teardown_stack("shared", folder=folder)
+        assert "shared" in stacks()
+        assert "removed stack shared" in teardown_stack("shared", sure=True, folder=folder)
+    finally:
+        Client().delete_service(service.id)
 
 
 def test_only_stacks_of_a_file_are_torn_down(zenml_store: Path, stack_file: StackWriter) -> None:
