@@ -266,8 +266,9 @@ class Loop:
         tried: dict[str, Any] | None = None
         try:
             if before is not None and may_try(endpoint, self.params, before):
-                tried = walk_up(self.params, self.stack, version, before)
+                tried = walk_up(self.params, self.stack, version, before, self.lease)
             if tried is None or tried["stays"]:
+                self.lease.require()
                 deploy(self.params, self.stack, None, version)
         except Exception as error:
             self._say("deploy", "failed", version, before=before, error=_words(error))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from accidents.params import Params
+from accidents.predictions.leases import Lease
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, Role
 from commands.api import API
 from commands.loop_settings import loop_settings
@@ -26,10 +27,11 @@ def may_try(endpoint: Endpoint, params: Params, before: str | None) -> bool:
     return answers
 
 
-def walk_up(params: Params, stack: str, version: str, before: str) -> dict[str, Any]:
+def walk_up(params: Params, stack: str, version: str, before: str, lease: Lease) -> dict[str, Any]:
     """Have the version answer share after share, as long as nothing is wrong; return what was seen last.
 
-    The probation's minutes are divided among the shares.
+    The probation's minutes are divided among the shares. Raises LeaseLostError before a share that is no
+    longer this loop's to give: another one may have decided otherwise while this one watched.
     """
     policy = params.monitor.probation
     each = policy.model_copy(update={"minutes": policy.minutes / len(policy.canary), "canary": ()})
@@ -37,6 +39,7 @@ def walk_up(params: Params, stack: str, version: str, before: str) -> dict[str, 
     on_each = params.model_copy(update={"monitor": monitor})
     verdict: dict[str, Any] = {}
     for share in policy.canary:
+        lease.require()
         try_version(params, stack, None, version, CHALLENGER, share)
         verdict = watch(on_each, stack, version, before, datetime.now(UTC), CHALLENGER)
         if not verdict["stays"]:
