@@ -30,8 +30,9 @@ def may_try(endpoint: Endpoint, params: Params, before: str | None) -> bool:
 def walk_up(params: Params, stack: str, version: str, before: str, lease: Lease) -> dict[str, Any]:
     """Have the version answer share after share, as long as nothing is wrong; return what was seen last.
 
-    The probation's minutes are divided among the shares and what follows, when it answers all. Raises LeaseLostError before a share that is no
-    longer this loop's to give: another one may have decided otherwise while this one watched.
+    The probation's minutes are divided among the shares and what follows, when it answers all. Raises
+    LeaseLostError before a share that is no longer this loop's to give: another one may have decided
+    otherwise while this one watched.
     """
     on_each = part_of(params)
     verdict: dict[str, Any] = {}
