@@ -78,7 +78,7 @@ def _runs(keep: KeepSettings, stack: str) -> Iterator[Old]:
 
     runs, tracked = retention.old_runs(keep), retention.old_tracked(keep)
     snapshots, used = retention.unused_snapshots(), "those of runs that are there"
-    newest = f"the newest {keep.monitor_runs} of monitor, {keep.inference_runs} of inference"
+    newest = f"the newest {keep.monitor_runs} of monitor and the like, {keep.inference_runs} of inference"
     yield Old("runs and their artifacts", len(runs), newest, lambda: retention.remove_runs(runs))
     yield Old("runs of the tracker", len(tracked), newest, lambda: map(retention.remove_tracked, tracked))
     yield Old(

@@ -24,7 +24,7 @@ from accidents.predictions.leases import Lease
 from accidents.predictions.store import PredictionStore
 from commands.deploy import deploy
 from commands.not_due import NotDueError
-from commands.probation import may_try, walk_up, watch
+from commands.probation import may_try, part_of, walk_up, watch
 from commands.project import console, on_stack
 from commands.push import push
 from commands.recalibrate import recalibrate
@@ -266,15 +266,16 @@ class Loop:
         tried: dict[str, Any] | None = None
         try:
             if before is not None and may_try(endpoint, self.params, before):
-                tried = walk_up(self.params, self.stack, version, before)
+                tried = walk_up(self.params, self.stack, version, before, self.lease)
             if tried is None or tried["stays"]:
+                self.lease.require()
                 deploy(self.params, self.stack, None, version)
         except Exception as error:
             self._say("deploy", "failed", version, before=before, error=_words(error))
             return
-        if tried is None or tried["stays"]:
-            self._say("deploy", "ok", version, before=before)
-        if tried is not None:
+        if tried is None or tried["stays"]:  # that it answers all is watched, too
+            self._say("deploy", "ok", version, before=before, canary=tried)
+        else:
             self._conclude(version, before, tried)
 
     def _verify(self, events: list[Event]) -> None:
@@ -283,7 +284,9 @@ class Loop:
         since = datetime.fromisoformat(last.detail["since"]) if last.stage == "verify" else last.created
         version = str(last.version)
         self._say("verify", "started", version, before=before, since=since.isoformat())
-        self._conclude(version, before, watch(self.params, self.stack, version, before, since))
+        walked = any(event.detail.get("canary") for event in events if event.stage == "deploy")
+        params = part_of(self.params) if walked else self.params
+        self._conclude(version, before, watch(params, self.stack, version, before, since))
 
     def _conclude(self, version: str, before: str | None, probation: Mapping[str, Any]) -> None:
         """Let the version stay, or have it taken back, as its probation says."""

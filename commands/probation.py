@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from accidents.params import Params
+from accidents.predictions.leases import Lease
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, Role
 from commands.api import API
 from commands.loop_settings import loop_settings
@@ -26,27 +27,37 @@ def may_try(endpoint: Endpoint, params: Params, before: str | None) -> bool:
     return answers
 
 
-def walk_up(params: Params, stack: str, version: str, before: str) -> dict[str, Any]:
+def walk_up(params: Params, stack: str, version: str, before: str, lease: Lease) -> dict[str, Any]:
     """Have the version answer share after share, as long as nothing is wrong; return what was seen last.
 
-    The probation's minutes are divided among the shares.
+    The probation's minutes are divided among the shares and what follows, when it answers all. Raises
+    LeaseLostError before a share that is no longer this loop's to give: another one may have decided
+    otherwise while this one watched.
     """
-    policy = params.monitor.probation
-    each = policy.model_copy(update={"minutes": policy.minutes / len(policy.canary), "canary": ()})
-    monitor = params.monitor.model_copy(update={"probation": each})
-    on_each = params.model_copy(update={"monitor": monitor})
+    on_each = part_of(params)
     verdict: dict[str, Any] = {}
-    for share in policy.canary:
+    for share in params.monitor.probation.canary:
+        lease.require()
         try_version(params, stack, None, version, CHALLENGER, share)
-        verdict = watch(on_each, stack, version, before, datetime.now(UTC), CHALLENGER)
+        verdict = watch(on_each, stack, version, before, datetime.now(UTC), CHALLENGER, share)
         if not verdict["stays"]:
             break
     return verdict
 
 
+def part_of(params: Params) -> Params:
+    """Return the settings of each part of a probation: a canary's shares, and then all accidents."""
+    policy = params.monitor.probation
+    each = policy.model_copy(update={"minutes": policy.minutes / (len(policy.canary) + 1), "canary": ()})
+    return params.model_copy(
+        update={"monitor": params.monitor.model_copy(update={"probation": each})}
+    )  # fmt: skip
+
+
 def watch(
-    params: Params, stack: str, version: str, before: str | None, since: datetime, role: Role = CHAMPION
-) -> dict[str, Any]:
+    params: Params, stack: str, version: str, before: str | None, since: datetime, role: Role = CHAMPION,
+    share: int = 100,
+) -> dict[str, Any]:  # fmt: skip
     """Run the verify pipeline; return its verdict.
 
     Parameters
@@ -68,6 +79,9 @@ def watch(
         verify, config, version=refer_to(params.stage, version),
         before=None if before is None else refer_to(params.stage, before), since=since.isoformat(),
         settings=settings, api=str(given).rstrip("/") if given else own, role=role,
+        share=share,
     )  # fmt: skip
     verdict: dict[str, Any] = run.load("watch_version", "probation")
+    for note in verdict.get("notes", ()):
+        console.print(note, highlight=False, markup=False)
     return verdict

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from zenml.models import ArtifactVersionResponse, PipelineRunResponse
 
 _FINISHED = ("completed", "cached", "failed", "stopped")
+# A run whose process was killed says for ever that it runs. No run takes that long: `probation.minutes` are
+# a day at most.
+_DEAD_AFTER = timedelta(days=2)
 _PAGE = 100
 _UNUSED_FOR = timedelta(days=1)  # a run that begins has its snapshot before it is there
 
 
 def old_runs(keep: KeepSettings) -> list[PipelineRunResponse]:
-    """Finished runs beyond the newest ones that are kept, oldest first."""
+    """Return runs that are over, beyond the newest ones that are kept, oldest first."""
     old = [run for pipeline, count in _kept(keep).items() for run in _finished(pipeline)[count:]]
     return sorted(old, key=lambda run: run.created)
 
@@ -130,20 +133,27 @@ def _kept(keep: KeepSettings) -> Mapping[str, int]:
     """How many runs are kept of each pipeline; one that keeps all is absent."""
     wanted = {
         "monitor": keep.monitor_runs, "verify": keep.monitor_runs,
+        "recalibrate": keep.monitor_runs, "replay": keep.monitor_runs,
         "inference": keep.inference_runs, "deploy": keep.inference_runs,
     }  # fmt: skip
     return {pipeline: count for pipeline, count in wanted.items() if count is not None}
 
 
 def _finished(pipeline: str) -> list[PipelineRunResponse]:
-    """Newest first."""
+    """Newest first; also those that were killed."""
     client, finished = Client(), []
+    dead = datetime.now(UTC) - _DEAD_AFTER
     page = total = 1
     while page <= total:
         runs = client.list_pipeline_runs(pipeline=pipeline, size=_PAGE, page=page, sort_by="desc:created")
-        finished += [run for run in runs.items if run.status.value in _FINISHED]
+        finished += [run for run in runs.items if run.status.value in _FINISHED or _aware(run.created) < dead]
         page, total = page + 1, runs.total_pages
     return finished
+
+
+def _aware(moment: datetime) -> datetime:
+    """ZenML's times are in UTC, with or without saying so."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _is_free(client: Client, artifact: UUID) -> bool:

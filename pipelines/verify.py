@@ -28,8 +28,9 @@ def verify(
     settings: MonitorSettings,
     api: str | None,
     role: Role = CHAMPION,
+    share: int = 100,
 ) -> None:
     """Watch the version, and say whether it stays; who called takes it back if it does not."""
     bundle: Any = bundle_of(version)
     earlier: Any = None if before is None else bundle_of(before)
-    watch_version(bundle, version, since, settings, api, role, earlier, before)
+    watch_version(bundle, version, since, settings, api, role, earlier, before, share)

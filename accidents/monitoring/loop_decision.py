@@ -29,7 +29,7 @@ from accidents.monitoring.measurements import (
     PerformanceMeasures,
 )
 from accidents.monitoring.monitor_settings import MonitorSettings
-from accidents.monitoring.performance import beyond_chance
+from accidents.monitoring.performance import gap_to_mend
 
 _SHOWN = 8  # names in a sentence
 
@@ -135,7 +135,7 @@ def _action(
         wanted = _why_retrain(now, firing, mine, policy, moment)
     if not wanted:
         return "alert", []
-    caller = now.performance.hangs_on if now.performance and "new_year" not in firing else None
+    caller = None if "new_year" in firing else _one_caller(action, now.performance)
     if caller:
         return "alert", [f"{wanted} But nothing is lost without {caller}: one caller retrains nothing."]
     broken = now.drift.broken if now.drift else ()
@@ -146,17 +146,28 @@ def _action(
     return action, [wanted]
 
 
+def _one_caller(action: Action, performance: PerformanceMeasures | None) -> str | None:
+    """Return the caller without whom there is no reason for it, if there is one."""
+    if performance is None:
+        return None
+    if action == "recalibrate":
+        return performance.calibration_gap.hangs_on if performance.calibration_gap else None
+    if performance.proven:
+        return None
+    return next((figure.hangs_on for figure in performance.losses), performance.hangs_on)
+
+
 def _only_calibration(now: Measurements, policy: MonitorSettings) -> bool:
     """Whether the probabilities are off by more than chance, and nothing else is lost."""
     performance, limits = now.performance, policy.recalibrate
     gap = performance.calibration_gap if performance else None
-    if performance is None or limits is None or gap is None or gap.value is None:
+    if performance is None or limits is None or gap is None:
         return False
     return (
         performance.accidents >= limits.min_labels
-        and abs(gap.value) >= limits.gap
-        and beyond_chance(gap, policy.performance.significance)
+        and gap_to_mend(gap, policy)
         and not performance.ranking_lost
+        and not (gap.hangs_on and performance.proven)  # what is lost for all is no matter of this gap
     )
 
 
@@ -227,7 +238,9 @@ def _loss_words(performance: PerformanceMeasures) -> str:
     if not performance.losses:
         return _gap_words(performance)
     parts = [
-        f"{figure.metric} {figure.value:.3f}, expected {figure.expected:.3f}" for figure in performance.losses
+        f"{figure.metric} {figure.value:.3f}, expected {figure.expected:.3f}"
+        + f" (not without {figure.hangs_on})" * (figure.hangs_on is not None)
+        for figure in performance.losses
     ]
     return f"Performance is lost on {performance.accidents:,} labelled accidents: {'; '.join(parts)}."
 

@@ -112,7 +112,10 @@ class DriftMeasures(_Value):
 
 
 class Figure(_Value):
-    """A metric with its 95 % interval, beside what training promised; None where undefined."""
+    """A metric with its 95 % interval, beside what training promised; None where undefined.
+
+    `hangs_on`: the caller without whose accidents and labels this one is not lost, or no gap to be mended.
+    """
 
     metric: str
     value: float | None
@@ -121,6 +124,7 @@ class Figure(_Value):
     expected: float | None = None
     loss: float | None = None
     counts: bool = False
+    hangs_on: str | None = None
 
 
 class PerformanceMeasures(_Value):
@@ -140,9 +144,14 @@ class PerformanceMeasures(_Value):
         return tuple(figure for figure in self.figures if figure.counts)
 
     @property
+    def proven(self) -> tuple[Figure, ...]:
+        """Those that are lost without any one caller, too."""
+        return tuple(figure for figure in self.losses if figure.hangs_on is None)
+
+    @property
     def ranking_lost(self) -> bool:
-        """Whether a loss is of what only other trees can mend."""
-        return any(figure.metric not in CALIBRATION for figure in self.losses)
+        """Whether such a loss is of what only other trees can mend."""
+        return any(figure.metric not in CALIBRATION for figure in self.proven)
 
     @property
     def calibration_gap(self) -> Figure | None:

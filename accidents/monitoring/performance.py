@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from accidents.evaluation.metrics import HIGHER_IS_BETTER, Estimate, evaluate
+from accidents.monitoring.callers import hangs_on
 from accidents.monitoring.measurements import Figure, PerformanceMeasures
 from accidents.monitoring.monitor_settings import MonitorSettings, PerformancePolicy
 
@@ -47,29 +49,72 @@ def measure_performance(
     )
 
 
-def lost_without(
+def ask_callers(
     rows: pd.DataFrame, measured: PerformanceMeasures, policy: MonitorSettings, budget: float, seed: int
-) -> bool:
-    """Whether these of the accidents alone lose as much in one of the metrics that are lost.
+) -> PerformanceMeasures:
+    """Return the same with, of each lost metric and a gap to be mended, the caller that it hangs on.
 
-    Where none is, whether their calibration gap is to be mended. They must be as many as say anything, and
-    what they lose more than chance: else a handful that one caller has left over would bear witness.
+    Each by itself: else one who spoils one metric would bear witness for another, or hide it.
+
+    Parameters
+    ----------
+    rows : the labelled accidents that were measured, with `caller` (who asked) and `giver` (who labelled).
+    """
+    voices = [rows[name].to_numpy(dtype=object) for name in ("caller", "giver")]
+    known: dict[bytes, frozenset[str]] = {}
+
+    def holds(left: npt.NDArray[np.bool_], metric: str) -> bool:
+        place = left.tobytes()
+        if place not in known:  # a bootstrap, of which every metric comes
+            known[place] = _lost_without(rows[left], measured, policy, budget, seed)
+        return metric in known[place]
+
+    asked = {figure.metric for figure in measured.losses}
+    if gap_to_mend(measured.calibration_gap, policy):
+        asked.add("calibration_gap")
+    hanging = {metric: hangs_on(voices, partial(holds, metric=metric)) for metric in sorted(asked)}
+    told = tuple(
+        figure.model_copy(update={"hangs_on": hanging.get(figure.metric)}) for figure in measured.figures
+    )
+    everything = list(hanging.values())
+    return measured.model_copy(
+        update={"figures": told, "hangs_on": everything[0] if everything and all(everything) else None}
+    )
+
+
+def gap_to_mend(gap: Figure | None, policy: MonitorSettings) -> bool:
+    """Whether a calibration gap is as large as a recalibration wants it, by more than chance."""
+    if policy.recalibrate is None or gap is None or gap.value is None:
+        return False
+    return abs(gap.value) >= policy.recalibrate.gap and beyond_chance(gap, policy.performance.significance)
+
+
+def _lost_without(
+    rows: pd.DataFrame, measured: PerformanceMeasures, policy: MonitorSettings, budget: float, seed: int
+) -> frozenset[str]:
+    """Return which metrics these of the accidents alone lose as much, by more than chance.
+
+    Where the gap is not lost, whether it is to be mended. They must be as many as say anything: else a
+    handful that one caller has left over would bear witness.
     """
     if len(rows) < policy.min_labels or rows["severe"].nunique() < 2:
-        return False
+        return frozenset()
     now = figures(rows, budget, _DRAWS, seed)
-    if not measured.losses:
-        gap = now["calibration_gap"].value
-        mended = policy.recalibrate is not None and abs(gap) >= policy.recalibrate.gap
-        return mended and abs(gap) > _beyond(policy.performance.significance, now["calibration_gap"])
     judged = policy.performance.judged
-    chance = policy.performance.significance / len(judged)
-    return any(
-        _loss(loss.metric, now[loss.metric].value, loss.expected)
-        >= max(judged[loss.metric], _beyond(chance, now[loss.metric]))
+    chance = policy.performance.significance / max(len(judged), 1)
+    lost = {
+        loss.metric
         for loss in measured.losses
         if loss.expected is not None
-    )
+        and _loss(loss.metric, now[loss.metric].value, loss.expected)
+        >= max(judged[loss.metric], _beyond(chance, now[loss.metric]))
+    }
+    gap, whole = now["calibration_gap"], measured.calibration_gap
+    if whole is None or whole.value is None or gap.value * whole.value <= 0:
+        lost.discard("calibration_gap")  # off the other way: no witness of this gap
+    elif not whole.counts and gap_to_mend(_figure("calibration_gap", gap, None, None, chance), policy):
+        lost.add("calibration_gap")
+    return frozenset(lost)
 
 
 def figures(rows: pd.DataFrame, budget: float, n_bootstrap: int, seed: int) -> Mapping[str, Estimate]:

@@ -38,6 +38,18 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class Traffic:
+    """Accidents that came in, those of them that were the version's to answer, and those that it answered.
+
+    A challenger that fails has its accidents answered by the champion: nobody notices, but here.
+    """
+
+    came: int = 0
+    due: int = 0
+    answered: int = 0
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Whether the version stays, why not, and what was seen."""
 
@@ -48,6 +60,7 @@ class Verdict:
     slowest: float
     predictions: int
     difference: float | None
+    traffic: Traffic = Traffic()
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,9 +69,14 @@ class Verdict:
 
 
 def judge_probation(
-    probes: Sequence[Probe], compared: Compared, policy: ProbationPolicy, per_caller: float | None
+    probes: Sequence[Probe],
+    compared: Compared,
+    policy: ProbationPolicy,
+    per_caller: float | None,
+    traffic: Traffic = Traffic(),
+    over: bool = False,
 ) -> Verdict:
-    """Return what the probes and predictions so far say.
+    """Return what the probes and predictions so far say; `over`: nothing more is waited for.
 
     Latency is judged by the 95th percentile of the probes that were answered. What it predicts takes a
     version back only if it does so without any one caller, too: nobody ends a probation by a choice of
@@ -87,6 +105,11 @@ def judge_probation(
             notes.append(
                 f"{finding}; but not without those of {caller}, and one caller takes no version back"
             )
+    if unanswered := _unanswered(traffic, policy, over):
+        reasons.append(unanswered)
+    elif over and not traffic.answered:
+        came = f"none of the {traffic.came:,} accidents that came was its to answer"
+        notes.append(f"It is judged on probes alone: {came if traffic.came else 'no accident came in'}.")
     return Verdict(
         not reasons,
         tuple(reasons),
@@ -95,7 +118,20 @@ def judge_probation(
         max(answered, default=0.0),
         len(compared.new),
         difference,
+        traffic,
         tuple(notes),
+    )
+
+
+def _unanswered(traffic: Traffic, policy: ProbationPolicy, over: bool) -> str:
+    """Say that the champion had to answer for it: too often, or at the end always; an empty text if not."""
+    missed = traffic.due - traffic.answered
+    often = traffic.due >= policy.min_predictions and missed / traffic.due > policy.error_rate
+    if not often and not (over and traffic.due and not traffic.answered):
+        return ""
+    return (
+        f"{missed:,} of the {traffic.due:,} accidents of its share were answered by the champion instead: it "
+        "failed, or the API does not ask it (the API's log says which)"
     )
 
 

@@ -59,6 +59,7 @@ def recalibrate(bundle: Bundle, labelled: pd.DataFrame, version: str, params: Pa
         "labels": len(rows),
         "months": [f"{year}-{month:02d}" for year, month in _months(rows)],
         "before": before.to_dict(),
+        **_learnt(rows, bundle.facts.get("recalibrated", {})),
     }
     return Recalibration(calibration, gates, _decide(gates, len(rows), version), facts)
 
@@ -90,6 +91,20 @@ def _facts(bundle: Bundle, made: Recalibration) -> Mapping[str, Any]:
         "threshold": float(made.calibration.apply(raw)[0]),
         "recalibrated": made.facts,
     }
+
+
+def _learnt(rows: pd.DataFrame, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the labels that `window.unlearnt` leaves out from now on, with those of recalibrations before.
+
+    Of a log all that were asked about until a moment, of files whole months.
+    """
+    until, of_files = earlier.get("log_until"), set(earlier.get("file_months", ()))
+    if "created" in rows:
+        newest = rows["created"].max().tz_convert("UTC").isoformat()
+        until = max(newest, until or newest, key=pd.Timestamp)
+    else:
+        of_files |= {f"{year}-{month:02d}" for year, month in _months(rows)}
+    return {"log_until": until, "file_months": sorted(of_files)}
 
 
 def _better_late(severe: np.ndarray, before: np.ndarray, after: np.ndarray, params: Params) -> GateResult:

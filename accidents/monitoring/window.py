@@ -183,8 +183,15 @@ def new_years(facts: WindowFacts, known: Sequence[int]) -> tuple[int, ...]:
 
 
 def unlearnt(window: Window, bundle: Bundle) -> pd.DataFrame:
-    """Return labelled accidents of months that the champion has not learnt from: others flatter it."""
+    """Return labelled accidents that the champion has not learnt from: others flatter it.
+
+    Neither its trees, months of which are known, nor its calibration, where that was fitted again.
+    """
     labelled = window.frame[window.frame["severe"].notna()]
+    recalibrated = bundle.facts.get("recalibrated", {})
+    labelled = labelled[~_month_of(labelled).isin(recalibrated.get("file_months", []))]
+    if "created" in labelled and recalibrated.get("log_until"):
+        labelled = labelled[labelled["created"] > pd.Timestamp(recalibrated["log_until"])]
     if bundle.facts["synthetic"] and window.facts.synthetic is not True:
         return labelled
     return labelled[~_month_of(labelled).isin(bundle.facts["learnt_from"])]

@@ -62,6 +62,7 @@ class TrialComparison:
     bands : accidents by the champion's band, then by the trial's.
     outcomes : by metric, on the labelled accidents; empty as long as they are too few.
     note : why `outcomes` is empty.
+    notes : what was left out of the accidents.
     """
 
     accidents: int
@@ -77,6 +78,7 @@ class TrialComparison:
     groups: tuple[GroupAgreement, ...]
     outcomes: tuple[Comparison, ...]
     note: str = ""
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -17,8 +17,8 @@ from accidents.bundle.golden import Golden, golden_of
 from accidents.errors import AccidentsError
 from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.monitor_settings import MonitorSettings
-from accidents.monitoring.probation import Compared, Probe, Verdict, judge_probation
-from accidents.rollout.traffic_split import CHAMPION, Role
+from accidents.monitoring.probation import Compared, Probe, Traffic, Verdict, judge_probation
+from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, Role, is_in_share
 from accidents.scoring.score import probabilities
 from stacks.endpoints import State, active_endpoints
 from steps.folder import Folder
@@ -30,6 +30,7 @@ PROBED_ROWS = 20
 SHOWN_EVERY = 60  # seconds
 LOOKED_AT = 2_000  # of its predictions, the newest: at each probe they are read anew
 _API_SECONDS = 3
+_KNOWN_AFTER = timedelta(seconds=10)  # the API learns of a trial within a second or two, see `routes_every`
 
 
 @step(enable_cache=False)  # it watches what serves now
@@ -42,6 +43,7 @@ def watch_version(
     role: Role = CHAMPION,
     earlier: Folder | None = None,
     before: VersionReference | None = None,
+    share: int = 100,
 ) -> Annotated[dict[str, Any], "probation"]:
     """Watch `version` until the probation's minutes after `since`; ends at once when something is wrong.
 
@@ -51,6 +53,7 @@ def watch_version(
     api : address of the API in front of it; None if none runs.
     role : in which it serves.
     earlier, before : the version it replaced, or is tried beside; None if there was none.
+    share : percent of the accidents that a challenger answers.
     """
     policy = settings.probation
     watched = version.load(bundle)
@@ -62,12 +65,14 @@ def watch_version(
     while True:
         probes.append(_probe(version.name, golden, api, role))
         compared = _first_predictions(watched, replaced, version.version, begun)
-        verdict = judge_probation(probes, compared, policy, settings.per_caller)
+        traffic = _traffic(watched, version, before, begun, role, share)
         left = policy.minutes * 60 - (datetime.now(begun.tzinfo) - begun).total_seconds()
+        over = left <= 0 and len(probes) >= policy.min_probes
+        verdict = judge_probation(probes, compared, policy, settings.per_caller, traffic, over)
         if shown - left >= SHOWN_EVERY or not verdict.stays:
             shown = left
             _progress(version.version, verdict, left)
-        if not verdict.stays or (left <= 0 and len(probes) >= policy.min_probes):
+        if not verdict.stays or over:
             break
         time.sleep(policy.every_seconds)
     chosen = champion_and_versions.version(version.name, version.version)
@@ -115,6 +120,33 @@ def _first_predictions(watched: Bundle, earlier: Bundle | None, version: str, si
     answered, values, callers = zip(*rows, strict=True)
     before = probabilities(earlier.model, np.array(values, dtype=np.float32))
     return Compared(np.array(answered), before, np.array(callers, dtype=object))
+
+
+def _traffic(
+    watched: Bundle,
+    version: VersionReference,
+    before: VersionReference | None,
+    begun: datetime,
+    role: Role,
+    share: int,
+) -> Traffic:
+    """Return how much came in, and of a challenger's share of it how much the challenger answered itself.
+
+    What other versions answered came to another endpoint, whose API writes into the same log.
+    """
+    ours = {one.version for one in (version, before) if one is not None}
+    with opened_store() as store:
+        rows = [
+            (
+                row["accident_id"] or row["session"] or row["request_id"],  # as the API draws the share
+                (row["model_version"], row["model_digest"]) == (version.version, watched.digest),
+            )
+            for row in store.log.read(since=begun + _KNOWN_AFTER, last=LOOKED_AT)
+            if row["model_name"] == version.name and row["model_version"] in ours
+        ]
+    answered = [own for name, own in rows if role != CHALLENGER or is_in_share(name, share)]
+    own = sum(answered)
+    return Traffic(len(rows), len(answered) if role == CHALLENGER else own, own)
 
 
 def _values(features: Mapping[str, float | None], bundle: Bundle) -> list[float]:

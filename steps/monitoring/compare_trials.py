@@ -7,10 +7,9 @@ from typing import Annotated
 from zenml import step
 
 from accidents.bundle import Bundle
-from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.monitor_settings import MonitorSettings
+from accidents.monitoring.scored_accidents import Scored, compare_scored, scored_by
 from accidents.reports.trial import write_trial
-from accidents.rollout.scored_accidents import Scored, compare_scored, scored_by
 from stacks.endpoints import ServedVersion, deployed_endpoint
 from steps.folder import Folder
 from steps.support import champion_and_versions
@@ -37,7 +36,7 @@ def compare_trials(
         }
         trial = champion_and_versions.bundle_of(champion_and_versions.version(name, served.version))
         write_trial(
-            folder.path, facts, compare_scored(_scored(trial, champion, policy), champion, trial, seed)
+            folder.path, facts, compare_scored(_scored(trial, champion, policy, seed), champion, trial, seed)
         )
     return folder
 
@@ -47,10 +46,10 @@ def _on_trial(name: str) -> Iterable[ServedVersion]:
     return endpoint.versions()[1:] if endpoint else ()
 
 
-def _scored(trial: Bundle, champion: Bundle, policy: MonitorSettings) -> Scored:
+def _scored(trial: Bundle, champion: Bundle, policy: MonitorSettings, seed: int) -> Scored:
     window = policy.window
     since = None if window.last else datetime.now(UTC) - timedelta(days=window.days)
     last = min(window.last or LOOKED_AT, LOOKED_AT)
     with opened_store() as store:
         rows = store.log.read(since=since, last=last, shadow=trial.digest)
-        return scored_by(trial.digest, rows, list(champion.features), NO_KEY)
+        return scored_by(trial, champion, rows, policy, seed)

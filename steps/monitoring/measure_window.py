@@ -7,9 +7,8 @@ from zenml import step
 
 from accidents.bundle import HOLDOUT, load_bundle
 from accidents.evaluation.metrics import EvaluationSettings
-from accidents.monitoring.callers import hangs_on
 from accidents.monitoring.monitor_settings import MonitorSettings
-from accidents.monitoring.performance import lost_without, measure_performance
+from accidents.monitoring.performance import ask_callers, measure_performance
 from accidents.monitoring.window import Window, unlearnt
 from steps.folder import Folder
 
@@ -41,13 +40,6 @@ def measure_window(
     measured = measure_performance(
         rows, holdout, policy.performance, evaluation.budget, evaluation.n_bootstrap, seed
     )
-    gap = policy.recalibrate.gap if policy.recalibrate else 1.0
-    off = abs(getattr(measured.calibration_gap, "value", None) or 0) >= gap
-    if looked_at.facts.from_log and (measured.losses or off):
-        voices = [rows[name].to_numpy(dtype=object) for name in ("caller", "giver")]
-        caller = hangs_on(
-            voices,
-            lambda left: lost_without(rows[left], measured, policy, evaluation.budget, seed),
-        )
-        measured = measured.model_copy(update={"hangs_on": caller})
+    if looked_at.facts.from_log:
+        measured = ask_callers(rows, measured, policy, evaluation.budget, seed)
     return {"notes": notes, "performance": measured.model_dump(mode="json")}

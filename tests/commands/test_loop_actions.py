@@ -15,6 +15,7 @@ from accidents.errors import AccidentsError
 from accidents.monitoring.measurements import MonitorReport
 from accidents.params import Params, load_params
 from accidents.predictions.history import new_loop
+from accidents.predictions.leases import LeaseLostError
 from accidents.predictions.store import LOOP, PredictionStore
 from commands import loop as module
 from commands.loop import Loop
@@ -280,6 +281,56 @@ def test_a_stage_that_has_failed_is_done_again_when_it_is_asked_for(
     written = [f"{one.stage} {one.outcome}" for one in store.history.events(loop.name)]
     assert written[1:] == ["train started", "train failed", "train started", "train ok"]
     assert len({one.loop_id for one in store.history.events(loop.name)}) == 1
+
+
+def test_a_loop_that_lost_its_lease_beside_a_canary_switches_nothing(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = FakeStack("2")
+    act_on(stack, monkeypatch)
+    with store.lease(LOOP, 60) as lease:
+        loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
+        loop.versions = stack  # type: ignore[assignment]
+
+        def lose() -> None:
+            raise LeaseLostError("lost")
+
+        def walk_up(*_: Any) -> dict[str, Any]:
+            loop.lease = SimpleNamespace(require=lose)  # type: ignore[assignment]
+            return {"stays": True, "reasons": []}
+
+        monkeypatch.setattr(module, "may_try", lambda *_: True)
+        monkeypatch.setattr(module, "walk_up", walk_up)
+        for stage, outcome, version, detail in (LOOKED, TRAINING, TRAINED, PROMOTED):
+            store.history.add_event("a", datetime.now(UTC), loop.name, stage, outcome, version, **detail)
+        with pytest.raises(LeaseLostError):
+            loop._follow()
+    assert stack.done == []
+
+
+def test_after_a_canary_it_is_watched_as_it_answers_all_for_its_part_of_the_time(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, minutes = FakeStack("2"), list[float]()
+
+    def watch(params: Any, *words: Any) -> dict[str, Any]:
+        minutes.append(params.monitor.probation.minutes)
+        return {"stays": True, "reasons": []}
+
+    act_on(stack, monkeypatch)
+    monkeypatch.setattr(module, "may_try", lambda *_: True)
+    monkeypatch.setattr(module, "walk_up", lambda *_: {"stays": True, "reasons": []})
+    monkeypatch.setattr(module, "watch", watch)
+    params = load_params(ROOT / "params.yaml", {"monitor.probation.canary": [5, 25]})
+    with store.lease(LOOP, 60) as lease:
+        loop = Loop(params, "local", store, lease)
+        loop.versions = stack  # type: ignore[assignment]
+        for stage, outcome, version, detail in (LOOKED, TRAINING, TRAINED, PROMOTED):
+            store.history.add_event("a", datetime.now(UTC), loop.name, stage, outcome, version, **detail)
+        loop._follow()
+    written = [f"{one.stage} {one.outcome}" for one in store.history.events(loop.name)][4:]
+    assert written == ["deploy started", "deploy ok", "verify started", "verify ok"]
+    assert (stack.done, minutes) == (["deploy 2"], [20])
 
 
 def test_after_a_loop_that_was_left_the_look_is_at_the_champion_it_made(

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 import run
 from accidents.monitoring.monitor_settings import ProbationPolicy
 from accidents.params import load_params
+from accidents.predictions.leases import LeaseLostError
 from commands import probation
 from stacks.endpoints import EndpointState, ServedVersion, State
 from tests.conftest import ROOT
@@ -40,6 +41,18 @@ def test_shares_of_a_probation_go_up(shares: list[Any]) -> None:
         ProbationPolicy(canary=shares)
 
 
+class FakeLease:
+    """One that is lost when it is asked for the so-manyth time."""
+
+    def __init__(self, lost_at: int | None = None) -> None:
+        self.asked, self.lost_at = 0, lost_at
+
+    def require(self) -> None:
+        self.asked += 1
+        if self.asked == self.lost_at:
+            raise LeaseLostError("lost")
+
+
 class Walk:
     """What was deployed and watched, in place of a stack; it goes wrong at a share."""
 
@@ -50,7 +63,9 @@ class Walk:
     def try_version(self, params: Any, stack: str, config: None, version: str, role: str, share: int) -> None:
         self.done.append((role, share))
 
-    def watch(self, params: Any, stack: str, version: str, before: str, since: Any, role: str) -> dict:
+    def watch(self, params: Any, *words: Any) -> dict[str, Any]:
+        share = words[-1]
+        assert share == self.done[-1][1]
         self.done.append(params.monitor.probation.minutes)
         return {"stays": self.done[-2][1] != self.wrong_at}
 
@@ -63,11 +78,25 @@ def test_a_canary_goes_up_step_by_step_and_ends_where_it_goes_wrong(
     monkeypatch.setattr(probation, "try_version", walk.try_version)
     monkeypatch.setattr(probation, "watch", walk.watch)
     params = load_params(ROOT / "params.yaml", {"monitor.probation.canary": [5, 25, 50]})
-    found = probation.walk_up(params, "local", "4", "3")
+    found = probation.walk_up(params, "local", "4", "3", FakeLease())
     shares = [one for one in walk.done if isinstance(one, tuple)]
     assert shares == [("challenger", share) for share in (5, 25, 50)[:steps]]
     assert found["stays"] == (wrong_at is None)
-    assert sum(one for one in walk.done if isinstance(one, float)) == pytest.approx(20 * steps)
+    assert sum(one for one in walk.done if isinstance(one, float)) == pytest.approx(15 * steps), (
+        "the last quarter is for when it answers all"
+    )
+
+
+def test_a_loop_that_lost_its_lease_while_it_watched_gives_no_larger_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    walk = Walk(None)
+    monkeypatch.setattr(probation, "try_version", walk.try_version)
+    monkeypatch.setattr(probation, "watch", walk.watch)
+    params = load_params(ROOT / "params.yaml", {"monitor.probation.canary": [5, 25, 50]})
+    with pytest.raises(LeaseLostError):
+        probation.walk_up(params, "local", "4", "3", FakeLease(lost_at=2))
+    assert [one for one in walk.done if isinstance(one, tuple)] == [("challenger", 5)]
 
 
 class Served:

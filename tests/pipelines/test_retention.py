@@ -137,6 +137,19 @@ def test_one_run_that_cannot_be_removed_keeps_no_other(
     assert second.name not in told
 
 
+def test_a_run_that_was_killed_goes_once_it_cannot_be_running(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for _ in range(2):
+        runner("recalibrate")(str(tmp_path / "left"))
+    keep = KeepSettings(monitor_runs=1)
+    assert len(old_runs(keep)) == 1
+    monkeypatch.setattr(retention, "_FINISHED", ())  # as if both said that they run
+    assert old_runs(keep) == [], "one may run as yet"
+    monkeypatch.setattr(retention, "_DEAD_AFTER", timedelta(0))
+    assert len(old_runs(keep)) == 1
+
+
 def test_null_keeps_all(store: Path, tmp_path: Path):
     runner("monitor")(str(tmp_path / "left"))
     assert old_runs(KeepSettings(monitor_runs=None, inference_runs=None)) == []

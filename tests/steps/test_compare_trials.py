@@ -30,8 +30,10 @@ def test_of_the_log_its_last_days_or_its_last_so_many(
 
     store = SimpleNamespace(log=SimpleNamespace(read=read))
     monkeypatch.setattr(module, "opened_store", lambda: nullcontext(store))
-    bundle: Any = SimpleNamespace(digest="a" * 64, features=("hour",))
-    module._scored(bundle, bundle, MonitorSettings(window=WindowSettings(**window)))
+    bundle: Any = SimpleNamespace(
+        digest="a" * 64, features=["hour"], stage="dispatch", facts={"synthetic": False, "learnt_from": []}
+    )
+    module._scored(bundle, bundle, MonitorSettings(window=WindowSettings(**window)), 7)
     assert asked["last"] == last
     if days is None:
         assert asked["since"] is None

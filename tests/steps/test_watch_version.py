@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from accidents.monitoring.monitor_settings import MonitorSettings
-from accidents.monitoring.probation import Probe, judge_probation
+from accidents.monitoring.probation import Probe, Traffic, judge_probation
 from accidents.predictions.store import PredictionStore
+from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, is_in_share
 from steps.deployment import watch_version
 from tests.predictions import START, prediction
 
@@ -40,3 +41,32 @@ def test_a_canary_of_two_percent_fails_on_what_it_predicts(
     verdict = judge_probation([Probe(0.01)], compared, settings.probation, settings.per_caller)
     assert not verdict.stays
     assert "+0.300 from those of the version before" in verdict.reasons[0]
+
+
+def test_of_a_canary_what_the_champion_had_to_answer_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 200 accidents a tenth is the canary's; of those with an even number it failed."""
+    names = [f"accident-{k}" for k in range(200)]
+    due = [name for name in names if is_in_share(name, 10)]
+    own = {name for name in due if int(name[9:]) % 2}
+    new: dict[str, Any] = {"model_version": "4", "model_digest": "new"}
+    made = [
+        prediction(60 + k, accident_id=name, **(new if name in own else {})) for k, name in enumerate(names)
+    ]
+    watched: Any = SimpleNamespace(digest="new")
+    version, before, other = (
+        SimpleNamespace(name=made[0].model_name, version=one) for one in ("4", made[0].model_version, "2")
+    )
+    with closing(PredictionStore(f"sqlite:///{tmp_path}/predictions.db")) as store:
+        store.create()
+        store.log.write([*made, prediction(0.05, accident_id=due[0])])
+        monkeypatch.setattr(watch_version, "opened_store", lambda: nullcontext(store))
+        found: Any = [
+            watch_version._traffic(watched, version, one, START, role, 10)  # type: ignore[arg-type]
+            for one, role in ((before, CHALLENGER), (before, CHAMPION), (other, CHALLENGER))
+        ]
+    assert 0 < len(own) < len(due)
+    assert found[0] == Traffic(200, len(due), len(own)), "what came before the API knew does not count"
+    assert found[1] == Traffic(200, len(own), len(own))
+    assert found[2] == Traffic(len(own), len(own), len(own)), "others' came to another endpoint"

@@ -173,12 +173,34 @@ def test_a_training_that_failed_starts_no_cooldown() -> None:
 
 
 def test_a_loss_that_is_one_callers_doing_alerts_and_retrains_nothing() -> None:
-    one = performance(True).model_copy(update={"hangs_on": "attacker"})
+    one = on(performance(True), roc_auc="attacker")
     decided = decide(measurements(drift=drift(["light"]), performance=one), [], POLICY, NOW)
     assert decided.action == "alert"
     assert "nothing is lost without attacker" in decided.reasons[-1]
     whole_year = measurements(performance=one, new_years=(2027,))
     assert decide(whole_year, [], POLICY, NOW).action == "retrain", "files are nobody's choice"
+
+
+def on(found: PerformanceMeasures, **callers: str) -> PerformanceMeasures:
+    """These measures, with the caller that a metric hangs on."""
+    figures = (one.model_copy(update={"hangs_on": callers.get(one.metric)}) for one in found.figures)
+    return found.model_copy(update={"figures": tuple(figures)})
+
+
+def test_one_callers_loss_of_ranking_neither_blocks_a_recalibration_nor_makes_it_a_retraining() -> None:
+    found = on(shifted(0.05, ranking_lost=True), roc_auc="attacker")
+    for drifted in (drift(), drift(["light"])):
+        decision = alone(measurements(performance=found, drift=drifted))
+        assert decision.action == "recalibrate"
+    assert "expected 0.810 (not without attacker)" in " ".join(decision.reasons)
+
+
+def test_one_callers_gap_recalibrates_nothing_and_blocks_no_retraining() -> None:
+    decision = alone(measurements(performance=on(shifted(0.05), calibration_gap="attacker")))
+    assert decision.action == "alert"
+    assert "nothing is lost without attacker" in decision.reasons[-1]
+    both = on(shifted(0.05, ranking_lost=True), calibration_gap="attacker")
+    assert alone(measurements(performance=both, drift=drift(["light"]))).action == "retrain"
 
 
 def test_a_clock_that_moved_back_prolongs_nothing_beyond_the_cooldown() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from accidents.monitoring.monitor_settings import ProbationPolicy
-from accidents.monitoring.probation import Compared, Probe, judge_probation
+from accidents.monitoring.probation import Compared, Probe, Traffic, judge_probation
 
 POLICY = ProbationPolicy()
 SHARE = 0.2  # of the predictions, at most, from one caller
@@ -90,3 +90,24 @@ def test_one_caller_does_not_hide_what_the_others_see() -> None:
     verdict = judge_probation(WELL, worse, POLICY, SHARE)
     assert not verdict.stays
     assert "875 of its predictions are +0.120" in verdict.reasons[0]
+
+
+def end(traffic: Traffic, over: bool = True) -> tuple[bool, str]:
+    verdict = judge_probation(WELL, NONE, POLICY, SHARE, traffic, over)
+    return verdict.stays, " ".join((*verdict.reasons, *verdict.notes))
+
+
+def test_a_canary_whose_accidents_the_champion_had_to_answer_does_not_pass() -> None:
+    stays, told = end(Traffic(came=400, due=20, answered=0))
+    assert not stays
+    assert "20 of the 20 accidents of its share were answered by the champion instead" in told
+    assert end(Traffic(400, 20, 0), over=False)[0], "the next one may be answered"
+    assert not end(Traffic(1_000, 100, 90), over=False)[0]
+    assert end(Traffic(1_000, 100, 99)) == (True, "")
+
+
+def test_without_accidents_probes_alone_decide_and_that_is_said() -> None:
+    assert end(Traffic()) == (True, "It is judged on probes alone: no accident came in.")
+    told = "It is judged on probes alone: none of the 3 accidents that came was its to answer."
+    assert end(Traffic(came=3)) == (True, told)
+    assert end(Traffic(), over=False) == (True, "")

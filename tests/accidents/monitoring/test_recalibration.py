@@ -11,7 +11,9 @@ import pytest
 from accidents.bundle import Bundle, load_bundle, write_bundle
 from accidents.bundle.golden import check_here, golden_of
 from accidents.evaluation.metrics import evaluate
+from accidents.monitoring.measurements import WindowFacts
 from accidents.monitoring.recalibration import recalibrate, write_recalibrated
+from accidents.monitoring.window import Window, unlearnt
 from accidents.params import Params
 from accidents.training.calibration import BetaCalibration
 from accidents.training.fit_bags import ModelSettings, train
@@ -120,6 +122,21 @@ def test_the_latest_labels_of_a_log_are_the_latest_in_time_not_in_the_log(champi
     )
     made = recalibrate(champion, rows.sample(frac=1, random_state=1), "3", PARAMS)
     assert "the latest labels" in made.decision.reason
+
+
+def test_a_recalibrated_champion_is_not_judged_on_the_labels_it_learnt_from(champion, tmp_path: Path) -> None:
+    rows = later(2_000, 1, 0.6).assign(
+        month=np.int8(6), created=pd.date_range("2023-06-01", periods=2_000, freq="15min", tz="UTC")
+    )
+    mended = write_recalibrated(tmp_path / "log", champion, recalibrate(champion, rows[:1_500], "3", PARAMS))
+    facts = WindowFacts(source="log", from_log=True, rows=2_000, labelled=2_000)
+    left = unlearnt(Window(rows, facts), mended)
+    assert left.index.tolist() == rows.index[1_500:].tolist(), "those that were asked about later"
+    files = rows.drop(columns="created")
+    again = recalibrate(mended, files.assign(month=np.int8(7)), "4", PARAMS)
+    both = write_recalibrated(tmp_path / "files", mended, again)
+    assert unlearnt(Window(rows.assign(month=np.int8(7)), facts), both).empty
+    assert len(unlearnt(Window(rows, facts), both)) == 500, "what was learnt before is not forgotten"
 
 
 def test_the_bounds_of_params_apply_where_there_are_labels_enough(champion: Bundle) -> None:

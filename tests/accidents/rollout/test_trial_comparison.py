@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from accidents.reports.trial import write_trial
-from accidents.rollout.scored_accidents import scored_by
 from accidents.rollout.trial_comparison import Answers, compare_trial
 from tests.accidents.frames import feature_frame
 
@@ -86,18 +85,3 @@ def test_the_page_says_what_the_numbers_say(parts, tmp_path: Path) -> None:
     page = (tmp_path / "trial_challenger.html").read_text(encoding="utf-8")
     assert "answers 10 % of the accidents" in page
     assert "scored nothing yet" in page
-
-
-def test_of_the_log_what_the_version_answered_or_scored_counts() -> None:
-    def row(digest: str, probability: float, shadow: float | None, severe: bool | None) -> dict:
-        return {
-            "features": {"hour": 3.0, "light": None}, "model_digest": digest, "probability": probability,
-            "shadow": shadow, "severe": severe, "key_name": None,
-        }  # fmt: skip
-
-    rows = [row("a", 0.1, None, None), row("b", 0.2, None, True), row("a", 0.3, 0.4, False)]
-    found = scored_by("b", rows, ["hour", "light"], "none")
-    assert found.p_severe.tolist() == [0.2, 0.4]
-    assert found.severe.tolist() == [1.0, 0.0]
-    assert found.callers.tolist() == ["none", "none"]
-    assert np.isnan(found.frame["light"]).all()
