@@ -10,7 +10,7 @@ from zenml.enums import ExecutionMode, StackComponentType
 from accidents.data.sources.settings import DataSettings
 from engine.settings import DaskSettings
 from pipelines.progress import step_started
-from pipelines.train import has
+from pipelines.train import has, validator
 from steps.scoring.build_input_features import build_input_features
 from steps.scoring.check_drift import check_drift
 from steps.scoring.load_input import load_input
@@ -46,7 +46,9 @@ def inference(
         return
     intake = load_input(given, data, input_version)
     features = build_input_features(intake, stage)
-    drift = check_drift(features, bundle, stage) if has(StackComponentType.DATA_VALIDATOR) else None
+    drift = None
+    if has(StackComponentType.DATA_VALIDATOR):
+        drift = check_drift(features, bundle, stage, validator())
     predictions, _ = score_accidents(features, intake, bundle, version, reasons)
     report_predictions(
         predictions, features, intake, bundle, version, n_bootstrap, raw_csv, drift

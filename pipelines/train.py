@@ -61,7 +61,7 @@ def train(
 
     data_reports = None
     if has(StackComponentType.DATA_VALIDATOR):
-        data_reports = cached(validate_data)(train_rows, test_rows, params.stage)
+        data_reports = cached(validate_data)(train_rows, test_rows, params.stage, validator())
 
     settings: Any = params.model
     if params.tuning.trials:
@@ -115,3 +115,12 @@ def tracker() -> str | None:
     """Return the name of the active stack's experiment tracker, or None."""
     components = Client().active_stack_model.components.get(StackComponentType.EXPERIMENT_TRACKER)
     return components[0].name if components else None
+
+
+def validator() -> dict[str, Any]:
+    """Return flavor and settings of the active stack's data validator.
+
+    A step takes them as a parameter, so that a cached run validates again when they have changed.
+    """
+    component = Client().active_stack_model.components[StackComponentType.DATA_VALIDATOR][0]
+    return {"flavor": component.flavor_name, **component.configuration}

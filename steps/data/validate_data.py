@@ -14,8 +14,13 @@ VALIDATED = 500_000  # rows of a part: of more, in partitions, so many are drawn
 
 
 @step
-def validate_data(train_rows: Rows, test_rows: Rows, stage: str) -> Annotated[Folder, "data_reports"]:
-    """Two pages and drift.json. Drift is told, not acted on: that later years differ is what is tested."""
+def validate_data(
+    train_rows: Rows, test_rows: Rows, stage: str, configured: dict[str, Any]
+) -> Annotated[Folder, "data_reports"]:
+    """Two pages and drift.json. Drift is told, not acted on: that later years differ is what is tested.
+
+    How the validator is `configured` is a parameter so that a cached run validates again when it has changed.
+    """
     # The pipeline has this step only where the stack has a validator; which one, the step need not know.
     validator: Any = Client().active_stack.data_validator
     columns = kinds_of_columns(stage) | {"target_columns": ["severe"]}

@@ -12,8 +12,13 @@ from steps.folder import Folder
 
 
 @step
-def check_drift(features: pd.DataFrame, bundle: Folder, stage: str) -> Annotated[Folder, "drift"]:
-    """drift.json, and drift.html where there was anything to compare. Drift is told, not acted on."""
+def check_drift(
+    features: pd.DataFrame, bundle: Folder, stage: str, configured: dict[str, Any]
+) -> Annotated[Folder, "drift"]:
+    """drift.json, and drift.html where there was anything to compare. Drift is told, not acted on.
+
+    How the validator is `configured` is a parameter so that a cached run looks again when it has changed.
+    """
     folder = Folder.temporary("drift-")
     if features.empty:
         checked: dict[str, Any] = {"verdict": "not comparable", "why": "No row could be scored."}
