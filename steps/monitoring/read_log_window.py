@@ -25,6 +25,7 @@ def read_log_window(
     between : the first and last moment of a window that was looked at before, ISO 8601, instead.
     """
     settings = policy.window
+    since: datetime | None
     if between is not None:
         since, until = map(datetime.fromisoformat, between)
         last = None
