@@ -161,7 +161,7 @@ class Loop:
             raise
         self._say("monitor", "ok", report.measurements.champion.version, action=report.decision.action,
                   reasons=report.decision.reasons, years=years, source=self.params.data.source,
-                  given=given, reason=reason)  # fmt: skip
+                  given=given, between=_moments(report), reason=reason)  # fmt: skip
         return report
 
     def _heal(self) -> None:
@@ -184,17 +184,19 @@ class Loop:
             next((_before(events) for event in events if event.stage == "train"), None) or self._champion()
         )
         if look["action"] == "recalibrate":
-            self._recalibrate(before, look["source"], look.get("given"))
+            self._recalibrate(before, look["source"], look.get("given"), look.get("between"))
         else:
             self._retrain(before, look["source"], look["years"])
 
-    def _recalibrate(self, before: str | None, source: str, given: str | None) -> None:
-        """Fit the champion's calibration again on the labels of the window."""
+    def _recalibrate(
+        self, before: str | None, source: str, given: str | None, between: list[str] | None
+    ) -> None:
+        """Fit the champion's calibration again on the labels of the window that was decided on."""
         self._say("train", "started", before=before, how="recalibrate")
         data = self.params.data.model_copy(update={"source": source})
         params = self.params.model_copy(update={"data": data})
         try:
-            made = recalibrate(params, self.stack, given, {"loop": self.loop_id})
+            made = recalibrate(params, self.stack, given, {"loop": self.loop_id}, between)
         except Exception as error:
             self._say("train", "failed", error=_words(error))
             raise AccidentsError(
@@ -357,6 +359,14 @@ def champion_params(params: Params, stack: str, source: str | None = None) -> Pa
     return params.model_copy(
         update={"data": params.data.model_copy(update=update), "split": split}
     )  # fmt: skip
+
+
+def _moments(report: MonitorReport) -> list[str] | None:
+    """Return the first and last moment of a window of the log; None of files."""
+    window = report.measurements.window
+    if not window.from_log or window.since is None or window.until is None:
+        return None
+    return [window.since.isoformat(), window.until.isoformat()]
 
 
 def _before(events: list[Event]) -> str | None:

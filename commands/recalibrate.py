@@ -11,11 +11,16 @@ from commands.raw_files import hand_over_input
 
 
 def recalibrate(
-    params: Params, stack: str, given: str | None, provenance: Mapping[str, str]
+    params: Params,
+    stack: str,
+    given: str | None,
+    provenance: Mapping[str, str],
+    between: list[str] | None = None,
 ) -> dict[str, Any]:
     """Run the pipeline; return decision, model_version and champion_version, as `commands.train.train` does.
 
-    `given` is what `--input` says; None for the prediction log.
+    `given` is what `--input` says; None for the prediction log; `between` the moments of
+    its window that was decided on.
     """
     from pipelines.config import load_config
 
@@ -33,6 +38,7 @@ def recalibrate(
         champion=refer_to(params.stage, None),
         given=given,
         input_version=None if given is None else hand_over_input(given, params.data),
+        between=between,
         provenance={**code_used(), **provenance},
     )
     outputs = {

@@ -49,9 +49,14 @@ def monitor(
     report_window.with_options(experiment_tracker=tracker())(report, reports, trials)
 
 
-def window_of(params: Params, given: str | None, version: str | None, bundle: Any) -> Any:
-    """Return the accidents that are looked at: of the prediction log, or of what was given."""
+def window_of(
+    params: Params, given: str | None, version: str | None, bundle: Any, between: list[str] | None = None
+) -> Any:
+    """Return the accidents that are looked at: of the prediction log, or of what was given.
+
+    `between`: of the log, a window that was looked at before.
+    """
     if given is None or version is None:
-        return read_log_window(bundle, params.monitor, params.seed)
+        return read_log_window(bundle, params.monitor, params.seed, between)
     intake = load_input(given, params.data, version)
     return take_file_window(build_input_features(intake, params.stage), intake, bundle)

@@ -24,16 +24,18 @@ def recalibrate(
     given: str | None,
     input_version: str | None,
     provenance: dict[str, str],
+    between: list[str] | None = None,
 ) -> None:
     """Make the version and decide about it.
 
     Parameters
     ----------
     given, input_version : as `monitor` takes them.
+    between : first and last moment of the window of the log that was decided on.
     provenance : tags for the version and the tracked run.
     """
     before: Any = bundle_of(champion)
-    window = window_of(params, given, input_version, before)
+    window = window_of(params, given, input_version, before, between)
     bundle, judgement = recalibrate_model(before, champion, window, params)
     registered = register_recalibrated.with_options(experiment_tracker=tracker())(
         bundle, judgement, provenance

@@ -89,6 +89,38 @@ def gap_to_mend(gap: Figure | None, policy: MonitorSettings) -> bool:
     return abs(gap.value) >= policy.recalibrate.gap and beyond_chance(gap, policy.performance.significance)
 
 
+def why_not_fitted(rows: pd.DataFrame, policy: MonitorSettings, from_log: bool) -> str:
+    """Say why a calibration is not to be fitted on these labelled accidents; an empty text if it is.
+
+    What was decided on is asked again of what is fitted: labels came and went since, and changed.
+    """
+    if policy.recalibrate is not None and len(rows) < policy.recalibrate.min_labels:
+        return (
+            f"{len(rows):,} labelled accidents are left that the champion has not learnt from "
+            f"(monitor.recalibrate.min_labels: {policy.recalibrate.min_labels:,})"
+        )
+    if not from_log:
+        return ""
+    whole, chance = _gap_of(rows), policy.performance.significance
+
+    def holds(left: npt.NDArray[np.bool_]) -> bool:
+        gap = _gap_of(rows[left])
+        same = (gap.value or 0) * (whole.value or 0) > 0
+        return int(left.sum()) >= policy.min_labels and same and beyond_chance(gap, chance)
+
+    caller = hangs_on([rows[name].to_numpy(dtype=object) for name in ("caller", "giver")], holds)
+    return (
+        f"there is no calibration gap without {caller}, and one caller moves no probabilities"
+        if caller
+        else ""
+    )
+
+
+def _gap_of(rows: pd.DataFrame) -> Figure:
+    severe, predicted = (rows[name].to_numpy(np.float64) for name in ("severe", "p_severe"))
+    return _figure("calibration_gap", calibration_gap(severe, predicted), None, None, 0.5)
+
+
 def _lost_without(
     rows: pd.DataFrame, measured: PerformanceMeasures, policy: MonitorSettings, budget: float, seed: int
 ) -> frozenset[str]:

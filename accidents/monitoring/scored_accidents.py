@@ -48,11 +48,11 @@ def scored_by(
         if row["model_digest"] == trial.digest or row["shadow"] is not None
     )
     window = capped(log_window(own, champion, None, datetime.now(UTC)), policy, seed)
-    severe = window.frame["severe"].astype(np.float64)
+    severe = window.frame["severe"].to_numpy(np.float64)
     for bundle in (champion, trial):
-        severe[~severe.index.isin(unlearnt(window, bundle).index)] = np.nan
+        severe = np.where(window.frame.index.isin(unlearnt(window, bundle).index), severe, np.nan)
     served = window.frame["served"].to_numpy(np.float64)
-    return Scored(window.frame[champion.features], served, severe.to_numpy(), window.notes)
+    return Scored(window.frame[champion.features], served, severe, window.notes)
 
 
 def compare_scored(scored: Scored, champion: Bundle, trial: Bundle, seed: int) -> TrialComparison | None:

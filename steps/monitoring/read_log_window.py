@@ -13,23 +13,35 @@ from steps.support.prediction_store import opened_store
 
 
 @step(enable_cache=False)  # the log grows
-def read_log_window(bundle: Folder, policy: MonitorSettings, seed: int) -> Annotated[Folder, "window"]:
-    """Take the stage's last days, or last so many predictions; of each caller at most its share.
+def read_log_window(
+    bundle: Folder, policy: MonitorSettings, seed: int, between: list[str] | None = None
+) -> Annotated[Folder, "window"]:
+    """Take the log's last days, or its last so many predictions; of each caller at most its share.
 
     Of more than `policy.window.most` predictions a part is drawn, so that a look takes no longer than that.
+
+    Parameters
+    ----------
+    between : the first and last moment of a window that was looked at before, ISO 8601, instead.
     """
     settings, model = policy.window, load_bundle(bundle.path)
-    until = datetime.now(UTC)
-    since = None if settings.last else until - timedelta(days=settings.days)
+    since: datetime | None
+    if between is not None:
+        since, until = map(datetime.fromisoformat, between)
+        last = None
+    else:
+        until, last = datetime.now(UTC), settings.last
+        since = None if last else until - timedelta(days=settings.days)
     folder = Folder.temporary("window-")
     with opened_store() as store:
-        # Not `until`: after a clock has moved back, predictions "of the future" still count.
-        drawing = store.log.draw(since, settings.last, settings.most, model.stage)
+        drawing = store.log.draw(since, last, settings.most, model.stage)
         rows = (
-            store.log.read(since, last=settings.last, stage=model.stage)
+            store.log.read(since, last=last, stage=model.stage)
             if drawing.all
             else store.log.read_drawn(drawing)
         )
+        if between is not None:  # else not: after a clock has moved back, those "of the future" still count
+            rows = (row for row in rows if row["created"] <= until)
         window = log_window(rows, model, since, until, drawing)
     capped(window, policy, seed).save(folder.path)
     return folder

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from zenml import step
 
 from accidents.errors import DataError
+from accidents.monitoring.performance import why_not_fitted
 from accidents.monitoring.recalibration import recalibrate, write_recalibrated
 from accidents.monitoring.window import Window, unlearnt
 from accidents.params import Params
@@ -18,9 +19,12 @@ def recalibrate_model(
 ) -> tuple[Annotated[Folder, "bundle"], Annotated[dict[str, Any], "judgement"]]:
     """Return a bundle, and whether it may replace the champion."""
     loaded = version.load(champion)
-    labelled = unlearnt(Window.load(window.path), loaded)
+    looked_at = Window.load(window.path)
+    labelled = unlearnt(looked_at, loaded)
     if labelled["severe"].nunique() < 2:
         raise DataError("The window has no labels of both outcomes that the champion has not learnt from.")
+    if why := why_not_fitted(labelled, params.monitor, looked_at.facts.from_log):
+        raise DataError(f"Nothing is calibrated: {why}. The next look decides on the labels as they are now.")
     made = recalibrate(loaded, labelled, version.version, params)
     folder = Folder.temporary("bundle-")
     write_recalibrated(folder.path, loaded, made)

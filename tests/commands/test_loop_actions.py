@@ -70,6 +70,7 @@ class FakeStack:
         return MADE
 
     def recalibrate(self, *words: Any) -> dict[str, Any]:
+        self.between = words[-1]
         self.work("recalibrate", "2")
         self.number = "2"
         return MADE
@@ -331,6 +332,22 @@ def test_after_a_canary_it_is_watched_as_it_answers_all_for_its_part_of_the_time
     written = [f"{one.stage} {one.outcome}" for one in store.history.events(loop.name)][4:]
     assert written == ["deploy started", "deploy ok", "verify started", "verify ok"]
     assert (stack.done, minutes) == (["deploy 2"], [20])
+
+
+def test_what_is_fitted_is_the_window_that_was_decided_on(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = {"since": "2026-10-01T00:00:00+00:00", "until": "2026-10-31T00:00:00+00:00"}
+    between = module._moments(report(measurements(window=moments)))
+    stack = FakeStack()
+    follow(
+        store,
+        stack,
+        monkeypatch,
+        ("monitor", "ok", "1", {**LOOK, "action": "recalibrate", "between": between}),
+    )
+    assert stack.between == list(moments.values())
+    assert module._moments(report(measurements(window=moments | {"from_log": False}))) is None
 
 
 def test_after_a_loop_that_was_left_the_look_is_at_the_champion_it_made(

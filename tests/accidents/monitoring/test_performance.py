@@ -8,7 +8,13 @@ import pytest
 
 from accidents.monitoring.measurements import PerformanceMeasures
 from accidents.monitoring.monitor_settings import MonitorSettings, PerformancePolicy
-from accidents.monitoring.performance import MEASURED, ask_callers, gap_to_mend, measure_performance
+from accidents.monitoring.performance import (
+    MEASURED,
+    ask_callers,
+    gap_to_mend,
+    measure_performance,
+    why_not_fitted,
+)
 
 POLICY, MONITOR = PerformancePolicy(), MonitorSettings()
 
@@ -136,3 +142,14 @@ def test_a_gap_the_other_way_is_no_witness() -> None:
     window = pd.concat([usual, raised], ignore_index=True)
     callers = np.append(np.resize(np.array(["lyon", "lille"], dtype=object), 2_000), ["attacker"] * 3_000)
     assert hanging(window, callers)["calibration_gap"] == "attacker"
+
+
+def test_what_is_fitted_is_asked_again_for_one_caller_and_for_its_number() -> None:
+    window = pd.concat([rows(2_000, 1), rows(1_000, 3, shift=1.5)], ignore_index=True)
+    callers = np.array(["lyon", "lille"] * 1_000 + ["attacker"] * 1_000, dtype=object)
+    asked = window.assign(caller=callers, giver="")
+    assert "no calibration gap without attacker" in why_not_fitted(asked, MONITOR, from_log=True)
+    assert why_not_fitted(asked, MONITOR, from_log=False) == ""
+    assert "999 labelled accidents are left" in why_not_fitted(asked[:999], MONITOR, from_log=False)
+    shifted = rows(3_000, 1, shift=0.6).assign(caller=callers, giver="")
+    assert why_not_fitted(shifted, MONITOR, from_log=True) == ""
