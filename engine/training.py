@@ -15,7 +15,7 @@ from accidents.training.fit_bags import ModelSettings, boost, of_bags, require_b
 from accidents.training.place_encoder import PlaceCounts, PlaceEncoder
 from accidents.training.refit import Refit, folds, months_before_the_last, put_together, refit_bag
 from accidents.training.trained_model import Model
-from engine.partitions import KEYS, PartitionedRows, Piece, labelled_rows, places_of
+from engine.partitions import PartitionedRows, Piece, labelled_rows, places_of
 from engine.reading import keys_of, predicted, rows_at, sampled
 from engine.tasks import each, reduced
 
@@ -38,12 +38,12 @@ def train(
 
 def refit(rows: PartitionedRows, settings: ModelSettings, stage: str, seed: int) -> Refit:
     """Fit on all rows as `accidents.training.refit.refit` does, to the same bytes."""
-    keys = keys_of(rows)
-    age = months_before_the_last(keys)
     fitted = _each_bag(rows, _refit_one, settings, stage, seed, "Refitting bags of trees")
     bags = [(Booster(text), scores) for text, scores in fitted]
     places = PlaceEncoder.of_counts(_places(rows))
-    labels = keys["severe"].to_numpy(dtype=np.float32)
+    keys = keys_of(rows)
+    age, labels = months_before_the_last(keys), keys["severe"].to_numpy(dtype=np.float32)
+    del keys
     return put_together(bags, places, labels, age, folds(age, settings, seed), stage)
 
 
@@ -95,11 +95,16 @@ def _boost_one(pieces: tuple[Piece, ...], settings: ModelSettings, stage: str, s
 def _refit_one(
     pieces: tuple[Piece, ...], settings: ModelSettings, stage: str, seed: int, bag: int
 ) -> tuple[str, Any]:
-    age = months_before_the_last(pd.concat([piece.read(KEYS) for piece in pieces]))
+    held = _held_back(pieces, settings, seed, bag)
     rows = labelled_rows(pieces, stage)
-    held = folds(age, settings, seed) == bag
     booster, scores = refit_bag(rows, held, _one_thread(settings), stage, seed, bag)
     return _as_told(booster.text, settings), scores
+
+
+def _held_back(pieces: tuple[Piece, ...], settings: ModelSettings, seed: int, bag: int) -> Any:
+    """Return which rows a bag leaves out, bool [n]: no more stays of their months."""
+    months = pd.concat([piece.read(("year", "month")) for piece in pieces])
+    return folds(months_before_the_last(months), settings, seed) == bag
 
 
 def _one_thread(settings: ModelSettings) -> ModelSettings:

@@ -105,7 +105,7 @@ def boost(
     inputs = TreeInputs(rows, chosen, settings.masked, seed, scale)
     params = _params(settings, stage, seed, settings.draws_thresholds(bag), len(inputs))
     bins = dataset_of(inputs, params)
-    del inputs
+    del inputs, chosen  # which the bins stand for
     return Booster(lightgbm.train(params, bins, settings.n_estimators).model_to_string())
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ _COARSEST = 30
 _PRIOR = 20.0  # accidents of the coarser scale that a scale's own count is weighed against
 NAMED = ("department", "commune")  # from coarse to fine; the trees see their rates, never their numbers
 PLACE = ("latitude", "longitude", *NAMED)
+STRETCH = 500_000  # rows that are counted at once: sorting them takes some 100 bytes each
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,12 @@ class PlaceCounts:
     @classmethod
     def of(cls, place: Floats, severe: Floats) -> PlaceCounts:
         """Count accidents: float32 [n, 4] with the columns `PLACE`, and labels float32 [n]."""
+        ends = range(STRETCH, max(len(severe), 1) + STRETCH, STRETCH)
+        stretches = (slice(end - STRETCH, end) for end in ends)
+        return reduce(cls.__add__, (cls._of_stretch(place[at], severe[at]) for at in stretches))
+
+    @classmethod
+    def _of_stretch(cls, place: Floats, severe: Floats) -> PlaceCounts:
         keys = {"cell": fine_cells(place[:, 0], place[:, 1]).astype(np.float64)}
         keys["cell"][keys["cell"] < 0] = np.nan
         keys.update({name: place[:, 2 + k].astype(np.float64) for k, name in enumerate(NAMED)})
@@ -280,12 +288,14 @@ def cross_fit(place: Floats, severe: Floats, seed: int, folds: int = 5, scale: f
     float32 [n, len(PlaceEncoder.columns)]. Densities are scaled up to what all folds together would give,
     and by `scale` beyond that.
     """
-    fold = np.random.default_rng(seed).integers(folds, size=len(severe))
+    fold = np.random.default_rng(seed).integers(folds, size=len(severe)).astype(np.int8)
     out = np.empty((len(severe), len(PlaceEncoder.columns)), dtype=np.float32)
+    counts = [PlaceCounts.of(place[fold == k], severe[fold == k]) for k in range(folds)]
     for k in range(folds):
-        rest, held = fold != k, fold == k
+        held = fold == k
         if held.any():
-            encoder = PlaceEncoder.fit(place[rest], severe[rest], scale * folds / (folds - 1))
+            others = reduce(PlaceCounts.__add__, counts[:k] + counts[k + 1 :])
+            encoder = PlaceEncoder.of_counts(others, scale * folds / (folds - 1))
             out[held] = encoder.transform(place[held])
     return out
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 REFERENCE_ROWS = 20_000  # enough for drift tests by feature within a month, small enough to carry along
@@ -15,7 +17,7 @@ def latest_learnt(learnt: pd.DataFrame, seed: int, most: int = REFERENCE_ROWS) -
     Not of all years: a field that has changed its form within them would look drifted for ever, though the
     champion knows the new form.
     """
-    months = learnt["year"].astype(int) * 12 + learnt["month"].astype(int)
+    months = _months(learnt)
     return _sample(learnt[months > months.max() - MONTHS], seed, most)
 
 
@@ -39,12 +41,16 @@ def promised(test: pd.DataFrame, p_severe: pd.Series, seed: int, most: int = HOL
 
 def learnt_from(*parts: pd.DataFrame) -> list[str]:
     """Return the months that rows are of, in order, as "2018-03"."""
-    months = (
-        pd.concat([part[["year", "month"]] for part in parts])
-        .drop_duplicates()
-        .sort_values(["year", "month"])
+    months = sorted({int(month) for part in parts for month in np.unique(_months(part))})
+    return [f"{month // 12}-{month % 12 + 1:02d}" for month in months]
+
+
+def _months(rows: pd.DataFrame) -> npt.NDArray[np.int32]:
+    """Return months since year 0, int32 [n]."""
+    months: npt.NDArray[np.int32] = (
+        rows["year"].to_numpy(np.int32) * 12 + rows["month"].to_numpy(np.int32) - 1
     )
-    return [f"{year}-{month:02d}" for year, month in months.itertuples(index=False)]
+    return months
 
 
 def _sample(rows: pd.DataFrame, seed: int, most: int) -> pd.DataFrame:

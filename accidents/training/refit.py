@@ -34,6 +34,7 @@ HALF_LIFE = 3.0  # months: severity drifts within a year and between years, so t
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
+Folds = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,9 @@ def refit(rows: pd.DataFrame, settings: ModelSettings, stage: str, seed: int) ->
     return put_together(bags, places, known.y, age, fold, stage)
 
 
-def folds(age: Doubles, settings: ModelSettings, seed: int) -> npt.NDArray[np.int64]:
+def folds(age: Doubles, settings: ModelSettings, seed: int) -> Folds:
     """Return the bag that leaves out each row, by its age in months; -1 of rows that all learn from."""
-    fold = np.random.default_rng(seed).integers(max(settings.bags, FOLDS), size=len(age))
+    fold = np.random.default_rng(seed).integers(max(settings.bags, FOLDS), size=len(age)).astype(np.int8)
     fold[age >= MONTHS] = -1
     return fold
 
@@ -86,7 +87,7 @@ def put_together(
     places: PlaceEncoder,
     y: Floats,
     age: Doubles,
-    fold: npt.NDArray[np.int64],
+    fold: Folds,
     stage: str,
 ) -> Refit:
     """Average what `refit_bag` gave, in the order of the bags, and calibrate it on what they held back."""
@@ -103,7 +104,7 @@ def put_together(
 
 
 def _cross_calibrated(
-    probability: Doubles, label: Doubles, weight: Doubles, part: npt.NDArray[np.int64]
+    probability: Doubles, label: Doubles, weight: Doubles, part: npt.NDArray[np.integer[Any]]
 ) -> Doubles:
     """Return the probabilities of each part, calibrated by what the other parts say, float64 [n]."""
     calibrated = np.empty(len(probability))
@@ -148,8 +149,8 @@ def _values(evaluation: Evaluation) -> dict[str, float]:
 
 def months_before_the_last(rows: pd.DataFrame) -> Doubles:
     """Return the age of each row in months, float64 [n], by its year and month."""
-    month = (rows["year"].astype(int) * 12 + rows["month"].astype(int)).to_numpy(np.float64)
-    age: Doubles = month.max() - month
+    month = rows["year"].to_numpy(np.int32) * 12 + rows["month"].to_numpy(np.int32)
+    age: Doubles = (month.max() - month).astype(np.float64)
     return age
 
 

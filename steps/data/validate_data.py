@@ -10,7 +10,7 @@ from accidents.features import features_of
 from steps.folder import Folder
 from steps.support.rows import Rows, some_of
 
-VALIDATED = 500_000  # rows of a part: of more, in partitions, so many are drawn
+VALIDATED = 100_000  # rows of a part: of more, in partitions, so many are drawn; Evidently takes 1 KB a row
 
 
 @step

@@ -40,7 +40,13 @@ def columns_of(rows: Rows, columns: Sequence[str]) -> pd.DataFrame:
 
 def keys_of(*parts: Rows) -> pd.DataFrame:
     """Return accident_id, year, month and severe of all rows; the index counts from 0 in each part."""
-    return pd.concat([columns_of(part, KEYS) for part in parts])
+    if isinstance(parts[0], pd.DataFrame):
+        return pd.concat([columns_of(part, KEYS) for part in parts])
+    first, *others = partitions(*parts)
+    # Not by `concat`, in which all are there twice.
+    keys = reading.keys_of(first.followed_by(*others))
+    keys.index = pd.Index(np.concatenate([np.arange(len(part)) for part in parts]))
+    return keys
 
 
 def rows_at(parts: Sequence[Rows], positions: Positions) -> pd.DataFrame:

@@ -57,6 +57,7 @@ def build_bundle(
     }
     if unseen is not None and refitted:
         parts = [*parts, test_rows]
+        del learnt  # before all of them are read
         learnt = keys_of(*parts).assign(p_unseen=unseen["p_unseen"].to_numpy())
         facts = refit_facts(facts, learnt, len(test_rows), judged, evaluation.budget, seed)
     chosen = latest_learnt(learnt.assign(position=np.arange(len(learnt))), seed)

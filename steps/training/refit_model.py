@@ -12,6 +12,8 @@ from steps.folder import Folder
 from steps.support.cluster_report import on_cluster
 from steps.support.rows import Rows, frames, keys_of, partitions
 
+_KEPT = ["accident_id", "severe"]
+
 
 @step
 def refit_model(
@@ -25,15 +27,15 @@ def refit_model(
     seed: int,
 ) -> tuple[Annotated[Folder, "refit"], Annotated[pd.DataFrame, "unseen"]]:
     """Return the refit, and what it gives of each row out of fold; if a gate refuses, `judged` and no row."""
-    kept = keys_of(train_rows, calibration_rows, test_rows)[["accident_id", "severe"]]
+    parts = train_rows, calibration_rows, test_rows
     if not gates["passed"]:
-        return judged, kept.head(0).assign(p_unseen=0.0)
+        return judged, keys_of(test_rows)[_KEPT].head(0).assign(p_unseen=0.0)
     if isinstance(train_rows, pd.DataFrame):
-        made = refit(pd.concat(frames(train_rows, calibration_rows, test_rows)), settings, stage, seed)
+        made = refit(pd.concat(frames(*parts)), settings, stage, seed)
     else:
-        first, *others = partitions(train_rows, calibration_rows, test_rows)
+        first, *others = partitions(*parts)
         with on_cluster(first.dask):
             made = training.refit(first.followed_by(*others), settings, stage, seed)
     folder = Folder.temporary("refit-")
     made.model.save(folder.path)
-    return folder, kept.assign(p_unseen=made.unseen)
+    return folder, keys_of(*parts)[_KEPT].reset_index(drop=True).assign(p_unseen=made.unseen)

@@ -32,9 +32,9 @@ from accidents.data.sources.settings import DataSettings
 from accidents.errors import DataError, SettingsError, SourceError
 from accidents.features import build_features, feature_names
 from accidents.scoring.batch import check_input
-from accidents.training import tree_inputs
+from accidents.training import place_encoder, tree_inputs
 from accidents.training.fit_bags import ModelSettings, boost, labelled, train
-from accidents.training.place_encoder import PlaceCounts, PlaceEncoder
+from accidents.training.place_encoder import PlaceCounts, PlaceEncoder, cross_fit
 from accidents.training.split import SplitSettings, split
 from accidents.training.trained_model import Layout, matrix_of
 from accidents.training.tree_inputs import LabelledRows
@@ -116,6 +116,25 @@ def test_places_counted_by_part_are_those_of_all(raw_folder: Path) -> None:
     for name, counts in whole.counts.items():
         np.testing.assert_array_equal(counts, summed.counts[name])
     np.testing.assert_array_equal(whole.transform(place), summed.transform(place))
+
+
+def test_places_are_counted_some_at_a_time_and_each_fold_once(
+    raw_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, _ = read_years(find_years(raw_folder))
+    rows = build_features(tables, "dispatch")
+    names = tuple(rows.columns[4:])
+    place = Layout(names).place(matrix_of(rows, names))
+    severe = rows["severe"].to_numpy(np.float32)
+    fold = np.random.default_rng(3).integers(5, size=len(severe))
+    expected = np.empty((len(severe), len(PlaceEncoder.columns)), dtype=np.float32)
+    for held in (fold == k for k in range(5)):
+        others = PlaceEncoder.fit(place[~held], severe[~held], scale=2 * 5 / 4)
+        expected[held] = others.transform(place[held])
+    monkeypatch.setattr(place_encoder, "STRETCH", 100)
+    np.testing.assert_array_equal(cross_fit(place, severe, seed=3, scale=2), expected)
+    none = PlaceCounts.of(place[:0], severe[:0])
+    assert none.accidents == len(none.tables["cell"]) == 0
 
 
 def test_a_bag_reads_partitions_in_stretches_and_grows_the_same_trees(
