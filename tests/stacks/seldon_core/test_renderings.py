@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 
 from stacks import fetch_bundle
-from stacks.components.seldon_core.description import Served, ServedBundle
+from stacks.components.seldon_core.description import CANDIDATE, CHAMPION, Served, ServedBundle
 from stacks.components.seldon_core.model_pod import MODELS
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.settings import Runtime, SeldonCoreSettings
+from tests.conftest import ROOT
 
 NAME = "severity"
 FIRST = ServedBundle("1", "1" * 64, "s3://bucket/1")
@@ -101,13 +103,21 @@ def test_seldon_is_told_shares_that_add_up_and_a_shadow_that_answers_nobody() ->
     assert seldon["spec"]["protocol"] == "v2"
 
 
+def test_the_model_server_loads_each_role() -> None:
+    """It does not load what a killed deployment on one machine has left, which it knows by the end of its name."""
+    program = (ROOT / "serving" / "runtime" / "guarded_mlserver.py").read_text(encoding="utf-8")
+    (left,) = re.findall(r'^_CANDIDATE = "(.+)"$', program, flags=re.M)
+    for role in (CHAMPION, CANDIDATE, "challenger", "shadow"):
+        assert not Served(NAME, FIRST).model(replace(FIRST, role=role)).endswith(left)
+
+
 @pytest.mark.parametrize("runtime", ["deployment", "seldon", "kserve"])
 def test_a_candidate_changes_no_object_of_what_serves(runtime: Runtime) -> None:
-    candidate = replace(FIRST, version="3", role="candidate", share=0)
+    candidate = replace(FIRST, version="3", role="proving", share=0)
     with_candidate = rendered(runtime, TRIED.with_beside(candidate))
     assert [each for each in rendered(runtime) if each not in with_candidate] == []
     aside = [each for each in with_candidate if each not in rendered(runtime)]
-    assert {each["metadata"]["name"] for each in aside} == {f"{NAME}-candidate"}
+    assert {each["metadata"]["name"] for each in aside} == {f"{NAME}-proving"}
 
 
 def test_seldon_2_shares_out_and_mirrors_under_a_name_of_its_own() -> None:

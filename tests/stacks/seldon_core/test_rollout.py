@@ -44,7 +44,7 @@ def test_a_version_proves_itself_aside_before_it_takes_over(
     fake.asked.clear()
     serving.switch(NAME, SECOND, GOLDEN)
     proved = [path for method, path in fake.asked if method == "POST" and "/services/" in path]
-    assert [path.split("/services/")[1].split(":")[0] for path in proved] == [f"{NAME}-candidate"]
+    assert [path.split("/services/")[1].split(":")[0] for path in proved] == [f"{NAME}-proving"]
     assert running(fake) == {NAME: "2"}
 
 
@@ -102,7 +102,7 @@ def test_pods_that_cannot_run_are_told_at_once_and_taken_back(
     status: dict[str, Any], words: str, fake: FakeKubernetes, serving: ClusterServing
 ) -> None:
     serving.switch(NAME, FIRST, GOLDEN)
-    fake.pods[f"{NAME}-candidate"] = {
+    fake.pods[f"{NAME}-proving"] = {
         "initContainerStatuses": [{"name": "fetch-bundle", "image": "a:1", **status}]
     }
     with pytest.raises(ClusterError, match=f"Version 2 did not become ready. .*{words}"):
@@ -114,7 +114,7 @@ def test_pods_that_take_too_long_are_told_with_how_to_wait_longer(
     fake: FakeKubernetes, serving: ClusterServing
 ) -> None:
     serving.switch(NAME, FIRST, GOLDEN)
-    fake.pods[f"{NAME}-candidate"] = {"phase": "Pending"}
+    fake.pods[f"{NAME}-proving"] = {"phase": "Pending"}
     with pytest.raises(ClusterError, match=r"did not become ready within 2 s \(ready_timeout\)"):
         serving.switch(NAME, SECOND, GOLDEN)
     assert running(fake) == {NAME: "1"}
@@ -145,7 +145,7 @@ def test_what_serves_is_left_alone_until_another_version_and_new_settings_are_pr
 ) -> None:
     serving.switch(NAME, FIRST, GOLDEN)
     before = fake.objects["deployments", NAME]
-    fake.pods[f"{NAME}-candidate"] = {"phase": "Pending"}
+    fake.pods[f"{NAME}-proving"] = {"phase": "Pending"}
     with pytest.raises(ClusterError, match="did not become ready"):
         serving_of(fake, SETTINGS.model_copy(update={"image": "none:1"})).switch(NAME, SECOND, GOLDEN)
     assert fake.objects["deployments", NAME] == before

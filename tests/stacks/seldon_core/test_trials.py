@@ -150,7 +150,7 @@ def test_a_challenger_that_is_taken_back_answers_nobody_whatever_becomes_of_the_
 ) -> None:
     serving.switch(NAME, FIRST, GOLDEN)
     serving.try_out(NAME, replace(SECOND, role="challenger", share=50), GOLDEN)
-    fake.pods |= {name: {"phase": "Pending"} for name in (NAME, f"{NAME}-candidate")}
+    fake.pods |= {name: {"phase": "Pending"} for name in (NAME, f"{NAME}-proving")}
     if taken_back == "by ending the trial":
         serving.end_trials(NAME)
     else:
