@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-# A candidate proves itself and is told to nobody. Its model is named by its role, and not "-candidate": so ends
-# what a killed deployment to the one server of a machine leaves, which no model server loads at its start.
+# A candidate proves itself and is told to nobody. Its model is named by its role, and not "-candidate": so
+# ends what a killed deployment to a machine's one server leaves, which no model server loads at its start.
 CHAMPION, CANDIDATE = "champion", "proving"
 HTTP_PORT, GRPC_PORT, METRICS_PORT = 8085, 8086, 8087  # of serving/Dockerfile
 RECORD, ROUTES, RUNTIME, OBJECTS = "served.json", "routes.json", "runtime", "objects.json"  # of the ConfigMap

@@ -104,7 +104,7 @@ def test_seldon_is_told_shares_that_add_up_and_a_shadow_that_answers_nobody() ->
 
 
 def test_the_model_server_loads_each_role() -> None:
-    """It does not load what a killed deployment on one machine has left, which it knows by the end of its name."""
+    """It does not load what a killed deployment on one machine has left, known by the end of its name."""
     program = (ROOT / "serving" / "runtime" / "guarded_mlserver.py").read_text(encoding="utf-8")
     (left,) = re.findall(r'^_CANDIDATE = "(.+)"$', program, flags=re.M)
     for role in (CHAMPION, CANDIDATE, "challenger", "shadow"):
