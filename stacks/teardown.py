@@ -110,7 +110,10 @@ def _refuse_if_serving(
 ) -> None:
     """Raise StackError where a model server would be left without its deployer."""
     deployers = list(_deployers(going))
-    served = [text for _, endpoints in deployers for text in _serving(endpoints)]
+    served: list[str] = []
+    for _, endpoints in deployers:
+        with suppress(DeploymentError):  # a cluster that cannot be asked, or is gone, keeps no stack
+            served += _serving(endpoints)
     if served:
         raise StackError(
             f"On stack {stack.name} {', '.join(served)} is being served. "

@@ -80,7 +80,8 @@ def read_head(path: Path, data: bytes, known: Mapping[str, str], remedy: str) ->
     names = [_name(name, known) for name in _cells(line, separator)]
     body_line = number + 1 + len(rest) - len(rest.lstrip(b"\n"))
     body = rest.strip(b"\n")
-    if not body.decode().strip():  # as text: a no-break space is no row either
+    # As text: a no-break space is no row either. Two tabs are one, of empty cells.
+    if separator.encode() not in body and not body.decode().strip():
         raise DataError(f"{path}: has a header line and no rows. {remedy}")
     return Head(_fitted(names, body[:_SAMPLE], separator), separator, number, body, body_line)
 

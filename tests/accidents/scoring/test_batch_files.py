@@ -85,6 +85,12 @@ def test_every_row_comes_out_once_scored_or_set_aside(data: st.DataObject) -> No
     assert np.isfinite(features[list(feature_names("on_scene"))].to_numpy()).any(axis=1).all()
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_row_of_empty_cells_is_one(tmp_path: Path, separator: str) -> None:
+    (tmp_path / "any.csv").write_text(f"time{separator}department\n{separator}\n")
+    assert read_input(str(tmp_path / "any.csv"), DATA).set_aside["row"].tolist() == [1]
+
+
 def test_a_row_has_the_features_that_serving_computes(tmp_path: Path) -> None:
     vehicles = [{"category": 7, "moving_obstacle": 2, "impact": 1}, {"category": 33, "fixed_obstacle": 2}]
     users = [{"role": 1, "sex": 2, "birth_year": 1980}, {"role": 3, "seat": 10}]
