@@ -199,9 +199,9 @@ test: $(VENV)/dev  ## every test, but those of the platform and of the container
 	$(BIN)/python -m pytest $(SHARED) -m "not containers" --durations=30 $(TESTS)
 
 PLATFORM = PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest $(SHARED) tests/servers \
-	tests/containers/test_docker_stack.py
+	tests/containers/test_docker_stack.py tests/engine/test_little_memory.py
 
-platform: $(VENV)/dev  ## stacks on real servers and in containers, as tests: PostgreSQL, S3, MLflow, ZenML, Docker; minutes
+platform: $(VENV)/dev  ## what takes minutes, as tests: stacks on PostgreSQL, S3, MLflow, ZenML servers, in Docker; Dask in little memory
 	$(PLATFORM)
 
 matrix: $(VENV)/dev  ## of these, the same commands on each stack, whose model and predictions must be equal

@@ -45,7 +45,10 @@ def remedy(error: BaseException) -> str | None:
     """Return what a person can do about an error or what caused it; None if nobody foresaw it."""
     for each in _chain(error):
         if isinstance(each, MemoryError):
-            return "There is not enough memory. Close other programs, or take fewer years or rows at a time."
+            return (
+                "There is not enough memory. Close other programs, or take fewer years or rows at a time, or "
+                "train by partition: `engine: dask`, docs/scaling.md."
+            )
         text = str(each)
         by_words = next((known for words, known in _SAID.items() if words in text), None)
         cure = _REMEDIES.get(each.errno or 0) if isinstance(each, OSError) else None

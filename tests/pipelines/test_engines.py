@@ -44,6 +44,15 @@ def figures(project: Project) -> list[dict[str, object]]:
     ).splitlines()]  # fmt: skip
 
 
+def dashboard(project: Project) -> str:
+    """What the newest run says of where Dask's dashboard was."""
+    return project.python(
+        "from zenml.client import Client\n"
+        "(run,) = Client().list_pipeline_runs(sort_by='desc:created', size=1, hydrate=True).items\n"
+        "print(run.steps['build_features'].run_metadata['dask_dashboard'])\n"
+    ).strip()
+
+
 def test_both_engines_make_the_same_bundle(tmp_path: Path) -> None:
     project = make_project(tmp_path / "a project")
     try:
@@ -69,6 +78,7 @@ def test_both_engines_make_the_same_bundle(tmp_path: Path) -> None:
         ).split("\n")
         assert len(pages) >= 6, pages
         assert {page.lower() for page in pages if page} == {"<!doctype html>"}
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/status", dashboard(project))
         for name in ("model", "at_threshold", "baselines", "slices", "behaviour"):
             assert measured[0][name] == measured[1][name], name
     finally:
