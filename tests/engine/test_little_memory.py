@@ -47,7 +47,7 @@ YEARS, COPIES, ACCIDENTS = range(2007, 2023), 11, 30_000
 # Rows that are learnt twice (`masked`) take memory too: only more of them would be larger than a bag's bins.
 SMALLER = {"n_estimators: 60": "n_estimators: 10, bags: 2, masked: 0"}
 ON_DASK = "engine: dask\ndask: {local: {workers: 2}}\n"
-# Arrow's usual allocator takes a gibibyte of addresses at its start, which would count as if it were used;
+# Arrow's usual allocator takes a gibibyte of addresses at its start, which would count as if it were used.
 # glibc keeps much of what was freed, unless larger pieces go back to the system at once.
 ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_MMAP_THRESHOLD_": "131072"}
 
