@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro manifests images up down model test platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke renewal airflow dags docs docs-serve pictures dask sample
+.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro manifests images up down model test again platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke renewal airflow dags docs docs-serve pictures dask sample
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -197,6 +197,9 @@ SHARED = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev  ## every test, but those of the platform and of the containers; TESTS= names some
 	$(BIN)/python -m pytest $(SHARED) -m "not containers" --durations=30 $(TESTS)
+
+again: $(VENV)/dev  ## of the last tests, those that failed, one at a time
+	$(BIN)/python -m pytest -m "not containers" --last-failed --last-failed-no-failures none
 
 PLATFORM = PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest $(SHARED) tests/servers \
 	tests/containers/test_docker_stack.py tests/engine/test_little_memory.py
