@@ -237,8 +237,9 @@ format: $(VENV)/dev  ## let ruff rewrite what it can
 # MkDocs' makers announce its end beside every build; why it is used all the same: requirements/docs.in.
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 
+# Never --quiet: MkDocs then counts no warnings, so that nothing is strict any more.
 docs: $(VENV)/docs  ## the documentation as a site, into site/; strict
-	$(MKDOCS) build --strict --quiet
+	$(MKDOCS) build --strict
 
 pictures: $(VENV)/dev  ## the pictures of pages in docs/ anew, of what `make demo` left running
 	$(BIN)/python -m documentation.screenshots
