@@ -106,6 +106,17 @@ def test_a_step_is_a_line_or_two_that_a_person_can_type(file: Path) -> None:
             )
 
 
+def test_each_action_is_one_commit_with_its_version_beside() -> None:
+    """zizmor wants the commit; the version is what a person reads, and what Dependabot raises it by."""
+    commits: dict[str, set[str]] = {}
+    for line in "\n".join(file.read_text(encoding="utf-8") for file in FILES).splitlines():
+        if "uses:" in line:
+            found = re.fullmatch(r" +(?:- )?uses: ([\w-]+/[\w-]+)\S*@([0-9a-f]{40} # v\d+\.\d+\.\d+)", line)
+            assert found, line
+            commits.setdefault(found[1], set()).add(found[2])
+    assert {action: named for action, named in commits.items() if len(named) > 1} == {}
+
+
 @each_file
 def test_rights_are_given_job_by_job_and_runs_do_not_overlap(file: Path) -> None:
     workflow = content(file)
