@@ -90,6 +90,18 @@ def test_every_job_is_tried_or_says_why_not() -> None:
         assert (ROOT / file).is_file()
 
 
+def test_every_image_that_is_built_is_pushed_scanned_listed_and_attested() -> None:
+    built, pushed = (
+        subprocess.run(["make", "-n", *words, "PROFILE=airflow"], cwd=ROOT, capture_output=True, text=True,
+                       check=True).stdout for words in (["images"], ["push", "scan", "sbom"])
+    )  # fmt: skip
+    images = re.findall(r"--tag road-accidents/([\w-]+):", built)
+    assert "airflow" in images
+    assert [line.split()[-len(images) :] for line in pushed.splitlines() if ".ci/" in line] == [images] * 3
+    assert jobs.read("images")["jobs"]["attest"]["strategy"]["matrix"]["image"] == images
+    assert {jobs.read(name)["env"]["PROFILE"] for name in ("images", "release")} == {"airflow"}
+
+
 def test_what_the_dry_release_leaves_out_is_a_step() -> None:
     """One that was worded anew would be run, minutes later and without a word of why."""
     lines = {step.run for job in jobs.jobs() for step in job.steps}
