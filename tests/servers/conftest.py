@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from tests.platform_parts import PASSWORD, S3_KEY, S3_SECRET, Server, running_ml
 from tests.postgres import PostgresServer, running_postgres
 from tests.relay import Relay, running_relay
 
+# The table that tests/servers/matrix.py prints row by row.
+MATRIX_HEAD = "| stack | train | deploy | inference | monitor |\n|---|---:|---:|---:|---:|"
+MATRIX_ROW = re.compile(r"^\| `[\w-]+` \|(?: (?:\d+ s|none) \|)+$", re.MULTILINE)
 # The smallest experiment that goes through every step.
 TINY = {"accidents_per_year: 4000": "accidents_per_year: 1500", "n_estimators: 60": "n_estimators: 30"}
 
@@ -27,6 +31,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(1800))
         if "PLATFORM_TESTS" not in os.environ:
             item.add_marker(pytest.mark.skip(reason="takes minutes: make platform"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the matrix: the rows that tests printed, which else nobody sees of one that has passed."""
+    reports = [one for ended in terminalreporter.stats.values() for one in ended]
+    said = "\n".join(one.capstdout for one in reports if isinstance(one, pytest.TestReport))
+    if rows := sorted(set(MATRIX_ROW.findall(said))):
+        terminalreporter.section("the same on every stack")
+        terminalreporter.write_line("\n".join([MATRIX_HEAD, *rows]))
 
 
 @dataclass(frozen=True)
