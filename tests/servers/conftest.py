@@ -19,6 +19,7 @@ from tests.relay import Relay, running_relay
 # The table that tests/servers/matrix.py prints row by row.
 MATRIX_HEAD = "| stack | train | deploy | inference | monitor |\n|---|---:|---:|---:|---:|"
 MATRIX_ROW = re.compile(r"^\| `[\w-]+` \|(?: (?:\d+ s|none) \|)+$", re.MULTILINE)
+SESSION_TOKEN = "a-session-of-the-tests"  # of a temporary login; the server takes any that has not expired
 # The smallest experiment that goes through every step.
 TINY = {"accidents_per_year: 4000": "accidents_per_year: 1500", "n_estimators: 60": "n_estimators: 30"}
 
@@ -58,6 +59,7 @@ class Platform:
         """What a person's shell says of it."""
         return {
             **s3_settings(self.s3),
+            "S3_SESSION_TOKEN": SESSION_TOKEN,
             "MLFLOW_SERVER": self.relay.url,
             "MLFLOW_PASSWORD": PASSWORD,
             "ACCIDENTS_DATABASE_URL": self.predictions.replace("postgresql:", "postgresql+psycopg:"),
@@ -75,7 +77,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One for the tests of a module, whose project is the only one on it."""
     folder = tmp_path_factory.mktemp("platform")
     with ExitStack() as held:
-        s3 = held.enter_context(running_s3(folder / "s3", "zenml", "mlflow", "read-only"))
+        s3 = held.enter_context(running_s3(folder / "s3", "zenml", "mlflow", "raw", "read-only"))
         postgres = held.enter_context(running_postgres())
         runs, predictions = postgres.new_database(), postgres.new_database()
         mlflow = held.enter_context(running_mlflow(folder / "mlflow", runs, s3, "mlflow"))
