@@ -16,7 +16,10 @@ from zenml.services.service import BaseDeploymentService
 
 
 class OneServiceDeployer(BaseModelDeployer):
-    """Knows a model's service by the model's name; what the store says is served was served."""
+    """Knows a model's service by the model's name; what the store says is served was served.
+
+    Without ZenML's `FLAVOR`, a circle: only its `get_active_model_deployer`, called by nobody, reads it.
+    """
 
     SERVICE: ClassVar[type[BaseDeploymentService]]
     PLACE: ClassVar[tuple[str, ...]]  # the parts of a service's configuration that say where it is served

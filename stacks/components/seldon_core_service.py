@@ -13,8 +13,8 @@ from zenml.services import ServiceConfig, ServiceStatus
 from zenml.services.service import BaseDeploymentService
 
 from stacks.components.seldon_core.cluster_serving import serving_of
+from stacks.components.seldon_core.config import SeldonCoreDeployerConfig
 from stacks.components.seldon_core.description import Served, ServedBundle
-from stacks.components.seldon_core.flavor import SeldonCoreDeployerConfig
 from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.errors import StackError
 

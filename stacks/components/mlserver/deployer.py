@@ -7,13 +7,12 @@ from typing import ClassVar, cast
 from uuid import UUID
 
 from filelock import FileLock
-from zenml.model_deployers import BaseModelDeployerFlavor
 from zenml.models.v2.misc.service import ServiceType
 from zenml.services import BaseService, ServiceConfig
 from zenml.services.service import BaseDeploymentService
 
 from stacks.components.deployer_base import OneServiceDeployer
-from stacks.components.mlserver.flavor import MLServerDeployerConfig, MLServerDeployerFlavor
+from stacks.components.mlserver.config import MLServerDeployerConfig
 from stacks.components.mlserver.folder import bundle_digest
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver_service import MLServerDeploymentConfig, MLServerService
@@ -29,7 +28,6 @@ class MLServerDeployer(OneServiceDeployer):
     """
 
     NAME: ClassVar[str] = "MLServer"
-    FLAVOR: ClassVar[type[BaseModelDeployerFlavor]] = MLServerDeployerFlavor
     SERVICE: ClassVar[type[BaseDeploymentService]] = MLServerService
     PLACE: ClassVar[tuple[str, ...]] = ("server",)
 
