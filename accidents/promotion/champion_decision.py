@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -86,15 +86,27 @@ def decide(
     freshness: Freshness,
     settings: PromotionSettings = DEFAULT_SETTINGS,
 ) -> Decision:
-    """Promote only if every gate passes and the champion is beaten by more than noise.
+    """Promote only if every gate passes and the challenger is to succeed the champion.
 
-    A tie is enough for a fresher model. `comparison` is None where there is no champion yet: then the gates
-    alone decide.
+    `comparison` is None where there is no champion yet: then the gates alone decide.
     """
     if not gates.passed:
         return _refused_by_gates(gates)
     if comparison is None:
         return Decision(True, "first", f"All {len(gates.results)} gates pass and there is no champion yet.")
+    succession = decide_succession(comparison, freshness, settings)
+    if not succession.promote:
+        return succession
+    return replace(succession, reason=f"All {len(gates.results)} gates pass. {succession.reason}")
+
+
+def decide_succession(
+    comparison: ChampionComparison, freshness: Freshness, settings: PromotionSettings = DEFAULT_SETTINGS
+) -> Decision:
+    """Have the challenger succeed only if it beats the champion by more than noise; a fresher one by a tie.
+
+    The one rule of it: of training, and of a replay, which has no gates.
+    """
     difference = _in_words(comparison)
     if comparison.overall.verdict == "worse":
         return Decision(False, "worse", f"The champion stays: the challenger is worse, {difference}.")
@@ -102,7 +114,7 @@ def decide(
         where = ", ".join(part.label for part in comparison.worse_slices)
         return Decision(False, "worse_slice", f"The champion stays: the challenger is worse for {where}.")
     if comparison.overall.verdict == "better":
-        return Decision(True, "better", f"All gates pass and the challenger is better, {difference}.")
+        return Decision(True, "better", f"The challenger is better, {difference}.")
     return _tie(comparison, freshness, settings, difference)
 
 
@@ -128,7 +140,7 @@ def _tie(
         )
     if freshness.fresher:
         learnt = f"it learnt from data up to {freshness.challenger}, the champion up to {freshness.champion}"
-        return Decision(True, "tie_fresher", f"All gates pass and the two tie, {difference}; {learnt}.")
+        return Decision(True, "tie_fresher", f"The two tie, {difference}; {learnt}.")
     return Decision(
         False,
         "tie",
