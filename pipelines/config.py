@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from zenml.config.schedule import Schedule
 
 from accidents.config import Strict, parse, read_yaml
 from accidents.errors import SettingsError
+from accidents.nearest import nearest
 from engine.settings import DaskSettings, Engine
 
 ON_DASK = ("train", "inference")  # pipelines whose work on accidents can be done by partition
@@ -100,8 +100,8 @@ class PipelineConfig(Strict):
     def check_steps(self, there: Collection[str]) -> None:
         """Raise SettingsError if something is said of a step that the pipeline does not have."""
         for name in self.steps.keys() - set(there):
-            near = get_close_matches(name, there, n=1, cutoff=0.4)
-            hint = f"did you mean `{near[0]}`?" if near else f"steps: {', '.join(sorted(there))}"
+            near = nearest(name, there)
+            hint = f"did you mean `{near}`?" if near else f"steps: {', '.join(sorted(there))}"
             raise SettingsError(f"configs: unknown step `steps.{name}`, {hint}.")
 
 

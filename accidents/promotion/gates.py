@@ -6,7 +6,6 @@ passed, unless it says `if_unmeasured: allow`.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from accidents.evaluation.metrics import (
     compare,
 )
 from accidents.evaluation.slices import SLICES, SliceResult
+from accidents.nearest import nearest
 
 EVERY = "every"
 BASELINES = ("prevalence", "logistic_regression", "random_forest")
@@ -283,8 +283,12 @@ def check_name(kind: str, name: str | None, valid: Iterable[str]) -> None:
     listed = ", ".join(names)
     if name is None:
         raise ValueError(f"the gate names no {kind}; valid: {listed}")
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-    raise ValueError(f"{name!r} is no {kind}; nearest: {near!r}. Valid: {listed}")
+    raise ValueError(f"{name!r} is no {kind}{_hint(name, names)}. Valid: {listed}")
+
+
+def _hint(wrong: str, valid: Iterable[str]) -> str:
+    near = nearest(wrong, valid)
+    return f"; nearest: {near!r}" if near else ""
 
 
 def _one_gate(number: int, value: Mapping[str, Any]) -> GateSettings:
@@ -300,5 +304,4 @@ def _plain(number: int, problem: Any) -> str:
         return f"gates[{number}]{'.' * bool(where)}{where}: {problem['msg'].removeprefix('Value error, ')}"
     keys = list(GateSettings.model_fields)
     unknown = str(problem["loc"][-1])
-    near = difflib.get_close_matches(unknown, keys, n=1, cutoff=0.0)[0]
-    return f"gates[{number}]: unknown key {unknown!r}; nearest: {near!r}. Valid: {', '.join(keys)}"
+    return f"gates[{number}]: unknown key {unknown!r}{_hint(unknown, keys)}. Valid: {', '.join(keys)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import json
 import os
@@ -20,6 +19,7 @@ from pydantic_settings import (
 )
 
 from accidents.errors import SettingsError
+from accidents.nearest import nearest
 
 PREFIX = "ACCIDENTS_"
 # Variables that others of us read.
@@ -180,7 +180,7 @@ def _explain(key: str, kind: str, message: str) -> str:
     if kind != "extra_forbidden":
         return f"`{key}`: {message[:1].lower()}{message[1:]}"
     plain = key.removeprefix(PREFIX).lower()
-    near = difflib.get_close_matches(plain, Settings.model_fields, n=1, cutoff=0.4)
+    near = nearest(plain, Settings.model_fields)
     return f"unknown key `{key}`, " + (
-        f"did you mean `{near[0]}`?" if near else f"valid keys: {', '.join(Settings.model_fields)}"
+        f"did you mean `{near}`?" if near else f"valid keys: {', '.join(Settings.model_fields)}"
     )
