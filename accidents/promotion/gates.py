@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from accidents.config import Strict
-from accidents.errors import SettingsError
 from accidents.evaluation.behaviour import CHECKS, BehaviourResult
 from accidents.evaluation.metrics import (
     HIGHER_IS_BETTER,
@@ -174,14 +173,6 @@ class GateReport:
         return cls(tuple(GateResult(**result) for result in content["gates"]))
 
 
-def gate_settings(values: Sequence[Mapping[str, Any]]) -> tuple[GateSettings, ...]:
-    """Return the `gates` of params.yaml, checked one by one.
-
-    Raises `SettingsError` naming the gate, what it names that is not there, and the nearest that is.
-    """
-    return tuple(_one_gate(number, value) for number, value in enumerate(values))
-
-
 def compare_with_baselines(rules: GateRules, predictions: pd.DataFrame) -> dict[str, dict[str, Comparison]]:
     """Return what baseline gates ask for, {baseline: {metric: comparison}}; the baseline is the champion.
 
@@ -283,25 +274,6 @@ def check_name(kind: str, name: str | None, valid: Iterable[str]) -> None:
     listed = ", ".join(names)
     if name is None:
         raise ValueError(f"the gate names no {kind}; valid: {listed}")
-    raise ValueError(f"{name!r} is no {kind}{_hint(name, names)}. Valid: {listed}")
-
-
-def _hint(wrong: str, valid: Iterable[str]) -> str:
-    near = nearest(wrong, valid)
-    return f"; nearest: {near!r}" if near else ""
-
-
-def _one_gate(number: int, value: Mapping[str, Any]) -> GateSettings:
-    try:
-        return GateSettings.model_validate(value)
-    except ValidationError as error:
-        raise SettingsError("; ".join(_plain(number, problem) for problem in error.errors())) from None
-
-
-def _plain(number: int, problem: Any) -> str:
-    if problem["type"] != "extra_forbidden":
-        where = ".".join(map(str, problem["loc"]))
-        return f"gates[{number}]{'.' * bool(where)}{where}: {problem['msg'].removeprefix('Value error, ')}"
-    keys = list(GateSettings.model_fields)
-    unknown = str(problem["loc"][-1])
-    return f"gates[{number}]: unknown key {unknown!r}{_hint(unknown, keys)}. Valid: {', '.join(keys)}"
+    near = nearest(name, names)
+    hint = f"; nearest: {near!r}" if near else ""
+    raise ValueError(f"{name!r} is no {kind}{hint}. Valid: {listed}")
