@@ -17,7 +17,7 @@ from documentation.json_schema import Schema, bounds, default, kind, resolved, s
 from documentation.tables import code, table
 from documentation.yaml_comments import comments
 from pipelines.config import PipelineConfig
-from serving.api.settings import PREFIX, Settings
+from serving.api.settings import PREFIX, ApiSettings
 from stacks.components import FLAVORS
 from stacks.definition import StackDefinition
 
@@ -66,7 +66,7 @@ def sources() -> Iterator[Source]:
         "`configs/PIPELINE.STACK.yaml` is laid over it where there is one.",
     )
     environment = f"Each key may also come from the environment, which wins: `{PREFIX}PORT=8001`."
-    yield Source("configs/api.yaml", Settings, "configs/api.yaml", f"The API. {environment}")
+    yield Source("configs/api.yaml", ApiSettings, "configs/api.yaml", f"The API. {environment}")
     yield Source("configs/loop.yaml", LoopSettings, "configs/loop.yaml", "The loop around the monitor.")
     yield Source("configs/watch.yaml", WatchSettings, "configs/watch.yaml", "`make watch`.")
     yield Source("stacks/NAME.yaml", StackDefinition, "", "WITH WHAT: the components of a stack.")

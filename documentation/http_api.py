@@ -11,7 +11,7 @@ from documentation.json_schema import Schema, bounds, default, kind, name_of
 from documentation.tables import code, table
 from serving.api.app import create_app
 from serving.api.http.openapi import document_of
-from serving.api.settings import Settings
+from serving.api.settings import ApiSettings
 
 _METHODS = ("get", "put", "post", "delete", "patch")
 
@@ -20,7 +20,7 @@ def openapi_document() -> dict[str, Any]:
     """Return the document as a running API would give it at /openapi.json."""
     with TemporaryDirectory() as folder:
         nowhere = {name: Path(folder) / name for name in ("keys_file", "hook_keys_file")}
-        return document_of(create_app(Settings(**nowhere)))  # type: ignore[arg-type]
+        return document_of(create_app(ApiSettings(**nowhere)))  # type: ignore[arg-type]
 
 
 def http_api_page(document: Mapping[str, Any]) -> str:

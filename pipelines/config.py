@@ -38,7 +38,7 @@ class RunSchedule(Schedule, extra="forbid"):
     """ZenML's Schedule: when the orchestrator runs it, in place of now."""
 
 
-class Settings(Strict):
+class ZenMLSettings(Strict):
     """What ZenML is told of where a pipeline or a step runs."""
 
     docker: Docker | None = None
@@ -50,7 +50,7 @@ class StepConfig(Strict):
 
     enable_cache: bool | None = None
     retry: RetryConfig | None = None
-    settings: Settings = Settings()
+    settings: ZenMLSettings = ZenMLSettings()
 
     def options(self) -> dict[str, Any]:
         """For ZenML: what is said, and no more."""
@@ -62,7 +62,7 @@ class PipelineConfig(Strict):
 
     enable_cache: bool = True
     retry: RetryConfig = RetryConfig()
-    settings: Settings = Settings()
+    settings: ZenMLSettings = ZenMLSettings()
     steps: Mapping[str, StepConfig] = {}
     schedule: RunSchedule | None = None
     engine: Engine = "local"
