@@ -372,7 +372,9 @@ def _why_not_due(stage: str, last: Event | None, due: str | None) -> str:
 
 def _why(events: list[Event]) -> str:
     """Why a version is taken back, however often that has failed."""
-    wrong = next(one for one in events if one.stage in ("deploy", "verify") and one.outcome == "failed")
+    wrong = next(
+        event for event in events if event.stage in ("deploy", "verify") and event.outcome == "failed"
+    )
     if wrong.stage == "deploy":
         return f"it could not be deployed: {wrong.detail['error']}"
     return "; ".join(wrong.detail["reasons"])

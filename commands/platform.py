@@ -87,11 +87,11 @@ def addresses() -> dict[str, str]:
     from stacks.placeholders import fill
 
     account = "predictions:${PREDICTIONS_DATABASE_PASSWORD}"
-    found = {
+    variables = {
         VARIABLE: f"postgresql+psycopg://{account}@127.0.0.1:${{POSTGRES_PORT:-15432}}/predictions",
         PUSHGATEWAY: "http://127.0.0.1:${PUSHGATEWAY_PORT:-9091}",
     }
-    return dict(fill(found, "The platform's prediction log"))
+    return dict(fill(variables, "The platform's prediction log"))
 
 
 def monitor(*words: str) -> None:

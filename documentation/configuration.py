@@ -90,13 +90,13 @@ def keys_of(source: Source) -> set[str]:
 
 def _source(source: Source) -> str:
     whole = source.model.model_json_schema()
-    said = comments((ROOT / source.comments).read_text(encoding="utf-8")) if source.comments else {}
+    meanings = comments((ROOT / source.comments).read_text(encoding="utf-8")) if source.comments else {}
     parts = [f"## {source.title}\n", source.about + "\n"]
     for path, model in sections(whole, whole):
         if path:
             parts += [f"### {source.title}: {path} {{#{_anchor(source, path)}}}\n"]
-            parts += [_about(model, said.get(path, ""))]
-        parts.append(table(_HEAD, _rows(source, path, model, said)))
+            parts += [_about(model, meanings.get(path, ""))]
+        parts.append(table(_HEAD, _rows(source, path, model, meanings)))
     return "\n".join(part for part in parts if part)
 
 
@@ -111,11 +111,11 @@ def _plain(docstring: str) -> str:
     return " ".join(re.split(r"\n\s*(?:Attributes|Args|Raises)\b", docstring)[0].split()).replace("{", "\\{")
 
 
-def _rows(source: Source, path: str, model: Schema, said: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+def _rows(source: Source, path: str, model: Schema, meanings: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
     whole = source.model.model_json_schema()
     for key, field in model["properties"].items():
         is_section = "properties" in resolved(field, whole)
-        meaning = said.get(_under(path, key)) or str(field.get("description", ""))
+        meaning = meanings.get(_under(path, key)) or str(field.get("description", ""))
         yield (
             code(_under(path, key)),
             f"[section](#{_anchor(source, _under(path, key))})" if is_section else kind(field, whole),

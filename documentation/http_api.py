@@ -64,11 +64,11 @@ def _route(path: str, method: str, operation: Mapping[str, Any], document: Schem
 
 
 def _parameters(operation: Mapping[str, Any], document: Schema) -> Iterator[tuple[str, ...]]:
-    for one in operation["parameters"]:
-        schema = one["schema"]
-        meaning = one.get("description") or schema.get("description", "")
+    for parameter in operation["parameters"]:
+        schema = parameter["schema"]
+        meaning = parameter.get("description") or schema.get("description", "")
         yield (
-            code(one["name"]), one["in"], kind(schema, document), code(default(schema)),
+            code(parameter["name"]), parameter["in"], kind(schema, document), code(default(schema)),
             bounds(schema, document), meaning,
         )  # fmt: skip
 

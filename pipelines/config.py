@@ -79,8 +79,8 @@ class PipelineConfig(Strict):
         Raises SettingsError naming what is wrong in `where`.
         """
         parse(PipelineConfig, {"dask": cluster}, where)
-        said = self.dask.model_dump(exclude_unset=True, exclude={"scheduler", "local"})
-        return self.model_copy(update={"dask": DaskSettings(**{**said, **cluster})})
+        given = self.dask.model_dump(exclude_unset=True, exclude={"scheduler", "local"})
+        return self.model_copy(update={"dask": DaskSettings(**{**given, **cluster})})
 
     def options(self) -> dict[str, Any]:
         """For ZenML's `with_options`."""

@@ -59,7 +59,7 @@ def wanted_connector(client: Client, definition: StackDefinition) -> WantedConne
     where = _where(definition)
     kind = require_connector(definition)
     settings = _settings_of(kind, wanted, where)
-    connects = tuple(_connected(client, definition, one, kind, where) for one in wanted.connects)
+    connects = tuple(_connected(client, definition, component, kind, where) for component in wanted.connects)
     config = _config(client, settings, wanted, where)
     # ZenML changes neither type nor method of one that is in use: another of them is another connector.
     name = f"{definition.name}_{wanted.type}_{wanted.auth_method}"

@@ -52,9 +52,8 @@ def decide(
                         reasons=(unable, *_still(held)))  # fmt: skip
     firing = _firing(now, policy)
     active = _held(firing, mine, policy, moment)
-    reasons = [
-        *_found(now, firing), *_still(tuple(kind for kind in active if kind not in firing)), *_clock(history)
-    ]  # fmt: skip
+    before = tuple(kind for kind in active if kind not in firing)
+    reasons = [*_findings(now, firing), *_still(before), *_clock(history)]
     action, why = _action(now, firing, active, mine, history, policy, moment)
     return LoopDecision(action=action, firing=firing, active=active, reasons=(*reasons, *why))
 
@@ -208,7 +207,7 @@ def _cooling(action: Action, history: Sequence[Past], policy: MonitorSettings, m
     return f"the last {noun} was decided on {last:%Y-%m-%d}: none before {until:%Y-%m-%d} (cooldown_days)."
 
 
-def _found(now: Measurements, firing: Sequence[Kind]) -> list[str]:
+def _findings(now: Measurements, firing: Sequence[Kind]) -> list[str]:
     """Return a sentence for each kind that was found."""
     drift, performance = now.drift, now.performance
     sentences = []

@@ -245,7 +245,7 @@ def _behaviour_results(gate: GateSettings, results: Sequence[BehaviourResult]) -
         yield GateResult(f"behaviour {gate.behaviour}", gate.wanted, "not run", gate.if_unmeasured == "allow")
     for result in named:
         passed = gate.if_unmeasured == "allow" if result.passed is None else result.passed
-        yield GateResult(f"behaviour {result.check}", result.wanted, result.found, passed)
+        yield GateResult(f"behaviour {result.check}", result.wanted, result.measured, passed)
 
 
 def _baseline_results(

@@ -133,10 +133,12 @@ def _connect(
     settings: ApiSettings, role: Role, model: str | None = None, url: str = ""
 ) -> tuple[ModelServers, Batcher]:
     """Return a model of the model servers, or of another one, and who brings accidents together for it."""
-    urls = [url] if url else [str(one) for one in settings.model_server]
+    urls = [url] if url else [str(address) for address in settings.model_server]
     timeout = settings.model_timeout
     patience = timeout * min(2, len(urls))  # of two, one that hangs leaves the other its time
-    server = ModelServers([ModelServer(one, settings.model_name, timeout, role, model) for one in urls])
+    server = ModelServers(
+        [ModelServer(address, settings.model_name, timeout, role, model) for address in urls]
+    )
     return server, Batcher(server, settings.rows_per_call, settings.waiting, patience, role)
 
 

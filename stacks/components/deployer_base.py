@@ -47,7 +47,7 @@ class OneServiceDeployer(BaseModelDeployer):
 
         ZenML's own looks for services of the latest registered version only.
         """
-        found = super().find_model_server(
+        services = super().find_model_server(
             config=config,
             running=running,
             service_uuid=service_uuid,
@@ -57,13 +57,15 @@ class OneServiceDeployer(BaseModelDeployer):
             service_type=service_type or self.SERVICE.SERVICE_TYPE,
             pipeline_run_id=pipeline_run_id,
         )
-        here = [one for one in found if isinstance(one, self.SERVICE) and self.is_here(one)]
-        return [one for one in here if model_version in (None, one.config.model_version)]
+        here = [
+            service for service in services if isinstance(service, self.SERVICE) and self.is_here(service)
+        ]
+        return [service for service in here if model_version in (None, service.config.model_version)]
 
     def record(self, config: ServiceConfig) -> BaseDeploymentService:
         """Write a version that serves into ZenML's store, in place of the one before; return its service."""
         before = self.find_model_server(model_name=config.model_name)
-        same = [one for one in before if self._serves(one, config)]
+        same = [service for service in before if self._serves(service, config)]
         service = same[0] if same else self._create(config)
         assert isinstance(service, BaseDeploymentService)
         service.admin_state = ServiceState.ACTIVE

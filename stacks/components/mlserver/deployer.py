@@ -48,8 +48,8 @@ class MLServerDeployer(OneServiceDeployer):
 
         Raises StackError if there is no bundle, or another one than `digest` says, where that is known.
         """
-        found = bundle_digest(bundle)
-        if digest not in (None, found):
+        actual = bundle_digest(bundle)
+        if digest not in (None, actual):
             raise StackError(f"{bundle} is not the bundle of version {model_version} that was registered.")
         return MLServerDeploymentConfig(
             name=model_name,
@@ -58,7 +58,7 @@ class MLServerDeployer(OneServiceDeployer):
             model_version=model_version,
             bundle=str(bundle),
             golden=str(golden),
-            digest=found,
+            digest=actual,
             server=self.config.here(),
         )
 

@@ -166,24 +166,26 @@ class ServerFolder:
     def trials(self, name: str) -> list[Trial]:
         """Return the versions on trial beside a model."""
         try:
-            told = json.loads((self.models / name / _ROUTES).read_text(encoding="utf-8"))
+            routes = json.loads((self.models / name / _ROUTES).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return []
         return [
-            Trial(one["role"], one["share"], ServedModel(one["model"], one["version"], one["digest"]))
-            for one in told
+            Trial(
+                route["role"], route["share"], ServedModel(route["model"], route["version"], route["digest"])
+            )
+            for route in routes
         ]
 
     def set_trials(self, name: str, trials: Iterable[Trial]) -> None:
         """Have requests go to these beside the model, as its metadata tell; its model must be served."""
-        told = [
+        routes = [
             {
-                "role": one.role, "share": one.share, "model": one.model.name,
-                "version": one.model.version, "digest": one.model.digest,
+                "role": trial.role, "share": trial.share, "model": trial.model.name,
+                "version": trial.model.version, "digest": trial.model.digest,
             }
-            for one in trials
+            for trial in trials
         ]  # fmt: skip
-        write_json(self.models / name / _ROUTES, told)
+        write_json(self.models / name / _ROUTES, routes)
 
     def delete(self) -> None:
         """Delete everything."""
@@ -304,9 +306,9 @@ def copy_folder(source: Path, target: Path) -> None:
         shutil.copytree(source, part, dirs_exist_ok=True)
 
 
-def _same(one: Path, other: Path) -> bool:
-    names = [sorted(p.relative_to(f) for p in f.rglob("*") if p.is_file()) for f in (one, other)]
-    return names[0] == names[1] and all(filecmp.cmp(one / n, other / n, shallow=False) for n in names[0])
+def _same(source: Path, target: Path) -> bool:
+    names = [sorted(p.relative_to(f) for p in f.rglob("*") if p.is_file()) for f in (source, target)]
+    return names[0] == names[1] and all(filecmp.cmp(source / n, target / n, shallow=False) for n in names[0])
 
 
 def _others(folder: Path, kept: set[str]) -> list[Path]:
