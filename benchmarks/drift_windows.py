@@ -67,8 +67,8 @@ def kinds() -> dict[str, list[str]]:
     """Return the features of a call by kind, as the validator takes them."""
     features = features_of("dispatch")
     return {
-        "numerical_columns": [one.name for one in features if one.kind == "number"],
-        "categorical_columns": [one.name for one in features if one.kind != "number"],
+        "numerical_columns": [feature.name for feature in features if feature.kind == "number"],
+        "categorical_columns": [feature.name for feature in features if feature.kind != "number"],
     }
 
 
