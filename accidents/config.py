@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from accidents.errors import SettingsError
+from accidents.nearest import nearest
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -58,8 +58,8 @@ def _explain(model: type[BaseModel], error: dict[str, Any]) -> str:
         got = "" if error["type"] == "value_error" else f" (got {error['input']!r})"
         return f"`{name}` {_decapitalise(error['msg'].removeprefix('Value error, '))}{got}"
     valid = sorted(_fields_at(model, location[:-1]))
-    near = difflib.get_close_matches(str(location[-1]), valid, n=1, cutoff=0.4)
-    hint = f"did you mean `{near[0]}`?" if near else f"valid keys here: {', '.join(valid)}"
+    near = nearest(str(location[-1]), valid)
+    hint = f"did you mean `{near}`?" if near else f"valid keys here: {', '.join(valid)}"
     return f"unknown key `{name}`, {hint}"
 
 

@@ -38,11 +38,13 @@ def write_whole(path: Path, content: str | bytes, mode: int = 0o666) -> None:
 def whole_folder(folder: Path, keep: Collection[str] = ()) -> Iterator[Path]:
     """Yield an empty folder that replaces `folder` when the block ends well, and is gone when it does not.
 
+    It is hidden until then: who looks for models or files beside `folder` passes it over.
+
     Parameters
     ----------
     keep : names of files in `folder` that stay as they are.
     """
-    part, before = (folder.with_name(f"{folder.name}.{ending}") for ending in ("tmp", "before"))
+    part, before = (folder.with_name(f".{folder.name}.{ending}") for ending in ("tmp", "before"))
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)

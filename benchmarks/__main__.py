@@ -8,11 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from accidents.errors import AccidentsError
 from accidents.files import ROOT
+from accidents.nearest import nearest
 from benchmarks import own_commands
 from benchmarks.options import Options, SkippedError
 from benchmarks.results_page import Outcome, Section, assemble, keep, markdown, this_machine
@@ -91,8 +91,8 @@ def main(words: Sequence[str]) -> int:
     arguments = _parser().parse_args(words)
     unknown = [name for name in arguments.names if name not in BENCHMARKS]
     if unknown:
-        near = get_close_matches(unknown[0], BENCHMARKS, n=1, cutoff=0.4) or [", ".join(BENCHMARKS)]
-        print(f"Error: there is no benchmark {unknown[0]!r}. Did you mean: {near[0]}?", file=sys.stderr)
+        near = nearest(unknown[0], BENCHMARKS) or ", ".join(BENCHMARKS)
+        print(f"Error: there is no benchmark {unknown[0]!r}. Did you mean: {near}?", file=sys.stderr)
         return 1
     chosen = {name: BENCHMARKS[name] for name in arguments.names or BENCHMARKS}
     options = Options(arguments.baac, arguments.quick)

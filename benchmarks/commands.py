@@ -54,7 +54,10 @@ def run(options: Options) -> Outcome:
         "From start to end of Python, with bytecode, on a store with a stack and no model. "
         f"Medians of {rounds}, in turn."
     )
-    rows = [(way, f"{one:.2f}", f"{one / seconds['run.py --help']:.1f}") for way, one in seconds.items()]
+    rows = [
+        (way, f"{seconds_of:.2f}", f"{seconds_of / seconds['run.py --help']:.1f}")
+        for way, seconds_of in seconds.items()
+    ]
     return Outcome(about=about, figures=figures, body=table(("", "seconds", "ratio to `--help`"), rows))
 
 

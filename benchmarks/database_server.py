@@ -41,10 +41,10 @@ def database_server(cores: Sequence[int] | None = None) -> Iterator[DatabaseServ
 
     Raises SkippedError where PostgreSQL is not installed, AccidentsError where it does not start.
     """
-    found = sorted(BINARIES.glob("*/bin/initdb"), key=lambda path: int(path.parent.parent.name))
-    if not found:
+    versions = sorted(BINARIES.glob("*/bin/initdb"), key=lambda path: int(path.parent.parent.name))
+    if not versions:
         raise SkippedError("it needs PostgreSQL's server: apt-get install postgresql")
-    programs, account = found[-1].parent, "postgres" if os.geteuid() == 0 else None  # it refuses root
+    programs, account = versions[-1].parent, "postgres" if os.geteuid() == 0 else None  # it refuses root
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -65,8 +65,8 @@ def database_server(cores: Sequence[int] | None = None) -> Iterator[DatabaseServ
 
         run("initdb", "-U", "accidents", "-A", "trust", "-E", "UTF8")
         here = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "''", **SETTINGS}
-        told = " ".join(f"-c {setting}={value}" for setting, value in here.items())
-        run("pg_ctl", "-w", "-o", told, "-l", str(data / "server.log"), "start")
+        options = " ".join(f"-c {setting}={value}" for setting, value in here.items())
+        run("pg_ctl", "-w", "-o", options, "-l", str(data / "server.log"), "start")
         try:
             leader = int((data / "postmaster.pid").read_text().split()[0])
             yield DatabaseServer(f"postgresql://accidents@127.0.0.1:{port}/postgres", data, leader)

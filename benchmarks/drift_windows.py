@@ -17,7 +17,7 @@ from accidents.data.sources.sample import write_sample
 from accidents.data.sources.sample.drift import LOCKDOWN_MONTHS
 from accidents.features import build_features, features_of
 from accidents.monitoring.loop_decision import decide
-from accidents.monitoring.measurements import Champion, Decision, Measurements, WindowFacts
+from accidents.monitoring.measurements import Champion, LoopDecision, Measurements, WindowFacts
 from accidents.monitoring.monitor_settings import DriftPolicy, MonitorSettings
 from accidents.monitoring.performance import measure_performance
 from accidents.monitoring.window_drift import measure_drift
@@ -47,7 +47,7 @@ class Watched:
         """Return the rows with the champion's probabilities."""
         return rows.assign(p_severe=self.model.predict_proba(rows))
 
-    def verdict(self, window: pd.DataFrame, validator: Any, row: str = "none") -> Decision:
+    def verdict(self, window: pd.DataFrame, validator: Any, row: str = "none") -> LoopDecision:
         """Return the decision about a window of labelled accidents, on its own, without a history."""
         policy = POLICIES.get(row, POLICY)
         drift, _ = measure_drift(
@@ -67,8 +67,8 @@ def kinds() -> dict[str, list[str]]:
     """Return the features of a call by kind, as the validator takes them."""
     features = features_of("dispatch")
     return {
-        "numerical_columns": [one.name for one in features if one.kind == "number"],
-        "categorical_columns": [one.name for one in features if one.kind != "number"],
+        "numerical_columns": [feature.name for feature in features if feature.kind == "number"],
+        "categorical_columns": [feature.name for feature in features if feature.kind != "number"],
     }
 
 

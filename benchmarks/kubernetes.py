@@ -69,8 +69,8 @@ class Cluster:
 
     def pods(self, selector: str) -> list[str]:
         """Return the names of pods that are not ending."""
-        found = json.loads(self.kubectl("get", "pods", "--selector", selector, "--output", "json"))["items"]
-        return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        pods = json.loads(self.kubectl("get", "pods", "--selector", selector, "--output", "json"))["items"]
+        return [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
     def wait_ready(self) -> None:
         """Return when every pod of API and model is ready."""
@@ -102,8 +102,8 @@ class Cluster:
 
     def replicas(self) -> int:
         """Return how many pods of the API are ready."""
-        found = self.kubectl("get", f"deployment/{API}", "--output", "jsonpath={.status.readyReplicas}")
-        return int(found or 0)
+        ready = self.kubectl("get", f"deployment/{API}", "--output", "jsonpath={.status.readyReplicas}")
+        return int(ready or 0)
 
     @contextmanager
     def autoscaled(self, fewest: int, calm: int) -> Iterator[None]:

@@ -84,7 +84,9 @@ def read_reports(folder: Path, name: str) -> TrainingReports:
             f"{name}: summary.json in {folder} has no figures of a model ({error}). {AGAIN}"
         ) from error
     other = [
-        one for one, value in metrics.items() if one in estimates and not _equal(value, estimates[one].value)
+        metric
+        for metric, value in metrics.items()
+        if metric in estimates and not _equal(value, estimates[metric].value)
     ]
     if other:
         raise DataError(
@@ -116,7 +118,11 @@ def model_report(main: TrainingReports, branch: TrainingReports) -> str:
 
 def in_words(before: Estimate, after: Estimate, higher_is_better: bool) -> str:
     """Say what two intervals tell of a change."""
-    if any(math.isnan(number) for one in (before, after) for number in (one.value, one.low, one.high)):
+    if any(
+        math.isnan(number)
+        for estimate in (before, after)
+        for number in (estimate.value, estimate.low, estimate.high)
+    ):
         return "not measured in both"
     if _equal(before.value, after.value):
         return "the same"
@@ -168,12 +174,12 @@ def _metrics(main: TrainingReports, branch: TrainingReports) -> str:
 
 def _of_one_side(before: Collection[str], after: Collection[str], main: str, branch: str) -> str:
     """Return a line that names what one side alone has measured; nothing where there is none."""
-    said = [
+    reasons = [
         f"only {name} has {', '.join(only)}"
         for name, has, other in ((main, before, after), (branch, after, before))
         if (only := sorted(set(has) - set(other)))
     ]
-    return f"\n\nNot compared: {'; '.join(said)}." if said else ""
+    return f"\n\nNot compared: {'; '.join(reasons)}." if reasons else ""
 
 
 def _gates(main: TrainingReports, branch: TrainingReports) -> str:
@@ -184,13 +190,13 @@ def _gates(main: TrainingReports, branch: TrainingReports) -> str:
     if not after:
         return ""
     passed = sum(gate["passed"] for gate in after.values())
-    said = f"**Gates:** {passed} of {len(after)} passed."
+    summary = f"**Gates:** {passed} of {len(after)} passed."
     rows = [
-        (name, *(_gate(found.get(name)) for found in (before, after)))
+        (name, *(_gate(gates.get(name)) for gates in (before, after)))
         for name in dict.fromkeys((*before, *after))
         if _passed(before.get(name)) != _passed(after.get(name)) or not _passed(after.get(name))
     ]
-    return said + ("\n\n" + table(("gate", "main", "branch"), rows) if rows else "")
+    return summary + ("\n\n" + table(("gate", "main", "branch"), rows) if rows else "")
 
 
 def _slices(main: TrainingReports, branch: TrainingReports) -> str:
@@ -290,8 +296,8 @@ def _estimates(content: Mapping[str, Mapping[str, float | None]]) -> dict[str, E
     }
 
 
-def _equal(one: float | None, other: float) -> bool:
-    return one is None or math.isnan(other) or abs(one - other) < SAME
+def _equal(before: float | None, after: float) -> bool:
+    return before is None or math.isnan(after) or abs(before - after) < SAME
 
 
 def _read_json(path: Path, name: str) -> dict[str, Any]:

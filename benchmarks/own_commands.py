@@ -39,9 +39,9 @@ def figures(printed: str, targets: Targets) -> tuple[Figure, ...]:
         return ()
     lines = [line.strip("|").split("|") for line in printed.splitlines() if line.startswith("|")]
     head, *rows = ([cell.strip() for cell in line] for line in lines)
-    found = {(row[0], row[1]): dict(zip(head, row, strict=True)) for row in rows}
+    measured = {(row[0], row[1]): dict(zip(head, row, strict=True)) for row in rows}
     return tuple(
-        _figure(row, metric, target, found[row][metric])
+        _figure(row, metric, target, measured[row][metric])
         for row, metrics in targets.items()
         for metric, target in metrics.items()
     )

@@ -61,8 +61,8 @@ class PullRequest:
     def _comments(self) -> Iterator[dict[str, Any]]:
         page: str | None = f"/issues/{self.number}/comments?per_page=100"
         while page:
-            found, page = self._ask("GET", page)
-            yield from found
+            comments, page = self._ask("GET", page)
+            yield from comments
 
     def _ask(self, method: str, where: str, body: Any = None) -> tuple[Any, str | None]:
         """Return what the API answers, and where the next page is."""
@@ -90,14 +90,14 @@ class PullRequest:
             raise GitHubError(f"GitHub's API at {self.api} does not answer: {error}.") from error
 
     def _refused(self, method: str, where: str, error: urllib.error.HTTPError) -> str:
-        said = f"GitHub refuses {method} {self.repository}{where}: {error.code} {error.reason}."
+        refusal = f"GitHub refuses {method} {self.repository}{where}: {error.code} {error.reason}."
         remedy = {
             401: " GITHUB_TOKEN is not valid, or no longer.",
             403: " The token may not write there: the job needs `pull-requests: write`, which a pull request "
             "from a fork never has.",
             404: f" Is there a pull request {self.number}, and may the token read the repository?",
         }
-        return said + remedy.get(error.code, "")
+        return refusal + remedy.get(error.code, "")
 
 
 def pull_request(number: str, environment: Mapping[str, str]) -> PullRequest:

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from accidents.errors import AccidentsError
+from accidents.files import write_whole
 
 VERSIONS = ("pandas", "numpy", "scikit-learn", "lightgbm", "zenml", "mlflow", "evidently")
 HEAD = """# Benchmarks
@@ -111,7 +112,9 @@ def keep(folder: Path, name: str, section: Section) -> Section:
     )
     kept = section.model_copy(update={"outcome": section.outcome.model_copy(update={"figures": figures})})
     folder.mkdir(parents=True, exist_ok=True)
-    _write(_file(folder, name), json.dumps(kept.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
+    write_whole(
+        _file(folder, name), json.dumps(kept.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    )
     return kept
 
 
@@ -144,7 +147,7 @@ def assemble(titles: Mapping[str, str], results: Path, document: Path) -> None:
             else f"## {titles[name]}\n\nNot measured yet: `python -m benchmarks {name}`\n"
         )
     document.parent.mkdir(parents=True, exist_ok=True)
-    _write(document, "\n".join(parts))
+    write_whole(document, "\n".join(parts))
 
 
 def markdown(section: Section, usual: str = "") -> str:
@@ -184,9 +187,3 @@ def _table(figures: tuple[Figure, ...]) -> str:
 
 def _file(folder: Path, name: str) -> Path:
     return folder / f"{name}.json"
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".tmp")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)

@@ -65,16 +65,16 @@ def _train(revision: str, commit: str, root: Path, clone: Path, made: Path) -> N
         text=True, errors="replace", check=False,
     )  # fmt: skip
     if done.returncode:
-        said = "\n".join(done.stdout.splitlines()[-LAST_LINES:])
-        raise SourceError(f"{revision} ({commit[:7]}) does not train; it ended with:\n{said}")
+        output = "\n".join(done.stdout.splitlines()[-LAST_LINES:])
+        raise SourceError(f"{revision} ({commit[:7]}) does not train; it ended with:\n{output}")
     for name in FILES:
-        found = clone / "reports" / name
-        if not found.exists():
+        report = clone / "reports" / name
+        if not report.exists():
             raise SourceError(
                 f"{revision} ({commit[:7]}) trained and left no reports/{name}: is it older than that file?"
             )
-        (shutil.copytree if found.is_dir() else shutil.copy)(found, made / name)
+        (shutil.copytree if report.is_dir() else shutil.copy)(report, made / name)
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()
+def _same(source: Path, target: Path) -> bool:
+    return source.is_file() and target.is_file() and source.read_bytes() == target.read_bytes()

@@ -156,7 +156,7 @@ def train_locally(source: str, every: int = 1) -> dict[str, Any]:
     evaluate_slices(tested, tested["severe"], p, budget, draws, seed)
     behaviour_checks(model.predict_proba, tested, alerts.threshold, seed)
     clock.lap("evaluate")
-    return {**clock.told(), "model_files": _files(model)}
+    return {**clock.measured(), "model_files": _files(model)}
 
 
 def train_on_dask(source: str, folder: str) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def train_on_dask(source: str, folder: str) -> dict[str, Any]:
     kept.mkdir(parents=True)
     model.save(kept)
     disconnect_all()
-    return {**clock.told(), "model_files": _files(model), "model": str(kept)}
+    return {**clock.measured(), "model_files": _files(model), "model": str(kept)}
 
 
 def by_partitions(source: str, folder: str) -> dict[str, float]:
@@ -195,14 +195,14 @@ def by_partitions(source: str, folder: str) -> dict[str, float]:
     dask, parts = _settings(folder), read_manifest(source).parts
     client_of(dask)
     each(dask, _features, [("warm", (source, part)) for part in parts[:4]], "Warming up")
-    told = {}
+    rates = {}
     for count in (1, 2, 4, 8, 16, 32):
         chosen = [(f"{at}", (source, parts[at % len(parts)])) for at in range(count)]
         started = time.monotonic()
         each(dask, _features, chosen, f"{count} partitions")
-        told[str(count)] = (time.monotonic() - started) * min(count, 2) / count
+        rates[str(count)] = (time.monotonic() - started) * min(count, 2) / count
     disconnect_all()
-    return told
+    return rates
 
 
 def score_on_dask(source: str, folder: str, model: str) -> dict[str, float]:
@@ -225,10 +225,10 @@ def score_on_dask(source: str, folder: str, model: str) -> dict[str, float]:
     few = tables.model_copy(update={"parts": first})
     score_tables(few, bundle, "benchmark", "1", "none", f"{folder}/warm")  # compiles
     started = time.monotonic()
-    told = score_tables(tables, bundle, "benchmark", "1", "none", f"{folder}/predictions")
+    scored = score_tables(tables, bundle, "benchmark", "1", "none", f"{folder}/predictions")
     seconds = time.monotonic() - started
     disconnect_all()
-    return {"seconds": seconds, "scoring": told["seconds_scoring"] / 2}
+    return {"seconds": seconds, "scoring": scored["seconds_scoring"] / 2}
 
 
 def _features(source: str, part: TablePart) -> int:
@@ -253,7 +253,7 @@ class _Clock:
         now = time.monotonic()
         self._phases[name], self._since = now - self._since, now
 
-    def told(self) -> dict[str, Any]:
+    def measured(self) -> dict[str, Any]:
         return {"phases": self._phases, "total": sum(self._phases.values()), "peak_gib": peak_gib()}
 
 

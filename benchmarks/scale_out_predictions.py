@@ -99,14 +99,14 @@ def _measured(
         asked, clients = f"{url}/predict?reasons=false", CLIENTS * processes
         load(asked, bodies, clients, 2 if seconds < 5 else 5)  # warm
         parts = {"API": [api.pid], "PostgreSQL": [server.process]}
-        parts["model server"] = [one.pid for one, _ in models]
-        before, told = {part: _seconds(pids) for part, pids in parts.items()}, _metrics(url)
+        parts["model server"] = [process.pid for process, _ in models]
+        before, earlier = {part: _seconds(pids) for part, pids in parts.items()}, _metrics(url)
         seen = load(asked, bodies, clients, seconds)
         spent = {part: _seconds(pids) - before[part] for part, pids in parts.items()}
         after = _metrics(url)
-    commits = after["rows_count"] - told["rows_count"]
-    logged = after["rows_sum"] - told["rows_sum"]
-    milliseconds = (after["seconds_sum"] - told["seconds_sum"]) / commits * 1e3
+    commits = after["rows_count"] - earlier["rows_count"]
+    logged = after["rows_sum"] - earlier["rows_sum"]
+    milliseconds = (after["seconds_sum"] - earlier["seconds_sum"]) / commits * 1e3
     return Measured(processes, model_servers, seen, spent, logged / commits, milliseconds)
 
 
@@ -137,13 +137,13 @@ def _model_server(
 def _api(
     folder: Path, database: str, models: Sequence[str], processes: int, cores: Sequence[int]
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    told = {
+    settings = {
         "port": str(_free_port()), "processes": str(processes), "model_server": ",".join(models),
         "model_name": MODEL, "database_url": database, "keys_in": "database", "limits_in": "database",
         "accidents_per_minute": "10000000", "metrics": "open", "model_timeout": "10",
     }  # fmt: skip
-    variables = {f"ACCIDENTS_{name.upper()}": value for name, value in told.items()}
-    url = f"http://127.0.0.1:{told['port']}"
+    variables = {f"ACCIDENTS_{name.upper()}": value for name, value in settings.items()}
+    url = f"http://127.0.0.1:{settings['port']}"
     words = [str(_python("api")), "-m", "serving.api"]
     with _running(words, variables, folder, cores, f"{url}/health/ready") as process:
         yield process, url
@@ -202,8 +202,8 @@ def _seconds(pids: Sequence[int]) -> float:
 def _metrics(url: str) -> dict[str, float]:
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
         text = answer.read().decode()
-    found = re.findall(r"^accidents_log_commit_(\w+_(?:sum|count)) (\S+)$", text, re.M)
-    return {name: float(value) for name, value in found}
+    counts = re.findall(r"^accidents_log_commit_(\w+_(?:sum|count)) (\S+)$", text, re.M)
+    return {name: float(value) for name, value in counts}
 
 
 def _outcome(measured: Sequence[Measured], cores: Sequence[int], seconds: int) -> Outcome:

@@ -34,8 +34,8 @@ def measure(function: str, **arguments: Any) -> Measured:
     """
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "measured.json"
-        told = ["benchmarks.separate_process", function, json.dumps(arguments), str(output)]
-        words = [sys.executable, "-m", *told]
+        call = ["benchmarks.separate_process", function, json.dumps(arguments), str(output)]
+        words = [sys.executable, "-m", *call]
         done = subprocess.run(words, cwd=ROOT, env=clean_environment(), stdout=subprocess.DEVNULL)
         if done.returncode or not output.exists():
             raise AccidentsError(f"{function} ended with {done.returncode}; its own message stands above.")

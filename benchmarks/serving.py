@@ -194,10 +194,10 @@ def _figures(
         ),
         *(
             _at_most(
-                f"API with reasons against without, {told}, p50",
+                f"API with reasons against without, {callers}, p50",
                 _ratio(loads, "p50_ms", clients, "api with reasons", "api"), target, "times",
             )
-            for clients, told, target in ((1, "one client", 1.5), (8, "8 clients", 2))
+            for clients, callers, target in ((1, "one client", 1.5), (8, "8 clients", 2))
         ),
     )  # fmt: skip
 
@@ -254,16 +254,16 @@ def _outcome(
 
 
 def _at_most(what: str, value: float, target: float, unit: str, why: str = "") -> Figure:
-    return _figure(what, f"at most {target:g} {unit}".strip(), _told(value, unit), value <= target, why)
+    return _figure(what, f"at most {target:g} {unit}".strip(), _with_unit(value, unit), value <= target, why)
 
 
 def _at_least(what: str, value: float, target: float, unit: str, why: str = "") -> Figure:
-    return _figure(what, f"at least {target:g} {unit}", _told(value, unit), value >= target, why)
+    return _figure(what, f"at least {target:g} {unit}", _with_unit(value, unit), value >= target, why)
 
 
 def _figure(what: str, target: str, figure: str, met: bool, why: str) -> Figure:
     return Figure(what=what, target=target, figure=figure, met=met, why="" if met else why)
 
 
-def _told(value: float, unit: str) -> str:
+def _with_unit(value: float, unit: str) -> str:
     return f"{value:.0f} {unit}".strip() if value >= 100 or value == int(value) else f"{value:.2f} {unit}"

@@ -95,7 +95,7 @@ def _reports(kept: int | None) -> Old:
 def _partitions(kept: int | None) -> Old:
     """Find sets in this machine's folder; where a cached step needs one that is gone, it says so."""
     folder = ROOT / DaskSettings().folder
-    sets = (one for kind in ("tables", "rows") for one in folder.glob(f"{kind}-*"))
+    sets = (path for kind in ("tables", "rows") for path in folder.glob(f"{kind}-*"))
     return _folders("sets of partitions", sets, kept)
 
 

@@ -122,11 +122,11 @@ def _by_partition(
             output=address,
             replace=output is None,
         )
-    told = run.load("score_partitions", "scored")
+    scored = run.load("score_partitions", "scored")
     console.print(
-        f"{told['rows']:,} rows: {told['scored']:,} scored, {told['set_aside']:,} set aside, "
-        f"{told['alerts']:,} alerts, by {told['model_name']} version {told['model_version']}.\n"
-        f"{len(told['parts'])} partitions of predictions, and manifest.json: {address}\n"
+        f"{scored['rows']:,} rows: {scored['scored']:,} scored, {scored['set_aside']:,} set aside, "
+        f"{scored['alerts']:,} alerts, by {scored['model_name']} version {scored['model_version']}.\n"
+        f"{len(scored['parts'])} partitions of predictions, and manifest.json: {address}\n"
         f"{time.monotonic() - started:.0f} s on stack {stack}.",
         highlight=False,
     )

@@ -22,15 +22,18 @@ from accidents.params import Params
 from accidents.predictions.history import Event, new_loop
 from accidents.predictions.leases import Lease
 from accidents.predictions.store import PredictionStore
+from commands.champion_params import champion_params
 from commands.deploy import deploy
+from commands.monitor_run import run_monitor
 from commands.not_due import NotDueError
 from commands.probation import may_try, part_of, walk_up, watch
-from commands.project import console, on_stack
+from commands.project import console
 from commands.push import push
 from commands.recalibrate import recalibrate
 from commands.train import train
 from stacks.endpoints import State, deployed_endpoint
 from stacks.errors import StackError
+from steps.support import champion_and_versions
 
 
 class Loop:
@@ -40,9 +43,6 @@ class Loop:
         self, params: Params, stack: str, store: PredictionStore, lease: Lease, source: str | None = None
     ) -> None:
         """`params`, `source`: of `champion_params`; `lease`: of `LOOP`, held."""
-        from steps.support import champion_and_versions
-
-        self.versions = champion_and_versions
         self.store, self.lease = store, lease
         self.params, self.stack, self.source = params, stack, source
         self.name = champion_and_versions.model_name(params.stage)
@@ -150,11 +150,9 @@ class Loop:
             )
 
     def _look(self, config: Path | None, given: str | None, reason: str) -> MonitorReport:
-        from commands.monitor import look
-
         self.loop_id = new_loop()
         try:
-            report = look(self.params, self.stack, config, given, self.loop_id)
+            report = run_monitor(self.params, self.stack, config, given, self.loop_id)
             years = self._years(report)
         except Exception as error:  # who is ended has not failed
             self._say("monitor", "failed", error=_words(error), reason=reason)
@@ -236,7 +234,10 @@ class Loop:
     def _note_promotion(self, events: list[Event]) -> None:
         """Go on with the new champion if this loop has made it; who was promoted otherwise is left alone."""
         version = str(self._champion())
-        if self.versions.made_by_loop(self.versions.version(self.name, version)) == self.loop_id:
+        if (
+            champion_and_versions.made_by_loop(champion_and_versions.version(self.name, version))
+            == self.loop_id
+        ):
             self._say("promote", "ok", version, before=_before(events), reason="as it turned out")
             return
         self._say("train", "refused", reason=f"version {version} became champion meanwhile")
@@ -304,7 +305,7 @@ class Loop:
         console.print(f"[red]Version {version} is taken back:[/] {escape(why)}")
         try:
             if self._champion() == version:
-                self.versions.rollback(self.name)
+                champion_and_versions.rollback(self.name)
             deploy(self.params, self.stack, None, None)
         except Exception as error:
             self._say("rollback", "failed", version, before=before, error=_words(error))
@@ -317,7 +318,7 @@ class Loop:
 
     def _champion(self) -> str | None:
         """Return the number of who is champion now."""
-        champion = self.versions.champion(self.name)
+        champion = champion_and_versions.champion(self.name)
         return str(champion.number) if champion else None
 
     def _years(self, report: MonitorReport) -> list[int]:
@@ -336,29 +337,7 @@ class Loop:
         )
 
     def _remark(self, version: str, **tags: str) -> None:
-        self.versions.remark(self.versions.version(self.name, version), **tags)
-
-
-def champion_params(params: Params, stack: str, source: str | None = None) -> Params:
-    """Take source and years of the champion on a stack: to these newer years are added.
-
-    `source` is that of the accident files instead. Raises AccidentsError where there is no champion.
-    """
-    on_stack(stack)
-    from steps.support import champion_and_versions
-
-    name = champion_and_versions.model_name(params.stage)
-    champion = champion_and_versions.champion(name)
-    if champion is None:
-        raise AccidentsError(f"{name} has no champion yet to watch: python run.py --pipeline train.")
-    facts = champion_and_versions.bundle_of(champion).facts
-    update = {"years": tuple(facts["years"]), "version": None}
-    if source is None:
-        update["source"] = facts["source"]
-    split = params.split.model_copy(update={"test_year": None})
-    return params.model_copy(
-        update={"data": params.data.model_copy(update=update), "split": split}
-    )  # fmt: skip
+        champion_and_versions.remark(champion_and_versions.version(self.name, version), **tags)
 
 
 def _moments(report: MonitorReport) -> list[str] | None:
@@ -393,7 +372,9 @@ def _why_not_due(stage: str, last: Event | None, due: str | None) -> str:
 
 def _why(events: list[Event]) -> str:
     """Why a version is taken back, however often that has failed."""
-    wrong = next(one for one in events if one.stage in ("deploy", "verify") and one.outcome == "failed")
+    wrong = next(
+        event for event in events if event.stage in ("deploy", "verify") and event.outcome == "failed"
+    )
     if wrong.stage == "deploy":
         return f"it could not be deployed: {wrong.detail['error']}"
     return "; ".join(wrong.detail["reasons"])

@@ -38,13 +38,14 @@ def _serving(endpoints: Endpoints) -> list[Endpoint]:
 
 
 def _addresses(endpoints: Iterable[Endpoint]) -> Iterator[str]:
-    yield from (address for one in endpoints if (address := one.v2_address()))
+    yield from (address for endpoint in endpoints if (address := endpoint.v2_address()))
 
 
 def _line(stack: str, serving: list[Endpoint]) -> str:
     what = ", ".join(
-        f"{one.name} version {one.versions()[0].version} at {one.v2_address() or one.state().url}"
-        for one in serving
+        f"{endpoint.name} version {endpoint.versions()[0].version} "
+        f"at {endpoint.v2_address() or endpoint.state().url}"
+        for endpoint in serving
     )
     return f"stack {stack} still serves {what}; python run.py stop --stack {stack} ends it"
 

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from accidents.errors import AccidentsError
+from accidents.files import whole_folder
 from accidents.predictions.store import VARIABLE
 from commands.loop_settings import PUSHGATEWAY
 from commands.project import ROOT, api_settings, console
@@ -65,19 +66,16 @@ def publish_models(target: Path) -> list[str]:
     if not served:
         raise AccidentsError("No model is served here. Run: python run.py --pipeline deploy.")
     for name, model in served.items():
-        part = target / f".{name}.tmp"
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(here.root / "bundles" / model.digest, part / "bundle")
         settings = {
             "name": name,
             "implementation": IMPLEMENTATION,
             "parameters": {"uri": "bundle", "extra": {"version": model.version, "digest": model.digest}},
         }
-        (part / "model-settings.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-        for path in (part, *part.rglob("*")):  # to the container's user, whatever this one's umask
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        shutil.rmtree(target / name, ignore_errors=True)
-        part.rename(target / name)
+        with whole_folder(target / name) as part:
+            shutil.copytree(here.root / "bundles" / model.digest, part / "bundle")
+            (part / "model-settings.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+            for path in (part, *part.rglob("*")):  # to the container's user, whatever this one's umask
+                path.chmod(0o755 if path.is_dir() else 0o644)
     return [f"{model.name} version {model.version}" for model in served.values()]
 
 
@@ -89,11 +87,11 @@ def addresses() -> dict[str, str]:
     from stacks.placeholders import fill
 
     account = "predictions:${PREDICTIONS_DATABASE_PASSWORD}"
-    found = {
+    variables = {
         VARIABLE: f"postgresql+psycopg://{account}@127.0.0.1:${{POSTGRES_PORT:-15432}}/predictions",
         PUSHGATEWAY: "http://127.0.0.1:${PUSHGATEWAY_PORT:-9091}",
     }
-    return dict(fill(found, "The platform's prediction log"))
+    return dict(fill(variables, "The platform's prediction log"))
 
 
 def monitor(*words: str) -> None:

@@ -12,13 +12,13 @@ from rich.console import Console
 if TYPE_CHECKING:
     from urllib.request import Request
 
-    from serving.api.settings import Settings
+    from serving.api.settings import ApiSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 console = Console()
 
 
-def api_settings() -> Settings:
+def api_settings() -> ApiSettings:
     """Return the API's settings, from wherever we were called. Raises SettingsError."""
     from serving.api.settings import load_settings
 

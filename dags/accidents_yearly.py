@@ -69,8 +69,8 @@ def year_and_source() -> list[str]:
 def announcement() -> dict[str, Any]:
     """Return what is told of the year: where its files are, and who is to look at it."""
     (choice,) = choices()
-    told = {**choice, "year": year_of(choice)}
-    return {name: value for name, value in told.items() if value is not None}
+    values = {**choice, "year": year_of(choice)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def announced(events: Mapping[Asset, Any]) -> list[Any]:

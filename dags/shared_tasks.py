@@ -219,26 +219,26 @@ def resolve(context: Mapping[str, Any]) -> None:
 
 def _tell(context: Mapping[str, Any], words: str, ends: datetime) -> str | None:
     """Send an alert, with labels and lines as in observability/rules; return why it was not told."""
-    one = context["ti"]
-    told = {
+    task_instance = context["ti"]
+    firing = {
         "labels": {
             "alertname": "AirflowTaskFailed",
             "severity": "warning",
-            "dag": one.dag_id,
-            "task": one.task_id,
+            "dag": task_instance.dag_id,
+            "task": task_instance.task_id,
         },
         "annotations": {
-            "summary": f"{one.task_id} of {one.dag_id} failed in Airflow.",
-            "description": f"{one.run_id}, try {one.try_number}: {words[:500]}",
+            "summary": f"{task_instance.task_id} of {task_instance.dag_id} failed in Airflow.",
+            "description": f"{task_instance.run_id}, try {task_instance.try_number}: {words[:500]}",
             "runbook": "docs/alerts.md#airflowtaskfailed",
         },
-        "generatorURL": getattr(one, "log_url", None) or "http://127.0.0.1:8080",
+        "generatorURL": getattr(task_instance, "log_url", None) or "http://127.0.0.1:8080",
         "endsAt": ends.isoformat(),
     }
     address = os.environ.get(ALERTMANAGER) or "http://127.0.0.1:9093"
     request = urllib.request.Request(
         f"{address.rstrip('/')}/api/v2/alerts",
-        json.dumps([told]).encode(),
+        json.dumps([firing]).encode(),
         {"Content-Type": "application/json"},
     )
     try:

@@ -160,9 +160,9 @@ def browser(folder: Path) -> Iterator[str]:
 def _devtools(process: subprocess.Popen[str]) -> str:
     assert process.stderr
     for line in process.stderr:
-        found = re.search(r"DevTools listening on ws://([^/]+)/", line)
-        if found:
-            return f"http://{found[1]}"
+        match = re.search(r"DevTools listening on ws://([^/]+)/", line)
+        if match:
+            return f"http://{match[1]}"
     raise AssertionError(f"Chromium ended with {process.wait()} before it listened")
 
 

@@ -17,7 +17,7 @@ from documentation.json_schema import Schema, bounds, default, kind, resolved, s
 from documentation.tables import code, table
 from documentation.yaml_comments import comments
 from pipelines.config import PipelineConfig
-from serving.api.settings import PREFIX, Settings
+from serving.api.settings import PREFIX, ApiSettings
 from stacks.components import FLAVORS
 from stacks.definition import StackDefinition
 
@@ -66,7 +66,7 @@ def sources() -> Iterator[Source]:
         "`configs/PIPELINE.STACK.yaml` is laid over it where there is one.",
     )
     environment = f"Each key may also come from the environment, which wins: `{PREFIX}PORT=8001`."
-    yield Source("configs/api.yaml", Settings, "configs/api.yaml", f"The API. {environment}")
+    yield Source("configs/api.yaml", ApiSettings, "configs/api.yaml", f"The API. {environment}")
     yield Source("configs/loop.yaml", LoopSettings, "configs/loop.yaml", "The loop around the monitor.")
     yield Source("configs/watch.yaml", WatchSettings, "configs/watch.yaml", "`make watch`.")
     yield Source("stacks/NAME.yaml", StackDefinition, "", "WITH WHAT: the components of a stack.")
@@ -90,13 +90,13 @@ def keys_of(source: Source) -> set[str]:
 
 def _source(source: Source) -> str:
     whole = source.model.model_json_schema()
-    said = comments((ROOT / source.comments).read_text(encoding="utf-8")) if source.comments else {}
+    meanings = comments((ROOT / source.comments).read_text(encoding="utf-8")) if source.comments else {}
     parts = [f"## {source.title}\n", source.about + "\n"]
     for path, model in sections(whole, whole):
         if path:
             parts += [f"### {source.title}: {path} {{#{_anchor(source, path)}}}\n"]
-            parts += [_about(model, said.get(path, ""))]
-        parts.append(table(_HEAD, _rows(source, path, model, said)))
+            parts += [_about(model, meanings.get(path, ""))]
+        parts.append(table(_HEAD, _rows(source, path, model, meanings)))
     return "\n".join(part for part in parts if part)
 
 
@@ -111,11 +111,11 @@ def _plain(docstring: str) -> str:
     return " ".join(re.split(r"\n\s*(?:Attributes|Args|Raises)\b", docstring)[0].split()).replace("{", "\\{")
 
 
-def _rows(source: Source, path: str, model: Schema, said: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+def _rows(source: Source, path: str, model: Schema, meanings: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
     whole = source.model.model_json_schema()
     for key, field in model["properties"].items():
         is_section = "properties" in resolved(field, whole)
-        meaning = said.get(_under(path, key)) or str(field.get("description", ""))
+        meaning = meanings.get(_under(path, key)) or str(field.get("description", ""))
         yield (
             code(_under(path, key)),
             f"[section](#{_anchor(source, _under(path, key))})" if is_section else kind(field, whole),

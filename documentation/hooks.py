@@ -67,9 +67,9 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 
 def on_post_build(config: MkDocsConfig) -> None:
     """Refuse a site that needs the network. Raises PluginError, which names what it would load."""
-    found = loaded_from_elsewhere(Path(config.site_dir))
-    if found and config.strict:
-        raise PluginError("The site must work offline, but loads: " + "; ".join(found))
+    loads = loaded_from_elsewhere(Path(config.site_dir))
+    if loads and config.strict:
+        raise PluginError("The site must work offline, but loads: " + "; ".join(loads))
 
 
 def repository(config: MkDocsConfig) -> str:
@@ -80,11 +80,11 @@ def repository(config: MkDocsConfig) -> str:
 
 def _fill(nav: list[dict[str, Any]], title: str, pages: list[str]) -> None:
     """Give the section of this title, wherever it stands in the navigation, its pages."""
-    for name, entry in ((name, entry) for one in nav for name, entry in one.items()):
+    for name, entry in ((name, entry) for entries in nav for name, entry in entries.items()):
         if name == title:
             entry += pages
         elif isinstance(entry, list):
-            _fill([one for one in entry if isinstance(one, dict)], title, pages)
+            _fill([child for child in entry if isinstance(child, dict)], title, pages)
 
 
 def _add(files: Files, config: MkDocsConfig, page: str, content: str) -> None:

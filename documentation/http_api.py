@@ -11,7 +11,7 @@ from documentation.json_schema import Schema, bounds, default, kind, name_of
 from documentation.tables import code, table
 from serving.api.app import create_app
 from serving.api.http.openapi import document_of
-from serving.api.settings import Settings
+from serving.api.settings import ApiSettings
 
 _METHODS = ("get", "put", "post", "delete", "patch")
 
@@ -20,7 +20,7 @@ def openapi_document() -> dict[str, Any]:
     """Return the document as a running API would give it at /openapi.json."""
     with TemporaryDirectory() as folder:
         nowhere = {name: Path(folder) / name for name in ("keys_file", "hook_keys_file")}
-        return document_of(create_app(Settings(**nowhere)))  # type: ignore[arg-type]
+        return document_of(create_app(ApiSettings(**nowhere)))  # type: ignore[arg-type]
 
 
 def http_api_page(document: Mapping[str, Any]) -> str:
@@ -64,11 +64,11 @@ def _route(path: str, method: str, operation: Mapping[str, Any], document: Schem
 
 
 def _parameters(operation: Mapping[str, Any], document: Schema) -> Iterator[tuple[str, ...]]:
-    for one in operation["parameters"]:
-        schema = one["schema"]
-        meaning = one.get("description") or schema.get("description", "")
+    for parameter in operation["parameters"]:
+        schema = parameter["schema"]
+        meaning = parameter.get("description") or schema.get("description", "")
         yield (
-            code(one["name"]), one["in"], kind(schema, document), code(default(schema)),
+            code(parameter["name"]), parameter["in"], kind(schema, document), code(default(schema)),
             bounds(schema, document), meaning,
         )  # fmt: skip
 

@@ -30,10 +30,10 @@ def resolved(schema: Schema, whole: Schema) -> Schema:
             }
     if "$ref" not in schema:
         return schema
-    found: Any = whole
+    definition: Any = whole
     for part in schema["$ref"].removeprefix("#/").split("/"):
-        found = found[part]
-    return {**found, **{key: value for key, value in schema.items() if key != "$ref"}}
+        definition = definition[part]
+    return {**definition, **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
 def name_of(schema: Schema) -> str:

@@ -24,12 +24,12 @@ class Links:
 
     def rewrite(self, markdown: str, source: str) -> str:
         """Return a page's text with links as the site has them; `source`: its path in the project."""
-        return outside_code(markdown, lambda text: LINK.sub(lambda found: self._link(found, source), text))
+        return outside_code(markdown, lambda text: LINK.sub(lambda match: self._link(match, source), text))
 
-    def _link(self, found: re.Match[str], source: str) -> str:
-        label, target = found[1], found[2]
+    def _link(self, match: re.Match[str], source: str) -> str:
+        label, target = match[1], match[2]
         if "://" in target or target.startswith(("#", "mailto:")):
-            return found[0]
+            return match[0]
         path, hash_, anchor = target.partition("#")
         leads = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
         if leads in self.pages:

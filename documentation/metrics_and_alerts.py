@@ -75,9 +75,9 @@ def meanings() -> dict[str, str]:
 
 
 def _pushed() -> Iterator[tuple[str, str, str]]:
-    said = meanings()
+    meaning_of = meanings()
     for name, labels in PUSHED.items():
-        yield code(name), ", ".join(code(label) for label in labels), said[name]
+        yield code(name), ", ".join(code(label) for label in labels), meaning_of[name]
 
 
 def _alerts() -> Iterator[tuple[str, ...]]:

@@ -14,14 +14,14 @@ _CSS = re.compile(r"url\(\s*['\"]?((?:https?:)?//[^)'\"]+)|@import\s+['\"]((?:ht
 
 def loaded_from_elsewhere(site: Path) -> list[str]:
     """Return what pages and styles would load over the network, as `page: address`, each address once."""
-    found: dict[str, str] = {}
+    addresses: dict[str, str] = {}
     for page in sorted(site.rglob("*.html")):
         for address in _of_page(page.read_text(encoding="utf-8")):
-            found.setdefault(address, page.relative_to(site).as_posix())
+            addresses.setdefault(address, page.relative_to(site).as_posix())
     for style in sorted(site.rglob("*.css")):
         for match in _CSS.finditer(style.read_text(encoding="utf-8")):
-            found.setdefault(match[1] or match[2], style.relative_to(site).as_posix())
-    return [f"{page}: {address}" for address, page in found.items()]
+            addresses.setdefault(match[1] or match[2], style.relative_to(site).as_posix())
+    return [f"{page}: {address}" for address, page in addresses.items()]
 
 
 def _of_page(html: str) -> Iterator[str]:
@@ -42,12 +42,12 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note the addresses of one tag."""
-        told = {name: value or "" for name, value in attrs}
+        values = {name: value or "" for name, value in attrs}
         self._style = tag == "style"
-        self.styles.append(told.get("style", ""))
-        self.loaded += [told[name] for name in ("src", "srcset", "poster") if name in told]
-        if tag in _LOADS and not _RELATIONS & set(told.get("rel", "").split()):
-            self.loaded.append(told.get(_LOADS[tag], ""))
+        self.styles.append(values.get("style", ""))
+        self.loaded += [values[name] for name in ("src", "srcset", "poster") if name in values]
+        if tag in _LOADS and not _RELATIONS & set(values.get("rel", "").split()):
+            self.loaded.append(values.get(_LOADS[tag], ""))
 
     def handle_data(self, data: str) -> None:
         """Note what a style sheet in the page says."""

@@ -44,9 +44,11 @@ def public_rooms() -> dict[str, tuple[str, ...]]:
 
 
 def _modules(folder: Path, name: str) -> tuple[str, ...]:
-    found = pkgutil.walk_packages([str(folder)], f"{name}.")
+    modules = pkgutil.walk_packages([str(folder)], f"{name}.")
     return tuple(
-        one.name for one in found if not one.ispkg and "._" not in one.name and ".migrations" not in one.name
+        module.name
+        for module in modules
+        if not module.ispkg and "._" not in module.name and ".migrations" not in module.name
     )
 
 

@@ -9,7 +9,7 @@ _LINE = re.compile(r"^( *)([\w-]+):(?:\s+(.*?))?(?:\s+#\s*(.*))?$")
 
 def comments(text: str) -> dict[str, str]:
     """Return what stands behind each key, on its line, by dotted path; only keys that have a comment."""
-    found: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     above: list[tuple[int, str]] = []
     for line in text.splitlines():
         match = _LINE.match(line)
@@ -19,5 +19,5 @@ def comments(text: str) -> dict[str, str]:
         above = [(at, name) for at, name in above if at < indent]
         above.append((indent, key))
         if match[4]:
-            found[".".join(name for _, name in above)] = match[4]
-    return found
+            meanings[".".join(name for _, name in above)] = match[4]
+    return meanings

@@ -52,15 +52,15 @@ def require_seen(settings: DaskSettings, file: str, content: bytes, remedy: str)
     """Raise ClusterError with the remedy if a worker does not find a file of this process as it is here."""
     client = client_of(settings)
     workers = list(client.scheduler_info(n_workers=-1)["workers"])
-    told = client.run(_done_there, partial(read_bytes, file), workers=workers)
-    _require(told, content, f"read what this process wrote to {file}", remedy)
+    answers = client.run(_done_there, partial(read_bytes, file), workers=workers)
+    _require(answers, content, f"read what this process wrote to {file}", remedy)
 
 
-def _require(told: dict[str, Any], expected: bytes | None, what: str, remedy: str = FOLDER) -> None:
-    for who, answer in told.items():
+def _require(answers: dict[str, Any], expected: bytes | None, what: str, remedy: str = FOLDER) -> None:
+    for who, answer in answers.items():
         if answer != expected:
-            found = "it finds another there" if isinstance(answer, bytes) else answer
-            raise ClusterError(f"{who} cannot {what}: {found}. {remedy}")
+            finding = "it finds another there" if isinstance(answer, bytes) else answer
+            raise ClusterError(f"{who} cannot {what}: {finding}. {remedy}")
 
 
 async def _done_there(work: Callable[[], Any]) -> Any:

@@ -127,8 +127,8 @@ def _read_one(files: YearFiles, promised: Mapping[str, str], address: str, rows:
     parts = []
     for number, piece in enumerate(cut(tables, rows)):
         # What was found is of the whole year: it stands with the first of its partitions.
-        found = quality if number == 0 else QualityReport()
-        part = write_part(address, part_name(files.year, number), files.year, piece, found)
+        findings = quality if number == 0 else QualityReport()
+        part = write_part(address, part_name(files.year, number), files.year, piece, findings)
         parts.append(asdict(part))
     ids = tables.accidents["accident_id"].to_numpy()
     made = {"parts": parts, "foreign": ids[ids // _YEAR != files.year].tolist()}
@@ -152,9 +152,9 @@ def _without_known(
         if len(foreign[at]) or any((earlier // _YEAR == of_year[at]).any() for earlier in foreign[:at])
     }
     wanted = [
-        (part.name, (address, part, sum(one.accidents for one in years[at]), earlier))
+        (part.name, (address, part, sum(other.accidents for other in years[at]), earlier))
         for at in sorted(looked_through)
-        for earlier in [[one.name for parts in years[:at] for one in parts]]
+        for earlier in [[other.name for parts in years[:at] for other in parts]]
         for part in years[at]
     ]
     left = (

@@ -44,8 +44,8 @@ def rows_at(pieces: Sequence[Piece], positions: Positions | None) -> pd.DataFram
     """Whole rows at some positions, in the order given; all of them for None."""
     if positions is None:
         return pd.concat([piece.read() for piece in pieces], ignore_index=True)
-    found = list(_found(pieces, positions))
-    together = pd.concat(found, ignore_index=True) if found else pieces[0].read().head(0)
+    frames = list(_selected(pieces, positions))
+    together = pd.concat(frames, ignore_index=True) if frames else pieces[0].read().head(0)
     order = np.argsort(np.argsort(positions, kind="stable"), kind="stable")
     return together.iloc[order].reset_index(drop=True)
 
@@ -68,7 +68,7 @@ def _predict_one(where: str, piece: Piece) -> Doubles:
     return published(where).predict_proba(piece.read())
 
 
-def _found(pieces: Sequence[Piece], positions: Positions) -> Iterator[pd.DataFrame]:
+def _selected(pieces: Sequence[Piece], positions: Positions) -> Iterator[pd.DataFrame]:
     """Yield the rows wanted of each piece that has any, positions rising."""
     wanted, start = np.sort(positions), 0
     for piece in pieces:

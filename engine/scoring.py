@@ -82,15 +82,15 @@ def score_tables(
     named = [(part.name, (tables.address, part, output, *arguments)) for part in tables.parts]
     parts = each(tables.dask, _score_one, named, "Scoring partitions")
     _require_all(output, [part["name"] for part in parts])
-    told = {
+    summary = {
         **made_of,
         **{count: sum(part[count] for part in parts) for count in COUNTED},
         "bands": dict(sum((Counter(part["bands"]) for part in parts), Counter())),
         "seconds_scoring": sum(part["seconds_scoring"] for part in parts),
         "parts": [{"name": part["name"], **{count: part[count] for count in COUNTED}} for part in parts],
     }
-    write_json(join(output, MANIFEST), told)
-    return told
+    write_json(join(output, MANIFEST), summary)
+    return summary
 
 
 def _digest(tables: PartitionedTables) -> str:

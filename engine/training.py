@@ -50,8 +50,8 @@ def refit(rows: PartitionedRows, settings: ModelSettings, stage: str, seed: int)
 def tune(rows: PartitionedRows, settings: ModelSettings, stage: str, trials: int, seed: int) -> ModelSettings:
     """Search as `accidents.training.tuning.tune` does, on one worker: trials follow from those before."""
     named = [("all trials", (rows.pieces, settings, stage, trials, seed))]
-    (found,) = each(rows.dask, _tune_one, named, "Tuning")
-    return found
+    (best,) = each(rows.dask, _tune_one, named, "Tuning")
+    return best
 
 
 def score_baselines(
@@ -116,8 +116,8 @@ def _as_told(trees: str, settings: ModelSettings) -> str:
     """Return the trees with the threads they were to be grown with: they are the same with any."""
     if settings.n_jobs == 1:
         return trees
-    for one, several in (("num_threads: 1", f"num_threads: {settings.n_jobs}"), *_WISE):
-        trees = trees.replace(f"[{one}]", f"[{several}]", 1)
+    for single, several in (("num_threads: 1", f"num_threads: {settings.n_jobs}"), *_WISE):
+        trees = trees.replace(f"[{single}]", f"[{several}]", 1)
     return trees
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from zenml.config.schedule import Schedule
 
 from accidents.config import Strict, parse, read_yaml
 from accidents.errors import SettingsError
+from accidents.nearest import nearest
 from engine.settings import DaskSettings, Engine
 
 ON_DASK = ("train", "inference")  # pipelines whose work on accidents can be done by partition
@@ -38,7 +38,7 @@ class RunSchedule(Schedule, extra="forbid"):
     """ZenML's Schedule: when the orchestrator runs it, in place of now."""
 
 
-class Settings(Strict):
+class ZenMLSettings(Strict):
     """What ZenML is told of where a pipeline or a step runs."""
 
     docker: Docker | None = None
@@ -50,7 +50,7 @@ class StepConfig(Strict):
 
     enable_cache: bool | None = None
     retry: RetryConfig | None = None
-    settings: Settings = Settings()
+    settings: ZenMLSettings = ZenMLSettings()
 
     def options(self) -> dict[str, Any]:
         """For ZenML: what is said, and no more."""
@@ -62,7 +62,7 @@ class PipelineConfig(Strict):
 
     enable_cache: bool = True
     retry: RetryConfig = RetryConfig()
-    settings: Settings = Settings()
+    settings: ZenMLSettings = ZenMLSettings()
     steps: Mapping[str, StepConfig] = {}
     schedule: RunSchedule | None = None
     engine: Engine = "local"
@@ -79,8 +79,8 @@ class PipelineConfig(Strict):
         Raises SettingsError naming what is wrong in `where`.
         """
         parse(PipelineConfig, {"dask": cluster}, where)
-        said = self.dask.model_dump(exclude_unset=True, exclude={"scheduler", "local"})
-        return self.model_copy(update={"dask": DaskSettings(**{**said, **cluster})})
+        given = self.dask.model_dump(exclude_unset=True, exclude={"scheduler", "local"})
+        return self.model_copy(update={"dask": DaskSettings(**{**given, **cluster})})
 
     def options(self) -> dict[str, Any]:
         """For ZenML's `with_options`."""
@@ -100,8 +100,8 @@ class PipelineConfig(Strict):
     def check_steps(self, there: Collection[str]) -> None:
         """Raise SettingsError if something is said of a step that the pipeline does not have."""
         for name in self.steps.keys() - set(there):
-            near = get_close_matches(name, there, n=1, cutoff=0.4)
-            hint = f"did you mean `{near[0]}`?" if near else f"steps: {', '.join(sorted(there))}"
+            near = nearest(name, there)
+            hint = f"did you mean `{near}`?" if near else f"steps: {', '.join(sorted(there))}"
             raise SettingsError(f"configs: unknown step `steps.{name}`, {hint}.")
 
 

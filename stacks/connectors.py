@@ -35,7 +35,7 @@ def apply_connector(
         to = connector if wanted and component.type in wanted.connects else None
         changes += _connect(client, component, to)
     kept = {connector.id} if connector else set()
-    for other in (one for one in connectors_of(client, stack) if one.id not in kept):
+    for other in (existing for existing in connectors_of(client, stack) if existing.id not in kept):
         changes += _removed(client, other)
     return changes
 
@@ -110,6 +110,7 @@ def _connect(
 def _removed(client: Client, connector: ServiceConnectorResponse) -> list[str]:
     components = client.list_stack_components(connector_id=connector.id, size=1_000).items
     if components:
-        return [f"kept connector {connector.name}: {', '.join(one.name for one in components)} needs it"]
+        users = ", ".join(component.name for component in components)
+        return [f"kept connector {connector.name}: {users} needs it"]
     client.delete_service_connector(connector.id)
     return [f"removed connector {connector.name}"]

@@ -46,7 +46,7 @@ def find_image(client: DockerClient, name: str) -> Image:
         ) from None
 
 
-def _why_silent(said: str) -> str:
-    if "Permission" in said:
+def _why_silent(message: str) -> str:
+    if "Permission" in message:
         return "This user may not ask the container engine: add them to the group docker, and log in anew."
     return "The container engine does not answer. Start it, such as with: systemctl start docker"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from accidents.nearest import nearest
 from stacks.errors import StackError
 from stacks.placeholders import fill
 
@@ -132,7 +132,7 @@ def read_raw(name: str, folder: Path = STACKS_FOLDER) -> Any:
     path = folder / f"{name}.yaml"
     if name not in stack_names(folder):
         raise StackError(
-            f"There is no stack {name!r}.{nearest(name, stack_names(folder))} "
+            f"There is no stack {name!r}.{did_you_mean(name, stack_names(folder))} "
             f"There are: {', '.join(stack_names(folder)) or 'none'} (in {folder})."
         )
     try:
@@ -141,10 +141,10 @@ def read_raw(name: str, folder: Path = STACKS_FOLDER) -> Any:
         raise StackError(f"{path} is not YAML: {error}") from error
 
 
-def nearest(wrong: str, valid: Iterable[str]) -> str:
-    """` Did you mean 'x'?`, or nothing when nothing is near."""
-    close = get_close_matches(wrong, list(valid), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
+    """Return ` Did you mean 'x'?`, or nothing when nothing is near."""
+    near = nearest(wrong, valid)
+    return f" Did you mean {near!r}?" if near else ""
 
 
 def _validate(raw: Any, path: Path) -> StackDefinition:
@@ -164,7 +164,7 @@ def _explain(error: ValidationError) -> str:
         hint = ""
         if fault["type"] == "extra_forbidden":
             model = _PARTS.get(parents[0], StackDefinition) if parents else StackDefinition
-            hint = nearest(key, model.model_fields) or f" Valid keys: {', '.join(model.model_fields)}."
+            hint = did_you_mean(key, model.model_fields) or f" Valid keys: {', '.join(model.model_fields)}."
         lines.append(f"  {'.'.join([*parents, key])}: {fault['msg']}.{hint}")
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from stacks.components import FLAVORS, OwnFlavor
 from stacks.components.bentoml import installed as bentoml
-from stacks.definition import StackDefinition, nearest
+from stacks.definition import StackDefinition, did_you_mean
 from stacks.errors import StackError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def component_type(kind: str, definition: StackDefinition) -> StackComponentType
     valid = StackComponentType.values()
     if kind not in valid:
         raise StackError(
-            f"Stack {definition.name}: {kind!r} is not a component type.{nearest(kind, valid)} "
+            f"Stack {definition.name}: {kind!r} is not a component type.{did_you_mean(kind, valid)} "
             f"There are: {', '.join(sorted(valid))}."
         )
     return StackComponentType(kind)
@@ -96,7 +96,7 @@ def find_flavor(client: Client, kind: StackComponentType, name: str, where: str)
     if registered is None:
         valid = sorted(item.name for item in client.list_flavors(type=kind, size=500).items)
         raise StackError(
-            f"{where}: there is no flavor {name!r}.{nearest(name, valid)} There are: {', '.join(valid)}."
+            f"{where}: there is no flavor {name!r}.{did_you_mean(name, valid)} There are: {', '.join(valid)}."
         )
     return Flavor.from_model(registered)
 
@@ -121,7 +121,7 @@ def valid_config(flavor: Flavor, config: dict[str, Any], where: str) -> dict[str
         if key not in config_class.model_fields:
             valid = sorted(config_class.model_fields)
             raise StackError(
-                f"{where}: {key!r} is not a setting of flavor {flavor.name!r}.{nearest(key, valid)} "
+                f"{where}: {key!r} is not a setting of flavor {flavor.name!r}.{did_you_mean(key, valid)} "
                 f"There are: {', '.join(valid) or 'none'}."
             )
     try:

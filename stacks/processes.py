@@ -69,12 +69,12 @@ def read_process(path: Path, kind: type[Kind], folder: Path) -> Kind | None:
 
 def started_with(file: Path) -> list[psutil.Process]:
     """Find processes whose command names a file."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if any(Path(word) == file for word in process.cmdline()):
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def end(*processes: psutil.Process, seconds: float = END_SECONDS) -> None:

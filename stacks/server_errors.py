@@ -123,9 +123,9 @@ def diagnosis(error: BaseException) -> str | None:
 def _of_connector(error: BaseException) -> str | None:
     """Return what it means that a cloud gave a component no login; None if that is not what happened."""
     for cause in _chain(error):
-        if told := _CONNECTOR.search(str(cause)):
-            what = " ".join(told["what"].split()).rstrip(".")
-            refused = _NO_LOGIN if told["failed"] == "accessed" else _NO_FIT
+        if match := _CONNECTOR.search(str(cause)):
+            what = " ".join(match["what"].split()).rstrip(".")
+            refused = _NO_LOGIN if match["failed"] == "accessed" else _NO_FIT
             return f"{_NO_WAY if any(words in what for words in _UNREACHED) else refused} ({what})."
     return None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from stacks.definition import ConnectorDefinition, StackDefinition, nearest
+from stacks.definition import ConnectorDefinition, StackDefinition, did_you_mean
 from stacks.errors import StackError
 from stacks.flavors import REMEDIES, component_type, faults_of, find_flavor
 from stacks.placeholders import fill
@@ -59,7 +59,7 @@ def wanted_connector(client: Client, definition: StackDefinition) -> WantedConne
     where = _where(definition)
     kind = require_connector(definition)
     settings = _settings_of(kind, wanted, where)
-    connects = tuple(_connected(client, definition, one, kind, where) for one in wanted.connects)
+    connects = tuple(_connected(client, definition, component, kind, where) for component in wanted.connects)
     config = _config(client, settings, wanted, where)
     # ZenML changes neither type nor method of one that is in use: another of them is another connector.
     name = f"{definition.name}_{wanted.type}_{wanted.auth_method}"
@@ -74,7 +74,7 @@ def require_connector(definition: StackDefinition) -> ServiceConnectorTypeModel:
     name, where = definition.connector.type, _where(definition)
     if name not in TYPES:
         raise StackError(
-            f"{where}: {name!r} is not a type of connector.{nearest(name, TYPES)} "
+            f"{where}: {name!r} is not a type of connector.{did_you_mean(name, TYPES)} "
             f"There are: {', '.join(TYPES)}."
         )
     try:
@@ -96,7 +96,7 @@ def _settings_of(kind: ServiceConnectorTypeModel, wanted: ConnectorDefinition, w
     if wanted.auth_method not in methods:
         raise StackError(
             f"{where}: {wanted.auth_method!r} is not a method of type {wanted.type!r}."
-            f"{nearest(wanted.auth_method, methods)} There are: {', '.join(sorted(methods))}."
+            f"{did_you_mean(wanted.auth_method, methods)} There are: {', '.join(sorted(methods))}."
         )
     settings = methods[wanted.auth_method].config_class
     assert settings is not None
@@ -109,7 +109,7 @@ def _connected(
     """Return the component type of this name; StackError unless such a connector can log its component in."""
     if kind not in definition.components:
         raise StackError(
-            f"{where}: the stack has no {kind!r} to connect.{nearest(kind, definition.components)} "
+            f"{where}: the stack has no {kind!r} to connect.{did_you_mean(kind, definition.components)} "
             f"There are: {', '.join(definition.components)}."
         )
     type_ = component_type(kind, definition)
@@ -135,8 +135,8 @@ def _config(
         if key not in settings.model_fields:
             valid = sorted(settings.model_fields)
             raise StackError(
-                f"{where}: {key!r} is not a setting of method {wanted.auth_method!r}.{nearest(key, valid)} "
-                f"There are: {', '.join(valid)}."
+                f"{where}: {key!r} is not a setting of method {wanted.auth_method!r}."
+                f"{did_you_mean(key, valid)} There are: {', '.join(valid)}."
             )
     filled = fill(wanted.config, where)
     refuse_in_clear(settings, wanted.config, filled, where)

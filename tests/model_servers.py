@@ -16,8 +16,8 @@ from accidents.bundle import Bundle, write_bundle
 from accidents.bundle.golden import Golden
 from accidents.training.fit_bags import ModelSettings, train
 from stacks.components.mlserver.client import ModelServerClient
+from stacks.components.mlserver.config import MLServerDeployerConfig
 from stacks.components.mlserver.environments import SHARED
-from stacks.components.mlserver.flavor import MLServerDeployerConfig
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.server_process import Daemon
 from tests.accidents.frames import feature_frame

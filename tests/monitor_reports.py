@@ -9,10 +9,10 @@ from typing import Any
 from accidents.monitoring.loop_decision import decide, why_not_judged
 from accidents.monitoring.measurements import (
     Champion,
-    Decision,
     DriftMeasures,
     FeatureDrift,
     Figure,
+    LoopDecision,
     Measurements,
     MonitorReport,
     Past,
@@ -104,7 +104,7 @@ def past(
                 decision=decision, **fields)  # fmt: skip
 
 
-def walk(*windows: Measurements, policy: MonitorSettings = POLICY, every: float = 1) -> list[Decision]:
+def walk(*windows: Measurements, policy: MonitorSettings = POLICY, every: float = 1) -> list[LoopDecision]:
     """The decisions of windows that follow each other, `every` so many days, the last one now."""
     history: list[Past] = []
     for place, one in enumerate(windows):

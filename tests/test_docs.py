@@ -16,10 +16,10 @@ PAGES = [
     ROOT / "serving" / "web" / "README.md",
 ]
 ROOMS = (
-    "accidents|commands|steps|pipelines|stacks|serving|observability|monitoring|benchmarks|"
-    "compose|documentation|notebooks|docs|configs|references|requirements|tests"
+    "accidents|commands|engine|steps|pipelines|stacks|serving|observability|benchmarks|compose|dags|"
+    "documentation|docs|examples|notebooks|configs|kubernetes|references|requirements|tests"
 )
-NAMED = re.compile(rf"(?<![\w/.{{}}-])((?:{ROOMS})/[\w./*-]*\.\w+)\b")
+NAMED = re.compile(rf"(?<![\w/.{{}}-])((?:{ROOMS})/[\w./*-]*\.\w+|\.ci/[\w./*-]*\w)\b")
 PLACEHOLDER = re.compile("NAME|NNNN|PIPELINE")
 TRACKED = subprocess.run(
     ["git", "ls-files", "*.py", "*.yaml", "*.toml", "Makefile", ":!tests", ":!benchmarks"],
@@ -92,6 +92,13 @@ def test_files_that_pages_comments_and_messages_name_are_there(file: str) -> Non
     named = {found[1] for found in NAMED.finditer((ROOT / file).read_text(encoding="utf-8"))}
     here = {name for name in named if "*" not in name and not PLACEHOLDER.search(name)}
     assert {name for name in here if not (ROOT / name).exists()} - WEB == set()
+
+
+def test_every_folder_of_the_project_may_be_named() -> None:
+    """A new one is looked for, too; data/ and reports/ are made by runs."""
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    folders = {name.partition("/")[0] for name in files.splitlines() if "/" in name and name[0] != "."}
+    assert folders - {"data", "reports"} == set(ROOMS.split("|"))
 
 
 def test_make_targets_that_the_readme_names_exist() -> None:

@@ -19,7 +19,7 @@ from observability.metric_names import MODEL_SERVER, OWN, PUSHED, SUPERVISOR
 from serving.api.operations.keys import TOO_OPEN
 from stacks.cluster.objects import KINDS
 from stacks.components.image_layout import STATE, WRITTEN
-from stacks.components.kubernetes_image.flavor import locked_down
+from stacks.components.kubernetes_image.config import locked_down
 from stacks.components.kubernetes_image.orchestrator import RIGHTS, TOKEN_RIGHTS
 from stacks.components.seldon_core.cluster_serving import rights
 from stacks.components.seldon_core.description import (

@@ -194,8 +194,8 @@ def _digest(contents: Iterable[bytes]) -> str:
 
 def read_quality(address: str, parts: Sequence[TablePart]) -> QualityReport:
     """Read what was found in these partitions, in order."""
-    found = (finding for part in parts for finding in read_json(join(address, part.name, QUALITY)))
-    return QualityReport([Finding(**finding) for finding in found])
+    findings = (finding for part in parts for finding in read_json(join(address, part.name, QUALITY)))
+    return QualityReport([Finding(**finding) for finding in findings])
 
 
 def read_together(address: str, parts: Sequence[TablePart]) -> tuple[Tables, QualityReport]:

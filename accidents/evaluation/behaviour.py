@@ -71,7 +71,7 @@ class BehaviourResult:
     passed: bool | None
 
     @property
-    def found(self) -> str:
+    def measured(self) -> str:
         """What was seen, in words."""
         if self.passed is None:
             return "not run: no accident in the data states what would have to be changed"

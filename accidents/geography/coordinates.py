@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+Doubles = npt.NDArray[np.float64]
 Box = tuple[float, float, float, float]
 
 # South, north, west, east in degrees, a little wider than the land.
@@ -29,7 +29,7 @@ _AREAS = {"mainland": MAINLAND, **OVERSEAS}
 GOOD, SIGN_LOST, SWAPPED, OUTSIDE = range(4)
 
 
-def to_degrees(latitude: Floats, longitude: Floats) -> npt.NDArray[np.bool_]:
+def to_degrees(latitude: Doubles, longitude: Doubles) -> npt.NDArray[np.bool_]:
     """Divide, in place, the coordinates published x 100000; returns where."""
     scaled = np.abs(latitude) > 180
     latitude[scaled] /= 100_000
@@ -38,7 +38,7 @@ def to_degrees(latitude: Floats, longitude: Floats) -> npt.NDArray[np.bool_]:
 
 
 def locate(
-    latitude: Floats, longitude: Floats, departments: Sequence[str | None], index: npt.NDArray[np.integer]
+    latitude: Doubles, longitude: Doubles, departments: Sequence[str | None], index: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.int8]:
     """Put signs lost overseas, and swapped coordinates, right in place; blank what is outside the department.
 
@@ -67,7 +67,7 @@ def _may_be_in(department: str | None, area: str) -> bool:
     return department is None or area == (department if department in OVERSEAS else "mainland")
 
 
-def _candidates(north: Floats, east: Floats) -> Iterator[tuple[int, Floats, Floats]]:
+def _candidates(north: Doubles, east: Doubles) -> Iterator[tuple[int, Doubles, Doubles]]:
     """Yield what published coordinates may mean, the likeliest first, with the outcome if it holds."""
     for swapped, (latitude, longitude) in enumerate(((north, east), (east, north))):
         for north_sign, east_sign in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
@@ -75,6 +75,6 @@ def _candidates(north: Floats, east: Floats) -> Iterator[tuple[int, Floats, Floa
             yield outcome, latitude * north_sign, longitude * east_sign
 
 
-def _inside(latitude: Floats, longitude: Floats, box: Box) -> npt.NDArray[np.bool_]:
+def _inside(latitude: Doubles, longitude: Doubles, box: Box) -> npt.NDArray[np.bool_]:
     south, north, west, east = box
     return (latitude >= south) & (latitude <= north) & (longitude >= west) & (longitude <= east)

@@ -117,7 +117,7 @@ def _score(
     tiny = np.float32(1e-35)  # LightGBM takes what is not larger for 0
     block = np.zeros((2 * columns, _BLOCK), dtype=np.float32)
     alive = np.empty(_BLOCK, dtype=masks.dtype)
-    ones, one = ~alive.dtype.type(0), alive.dtype.type(1)
+    ones, unit = ~alive.dtype.type(0), alive.dtype.type(1)
     lowest = np.zeros_like(real)
     as_bits = lowest.view(signed.dtype)
     total = np.empty(_BLOCK, dtype=np.float64)
@@ -139,7 +139,7 @@ def _score(
                 for k in range(np.uint64(_BLOCK)):
                     alive[k] &= ones if block[of, k] <= limit else mask
             for k in range(np.uint64(_BLOCK)):
-                lowest[k] = signed.dtype.type(alive[k] & (~alive[k] + one))
+                lowest[k] = signed.dtype.type(alive[k] & (~alive[k] + unit))
             for k in range(np.uint64(_BLOCK)):
                 total[k] += values[first_leaf + np.uint64(((as_bits[k] >> shift) & exponents) - bias)]
             first_leaf += np.uint64(leaves[tree])

@@ -21,9 +21,9 @@ from itertools import takewhile
 from accidents.monitoring.measurements import (
     KINDS,
     Action,
-    Decision,
     DriftMeasures,
     Kind,
+    LoopDecision,
     Measurements,
     Past,
     PerformanceMeasures,
@@ -34,7 +34,9 @@ from accidents.monitoring.performance import gap_to_mend
 _SHOWN = 8  # names in a sentence
 
 
-def decide(now: Measurements, history: Sequence[Past], policy: MonitorSettings, moment: datetime) -> Decision:
+def decide(
+    now: Measurements, history: Sequence[Past], policy: MonitorSettings, moment: datetime
+) -> LoopDecision:
     """Return what follows from a window.
 
     Parameters
@@ -46,15 +48,14 @@ def decide(now: Measurements, history: Sequence[Past], policy: MonitorSettings, 
     unable = why_not_judged(now, policy)
     if unable:
         held = _held((), mine, policy, None)
-        return Decision(action="alert" if held else "keep", firing=(), active=held,
+        return LoopDecision(action="alert" if held else "keep", firing=(), active=held,
                         reasons=(unable, *_still(held)))  # fmt: skip
     firing = _firing(now, policy)
     active = _held(firing, mine, policy, moment)
-    reasons = [
-        *_found(now, firing), *_still(tuple(kind for kind in active if kind not in firing)), *_clock(history)
-    ]  # fmt: skip
+    before = tuple(kind for kind in active if kind not in firing)
+    reasons = [*_findings(now, firing), *_still(before), *_clock(history)]
     action, why = _action(now, firing, active, mine, history, policy, moment)
-    return Decision(action=action, firing=firing, active=active, reasons=(*reasons, *why))
+    return LoopDecision(action=action, firing=firing, active=active, reasons=(*reasons, *why))
 
 
 def why_not_judged(now: Measurements, policy: MonitorSettings) -> str:
@@ -206,7 +207,7 @@ def _cooling(action: Action, history: Sequence[Past], policy: MonitorSettings, m
     return f"the last {noun} was decided on {last:%Y-%m-%d}: none before {until:%Y-%m-%d} (cooldown_days)."
 
 
-def _found(now: Measurements, firing: Sequence[Kind]) -> list[str]:
+def _findings(now: Measurements, firing: Sequence[Kind]) -> list[str]:
     """Return a sentence for each kind that was found."""
     drift, performance = now.drift, now.performance
     sentences = []

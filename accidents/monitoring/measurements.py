@@ -189,7 +189,7 @@ class Measurements(_Value):
     notes: tuple[str, ...] = ()
 
 
-class Decision(_Value):
+class LoopDecision(_Value):
     """What follows. `firing`: what was found now; `active`: what is held up from before too."""
 
     action: Action
@@ -209,7 +209,7 @@ class Past(_Value):
     champion: str
     judged: bool
     completed: bool = True
-    decision: Decision
+    decision: LoopDecision
     misdated: bool = False
 
 
@@ -219,4 +219,4 @@ class MonitorReport(_Value):
     schema_version: int = SCHEMA
     created: datetime
     measurements: Measurements
-    decision: Decision
+    decision: LoopDecision

@@ -73,12 +73,12 @@ def ask_callers(
     if gap_to_mend(measured.calibration_gap, policy):
         asked.add("calibration_gap")
     hanging = {metric: hangs_on(voices, partial(holds, metric=metric)) for metric in sorted(asked)}
-    told = tuple(
+    figures = tuple(
         figure.model_copy(update={"hangs_on": hanging.get(figure.metric)}) for figure in measured.figures
     )
     everything = list(hanging.values())
     return measured.model_copy(
-        update={"figures": told, "hangs_on": everything[0] if everything and all(everything) else None}
+        update={"figures": figures, "hangs_on": everything[0] if everything and all(everything) else None}
     )
 
 

@@ -18,7 +18,7 @@ from accidents.bundle import HOLDOUT, Bundle, write_bundle
 from accidents.bundle.provenance import identity_of
 from accidents.evaluation.metrics import compare, evaluate
 from accidents.params import Params
-from accidents.promotion.champion_decision import Decision
+from accidents.promotion.champion_decision import PromotionDecision
 from accidents.promotion.gates import GateReport, GateResult, GateSettings
 from accidents.training.calibration import BetaCalibration
 
@@ -33,7 +33,7 @@ class Recalibration:
 
     calibration: BetaCalibration
     gates: GateReport
-    decision: Decision
+    decision: PromotionDecision
     facts: dict[str, Any]
 
 
@@ -136,15 +136,15 @@ def _is_calibration(gate: GateSettings) -> bool:
     return gate.metric in CALIBRATION_METRICS and gate.slice is None and gate.baseline is None
 
 
-def _decide(gates: GateReport, labels: int, version: str) -> Decision:
+def _decide(gates: GateReport, labels: int, version: str) -> PromotionDecision:
     if gates.passed:
-        return Decision(
+        return PromotionDecision(
             True, "recalibrated", f"Version {version} with its calibration fitted on {labels:,} new labels."
         )
     refusals = "; ".join(
         f"{refusal.gate}: wanted {refusal.wanted}, found {refusal.found}" for refusal in gates.refusals
     )
-    return Decision(False, "gates", f"The champion stays: {refusals}.")
+    return PromotionDecision(False, "gates", f"The champion stays: {refusals}.")
 
 
 def _sentence(facts: Mapping[str, Any]) -> str:

@@ -60,11 +60,11 @@ def compare_scored(scored: Scored, champion: Bundle, trial: Bundle, seed: int) -
     if not len(scored.frame):
         return None
     by_champion = probabilities(champion.model, scored.frame[champion.features].to_numpy(dtype=np.float32))
-    found = compare_trial(
+    comparison = compare_trial(
         scored.frame,
         scored.severe,
         Answers(by_champion, champion.threshold, champion.bands),
         Answers(scored.p_severe, trial.threshold, trial.bands),
         seed,
     )
-    return None if found is None else replace(found, notes=scored.notes)
+    return None if comparison is None else replace(comparison, notes=scored.notes)

@@ -140,8 +140,8 @@ def capped(window: Window, policy: MonitorSettings, seed: int) -> Window:
     callers, drawn = (window.frame[name].to_numpy() for name in ("caller", "drawn"))
     kept, notes = np.ones(len(callers), dtype=bool), list[str]()
     for part in (drawn, ~drawn):
-        kept[part], told = at_most(callers[part].astype(object), policy.per_caller, policy.min_rows, seed)
-        notes += told
+        kept[part], remarks = at_most(callers[part].astype(object), policy.per_caller, policy.min_rows, seed)
+        notes += remarks
     if not notes:
         return window
     frame = window.frame[kept].reset_index(drop=True)

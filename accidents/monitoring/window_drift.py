@@ -92,7 +92,10 @@ def missing_before(earlier: MonitorReport | None) -> Mapping[str, float] | None:
     if earlier is None or drift is None:
         return None
     broken = "missing" in earlier.decision.firing  # then what it was compared with itself
-    return {one.feature: one.missing_reference if broken else one.missing_window for one in drift.features}
+    return {
+        column.feature: column.missing_reference if broken else column.missing_window
+        for column in drift.features
+    }
 
 
 def drift_measures(

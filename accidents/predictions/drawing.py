@@ -98,14 +98,14 @@ def _labels_of(connection: Connection, since: datetime | None, stage: str | None
 
     An outcome comes months later: most that are told in a window may be of what came before it.
     """
-    told = select(func.count()).select_from(_labels(since, 1).subquery())
-    count = int(connection.scalar(told) or 0)
+    query = select(func.count()).select_from(_labels(since, 1).subquery())
+    count = int(connection.scalar(query) or 0)
     if not count or (since is None and stage is None):
         return count
     reader = _Accidents(connection, _in_window(since, stage))
     some = connection.execute(_labels(since, _SOME / count)).mappings().all()
-    found = sum(len(reader.labelled(page)) for page in batched(some))
-    return count * found / max(len(some), 1)
+    labelled = sum(len(reader.labelled(page)) for page in batched(some))
+    return count * labelled / max(len(some), 1)
 
 
 def drawn_rows(
@@ -128,8 +128,8 @@ def drawn_rows(
     if not drawing.labels:
         return
     for labels in batched(stream(_labels(drawing.since, drawing.labels))):
-        found = [row for row in reader.labelled(labels) if row["request_id"] >= drawing.bound]
-        for row in reader.of(found):
+        labelled = [row for row in reader.labelled(labels) if row["request_id"] >= drawing.bound]
+        for row in reader.of(labelled):
             yield row, False
 
 
@@ -175,9 +175,9 @@ class _Accidents:
         query = select(p.request_id, p.created, p.key_name, p.accident_id).where(
             self._among, p.accident_id.in_({name for _, name in accidents})
         )
-        found = self._connection.execute(query).mappings().all()
+        matches = self._connection.execute(query).mappings().all()
         groups: dict[Accident, list[str]] = {}
-        for row in sorted(found, key=lambda row: (row["created"], row["request_id"])):
+        for row in sorted(matches, key=lambda row: (row["created"], row["request_id"])):
             if (accident := _accident_of(row)) in accidents:  # another caller's id is another accident
                 groups.setdefault(accident, []).append(row["request_id"])
         return groups

@@ -15,7 +15,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Table, exists, func, or_, select
 
 from accidents.monitoring.loop_table import Action, next_action
-from accidents.monitoring.measurements import COOLED, Decision, MonitorReport, Past
+from accidents.monitoring.measurements import COOLED, LoopDecision, MonitorReport, Past
 from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.database_tables import EVENTS, RUNS
@@ -265,6 +265,6 @@ def _past(report: MonitorReport, look: Look, completed: bool) -> Past:
         champion=look.champion,
         judged=look.judged,
         completed=completed,
-        decision=Decision.model_validate(report.decision.model_dump()),
+        decision=LoopDecision.model_validate(report.decision.model_dump()),
         misdated=look.misdated,
     )

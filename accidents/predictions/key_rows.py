@@ -58,12 +58,12 @@ class KeyRows:
         }  # fmt: skip
 
         def work(connection: Connection) -> bool:
-            found = connection.execute(select(API_KEYS).where(*mine).with_for_update()).one_or_none()
-            if found is not None and not again:
+            existing = connection.execute(select(API_KEYS).where(*mine).with_for_update()).one_or_none()
+            if existing is not None and not again:
                 return False
-            if found is not None and found.revoked is None:
-                return bool(found.sha256 == sha256)  # ours, whose commit was told to nobody
-            if found is None:  # unless somebody else adds one of this name meanwhile
+            if existing is not None and existing.revoked is None:
+                return bool(existing.sha256 == sha256)  # ours, whose commit was told to nobody
+            if existing is None:  # unless somebody else adds one of this name meanwhile
                 return connection.execute(insert_into(API_KEYS), row).rowcount == 1
             connection.execute(update(API_KEYS).where(*mine).values(row))
             return True

@@ -125,8 +125,8 @@ def _requests(connection: Connection, named: Collection[str]) -> dict[str, Targe
     )
     sessions = {row.session for row in rows} - {None}
     ranked = query.add_columns(place.label("place")).where(p.session.in_(sessions)).subquery()
-    found = connection.execute(select(ranked).where(ranked.c.place == 1)) if sessions else ()
-    lasts = {(row.key_name, row.session): row for row in found}
+    newest = connection.execute(select(ranked).where(ranked.c.place == 1)) if sessions else ()
+    lasts = {(row.key_name, row.session): row for row in newest}
     counting = {row.request_id: lasts.get((row.key_name, row.session), row) for row in rows}
     return {
         name: Target(row.key_name, row.accident_id, row.request_id, row.request_id)
@@ -190,7 +190,7 @@ class _Book:
     """What counts of the accidents that a batch speaks of, and the rows that the batch adds."""
 
     def __init__(self, connection: Connection, targets: Sequence[Target]) -> None:
-        self._said: dict[Target, _Said] = {}
+        self._outcomes: dict[Target, _Said] = {}
         self._newest: dict[Target, dict[str, Any]] = {}
         self._outdated: list[int] = []
         self._rows: list[dict[str, Any]] = []
@@ -206,19 +206,19 @@ class _Book:
             self._of(target).add(target.request_id, outcome)
 
     def _of(self, target: Target) -> _Said:
-        return self._said.setdefault(target.accident, _Said())
+        return self._outcomes.setdefault(target.accident, _Said())
 
     def enter(self, label: Label, target: Target) -> str:
         """Take a label in, if it is new and may be; its status."""
         earlier = self._of(target).about(target.request_id)
-        said = [outcome for outcome in earlier if outcome is not None]
+        outcomes = [outcome for outcome in earlier if outcome is not None]
         values = {outcome and outcome.severe for outcome in earlier}
-        confirms = label.trusted and not all(outcome.trusted for outcome in said)
+        confirms = label.trusted and not all(outcome.trusted for outcome in outcomes)
         if values == {label.severe} and not confirms:
             return "unchanged"
         before = self._newest.get(target)
         changes = 0 if before is None else before["changes"] + 1
-        givers = {outcome.giver for outcome in said}
+        givers = {outcome.giver for outcome in outcomes}
         if not label.trusted and (givers - {label.key_name} or changes > MAX_CHANGES):
             return "refused"
         self._replace(before)

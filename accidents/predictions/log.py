@@ -166,10 +166,10 @@ class PredictionLog:
                 if removed := self._database.change(partial(forget_part, part=part, limits=limits)):
                     yield removed
         last = None
-        while found := self._database.run(partial(oldest, limits=limits, after=last), write=False):
-            if removed := self._database.run(partial(forget, limits=limits, found=found), write=True):
+        while expired := self._database.run(partial(oldest, limits=limits, after=last), write=False):
+            if removed := self._database.run(partial(forget, limits=limits, expired=expired), write=True):
                 yield removed
-            last = found[-1]
+            last = expired[-1]
 
     def _limits(self, ages: Ages) -> Limits:
         return limits_of(ages, datetime.now(UTC), self._database.by_month)

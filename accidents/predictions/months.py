@@ -53,16 +53,16 @@ def name_of(table: str, month: datetime) -> str:
 
 def parts_of(connection: Connection, table: str) -> list[Part]:
     """Return the partitions of a table, the oldest first, without that for the rest."""
-    found = connection.execute(_PARTS, {"table": table}).all()
-    ends = ((name, _UPPER.search(bounds)) for name, bounds in found)
+    partitions = connection.execute(_PARTS, {"table": table}).all()
+    ends = ((name, _UPPER.search(bounds)) for name, bounds in partitions)
     return sorted(Part(datetime.fromisoformat(end[1]).astimezone(UTC), name) for name, end in ends if end)
 
 
 def beginning_of(connection: Connection, part: str) -> str | None:
     """Return the moment from which on a partition holds what was created; None: from ever."""
     bounds = connection.scalar(_BOUNDS, {"table": part}) or ""
-    found = _LOWER.search(bounds)
-    return found[1] if found else None
+    bound = _LOWER.search(bounds)
+    return bound[1] if bound else None
 
 
 def missing(connection: Connection, now: datetime) -> list[tuple[str, datetime]]:

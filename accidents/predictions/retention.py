@@ -97,13 +97,13 @@ def oldest(connection: Connection, limits: Limits, after: Row[Any] | None) -> Se
     return connection.execute(old.order_by(p.created, p.request_id).limit(AT_ONCE)).all()
 
 
-def forget(connection: Connection, limits: Limits, found: Sequence[Row[Any]]) -> int:
+def forget(connection: Connection, limits: Limits, expired: Sequence[Row[Any]]) -> int:
     """Remove those of them that still are too old, with their labels; how many it were."""
     old = _old(limits)
     if old is None:
         return 0
     lock_labels(connection)
-    still = old.where(PREDICTIONS.c.request_id.in_([row.request_id for row in found]))
+    still = old.where(PREDICTIONS.c.request_id.in_([row.request_id for row in expired]))
     rows = connection.execute(still).all()
     requests = [row.request_id for row in rows]
     connection.execute(delete(LABELS).where(LABELS.c.request_id.in_(requests)))
@@ -245,7 +245,7 @@ def _replace(connection: Connection, table: str, part: Part, by_nothing: bool) -
 
 
 def _shadows_of(connection: Connection, part: Part) -> list[Part]:
-    return [one for one in parts_of(connection, SHADOW_SCORES.name) if one.until == part.until]
+    return [shadow for shadow in parts_of(connection, SHADOW_SCORES.name) if shadow.until == part.until]
 
 
 def _inside(begin: str | None, end: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -68,7 +68,7 @@ class Freshness:
 
 
 @dataclass(frozen=True)
-class Decision:
+class PromotionDecision:
     """Promote or not, why in a sentence, and the name of the rule that decided."""
 
     promote: bool
@@ -85,51 +85,69 @@ def decide(
     comparison: ChampionComparison | None,
     freshness: Freshness,
     settings: PromotionSettings = DEFAULT_SETTINGS,
-) -> Decision:
-    """Promote only if every gate passes and the champion is beaten by more than noise.
+) -> PromotionDecision:
+    """Promote only if every gate passes and the challenger is to succeed the champion.
 
-    A tie is enough for a fresher model. `comparison` is None where there is no champion yet: then the gates
-    alone decide.
+    `comparison` is None where there is no champion yet: then the gates alone decide.
     """
     if not gates.passed:
         return _refused_by_gates(gates)
     if comparison is None:
-        return Decision(True, "first", f"All {len(gates.results)} gates pass and there is no champion yet.")
+        return PromotionDecision(
+            True, "first", f"All {len(gates.results)} gates pass and there is no champion yet."
+        )
+    succession = decide_succession(comparison, freshness, settings)
+    if not succession.promote:
+        return succession
+    return replace(succession, reason=f"All {len(gates.results)} gates pass. {succession.reason}")
+
+
+def decide_succession(
+    comparison: ChampionComparison, freshness: Freshness, settings: PromotionSettings = DEFAULT_SETTINGS
+) -> PromotionDecision:
+    """Have the challenger succeed only if it beats the champion by more than noise; a fresher one by a tie.
+
+    The one rule of it: of training, and of a replay, which has no gates.
+    """
     difference = _in_words(comparison)
     if comparison.overall.verdict == "worse":
-        return Decision(False, "worse", f"The champion stays: the challenger is worse, {difference}.")
+        return PromotionDecision(
+            False, "worse", f"The champion stays: the challenger is worse, {difference}."
+        )
     if settings.refuse_worse_slices and comparison.worse_slices:
         where = ", ".join(part.label for part in comparison.worse_slices)
-        return Decision(False, "worse_slice", f"The champion stays: the challenger is worse for {where}.")
+        return PromotionDecision(
+            False, "worse_slice", f"The champion stays: the challenger is worse for {where}."
+        )
     if comparison.overall.verdict == "better":
-        return Decision(True, "better", f"All gates pass and the challenger is better, {difference}.")
+        return PromotionDecision(True, "better", f"The challenger is better, {difference}.")
     return _tie(comparison, freshness, settings, difference)
 
 
-def _refused_by_gates(gates: GateReport) -> Decision:
+def _refused_by_gates(gates: GateReport) -> PromotionDecision:
     if not gates.results:
-        return Decision(
+        return PromotionDecision(
             False, "gates", "No gate was checked, so nothing vouches for the model; add gates in params.yaml."
         )
     refusals = "; ".join(f"{gate.gate}: wanted {gate.wanted}, found {gate.found}" for gate in gates.refusals)
-    return Decision(
+    return PromotionDecision(
         False, "gates", f"{len(gates.refusals)} of {len(gates.results)} gates refuse. {refusals}."
     )
 
 
 def _tie(
     comparison: ChampionComparison, freshness: Freshness, settings: PromotionSettings, difference: str
-) -> Decision:
+) -> PromotionDecision:
     if (
         not comparison.overall.difference >= -settings.tie_margin
     ):  # "not >=" also refuses an undefined difference
-        return Decision(
+        return PromotionDecision(
             False, "tie", f"The champion stays: no clear difference, but too large a loss, {difference}."
         )
     if freshness.fresher:
         learnt = f"it learnt from data up to {freshness.challenger}, the champion up to {freshness.champion}"
-        return Decision(True, "tie_fresher", f"All gates pass and the two tie, {difference}; {learnt}.")
-    return Decision(
+        return PromotionDecision(True, "tie_fresher", f"The two tie, {difference}; {learnt}.")
+    return PromotionDecision(
         False,
         "tie",
         f"The champion stays: a tie, {difference}, and the challenger is not known to be fresher.",

@@ -6,17 +6,15 @@ passed, unless it says `if_unmeasured: allow`.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from accidents.config import Strict
-from accidents.errors import SettingsError
 from accidents.evaluation.behaviour import CHECKS, BehaviourResult
 from accidents.evaluation.metrics import (
     HIGHER_IS_BETTER,
@@ -28,6 +26,7 @@ from accidents.evaluation.metrics import (
     compare,
 )
 from accidents.evaluation.slices import SLICES, SliceResult
+from accidents.nearest import nearest
 
 EVERY = "every"
 BASELINES = ("prevalence", "logistic_regression", "random_forest")
@@ -174,14 +173,6 @@ class GateReport:
         return cls(tuple(GateResult(**result) for result in content["gates"]))
 
 
-def gate_settings(values: Sequence[Mapping[str, Any]]) -> tuple[GateSettings, ...]:
-    """Return the `gates` of params.yaml, checked one by one.
-
-    Raises `SettingsError` naming the gate, what it names that is not there, and the nearest that is.
-    """
-    return tuple(_one_gate(number, value) for number, value in enumerate(values))
-
-
 def compare_with_baselines(rules: GateRules, predictions: pd.DataFrame) -> dict[str, dict[str, Comparison]]:
     """Return what baseline gates ask for, {baseline: {metric: comparison}}; the baseline is the champion.
 
@@ -254,7 +245,7 @@ def _behaviour_results(gate: GateSettings, results: Sequence[BehaviourResult]) -
         yield GateResult(f"behaviour {gate.behaviour}", gate.wanted, "not run", gate.if_unmeasured == "allow")
     for result in named:
         passed = gate.if_unmeasured == "allow" if result.passed is None else result.passed
-        yield GateResult(f"behaviour {result.check}", result.wanted, result.found, passed)
+        yield GateResult(f"behaviour {result.check}", result.wanted, result.measured, passed)
 
 
 def _baseline_results(
@@ -283,22 +274,6 @@ def check_name(kind: str, name: str | None, valid: Iterable[str]) -> None:
     listed = ", ".join(names)
     if name is None:
         raise ValueError(f"the gate names no {kind}; valid: {listed}")
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-    raise ValueError(f"{name!r} is no {kind}; nearest: {near!r}. Valid: {listed}")
-
-
-def _one_gate(number: int, value: Mapping[str, Any]) -> GateSettings:
-    try:
-        return GateSettings.model_validate(value)
-    except ValidationError as error:
-        raise SettingsError("; ".join(_plain(number, problem) for problem in error.errors())) from None
-
-
-def _plain(number: int, problem: Any) -> str:
-    if problem["type"] != "extra_forbidden":
-        where = ".".join(map(str, problem["loc"]))
-        return f"gates[{number}]{'.' * bool(where)}{where}: {problem['msg'].removeprefix('Value error, ')}"
-    keys = list(GateSettings.model_fields)
-    unknown = str(problem["loc"][-1])
-    near = difflib.get_close_matches(unknown, keys, n=1, cutoff=0.0)[0]
-    return f"gates[{number}]: unknown key {unknown!r}; nearest: {near!r}. Valid: {', '.join(keys)}"
+    near = nearest(name, names)
+    hint = f"; nearest: {near!r}" if near else ""
+    raise ValueError(f"{name!r} is no {kind}{hint}. Valid: {listed}")

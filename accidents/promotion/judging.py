@@ -15,8 +15,8 @@ from accidents.evaluation.metrics import Evaluation, EvaluationSettings, compare
 from accidents.evaluation.slices import compare_slices
 from accidents.promotion.champion_decision import (
     ChampionComparison,
-    Decision,
     Freshness,
+    PromotionDecision,
     PromotionSettings,
     decide,
 )
@@ -38,7 +38,7 @@ class JudgingSettings(Strict):
 class Judgement:
     """What was decided, and everything it was decided on."""
 
-    decision: Decision
+    decision: PromotionDecision
     gates: GateReport
     comparison: ChampionComparison | None = None
     champion: Evaluation | None = None
@@ -77,7 +77,7 @@ def judge(
     if champion is None:
         return Judgement(decide(gates, None, freshness(candidate, None), rules.promotion), gates)
     if is_same(candidate, champion):
-        same = Decision(
+        same = PromotionDecision(
             False,
             "same",
             f"This is the champion already: version {champion_version}, made from the same data, parameters "
@@ -85,7 +85,7 @@ def judge(
         )
         return Judgement(same, gates)
     if is_synthetic(candidate) and not is_synthetic(champion):
-        refused = Decision(
+        refused = PromotionDecision(
             False,
             "synthetic",
             "The champion stays: it learnt from real accidents, the candidate from synthetic ones.",

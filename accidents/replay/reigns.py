@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from accidents.bundle import Bundle
-from accidents.evaluation.metrics import Comparison, compare
+from accidents.evaluation.metrics import compare
 from accidents.features import feature_names
 from accidents.monitoring.measurements import Champion
 from accidents.params import Params
+from accidents.promotion.champion_decision import ChampionComparison, Freshness, decide_succession
 from accidents.scoring.score import probabilities
 from accidents.training import fit_bags
 from accidents.training.reference import latest_learnt, learnt_from, promised
@@ -95,24 +96,18 @@ def takes_over(challenger: Reign, champion: Reign, params: Params) -> tuple[bool
     Both are measured on the challenger's test part, by their models that have not learnt from it.
     """
     test, settings = challenger.test, params.promotion
-    comparison = compare(
+    overall = compare(
         test["severe"], _scored(champion.judged, test)["p_severe"], test["p_severe"], settings.metric,
         params.evaluation.budget, params.evaluation.n_bootstrap, params.seed,
     )  # fmt: skip
-    loses = comparison.verdict == "worse" or (
-        comparison.verdict == "tie" and not _small(comparison, settings.tie_margin)
+    decision = decide_succession(
+        ChampionComparison(champion.facts.version, overall),
+        Freshness(challenger.facts.learnt_until, champion.facts.learnt_until),
+        settings,
     )
-    return not loses, (
-        f"{comparison.metric} {comparison.challenger:.4f} against {comparison.champion:.4f} on "
-        f"{comparison.accidents:,} accidents: {comparison.verdict}; "
-        f"{'the champion stays' if loses else 'it takes over'}."
-    )
+    return decision.promote, decision.reason
 
 
 def _scored(trained: Model, rows: pd.DataFrame) -> pd.DataFrame:
     matrix = rows[list(trained.features)].to_numpy(np.float32)
     return rows.assign(p_severe=probabilities(trained, matrix))
-
-
-def _small(comparison: Comparison, margin: float) -> bool:
-    return comparison.difference >= -margin

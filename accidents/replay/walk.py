@@ -16,9 +16,9 @@ from accidents.errors import DataError, SettingsError
 from accidents.evaluation.metrics import Estimate
 from accidents.monitoring.loop_decision import decide, why_not_judged
 from accidents.monitoring.measurements import (
-    Decision,
     DriftMeasures,
     Figure,
+    LoopDecision,
     Measurements,
     Past,
     PerformanceMeasures,
@@ -186,7 +186,11 @@ class _Walk:
 
 
 def _record(
-    measured: Measurements, drift: DriftMeasures, decision: Decision, now: Month, trainings: list[Training]
+    measured: Measurements,
+    drift: DriftMeasures,
+    decision: LoopDecision,
+    now: Month,
+    trainings: list[Training],
 ) -> Record:
     champion, window, performance = measured.champion, measured.window, measured.performance
     promised = next(training.roc_auc.value for training in trainings if training.champion == champion.version)

@@ -6,7 +6,6 @@ monotone, so it never changes the order of two accidents.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -78,11 +77,6 @@ class BetaCalibration:
         at = self.apply(1 / (1 + np.exp(-logits)))
         undone: Array = 1 / (1 + np.exp(-np.interp(calibrated, at, logits)))
         return undone
-
-    def apply_one(self, probability: float) -> float:
-        """Return the same for a single probability, in pure Python."""
-        p = min(max(probability, _TINY), 1 - _TINY)
-        return 1 / (1 + math.exp(-(self.a * math.log(p) - self.b * math.log1p(-p) + self.c)))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -18,7 +18,7 @@ from serving.api.http.uvicorn_protocol import ApiProtocol
 from serving.api.operations.keys import Keys
 from serving.api.operations.keys_in_database import keys_for
 from serving.api.processes import WORKER, end_with_parent, listening, serve_in
-from serving.api.settings import Settings, load_settings
+from serving.api.settings import ApiSettings, load_settings
 from serving.http_limits import limited
 
 _STOP_PATIENCE = 10  # seconds for requests on their way when told to stop
@@ -44,7 +44,7 @@ def main(words: Sequence[str] = ()) -> int:
     return 0 if server.started else 1
 
 
-def _serve_as_one(settings: Settings, number: int, parent: int) -> int:
+def _serve_as_one(settings: ApiSettings, number: int, parent: int) -> int:
     """Serve as one of several processes, on their socket."""
     end_with_parent(parent)
     server = uvicorn.Server(config_of(settings, create_app(settings)))
@@ -52,7 +52,7 @@ def _serve_as_one(settings: Settings, number: int, parent: int) -> int:
     return 0 if server.started else 1
 
 
-def _make_store(settings: Settings) -> None:
+def _make_store(settings: ApiSettings) -> None:
     """Make or upgrade it now, so that what hinders that is one plain line.
 
     Raises
@@ -74,7 +74,7 @@ def _make_store(settings: Settings) -> None:
         store.close()
 
 
-def _require_key_or_loopback(settings: Settings, store: PredictionStore) -> None:
+def _require_key_or_loopback(settings: ApiSettings, store: PredictionStore) -> None:
     if not settings.loopback and not keys_for(settings, store).any():
         place = settings.keys_file if settings.keys_in == "file" else store.place
         raise SettingsError(
@@ -83,7 +83,7 @@ def _require_key_or_loopback(settings: Settings, store: PredictionStore) -> None
         )
 
 
-def _require_none_left_in_file(settings: Settings, store: PredictionStore) -> None:
+def _require_none_left_in_file(settings: ApiSettings, store: PredictionStore) -> None:
     """Refuse to serve without a key where one was asked for until `keys_in` was changed."""
     if not keys_for(settings, store).any() and Keys(settings.keys_file).any():
         raise SettingsError(
@@ -93,7 +93,7 @@ def _require_none_left_in_file(settings: Settings, store: PredictionStore) -> No
         )
 
 
-def config_of(settings: Settings, app: FastAPI) -> uvicorn.Config:
+def config_of(settings: ApiSettings, app: FastAPI) -> uvicorn.Config:
     """How uvicorn serves the app."""
     patience = settings.request_timeout + 5  # after the app's own 408
     return uvicorn.Config(

@@ -30,7 +30,7 @@ from serving.api.operations.keys_in_database import keys_for
 from serving.api.operations.metrics import BUILD
 from serving.api.predicting.warming import warm_up
 from serving.api.routes import router, takes_request_alone
-from serving.api.settings import Settings
+from serving.api.settings import ApiSettings
 from serving.api.wiring import running
 
 _WEB = Path(__file__).resolve().parent.parent / "web"
@@ -39,7 +39,7 @@ _ALLOWED = {"POST": "OPTIONS, POST"}  # of a route that has this method; the oth
 _MESSAGES = {404: "There is nothing here.", 405: "This method is not for this address."}
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: ApiSettings) -> FastAPI:
     """Return the API as an ASGI application. Raises KeysError for a file of keys that cannot be trusted."""
     store = PredictionStore(settings.database_url)
     keys, hook_keys = (keys_for(settings, store, hook, watched=True) for hook in (False, True))

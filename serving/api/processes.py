@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any
 
 from accidents.errors import AccidentsError
-from serving.api.settings import Settings
+from serving.api.settings import ApiSettings
 
 _LOG = logging.getLogger(__name__)
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # its client looks for it
@@ -33,7 +33,7 @@ _MOST_PAUSE = 30.0  # seconds before another is started; it doubles with each sh
 _STOP_SECONDS = 25.0  # for the requests on their way, and the last commits
 
 
-def listening(settings: Settings, backlog: int) -> socket.socket:
+def listening(settings: ApiSettings, backlog: int) -> socket.socket:
     """Return a socket that listens where the settings say. Raises AccidentsError where it cannot."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import json
 import os
@@ -20,6 +19,7 @@ from pydantic_settings import (
 )
 
 from accidents.errors import SettingsError
+from accidents.nearest import nearest
 
 PREFIX = "ACCIDENTS_"
 # Variables that others of us read.
@@ -47,7 +47,7 @@ Origin = Annotated[
 Rate = Annotated[int, Field(ge=1, le=10_000_000)]
 
 
-class Settings(BaseSettings):
+class ApiSettings(BaseSettings):
     """What configs/api.yaml may say; each key is told there. Times are in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, yaml_file=FILE)
@@ -120,7 +120,7 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _can_count(self) -> Settings:
+    def _can_count(self) -> ApiSettings:
         """Refuse counting in SQLite: each count would be a flush to the disk, before the answer."""
         if self.limits_in == "database" and self.database_url.startswith("sqlite"):
             raise ValueError(
@@ -149,14 +149,14 @@ class Settings(BaseSettings):
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
 
 
-def load_settings() -> Settings:
+def load_settings() -> ApiSettings:
     """Read configs/api.yaml under the current folder and the environment.
 
     Raises SettingsError naming the key, what is right, and the nearest key where it looks like a typo.
     """
     try:
         _refuse_unknown_variables()
-        return Settings()
+        return ApiSettings()
     except yaml.YAMLError as error:
         raise SettingsError(f"{FILE} cannot be read as YAML: {error}") from None
     except ValidationError as error:
@@ -172,7 +172,7 @@ def load_settings() -> Settings:
 def _refuse_unknown_variables() -> None:
     """Refuse an ACCIDENTS_* variable that is no setting: it would be ignored in silence."""
     for name in os.environ.keys() - OTHERS:
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in Settings.model_fields:
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in ApiSettings.model_fields:
             raise SettingsError(f"Environment: {_explain(name, 'extra_forbidden', '')}.")
 
 
@@ -180,7 +180,7 @@ def _explain(key: str, kind: str, message: str) -> str:
     if kind != "extra_forbidden":
         return f"`{key}`: {message[:1].lower()}{message[1:]}"
     plain = key.removeprefix(PREFIX).lower()
-    near = difflib.get_close_matches(plain, Settings.model_fields, n=1, cutoff=0.4)
+    near = nearest(plain, ApiSettings.model_fields)
     return f"unknown key `{key}`, " + (
-        f"did you mean `{near[0]}`?" if near else f"valid keys: {', '.join(Settings.model_fields)}"
+        f"did you mean `{near}`?" if near else f"valid keys: {', '.join(ApiSettings.model_fields)}"
     )

@@ -31,7 +31,7 @@ from serving.api.predicting.model_servers import ModelServers
 from serving.api.predicting.predict import Predictor
 from serving.api.predicting.rollout import Rollout
 from serving.api.predicting.shadow import ShadowQueue
-from serving.api.settings import Settings
+from serving.api.settings import ApiSettings
 
 _LOG = logging.getLogger(__name__)
 _MONTHS_EVERY = 3600.0  # seconds
@@ -42,7 +42,7 @@ _SETTLE_EVERY = 10.0
 class Parts:
     """Found by the routes at `request.app.state.parts`."""
 
-    settings: Settings
+    settings: ApiSettings
     rates: Rates
     predictor: Predictor
     labeller: Labeller
@@ -69,7 +69,7 @@ class Parts:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, store: PredictionStore, rates: Rates, rings: Sequence[KeyRing]
+    settings: ApiSettings, store: PredictionStore, rates: Rates, rings: Sequence[KeyRing]
 ) -> AsyncIterator[Parts]:
     """Start what runs beside the routes, and stop it at the end; it closes the store.
 
@@ -130,13 +130,15 @@ async def _make_months(store: PredictionStore) -> None:
 
 
 def _connect(
-    settings: Settings, role: Role, model: str | None = None, url: str = ""
+    settings: ApiSettings, role: Role, model: str | None = None, url: str = ""
 ) -> tuple[ModelServers, Batcher]:
     """Return a model of the model servers, or of another one, and who brings accidents together for it."""
-    urls = [url] if url else [str(one) for one in settings.model_server]
+    urls = [url] if url else [str(address) for address in settings.model_server]
     timeout = settings.model_timeout
     patience = timeout * min(2, len(urls))  # of two, one that hangs leaves the other its time
-    server = ModelServers([ModelServer(one, settings.model_name, timeout, role, model) for one in urls])
+    server = ModelServers(
+        [ModelServer(address, settings.model_name, timeout, role, model) for address in urls]
+    )
     return server, Batcher(server, settings.rows_per_call, settings.waiting, patience, role)
 
 

@@ -110,8 +110,8 @@ def _guarded(config: uvicorn.Config, settings: Settings, token: str | None = Non
 
 async def serve(folder: str, token_file: str | None = None) -> None:
     """Serve until told to stop."""
-    settings, found = await load_settings(folder)
-    models = [model for model in found if not model.name.endswith(_CANDIDATE)]
+    settings, models = await load_settings(folder)
+    models = [model for model in models if not model.name.endswith(_CANDIDATE)]
     token = Path(token_file).read_text(encoding="utf-8").strip() if token_file else None
     await ModelServer(settings, token).start(models)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from itertools import chain
 from typing import Any, Protocol
 
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accidents.errors import AccidentsError
+from accidents.nearest import nearest
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -147,8 +147,8 @@ class TensorReader:
 
     def _require_known(self, name: str) -> None:
         if name not in self._index:
-            near = get_close_matches(name, self.features, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(self.features)}."
+            near = nearest(name, self.features)
+            hint = f" Did you mean {near!r}?" if near else f" There are: {', '.join(self.features)}."
             raise RequestError(f"{_short(name)} is no feature of this model.{hint}")
 
     def _require_complete(self, names: Sequence[str]) -> None:

@@ -103,14 +103,14 @@ class Namespace:
     def refusals(self) -> dict[str, Refusal]:
         """Return why pods were last refused, by the name of what would have them: told by events alone."""
         events = self._object("GET", "list Event", "Event", "", {"fieldSelector": "reason=FailedCreate"})
-        told = [
+        troubles = [
             (
                 event["involvedObject"]["name"],
                 Refusal(event["message"], str(event.get("lastTimestamp") or "")),
             )
             for event in (events or {}).get("items", ())
         ]
-        return dict(sorted(told, key=lambda each: each[1].at))
+        return dict(sorted(troubles, key=lambda each: each[1].at))
 
     def logs(self, pod: str, container: str, lines: int = 15) -> str:
         """Return what a container has said last, "" if that is not to be had."""

@@ -16,7 +16,10 @@ from zenml.services.service import BaseDeploymentService
 
 
 class OneServiceDeployer(BaseModelDeployer):
-    """Knows a model's service by the model's name; what the store says is served was served."""
+    """Knows a model's service by the model's name; what the store says is served was served.
+
+    Without ZenML's `FLAVOR`, a circle: only its `get_active_model_deployer`, called by nobody, reads it.
+    """
 
     SERVICE: ClassVar[type[BaseDeploymentService]]
     PLACE: ClassVar[tuple[str, ...]]  # the parts of a service's configuration that say where it is served
@@ -44,7 +47,7 @@ class OneServiceDeployer(BaseModelDeployer):
 
         ZenML's own looks for services of the latest registered version only.
         """
-        found = super().find_model_server(
+        services = super().find_model_server(
             config=config,
             running=running,
             service_uuid=service_uuid,
@@ -54,13 +57,15 @@ class OneServiceDeployer(BaseModelDeployer):
             service_type=service_type or self.SERVICE.SERVICE_TYPE,
             pipeline_run_id=pipeline_run_id,
         )
-        here = [one for one in found if isinstance(one, self.SERVICE) and self.is_here(one)]
-        return [one for one in here if model_version in (None, one.config.model_version)]
+        here = [
+            service for service in services if isinstance(service, self.SERVICE) and self.is_here(service)
+        ]
+        return [service for service in here if model_version in (None, service.config.model_version)]
 
     def record(self, config: ServiceConfig) -> BaseDeploymentService:
         """Write a version that serves into ZenML's store, in place of the one before; return its service."""
         before = self.find_model_server(model_name=config.model_name)
-        same = [one for one in before if self._serves(one, config)]
+        same = [service for service in before if self._serves(service, config)]
         service = same[0] if same else self._create(config)
         assert isinstance(service, BaseDeploymentService)
         service.admin_state = ServiceState.ACTIVE

@@ -15,7 +15,7 @@ from zenml.models.v2.misc.service import ServiceType
 from zenml.services import ServiceConfig, ServiceStatus
 from zenml.services.service import BaseDeploymentService
 
-from stacks.components.mlserver.flavor import MLServerDeployerConfig
+from stacks.components.mlserver.config import MLServerDeployerConfig
 from stacks.components.mlserver.folder import ServedModel
 from stacks.components.mlserver.model import fault_of, predict
 from stacks.components.mlserver.server import ModelServer

@@ -13,8 +13,8 @@ from zenml.services import ServiceConfig, ServiceStatus
 from zenml.services.service import BaseDeploymentService
 
 from stacks.components.seldon_core.cluster_serving import serving_of
+from stacks.components.seldon_core.config import SeldonCoreDeployerConfig
 from stacks.components.seldon_core.description import Served, ServedBundle
-from stacks.components.seldon_core.flavor import SeldonCoreDeployerConfig
 from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.errors import StackError
 
@@ -52,20 +52,20 @@ class SeldonCoreService(BaseDeploymentService):
     @property
     def prediction_url(self) -> str | None:
         """Where requests go, within the cluster or on this machine."""
-        found = self._found()
-        return None if found is None else self.serving.prediction_url(*found)
+        served = self._served()
+        return None if served is None else self.serving.prediction_url(*served)
 
     def get_healthcheck_url(self) -> str | None:
         """Answers 200 once the model is ready, at the same place."""
-        found = self._found()
-        return None if found is None else self.serving.health_url(*found)
+        served = self._served()
+        return None if served is None else self.serving.health_url(*served)
 
     def check_status(self) -> tuple[ServiceState, str]:
         """Whether the version answers, as it is now."""
-        found = self._found()
-        if found is None:
+        served = self._served()
+        if served is None:
             return ServiceState.INACTIVE, "stopped"
-        fault = self.serving.fault(*found)
+        fault = self.serving.fault(*served)
         if not fault:
             self.status.clear_error()
         return (ServiceState.ERROR, fault) if fault else (ServiceState.ACTIVE, "")
@@ -84,12 +84,12 @@ class SeldonCoreService(BaseDeploymentService):
             raise StackError(f"Following is not offered: {self.serving.how_to_follow(*self._there())}")
         yield from self.serving.log(*self._there(), tail or 500)
 
-    def _found(self) -> tuple[Served, ServedBundle] | None:
+    def _served(self) -> tuple[Served, ServedBundle] | None:
         served = self.serving.served(self.config.model_name)
         return None if served is None or served.stopped else (served, served.champion)
 
     def _there(self) -> tuple[Served, ServedBundle]:
-        found = self._found()
-        if found is None:
+        served = self._served()
+        if served is None:
             raise StackError(f"{self.config.model_name} does not run.")
-        return found
+        return served

@@ -66,7 +66,7 @@ def other_endpoints(stack: str) -> dict[str, Endpoints]:
 
     A stack whose settings cannot be read here, such as for want of a password, serves nothing from here.
     """
-    flavors, found = serving_flavors(), dict[str, Endpoints]()
+    flavors, endpoints = serving_flavors(), dict[str, Endpoints]()
     seen = [_deployer_of(stack)]
     for name in stack_names():
         deployer = _deployer_of(name)
@@ -75,8 +75,8 @@ def other_endpoints(stack: str) -> dict[str, Endpoints]:
         seen.append(deployer)
         flavor, settings = deployer
         if flavor in _ADAPTERS and (flavors is None or flavor in flavors):
-            found[name] = endpoints_with(Component(flavor, settings, partial(_applied_deployer, name)))
-    return found
+            endpoints[name] = endpoints_with(Component(flavor, settings, partial(_applied_deployer, name)))
+    return endpoints
 
 
 def _deployer_of(stack: str) -> tuple[str, Mapping[str, Any]] | None:

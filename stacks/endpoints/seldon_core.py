@@ -75,9 +75,9 @@ class SeldonCoreEndpoint:
 
     def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
         """Prove the version in pods, or a process, of its own, then switch, which no request notices."""
-        with explained(), self._at_hand(_bundle(bundle), bundle) as found:
+        with explained(), self._at_hand(_bundle(bundle), bundle) as at_hand:
             require_serving(self._settings.runtime)
-            served = self._serving.switch(self.name, found, _golden(golden))
+            served = self._serving.switch(self.name, at_hand, _golden(golden))
             deployer = cast("SeldonCoreDeployer", self._component.deployer())
             deployer.record(deployer.deployment(self.name, served.champion))
         return _served_version(served, served.champion)

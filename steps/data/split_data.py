@@ -21,8 +21,8 @@ def split_data(
 ]:
     """Split by time, all rows of an accident together."""
     if not isinstance(rows, pd.DataFrame):
-        parts, told = split_rows(rows, settings)
-        return parts[TRAIN], parts[CALIBRATION], parts[TEST], told
+        parts, description = split_rows(rows, settings)
+        return parts[TRAIN], parts[CALIBRATION], parts[TEST], description
     result = split(rows, settings, seed)
     train, calibration, test = (
         rows[result.mask(part)].reset_index(drop=True) for part in (TRAIN, CALIBRATION, TEST)

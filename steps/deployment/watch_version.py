@@ -134,7 +134,7 @@ def _traffic(
 
     What other versions answered came to another endpoint, whose API writes into the same log.
     """
-    ours = {one.version for one in (version, before) if one is not None}
+    ours = {each.version for each in (version, before) if each is not None}
     with opened_store() as store:
         rows = [
             (

@@ -52,15 +52,15 @@ def keys_of(*parts: Rows) -> pd.DataFrame:
 def rows_at(parts: Sequence[Rows], positions: Positions) -> pd.DataFrame:
     """Return whole rows at positions among all parts behind one another, in the order given."""
     starts = np.cumsum([0, *map(len, parts)])
-    found, at = [], []
+    pieces, at = [], []
     for part, start, end in zip(parts, starts, starts[1:], strict=False):
         here = np.flatnonzero((positions >= start) & (positions < end))
         wanted = positions[here] - start
-        found.append(
+        pieces.append(
             part.iloc[wanted] if isinstance(part, pd.DataFrame) else reading.rows_at(part.pieces, wanted)
         )
         at.append(here)
-    together = pd.concat(found, ignore_index=True)
+    together = pd.concat(pieces, ignore_index=True)
     ordered: pd.DataFrame = together.iloc[np.argsort(np.concatenate(at))].reset_index(drop=True)
     return ordered
 

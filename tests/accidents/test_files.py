@@ -67,7 +67,7 @@ def test_a_folder_that_cannot_be_made_leaves_the_old_one_alone(tmp_path: Path, e
 
 def test_a_folder_is_replaced_not_mixed_and_keeps_what_it_is_to_keep(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        (tmp_path / "out.tmp").mkdir(exist_ok=True)  # left by a run that was killed
+        (tmp_path / ".out.tmp").mkdir(exist_ok=True)  # left by a run that was killed
         with whole_folder(tmp_path / "out", keep=["kept", "never there"]) as part:
             (part / name).write_text(name)
         (tmp_path / "out" / "kept").write_text("by others")

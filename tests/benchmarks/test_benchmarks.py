@@ -6,8 +6,10 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from accidents.errors import AccidentsError
@@ -29,8 +31,10 @@ from benchmarks.results_page import (
     this_machine,
 )
 from benchmarks.separate_process import Measured, clean_environment, measure, peak_gib
+from benchmarks.slow_relay import slow_relay
 from benchmarks.zenml_overhead import SMALL
 from tests.conftest import ROOT
+from tests.serving.v2_stand_in import NAME, stand_in
 
 SLOW = Figure(what="Speed", target="at most 3 times", figure="4.1 times", met=False)
 
@@ -245,3 +249,11 @@ def test_the_small_version_of_prepare_runs_and_keeps_nothing(
     assert all(0 < ratio < 100 for ratio in ratios)
     assert "3 sample years, 6,000 accidents" in printed
     assert not list(tmp_path.iterdir())
+
+
+def test_a_slow_relay_holds_back_every_request_and_loses_none() -> None:
+    with stand_in() as model, slow_relay(model.address, 0.2) as slow, httpx.Client(base_url=slow) as client:
+        for _ in range(2):  # on one connection
+            begun = time.perf_counter()
+            assert client.get(f"/v2/models/{NAME}").json() == model.metadata()
+            assert time.perf_counter() - begun >= 0.2

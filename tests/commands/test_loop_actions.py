@@ -41,6 +41,10 @@ class FakeStack:
         self.years: tuple[int, ...] = ()  # of the last training
         self.remarks: dict[str, str] = {}
 
+    @staticmethod
+    def model_name(stage: str) -> str:
+        return f"accident-severity-{stage}"
+
     def champion(self, name: str) -> Any:
         return SimpleNamespace(number=int(self.number))
 
@@ -94,6 +98,7 @@ def store(tmp_path: Path) -> Iterator[PredictionStore]:
 def act_on(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("train", "recalibrate", "deploy", "watch"):
         monkeypatch.setattr(module, name, getattr(stack, name))
+    monkeypatch.setattr(module, "champion_and_versions", stack)
     monkeypatch.setattr(module, "deployed_endpoint", lambda name: object())
     monkeypatch.setattr(module, "may_try", lambda *words: False)
 
@@ -105,7 +110,6 @@ def follow(
     act_on(stack, monkeypatch)
     with store.lease(LOOP, 60) as lease:
         loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
-        loop.versions = stack  # type: ignore[assignment]
         identity = stack.loops["2"] = new_loop()
         for stage, outcome, version, detail in events:
             store.history.add_event(identity, datetime.now(UTC), loop.name, stage, outcome, version, **detail)
@@ -276,7 +280,8 @@ def test_a_stage_that_has_failed_is_done_again_when_it_is_asked_for(
         follow(store, FakeStack(breaks="train"), monkeypatch, LOOKED, only="train")
     with store.lease(LOOP, 60) as lease:
         loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
-        loop.versions = stack = FakeStack()  # type: ignore[assignment]
+        stack = FakeStack()
+        monkeypatch.setattr(module, "champion_and_versions", stack)
         monkeypatch.setattr(module, "train", stack.train)
         loop.run_only("train", None, None, "schedule")
     written = [f"{one.stage} {one.outcome}" for one in store.history.events(loop.name)]
@@ -291,7 +296,6 @@ def test_a_loop_that_lost_its_lease_beside_a_canary_switches_nothing(
     act_on(stack, monkeypatch)
     with store.lease(LOOP, 60) as lease:
         loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
-        loop.versions = stack  # type: ignore[assignment]
 
         def lose() -> None:
             raise LeaseLostError("lost")
@@ -325,7 +329,6 @@ def test_after_a_canary_it_is_watched_as_it_answers_all_for_its_part_of_the_time
     params = load_params(ROOT / "params.yaml", {"monitor.probation.canary": [5, 25]})
     with store.lease(LOOP, 60) as lease:
         loop = Loop(params, "local", store, lease)
-        loop.versions = stack  # type: ignore[assignment]
         for stage, outcome, version, detail in (LOOKED, TRAINING, TRAINED, PROMOTED):
             store.history.add_event("a", datetime.now(UTC), loop.name, stage, outcome, version, **detail)
         loop._follow()
@@ -366,14 +369,13 @@ def test_after_a_loop_that_was_left_the_look_is_at_the_champion_it_made(
     act_on(fake, monkeypatch)
     monkeypatch.setattr(module, "champion_params", renewed)
     monkeypatch.setattr(module, "push", lambda *_: None)
-    monkeypatch.setattr("commands.monitor.look", look)
+    monkeypatch.setattr("commands.loop.run_monitor", look)
     for name in ("_heal", "_trim"):
         monkeypatch.setattr(Loop, name, lambda _: None)
     params = load_params(ROOT / "params.yaml")
     params = params.model_copy(update={"data": params.data.model_copy(update={"years": (2021, 2022)})})
     with store.lease(LOOP, 60) as lease:
         loop = Loop(params, "local", store, lease)
-        loop.versions = fake  # type: ignore[assignment]
         stage, outcome, version, detail = LOOKED
         store.history.add_event("a loop", datetime.now(UTC), loop.name, stage, outcome, version, **detail)
         loop.run(None, None, True, "by hand")
@@ -385,13 +387,13 @@ def test_who_only_decides_goes_on_with_nothing(
     store: PredictionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack, name = FakeStack(), "accident-severity-dispatch"
+    monkeypatch.setattr(module, "champion_and_versions", stack)
     monkeypatch.setattr(module, "train", stack.train)
     monkeypatch.setattr(module, "push", lambda *_: None)
     for stage, outcome, version, detail in (LOOKED, TRAINING):
         store.history.add_event("a loop", datetime.now(UTC), name, stage, outcome, version, **detail)
     with store.lease(LOOP, 60) as lease:
         loop = Loop(load_params(ROOT / "params.yaml"), "local", store, lease)
-        loop.versions = stack  # type: ignore[assignment]
         with pytest.raises(
             NotDueError, match=r"left in the middle .* at train \(started\), and --decide-only"
         ):
@@ -421,7 +423,7 @@ def test_a_look_whose_years_cannot_be_told_has_failed(
     def fail(*_: Any) -> None:
         raise AccidentsError("data.gouv does not answer")
 
-    monkeypatch.setattr("commands.monitor.look", lambda *_: None)
+    monkeypatch.setattr("commands.loop.run_monitor", lambda *_: None)
     monkeypatch.setattr(Loop, "_years", fail)
     with store.lease(LOOP, 60) as lease, pytest.raises(AccidentsError, match="does not answer"):
         Loop(load_params(ROOT / "params.yaml"), "local", store, lease)._look(None, None, "by hand")

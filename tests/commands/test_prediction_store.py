@@ -18,7 +18,7 @@ from benchmarks.project_copy import copy_project
 from commands import keys, prediction_store
 from commands.prediction_store import opened_store
 from serving.api.operations.keys_in_database import StoredKeys
-from serving.api.settings import Settings
+from serving.api.settings import ApiSettings
 from tests.postgres import PostgresServer
 from tests.zenml_store import zenml_store
 
@@ -61,7 +61,7 @@ def test_keys_are_made_where_the_api_looks_for_them(tmp_path: Path, monkeypatch:
     monkeypatch.setenv(VARIABLE, "")  # as it was before, afterwards
     monkeypatch.delenv(VARIABLE)
     for module in (keys, prediction_store):
-        settings = Settings(database_url=in_settings, keys_in="database")
+        settings = ApiSettings(database_url=in_settings, keys_in="database")
         monkeypatch.setattr(module, "api_settings", lambda settings=settings: settings)
     keys.new("control-room", [])
     made = [StoredKeys(store.keys(hook=False), watched=False).names() for store in stores]

@@ -12,11 +12,11 @@ from accidents.monitoring.loop_table import STAGES
 from accidents.monitoring.measurements import (
     CallerLabels,
     Champion,
-    Decision,
     DriftMeasures,
     FeatureDrift,
     Figure,
     Kind,
+    LoopDecision,
     Measurements,
     MonitorReport,
     PerformanceMeasures,
@@ -54,7 +54,9 @@ def report(*active: Kind, created: datetime | None = None, **champion: Any) -> M
         performance=PerformanceMeasures(accidents=600, severe=190, figures=figures),
         labels=(CallerLabels(caller="lyon", compared=200, disagreeing=50, p_value=0.0, beyond_chance=True),),
     )
-    decision = Decision(action="alert" if active else "keep", firing=active, active=active, reasons=("a",))
+    decision = LoopDecision(
+        action="alert" if active else "keep", firing=active, active=active, reasons=("a",)
+    )
     return MonitorReport(created=created or datetime.now(UTC), measurements=measured, decision=decision)
 
 

@@ -6,14 +6,16 @@ The model server, MLflow's database, the processes and what is done to them are 
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,8 @@ import pytest
 from accidents.data.sources.sample import write_sample
 from accidents.predictions.history import Event, History, new_loop
 from accidents.predictions.log import PredictionLog
+from accidents.predictions.shadow import ShadowScore
+from stacks.components.mlserver.folder import Trial
 from tests.monitor_traffic import log_predictions
 from tests.pipelines.conftest import Project
 from tests.pipelines.looping import (
@@ -229,6 +233,40 @@ def test_a_canary_that_goes_wrong_goes_back_and_has_answered_its_share_only(proj
     ]  # fmt: skip
     assert served_version(project) == "1"
     assert server_folder(project).trials(NAME) == []
+
+
+def test_a_look_compares_a_shadow_with_the_champion_on_a_page_and_as_an_artifact(project: Project) -> None:
+    project("--pipeline", "deploy", "--version", "1", "--shadow")
+    try:
+        (shadow,) = server_folder(project).trials(NAME)
+        with closing(PredictionLog(database(project))) as log:
+            log_predictions(project.folder / "traffic", served_bundle(project), log, 300, year=2026)
+            log.write_shadow([shadowed(row, shadow) for row in log.read()])
+        done = project("--pipeline", "monitor", "--last", "300", "--decide-only")
+    finally:
+        project("rollback")  # ends the trial
+    folder = project.folder / "reports" / "monitor"
+    told = json.loads((folder / "trial_shadow.json").read_text(encoding="utf-8"))
+    assert (told["role"], told["version"], told["champion"]) == ("shadow", "1", "2"), done.stdout
+    assert told["comparison"]["accidents"] > 0
+    assert "shadow" in (folder / "trial_shadow.html").read_text(encoding="utf-8")
+    printed = project.python(
+        """
+from zenml.client import Client
+run = Client().list_pipeline_runs(pipeline="monitor", sort_by="desc:created").items[0]
+(reports,) = run.steps["compare_trials"].outputs["trial_reports"]
+print(*(page.uri.rsplit("/", 1)[-1] for page in reports.visualizations))
+"""
+    )
+    assert "trial_shadow.html" in printed
+
+
+def shadowed(row: Mapping[str, Any], shadow: Trial) -> ShadowScore:
+    """What a version on trial gave for a prediction of the log: a little less."""
+    p = 0.9 * row["probability"]
+    return ShadowScore(
+        row["request_id"], row["created"], shadow.model.version, shadow.model.digest, p, row["band"], p > 0.5
+    )
 
 
 def test_a_poisoned_year_is_not_promoted(project: Project) -> None:

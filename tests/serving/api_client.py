@@ -10,13 +10,13 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from serving.api.app import create_app
-from serving.api.settings import Settings
+from serving.api.settings import ApiSettings
 from tests.serving.v2_stand_in import NAME
 
 ACCIDENT: dict[str, Any] = {"time": "2024-06-03T18:30", "place": {"latitude": 50.63, "longitude": 3.06}}
 
 
-def settings_of(folder: Path, model_server: str, **changes: Any) -> Settings:
+def settings_of(folder: Path, model_server: str, **changes: Any) -> ApiSettings:
     """Settings of an API whose keys and log are in `folder`."""
     settings: dict[str, Any] = {
         "model_server": model_server,
@@ -25,7 +25,7 @@ def settings_of(folder: Path, model_server: str, **changes: Any) -> Settings:
         "keys_file": folder / "keys.json",
         "model_timeout": 5,
     }
-    return Settings(**(settings | changes))
+    return ApiSettings(**(settings | changes))
 
 
 @contextmanager

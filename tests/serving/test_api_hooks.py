@@ -25,7 +25,7 @@ from accidents.predictions.store import LOOP as LOOP_LEASE
 from accidents.predictions.store import opened_store
 from benchmarks.project_copy import copy_project
 from serving.api.operations.keys import Keys
-from serving.api.settings import Settings, load_settings
+from serving.api.settings import ApiSettings, load_settings
 from tests.postgres import PostgresServer
 from tests.serving.api_client import ACCIDENT, error_of
 from tests.serving.api_process import ApiProcess, api_process
@@ -399,7 +399,7 @@ def test_a_wrong_command_and_a_shared_file_of_keys_are_named(
         ("ACCIDENTS_HOOK_COMMAND", "python run.py", "list of words"),
         ("ACCIDENTS_HOOK_COMMAND", '{"a": 1}', "hook_command"),
         ("ACCIDENTS_HOOK_KEYS_FILE", ".serving/keys.json", "another file than `keys_file`"),
-        ("ACCIDENTS_KEYS_FILE", str(Settings.model_fields["hook_keys_file"].default), "another file"),
+        ("ACCIDENTS_KEYS_FILE", str(ApiSettings.model_fields["hook_keys_file"].default), "another file"),
     ):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)

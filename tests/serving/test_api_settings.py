@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from accidents.errors import SettingsError
-from serving.api.settings import PREFIX, Settings, load_settings
+from serving.api.settings import PREFIX, ApiSettings, load_settings
 from tests.conftest import ROOT
 
 
@@ -31,7 +31,7 @@ def test_the_projects_own_file_says_the_defaults() -> None:
     from_file = load_settings()
     write("")
     assert from_file == load_settings()
-    assert from_file.model_fields_set == set(Settings.model_fields)
+    assert from_file.model_fields_set == set(ApiSettings.model_fields)
 
 
 def test_variables_that_others_of_us_read_are_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +39,7 @@ def test_variables_that_others_of_us_read_are_no_mistake(monkeypatch: pytest.Mon
     files = [path for room in rooms for path in (ROOT / room).rglob("*") if path.suffix in (".py", ".yaml")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in [*files, ROOT / "Dockerfile"])
     names = set(re.findall(rf"\b{PREFIX}([A-Z_]+)\b", text))
-    others = {name for name in names if name.lower() not in Settings.model_fields}
+    others = {name for name in names if name.lower() not in ApiSettings.model_fields}
     assert {"COMMIT", "DVC_REMOTE"} <= others
     for name in others:
         monkeypatch.setenv(PREFIX + name, "something")
@@ -89,4 +89,4 @@ def test_a_mistyped_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
      ("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("example.org", False), ("", False)],
 )  # fmt: skip
 def test_which_hosts_others_can_reach(host: str, loopback: bool) -> None:
-    assert Settings(host=host).loopback is loopback
+    assert ApiSettings(host=host).loopback is loopback

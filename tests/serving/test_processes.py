@@ -16,7 +16,7 @@ import pytest
 
 from serving.api import processes as api_processes
 from serving.api.processes import METRICS_FOLDER, listening
-from serving.api.settings import Settings
+from serving.api.settings import ApiSettings
 from tests.conftest import ROOT
 from tests.serving.api_process import environment
 
@@ -24,7 +24,7 @@ from tests.serving.api_process import environment
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
 def test_an_address_of_ipv6_is_of_ipv6_only() -> None:
     """Else the whole of IPv4 would be one caller, as ::ffff:0:0/64."""
-    with listening(Settings(host="::", port=0), 8) as listener:
+    with listening(ApiSettings(host="::", port=0), 8) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), timeout=2)

@@ -16,9 +16,10 @@ import pytest
 from zenml.enums import StackComponentType
 
 from stacks.components.evidently import drift_test_choice
+from stacks.components.evidently.config import EvidentlyModernConfig
 from stacks.components.evidently.declared_columns import Column, tidy
 from stacks.components.evidently.drift_test_choice import chi2_p_value
-from stacks.components.evidently.flavor import EvidentlyModernConfig, EvidentlyModernFlavor
+from stacks.components.evidently.flavor import EvidentlyModernFlavor
 from stacks.components.evidently.validation_results import DataProfile, DriftResult
 from stacks.components.evidently.validator import EvidentlyModernValidator
 from stacks.errors import StackError

@@ -166,7 +166,7 @@ def test_it_outlives_the_shell_that_started_it(tmp_path: Path, code: Path, one: 
         program = (
             "import sys, time; from pathlib import Path\n"
             "from stacks.environment import prepare_environment; prepare_environment(Path.cwd())\n"
-            "from stacks.components.mlserver.flavor import MLServerDeployerConfig as Config\n"
+            "from stacks.components.mlserver.config import MLServerDeployerConfig as Config\n"
             "from stacks.components.mlserver.server import ModelServer\n"
             "server = ModelServer(Config.model_validate_json(sys.argv[1]))\n"
             "server.deploy(sys.argv[2], '1', Path(sys.argv[3]), Path(sys.argv[4]))\n"

@@ -6,12 +6,12 @@ Whatever the source, what comes out is the same: published-form files, by year.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from accidents.data.sources.year_files import YearFiles, find_years
 from accidents.errors import SourceError
+from accidents.nearest import nearest
 
 __all__ = ["SOURCES", "UNKNOWN", "YearFiles", "fetch", "find_years"]
 
@@ -68,8 +68,8 @@ def _existing(source: str) -> Path:
         return path
     if path.is_file():
         raise SourceError(f"--source {source} is a file. Give the folder it is in: {path.parent}")
-    near = get_close_matches(source, _possible(path), n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]}?" if near else "Check the spelling of the path."
+    near = nearest(source, _possible(path))
+    hint = f"Did you mean {near}?" if near else "Check the spelling of the path."
     raise SourceError(
         f"--source {source!r} is neither a known word ({', '.join(SOURCES)}) nor a folder there is. {hint}"
     )

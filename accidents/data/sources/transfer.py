@@ -113,13 +113,13 @@ class Transfer:
             headers |= {"Range": f"bytes={self.part.size}-", "If-Range": begun.validator}
         elif known is not None:
             headers |= known.conditions()
-        with self._told(), self._open(headers) as response:
+        with self._plain_errors(), self._open(headers) as response:
             if response.status_code == 304 and known is not None:
                 return None
             return self._receive(response, self._continued(response, begun))
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _plain_errors(self) -> Iterator[None]:
         """Turn what httpx raises into words."""
         try:
             yield

@@ -20,7 +20,7 @@ from serving.api.http.errors import ApiError
 from serving.api.http.limits import Rates
 from serving.api.operations.keys import CORRECT, LABEL, PREDICT, KeyRing
 from serving.api.operations.metrics import REFUSED_KEYS, REQUESTS, SECONDS
-from serving.api.settings import Settings
+from serving.api.settings import ApiSettings
 
 _LOG = logging.getLogger(__name__)
 _OPEN = ("/", "/words", "/health/live", "/health/ready")
@@ -65,7 +65,7 @@ class Gate:
     def __init__(
         self,
         app: ASGIApp,
-        settings: Settings,
+        settings: ApiSettings,
         keys: KeyRing,
         hook_keys: KeyRing,
         rates: Rates,

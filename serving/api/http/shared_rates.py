@@ -14,7 +14,7 @@ from accidents.predictions.rate_counts import RateCounts, Slice
 from accidents.predictions.store import PredictionStore
 from serving.api.http.errors import ApiError
 from serving.api.http.limits import Rates, too_many
-from serving.api.settings import Settings
+from serving.api.settings import ApiSettings
 
 _LOG = logging.getLogger(__name__)
 _PARTS = 100  # a slice is this part of a caller's minute, and what one request costs at least
@@ -94,7 +94,7 @@ class SharedRates(Rates):
         return self._purses.setdefault(name, _Purse())
 
 
-def rates_for(settings: Settings, store: PredictionStore) -> Rates:
+def rates_for(settings: ApiSettings, store: PredictionStore) -> Rates:
     """Return rates that are counted where the settings say."""
     most = settings.accidents_per_minute, settings.wrong_keys_per_minute, settings.labels_per_minute
     return SharedRates(store.rates, *most) if settings.limits_in == "database" else Rates(*most)

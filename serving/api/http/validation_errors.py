@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from accidents.nearest import nearest
 from serving.api.http.errors import ApiError
 
 _TOLD = 20  # mistakes of a request that are told in full: what was meant, what there is
@@ -57,8 +57,8 @@ def where(location: Iterable[int | str]) -> str:
 
 def _unknown_field(model: type[BaseModel], location: Sequence[int | str]) -> str:
     fields = _fields_at(model, location[:-1])
-    near = difflib.get_close_matches(str(location[-1])[:_SHOWN], fields, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(fields)}"
+    near = nearest(str(location[-1])[:_SHOWN], fields)
+    hint = f"did you mean {near!r}?" if near else f"known here: {', '.join(fields)}"
     return f"unknown field; {hint}"
 
 

@@ -12,7 +12,7 @@ from accidents.predictions.database_tables import PredictionLogError
 from accidents.predictions.key_rows import KeyRows
 from accidents.predictions.store import PredictionStore
 from serving.api.operations.keys import KeyRing, Keys, KeysError
-from serving.api.settings import Settings
+from serving.api.settings import ApiSettings
 
 _LOG = logging.getLogger(__name__)
 EVERY = 1.0  # seconds from one reading to the next: as long may a revoked key open what it did
@@ -88,7 +88,7 @@ class StoredKeys(KeyRing):
 
 
 def keys_for(
-    settings: Settings,
+    settings: ApiSettings,
     store: PredictionStore,
     hook: bool = False,
     folder: Path = Path(),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
+from accidents.nearest import nearest
 from accidents.vocabulary.code_parser import codes_of
 from accidents.vocabulary.normal_form import spoken
 
@@ -45,8 +45,8 @@ class Coded:
     def refusal(self, value: Any) -> str:
         """Say that this is none of the words, which was perhaps meant, and all there are."""
         shown, spellings = _echo(value), codes_of(self.name, self.table).spellings
-        near = difflib.get_close_matches(spoken(shown.strip("'")), spellings, n=1, cutoff=0.6)
-        hint = f" did you mean {near[0]!r}?" if near else ""
+        near = nearest(spoken(shown.strip("'")), spellings)
+        hint = f" did you mean {near!r}?" if near else ""
         known = ", ".join(f"{word!r} ({code})" for code, word in self.words.items())
         return f"{self._not_known(shown)};{hint} known: {known}"
 

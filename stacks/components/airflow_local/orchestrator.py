@@ -21,7 +21,7 @@ from zenml.integrations.airflow.orchestrators import AirflowOrchestrator
 from zenml.orchestrators import LocalOrchestrator, SubmissionResult
 
 from stacks.components.airflow_local import dag
-from stacks.components.airflow_local.flavor import AirflowLocalConfig
+from stacks.components.airflow_local.config import AirflowLocalConfig
 from stacks.components.airflow_local.runs import remove_ended, wait_until_begun
 from stacks.environment import project_root
 from stacks.errors import StackError

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stacks.components.evidently.validation_results import Kind, Role
-from stacks.definition import nearest
+from stacks.definition import did_you_mean
 from stacks.errors import StackError
 
 OTHER = "other"
@@ -68,7 +68,7 @@ def tidy(frame: object, columns: Sequence[Column], which: str) -> pd.DataFrame:
         raise StackError(f"Data validation: the {which} data has no rows; there is nothing to look at.")
     for column in columns:
         if column.name not in frame:
-            hint = nearest(column.name, [str(name) for name in frame.columns])
+            hint = did_you_mean(column.name, [str(name) for name in frame.columns])
             raise StackError(f"Data validation: the {which} data has no column {column.name!r}.{hint}")
     return pd.DataFrame({column.name: _tidy_column(frame[column.name], column, which) for column in columns})
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from stacks.components.evidently.config import EvidentlyModernConfig
 from stacks.components.evidently.declared_columns import Column
-from stacks.components.evidently.flavor import EvidentlyModernConfig
 
 CHI2 = "chi2_two_sample"
 P_VALUE_METHODS = ("ks", CHI2)

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, cast
 
 import pandas as pd
-from zenml.data_validators.base_data_validator import BaseDataValidator, BaseDataValidatorFlavor
+from zenml.data_validators.base_data_validator import BaseDataValidator
 
+from stacks.components.evidently.config import EvidentlyModernConfig
 from stacks.components.evidently.declared_columns import Column, declare, join_rare, tidy
 from stacks.components.evidently.drift_test_choice import DriftTest, choose_tests, register_chi2
-from stacks.components.evidently.flavor import EvidentlyModernConfig, EvidentlyModernFlavor
 from stacks.components.evidently.page import render
 from stacks.components.evidently.validation_results import (
     ColumnDrift,
@@ -32,7 +32,6 @@ class EvidentlyModernValidator(BaseDataValidator):
     """
 
     NAME: ClassVar[str] = "Evidently (current API)"
-    FLAVOR: ClassVar[type[BaseDataValidatorFlavor]] = EvidentlyModernFlavor
 
     @property
     def config(self) -> EvidentlyModernConfig:

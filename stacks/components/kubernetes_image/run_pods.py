@@ -26,7 +26,7 @@ class RunPods:
     def __init__(self, namespace: Namespace, run: str) -> None:
         self._namespace, self._run = namespace, run
         self._trouble: Trouble | None = None
-        self._told = ""
+        self._report = ""
         self._steps: set[str] = set()
         self._about: set[str] = set()  # the pod or job in trouble, and the job of such a pod
         self._refused_since: dict[str, float] = {}
@@ -46,7 +46,7 @@ class RunPods:
 
     def reason(self) -> str | None:
         """Return what was wrong with a pod, None if nothing was seen, or it runs by now."""
-        return self._told or None
+        return self._report or None
 
     def forget(self, secret: str) -> None:
         """Delete a Secret that only the run's own pod would have, once that can no longer do so."""
@@ -75,15 +75,15 @@ class RunPods:
         if trouble is not None:
             self._tell(trouble, pods)
         elif self._has_passed(newest):
-            self._trouble, self._told = None, ""
+            self._trouble, self._report = None, ""
 
     def _tell(self, trouble: Trouble, pods: Iterable[Manifest]) -> None:
         before, self._trouble = self._trouble, trouble
         about = [pod for pod in pods if pod["metadata"]["name"] == trouble.name]
         self._about = {trouble.name, *filter(None, map(_job_of, about))}
         if before is None or trouble.words != before.words:
-            self._told = f"{trouble.words}{self._namespace.last_words(about)}"
-            print(f"  {self._told}", file=sys.stderr, flush=True)
+            self._report = f"{trouble.words}{self._namespace.last_words(about)}"
+            print(f"  {self._report}", file=sys.stderr, flush=True)
 
     def _has_passed(self, newest: Iterable[Manifest]) -> bool:
         """Tell whether what was in trouble runs, or has done its work; a pod that is gone may have failed."""

@@ -26,13 +26,13 @@ from zenml.orchestrators.publish_utils import publish_step_run_status_update
 from zenml.utils.exception_utils import collect_exception_information
 
 from stacks.components.image_layout import CODE, STATE, WRITTEN
+from stacks.components.local_image.config import LocalImageConfig
 from stacks.components.local_image.containers import (
     labels_of,
     remove_containers,
     remove_left_behind,
     why_killed,
 )
-from stacks.components.local_image.flavor import LocalImageConfig
 from stacks.components.local_image.step_environment import hand_over, handed_on
 from stacks.components.orchestrator_base import DATA_REMOTE, OwnImage
 from stacks.environment import READ_AT_IMPORT, project_root, store_folder

@@ -7,13 +7,12 @@ from typing import ClassVar, cast
 from uuid import UUID
 
 from filelock import FileLock
-from zenml.model_deployers import BaseModelDeployerFlavor
 from zenml.models.v2.misc.service import ServiceType
 from zenml.services import BaseService, ServiceConfig
 from zenml.services.service import BaseDeploymentService
 
 from stacks.components.deployer_base import OneServiceDeployer
-from stacks.components.mlserver.flavor import MLServerDeployerConfig, MLServerDeployerFlavor
+from stacks.components.mlserver.config import MLServerDeployerConfig
 from stacks.components.mlserver.folder import bundle_digest
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver_service import MLServerDeploymentConfig, MLServerService
@@ -29,7 +28,6 @@ class MLServerDeployer(OneServiceDeployer):
     """
 
     NAME: ClassVar[str] = "MLServer"
-    FLAVOR: ClassVar[type[BaseModelDeployerFlavor]] = MLServerDeployerFlavor
     SERVICE: ClassVar[type[BaseDeploymentService]] = MLServerService
     PLACE: ClassVar[tuple[str, ...]] = ("server",)
 
@@ -50,8 +48,8 @@ class MLServerDeployer(OneServiceDeployer):
 
         Raises StackError if there is no bundle, or another one than `digest` says, where that is known.
         """
-        found = bundle_digest(bundle)
-        if digest not in (None, found):
+        actual = bundle_digest(bundle)
+        if digest not in (None, actual):
             raise StackError(f"{bundle} is not the bundle of version {model_version} that was registered.")
         return MLServerDeploymentConfig(
             name=model_name,
@@ -60,7 +58,7 @@ class MLServerDeployer(OneServiceDeployer):
             model_version=model_version,
             bundle=str(bundle),
             golden=str(golden),
-            digest=found,
+            digest=actual,
             server=self.config.here(),
         )
 

@@ -84,14 +84,14 @@ def _uv() -> str:
 
         return str(find_uv_bin())
     except (ImportError, FileNotFoundError):
-        found = shutil.which("uv")
-    if found is None:
+        program = shutil.which("uv")
+    if program is None:
         raise StackError(
             "uv, which builds environments, is not installed. On a machine `make train` "
             "installs it. Our pipelines image has nothing to build with: deploy from a project's folder, or "
             "serve with the model server's image (docs/from_laptop_to_platform.md)."
         )
-    return found
+    return program
 
 
 def _run(command: list[str], lock: Path) -> None:

@@ -1,23 +1,10 @@
-"""The `mlserver` model deployer flavor: its settings, and where its implementation is."""
+"""The `mlserver` model deployer flavor: where its settings and its implementation are."""
 
 from __future__ import annotations
 
-from zenml.model_deployers.base_model_deployer import (
-    BaseModelDeployer,
-    BaseModelDeployerConfig,
-    BaseModelDeployerFlavor,
-)
+from zenml.model_deployers.base_model_deployer import BaseModelDeployer, BaseModelDeployerFlavor
 
-from stacks.components.mlserver.settings import ServerSettings
-
-
-class MLServerDeployerConfig(BaseModelDeployerConfig, ServerSettings):
-    """The settings of the server, as ZenML's component takes them."""
-
-    @property
-    def is_local(self) -> bool:
-        """The server runs on this machine."""
-        return True
+from stacks.components.mlserver.config import MLServerDeployerConfig
 
 
 class MLServerDeployerFlavor(BaseModelDeployerFlavor):

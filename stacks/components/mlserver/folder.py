@@ -19,7 +19,6 @@ import json
 import os
 import shutil
 import sys
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from accidents.files import whole_folder, write_whole
 from stacks.errors import StackError
 from stacks.processes import KEPT_VARIABLES
 
@@ -166,24 +166,26 @@ class ServerFolder:
     def trials(self, name: str) -> list[Trial]:
         """Return the versions on trial beside a model."""
         try:
-            told = json.loads((self.models / name / _ROUTES).read_text(encoding="utf-8"))
+            routes = json.loads((self.models / name / _ROUTES).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return []
         return [
-            Trial(one["role"], one["share"], ServedModel(one["model"], one["version"], one["digest"]))
-            for one in told
+            Trial(
+                route["role"], route["share"], ServedModel(route["model"], route["version"], route["digest"])
+            )
+            for route in routes
         ]
 
     def set_trials(self, name: str, trials: Iterable[Trial]) -> None:
         """Have requests go to these beside the model, as its metadata tell; its model must be served."""
-        told = [
+        routes = [
             {
-                "role": one.role, "share": one.share, "model": one.model.name,
-                "version": one.model.version, "digest": one.model.digest,
+                "role": trial.role, "share": trial.share, "model": trial.model.name,
+                "version": trial.model.version, "digest": trial.model.digest,
             }
-            for one in trials
+            for trial in trials
         ]  # fmt: skip
-        write_json(self.models / name / _ROUTES, told)
+        write_json(self.models / name / _ROUTES, routes)
 
     def delete(self) -> None:
         """Delete everything."""
@@ -223,11 +225,10 @@ class ServerFolder:
             )
         place = self.root / "code" / digest.hexdigest()[:16]
         if not place.is_dir():
-            part = _beside(place)
-            for file in (*files, *_compiled(source)):
-                (part / file.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(file, part / file.relative_to(source))  # with its time, which numba looks at
-            os.replace(part, place)
+            with whole_folder(place) as part:
+                for file in (*files, *_compiled(source)):
+                    (part / file.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(file, part / file.relative_to(source))  # with its time, which numba looks at
         return place.name
 
     def _golden(self, digest: str) -> Path:
@@ -273,17 +274,12 @@ def say(text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(path)
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def write_secret(path: Path, secret: str) -> None:
     """Write a file that nobody else may read, whole or not at all."""
-    part = _beside(path)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(secret + "\n")
-    os.replace(part, path)
+    write_whole(path, secret + "\n", mode=0o600)
 
 
 def _code_files(source: Path, rooms: Sequence[str]) -> Iterable[Path]:
@@ -306,19 +302,13 @@ def copy_folder(source: Path, target: Path) -> None:
     """Copy a folder, whole or not at all; one that is there is replaced if it differs."""
     if target.is_dir() and _same(source, target):
         return
-    part = _beside(target)
-    shutil.copytree(source, part)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(part, target)
+    with whole_folder(target) as part:
+        shutil.copytree(source, part, dirs_exist_ok=True)
 
 
-def _same(one: Path, other: Path) -> bool:
-    names = [sorted(p.relative_to(f) for p in f.rglob("*") if p.is_file()) for f in (one, other)]
-    return names[0] == names[1] and all(filecmp.cmp(one / n, other / n, shallow=False) for n in names[0])
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+def _same(source: Path, target: Path) -> bool:
+    names = [sorted(p.relative_to(f) for p in f.rglob("*") if p.is_file()) for f in (source, target)]
+    return names[0] == names[1] and all(filecmp.cmp(source / n, target / n, shallow=False) for n in names[0])
 
 
 def _others(folder: Path, kept: set[str]) -> list[Path]:

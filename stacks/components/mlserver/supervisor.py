@@ -78,7 +78,7 @@ class Supervisor:
 
     def __init__(self, folder: ServerFolder, stays: bool) -> None:
         self.folder = folder
-        self._told = Supervision(os.getpid(), psutil.Process().create_time(), stays)
+        self._supervision = Supervision(os.getpid(), psutil.Process().create_time(), stays)
         self._budget, self._metrics = Budget(), Metrics()
         self._port: int | None = None  # that the metrics were last asked for on
         self._answered = time.monotonic()
@@ -108,7 +108,7 @@ class Supervisor:
         with self.folder.alone():
             other = read_supervision(self.folder)
             if other is not None and other.pid != os.getpid():
-                if other.stays or not self._told.stays:
+                if other.stays or not self._supervision.stays:
                     _LOG.error("%s is supervised already, by process %s.", self.folder.root, other.pid)
                     return False
                 end_supervisor(other)
@@ -149,13 +149,13 @@ class Supervisor:
             self._expose(settings)
         if settings is None or not self._has_something():
             self._rest()
-            return self._told.stays or not self._release()
+            return self._supervision.stays or not self._release()
         server, now = ModelServer(settings), time.monotonic()
         fault = self._fault(server)
         self._metrics.up.set(fault is None)
         if fault is None:
             self._is_well()
-        elif self._told.state != State.gave_up and not self._budget.must_wait(now):
+        elif self._supervision.state != State.gave_up and not self._budget.must_wait(now):
             if self._budget.is_spent(now, settings):
                 self._give_up(settings)
             else:
@@ -167,7 +167,7 @@ class Supervisor:
         if daemon is None:
             return ENDED
         models = self.folder.served().values()  # one on trial has a say nowhere, here neither
-        answers = [server.is_ready(daemon, one.name) for one in models if not one.on_trial]
+        answers = [server.is_ready(daemon, model.name) for model in models if not model.on_trial]
         if None not in answers:
             self._answered = now
         elif now - self._answered > server.settings.hang_timeout:
@@ -180,9 +180,9 @@ class Supervisor:
         self._is_well()
 
     def _is_well(self) -> None:
-        if self._told.state == State.watching:
+        if self._supervision.state == State.watching:
             return
-        if self._told.state == State.gave_up:  # a deployment has mended it, or a person stopped it
+        if self._supervision.state == State.gave_up:  # a deployment has mended it, or a person stopped it
             self._budget.renew()
             self._metrics.gave_up.set(0)
         self._tell(state=State.watching)
@@ -200,21 +200,21 @@ class Supervisor:
         self._answered = time.monotonic()
         self._budget.spend(self._answered)
         self._metrics.restarts.labels(fault).inc()
-        self._tell(restarts=self._told.restarts + 1, reason=reason, changed=time.time())
+        self._tell(restarts=self._supervision.restarts + 1, reason=reason, changed=time.time())
 
     def _give_up(self, settings: ServerSettings) -> None:
         minutes = settings.restart_window / 60
         reason = (
             f"tried {settings.restarts} times in {minutes:g} minutes, the last time "
-            f"{self._told.reason.rstrip('.')}. Mend that, then: python run.py --pipeline deploy"
+            f"{self._supervision.reason.rstrip('.')}. Mend that, then: python run.py --pipeline deploy"
         )
         _LOG.error("Giving up: %s", reason)
         self._metrics.gave_up.set(1)
         self._tell(state=State.gave_up, reason=reason, changed=time.time())
 
     def _tell(self, **changes: object) -> None:
-        self._told = replace(self._told, **changes)  # type: ignore[arg-type]
-        write_json(self.folder.supervisor, asdict(self._told))
+        self._supervision = replace(self._supervision, **changes)  # type: ignore[arg-type]
+        write_json(self.folder.supervisor, asdict(self._supervision))
 
     def _expose(self, settings: ServerSettings | None) -> None:
         """Have the metrics on the port that is set now, once. Without them it is still better to watch."""
@@ -266,14 +266,14 @@ def main(root: str, stays: bool) -> None:
     folder.root.mkdir(parents=True, exist_ok=True)
     os.chdir(folder.root)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    for told in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(told, _leave)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
     supervisor = Supervisor(folder, stays)
     try:
         supervisor.run()
     except KeyboardInterrupt:
-        for told in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(told, signal.SIG_IGN)  # once is enough
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # once is enough
         supervisor.stop()
 
 

@@ -98,10 +98,10 @@ def read_settings(folder: ServerFolder) -> ServerSettings | None:
     What a deployment of newer code has added is passed over: the server must be watched all the same.
     """
     try:
-        told = json.loads(folder.settings.read_text(encoding="utf-8"))
+        settings = json.loads(folder.settings.read_text(encoding="utf-8"))
     except OSError:
         return None
-    known = {name: value for name, value in told.items() if name in ServerSettings.model_fields}
+    known = {name: value for name, value in settings.items() if name in ServerSettings.model_fields}
     return ServerSettings.model_validate(known)
 
 

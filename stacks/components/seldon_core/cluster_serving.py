@@ -105,7 +105,7 @@ class ClusterServing:
         Raises ClusterError or StackError with the reason; what served before serves on.
         """
         with self._changing(name):
-            before = self.served(name) or self._found(name)
+            before = self.served(name) or self._served_by_pods(name)
             now = Served(name, replace(bundle, role=CHAMPION, share=100))
             if before is None or before.stopped:  # nothing is known to serve
                 self._prove(now, bundle, golden)
@@ -265,17 +265,17 @@ class ClusterServing:
         self._objects.prune(now, wanted)
         return now
 
-    def _found(self, name: str) -> Served | None:
+    def _served_by_pods(self, name: str) -> Served | None:
         """Return what pods of a champion say of themselves, where its record is lost; None if none serve."""
         pods = self._namespace.list("Pod", selector_of(_nothing_of(name), _nothing_of(name).champion))
         serving = [pod for pod in pods if is_ready(pod) and not is_ending(pod)]
-        told = {
+        identities = {
             tuple(annotation(pod, f"accidents/{key}") or "" for key in ("version", "digest", "uri"))
             for pod in serving
         }
-        if len(told) != 1 or not all(next(iter(told))):
+        if len(identities) != 1 or not all(next(iter(identities))):
             return None
-        version, digest, uri = told.pop()
+        version, digest, uri = identities.pop()
         return Served(name, ServedBundle(version, digest, uri))
 
     def _applied(self, served: Served) -> list[Manifest]:
@@ -348,8 +348,8 @@ class ClusterServing:
         """Whether a pod of the champion tells a route; where none answers, nobody is led anywhere."""
         pods = self._namespace.list("Pod", selector_of(served, served.champion))
         try:
-            told = (self.metadata(served, served.champion) for _ in range(_ASKED_A_POD * len(pods)))
-            return any(each.get("parameters", {}).get("routes", _NO_ROUTES) != _NO_ROUTES for each in told)
+            answers = (self.metadata(served, served.champion) for _ in range(_ASKED_A_POD * len(pods)))
+            return any(each.get("parameters", {}).get("routes", _NO_ROUTES) != _NO_ROUTES for each in answers)
         except ClusterError:
             return False
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import ClassVar, cast
 from uuid import UUID
 
-from zenml.model_deployers import BaseModelDeployerFlavor
 from zenml.models.v2.misc.service import ServiceType
 from zenml.services import BaseService, ServiceConfig
 from zenml.services.service import BaseDeploymentService
 
 from stacks.components.deployer_base import OneServiceDeployer
 from stacks.components.seldon_core.cluster_serving import namespace_of, serving_of
+from stacks.components.seldon_core.config import SeldonCoreDeployerConfig
 from stacks.components.seldon_core.description import ServedBundle
-from stacks.components.seldon_core.flavor import SeldonCoreDeployerConfig, SeldonCoreDeployerFlavor
 from stacks.components.seldon_core.renderings import require_serving
 from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.components.seldon_core_service import SeldonCoreDeploymentConfig, SeldonCoreService
@@ -26,7 +25,6 @@ class SeldonCoreDeployer(OneServiceDeployer):
     """Deploys bundles to a cluster, or as processes here; ZenML's store is told after it."""
 
     NAME: ClassVar[str] = "Seldon Core"
-    FLAVOR: ClassVar[type[BaseModelDeployerFlavor]] = SeldonCoreDeployerFlavor
     SERVICE: ClassVar[type[BaseDeploymentService]] = SeldonCoreService
     PLACE: ClassVar[tuple[str, ...]] = ("cluster", "identity")
 

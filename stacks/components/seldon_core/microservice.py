@@ -207,7 +207,10 @@ class MicroserviceServing:
     def _end(self, name: str, but: Microservice | None = None) -> None:
         """End every server of a model but one."""
         spared = processes_of(self._root, name, but.port) if but else []
-        end_all([one for one in processes_of(self._root, name) if one not in spared], self.settings.grace)
+        end_all(
+            [process for process in processes_of(self._root, name) if process not in spared],
+            self.settings.grace,
+        )
         for log in self._root.glob(f"{name}.*.log"):
             if but is None or log != Path(but.log):
                 log.unlink(missing_ok=True)

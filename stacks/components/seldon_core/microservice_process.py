@@ -88,7 +88,7 @@ def start_microservice(
 
 def processes_of(folder: Path, name: str, port: int | None = None) -> list[psutil.Process]:
     """Find the processes of a model's servers, or of that on a port: also those whose parent was killed."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             words = process.cmdline()
@@ -97,8 +97,8 @@ def processes_of(folder: Path, name: str, port: int | None = None) -> list[psuti
             if _after("--name", words) != name or process.cwd() != str(folder):
                 continue
             if port is None or _after("--port", words) == str(port):
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def end_all(processes: list[psutil.Process], grace: float) -> None:
@@ -117,16 +117,16 @@ def _wait(server: Microservice, process: subprocess.Popen[bytes], timeout: float
     while not client.is_ready():
         code = process.poll()
         if code is not None:
-            raise StackError(f"Seldon's server ended at its start (exit code {code}):\n{_said(server)}")
+            raise StackError(f"Seldon's server ended at its start (exit code {code}):\n{_last_words(server)}")
         if time.monotonic() > deadline:
             raise StackError(
                 f"Seldon's server was not ready within {timeout:g} s (ready_timeout of the model deployer):\n"
-                f"{_said(server)}"
+                f"{_last_words(server)}"
             )
         time.sleep(_EVERY)
 
 
-def _said(server: Microservice) -> str:
+def _last_words(server: Microservice) -> str:
     return "\n".join(last_lines(Path(server.log), 15))
 
 

@@ -40,14 +40,14 @@ class V1Client:
     def metadata(self) -> dict[str, Any] | None:
         """Return what it says of its model, as V2 has it; None: no answer."""
         try:
-            status, told = self._ask("GET", _METADATA, timeout=_QUICK)
-            names = told["inputs"][0]["schema"]["names"] if status == 200 else None
+            status, metadata = self._ask("GET", _METADATA, timeout=_QUICK)
+            names = metadata["inputs"][0]["schema"]["names"] if status == 200 else None
         except (NoAnswerError, KeyError, IndexError, TypeError):
             return None
         if names is None:
             return None
         inputs = [{"name": name, "datatype": "FP64", "shape": [-1]} for name in names]
-        return {**told, "inputs": inputs, "parameters": told.get("custom", {})}
+        return {**metadata, "inputs": inputs, "parameters": metadata.get("custom", {})}
 
     def infer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to a V2 request with one tensor. Raises StackError with the server's reason."""

@@ -58,7 +58,7 @@ def test_what_the_data_does_not_state_is_not_run_and_not_passed():
     results = behaviour_checks(risk_without_speed, FRAME.assign(speed_limit=np.float32(np.nan)), 0.5)
     speed = next(result for result in results if result.check == "higher_speed_limit")
     assert (speed.passed, speed.accidents) == (None, 0)
-    assert "not run" in speed.found
+    assert "not run" in speed.measured
     json.dumps([result.to_dict() for result in results], allow_nan=False)
 
 

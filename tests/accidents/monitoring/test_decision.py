@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from accidents.config import parse
 from accidents.errors import SettingsError
 from accidents.monitoring.loop_decision import decide
-from accidents.monitoring.measurements import KINDS, Decision, Measurements, PerformanceMeasures
+from accidents.monitoring.measurements import KINDS, LoopDecision, Measurements, PerformanceMeasures
 from accidents.monitoring.monitor_settings import DriftPolicy, MonitorSettings
 from accidents.params import Params, load_params
 from tests.monitor_reports import NOW, POLICY, drift, measurements, past, performance, shifted, walk
@@ -25,7 +25,7 @@ LOST = measurements(performance=performance(lost=True))
 DRIFTED_AND_LOST = measurements(drift=drift(["light"]), performance=performance(lost=True))
 
 
-def alone(now: Measurements) -> Decision:
+def alone(now: Measurements) -> LoopDecision:
     return decide(now, [], POLICY, NOW)
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from accidents.config import parse
 from accidents.errors import SettingsError
 from accidents.evaluation.behaviour import CHECKS, BehaviourResult
 from accidents.evaluation.metrics import METRICS, Comparison, Estimate, Evaluation
 from accidents.evaluation.slices import SliceResult
-from accidents.promotion.gates import GateReport, check_gates, gate_settings
+from accidents.promotion.gates import GateReport, GateRules, GateSettings, check_gates
 
 
 def evaluation(**values: float) -> Evaluation:
@@ -30,8 +31,13 @@ def behaved(passed: bool | None) -> BehaviourResult:
     return BehaviourResult(check.name, check.title, check.wanted, 100, 0.1, 0.0, passed)
 
 
+def gate_settings(*gates: dict[str, Any]) -> tuple[GateSettings, ...]:
+    """`gates` of params.yaml, read as everything in it is."""
+    return parse(GateRules, {"gates": gates}, "params.yaml").gates
+
+
 def checked(gate: dict[str, Any], *args: Any, **options: Any) -> bool:
-    return check_gates(gate_settings([gate]), *(args or (evaluation(),)), **options).passed
+    return check_gates(gate_settings(gate), *(args or (evaluation(),)), **options).passed
 
 
 @pytest.mark.parametrize(
@@ -61,7 +67,7 @@ def test_no_gates_pass_nothing():
 
 
 def test_one_refusal_refuses_all_and_says_why():
-    gates = gate_settings([{"metric": "roc_auc", "min": 0.1}, {"metric": "ece", "max": 0.03}])
+    gates = gate_settings({"metric": "roc_auc", "min": 0.1}, {"metric": "ece", "max": 0.03})
     report = check_gates(gates, evaluation())
     assert not report.passed
     assert [(one.gate, one.wanted) for one in report.refusals] == [("ece", "ece at most 0.03")]
@@ -75,7 +81,7 @@ def test_slice_gate_holds_for_the_worst_group():
         part("built_up", "inside", 0.5),
     ]
     gate = {"slice": "light", "metric": "roc_auc", "min": 0.6}
-    report = check_gates(gate_settings([gate]), evaluation(), slices)
+    report = check_gates(gate_settings(gate), evaluation(), slices)
     assert not report.passed
     assert "light: night, lit" in report.results[0].found
     assert checked({**gate, "group": "daylight"}, evaluation(), slices)
@@ -123,7 +129,7 @@ def test_baseline_gate_wants_more_than_noise(low: float, high: float, passes: bo
 @pytest.mark.parametrize(
     ("gate", "message"),
     [
-        ({"metric": "rocauc", "min": 0.5}, r"gates\[0\].*'rocauc' is no metric; nearest: 'roc_auc'"),
+        ({"metric": "rocauc", "min": 0.5}, "`gates.0` 'rocauc' is no metric; nearest: 'roc_auc'"),
         ({"metric": "roc_auc"}, "neither `min` nor `max`"),
         ({"min": 0.5}, "names no metric"),
         ({}, "names no metric"),
@@ -138,11 +144,11 @@ def test_baseline_gate_wants_more_than_noise(low: float, high: float, passes: bo
             {"baseline": "random_forest", "metric": "prevalence"},
             "'prevalence' is no metric that ranks models",
         ),
-        ({"metrics": "ece", "max": 1}, "unknown key 'metrics'; nearest: 'metric'"),
-        ({"metric": "ece", "max": "low"}, r"gates\[0\].max"),
-        ({"metric": "ece", "max": 1, "on": "lower"}, r"gates\[0\].on"),
+        ({"metrics": "ece", "max": 1}, "unknown key `gates.0.metrics`, did you mean `metric`"),
+        ({"metric": "ece", "max": "low"}, "`gates.0.max`"),
+        ({"metric": "ece", "max": 1, "on": "lower"}, "`gates.0.on`"),
     ],
 )
 def test_a_gate_that_means_nothing_is_a_settings_error(gate: dict[str, Any], message: str):
     with pytest.raises(SettingsError, match=message):
-        gate_settings([gate])
+        gate_settings(gate)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from accidents.evaluation.metrics import Comparison, compare, evaluate
 from accidents.evaluation.slices import SliceComparison
 from accidents.promotion.champion_decision import ChampionComparison, Freshness, PromotionSettings, decide
-from accidents.promotion.gates import GateReport, GateResult, check_gates, gate_settings
+from accidents.promotion.gates import GateReport, GateResult, GateSettings, check_gates
 
 PASSING = GateReport((GateResult("roc_auc", "at least 0.7", "0.8", True),))
 REFUSING = GateReport((*PASSING.results, GateResult("ece", "at most 0.03", "0.09", False)))
@@ -97,7 +97,7 @@ def test_a_poisoned_challenger_stays_out():
     good = rng.uniform(0.05, 0.95, 4_000)
     y = rng.random(4_000) < good
     poisoned = 1 - good  # what training on flipped labels gives
-    gates = gate_settings([{"metric": "roc_auc", "min": 0.7, "on": "low"}])
+    gates = [GateSettings(metric="roc_auc", min=0.7, on="low")]
     report = check_gates(gates, evaluate(y, poisoned, n_bootstrap=100))
     meeting = ChampionComparison("version 3", compare(y, good, poisoned, n_bootstrap=100))
     assert decide(report, meeting, FRESHER).rule == "gates"

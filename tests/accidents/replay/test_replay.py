@@ -247,11 +247,15 @@ def test_a_worse_challenger_does_not_take_over(sample_rows: pd.DataFrame) -> Non
     bad = dataclasses.replace(challenger, test=challenger.test.assign(p_severe=0.5))
     serves, reason = takes_over(bad, champion, tried.params)
     assert not serves
-    assert "the champion stays" in reason
+    assert "The champion stays: the challenger is worse" in reason
     same = dataclasses.replace(
         challenger, test=challenger.test.assign(p_severe=champion.judged.predict_proba(challenger.test))
     )
     assert takes_over(same, champion, tried.params)[0]  # a tie: it has learnt from later months
+    no_fresher = dataclasses.replace(same, facts=champion.facts)
+    serves, reason = takes_over(no_fresher, champion, tried.params)
+    assert not serves, "of promotion, too, a tie is enough for a fresher model only"
+    assert "not known to be fresher" in reason
 
 
 def test_a_replay_has_what_bundles_have(sample_rows: pd.DataFrame) -> None:

@@ -19,7 +19,7 @@ from accidents.evaluation.results import Results
 from accidents.evaluation.slices import evaluate_slices
 from accidents.features import feature_names
 from accidents.promotion.champion_decision import ChampionComparison, Freshness, decide
-from accidents.promotion.gates import check_gates, gate_settings
+from accidents.promotion.gates import GateSettings, check_gates
 from accidents.reports import figures
 from accidents.reports.card import ALT, model_card, model_card_html, write_card
 from accidents.reports.maps import severity_map
@@ -62,7 +62,7 @@ FACTS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def decision(results: Results) -> dict[str, Any]:
-    report = check_gates(gate_settings([{"metric": "ece", "max": 0.0001}]), results.model)
+    report = check_gates([GateSettings(metric="ece", max=0.0001)], results.model)
     meeting = ChampionComparison("version 3", compare(Y, P**3, P, "brier", n_bootstrap=20))
     judged = decide(report, meeting, Freshness("2021-12", None))
     return {

@@ -241,7 +241,6 @@ def test_calibration_is_monotone_and_survives_json(seed: int):
     steps = fitted.apply(np.linspace(0, 1, 101))
     assert (np.diff(steps) >= 0).all()
     assert BetaCalibration.from_dict(fitted.to_dict()) == fitted
-    assert fitted.apply_one(0.3) == pytest.approx(fitted.apply(np.array([0.3]))[0], abs=1e-15)
 
 
 def test_calibration_mends_an_overconfident_score():

@@ -16,7 +16,7 @@ from zenml.orchestrators import SubmissionResult
 
 from pipelines.code import RunsInImage
 from stacks.cluster.namespace import Namespace
-from stacks.components.kubernetes_image.flavor import KubernetesImageConfig
+from stacks.components.kubernetes_image.config import KubernetesImageConfig
 from stacks.components.kubernetes_image.orchestrator import KubernetesImageOrchestrator
 from tests.fake_kubernetes import FakeKubernetes
 

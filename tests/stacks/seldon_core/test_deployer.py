@@ -14,8 +14,8 @@ from kubernetes import client
 from zenml.enums import StackComponentType
 
 from stacks.cluster.namespace import Namespace
+from stacks.components.seldon_core.config import SeldonCoreDeployerConfig
 from stacks.components.seldon_core.deployer import SeldonCoreDeployer
-from stacks.components.seldon_core.flavor import SeldonCoreDeployerConfig
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from stacks.endpoints.component import Component
 from stacks.endpoints.protocol import BundleReference, DeploymentError

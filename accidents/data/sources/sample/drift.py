@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from accidents.data.sources.sample.tables import GROUPS, Calibration, Columns, Flags, Floats, period
+from accidents.data.sources.sample.tables import GROUPS, Calibration, Columns, Doubles, Flags, period
 
 LOCKDOWN_MONTHS = (3, 4, 5)
 LOCKDOWN_KEPT = 0.5
@@ -68,7 +68,7 @@ def change_users(rng: np.random.Generator, u: Columns, a: Columns, drift: str) -
         u["trip"] = np.where(locked & (rng.random(len(locked)) < 0.5), 5, u["trip"])
 
 
-def severity_change(a: Columns, drift: str) -> Floats:
+def severity_change(a: Columns, drift: str) -> Doubles:
     """Return what the drift adds to the log-odds (n,) of being severe."""
     if drift == "severity_shift":
         return np.full(len(a["hour"]), SEVERITY_EFFECT)

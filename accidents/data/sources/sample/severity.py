@@ -18,8 +18,8 @@ from accidents.data.sources.sample.tables import (
     GROUPS,
     Calibration,
     Columns,
+    Doubles,
     Flags,
-    Floats,
     Ints,
     road_group,
 )
@@ -108,7 +108,7 @@ def accident_terms(a: Columns, class_of_scheme: npt.NDArray[Any]) -> dict[str, I
     }
 
 
-def neighbourhood(calibration: Calibration, seed: int) -> Floats:
+def neighbourhood(calibration: Calibration, seed: int) -> Doubles:
     """Log-odds effect of each place, the same in all years: a smooth random field and noise of its own."""
     rng = np.random.default_rng([seed, 2])
     lat, lon = calibration.places["lat"], calibration.places["lon"]
@@ -119,7 +119,7 @@ def neighbourhood(calibration: Calibration, seed: int) -> Floats:
     # By accidents its mean is 0 and its size as documented, so that every seed has as many severe accidents.
     weight = calibration.places["inside"] + calibration.places["outside"]
     effect = effect - np.average(effect, weights=weight)
-    scaled: Floats = effect * np.hypot(FIELD_SD, PLACE_SD) / np.sqrt(np.average(effect**2, weights=weight))
+    scaled: Doubles = effect * np.hypot(FIELD_SD, PLACE_SD) / np.sqrt(np.average(effect**2, weights=weight))
     return scaled
 
 
@@ -133,7 +133,7 @@ def year_level(calibration: Calibration, year: int) -> float:
 
 def accident_logit(
     calibration: Calibration, a: Columns, v: Columns, u: Columns, year: int, seed: int
-) -> Floats:
+) -> Doubles:
     """Log-odds (n,) that an accident is severe."""
     fitted = calibration.severity
     schemes = calibration.class_of_scheme
@@ -152,30 +152,30 @@ def accident_logit(
     score += neighbourhood(calibration, seed)[a["place"]]
     # The sample's columns are less tied to each other than real ones, which shrinks the spread of the logit:
     # `spread` widens it until a model scores on the sample what it scores on real 2018.
-    wide: Floats = fitted["spread"] * (score - fitted["centre"])
+    wide: Doubles = fitted["spread"] * (score - fitted["centre"])
     return wide + float(fitted["level"]) + year_level(calibration, year)
 
 
-def speed_effect(calibration: Calibration, a: Columns) -> Floats:
+def speed_effect(calibration: Calibration, a: Columns) -> Doubles:
     """Effect of the speed limit beyond what road class and built-up area tell."""
     limits, effects = (np.asarray(calibration.severity[k]) for k in ("speed_limits", "speed_limit"))
-    effect: Floats = effects[np.searchsorted(limits, a["speed_limit"])]
+    effect: Doubles = effects[np.searchsorted(limits, a["speed_limit"])]
     context = a["road_class"] * 2 + (a["built_up"] == 2)
     mean = np.bincount(context, weights=effect, minlength=20) / np.maximum(
         np.bincount(context, minlength=20), 1
     )
-    beyond: Floats = effect - mean[context]
+    beyond: Doubles = effect - mean[context]
     return beyond
 
 
-def age_effect(u: Columns, accidents: int) -> Floats:
+def age_effect(u: Columns, accidents: int) -> Doubles:
     """Effect of the oldest struck pedestrian's age: from 55 on upwards, about 0 on average."""
     oldest = np.zeros(accidents)
     np.maximum.at(oldest, u["accident"], np.where(u["role"] == 3, u["age"], 0))
     return np.where(oldest > 0, 0.02 * np.maximum(oldest - 55, 0) - 0.12, 0.0)
 
 
-def draw_severe(rng: np.random.Generator, score: Floats) -> Flags:
+def draw_severe(rng: np.random.Generator, score: Doubles) -> Flags:
     """Whether each accident is severe."""
     severe: Flags = rng.random(len(score)) < expit(score)
     return severe
@@ -200,13 +200,13 @@ def user_severity(
     return np.where(killed, 2, np.where(hurt, 3, np.where(slight, 4, 1)))
 
 
-def risk_killed(calibration: Calibration) -> Floats:
+def risk_killed(calibration: Calibration) -> Doubles:
     """Log-odds that a severe victim is killed, by built-up area and road group."""
     # Fitted per accident; some have several victims, of whom not all are killed.
     return np.asarray(calibration.severity["killed"], dtype=float) - 0.15
 
 
-def _one_each(rng: np.random.Generator, of: Ints, score: Floats, n: int) -> Flags:
+def _one_each(rng: np.random.Generator, of: Ints, score: Doubles, n: int) -> Flags:
     """Mark one user of each accident, by odds exp(score): the largest of Gumbel-perturbed scores."""
     noisy = score + rng.gumbel(size=len(of))
     best = np.full(n, -np.inf)

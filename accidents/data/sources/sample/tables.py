@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Columns = dict[str, npt.NDArray[Any]]
 """One table in the making: column name to values, all of one length."""
@@ -67,7 +67,7 @@ class Table:
 
     codes: Ints
     shape: tuple[int, ...]  # number of levels of each parent
-    steps: Floats  # (contexts * codes,) cumulative share plus the context's number: one sorted array
+    steps: Doubles  # (contexts * codes,) cumulative share plus the context's number: one sorted array
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Table:
@@ -79,7 +79,7 @@ class Table:
         steps = cumulative + np.arange(len(cumulative))[:, None]
         return cls(np.asarray(content["codes"]), tuple(content["shape"]), steps.ravel())
 
-    def draw(self, uniform: Floats, *parents: npt.NDArray[Any]) -> Ints:
+    def draw(self, uniform: Doubles, *parents: npt.NDArray[Any]) -> Ints:
         """Return a code for each of `uniform` (n,) in [0, 1); `parents` (each (n,)) give its context."""
         row = np.ravel_multi_index(parents, self.shape) if parents else np.zeros(len(uniform), dtype=np.int64)
         positions = np.searchsorted(self.steps, row + uniform, side="right") - row * len(self.codes)
@@ -94,7 +94,7 @@ class Calibration:
     tables: Mapping[str, Table]
     schemes: tuple[str, ...]  # vehicles and pedestrians of an accident: "cm", "cP" (P: a pedestrian is hit)
     departments: tuple[str, ...]
-    department_share: Mapping[int, Floats]  # year measured -> share of accidents per department
+    department_share: Mapping[int, Doubles]  # year measured -> share of accidents per department
     places: Columns
     severity: Mapping[str, Any]
     users: Mapping[str, Any]

@@ -18,7 +18,7 @@ from accidents.data.sources.sample.tables import (
     ROAD_CLASSES,
     Calibration,
     Columns,
-    Floats,
+    Doubles,
     Ints,
     area,
     period,
@@ -72,7 +72,7 @@ def _where(rng: np.random.Generator, calibration: Calibration, year: int, n: int
     }
 
 
-def _place_weights(calibration: Calibration, year: int) -> Floats:
+def _place_weights(calibration: Calibration, year: int) -> Doubles:
     """Weight of each place: its accidents, moved between departments as they moved from 2013 to 2021."""
     places, share = calibration.places, calibration.department_share
     early, late = min(share), max(share)
@@ -82,7 +82,7 @@ def _place_weights(calibration: Calibration, year: int) -> Floats:
     have = np.bincount(places["department"], weights=count, minlength=len(wanted))
     covered = [year >= OVERSEAS_SINCE.get(name, 2005) for name in calibration.departments]
     factor = wanted / np.maximum(have, 1) * covered
-    weight: Floats = count * factor[places["department"]]
+    weight: Doubles = count * factor[places["department"]]
     return weight
 
 
@@ -108,7 +108,7 @@ def _what_and_when(rng: np.random.Generator, calibration: Calibration, a: Column
     a["surface"] = tables["surface"].draw(rng.random(n), a["weather"], winter)
 
 
-def _day(uniform: Floats, year: int, month: Ints, weekday: Ints) -> Ints:
+def _day(uniform: Doubles, year: int, month: Ints, weekday: Ints) -> Ints:
     """Return a day of the month that falls on the weekday."""
     first = np.array([calendar.monthrange(year, m)[0] for m in range(1, 13)])[month - 1]
     length = np.array([calendar.monthrange(year, m)[1] for m in range(1, 13)])[month - 1]
@@ -117,13 +117,13 @@ def _day(uniform: Floats, year: int, month: Ints, weekday: Ints) -> Ints:
     return day
 
 
-def _weather_uniform(rng: np.random.Generator, a: Columns) -> Floats:
+def _weather_uniform(rng: np.random.Generator, a: Columns) -> Doubles:
     """Uniform numbers that are alike for accidents of one day and region."""
     common = rng.standard_normal((13, 32, WEATHER_REGIONS))[
         a["month"], a["day"], a["department_index"] // 9 % 12
     ]
     own = rng.standard_normal(len(common))
-    uniform: Floats = ndtr(np.sqrt(WEATHER_TOGETHER) * common + np.sqrt(1 - WEATHER_TOGETHER) * own)
+    uniform: Doubles = ndtr(np.sqrt(WEATHER_TOGETHER) * common + np.sqrt(1 - WEATHER_TOGETHER) * own)
     return uniform
 
 
