@@ -122,6 +122,25 @@ class Namespace:
         except ClusterError:
             return ""
 
+    def logged_since(self, pod: str, container: str, since: str) -> list[tuple[str, str]]:
+        """Return what a container has logged after a moment, each line with its own, which sorts as text.
+
+        [] where there is none, or none is to be had.
+
+        Parameters
+        ----------
+        since : the moment of a line; "" for all of it.
+        """
+        query: dict[str, Any] = {"container": container, "timestamps": "true"}
+        if since:
+            query["sinceTime"] = f"{since[:19]}{since[29:]}"  # the kubelet takes whole seconds
+        try:
+            text = self._ask("GET", f"read the log of {pod}", f"{self._path('Pod', pod)}/log", query)
+        except ClusterError:
+            return []
+        lines = (line.partition(" ") for line in text.splitlines())
+        return [(moment, words) for moment, _, words in lines if moment > since]
+
     def last_words(self, pods: Iterable[Manifest]) -> str:
         """Return what a container that has failed logged last, as a sentence; "" if there is nothing."""
         for pod in pods:
