@@ -280,7 +280,7 @@ class Namespace:
                 body=body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,
-                _request_timeout=self._timeout,
+                _request_timeout=(self._timeout, self._timeout),  # of a lone float it takes no notice
             )
             content = bytes(response.data)
             return content.decode("utf-8", errors="replace")
