@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -43,6 +44,7 @@ class FakeKubernetes:
     forbidden : plurals of kinds that the login has no right to, or verb and plural.
     faults : given as answers before anything else, each once, to requests of this method.
     pods : what a Deployment's pods look like: their status, by name of the Deployment.
+    ahead : seconds that its clock is, of this machine's.
     logs : what a pod has logged, line by line, each with its moment.
     answer : what a service says: its name, method, path below /proxy, and body, to status and content.
     """
@@ -54,6 +56,7 @@ class FakeKubernetes:
         self.faults: list[tuple[str, Fault]] = []
         self.objects: dict[tuple[str, str], Object] = {}
         self.pods: dict[str, Object] = {}
+        self.ahead = 0.0
         self.logs: dict[str, list[tuple[str, str]]] = {}
         self.answer: Callable[[str, str, str, Any], tuple[int, Any]] = lambda *_: (
             503,
@@ -194,6 +197,9 @@ def fake_kubernetes() -> Iterator[FakeKubernetes]:
             self.wfile.write(text.encode())
 
         do_GET = do_PATCH = do_POST = do_DELETE = _answer  # noqa: N815  (the base class's names)
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(time.time() + fake.ahead)
 
         def log_message(self, format: str, *arguments: Any) -> None:
             """Say nothing."""
