@@ -5,7 +5,6 @@ Last, benchmarks/kubernetes.py asks the API while pods restart, end and change.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -24,9 +23,15 @@ import httpx
 import pytest
 import yaml
 
-from accidents.__about__ import __version__
 from accidents.predictions.store import opened_store
-from tests.cluster.conftest import TAG, TestNamespace, forwarded, give_login, kubectl, moved
+from tests.cluster.conftest import (
+    TAG,
+    TestNamespace,
+    forwarded,
+    give_login,
+    give_secret,
+    install_api,
+)
 from tests.conftest import ROOT
 from tests.pipelines.conftest import Project
 from tests.platform_parts import (
@@ -228,34 +233,7 @@ def api(installed: Installed, cluster: TestNamespace) -> tuple[str, str]:
     keys = (project.folder / ".serving" / "keys.json").read_text(encoding="utf-8")
     give_secret(cluster, "accidents-api-keys", {"keys.json": keys})
     give_secret(cluster, "accidents-stack", installed.settings)
-    for document in overlay():
-        kubectl("apply", "--filename", "-", give=json.dumps(moved(document, cluster.name)))
-    cluster.admin("rollout", "status", "deployment/accidents-api", "--timeout=300s")
-    node = json.loads(kubectl("get", "nodes", "--output", "json"))["items"][0]
-    (address,) = [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"]
-    port = cluster.admin("get", "service", "accidents-api", "--output", "jsonpath={.spec.ports[0].nodePort}")
-    return f"http://{address}:{port}", f"acc_{key}"
-
-
-def overlay() -> list[dict[str, Any]]:
-    """The overlay for one machine, with the images and the stack of the test."""
-    text = kubectl("kustomize", str(ROOT / "kubernetes" / "overlays" / "kind"))
-    for image in ("api", "pipelines"):
-        text = text.replace(f"road-accidents/{image}:{__version__}", f"road-accidents/{image}:{TAG}")
-    documents: list[dict[str, Any]] = list(yaml.safe_load_all(text))
-    for document in documents:
-        if document["kind"] == "CronJob":
-            pod = document["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-            pod["containers"][0]["command"][-1] = STACK
-        if document["kind"] == "HorizontalPodAutoscaler":
-            document["spec"]["minReplicas"] = 2  # one that is evicted has no other
-    return documents
-
-
-def give_secret(cluster: TestNamespace, name: str, content: Mapping[str, str]) -> None:
-    data = {key: base64.b64encode(value.encode()).decode() for key, value in content.items()}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
-    cluster.admin("apply", "--filename", "-", give=json.dumps(secret))
+    return install_api(cluster), f"acc_{key}"
 
 
 def test_the_api_in_the_cluster_answers_with_the_version_that_is_deployed(api: tuple[str, str]) -> None:

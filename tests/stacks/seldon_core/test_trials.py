@@ -47,6 +47,20 @@ def test_a_challenger_is_told_by_the_champion_with_its_own_server(
     assert routes(fake) == []
 
 
+def test_a_challenger_that_becomes_a_shadow_answers_nobody_any_more(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    serving.try_out(NAME, replace(SECOND, role="challenger", share=30), GOLDEN)
+    served = serving.try_out(NAME, replace(SECOND, role="shadow", share=0), GOLDEN)
+    assert [(one.role, one.version, one.share) for one in served] == [
+        ("champion", "1", 100),
+        ("shadow", "2", 0),
+    ]
+    assert running(fake) == {NAME: "1", f"{NAME}-shadow": "2"}
+    assert [route["role"] for route in routes(fake)] == ["shadow"]
+
+
 def test_nobody_is_led_to_a_challenger_while_its_pods_change(
     fake: FakeKubernetes, serving: ClusterServing
 ) -> None:
