@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -43,6 +44,8 @@ class FakeKubernetes:
     forbidden : plurals of kinds that the login has no right to, or verb and plural.
     faults : given as answers before anything else, each once, to requests of this method.
     pods : what a Deployment's pods look like: their status, by name of the Deployment.
+    ahead : seconds that its clock is, of this machine's.
+    logs : what a pod has logged, line by line, each with its moment.
     answer : what a service says: its name, method, path below /proxy, and body, to status and content.
     """
 
@@ -53,6 +56,8 @@ class FakeKubernetes:
         self.faults: list[tuple[str, Fault]] = []
         self.objects: dict[tuple[str, str], Object] = {}
         self.pods: dict[str, Object] = {}
+        self.ahead = 0.0
+        self.logs: dict[str, list[tuple[str, str]]] = {}
         self.answer: Callable[[str, str, str, Any], tuple[int, Any]] = lambda *_: (
             503,
             {"message": "no pods"},
@@ -90,6 +95,10 @@ class FakeKubernetes:
             plural, name, *rest = [found["plural"], *(found["rest"] or "/").strip("/").split("/")]
             if rest and rest[0] == "proxy":
                 return *self.answer(name.split(":")[0], method, f"/{'/'.join(rest[1:])}", body), {}
+            if rest == ["log"] and "timestamps" in query:
+                lines = self.logs.get(name, ())
+                since = query.get("sinceTime", "").rstrip("Z")
+                return 200, "".join(f"{moment} {line}\n" for moment, line in lines if moment >= since), {}
             if rest == ["log"]:
                 return 200, "the log's last line", {}
             return *self._object(method, plural, name, query, body), {}
@@ -161,7 +170,7 @@ class FakeKubernetes:
         return [
             {
                 "metadata": {"name": f"{name}-{number}", **deployment["spec"]["template"]["metadata"]},
-                "spec": deployment["spec"]["template"].get("spec", {}),
+                "spec": deployment["spec"]["template"].get("spec", {"containers": [{"name": "main"}]}),
                 "status": self.pods.get(name, READY),
             }
             for (kind, name), deployment in self.objects.items()
@@ -188,6 +197,9 @@ def fake_kubernetes() -> Iterator[FakeKubernetes]:
             self.wfile.write(text.encode())
 
         do_GET = do_PATCH = do_POST = do_DELETE = _answer  # noqa: N815  (the base class's names)
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(time.time() + fake.ahead)
 
         def log_message(self, format: str, *arguments: Any) -> None:
             """Say nothing."""

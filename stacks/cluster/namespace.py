@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
@@ -53,6 +55,7 @@ class Namespace:
 
     def __init__(self, client: ApiClient, name: str, timeout: float, adopt: bool = False) -> None:
         self._client, self.name, self._timeout, self._adopt = client, name, timeout, adopt
+        self._ahead: timedelta | None = None  # the cluster's clock, of ours
 
     def apply(self, manifest: Manifest, dry_run: bool = False, manager: str = MANAGER) -> Manifest:
         """Have an object be so: made, changed or left as it is. Returns it as it is then.
@@ -122,6 +125,25 @@ class Namespace:
         except ClusterError:
             return ""
 
+    def logged_since(self, pod: str, container: str, since: str) -> list[tuple[str, str]]:
+        """Return what a container has logged after a moment, each line with its own, which sorts as text.
+
+        [] where there is none, or none is to be had.
+
+        Parameters
+        ----------
+        since : the moment of a line; "" for all of it.
+        """
+        query: dict[str, Any] = {"container": container, "timestamps": "true"}
+        if since:
+            query["sinceTime"] = f"{since[:19]}{since[29:]}"  # the kubelet takes whole seconds
+        try:
+            text = self._ask("GET", f"read the log of {pod}", f"{self._path('Pod', pod)}/log", query)
+        except ClusterError:
+            return []
+        lines = (line.partition(" ") for line in text.splitlines())
+        return [(moment, words) for moment, _, words in lines if moment > since]
+
     def last_words(self, pods: Iterable[Manifest]) -> str:
         """Return what a container that has failed logged last, as a sentence; "" if there is nothing."""
         for pod in pods:
@@ -149,6 +171,12 @@ class Namespace:
     def version(self) -> str:
         """Return the cluster's version."""
         return str(json.loads(self._ask("GET", "tell its version", "/version"))["gitVersion"])
+
+    def now(self) -> datetime:
+        """Return the cluster's time: of all who ask it the same, whatever their own clocks say."""
+        if self._ahead is None:
+            self.version()
+        return datetime.now(UTC) + (self._ahead or timedelta(0))
 
     def require_rights(self, rights: Mapping[str, Iterable[str]]) -> str:
         """Return what was reached, in words. Raises ClusterError naming the rights that this login lacks.
@@ -261,9 +289,11 @@ class Namespace:
                 body=body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,
-                _request_timeout=self._timeout,
+                _request_timeout=(self._timeout, self._timeout),  # of a lone float it takes no notice
             )
             content = bytes(response.data)
+            if date := response.headers.get("Date"):
+                self._ahead = parsedate_to_datetime(date) - datetime.now(UTC)
             return content.decode("utf-8", errors="replace")
         except ApiException as error:
             raise _answered(error, what, kind) from error
