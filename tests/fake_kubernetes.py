@@ -43,6 +43,7 @@ class FakeKubernetes:
     forbidden : plurals of kinds that the login has no right to, or verb and plural.
     faults : given as answers before anything else, each once, to requests of this method.
     pods : what a Deployment's pods look like: their status, by name of the Deployment.
+    controllers : what is made of a new object, by its plural: they may change it, and the fake.
     answer : what a service says: its name, method, path below /proxy, and body, to status and content.
     """
 
@@ -53,6 +54,7 @@ class FakeKubernetes:
         self.faults: list[tuple[str, Fault]] = []
         self.objects: dict[tuple[str, str], Object] = {}
         self.pods: dict[str, Object] = {}
+        self.controllers: dict[str, Callable[[Object], None]] = {}
         self.answer: Callable[[str, str, str, Any], tuple[int, Any]] = lambda *_: (
             503,
             {"message": "no pods"},
@@ -97,7 +99,7 @@ class FakeKubernetes:
     def _object(
         self, method: str, plural: str, name: str, query: dict[str, str], body: Any
     ) -> tuple[int, Any]:
-        if plural == "pods":
+        if plural == "pods" and not name:
             return 200, {"items": self._pods(query["labelSelector"])}
         if method == "GET" and not name:
             items = [each for (kind, _), each in sorted(self.objects.items()) if kind == plural]
@@ -129,6 +131,7 @@ class FakeKubernetes:
         now = deepcopy(body)
         now["metadata"] |= {"generation": 1, "uid": str(uuid4())}
         self.objects[plural, name] = now
+        self.controllers.get(plural, lambda _: None)(now)
         return 201, now
 
     def _applied(self, there: Object | None, wanted: Object, manager: str) -> Object:
