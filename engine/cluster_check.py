@@ -23,7 +23,14 @@ FOLDER = (
 
 
 def reach(settings: DaskSettings) -> str:
-    """Connect to the scheduler, ask its workers for their code, and say how many there are."""
+    """Connect to the scheduler, ask its workers for their code, and say how many there are.
+
+    Where a run starts a scheduler of its own in Kubernetes: say that it could. Raises ClusterError.
+    """
+    if settings.kubernetes is not None:
+        from engine.kubernetes_cluster import can_start
+
+        return can_start(settings.kubernetes)
     workers = client_of(settings).scheduler_info(n_workers=-1)["workers"]
     return f"{settings.scheduler} answers, with {len(workers)} workers of our code"
 

@@ -46,6 +46,7 @@ class FakeKubernetes:
     pods : what a Deployment's pods look like: their status, by name of the Deployment.
     ahead : seconds that its clock is, of this machine's.
     logs : what a pod has logged, line by line, each with its moment.
+    controllers : what is made of a new object, by its plural: they may change it, and the fake.
     answer : what a service says: its name, method, path below /proxy, and body, to status and content.
     """
 
@@ -58,6 +59,7 @@ class FakeKubernetes:
         self.pods: dict[str, Object] = {}
         self.ahead = 0.0
         self.logs: dict[str, list[tuple[str, str]]] = {}
+        self.controllers: dict[str, Callable[[Object], None]] = {}
         self.answer: Callable[[str, str, str, Any], tuple[int, Any]] = lambda *_: (
             503,
             {"message": "no pods"},
@@ -106,7 +108,7 @@ class FakeKubernetes:
     def _object(
         self, method: str, plural: str, name: str, query: dict[str, str], body: Any
     ) -> tuple[int, Any]:
-        if plural == "pods":
+        if plural == "pods" and not name:
             return 200, {"items": self._pods(query["labelSelector"])}
         if method == "GET" and not name:
             items = [each for (kind, _), each in sorted(self.objects.items()) if kind == plural]
@@ -138,6 +140,7 @@ class FakeKubernetes:
         now = deepcopy(body)
         now["metadata"] |= {"generation": 1, "uid": str(uuid4())}
         self.objects[plural, name] = now
+        self.controllers.get(plural, lambda _: None)(now)
         return 201, now
 
     def _applied(self, there: Object | None, wanted: Object, manager: str) -> Object:

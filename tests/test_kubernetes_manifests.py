@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from accidents.__about__ import __version__
+from engine.kubernetes_cluster import RIGHTS as DASK_RIGHTS
 from observability.dashboards import dashboards
 from observability.kubernetes import FOLDER, objects
 from observability.metric_names import MODEL_SERVER, OWN, PUSHED, SUPERVISOR
@@ -143,7 +144,7 @@ def test_the_pipelines_are_granted_what_stack_check_asks_for(documents: list[dic
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    for asked in (RIGHTS, TOKEN_RIGHTS, *map(rights, RENDERINGS.values())):
+    for asked in (RIGHTS, TOKEN_RIGHTS, DASK_RIGHTS, *map(rights, RENDERINGS.values())):
         for what, verbs in asked.items():
             kind, slash, part = what.partition("/")
             version, plural = KINDS[kind]
@@ -340,12 +341,11 @@ def test_only_named_rules_are_open_to_everybody(documents: list[dict[str, Any]])
         for rule in spec.get(way, ())
         if whom not in rule
     }
-    of_dask = {("dask-worker", "egress", 443, 7070)} & opened
-    assert opened - of_dask == {
+    assert opened == {
         ("dns", "egress", 53, 53),
         ("api", "ingress", 8000), ("api", "egress", 5432),
         ("model-server", "ingress", HTTP_PORT), ("model-server", "egress", 443, 7070),
-        ("pipelines", "egress"),
+        ("pipelines", "egress"), ("dask-worker", "egress", 443, 7070),
     }  # fmt: skip
 
 
@@ -400,8 +400,9 @@ def test_dask_is_reached_by_who_works_on_it_and_by_nobody_else() -> None:
     assert {each["containerPort"] for each in started["ports"]} == ports
     policies = {name: each["spec"] for (kind, name), each in named.items() if kind == "NetworkPolicy"}
     for name, reached in (("dask-scheduler", {8786}), ("dask-worker", ports)):
-        (rule,) = policies[name]["ingress"]
+        rule, *operators = policies[name]["ingress"]
         assert {each["port"] for each in rule["ports"]} == reached
+        assert [each["ports"] for each in operators] == [[{"port": 8787, "protocol": "TCP"}]] * len(operators)
     (asked,) = policies["dask-scheduler"]["ingress"][0]["from"][0]["podSelector"]["matchExpressions"]
     assert (asked["operator"], asked["values"]) == ("In", ["step", "monitor", "dask-worker"])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -103,6 +104,13 @@ class Namespace:
                 continue
         raise ClusterError(f"The cluster could not list {kind}: it changes faster than it can be read.")
 
+    def require_kind(self, kind: str) -> None:
+        """Raise ClusterError, with what to install, if the cluster does not know a kind."""
+        try:
+            self._ask("GET", f"list {kind}", self._path(kind, ""), {"limit": 1}, kind=kind)
+        except _NotThereError as error:
+            raise error.reason from None
+
     def refusals(self) -> dict[str, Refusal]:
         """Return why pods were last refused, by the name of what would have them: told by events alone."""
         events = self._object("GET", "list Event", "Event", "", {"fieldSelector": "reason=FailedCreate"})
@@ -161,6 +169,26 @@ class Namespace:
         proxied = f"{self._path('Service', f'{service}:{port}')}/proxy{path}"
         answer = self._ask(method, f"ask {service} for {path}", proxied, body=body)
         return json.loads(answer) if answer else None
+
+    def connection(self, pod: str, port: int) -> socket.socket:
+        """Return a connection to a port of a pod, by way of the cluster's API.
+
+        Raises ClusterError if the API refuses, or is not there.
+        """
+        from kubernetes.client import ApiClient, ApiException, CoreV1Api
+        from kubernetes.stream import portforward
+
+        api = CoreV1Api(ApiClient(self._client.configuration))  # its own: `portforward` changes it for a call
+        try:
+            made = portforward(api.connect_get_namespaced_pod_portforward, pod, self.name, ports=str(port))
+        except ApiException as error:
+            reason = str(error.reason).partition("\n")[0]
+            raise ClusterError(
+                f"The cluster does not forward port {port} of pod {pod}: {reason}. That needs the "
+                "rights `get` and `create` on pods/portforward, as `kubectl port-forward` does."
+            ) from error
+        connection: socket.socket = made.socket(port)
+        return connection
 
     def cluster(self) -> str:
         """Return what tells its cluster from another, from within it or outside; "" where it does not say."""
