@@ -10,8 +10,9 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from accidents.errors import AccidentsError, SettingsError
+from accidents.errors import SettingsError
 from accidents.source_code import running_version
+from engine.errors import ClusterError
 from engine.settings import DaskSettings, KubernetesWorkers
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 PAUSE = 0.2  # seconds between two tries to connect
 _OPEN: dict[str, tuple[Any, Client]] = {}  # by settings: a run's steps are in one process, or each in its own
-
-
-class ClusterError(AccidentsError):
-    """The cluster is not there, is not ours, or has lost its workers."""
 
 
 def client_of(settings: DaskSettings) -> Client:

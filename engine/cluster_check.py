@@ -11,7 +11,8 @@ from uuid import uuid4
 
 from accidents.data.storage import join, read_bytes, remove, write_bytes
 from accidents.errors import AccidentsError
-from engine.cluster import ClusterError, client_of
+from engine.cluster import client_of
+from engine.errors import ClusterError
 from engine.preparation import folder_of
 from engine.settings import DaskSettings
 

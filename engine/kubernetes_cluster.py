@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from engine.cluster import ClusterError
+from engine.errors import ClusterError
 from engine.kubernetes_manifest import KIND, SCHEDULER_PORT, cluster_manifest
 from engine.settings import KubernetesWorkers
 from stacks.cluster.namespace import Namespace, find_namespace, is_pod

@@ -101,10 +101,10 @@ def _predictions_of(connection: Connection, since: datetime | None, stage: str |
         return count(_in_window(since, stage))
     part = _in_window(since), PREDICTIONS.c.request_id < _bound(most / every)
     of_stage = func.count().filter(PREDICTIONS.c.stage == stage)
-    seen, found = connection.execute(
+    seen, matching = connection.execute(
         select(func.count(), of_stage).select_from(PREDICTIONS).where(*part)
     ).one()
-    return round(every * found / max(seen, 1))
+    return round(every * int(matching) / max(int(seen), 1))
 
 
 def _labels_of(connection: Connection, since: datetime | None, stage: str | None) -> float:
@@ -175,11 +175,13 @@ class _Accidents:
     def labelled(self, labels: Sequence[Row]) -> list[str]:
         """Return the last prediction of each accident that these speak of."""
         requests = [label["request_id"] for label in labels if label["request_id"] is not None]
-        found = self._matches(among(self._connection, PREDICTIONS.c.request_id, requests)) if requests else []
+        matches = (
+            self._matches(among(self._connection, PREDICTIONS.c.request_id, requests)) if requests else []
+        )
         of_accident = (label for label in labels if label["request_id"] is None)
         accidents = {(label["caller"], label["accident_id"]) for label in of_accident}
-        accidents |= {(caller, accident) for _, caller, accident in found if accident is not None}
-        alone = [request for request, _, accident in found if accident is None]
+        accidents |= {(caller, accident) for _, caller, accident in matches if accident is not None}
+        alone = [request for request, _, accident in matches if accident is None]
         return alone + [group[-1] for group in self._ids_of(accidents).values()]
 
     def _ids_of(self, accidents: set[Accident]) -> dict[Accident, list[str]]:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from engine import kubernetes_cluster
-from engine.cluster import ClusterError, client_of, disconnect, disconnect_all
+from engine.cluster import client_of, disconnect, disconnect_all
 from engine.cluster_check import reach
+from engine.errors import ClusterError
 from engine.kubernetes_cluster import KubernetesCluster
 from engine.settings import DaskSettings, KubernetesWorkers
 from engine.tasks import each

@@ -18,8 +18,8 @@ from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
 from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
 from zenml.orchestrators import SubmissionResult
 
-from accidents.predictions.store import VARIABLE
 from stacks.cluster.namespace import Namespace, find_namespace, is_pod
+from stacks.components.image_layout import DATABASE
 from stacks.components.kubernetes_image.config import KubernetesImageConfig, locked_down
 from stacks.components.kubernetes_image.run_pods import RunPods
 from stacks.components.orchestrator_base import DATA_REMOTE, OwnImage
@@ -112,7 +112,7 @@ class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
     def _environment(self) -> dict[str, Any]:
         remote: list[dict[str, Any]] = [{"name": DATA_REMOTE, "value": self.data_remote}]
         address = {"name": self.config.database_secret, "key": "url", "optional": True}
-        database: list[dict[str, Any]] = [{"name": VARIABLE, "valueFrom": {"secretKeyRef": address}}]
+        database: list[dict[str, Any]] = [{"name": DATABASE, "valueFrom": {"secretKeyRef": address}}]
         return {
             "env": [
                 *(remote if self.data_remote else ()),

@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from stacks.components.image_layout import CODE
+from stacks.components.image_layout import CODE, DATABASE
 
 _NAME = "environment.json"
 # Of who starts the run: where the prediction log is, and where DVC's remote is and its login.
 _HANDED_ON = (
-    "ACCIDENTS_DATABASE_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    DATABASE, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
     "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION",
     "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY",
     "AZURE_STORAGE_SAS_TOKEN", "STORAGE_EMULATOR_HOST",
