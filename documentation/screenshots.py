@@ -1,19 +1,26 @@
-"""`make pictures`: the pictures of pages in docs/, of what `make demo` leaves running and written."""
+"""`make pictures`: the pictures of pages in docs/, of what `make demo` leaves running and written.
+
+Names take only these: `python -m documentation.screenshots reports.png`. Each is shown on a page.
+"""
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from PIL import Image
 
 from documentation.browser import CHROMIUM, Page, browser, new_page
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 API = "http://127.0.0.1:8000/"
+PATIENCE = 60  # seconds in which a page shows what is waited for
 _ANSWERED = "document.getElementById('result').dataset.state === 'ready'"
-_SHOWN = "document.readyState === 'complete' && document.body.innerText.length > 200"
+_LOADED = "document.readyState === 'complete' && document.body && document.body.innerText.length > 200"
 
 
 class Picture(NamedTuple):
@@ -24,11 +31,21 @@ class Picture(NamedTuple):
     take: Callable[[Page, int], None]
 
 
-def control_room(page: Page, width: int) -> None:
-    """Show the API's page with an accident in the Côte-d'Or, answered."""
-    page.open(API, width=width)
-    page.click("path[data-code='21']")
-    page.until(_ANSWERED)
+def control_room(page: Page, width: int, address: str = API) -> None:
+    """Show the API's page with what a caller in Lyon says, answered."""
+    page.open(address, width=width)
+    chosen = {"department": "69", "light": 1, "weather": 2, "road_class": 4, "built_up": 2, "speed_limit": 3}
+    for field, option in chosen.items():
+        value = f"'{option}'" if isinstance(option, str) else f"each.options[{option}].value"
+        page.run(
+            f"(each => (each.value = {value}, each.dispatchEvent(new Event('input'))))"
+            f"(document.getElementById('{field}'))"
+        )
+    page.run("document.querySelector('[name=pedestrian][value=yes]').click()")
+    page.run("document.querySelectorAll('#vehicles button')[1].click()")  # one car more
+    page.until("document.getElementById('rows').children.length", PATIENCE)
+    page.until(_ANSWERED, PATIENCE)
+    page.run("scrollTo(0, 0)")
 
 
 def report(name: str) -> Callable[[Page, int], None]:
@@ -37,36 +54,49 @@ def report(name: str) -> Callable[[Page, int], None]:
     def take(page: Page, width: int) -> None:
         path = ROOT / name
         if not path.exists():
-            raise FileNotFoundError(f"{name} is not there. Make it first: make demo.")
-        page.open(path.as_uri(), width=width, built=_SHOWN)
+            raise FileNotFoundError(f"{name} is not there.")
+        page.open(path.as_uri(), width=width, built=_LOADED)
 
     return take
 
 
 PICTURES = (
     Picture("page.png", 1280, control_room),
-    Picture("page_phone.png", 390, control_room),
-    Picture("reports.png", 1280, report("reports/index.html")),
+    Picture("reports.png", 1000, report("reports/index.html")),
 )
 
 
-def main() -> int:
-    """Take them all into docs/; 1 where something for it is missing, told plainly."""
+def main(names: Sequence[str] = ()) -> int:
+    """Take them into docs/, or those of these names; 1 where one could not be, told plainly."""
+    if unknown := set(names) - {picture.name for picture in PICTURES}:
+        print(f"No such picture: {', '.join(sorted(unknown))}.", file=sys.stderr)
+        return 2
     if CHROMIUM is None:
         print("No Chromium here. Debian, Ubuntu: apt install chromium.", file=sys.stderr)
         return 1
+    missed = 0
     with tempfile.TemporaryDirectory() as profile, browser(Path(profile)) as devtools:
         for picture in PICTURES:
+            if names and picture.name not in names:
+                continue
             with new_page(devtools) as page:
+                page.call("Emulation.setScrollbarsHidden", hidden=True)  # they take of the width
                 try:
                     picture.take(page, picture.width)
                 except (AssertionError, OSError) as error:
+                    missed += 1
                     print(f"{picture.name}: {error} Does `make demo` run?", file=sys.stderr)
-                    return 1
-                page.picture(ROOT / "docs" / picture.name)
+                    continue
+                page.picture(DOCS / picture.name)
+            smaller(DOCS / picture.name)
             print(f"docs/{picture.name}")
-    return 0
+    return 1 if missed else 0
+
+
+def smaller(path: Path) -> None:
+    """Keep 256 colours of a picture: of pages nobody sees the rest, and it is a third of the size."""
+    Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

@@ -13,6 +13,7 @@ import pytest
 
 from accidents.predictions.log import PredictionLog
 from documentation.browser import CHROMIUM, Page, browser, new_page
+from documentation.screenshots import control_room
 from serving.api.operations.keys import Keys
 from stacks.components.mlserver.server import ModelServer
 from tests.conftest import ROOT
@@ -80,6 +81,18 @@ def tab_to(page: Page, wanted: str) -> None:
             return
         page.press("Tab")
     raise AssertionError(f"Tab never reached {wanted}")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_its_picture_for_the_documentation_can_be_taken(page: Page, url: str, width: int) -> None:
+    control_room(page, width, url)
+    assert re.fullmatch(r"\d+%", page.text("#probability"))
+    assert "69 Rhône" in page.text("#rows")
+    filled = page.run(
+        "[...document.querySelectorAll('#form select')].filter((each) => !each.value).map((each) => each.id)"
+    )
+    assert filled == ["junction"]
+    assert page.complaints == []
 
 
 @pytest.mark.parametrize(
