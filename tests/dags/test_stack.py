@@ -123,7 +123,7 @@ def test_a_step_that_is_killed_ends_the_run_everywhere(project: Project, at_work
         for one in processes_of(project.folder):
             if "stacks.step_process" in words_of(one):
                 one.kill()
-        said, _ = running.communicate(600)
+        said, _ = running.communicate(timeout=600)
     finally:
         params.write_text(usual, encoding="utf-8")
     assert running.wait(60) == 1
