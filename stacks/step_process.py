@@ -11,14 +11,20 @@ import runpy
 import sys
 from pathlib import Path
 
+from stacks.components.airflow_local import step_environments
 from stacks.components.airflow_local.dag import ENV_ZENML_AIRFLOW_RUN_ID, FAIL_UNFINISHED
 from stacks.environment import prepare_environment
+from stacks.errors import StackError
 
 _NAMED = ("ZENML_ACTIVE_STACK_ID", "ZENML_ACTIVE_PROJECT_ID")  # by ZenML, of the run; a shell's would go
 
 
 def main() -> None:
     """Run the step, or tell of those that were lost."""
+    try:
+        step_environments.enter()
+    except StackError as error:
+        sys.exit(str(error))
     named = {name: os.environ.pop(name) for name in _NAMED if name in os.environ}
     prepare_environment(Path(__file__).resolve().parent.parent)
     os.environ.update(named)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psutil
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from stacks.processes import end
 from tests.dags.airflow_home import PYTHON, Airflow
 from tests.pipelines.conftest import Project
-from tests.processes import free_port, kill_all_of
+from tests.processes import free_port, kill_all_of, processes_of, words_of
 from tests.servers.conftest import tiny_project
 
 pytestmark = [
@@ -27,6 +28,9 @@ pytestmark = [
     pytest.mark.skipif(PYTHON is None, reason="Airflow's environment is not here: make dags"),
 ]
 ON = ("--stack", "airflow")
+# A secret that a run hands on to its steps as it does a server's token: the key of ZenML's own store.
+CANARY = "canary-5be07f31"
+PLANTED = {"ZENML_SECRETS_STORE_TYPE": "sql", "ZENML_SECRETS_STORE_ENCRYPTION_KEY": CANARY}
 CHAMPION = """
 import json
 from stacks.apply import use_stack
@@ -86,9 +90,47 @@ def test_without_airflow_it_is_told_before_anything_begins(project: Project) -> 
 def test_it_makes_the_same_model(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
     bare = tiny_project(tmp_path_factory.mktemp("bare") / "a project")
     bare("--pipeline", "train", "--stack", "bare")
-    project("--pipeline", "train", *ON)
+    project.environment |= PLANTED
+    try:
+        project("--pipeline", "train", *ON)
+    finally:
+        for name in PLANTED:
+            del project.environment[name]
     assert "is at work" in project("stack", "check", "airflow").stdout
     assert champion(project, "airflow") == champion(bare, "bare")
+
+
+def test_airflow_wrote_down_no_secret_that_the_run_handed_on(project: Project, at_work: Airflow) -> None:
+    """Neither in its database nor in a log or DAG; the file that had it went at the run's end."""
+    (dag,) = at_work.rows("SELECT data FROM serialized_dag WHERE dag_id LIKE 'train%'")
+    assert "ZENML_AIRFLOW_ENVIRONMENTS" in str(dag), "it keeps what a task is given elsewhere, not looked at"
+    wait_for(lambda: not kept(project), at_work, seconds=60)
+    own = project.folder / ".zenml" / "config.yaml"  # where ZenML itself keeps this key
+    files = [path for path in project.folder.rglob("*")
+             if path.is_file() and ".venv" not in path.parts and path != own]  # fmt: skip
+    assert at_work.home / "airflow.db" in files
+    assert [path for path in files if CANARY.encode() in path.read_bytes()] == []
+
+
+def test_a_step_that_is_killed_ends_the_run_everywhere(project: Project, at_work: Airflow) -> None:
+    params = project.folder / "params.yaml"
+    usual = params.read_text(encoding="utf-8")
+    params.write_text(usual.replace("n_estimators: 30", "n_estimators: 20000"), encoding="utf-8")
+    running = project.start("--pipeline", "train", *ON)
+    try:
+        wait_for(lambda: "train_model" in steps_at_work(project), at_work)
+        assert kept(project)
+        for one in processes_of(project.folder):
+            if "stacks.step_process" in words_of(one):
+                one.kill()
+        said, _ = running.communicate(timeout=600)
+    finally:
+        params.write_text(usual, encoding="utf-8")
+    assert running.wait(60) == 1
+    assert "Step train_model was ended from outside" in said
+    wait_for(lambda: "failed" in [state for (state,) in at_work.rows(
+        "SELECT state FROM dag_run WHERE dag_id LIKE 'train%'")], at_work)  # fmt: skip
+    wait_for(lambda: not kept(project), at_work, seconds=60)
 
 
 def test_the_scheduler_does_the_due_run_a_back_fill_and_what_both_announce(at_work: Airflow) -> None:
@@ -105,6 +147,20 @@ def test_the_scheduler_does_the_due_run_a_back_fill_and_what_both_announce(at_wo
 
     back_fill(at_work)  # of dates that have been run for: no run is made
     assert (ended(at_work, "accidents_yearly"), announced(at_work)) == (all_three, [2021, 2022, 2024])
+
+
+def kept(project: Project) -> list[str]:
+    """Runs whose steps may still ask for what is theirs."""
+    return [path.stem for path in (project.folder / ".zenml" / "airflow").glob("*")]
+
+
+def steps_at_work(project: Project) -> list[str]:
+    """As ZenML's store has them."""
+    store = project.folder / ".zenml" / "local_stores" / "default_zen_store" / "zenml.db"
+    if not store.exists():
+        return []
+    with closing(sqlite3.connect(store, timeout=30)) as database:
+        return [name for (name,) in database.execute("SELECT name FROM step_run WHERE status = 'running'")]
 
 
 def back_fill(airflow: Airflow) -> None:

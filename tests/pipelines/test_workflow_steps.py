@@ -1,26 +1,28 @@
-"""The steps of the workflows that run pipelines, in order: a model report, staging, a model taken back."""
+"""The steps of the workflows that run pipelines, in order, in a clean clone: a model report, staging, a model
+taken back.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-import shutil
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from commands.background import Background
 from tests.benchmarks.fake_github import REPOSITORY, TOKEN, fake_github
-from tests.conftest import ROOT
-from tests.pipelines.conftest import Project
+from tests.pipelines.conftest import Project, made_small
 from tests.pipelines.served import served_version
-from tests.processes import free_port
+from tests.processes import free_port, kill_all_of
 from tests.workflows import jobs
-from tests.workflows.clone import git, stamps_fit
+from tests.workflows.clone import clean_clone, edit, git, stamps_fit
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.server,
+    pytest.mark.timeout(1800),  # of two trainings each
 ]
 
 BUT = {"make smoke URL=deployment/accidents-api": "it asks a cluster: tests/containers/test_release.py"}
@@ -28,35 +30,49 @@ STACK = "local"
 
 
 @pytest.fixture(scope="module")
-def checkout(trained: Project) -> Project:
-    """A project with a champion, and what a checkout has beside: a commit, Makefile, .ci, an environment."""
-    shutil.copy(ROOT / "Makefile", trained.folder)
-    shutil.copytree(ROOT / ".ci", trained.folder / ".ci")
-    (trained.folder / ".gitignore").write_text((ROOT / ".gitignore").read_text() + ".venv\n")
-    (trained.folder / ".venv").symlink_to(Path(sys.prefix))
-    stamps_fit(trained.folder)
-    git(trained.folder, "add", "--all")
-    git(trained.folder, "commit", "--quiet", "--message", "all of it")
-    return trained
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A clean clone, as a runner has it, but that its experiment is small; nothing has been trained in it."""
+    project = made_small(clean_clone(tmp_path_factory.mktemp("clone") / "a project"))
+    git(project.folder, "commit", "--quiet", "--all", "--message", "a small experiment")
+    yield project
+    kill_all_of(project.folder)
 
 
 def test_a_pull_request_gets_its_report(checkout: Project) -> None:
-    """Of a branch that changes nothing: both sides are one commit, which is trained once."""
-    commit = git(checkout.folder, "rev-parse", "HEAD")
+    """Of a branch whose model has fewer trees than the one that it is held against."""
+    base = git(checkout.folder, "rev-parse", "HEAD")
+    git(checkout.folder, "checkout", "--quiet", "-b", "fewer-trees")
+    edit(checkout.folder, "params.yaml", ("n_estimators: 60", "n_estimators: 5"))
+    git(checkout.folder, "commit", "--quiet", "--all", "--message", "fewer trees")
+    head = git(checkout.folder, "rev-parse", "HEAD")
     with fake_github() as github:
         context = {
-            "github.event.pull_request.base.sha": commit, "github.event.pull_request.number": "12",
+            "github.event.pull_request.base.sha": base, "github.event.pull_request.number": "12",
             "github.event.pull_request.head.repo.full_name": REPOSITORY, "github.repository": REPOSITORY,
             "github.token": TOKEN,
         }  # fmt: skip
         there = {**checkout.environment, "GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": REPOSITORY}
         made = jobs.run(jobs.job("model-report", "report"), checkout.folder, context, there, BUT)
         assert made.well
-        assert "No metric changes." in made.summary
         assert jobs.run(jobs.job("model-report", "comment"), checkout.folder, context, there, BUT).well
         assert [comment["body"] for comment in github.comments] == [made.summary]
-    assert len(list((checkout.folder / ".cache" / "reports").iterdir())) == 1
-    assert re.search(r"in [12]\d parts of the test set, 0 beyond", made.summary)
+    assert {one.name for one in (checkout.folder / ".cache" / "reports").iterdir()} == {base, head}
+    assert f"({base[:7]})" in made.summary
+    assert f"({head[:7]})" in made.summary
+    # What each was trained with is what its column says: neither is the other's, nor are they changed round.
+    before, after = (_metric(checkout, commit) for commit in (base, head))
+    (row,) = re.findall(r"^\| ROC-AUC \| ([\d.]+) [^|]*\| ([\d.]+) [^|]*\| [▲▼]", made.summary, flags=re.M)
+    assert row == (f"{before:.3f}", f"{after:.3f}")
+    assert row[0] != row[1]
+    assert re.search(r"in [12]\d parts of the test set", made.summary)
+    git(checkout.folder, "checkout", "--quiet", base)
+    stamps_fit(checkout.folder)
+
+
+def _metric(checkout: Project, commit: str) -> float:
+    """The ROC-AUC in what is kept of a commit's training."""
+    file = checkout.folder / ".cache" / "reports" / commit / "metrics.json"
+    return float(json.loads(file.read_text(encoding="utf-8"))["roc_auc"])
 
 
 def test_staging_is_trained_served_and_asked_and_a_model_goes_back(checkout: Project, tmp_path: Path) -> None:
@@ -76,8 +92,6 @@ def test_staging_is_trained_served_and_asked_and_a_model_goes_back(checkout: Pro
         "inputs.release": "", "github.repository": REPOSITORY, "github.actor": "a", "github.token": TOKEN,
         "github.workspace": str(tmp_path),
     }  # fmt: skip
-    params = checkout.folder / "params.yaml"
-    params.write_text(params.read_text().replace("n_estimators: 60", "n_estimators: 50"))
     try:
         staged = jobs.run(jobs.job("staging", "staging"), checkout.folder, context, there, BUT)
     finally:
@@ -85,6 +99,9 @@ def test_staging_is_trained_served_and_asked_and_a_model_goes_back(checkout: Pro
     assert staged.well
     asked = next(said for step, said in staged.said.items() if "make smoke" in step)
     assert "predicts 0." in asked
+    assert served_version(checkout) == "1"
+    edit(checkout.folder, "params.yaml", ("n_estimators: 60", "n_estimators: 50"))
+    checkout("--pipeline", "train")
     checkout("promote", "2")
     checkout("--pipeline", "deploy")
     assert served_version(checkout) == "2"

@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 
 WORKFLOWS = ROOT / ".github" / "workflows"
 Context = Mapping[str, Any]
-TIMEOUT = 900  # seconds a step
+TIMEOUT = 1500  # seconds a step, such as two trainings
 
 
 @dataclass(frozen=True)

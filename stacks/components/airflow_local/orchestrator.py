@@ -20,7 +20,7 @@ from zenml.integrations.airflow.flavors.airflow_orchestrator_flavor import Airfl
 from zenml.integrations.airflow.orchestrators import AirflowOrchestrator
 from zenml.orchestrators import LocalOrchestrator, SubmissionResult
 
-from stacks.components.airflow_local import dag
+from stacks.components.airflow_local import dag, step_environments
 from stacks.components.airflow_local.config import AirflowLocalConfig
 from stacks.components.airflow_local.runs import remove_ended, wait_until_begun
 from stacks.environment import project_root
@@ -102,7 +102,7 @@ class AirflowLocalOrchestrator(AirflowOrchestrator):
             return LocalOrchestrator.submit_pipeline(cast(LocalOrchestrator, self), *arguments)
         self.reached()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o700)  # a step's environment may hold secrets
+        self.folder.chmod(0o700)
         remove_ended(self.folder)
         super().submit_pipeline(*arguments)
         if placeholder_run is None:
@@ -117,12 +117,17 @@ class AirflowLocalOrchestrator(AirflowOrchestrator):
         return SubmissionResult(wait_for_completion=began)
 
     def _write_dag(self, dag_config: Any, dag_generator_values: DagGeneratorValues, output_dir: str) -> None:
-        """Write a DAG whole, and note where: Airflow and other commands look into the folder meanwhile."""
+        """Write a DAG whole, and note where: Airflow and other commands look into the folder meanwhile.
+
+        What its steps find in their environment is kept apart from it, and is there first.
+        """
         self._written = Path(output_dir) / f"{dag_config.id}.zip"
+        dag_config.environments = str(step_environments.environments_of(self._written))
         beside = self._written.with_suffix(".tmp")
         with zipfile.ZipFile(beside, mode="w") as archive:
             archive.write(dag_generator_values.file, arcname="dag.py")
             archive.writestr(dag_generator_values.config_file_name, dag_config.model_dump_json())
+        step_environments.keep(self._written, {task.id: task.environment for task in dag_config.tasks})
         beside.replace(self._written)
 
     def reached(self) -> str:

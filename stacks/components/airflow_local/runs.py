@@ -15,13 +15,13 @@ from zenml.enums import ExecutionStatus
 from zenml.orchestrators.publish_utils import publish_step_run_status_update
 from zenml.utils.exception_utils import collect_exception_information
 
-from stacks.components.airflow_local.dag import CONFIG_FILENAME
+from stacks.components.airflow_local import step_environments
+from stacks.components.airflow_local.dag import CONFIG_FILENAME, ONCE
 from stacks.errors import StackError
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
 
-ONCE = "@once"  # ZenML's schedule of a run that has none
 _PAUSE = 1.0  # seconds between looks
 
 
@@ -56,6 +56,7 @@ def wait_until_begun(run: UUID, dag: Path, seconds: float, address: str) -> None
             return
         if time.monotonic() > deadline:
             dag.unlink(missing_ok=True)
+            step_environments.forget(dag)
             raise StackError(
                 f"Airflow at {address} has not begun with the run for {seconds:.0f} s; it was taken back. "
                 f"Does that Airflow read {dag.parent}, and is a worker free? What it could not read, its "
@@ -65,11 +66,15 @@ def wait_until_begun(run: UUID, dag: Path, seconds: float, address: str) -> None
 
 
 def remove_ended(folder: Path) -> None:
-    """Remove the DAGs of runs that are over, but those that have a schedule: Airflow forgets them then."""
+    """Remove the DAGs of runs that are over, but those that have a schedule: Airflow forgets them then.
+
+    What steps were to find goes with them; Airflow may have been ended before it did that itself.
+    """
     for path in folder.glob("*.zip"):
         run = run_of(f"{path.stem}/") if _is_once(path) else None
         if run is not None and run.status.is_finished:
             path.unlink(missing_ok=True)
+    step_environments.forget_all_without_dag()
 
 
 def _is_once(path: Path) -> bool:
