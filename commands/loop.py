@@ -294,8 +294,8 @@ class Loop:
 
     def _conclude(self, version: str, before: str | None, probation: Verdict) -> None:
         """Let the version stay, or have it taken back, as its probation says."""
-        outcome = "ok" if probation.stays else "failed"
-        self._say("verify", outcome, version, before=before, **probation.to_dict())
+        seen = probation.to_dict()
+        self._say("verify", "ok" if probation.stays else "failed", version, before=before, **seen)
         if probation.stays:
             self._remark(version, probation="passed")
             console.print(f"[green]Version {version} stays.[/]")
