@@ -20,7 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro manifests images up down model test again platform matrix containers unit check audit format bench dashboard mlflow lock clean report comment push find promote sbom scan attested released canary rollout end smoke renewal airflow dags docs docs-serve pictures dask sample
+.PHONY: help train staging azure gcp bento deploy serve demo monitor watch status stop repro manifests images up down model test again platform matrix containers unit check audit format bench dashboard mlflow lock clean version report comment push find promote sbom scan attested released canary rollout end smoke renewal airflow dags docs docs-serve pictures dask sample
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -125,12 +125,16 @@ images:  ## build the container images: api, model-server, seldon and pipelines;
 	$(if $(filter airflow,$(PROFILE)),$(BUILD)airflow:$(TAG) --build-arg PIPELINES=road-accidents/pipelines:$(TAG) \
 		--file dags/Dockerfile dags)
 
-# Of a release: which registry, what is built for it, what is released, and where to. docs/releasing.md.
+# Of a release: which registry, what is built for it (with PROFILE=airflow Airflow's, too), what is released, and where to.
+# docs/releasing.md.
 REGISTRY ?= registry.example
-IMAGES ?= api model-server seldon pipelines
+IMAGES ?= api model-server seldon pipelines $(filter airflow,$(PROFILE))
 RELEASE ?= v$(VERSION)
 OVERLAY ?= prod
 RUNNING = $(or $(wildcard $(BIN)/python),python3)
+
+version:  ## V= wherever the version is named; which comes next: docs/releasing.md
+	$(RUNNING) .ci/version.py "$(V)"
 
 push:  ## the images of TAG= into REGISTRY=; their digests are in dist/images.json then
 	$(RUNNING) .ci/release_images.py push $(REGISTRY) $(TAG) $(IMAGES)
@@ -237,8 +241,9 @@ format: $(VENV)/dev  ## let ruff rewrite what it can
 # MkDocs' makers announce its end beside every build; why it is used all the same: requirements/docs.in.
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 
+# Never --quiet: MkDocs then counts no warnings, so that nothing is strict any more.
 docs: $(VENV)/docs  ## the documentation as a site, into site/; strict
-	$(MKDOCS) build --strict --quiet
+	$(MKDOCS) build --strict
 
 pictures: $(VENV)/dev  ## the pictures of pages in docs/ anew, of what `make demo` left running
 	$(BIN)/python -m documentation.screenshots

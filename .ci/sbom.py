@@ -23,6 +23,8 @@ PYTHON = """
 import importlib.metadata as m, json
 print(json.dumps(sorted({(one.metadata["Name"], one.version) for one in m.distributions()})))
 """
+# In Airflow's image its own environment stands beside the pipelines'.
+EACH_PYTHON = 'python -c "$1"; if [ -x /airflow/bin/python ]; then /airflow/bin/python -c "$1"; fi'
 DEBIAN = ("dpkg-query", "--show", "--showformat", "${Package}\t${Version}\t${Architecture}\n")
 
 
@@ -34,7 +36,10 @@ def bill(image: str, tag: str) -> str:
     bom.metadata.component = Component(
         name=f"road-accidents/{image}", version=tag, type=ComponentType.CONTAINER, bom_ref=digest
     )
-    for package, version in json.loads(_inside(name, "python", "-c", PYTHON)):
+    packages = _inside(name, "sh", "-ec", EACH_PYTHON, "sh", PYTHON).splitlines()
+    for package, version in sorted(
+        {(one, version) for line in packages for one, version in json.loads(line)}
+    ):
         bom.components.add(_component(PackageURL("pypi", name=package.lower(), version=version)))
     for line in _inside(name, *DEBIAN).splitlines():
         package, version, architecture = line.split("\t")

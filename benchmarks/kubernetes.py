@@ -4,8 +4,8 @@ r"""What callers of the API in a cluster notice while things happen to it: resta
         python -m benchmarks kubernetes
 
 On an installation of kubernetes/ (docs/kubernetes.md) that serves version 1 of the model by the stack
-CLUSTER_STACK (kubernetes-plain; one that serves by Deployments) in CLUSTER_NAMESPACE (accidents), with a
-version 2 beside it in the registry.
+CLUSTER_STACK (kubernetes-plain, or kubernetes) in CLUSTER_NAMESPACE (accidents), with a version 2 beside it
+in the registry. Two pods of the API at least: overlays dev and kind have one, and who evicts that has none.
 Who drains a node has more rights than the pipelines: CLUSTER_ADMIN is their kubeconfig, else KUBECONFIG.
 Version 1 serves again at the end. Never on an installation that people use.
 """
@@ -17,9 +17,10 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ SCALE_SECONDS = 600
 GENTLE_SECONDS = 0.5  # between requests while there is to be little to do
 API, MOST_REPLICAS = "accidents-api", 3
 MODEL = "accident-severity-dispatch"
+_RUNTIMES = ("deployment", "seldon")
 _NEEDED = ("KUBECONFIG", "CLUSTER_API", "CLUSTER_KEY", "ACCIDENTS_DATABASE_URL")
 
 
@@ -56,6 +58,7 @@ class Cluster:
     database: str
     namespace: str
     stack: str
+    refused: list[str] = field(default_factory=list)  # evictions, by the budget
 
     def kubectl(self, *words: str, give: str | None = None) -> str:
         """Return what kubectl prints. Raises AccidentsError if it fails."""
@@ -74,8 +77,14 @@ class Cluster:
 
     def wait_ready(self) -> None:
         """Return when every pod of API and model is ready."""
-        for name in (API, MODEL):
+        for name in (API, *self.deployments(MODEL_PODS)):
             self.kubectl("rollout", "status", f"deployment/{name}", "--timeout=300s")
+
+    def deployments(self, selector: str) -> list[str]:
+        """Return the Deployments of some pods, whoever made them: Seldon's operator names them itself."""
+        found = json.loads(self.kubectl("get", "pods", "--selector", selector, "--output", "json"))["items"]
+        made = ((pod["metadata"]["ownerReferences"][0]["name"], pod["metadata"]["labels"]) for pod in found)
+        return sorted({name.removesuffix(f"-{labels['pod-template-hash']}") for name, labels in made})
 
     def kill(self, selector: str) -> None:
         """End a pod at once, as a lost node does."""
@@ -89,9 +98,10 @@ class Cluster:
                 self._evict(pod)
             self.wait_ready()
 
-    def restart(self, name: str) -> None:
-        """Make every pod of a deployment anew, one after another."""
-        self.kubectl("rollout", "restart", f"deployment/{name}")
+    def restart(self, selector: str) -> None:
+        """Make every pod anew, one after another."""
+        for name in self.deployments(selector):
+            self.kubectl("rollout", "restart", f"deployment/{name}")
         self.wait_ready()
 
     def canary(self) -> None:
@@ -130,10 +140,14 @@ class Cluster:
             except AccidentsError as error:
                 if "disruption budget" not in str(error) or time.monotonic() > deadline:
                     raise
+                self.refused.append(pod)
                 time.sleep(2)
 
 
-API_PODS, MODEL_PODS = "app.kubernetes.io/name=api", f"app.kubernetes.io/instance={MODEL}"
+API_PODS = "app.kubernetes.io/name=api"
+MODEL_PODS = f"app.kubernetes.io/instance={MODEL},accidents/role=champion"
+CANARY, SECOND, FIRST = "a canary of 50 %, and back", "version 2 in place of 1", "version 1 in place of 2"
+DRAIN = "every pod is evicted (drain)"
 
 
 def run(options: Options) -> Outcome:
@@ -144,12 +158,12 @@ def run(options: Options) -> Outcome:
     cluster.wait_ready()
     happenings: dict[str, Callable[[], Any]] = {
         "nothing": lambda: time.sleep(SETTLE_SECONDS),
-        "the API restarts, pod by pod": partial(cluster.restart, API),
-        "the model server restarts": partial(cluster.restart, MODEL),
-        "version 2 in place of 1": partial(cluster.run, "--pipeline", "deploy", "--version", "2"),
-        "version 1 in place of 2": partial(cluster.run, "--pipeline", "deploy", "--version", "1"),
-        "a canary of 50 %, and back": cluster.canary,
-        "every pod is evicted (drain)": cluster.drain,
+        "the API restarts, pod by pod": partial(cluster.restart, API_PODS),
+        "the model server restarts": partial(cluster.restart, MODEL_PODS),
+        SECOND: partial(cluster.run, "--pipeline", "deploy", "--version", "2"),
+        FIRST: partial(cluster.run, "--pipeline", "deploy", "--version", "1"),
+        CANARY: cluster.canary,
+        DRAIN: cluster.drain,
         "a model server is killed": partial(cluster.kill, MODEL_PODS),
         "a pod of the API is killed": partial(cluster.kill, API_PODS),
     }
@@ -160,7 +174,7 @@ def run(options: Options) -> Outcome:
     if not options.quick:
         while_scaling, scaled = _scaled(cluster, accident)
         met |= {f"pods of the API, {how}": each for how, each in while_scaling.items()}
-    return _outcome(met, _missing(cluster, met), deployed, scaled)
+    return _outcome(met, _missing(cluster, met), deployed, scaled, cluster)
 
 
 def _cluster() -> Cluster:
@@ -168,7 +182,7 @@ def _cluster() -> Cluster:
     if missing:
         raise SkippedError(f"it needs a cluster: {', '.join(missing)} not set (docs/kubernetes.md)")
     stack = os.environ.get("CLUSTER_STACK", "kubernetes-plain")
-    _require_deployments(stack)
+    _require_runtime(stack)
     return Cluster(
         os.environ["CLUSTER_API"].rstrip("/"),
         os.environ["CLUSTER_KEY"],
@@ -178,17 +192,17 @@ def _cluster() -> Cluster:
     )
 
 
-def _require_deployments(stack: str) -> None:
-    """Raise AccidentsError for a stack that serves otherwise: a Deployment of the model's is restarted."""
+def _require_runtime(stack: str) -> None:
+    """Raise AccidentsError for a stack that serves by no Deployments, whose pods are restarted and ended."""
     try:
         deployer = read_stack(stack).components.get("model_deployer")
         runtime = fill(deployer.config.get("runtime", ""), f"Stack {stack}") if deployer else ""
     except StackError as error:
         raise AccidentsError(f"CLUSTER_STACK: {error}") from error
-    if runtime != "deployment":
+    if runtime not in _RUNTIMES:
         raise AccidentsError(
-            f"CLUSTER_STACK {stack} has no model deployer with runtime deployment, whose pods are restarted "
-            "and waited for here: name one that has, such as kubernetes-plain."
+            f"CLUSTER_STACK {stack} has no model deployer with runtime {' or '.join(_RUNTIMES)}, whose pods "
+            "are restarted and waited for here: name one that has, such as kubernetes-plain."
         )
 
 
@@ -246,7 +260,9 @@ def _missing(cluster: Cluster, met: Mapping[str, Met]) -> int:
     return sum(logged.get(request) != version for request, version in answered.items())
 
 
-def _outcome(met: Mapping[str, Met], missing: int, deployed: float, scaled: Mapping[str, float]) -> Outcome:
+def _outcome(
+    met: Mapping[str, Met], missing: int, deployed: float, scaled: Mapping[str, float], cluster: Cluster
+) -> Outcome:
     answers = sum(len(each.answered) for each in met.values())
     failed = sum(sum(each.failed.values()) for each in met.values())
     figures = [
@@ -256,6 +272,20 @@ def _outcome(met: Mapping[str, Met], missing: int, deployed: float, scaled: Mapp
             target="0",
             figure=str(missing),
             met=missing == 0,
+        ),
+        *(
+            Figure(
+                what=f"Answers of both versions: {name}",
+                target="some of each",
+                figure=f"{both[0]:,} and {both[1]:,}",
+                met=min(both) > 0,
+            )
+            for name, both in _of_both(met).items()
+        ),
+        *(
+            Figure(what="Evictions that a budget refused", target="some", figure=str(count), met=count > 0)
+            for count in [len(cluster.refused)]
+            if DRAIN in met
         ),
         *(
             Figure(
@@ -277,6 +307,12 @@ def _outcome(met: Mapping[str, Met], missing: int, deployed: float, scaled: Mapp
     )
     head = ("what happens", "answers", "by version", "sent again", "failed", "p50 ms", "p99 ms", "worst ms")
     return Outcome(about=about, figures=tuple(figures), body=table(head, rows))
+
+
+def _of_both(met: Mapping[str, Met]) -> dict[str, tuple[int, int]]:
+    """Return how many each version answered where both are to: else nobody was led to the other one."""
+    counted = {name: Counter(met[name].answered.values()) for name in (SECOND, FIRST, CANARY) if name in met}
+    return {name: (each["1"], each["2"]) for name, each in counted.items()}
 
 
 def _cells(met: Met) -> tuple[str, ...]:

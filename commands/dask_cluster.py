@@ -29,7 +29,10 @@ def configuration(
 
 
 def check_cluster(stack: str, folder: Path = STACKS_FOLDER) -> Iterator[Finding]:
-    """Try the cluster that a stack file names: its scheduler, its workers, and the folder of partitions."""
+    """Try the cluster that a stack file names: its scheduler, its workers, and the folder of partitions.
+
+    Where a run starts workers of its own in Kubernetes, nothing is started: whether it could.
+    """
     try:
         if read_stack(stack, folder).dask is None:
             return
@@ -54,7 +57,7 @@ def check_cluster(stack: str, folder: Path = STACKS_FOLDER) -> Iterator[Finding]
     try:
         reached = tried("dask scheduler", connect, "Is what answers there a Dask scheduler of our version?")
         yield reached
-        if reached.well:
+        if reached.well and settings.kubernetes is None:
             yield tried("dask partitions", lambda: cluster_check.share_folder(settings), "Do workers run?")
     finally:
         disconnect(settings)

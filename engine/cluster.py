@@ -1,4 +1,4 @@
-"""The cluster: started on this machine, or one that runs already; and the connection to it."""
+"""The cluster: started here or in Kubernetes, or one that runs already; and the connection to it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from accidents.errors import AccidentsError, SettingsError
+from accidents.errors import SettingsError
 from accidents.source_code import running_version
-from engine.settings import DaskSettings
+from engine.errors import ClusterError
+from engine.settings import DaskSettings, KubernetesWorkers
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -21,17 +22,13 @@ PAUSE = 0.2  # seconds between two tries to connect
 _OPEN: dict[str, tuple[Any, Client]] = {}  # by settings: a run's steps are in one process, or each in its own
 
 
-class ClusterError(AccidentsError):
-    """The cluster is not there, is not ours, or has lost its workers."""
-
-
 def client_of(settings: DaskSettings) -> Client:
-    """Connect to the cluster, which is started first if it is on this machine.
+    """Connect to the cluster, which is started first if it is on this machine or in pods of the run's own.
 
     The connection stays until the process ends. Raises ClusterError if there is none, SettingsError without
     Dask.
     """
-    key = settings.model_dump_json(include={"scheduler", "local", "wait_seconds"})
+    key = _key(settings)
     if key not in _OPEN or _OPEN[key][1].status != "running":
         disconnect(settings)
         _OPEN[key] = _connected(settings)
@@ -40,9 +37,13 @@ def client_of(settings: DaskSettings) -> Client:
 
 def disconnect(settings: DaskSettings) -> None:
     """Let the connection go, and end what was started here for it."""
-    key = settings.model_dump_json(include={"scheduler", "local", "wait_seconds"})
+    key = _key(settings)
     if key in _OPEN:
         _close(*_OPEN.pop(key))
+
+
+def _key(settings: DaskSettings) -> str:
+    return settings.model_dump_json(include={"scheduler", "local", "kubernetes", "wait_seconds"})
 
 
 def dashboard_of(client: Client) -> str:
@@ -58,10 +59,27 @@ def _connected(settings: DaskSettings) -> tuple[Any, Client]:
             f"`engine: dask` needs Dask, which is not installed ({error.name}): `make dask` installs it."
         ) from None
     logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells each start and each connection
+    if settings.kubernetes is not None:
+        return _in_kubernetes(settings.kubernetes, settings)
     cluster = _local_cluster(settings) if settings.scheduler is None else None
     client = Client(cluster, set_as_default=False) if cluster else _client_of_scheduler(settings)
     try:
         _require_workers(client, settings)
+    except BaseException:
+        _close(cluster, client)
+        raise
+    return cluster, client
+
+
+def _in_kubernetes(workers: KubernetesWorkers, settings: DaskSettings) -> tuple[Any, Client]:
+    from engine.kubernetes_cluster import KubernetesCluster
+
+    cluster, client = KubernetesCluster(workers), None
+    try:
+        where = {"scheduler": cluster.start(), "kubernetes": None}
+        client = _client_of_scheduler(settings.model_copy(update=where))
+        cluster.wait_for_workers(client)
+        _require_same_code(client)
     except BaseException:
         _close(cluster, client)
         raise
@@ -167,10 +185,11 @@ def disconnect_all() -> None:
         _close(*_OPEN.pop(key))
 
 
-def _close(cluster: Any, client: Client) -> None:
+def _close(cluster: Any, client: Client | None) -> None:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it tells each worker's end
-    with suppress(Exception):
-        client.close(timeout=5)
+    if client is not None:
+        with suppress(Exception):
+            client.close(timeout=5)
     if cluster is not None:
         with suppress(Exception):
             cluster.close(timeout=10)

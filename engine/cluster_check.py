@@ -11,7 +11,8 @@ from uuid import uuid4
 
 from accidents.data.storage import join, read_bytes, remove, write_bytes
 from accidents.errors import AccidentsError
-from engine.cluster import ClusterError, client_of
+from engine.cluster import client_of
+from engine.errors import ClusterError
 from engine.preparation import folder_of
 from engine.settings import DaskSettings
 
@@ -23,7 +24,14 @@ FOLDER = (
 
 
 def reach(settings: DaskSettings) -> str:
-    """Connect to the scheduler, ask its workers for their code, and say how many there are."""
+    """Connect to the scheduler, ask its workers for their code, and say how many there are.
+
+    Where a run starts a scheduler of its own in Kubernetes: say that it could. Raises ClusterError.
+    """
+    if settings.kubernetes is not None:
+        from engine.kubernetes_cluster import can_start
+
+        return can_start(settings.kubernetes)
     workers = client_of(settings).scheduler_info(n_workers=-1)["workers"]
     return f"{settings.scheduler} answers, with {len(workers)} workers of our code"
 

@@ -97,7 +97,7 @@ def require_tables_once(tables: PartitionedTables) -> None:
 
 def _md5s(files: YearFiles, dask: DaskSettings) -> dict[str, str]:
     """Return the MD5 of each file, as other machines may have another of its name; none for our own."""
-    return {} if dask.scheduler is None else {table: _md5(path) for table, path in files.paths.items()}
+    return {table: _md5(path) for table, path in files.paths.items()} if dask.is_elsewhere else {}
 
 
 def _md5(path: Path) -> str:

@@ -74,7 +74,7 @@ def score_tables(
         "code": code_version("engine.scoring"),
     }  # fmt: skip
     _begin(output, made_of, replace)
-    if tables.dask.scheduler is not None:  # its workers may be on other machines
+    if tables.dask.is_elsewhere:
         require_seen(tables.dask, join(output, MADE_OF), read_bytes(join(output, MADE_OF)), SHARED)
     where = publish_folder(bundle.folder, folder_of(tables.dask))
     made = hashlib.sha256(repr(sorted(made_of.items())).encode()).hexdigest()

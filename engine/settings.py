@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from accidents.__about__ import __version__
 from accidents.config import Strict
 
 Engine = Literal["local", "dask"]
+_Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 
 
 class LocalWorkers(Strict):
@@ -23,13 +25,53 @@ class LocalWorkers(Strict):
     memory_limit: str = Field(default="auto", pattern=r"^(auto|\d+(\.\d+)?( ?[KMGT]i?B))$")
 
 
+class KubernetesWorkers(Strict):
+    """Workers in pods, made by Dask's operator for a run and ended with it.
+
+    Attributes
+    ----------
+    context : of the kubeconfig; empty: its current one. In a pod it is the pod's own cluster.
+    namespace : of the pods; it must exist.
+    image : of scheduler and workers: the pipelines' with Dask in it (`make images WITH=dask`).
+    image_pull_secret : Secret with the login of its registry.
+    workers, threads : pods, and what each works on at once.
+    cpu, memory : what a worker asks for and may take.
+    bucket_secret : Secret whose keys are the environment with the login to `dask.folder`.
+    service_account : of the pods; with a cloud's workload identity, what reads and writes the bucket.
+    ready_timeout : seconds until the scheduler and a worker must be there.
+    idle_timeout : seconds without work after which the operator removes a cluster that nobody ended.
+    """
+
+    context: str = ""
+    namespace: _Name = "accidents"
+    image: str = Field(default="road-accidents/pipelines:{version}", min_length=1)
+    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    image_pull_secret: str = ""
+    workers: int = Field(default=2, ge=1, le=1000)
+    threads: int = Field(default=1, ge=1, le=64)
+    cpu: str = Field(default="1", pattern=r"^\d+(\.\d+)?m?$")
+    memory: str = Field(default="4Gi", pattern=r"^\d+(\.\d+)?[MGT]i$")
+    bucket_secret: str = ""
+    service_account: str = "default"
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: list[dict[str, str | int]] = Field(default_factory=list)
+    ready_timeout: float = Field(default=300, gt=0, le=7200)
+    idle_timeout: int = Field(default=3600, ge=60)
+
+    @property
+    def image_here(self) -> str:
+        """The image, of this version where it says `{version}`."""
+        return self.image.replace("{version}", __version__)
+
+
 class DaskSettings(Strict):
     """Which cluster, and how the data is cut for it.
 
     Attributes
     ----------
     scheduler : address of a cluster that runs already, as `tcp://scheduler:8786`.
-    local : workers on this machine, where there is no `scheduler`.
+    local : workers on this machine, where nothing else is said.
+    kubernetes : workers in pods, for the run alone.
     folder : where partitions are written between steps: a folder, or `s3://bucket/folder`, that every worker
         and this machine see under that name.
     partition_rows : accidents of one year that are one partition at most.
@@ -38,20 +80,31 @@ class DaskSettings(Strict):
 
     scheduler: str | None = Field(default=None, pattern=r"^(tcp|tls)://[^\s/]+:\d+$")
     local: LocalWorkers | None = None
+    kubernetes: KubernetesWorkers | None = None
     folder: str = Field(default=".serving/partitions", min_length=1)
     partition_rows: int = Field(default=100_000, ge=100)
     wait_seconds: float = Field(default=60.0, gt=0, le=3600)
 
     @model_validator(mode="after")
     def _one_cluster(self) -> DaskSettings:
-        if self.scheduler is not None and self.local is not None:
-            raise ValueError("dask: give `scheduler` or `local`, not both")
+        if sum(each is not None for each in (self.scheduler, self.local, self.kubernetes)) > 1:
+            raise ValueError("dask: give one of `scheduler`, `local` and `kubernetes`")
+        if self.kubernetes is not None and "://" not in self.folder:
+            raise ValueError(
+                f"dask: pods do not see {self.folder}: with `kubernetes` name a `folder` in a store, such as "
+                "s3://bucket/partitions"
+            )
         return self
 
     @property
     def names_cluster(self) -> bool:
         """Whether it says where to run; what a stack says of that does not count then."""
-        return self.scheduler is not None or self.local is not None
+        return self.is_elsewhere or self.local is not None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether workers may be on other machines, with other files of the same names."""
+        return self.scheduler is not None or self.kubernetes is not None
 
     @property
     def workers(self) -> LocalWorkers:

@@ -13,7 +13,8 @@ from uuid import uuid4
 from accidents.errors import AccidentsError
 from accidents.progress import track
 from accidents.source_code import running_version
-from engine.cluster import ClusterError, client_of, disconnect
+from engine.cluster import client_of, disconnect
+from engine.errors import ClusterError
 from engine.settings import DaskSettings
 
 if TYPE_CHECKING:

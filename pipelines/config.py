@@ -73,14 +73,14 @@ class PipelineConfig(Strict):
         """The cluster, where there is one; what is said of it does not count with `engine: local`."""
         return self.dask if self.engine == "dask" else None
 
-    def with_cluster(self, cluster: Mapping[str, str], where: str) -> PipelineConfig:
-        """Return the same on another Dask cluster: its `scheduler`, and the `folder` that goes with it.
+    def with_cluster(self, cluster: Mapping[str, Any], where: str) -> PipelineConfig:
+        """Return the same on another Dask cluster: `scheduler` or `kubernetes`, and the `folder` for it.
 
         Raises SettingsError naming what is wrong in `where`.
         """
-        parse(PipelineConfig, {"dask": cluster}, where)
-        given = self.dask.model_dump(exclude_unset=True, exclude={"scheduler", "local"})
-        return self.model_copy(update={"dask": DaskSettings(**{**given, **cluster})})
+        given = self.dask.model_dump(exclude_unset=True, exclude={"scheduler", "local", "kubernetes"})
+        dask = parse(PipelineConfig, {"dask": {**given, **cluster}}, where).dask
+        return self.model_copy(update={"dask": dask})
 
     def options(self) -> dict[str, Any]:
         """For ZenML's `with_options`."""

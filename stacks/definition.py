@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from accidents.nearest import nearest
 from stacks.errors import StackError
@@ -44,15 +44,22 @@ class ConnectorDefinition(BaseModel):
 
 
 class DaskDefinition(BaseModel):
-    """Where `engine: dask` runs on this stack: a scheduler that runs already, and the folder of partitions.
+    """Where `engine: dask` runs on this stack: a scheduler that runs already or pods for a run; the folder.
 
-    Both as in `dask:` of configs/train.yaml, as written: see `StackDefinition.cluster`.
+    All as in `dask:` of configs/train.yaml, as written: see `StackDefinition.cluster`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    scheduler: str = Field(min_length=1)
+    scheduler: str | None = Field(default=None, min_length=1)
+    kubernetes: dict[str, Any] | None = None
     folder: str | None = None
+
+    @model_validator(mode="after")
+    def _one_cluster(self) -> DaskDefinition:
+        if (self.scheduler is None) == (self.kubernetes is None):
+            raise ValueError("give `scheduler` or `kubernetes`, and not both")
+        return self
 
 
 class StackDefinition(BaseModel):
@@ -83,7 +90,7 @@ class StackDefinition(BaseModel):
         """
         return dict(fill(self.components[kind].config, f"Stack {self.name}", here))
 
-    def cluster(self) -> dict[str, str] | None:
+    def cluster(self) -> dict[str, Any] | None:
         """Return what is said of Dask, placeholders filled in; None where nothing is.
 
         Asked for only where a run is on Dask: others need none of its variables. Raises StackError naming a

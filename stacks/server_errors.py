@@ -17,6 +17,9 @@ _NOTHING = "Nothing answers there. Start the server, or correct its address"
 _GONE = "It ended the connection in the middle. Start it again where it has ended, and run the command again"
 _NO_HOST = "There is no such host. Correct the address"
 _FAILS = "The server fails at what it is asked. Look into its log, and run the command again when it is well"
+_KEY = (
+    "It does not take the key: it is wrong, revoked or expired. Set ZENML_STORE_API_KEY to one that is valid"
+)
 _S3 = {  # S3's error codes
     "NoSuchBucket": "There is no such bucket. Create it, or correct `path`",
     "InvalidBucketName": "That is no name of a bucket. Correct `path`",
@@ -65,6 +68,8 @@ _WORDS = {  # in what an error says, where it carries no code
     "INTERNAL_ERROR: ": _FAILS,
     "timed out": "It does not answer in time. Is the address right, and a firewall in between?",
     "The difference between the request time": _CLOCK,
+    "Authentication error": _KEY,  # ZenML's server's, of all that a key or its token lacks
+    "credentials are no longer valid": _KEY,
     "Permission denied while trying to connect to the Docker daemon": (
         "This user may not ask the container engine. Add it to the group `docker`"
     ),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -43,6 +44,9 @@ class FakeKubernetes:
     forbidden : plurals of kinds that the login has no right to, or verb and plural.
     faults : given as answers before anything else, each once, to requests of this method.
     pods : what a Deployment's pods look like: their status, by name of the Deployment.
+    ahead : seconds that its clock is, of this machine's.
+    logs : what a pod has logged, line by line, each with its moment.
+    controllers : what is made of a new object, by its plural: they may change it, and the fake.
     answer : what a service says: its name, method, path below /proxy, and body, to status and content.
     """
 
@@ -53,6 +57,9 @@ class FakeKubernetes:
         self.faults: list[tuple[str, Fault]] = []
         self.objects: dict[tuple[str, str], Object] = {}
         self.pods: dict[str, Object] = {}
+        self.ahead = 0.0
+        self.logs: dict[str, list[tuple[str, str]]] = {}
+        self.controllers: dict[str, Callable[[Object], None]] = {}
         self.answer: Callable[[str, str, str, Any], tuple[int, Any]] = lambda *_: (
             503,
             {"message": "no pods"},
@@ -90,6 +97,10 @@ class FakeKubernetes:
             plural, name, *rest = [found["plural"], *(found["rest"] or "/").strip("/").split("/")]
             if rest and rest[0] == "proxy":
                 return *self.answer(name.split(":")[0], method, f"/{'/'.join(rest[1:])}", body), {}
+            if rest == ["log"] and "timestamps" in query:
+                lines = self.logs.get(name, ())
+                since = query.get("sinceTime", "").rstrip("Z")
+                return 200, "".join(f"{moment} {line}\n" for moment, line in lines if moment >= since), {}
             if rest == ["log"]:
                 return 200, "the log's last line", {}
             return *self._object(method, plural, name, query, body), {}
@@ -97,7 +108,7 @@ class FakeKubernetes:
     def _object(
         self, method: str, plural: str, name: str, query: dict[str, str], body: Any
     ) -> tuple[int, Any]:
-        if plural == "pods":
+        if plural == "pods" and not name:
             return 200, {"items": self._pods(query["labelSelector"])}
         if method == "GET" and not name:
             items = [each for (kind, _), each in sorted(self.objects.items()) if kind == plural]
@@ -129,6 +140,7 @@ class FakeKubernetes:
         now = deepcopy(body)
         now["metadata"] |= {"generation": 1, "uid": str(uuid4())}
         self.objects[plural, name] = now
+        self.controllers.get(plural, lambda _: None)(now)
         return 201, now
 
     def _applied(self, there: Object | None, wanted: Object, manager: str) -> Object:
@@ -161,7 +173,7 @@ class FakeKubernetes:
         return [
             {
                 "metadata": {"name": f"{name}-{number}", **deployment["spec"]["template"]["metadata"]},
-                "spec": deployment["spec"]["template"].get("spec", {}),
+                "spec": deployment["spec"]["template"].get("spec", {"containers": [{"name": "main"}]}),
                 "status": self.pods.get(name, READY),
             }
             for (kind, name), deployment in self.objects.items()
@@ -188,6 +200,9 @@ def fake_kubernetes() -> Iterator[FakeKubernetes]:
             self.wfile.write(text.encode())
 
         do_GET = do_PATCH = do_POST = do_DELETE = _answer  # noqa: N815  (the base class's names)
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(time.time() + fake.ahead)
 
         def log_message(self, format: str, *arguments: Any) -> None:
             """Say nothing."""

@@ -28,6 +28,7 @@ class PostgresServer:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
+        self.log = self._data / "server.log"
         secret = folder / "password"
         secret.write_text(PASSWORD)
         self._run("initdb", "-U", USER, "-A", "scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", "-N")
@@ -46,7 +47,7 @@ class PostgresServer:
         # No fsync: it is for the day that the machine goes down, and no test takes it down. What the server
         # has committed outlives the server all the same; but after a crash it need not flush every database.
         here = f"-c port={self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
-        self._run("pg_ctl", "-w", "-o", f"{here} -c fsync=off", "-l", str(self._data / "server.log"), "start")
+        self._run("pg_ctl", "-w", "-o", f"{here} -c fsync=off", "-l", str(self.log), "start")
 
     def stop(self, how: str = "fast") -> None:
         """`immediate` is a crash: what was not flushed is lost."""

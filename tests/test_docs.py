@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -25,14 +26,65 @@ TRACKED = subprocess.run(
     cwd=ROOT, capture_output=True, text=True, check=True,
 ).stdout.split()  # fmt: skip
 WEB = {"docs/static/swagger-ui.css", "docs/static/swagger-ui-bundle.js", "docs/start.js"}  # addresses
-LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+LINK_OUT = re.compile(r"\]\((\w+:[^)]*|//[^)]*|www\.[^)]*)\)")
+HOST = re.compile(r"(?:[a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
-    links = [found[1] for found in LINK.finditer(page.read_text(encoding="utf-8"))]
-    here = [link for link in links if "://" not in link]
-    assert [link for link in here if not (page.parent / link).exists()] == []
+    missing = []
+    for link, anchor in links_of(page):
+        leads = (page.parent / link) if link else page
+        if not leads.exists() or (anchor and leads.suffix == ".md" and anchor not in anchors_of(leads)):
+            missing.append(f"{link}#{anchor}")
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_to_elsewhere_are_addresses(page: Path) -> None:
+    """Their form only: no test needs the network."""
+    assert [link for link in LINK_OUT.findall(page.read_text(encoding="utf-8")) if not is_address(link)] == []
+
+
+@pytest.mark.parametrize(
+    ("link", "right"),
+    [
+        ("https://docs.zenml.io/stacks#x", True),
+        ("https://www.data.gouv.fr/fr/datasets/5369/", True),
+        ("http://docs.zenml.io", False),
+        ("https//docs.zenml.io", False),
+        ("https://docs zenml.io", False),
+        ("https://zenml", False),
+        ("https://user:word@zenml.io", False),
+        ("https://docs.zenml.io/<page>", False),
+        ("https://127.0.0.1:8000", False),
+    ],
+)
+def test_an_address_is_told_from_a_slip(link: str, right: bool) -> None:
+    assert is_address(link) == right
+
+
+def links_of(page: Path) -> list[tuple[str, str]]:
+    """Path and anchor of each link of a page to a file of the project, or to a place of its own."""
+    text = re.sub(r"^( *)```.*?^\1```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return [(link, anchor) for link, anchor in LINK.findall(text) if not re.match(r"\w+:", link)]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The names of a page's headings, as GitHub makes them. The site's own are checked by `make docs`."""
+    headings = HEADING.findall(page.read_text(encoding="utf-8"))
+    plain = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower() for heading in headings)
+    return {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", heading)) for heading in plain}
+
+
+def is_address(link: str) -> bool:
+    """Whether a link out of the project could lead to the public web: https, a host, no stray character."""
+    if re.search(r"[\s<>\"{}|\\^`]", link):
+        return False
+    parts = urlsplit(link)
+    return parts.scheme == "https" and bool(HOST.fullmatch(parts.netloc))
 
 
 @pytest.mark.parametrize("file", [*TRACKED, *(page.relative_to(ROOT) for page in PAGES)], ids=str)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from accidents.__about__ import __version__
+from engine.kubernetes_cluster import RIGHTS as DASK_RIGHTS
 from observability.dashboards import dashboards
 from observability.kubernetes import FOLDER, objects
 from observability.metric_names import MODEL_SERVER, OWN, PUSHED, SUPERVISOR
@@ -142,7 +144,7 @@ def test_the_pipelines_are_granted_what_stack_check_asks_for(documents: list[dic
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    for asked in (RIGHTS, TOKEN_RIGHTS, *map(rights, RENDERINGS.values())):
+    for asked in (RIGHTS, TOKEN_RIGHTS, DASK_RIGHTS, *map(rights, RENDERINGS.values())):
         for what, verbs in asked.items():
             kind, slash, part = what.partition("/")
             version, plural = KINDS[kind]
@@ -239,9 +241,39 @@ def test_prometheus_finds_the_model_servers_of_each_runtime() -> None:
 
 
 def test_the_api_asks_where_the_monitors_stack_serves(documents: list[dict[str, Any]]) -> None:
+    assert _stack_whose_champion_is_asked(documents) == "kubernetes-plain"
+
+
+def test_with_seldon_core_the_api_asks_its_service_and_the_monitor_runs_on_its_stack(tmp_path: Path) -> None:
+    """By an overlay as docs/kubernetes.md has it, of which nothing is passed over."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    (overlay,) = re.findall(r"```yaml\n(    apiVersion: kustomize.*?)```", page, re.DOTALL)
+    folder = tmp_path / "overlays" / "ours"
+    folder.mkdir(parents=True)
+    for part in ("base", "components"):
+        (tmp_path / part).symlink_to(ROOT / "kubernetes" / part)
+    (tmp_path / "overlays" / "dev").symlink_to(ROOT / "kubernetes" / "overlays" / "dev")
+    text = textwrap.dedent(overlay).replace("components: []", "components: [../../components/seldon]")
+    (folder / "kustomization.yaml").write_text(text.replace("REGISTRY", "registry.test"), encoding="utf-8")
+    documents = list(yaml.safe_load_all(_built(folder)))
+    assert _stack_whose_champion_is_asked(documents) == "kubernetes"
+    images = {container["image"] for pod in pods(documents) for container in pod["containers"]}
+    assert images == {f"registry.test/{name}:{__version__}" for name in ("api", "pipelines")}
+    accounts = of_kind(documents, "ServiceAccount")
+    assert all(each["imagePullSecrets"] == [{"name": "registry"}] for each in accounts)
+    (ingress,) = of_kind(documents, "Ingress")
+    assert (
+        ingress["spec"]["rules"][0]["host"]
+        == ingress["spec"]["tls"][0]["hosts"][0]
+        != "accidents.example.org"
+    )
+
+
+def _stack_whose_champion_is_asked(documents: list[dict[str, Any]]) -> str:
+    """Return the stack of the monitor, once the API asks where that one serves."""
     (monitor,) = of_kind(documents, "CronJob")
     (container,) = monitor["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    stack = container["command"][container["command"].index("--stack") + 1]
+    stack = str(container["command"][container["command"].index("--stack") + 1])
     content = yaml.safe_load((ROOT / "stacks" / f"{stack}.yaml").read_text(encoding="utf-8"))
     runtime = content["components"]["model_deployer"]["config"]["runtime"]
     (api,) = deployed(documents, "accidents-api")["containers"]
@@ -249,6 +281,12 @@ def test_the_api_asks_where_the_monitors_stack_serves(documents: list[dict[str, 
     champion = ServedBundle("1", "d", "s3://bucket/1")
     service, port = RENDERINGS[runtime].address(Served(told["ACCIDENTS_MODEL_NAME"], champion), champion)
     assert told["ACCIDENTS_MODEL_SERVER"] == f"http://{service}:{port}"
+    return stack
+
+
+def _built(folder: Path) -> str:
+    command = [KUBECTL, "kustomize", "--load-restrictor=LoadRestrictionsNone", str(folder)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def test_a_probation_asks_the_api_of_the_cluster(documents: list[dict[str, Any]]) -> None:
@@ -268,8 +306,7 @@ def test_a_clouds_identity_reaches_the_init_container_only_where_that_is_asked_f
     (tmp_path / "kustomization.yaml").write_text(
         "resources: [base/overlays/prod]\ncomponents: [base/components/workload-identity]\n", encoding="utf-8"
     )
-    command = [KUBECTL, "kustomize", "--load-restrictor=LoadRestrictionsNone", str(tmp_path)]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    text = _built(tmp_path)
     policies = {
         each["metadata"]["name"]: each for each in of_kind(list(yaml.safe_load_all(text)), "NetworkPolicy")
     }
@@ -304,12 +341,11 @@ def test_only_named_rules_are_open_to_everybody(documents: list[dict[str, Any]])
         for rule in spec.get(way, ())
         if whom not in rule
     }
-    of_dask = {("dask-worker", "egress", 443, 7070)} & opened
-    assert opened - of_dask == {
+    assert opened == {
         ("dns", "egress", 53, 53),
         ("api", "ingress", 8000), ("api", "egress", 5432),
         ("model-server", "ingress", HTTP_PORT), ("model-server", "egress", 443, 7070),
-        ("pipelines", "egress"),
+        ("pipelines", "egress"), ("dask-worker", "egress", 443, 7070),
     }  # fmt: skip
 
 
@@ -364,8 +400,9 @@ def test_dask_is_reached_by_who_works_on_it_and_by_nobody_else() -> None:
     assert {each["containerPort"] for each in started["ports"]} == ports
     policies = {name: each["spec"] for (kind, name), each in named.items() if kind == "NetworkPolicy"}
     for name, reached in (("dask-scheduler", {8786}), ("dask-worker", ports)):
-        (rule,) = policies[name]["ingress"]
+        rule, *operators = policies[name]["ingress"]
         assert {each["port"] for each in rule["ports"]} == reached
+        assert [each["ports"] for each in operators] == [[{"port": 8787, "protocol": "TCP"}]] * len(operators)
     (asked,) = policies["dask-scheduler"]["ingress"][0]["from"][0]["podSelector"]["matchExpressions"]
     assert (asked["operator"], asked["values"]) == ("In", ["step", "monitor", "dask-worker"])
 

@@ -8,11 +8,14 @@ from typing import Any
 
 from stacks.errors import StackError
 
+_OTHER_RUNTIME = "or set `runtime` of the model deployer to what it has: deployment needs nothing"
 _INSTALLED_BY = {
-    "SeldonDeployment": "Install Seldon Core v1",
-    "Model": "Install Seldon Core 2",
-    "Experiment": "Install Seldon Core 2",
-    "InferenceService": "Install KServe",
+    "SeldonDeployment": f"Install Seldon Core v1 in it, {_OTHER_RUNTIME}",
+    "Model": f"Install Seldon Core 2 in it, {_OTHER_RUNTIME}",
+    "Experiment": f"Install Seldon Core 2 in it, {_OTHER_RUNTIME}",
+    "InferenceService": f"Install KServe in it, {_OTHER_RUNTIME}",
+    "DaskCluster": "Install Dask's operator in it (Helm chart dask-kubernetes-operator), or name a cluster "
+    "that runs already in `dask.scheduler`",
 }
 _NAMESPACE = re.compile(r'namespaces "([^"]+)" not found')
 _ENDING = re.compile(r"in namespace (\S+) because it is being terminated")
@@ -65,10 +68,7 @@ def in_words(status: int, body: str, what: str, kind: str = "") -> ClusterError:
     elif status == 403:
         words = f"a rule of the cluster forbids it: {message}"
     elif status == 404 and kind in _INSTALLED_BY:
-        words = (
-            f"it does not know {kind}. {_INSTALLED_BY[kind]} in it, or set `runtime` of the model deployer "
-            "to what it has: deployment needs nothing"
-        )
+        words = f"it does not know {kind}. {_INSTALLED_BY[kind]}"
     elif status == 409:
         words = f"somebody else changes the same object: {message.rstrip('.')}. Run the command again"
         return ConflictError(f"The cluster could not {what}: {words}.")

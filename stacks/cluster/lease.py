@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -46,7 +46,7 @@ def leased(namespace: Namespace, name: str, what: str) -> Iterator[None]:
 
 def _take(namespace: Namespace, name: str, holder: str, what: str) -> Manifest:
     for _ in range(2):
-        made = namespace.create(_lease(name, holder))
+        made = namespace.create(_lease(name, holder, namespace.now()))
         if made is not None:
             return made
         there = namespace.read("Lease", name)
@@ -56,7 +56,7 @@ def _take(namespace: Namespace, name: str, holder: str, what: str) -> Manifest:
             there["spec"].get("holderIdentity") == holder
         ):  # made all the same, though the answer said otherwise
             return there
-        if not _has_run_out(there["spec"]):
+        if not _has_run_out(there["spec"], namespace.now()):
             who = there["spec"].get("holderIdentity", "Somebody")
             raise ClusterError(
                 f"{who} is at work to {what}. Run the command again when that is done; if it has died, in "
@@ -69,11 +69,11 @@ def _take(namespace: Namespace, name: str, holder: str, what: str) -> Manifest:
 def _renew(
     namespace: Namespace, name: str, holder: str, uid: str, done: threading.Event, lost: threading.Event
 ) -> None:
-    renewed = _lease(name, holder)
+    renewed = _lease(name, holder, namespace.now())
     renewed["metadata"]["uid"] = uid  # the cluster refuses it where this very lease is gone
     while not done.wait(_RENEWED_EVERY) and not lost.is_set():
         try:
-            namespace.apply({**renewed, "spec": _lease(name, holder)["spec"]})
+            namespace.apply({**renewed, "spec": _lease(name, holder, namespace.now())["spec"]})
         except ClusterError:
             with suppress(ClusterError):  # the next time
                 there = namespace.read("Lease", name)
@@ -81,19 +81,23 @@ def _renew(
                     lost.set()
 
 
-def _has_run_out(spec: dict[str, Any]) -> bool:
+def _has_run_out(spec: dict[str, Any], now: datetime) -> bool:
     renewed, seconds = spec.get("renewTime"), spec.get("leaseDurationSeconds")
     if not renewed or not seconds:
         return True
     until = datetime.fromisoformat(renewed.replace("Z", "+00:00")) + timedelta(seconds=seconds)
-    return until < datetime.now(UTC)
+    return until < now
 
 
-def _lease(name: str, holder: str) -> Manifest:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _lease(name: str, holder: str, now: datetime) -> Manifest:
+    """Return the lease, renewed now by the cluster's clock: one that is ahead takes no live one away."""
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": name, "labels": {MANAGED_BY: MANAGER}},
-        "spec": {"holderIdentity": holder, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now},
+        "spec": {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": LEASE_SECONDS,
+            "renewTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        },
     }

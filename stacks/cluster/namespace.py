@@ -8,7 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
@@ -53,6 +56,7 @@ class Namespace:
 
     def __init__(self, client: ApiClient, name: str, timeout: float, adopt: bool = False) -> None:
         self._client, self.name, self._timeout, self._adopt = client, name, timeout, adopt
+        self._ahead: timedelta | None = None  # the cluster's clock, of ours
 
     def apply(self, manifest: Manifest, dry_run: bool = False, manager: str = MANAGER) -> Manifest:
         """Have an object be so: made, changed or left as it is. Returns it as it is then.
@@ -100,6 +104,13 @@ class Namespace:
                 continue
         raise ClusterError(f"The cluster could not list {kind}: it changes faster than it can be read.")
 
+    def require_kind(self, kind: str) -> None:
+        """Raise ClusterError, with what to install, if the cluster does not know a kind."""
+        try:
+            self._ask("GET", f"list {kind}", self._path(kind, ""), {"limit": 1}, kind=kind)
+        except _NotThereError as error:
+            raise error.reason from None
+
     def refusals(self) -> dict[str, Refusal]:
         """Return why pods were last refused, by the name of what would have them: told by events alone."""
         events = self._object("GET", "list Event", "Event", "", {"fieldSelector": "reason=FailedCreate"})
@@ -122,6 +133,25 @@ class Namespace:
         except ClusterError:
             return ""
 
+    def logged_since(self, pod: str, container: str, since: str) -> Sequence[tuple[str, str]]:
+        """Return what a container has logged after a moment, each line with its own, which sorts as text.
+
+        [] where there is none, or none is to be had.
+
+        Parameters
+        ----------
+        since : the moment of a line; "" for all of it.
+        """
+        query: dict[str, Any] = {"container": container, "timestamps": "true"}
+        if since:
+            query["sinceTime"] = f"{since[:19]}{since[29:]}"  # the kubelet takes whole seconds
+        try:
+            text = self._ask("GET", f"read the log of {pod}", f"{self._path('Pod', pod)}/log", query)
+        except ClusterError:
+            return []
+        lines = (line.partition(" ") for line in text.splitlines())
+        return [(moment, words) for moment, _, words in lines if moment > since]
+
     def last_words(self, pods: Iterable[Manifest]) -> str:
         """Return what a container that has failed logged last, as a sentence; "" if there is nothing."""
         for pod in pods:
@@ -140,6 +170,26 @@ class Namespace:
         answer = self._ask(method, f"ask {service} for {path}", proxied, body=body)
         return json.loads(answer) if answer else None
 
+    def connection(self, pod: str, port: int) -> socket.socket:
+        """Return a connection to a port of a pod, by way of the cluster's API.
+
+        Raises ClusterError if the API refuses, or is not there.
+        """
+        from kubernetes.client import ApiClient, ApiException, CoreV1Api
+        from kubernetes.stream import portforward
+
+        api = CoreV1Api(ApiClient(self._client.configuration))  # its own: `portforward` changes it for a call
+        try:
+            made = portforward(api.connect_get_namespaced_pod_portforward, pod, self.name, ports=str(port))
+        except ApiException as error:
+            reason = str(error.reason).partition("\n")[0]
+            raise ClusterError(
+                f"The cluster does not forward port {port} of pod {pod}: {reason}. That needs the "
+                "rights `get` and `create` on pods/portforward, as `kubectl port-forward` does."
+            ) from error
+        connection: socket.socket = made.socket(port)
+        return connection
+
     def cluster(self) -> str:
         """Return what tells its cluster from another, from within it or outside; "" where it does not say."""
         known = self.read("ConfigMap", _AUTHORITY) or {}
@@ -149,6 +199,12 @@ class Namespace:
     def version(self) -> str:
         """Return the cluster's version."""
         return str(json.loads(self._ask("GET", "tell its version", "/version"))["gitVersion"])
+
+    def now(self) -> datetime:
+        """Return the cluster's time: of all who ask it the same, whatever their own clocks say."""
+        if self._ahead is None:
+            self.version()
+        return datetime.now(UTC) + (self._ahead or timedelta(0))
 
     def require_rights(self, rights: Mapping[str, Iterable[str]]) -> str:
         """Return what was reached, in words. Raises ClusterError naming the rights that this login lacks.
@@ -261,9 +317,11 @@ class Namespace:
                 body=body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,
-                _request_timeout=self._timeout,
+                _request_timeout=(self._timeout, self._timeout),  # of a lone float it takes no notice
             )
             content = bytes(response.data)
+            if date := response.headers.get("Date"):
+                self._ahead = parsedate_to_datetime(date) - datetime.now(UTC)
             return content.decode("utf-8", errors="replace")
         except ApiException as error:
             raise _answered(error, what, kind) from error

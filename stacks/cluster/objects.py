@@ -24,6 +24,7 @@ KINDS = {
     "Model": ("mlops.seldon.io/v1alpha1", "models"),
     "Experiment": ("mlops.seldon.io/v1alpha1", "experiments"),
     "InferenceService": ("serving.kserve.io/v1beta1", "inferenceservices"),
+    "DaskCluster": ("kubernetes.dask.org/v1", "daskclusters"),
 }
 
 

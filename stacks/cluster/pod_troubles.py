@@ -8,7 +8,17 @@ from typing import Any, NamedTuple
 Pod = dict[str, Any]
 _IMAGES = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError")
 _CONFIGURATION = ("CreateContainerConfigError", "CreateContainerError")
+_CRASH_REMEDY = "Mend what it says last, and run the command again."
 _CRASHED, _TRIES = "CrashLoopBackOff", 2  # an init container waits for its next try without that name
+# What to do about a refusal with these words in it: the API tells it a controller, which makes the pods.
+_REMEDIES = {
+    "exceeded quota": "Raise the namespace's ResourceQuota, have less run, or ask for less cpu and memory.",
+    "failed quota": "Have each container ask for what the namespace's ResourceQuota counts.",
+    "PodSecurity": "Have the pod be as the namespace's Pod Security wants it, or lower that level.",
+    "per Container is": "Ask for what the namespace's LimitRange allows, or change that.",
+    "serviceaccount": "Create the service account (kubernetes/base/service_accounts.yaml), or name another.",
+    "denied the request": "Have the pod be as that rule of the cluster wants it.",
+}
 
 
 class Trouble(NamedTuple):
@@ -23,6 +33,12 @@ def trouble_of(pods: Iterable[Pod]) -> Trouble | None:
     """Return what is wrong with the worst of some pods; None if they run, or are on their way."""
     troubles = [trouble for pod in pods for trouble in _troubles(pod)]
     return next(iter(sorted(troubles, key=lambda trouble: not trouble.hopeless)), None)
+
+
+def in_words(refusal: str) -> str:
+    """Return why a controller was refused a pod, as an event or a condition has it, with what to do."""
+    remedy = next((words for part, words in _REMEDIES.items() if part in refusal), "")
+    return f"{refusal.rstrip('. ')}.{remedy and f' {remedy}'}"
 
 
 def is_ending(pod: Pod) -> bool:
@@ -95,9 +111,10 @@ def _trouble(pod: str, container: dict[str, Any]) -> Trouble | None:
         return Trouble(f"{where} was ended for its memory: raise its memory limit.", True, pod)
     if ended and ended.get("exitCode"):
         lines = (ended.get("message") or "").strip().splitlines()
-        last = f": {lines[-1]}" if lines else ""
+        last = f": {lines[-1].rstrip('. ')}" if lines else ""
         again = reason == _CRASHED or container.get("restartCount", 0) >= _TRIES
-        return Trouble(f"{where} ended with exit code {ended['exitCode']}{last}", again, pod)
+        words = f"{where} ended with exit code {ended['exitCode']}{last}. {_CRASH_REMEDY}"
+        return Trouble(words, again, pod)
     return None
 
 

@@ -6,6 +6,7 @@ that runs, and can start none where another one listens: the traps in stacks/com
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -23,6 +24,7 @@ from stacks.endpoints.protocol import (
     DeploymentError,
     Endpoint,
     EndpointState,
+    Predict,
     ServedVersion,
     State,
 )
@@ -110,6 +112,10 @@ class BentoMLEndpoint(OneVersionEndpoint):
             raise DeploymentError(f"{self.name} is not served: {reason}.")
         with explained():
             return predict_with(_client(server), self.name, frame)
+
+    def asked(self, role: Role = CHAMPION) -> Predict:
+        """Return `predict`: what it looks up is on this machine."""
+        return partial(self.predict, role=role)
 
     def v2_address(self) -> str | None:
         """Where the server answers on this machine; None if it does not run."""

@@ -38,7 +38,7 @@ def endpoints_with(component: Component) -> Endpoints:
     if adapter is None:
         raise DeploymentError(
             f"stacks/endpoints/ has no adapter for model deployers of flavor {component.flavor!r}; it has "
-            f"them for {', '.join(_ADAPTERS)}. CONTRIBUTING.md says how one is added."
+            f"them for {', '.join(_ADAPTERS)}. docs/add_a_stack.md says how one is added."
         )
     return adapter(component)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, cast
@@ -15,6 +16,7 @@ from stacks.endpoints.protocol import (
     DeploymentError,
     Endpoint,
     EndpointState,
+    Predict,
     ServedVersion,
     State,
 )
@@ -104,6 +106,10 @@ class MLflowEndpoint(OneVersionEndpoint):
         if service is None:
             raise DeploymentError(f"{self.name} is not served: nothing is deployed.")
         return _predict(service, frame)
+
+    def asked(self, role: Role = CHAMPION) -> Predict:
+        """Return `predict`: what it looks up is on this machine."""
+        return partial(self.predict, role=role)
 
     def v2_address(self) -> None:
         """None: MLflow's server speaks another protocol."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, cast
@@ -20,6 +21,7 @@ from stacks.endpoints.protocol import (
     BundleReference,
     Endpoint,
     EndpointState,
+    Predict,
     ServedVersion,
     State,
 )
@@ -114,6 +116,10 @@ class MLServerEndpoint:
         """P(severe) of each row, asked over V2."""
         with explained():
             return predict(self._server, served_as(self.name, role), frame)
+
+    def asked(self, role: Role = CHAMPION) -> Predict:
+        """Return `predict`: what it looks up is on this machine."""
+        return partial(self.predict, role=role)
 
     def v2_address(self) -> str | None:
         """Where the server answers on this machine; None if it does not run."""

@@ -87,6 +87,14 @@ class EndpointState:
     supervision: str = ""
 
 
+class Predict(Protocol):
+    """P(severe) of each row of a frame, float64 [n]."""
+
+    def __call__(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """Ask the server."""
+        ...
+
+
 class Endpoint(Protocol):
     """One model, served by a stack's model deployer. Whatever fails raises DeploymentError."""
 
@@ -135,6 +143,10 @@ class Endpoint(Protocol):
         ----------
         frame : the model's features as columns; NaN is not known.
         """
+        ...
+
+    def asked(self, role: Role = CHAMPION) -> Predict:
+        """Return what predicts as `predict` does, with all looked up that is not the server's work."""
         ...
 
     def v2_address(self) -> str | None:

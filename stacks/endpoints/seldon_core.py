@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from accidents.bundle.golden import Golden
     from stacks.components.seldon_core.deployer import SeldonCoreDeployer
+    from stacks.endpoints.protocol import Predict
 
 
 class SeldonCoreEndpoints:
@@ -116,12 +117,23 @@ class SeldonCoreEndpoint:
 
     def predict(self, frame: pd.DataFrame, role: Role = CHAMPION) -> npt.NDArray[np.float64]:
         """P(severe) of each row, by way of the cluster's API, or asked here."""
+        return self.asked(role)(frame)
+
+    def asked(self, role: Role = CHAMPION) -> Predict:
+        """Return what asks the version over a connection that is there, and nothing else."""
         with explained():
-            served = self._serving.served(self.name)
+            serving = self._serving
+            served = serving.served(self.name)
             bundle = served and served.in_role(role)
             if not served or not bundle or served.stopped:
                 raise DeploymentError(f"{self.name} is not served: no version serves as {role}.")
-            return predict_with(_Asked(self._serving, served, bundle), served.model(bundle), frame)
+            asked, model = _Asked(serving, served, bundle), served.model(bundle)
+
+        def predict(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+            with explained():
+                return predict_with(asked, model, frame)
+
+        return predict
 
     def v2_address(self) -> str | None:
         """Where the champion is asked over V2, from here; None where it is not."""
@@ -163,9 +175,10 @@ class _Asked:
 
     def __init__(self, serving: ServedModels, served: Served, bundle: ServedBundle) -> None:
         self._serving, self._served, self._bundle = serving, served, bundle
+        self._metadata = serving.metadata(served, bundle)
 
     def metadata(self, name: str) -> dict[str, Any] | None:
-        return self._serving.metadata(self._served, self._bundle)
+        return self._metadata
 
     def predict(self, name: str, request: dict[str, Any]) -> list[float]:
         return self._serving.predict(self._served, self._bundle, request)

@@ -88,8 +88,9 @@ def _probe(name: str, golden: Golden, api: str | None, role: Role) -> Probe:
         state = endpoint.state()
         if state.state != State.healthy:
             raise AccidentsError(f"the model server does not run: {state.reason}")
-        begun = time.perf_counter()  # the deployer's own look-ups are not the server's latency
-        golden.check(endpoint.predict(golden.features, role), f"The server at {state.url}")
+        ask = endpoint.asked(role)
+        begun = time.perf_counter()  # look-ups, and a new connection, are not the server's latency
+        golden.check(ask(golden.features), f"The server at {state.url}")
         seconds = time.perf_counter() - begun
         if api is not None:
             _require_ready(api)

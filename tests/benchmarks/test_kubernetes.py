@@ -48,7 +48,7 @@ def test_a_request_that_fails_while_the_autoscaler_works_is_counted(
     monkeypatch.setattr(kubernetes, "steady_load", load)
     monkeypatch.setattr(kubernetes, "_wait_for", lambda cluster, replicas: 1.0)
     met, reached = kubernetes._scaled(cluster, {})
-    outcome = kubernetes._outcome(met, 0, 1.0, reached)
+    outcome = kubernetes._outcome(met, 0, 1.0, reached, cluster)
     (failed,) = [figure for figure in outcome.figures if figure.what == "Requests that failed"]
     assert (failed.figure, failed.met) == ("1", False)
     assert cluster.patches[-1] == HPA["spec"]
@@ -71,9 +71,25 @@ def test_where_nobody_was_answered_that_is_told() -> None:
     assert kubernetes._cells(Met(failed=Counter({"503": 4}))) == ("0", "", "0", "4 x 503", *3 * ("none",))
 
 
+def test_a_version_that_nobody_was_led_to_and_a_budget_that_refuses_nothing_are_missed(
+    cluster: Installed,
+) -> None:
+    alone, both = Met(answered={"a": "1"}), Met(answered={"a": "1", "b": "2"})
+    met = {kubernetes.CANARY: alone, kubernetes.SECOND: both, kubernetes.DRAIN: both}
+    figures = kubernetes._outcome(met, 0, 1.0, {}, cluster).figures
+    missed = [figure.what for figure in figures if figure.met is False]
+    assert missed == [f"Answers of both versions: {kubernetes.CANARY}", "Evictions that a budget refused"]
+    cluster.refused.append("api-1")
+    figures = kubernetes._outcome({kubernetes.DRAIN: both}, 0, 1.0, {}, cluster).figures
+    assert not [figure for figure in figures if figure.met is False]
+
+
 def test_a_stack_that_serves_otherwise_is_refused() -> None:
-    with pytest.raises(AccidentsError, match="CLUSTER_STACK kubernetes has no model deployer with runtime"):
-        kubernetes._require_deployments("kubernetes")
+    with pytest.raises(
+        AccidentsError, match="CLUSTER_STACK local has no model deployer with runtime deploym"
+    ):
+        kubernetes._require_runtime("local")
     with pytest.raises(AccidentsError, match="CLUSTER_STACK: There is no stack 'kubernets'"):
-        kubernetes._require_deployments("kubernets")
-    kubernetes._require_deployments("kubernetes-plain")
+        kubernetes._require_runtime("kubernets")
+    for stack in ("kubernetes-plain", "kubernetes"):
+        kubernetes._require_runtime(stack)

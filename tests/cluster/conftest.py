@@ -14,9 +14,10 @@ import socket
 import socketserver
 import subprocess
 import sys
+import tempfile
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,10 +125,50 @@ def give_login(cluster: TestNamespace, address: str) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": S3_KEY, "AWS_SECRET_ACCESS_KEY": S3_SECRET, "AWS_ENDPOINT_URL": address,
         "AWS_DEFAULT_REGION": "us-east-1",
     }  # fmt: skip
-    data = {key: base64.b64encode(value.encode()).decode() for key, value in login.items()}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "accidents-bucket"}, "data": data}
-    cluster.admin("apply", "--filename", "-", give=json.dumps(secret))
+    give_secret(cluster, "accidents-bucket", login)
     return login
+
+
+def give_secret(cluster: TestNamespace, name: str, content: Mapping[str, str]) -> None:
+    """Have a Secret hold this."""
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in content.items()}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
+    cluster.admin("apply", "--filename", "-", give=json.dumps(secret))
+
+
+def install_api(cluster: TestNamespace, *components: str) -> str:
+    """Apply the overlay for one machine, with components of kubernetes/; return where the API answers.
+
+    Its Secrets accidents-api-keys and accidents-database must be there.
+    """
+    for document in _overlay(components):
+        kubectl("apply", "--filename", "-", give=json.dumps(moved(document, cluster.name)))
+    cluster.admin("rollout", "status", "deployment/accidents-api", "--timeout=400s")
+    node = json.loads(kubectl("get", "nodes", "--output", "json"))["items"][0]
+    (address,) = [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"]
+    port = cluster.admin("get", "service", "accidents-api", "--output", "jsonpath={.spec.ports[0].nodePort}")
+    return f"http://{address}:{port}"
+
+
+def _overlay(components: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the overlay's objects with the images of the test, and a second pod of the API."""
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "kubernetes").symlink_to(ROOT / "kubernetes")
+        content = {
+            "resources": ["kubernetes/overlays/kind"],
+            "components": [f"kubernetes/components/{each}" for each in components],
+        }
+        (Path(name) / "kustomization.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        text = kubectl("kustomize", "--load-restrictor=LoadRestrictionsNone", name)
+    for image in ("api", "pipelines"):
+        text = text.replace(f"road-accidents/{image}:{__version__}", f"road-accidents/{image}:{TAG}")
+    documents: list[dict[str, Any]] = list(yaml.safe_load_all(text))
+    for document in documents:
+        if document["kind"] == "HorizontalPodAutoscaler":
+            document["spec"]["minReplicas"] = 2  # one that is evicted has no other
+        if document["kind"] == "Service":
+            document["spec"]["ports"][0].pop("nodePort")  # of several namespaces at once the cluster chooses
+    return documents
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,16 @@ Last, benchmarks/kubernetes.py asks the API while pods restart, end and change.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
+import re
+import subprocess
 import sys
+import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +23,15 @@ import httpx
 import pytest
 import yaml
 
-from accidents.__about__ import __version__
-from tests.cluster.conftest import TAG, TestNamespace, forwarded, give_login, kubectl, moved
+from accidents.predictions.store import opened_store
+from tests.cluster.conftest import (
+    TAG,
+    TestNamespace,
+    forwarded,
+    give_login,
+    give_secret,
+    install_api,
+)
 from tests.conftest import ROOT
 from tests.pipelines.conftest import Project
 from tests.platform_parts import (
@@ -34,6 +44,7 @@ from tests.platform_parts import (
     running_zenml,
     service_account_key,
 )
+from tests.postgres import PASSWORD as DATABASE_PASSWORD
 from tests.postgres import running_postgres
 from tests.processes import kill_all_of
 from tests.servers.conftest import tiny_project, write_settings
@@ -41,10 +52,44 @@ from tests.servers.matrix import found_on, found_on_bare
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(5400)]
 STACK, WITH_SELDON = "kubernetes-plain", "kubernetes"
-PREDICTIONS = """
+CACHED = """
 from zenml.client import Client
-Client().create_secret("accidents", {"database_url": ADDRESS})
+run = Client().list_pipeline_runs(pipeline="train", sort_by="desc:created").items[0]
+print(*(name for name, step in run.steps.items() if str(step.status) != "cached"))
 """
+WALK = f"""
+from accidents.params import load_params
+from commands.probation import walk_up
+from types import SimpleNamespace
+policy = {{"monitor.probation.canary": [20, 60], "monitor.probation.minutes": 1, **CHANGED}}
+params = load_params(Path("params.yaml"), policy)
+print(walk_up(params, {STACK!r}, "2", "1", SimpleNamespace(require=lambda: None)))
+"""
+ONE_STEP = """
+steps:
+  train_model:
+    settings:
+      resources: {cpu_count: 0.3, memory: MEMORY}
+"""
+POD = """
+      pod:
+        node_selectors: {kubernetes.io/os: linux}
+        tolerations: [{key: training, operator: Exists, effect: NoSchedule}]
+"""
+
+
+class Told(Project):
+    """A project whose commands, and what they say, are printed: `pytest -s` gives the transcript."""
+
+    def __call__(
+        self, *words: str, check: bool = True, cold: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """`python run.py WORDS`."""
+        started = time.monotonic()
+        done = super().__call__(*words, check=check, cold=cold)
+        print(f"\n$ python run.py {' '.join(words)}   # {time.monotonic() - started:.0f} s")
+        print(done.stdout + done.stderr, flush=True)
+        return done
 
 
 @dataclass(frozen=True)
@@ -78,7 +123,7 @@ def installed(cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory) 
         mlflow = held.enter_context(
             running_mlflow(folder / "mlflow", postgres.new_database(), s3, "mlflow", bucket)
         )
-        project = tiny_project(folder / "a project")
+        project = Told(tiny_project(folder / "a project").folder)
         project.timeout = 3600.0  # a step is the start of a pod
         held.callback(kill_all_of, project.folder)
         settings = {
@@ -100,8 +145,20 @@ def installed(cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory) 
         inside = predictions.replace(
             f"127.0.0.1:{postgres.port}", shared(f":{postgres.port}").removeprefix("http://")
         )
-        project.python(f"ADDRESS = {inside!r}\n{PREDICTIONS}")
+        give_secret(cluster, "accidents-database", {"url": inside})
+        project.environment["ACCIDENTS_DATABASE_URL"] = inside
+        stack, training = (
+            project.folder / each for each in (f"stacks/{STACK}.yaml", f"configs/train.{STACK}.yaml")
+        )
+        account = "      service_account_name: accidents-pipelines"
+        stack.write_text(
+            stack.read_text(encoding="utf-8").replace(account, POD.strip("\n") + f"\n{account}", 1)
+        )
+        training.write_text(
+            training.read_text(encoding="utf-8") + ONE_STEP.replace("MEMORY", "2GiB"), encoding="utf-8"
+        )
         project("stack", "apply", STACK)
+        project("stack", "check", STACK)
         project("database", "upgrade", "--stack", STACK)
         yield Installed(project, settings | store, inside)
 
@@ -111,12 +168,57 @@ def context_of(kubeconfig: Path) -> str:
 
 
 def test_the_same_commands_give_the_same_model_in_pods(
-    installed: Installed, tmp_path_factory: pytest.TempPathFactory
+    installed: Installed, cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     bare = found_on_bare(tmp_path_factory)
-    found = found_on(STACK, installed.project)
+    with pods_seen(cluster) as seen:
+        found = found_on(STACK, installed.project)
     print({"seconds": found.seconds, "bare": bare.seconds})
     found.assert_same_as(bare)
+    steps = {pod["metadata"]["labels"].get("step_name"): pod["spec"] for pod in seen.values()}
+    trained = steps["train_model"]
+    assert trained["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert "training" in [each.get("key") for each in trained["tolerations"]]
+    assert trained["containers"][0]["resources"] == {
+        "requests": {"cpu": "300m", "memory": "2Gi"}, "limits": {"memory": "2Gi"},
+    }  # fmt: skip
+    assert steps["split_data"]["containers"][0]["resources"]["requests"]["memory"] == "256Mi"  # LimitRange's
+    streamed = {
+        line.split(":")[0].strip()
+        for line in found.said.splitlines()
+        if line.startswith("  ") and ": " in line
+    }
+    print({"steps that logged": streamed})
+
+
+@contextmanager
+def pods_seen(cluster: TestNamespace) -> Iterator[dict[str, Any]]:
+    """Collect the pods that are there meanwhile, by name: those of steps go soon."""
+    seen: dict[str, Any] = {}
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(5):
+            items = json.loads(cluster.admin("get", "pods", "--output", "json"))["items"]
+            seen.update({pod["metadata"]["name"]: pod for pod in items})
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        looking.join()
+
+
+def test_a_training_that_was_done_before_is_taken_from_the_cache(
+    installed: Installed, cluster: TestNamespace
+) -> None:
+    with pods_seen(cluster) as seen:
+        installed.project("--pipeline", "train", "--stack", STACK)
+    again = installed.project.python(CACHED).split()
+    print({"not cached": again, "pods": sorted(seen)})
+    assert not {"load_data", "build_features", "split_data", "train_model", "evaluate_model"} & set(again)
 
 
 @pytest.fixture(scope="module")
@@ -130,36 +232,8 @@ def api(installed: Installed, cluster: TestNamespace) -> tuple[str, str]:
     key = project("keys", "new").stdout.split("acc_")[1].split()[0]
     keys = (project.folder / ".serving" / "keys.json").read_text(encoding="utf-8")
     give_secret(cluster, "accidents-api-keys", {"keys.json": keys})
-    give_secret(cluster, "accidents-database", {"url": installed.predictions})
     give_secret(cluster, "accidents-stack", installed.settings)
-    for document in overlay():
-        kubectl("apply", "--filename", "-", give=json.dumps(moved(document, cluster.name)))
-    cluster.admin("rollout", "status", "deployment/accidents-api", "--timeout=300s")
-    node = json.loads(kubectl("get", "nodes", "--output", "json"))["items"][0]
-    (address,) = [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"]
-    port = cluster.admin("get", "service", "accidents-api", "--output", "jsonpath={.spec.ports[0].nodePort}")
-    return f"http://{address}:{port}", f"acc_{key}"
-
-
-def overlay() -> list[dict[str, Any]]:
-    """The overlay for one machine, with the images and the stack of the test."""
-    text = kubectl("kustomize", str(ROOT / "kubernetes" / "overlays" / "kind"))
-    for image in ("api", "pipelines"):
-        text = text.replace(f"road-accidents/{image}:{__version__}", f"road-accidents/{image}:{TAG}")
-    documents: list[dict[str, Any]] = list(yaml.safe_load_all(text))
-    for document in documents:
-        if document["kind"] == "CronJob":
-            pod = document["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-            pod["containers"][0]["command"][-1] = STACK
-        if document["kind"] == "HorizontalPodAutoscaler":
-            document["spec"]["minReplicas"] = 2  # one that is evicted has no other
-    return documents
-
-
-def give_secret(cluster: TestNamespace, name: str, content: Mapping[str, str]) -> None:
-    data = {key: base64.b64encode(value.encode()).decode() for key, value in content.items()}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
-    cluster.admin("apply", "--filename", "-", give=json.dumps(secret))
+    return install_api(cluster), f"acc_{key}"
 
 
 def test_the_api_in_the_cluster_answers_with_the_version_that_is_deployed(api: tuple[str, str]) -> None:
@@ -171,6 +245,65 @@ def test_the_api_in_the_cluster_answers_with_the_version_that_is_deployed(api: t
         "name": "", "version": "1", "role": "champion", "stage": "", "synthetic": "",
     }  # fmt: skip
     assert httpx.post(f"{address}/predict", json=accident, timeout=30).status_code == 401
+
+
+def ask(api: tuple[str, str], accidents: int) -> dict[str, int]:
+    """Ask for accidents with names of their own; how many each version answered."""
+    address, key = api
+    accident = json.loads((ROOT / "references" / "accident.json").read_text(encoding="utf-8"))
+    answered: dict[str, int] = {}
+    with httpx.Client(base_url=address, headers={"X-API-Key": key}, timeout=30) as client:
+        for _ in range(accidents):
+            answer = client.post("/predict", json={**accident, "accident_id": uuid.uuid4().hex})
+            assert answer.status_code == 200, answer.text
+            version = answer.json()["model"]["version"]
+            answered[version] = answered.get(version, 0) + 1
+    return answered
+
+
+def wait_for_versions(api: tuple[str, str], wanted: set[str]) -> dict[str, int]:
+    """Ask until these versions answer, and no others: routes reach the champion's pods in about a minute."""
+    deadline = time.monotonic() + 180
+    while set(answered := ask(api, 40)) != wanted:
+        assert time.monotonic() < deadline, answered
+        time.sleep(3)
+    return ask(api, 200)
+
+
+def test_a_canary_and_a_shadow_are_told_by_status_and_the_canary_answers_its_share(
+    installed: Installed, api: tuple[str, str]
+) -> None:
+    project, on = installed.project, ("--stack", STACK)
+    project("--pipeline", "deploy", "--version", "2", "--canary", "30", *on)
+    said = project("status", *on).stdout
+    assert "2 (30 %)" in said
+    assert "version 2 (canary of 30 %)" in said
+    answered = wait_for_versions(api, {"1", "2"})
+    print(answered)
+    assert 30 <= answered["2"] <= 95, answered
+    project("--pipeline", "deploy", "--version", "2", "--shadow", *on)
+    assert "2 (shadow)" in project("status", *on).stdout
+    wait_for_versions(api, {"1"})
+    project("rollback", *on)
+    assert "On trial" not in project("status", *on).stdout
+
+
+def test_a_canary_goes_up_while_nothing_is_wrong_and_no_further_where_something_is(
+    installed: Installed, api: tuple[str, str]
+) -> None:
+    """With the latency that params.yaml allows, measured by way of the cluster's API from a pod."""
+    project = installed.project
+    for changed, shares, stays in (
+        ({"monitor.probation.latency": 0.000001}, [20], False),
+        ({}, [20, 60], True),
+    ):
+        said = project.python(f"CHANGED = {changed!r}\n{WALK}")
+        print(said)
+        assert re.findall(r"version 2 answers (\d+) % of the accidents", said) == [
+            str(each) for each in shares
+        ]
+        assert f"'stays': {stays}" in said
+        project("rollback", "--stack", STACK)
 
 
 def test_nobody_who_calls_notices_what_happens_to_pods(
@@ -188,7 +321,9 @@ def test_nobody_who_calls_notices_what_happens_to_pods(
     assert [figure for figure in figures if figure["met"] is False] == []
 
 
-def test_the_monitors_job_looks_at_the_log_in_a_pod(api: tuple[str, str], cluster: TestNamespace) -> None:
+def test_the_monitors_job_looks_at_the_log_in_a_pod(
+    installed: Installed, api: tuple[str, str], cluster: TestNamespace
+) -> None:
     cluster.admin("create", "job", "monitor-now", "--from=cronjob/accidents-monitor")
     deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
@@ -199,6 +334,58 @@ def test_the_monitors_job_looks_at_the_log_in_a_pod(api: tuple[str, str], cluste
     said = cluster.admin("logs", "--selector", "job-name=monitor-now", "--tail", "200")
     print(said)
     assert status.get("succeeded"), said
+    with opened_store(installed.predictions) as store:
+        newest = store.history.reports("dispatch", 1)[0].measurements
+        logged = len(store.log.read())
+    assert newest.window.from_log
+    assert newest.window.rows + newest.window.set_aside > 0, newest.window
+    print({"looked at": newest.window.rows, "logged": logged, "champion": newest.champion.version})
+
+
+def test_why_a_step_fails_is_told_with_what_to_do(installed: Installed, cluster: TestNamespace) -> None:
+    """Memory, quota, a crash and an image, each in one sentence with its remedy."""
+    project, on = installed.project, ("--stack", STACK)
+    config = project.folder / "configs" / f"train.{STACK}.yaml"
+    enough = config.read_text(encoding="utf-8")
+    params = (project.folder / "params.yaml").read_text(encoding="utf-8")
+    (project.folder / "third.yaml").write_text(params.replace("\nseed: 7", "\nseed: 9", 1), encoding="utf-8")
+    train = ("--pipeline", "train", "--params", "third.yaml", *on)
+
+    config.write_text(enough.replace("memory: 2GiB", "memory: 64MiB"), encoding="utf-8")
+    with pods_seen(cluster) as seen:
+        said = project(*train, check=False)
+    assert said.returncode
+    assert "was ended for its memory: raise its memory limit" in said.stderr
+    steps = [pod for pod in seen.values() if pod["metadata"]["labels"].get("step_name") == "train_model"]
+    assert len(steps) == 2, "tried once more: `retry` of configs/train.kubernetes-plain.yaml"
+    config.write_text(enough, encoding="utf-8")
+
+    running = json.loads(cluster.admin("get", "pods", "--output", "json"))["items"]
+    full = len([pod for pod in running if pod["status"]["phase"] in ("Running", "Pending")]) + 1
+    cluster.admin("create", "quota", "full", f"--hard=pods={full}")
+    said = project(*train, check=False)
+    cluster.admin("delete", "quota", "full")
+    assert said.returncode
+    assert re.search(
+        r"The cluster refuses the pods of job .*exceeded quota: full.*Raise the namespace's", said.stderr
+    )
+
+    give_secret(
+        cluster, "accidents-database", {"url": installed.predictions.replace(DATABASE_PASSWORD, "wrong")}
+    )
+    said = project("--pipeline", "monitor", "--last", "100", "--decide-only", *on, check=False)
+    give_secret(cluster, "accidents-database", {"url": installed.predictions})
+    assert said.returncode
+    assert re.search(r"ended with exit code 1\. Mend what it says last.*It said last: ", said.stderr)
+
+    write_settings(project, {**installed.settings, "PIPELINES_IMAGE": "road-accidents/none:1"})
+    project("stack", "apply", STACK)
+    said = project(*train, check=False)
+    write_settings(project, installed.settings)
+    project("stack", "apply", STACK)
+    assert said.returncode
+    assert "the image road-accidents/none:1 cannot be had" in said.stderr
+    assert "Push it to a registry that the nodes reach" in said.stderr
 
 
 def test_seldon_core_serves_what_the_pods_made(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -73,6 +74,13 @@ def test_the_whole_way_of_two_versions(
     challenger = replace(bundle_of(2, versions, "challenger"), share=10)
     tried = serving.try_out(NAME, challenger, golden_of(2, versions))
     assert serving.fault(tried, challenger) == ""
+    shadow = replace(bundle_of(2, versions, "shadow"), share=0)
+    tried = serving.try_out(NAME, shadow, golden_of(2, versions))
+    assert [(bundle.role, bundle.version) for bundle in tried] == [("champion", "1"), ("shadow", "2")]
+    assert serving.fault(tried, shadow) == ""
+    golden = golden_of(2, versions)
+    answered = serving.predict(tried, shadow, golden["request"])  # type: ignore[arg-type]
+    np.testing.assert_allclose(answered, golden["p_severe"], rtol=0, atol=1e-6)  # type: ignore[arg-type]
     serving.end_trials(NAME)
 
     now = serving.switch(NAME, bundle_of(2, versions), golden_of(2, versions))
@@ -85,6 +93,42 @@ def test_the_whole_way_of_two_versions(
     assert known is not None
     assert known.stopped
     cluster.admin("delete", "configmap", NAME)
+
+
+def test_load_may_decide_how_many_there_are_and_again_a_number(
+    serving: ClusterServing, versions: tuple[tuple[Version, str], ...], cluster: TestNamespace
+) -> None:
+    """The pods stay as they are while an autoscaler comes, and goes."""
+    serving.switch(NAME, bundle_of(1, versions), golden_of(1, versions))
+    served = serving.served(NAME)
+    assert served is not None
+    before = names_of_pods(cluster)
+    scaled = ClusterServing(cluster.namespace, serving.settings.model_copy(update={"max_replicas": 2}))
+    served = scaled.switch(NAME, bundle_of(1, versions), golden_of(1, versions))
+    (autoscaler,) = json.loads(cluster.admin("get", "hpa", "--output", "json"))["items"]
+    assert (autoscaler["spec"]["minReplicas"], autoscaler["spec"]["maxReplicas"]) == (1, 2)
+    wait_until_it_measures(cluster, autoscaler["metadata"]["name"])
+    assert scaled.drift(served) == []
+    serving.switch(NAME, bundle_of(1, versions), golden_of(1, versions))
+    assert json.loads(cluster.admin("get", "hpa", "--output", "json"))["items"] == []
+    assert names_of_pods(cluster) == before
+    serving.forget(NAME)
+
+
+def names_of_pods(cluster: TestNamespace) -> set[str]:
+    """Return the champion's pods that are not ending."""
+    labels = f"app.kubernetes.io/instance={NAME},accidents/role=champion"
+    items = json.loads(cluster.admin("get", "pods", "--selector", labels, "--output", "json"))["items"]
+    return {pod["metadata"]["name"] for pod in items if "deletionTimestamp" not in pod["metadata"]}
+
+
+def wait_until_it_measures(cluster: TestNamespace, autoscaler: str) -> None:
+    """Wait until it says how busy the pods are: it finds them, and what they ask for."""
+    deadline = time.monotonic() + 240
+    path = "jsonpath={.status.currentMetrics[0].resource.current.averageUtilization}"
+    while not cluster.admin("get", f"hpa/{autoscaler}", "--output", path):
+        assert time.monotonic() < deadline, cluster.admin("describe", f"hpa/{autoscaler}")
+        time.sleep(3)
 
 
 def test_an_image_that_is_not_there_is_told_at_once(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from accidents.__about__ import __version__
 from accidents.errors import SettingsError
 from commands.dask_cluster import check_cluster, configuration
 from engine import cluster_check
@@ -26,7 +27,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 FOLDER = {"scheduler": "tcp://dask:8786", "folder": "s3://bucket/partitions"}
 
 
-def named(folder: Path, dask: dict[str, str]) -> Path:
+PODS = {"kubernetes": {"workers": 3, "image": "${IMAGE:-ours:{version}}"}, "folder": "s3://bucket/partitions"}
+
+
+def named(folder: Path, dask: dict[str, Any]) -> Path:
     return write_stack(folder, "shared", {"dask": dask})
 
 
@@ -56,6 +60,14 @@ def test_what_is_wrong_with_the_cluster_of_a_file_is_told(
     config.write_text("engine: dask\n", encoding="utf-8")
     with pytest.raises(StackError, match=r"dask.schedular: .*Did you mean 'scheduler'"):
         read_stack("shared", named(tmp_path, {"schedular": "tcp://x:1"}))
+    with pytest.raises(StackError, match="give `scheduler` or `kubernetes`, and not both"):
+        read_stack("shared", named(tmp_path, PODS | FOLDER))
+    with pytest.raises(
+        SettingsError, match=r"stacks/shared.yaml: unknown key `dask.kubernetes.worker`.*workers"
+    ):
+        configuration("train", "shared", config, named(tmp_path, {"kubernetes": {"worker": 2}}))
+    with pytest.raises(SettingsError, match=r"pods do not see .serving/partitions"):
+        configuration("train", "shared", config, named(tmp_path, {"kubernetes": {}}))
     with pytest.raises(SettingsError, match=r"stacks/shared.yaml: `dask.scheduler` .*http://dask:8787"):
         configuration("train", "shared", config, named(tmp_path, {"scheduler": "http://dask:8787"}))
     folder = named(tmp_path, {"scheduler": "tcp://${NO_SUCH_NAME}:8786"})
@@ -67,6 +79,25 @@ def test_what_is_wrong_with_the_cluster_of_a_file_is_told(
     (finding,) = check_cluster("shared", named(tmp_path, FOLDER))
     assert not finding.well
     assert "`make dask` installs it" in finding.words
+
+
+def test_a_stack_may_start_workers_in_kubernetes_for_each_run(
+    zenml_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "given.yaml"
+    config.write_text("engine: dask\ndask: {partition_rows: 500}\n", encoding="utf-8")
+    dask = configuration("train", "shared", config, named(tmp_path, PODS)).dask
+    assert dask.kubernetes is not None
+    assert (dask.kubernetes.workers, dask.kubernetes.image_here) == (3, f"ours:{__version__}")
+    assert (dask.folder, dask.partition_rows, dask.scheduler) == ("s3://bucket/partitions", 500, None)
+    asked = []
+    monkeypatch.setattr(
+        "engine.kubernetes_cluster.can_start", lambda workers: asked.append(workers) or "it could"
+    )
+    assert [
+        (each.what, each.well, each.words) for each in check_cluster("shared", named(tmp_path, PODS))
+    ] == [("dask scheduler", True, "it could")]
+    assert asked == [dask.kubernetes]
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from aiohttp import ServerDisconnectedError
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 from mlflow.exceptions import MlflowException
 from urllib3.exceptions import ProtocolError
+from zenml.exceptions import CredentialsNotValid
 
 import run
 from accidents.errors import AccidentsError
@@ -55,6 +56,10 @@ def test_each_has_its_remedy_also_where_it_is_the_cause(error: Exception, words:
         (
             ConnectionClosedError(endpoint_url="http://127.0.0.1:1/a"),
             "It came from the artifact store. It ended the connection in the middle. Start it again",
+        ),
+        (
+            CredentialsNotValid("Authentication error: API key a for service account b is not active"),
+            "It does not take the key: it is wrong, revoked or expired. Set ZENML_STORE_API_KEY",
         ),
         (ServerDisconnectedError(), "It ended the connection in the middle."),
         (

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from accidents.__about__ import __version__
+from benchmarks.project_copy import copy_project
 from tests import model_servers
 from tests.conftest import ROOT
 from tests.containers.engine import (
@@ -46,6 +49,14 @@ for path in pathlib.Path(sysconfig.get_path("purelib")).rglob("*.so*"):
 print(*failed, sep="\\n", flush=True)
 os._exit(0)  # that many in one process do not end in order
 """
+
+CANARY = "canary-4be07d"
+# Where a person's copy holds secrets: the platform's passwords, keys of the API and of who calls it, logins.
+SECRETS = (
+    ".env", ".serving/keys.json", ".serving/zenml.key", ".zenml/local_stores/default_zen_store/zenml.db",
+    ".zenml/credentials.yaml", ".dvc/config.local", "observability/hook-key", "observability/metrics-key",
+    ".airflow/airflow.cfg", ".git/config", "data/sources/login", "references/.env",
+)  # fmt: skip
 
 each_image = pytest.mark.parametrize("name", BUDGETS)
 
@@ -84,6 +95,56 @@ def test_it_holds_files_of_the_repository_and_no_others(images: dict[str, str], 
     ).stdout.splitlines()
     found = run(images[name], "find", "/app", "-type", "f", "-not", "-name", "*.pyc", "-printf", "%P\n")
     assert set(found.splitlines()) - set(tracked) == set()
+
+
+@pytest.mark.parametrize("dockerfile", ["Dockerfile", "serving/Dockerfile"])
+def test_no_secret_of_the_folder_that_it_is_built_in_gets_into_a_layer(
+    base_image: str, tmp_path: Path, dockerfile: str
+) -> None:
+    folder = copy_project(tmp_path / "a project")
+    for name in ("Dockerfile", "pyproject.toml", ".dockerignore", "serving/Dockerfile"):
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    for name in SECRETS:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(CANARY)
+    (folder / "accidents" / "planted.py").write_text(f"# {CANARY}")  # which the search finds
+    image, saved = "road-accidents/canary:test", tmp_path / "saved.tar"
+    told = ("--build-arg", f"BASE_IMAGE={base_image}", "--target", "code", "--tag", image)
+    docker("build", *told, "--file", str(folder / dockerfile), str(folder), timeout=900)
+    try:
+        docker("save", "--output", str(saved), image)
+    finally:
+        docker("image", "rm", image)
+    found = {name.rpartition("app/")[2] for name, content in files_in(saved) if CANARY.encode() in content}
+    assert found == {"accidents/planted.py"}
+
+
+def files_in(saved: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file of every layer of an image, and what is said of it."""
+    with tarfile.open(saved) as image:
+        for member in image:
+            if not member.isfile():
+                continue
+            content = image.extractfile(member)
+            if not tarfile.is_tarfile(content):  # type: ignore[arg-type]
+                content.seek(0)  # type: ignore[union-attr]
+                yield member.name, content.read()  # type: ignore[union-attr]
+                continue
+            content.seek(0)  # type: ignore[union-attr]
+            with tarfile.open(fileobj=content) as layer:
+                for each in filter(tarfile.TarInfo.isfile, layer):
+                    yield each.name, layer.extractfile(each).read()  # type: ignore[union-attr]
+
+
+def test_the_same_input_gives_the_same_layers(images: dict[str, str], base_image: str) -> None:
+    again = "road-accidents/api:again"
+    told = ("--build-arg", f"BASE_IMAGE={base_image}", "--file", str(ROOT / "serving" / "Dockerfile"),
+            "--target", "api")  # fmt: skip
+    docker("build", "--no-cache", *told, "--tag", again, str(ROOT), timeout=1100)
+    try:
+        assert inspect("image", again)["RootFS"] == inspect("image", images["api"])["RootFS"]
+    finally:
+        docker("image", "rm", again)
 
 
 def test_the_pipelines_start_under_a_read_only_root(images: dict[str, str]) -> None:

@@ -1,7 +1,7 @@
 """The blocks of commands of a page, each with the mark that says whether a test runs it.
 
 <!-- run -->                              every line of it is run
-<!-- run, except: git clone, make test -->  but those that begin so, which cannot be run there
+<!-- run, except: git clone (why); make test (why) -->  but those that begin so, which cannot be run there
 <!-- not run: why -->
 """
 
@@ -23,6 +23,9 @@ _BLOCK = re.compile(
 _COMMAND = re.compile(rf"^ *(?:{PROGRAMS})\b", re.M)
 _RUN = re.compile(r"<!-- run(?:, except: (.+))? -->\n", re.S)
 _NOT_RUN = re.compile(r"<!-- not run: (.+) -->\n", re.S)
+_EXCEPTED = re.compile(r"([^(;]+?) \(([^)]+)\)")
+# Pages of the site outside of docs/ (documentation/hooks.py), and one that GitHub shows.
+OTHERS = ("CONTRIBUTING.md", "CHANGELOG.md", "references/data_dictionary.md", "serving/web/README.md")
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,15 @@ class Block:
     @property
     def is_marked(self) -> bool:
         """Whether it is said what becomes of it, and why if it is not run."""
-        return bool(_RUN.fullmatch(self.mark) or _NOT_RUN.fullmatch(self.mark))
+        if found := _RUN.fullmatch(self.mark):
+            return not _EXCEPTED.sub("", found[1] or "").strip("; \n")
+        return bool(_NOT_RUN.fullmatch(self.mark))
 
     @property
     def excepted(self) -> tuple[str, ...]:
         """How the commands begin that are left out of a block that is run."""
         found = _RUN.fullmatch(self.mark)
-        return tuple(part.strip() for part in found[1].split(",")) if found and found[1] else ()
+        return tuple(start.strip() for start, _ in _EXCEPTED.findall(found[1])) if found and found[1] else ()
 
     @property
     def run(self) -> tuple[str, ...]:
@@ -63,10 +68,10 @@ def blocks_of(text: str, page: str) -> list[Block]:
 
 
 def blocks_in(root: Path) -> list[Block]:
-    """Every block of the README and of docs/, pages in the order in which a newcomer reads them."""
+    """Every block of the site's pages, in the order in which a newcomer reads them."""
     first = ("README.md", "docs/get_started.md", "docs/serving.md")
     others = sorted(path.relative_to(root).as_posix() for path in (root / "docs").rglob("*.md"))
-    pages = [*first, *(page for page in others if page not in first)]
+    pages = [*first, *(page for page in others if page not in first), *OTHERS]
     return [block for page in pages for block in blocks_of((root / page).read_text(encoding="utf-8"), page)]
 
 

@@ -13,7 +13,7 @@ from accidents.bundle import Bundle
 from accidents.data.partition_files import TablePart
 from accidents.errors import SettingsError
 from engine import cluster_check, scoring
-from engine.cluster import ClusterError
+from engine.errors import ClusterError
 from engine.scoring import MANIFEST, score_tables
 from engine.settings import DaskSettings
 from engine.table_partitions import PartitionedTables

@@ -18,7 +18,8 @@ import pytest
 
 from accidents.errors import DataError, SettingsError
 from engine import cluster, tasks
-from engine.cluster import ClusterError, client_of, disconnect_all
+from engine.cluster import client_of, disconnect_all
+from engine.errors import ClusterError
 from engine.settings import DaskSettings, LocalWorkers
 from engine.tasks import PartitionError, each, reduced
 from tests.dask_processes import kill, start_scheduler, start_worker

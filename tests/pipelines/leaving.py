@@ -22,6 +22,14 @@ def leave(folder: str, size: int) -> Annotated[Folder, "left"]:
     return Folder(made)
 
 
+@step(enable_cache=False, output_materializers=FolderMaterializer)
+def measure(left: Folder) -> Annotated[Folder, "measured"]:
+    """What was left, fetched, and a temporary folder of the step's own, as steps of the monitor have them."""
+    made = Folder.temporary("measured-")
+    (made / "size").write_text(str((left / "file.bin").stat().st_size))
+    return made
+
+
 @step(enable_cache=False)
 def fail() -> None:
     """A run that goes wrong leaves things, too."""

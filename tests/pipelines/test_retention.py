@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -24,11 +25,11 @@ __all__ = ["zenml_store"]
 
 def runner(name: str) -> Callable[..., Any]:
     """A pipeline of this name that leaves an artifact and a line in the log, and fails if it is told to."""
-    from tests.pipelines.leaving import fail, leave
+    from tests.pipelines.leaving import fail, leave, measure
 
     @pipeline(name=name)
     def made(folder: str, bad: bool = False) -> None:
-        leave(folder, 100_000)
+        measure(leave(folder, 100_000))
         if bad:
             fail()
 
@@ -48,24 +49,31 @@ def size(store: Path) -> int:
     return sum(file.stat().st_size for file in (store / "artifacts").rglob("*") if file.is_file())
 
 
-def test_the_store_is_bounded_whatever_is_run_how_often(store: Path, tmp_path: Path):
+@pytest.mark.slow
+def test_a_hundred_runs_leave_the_store_bounded_and_no_temporary_file(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     keep = KeepSettings(monitor_runs=2, inference_runs=1)
     monitor = runner("monitor")
     sizes = []
-    for k in range(5):
-        if k == 3:
+    for k in range(100):
+        if k % 10 == 3:
             with pytest.raises(RuntimeError, match="fail"):
                 monitor(str(tmp_path / "left"), bad=True)
         else:
             monitor(str(tmp_path / "left"))
         trim(keep)
         sizes.append(size(store))
+    assert list(temporary.iterdir()) == []
     assert 100_000 < sizes[0] < sizes[1]
     assert max(sizes[2:]) < sizes[1] + 10_000, "bytes of two runs, failed ones included"
     runs = Client().list_pipeline_runs(pipeline="monitor").items
     assert len(runs) == 2
     logs = list((store / "artifacts" / "logs").glob("*"))
-    assert len(logs) <= 2 * 4, "logs of removed runs are gone"
+    assert len(logs) <= 2 * 5, "logs of removed runs are gone"
     kept = Client().get_pipeline_run(runs[0].id).steps["leave"].outputs["left"][0].load()
     assert (kept.path / "file.bin").stat().st_size == 100_000
 

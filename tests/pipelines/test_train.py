@@ -56,8 +56,13 @@ def train(project: Project, *words: str, cold: bool = False) -> Training:
 
 @pytest.fixture(scope="module")
 def first(project: Project) -> Training:
-    """The training of version 1 in a clean copy, started as a person starts it."""
-    return train(project, cold=True)
+    """The training of version 1 in a clean copy, started as a person starts it who has no home folder."""
+    usual = project.environment
+    project.environment = usual | {"HOME": "/proc/nobody"}  # where nobody, root included, can make one
+    try:
+        return train(project, cold=True)
+    finally:
+        project.environment = usual
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ from tests.platform_parts import PASSWORD, S3_KEY, S3_SECRET, Server, running_ml
 from tests.postgres import PostgresServer, running_postgres
 from tests.relay import Relay, running_relay
 
+# The table that tests/servers/matrix.py prints row by row.
+MATRIX_HEAD = "| stack | train | deploy | inference | monitor |\n|---|---:|---:|---:|---:|"
+MATRIX_ROW = re.compile(r"^\| `[\w-]+` \|(?: (?:\d+ s|none) \|)+$", re.MULTILINE)
+SESSION_TOKEN = "a-session-of-the-tests"  # of a temporary login; the server takes any that has not expired
 # The smallest experiment that goes through every step.
 TINY = {"accidents_per_year: 4000": "accidents_per_year: 1500", "n_estimators: 60": "n_estimators: 30"}
 
@@ -27,6 +32,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(1800))
         if "PLATFORM_TESTS" not in os.environ:
             item.add_marker(pytest.mark.skip(reason="takes minutes: make platform"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the matrix: the rows that tests printed, which else nobody sees of one that has passed."""
+    reports = [one for ended in terminalreporter.stats.values() for one in ended]
+    said = "\n".join(one.capstdout for one in reports if isinstance(one, pytest.TestReport))
+    if rows := sorted(set(MATRIX_ROW.findall(said))):
+        terminalreporter.section("the same on every stack")
+        terminalreporter.write_line("\n".join([MATRIX_HEAD, *rows]))
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,7 @@ class Platform:
         """What a person's shell says of it."""
         return {
             **s3_settings(self.s3),
+            "S3_SESSION_TOKEN": SESSION_TOKEN,
             "MLFLOW_SERVER": self.relay.url,
             "MLFLOW_PASSWORD": PASSWORD,
             "ACCIDENTS_DATABASE_URL": self.predictions.replace("postgresql:", "postgresql+psycopg:"),
@@ -62,7 +77,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One for the tests of a module, whose project is the only one on it."""
     folder = tmp_path_factory.mktemp("platform")
     with ExitStack() as held:
-        s3 = held.enter_context(running_s3(folder / "s3", "zenml", "mlflow", "read-only"))
+        s3 = held.enter_context(running_s3(folder / "s3", "zenml", "mlflow", "raw", "read-only"))
         postgres = held.enter_context(running_postgres())
         runs, predictions = postgres.new_database(), postgres.new_database()
         mlflow = held.enter_context(running_mlflow(folder / "mlflow", runs, s3, "mlflow"))

@@ -21,12 +21,12 @@ from tests import postgres
 from tests.pipelines.conftest import Project
 from tests.platform_parts import PASSWORD, S3_KEY, S3_SECRET
 from tests.processes import kill_all_of
-from tests.servers.conftest import Platform, interrupted, tiny_project
+from tests.servers.conftest import SESSION_TOKEN, Platform, interrupted, tiny_project
 from tests.servers.matrix import Found, found_on, found_on_bare
 
 TRAIN = "--pipeline train --stage on_scene --stack staging"
 MONITOR = "--pipeline monitor --input 2022 --decide-only --stack staging"
-SECRETS = (S3_KEY, S3_SECRET, PASSWORD, postgres.PASSWORD)
+SECRETS = (S3_KEY, S3_SECRET, SESSION_TOKEN, PASSWORD, postgres.PASSWORD)
 SAID: list[str] = []  # by every command
 REGISTERED = """
 import json
@@ -134,6 +134,10 @@ def test_s3_that_goes_in_the_middle_of_a_step_is_told_and_nothing_is_registered(
         ({"S3_SECRET_KEY": "wrong"}, "It came from the artifact store. S3 refuses the signature. Correct"),
         ({"S3_SESSION_TOKEN": "expired"}, "It came from the artifact store. The session token has expired."),
         ({"MLFLOW_USER": "nobody"}, "It came from the MLflow server. The server refuses the login. Correct"),
+        (
+            {"MLFLOW_SERVER": "http://127.0.0.1:1"},
+            "It came from the MLflow server. Nothing answers there. Start",
+        ),
     ],
 )
 def test_what_is_wrong_in_the_settings_is_told_by_a_training_and_nothing_is_registered(
@@ -158,6 +162,21 @@ def test_a_clock_that_is_wrong_is_told_by_a_training(project: Project, platform:
     assert code == 1
     assert "It came from the artifact store. The clocks of this machine and of S3's differ" in said
     assert "Traceback" not in said
+    assert registered(project) == NOTHING
+
+
+def test_mlflow_that_goes_in_the_middle_of_a_training_is_told_and_nothing_is_registered(
+    project: Project, platform: Platform
+) -> None:
+    platform.settle(project, MLFLOW_SERVER=platform.mlflow.url)  # past the relay, which would answer for it
+    code, said = interrupted(project, TRAIN, "train model", platform.mlflow.stop)
+    SAID.append(said)
+    platform.mlflow.start()
+    platform.settle(project)
+    assert code == 1
+    assert "It came from the MLflow server. Nothing answers there. Start the server" in said
+    assert "Traceback" not in said
+    assert registered(project) == NOTHING
 
 
 @pytest.mark.parametrize("done_all_the_same", [False, True])
@@ -228,6 +247,7 @@ def test_no_secret_is_in_anything_that_was_written(
         "ZenML's store": zenml_store(project),
         "MLflow's database": everything_in(platform.runs),
         "the prediction log": everything_in(platform.predictions),
+        "PostgreSQL's log": platform.postgres.log.read_text(encoding="utf-8"),
     }
     assert platform.s3.url in written["zenml stack export"]
     assert platform.s3.url in written["ZenML's store"]

@@ -151,7 +151,7 @@ def test_what_is_no_http_is_answered_in_the_one_shape(running: ApiProcess) -> No
 def test_ten_thousand_wrong_keys_slow_nobody_down(model: StandIn, tmp_path: Path) -> None:
     key = Keys(tmp_path / "keys.json").new("one")
     statuses: list[int] = []
-    # The guessers and the model share this process: what it waits for itself is not the API's to answer with 503.
+    # The guessers and the model share this process: what it waits for itself, the API is not to blame for.
     with api_process(tmp_path, model.address, model_timeout="20") as process:
 
         def guess() -> None:

@@ -36,6 +36,55 @@ def test_everything_that_names_the_version_names_the_one_of_about() -> None:
     assert f"VERSION={__version__} " in told
 
 
+PLACES = ("accidents/__about__.py", "CITATION.cff", "kubernetes/components/release/kustomization.yaml",
+          "CHANGELOG.md")  # fmt: skip
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Path:
+    """What names the version, and what writes it."""
+    for name in ("Makefile", "stacks/cache_folder.py", ".ci/version.py", *PLACES):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def raised(named: Path, version: str) -> subprocess.CompletedProcess[str]:
+    words = ["make", "version", f"V={version}"]
+    return subprocess.run(words, cwd=named, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["mended", "added", "broken"])
+def test_the_next_version_is_written_by_one_command_wherever_it_is_named(named: Path, which: int) -> None:
+    numbers = [int(number) for number in __version__.split(".")]
+    kept = 2 - which
+    version = ".".join(map(str, [*numbers[:kept], numbers[kept] + 1, 0, 0][:3]))
+    before = {name: (named / name).read_text(encoding="utf-8") for name in PLACES}
+    assert raised(named, version).returncode == 0
+    after = {name: (named / name).read_text(encoding="utf-8") for name in PLACES}
+    for name in PLACES[:3]:
+        assert after[name] == before[name].replace(__version__, version) != before[name]
+    assert after["CHANGELOG.md"].replace(f"## {version}\n\n", "", 1) == before["CHANGELOG.md"]
+    assert re.findall(r"^## (\S+)", after["CHANGELOG.md"], re.M)[:2] == [version, __version__]
+
+
+@pytest.mark.parametrize("version", ["", __version__, "0.0.1", "v99.0.0", "99.0.0", "1.0"])
+def test_a_version_that_does_not_come_next_is_written_nowhere(named: Path, version: str) -> None:
+    before = [(named / name).read_bytes() for name in PLACES]
+    done = raised(named, version)
+    assert done.returncode
+    assert f"After {__version__} comes one of" in done.stderr
+    assert [(named / name).read_bytes() for name in PLACES] == before
+
+
+def test_a_place_that_names_it_otherwise_is_told_and_nothing_is_written(named: Path) -> None:
+    edit(named, "CITATION.cff", (f"version: {__version__}", f"version: '{__version__}'"))
+    before = [(named / name).read_bytes() for name in PLACES]
+    first, second, _ = __version__.split(".")
+    assert "CITATION.cff names a version 0 times" in raised(named, f"{first}.{int(second) + 1}.0").stderr
+    assert [(named / name).read_bytes() for name in PLACES] == before
+
+
 def test_no_page_has_to_be_edited_for_a_release() -> None:
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     named = re.compile(rf"(?:\bv|[:\"]){re.escape(__version__)}\b")  # a tag of git or of an image

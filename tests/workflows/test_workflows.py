@@ -90,6 +90,18 @@ def test_every_job_is_tried_or_says_why_not() -> None:
         assert (ROOT / file).is_file()
 
 
+def test_every_image_that_is_built_is_pushed_scanned_listed_and_attested() -> None:
+    built, pushed = (
+        subprocess.run(["make", "-n", *words, "PROFILE=airflow"], cwd=ROOT, capture_output=True, text=True,
+                       check=True).stdout for words in (["images"], ["push", "scan", "sbom"])
+    )  # fmt: skip
+    images = re.findall(r"--tag road-accidents/([\w-]+):", built)
+    assert "airflow" in images
+    assert [line.split()[-len(images) :] for line in pushed.splitlines() if ".ci/" in line] == [images] * 3
+    assert jobs.read("images")["jobs"]["attest"]["strategy"]["matrix"]["image"] == images
+    assert {jobs.read(name)["env"]["PROFILE"] for name in ("images", "release")} == {"airflow"}
+
+
 def test_what_the_dry_release_leaves_out_is_a_step() -> None:
     """One that was worded anew would be run, minutes later and without a word of why."""
     lines = {step.run for job in jobs.jobs() for step in job.steps}
@@ -104,6 +116,17 @@ def test_a_step_is_a_line_or_two_that_a_person_can_type(file: Path) -> None:
             assert not re.search(r"\$\{\{(?! *matrix\.)", step.run), (
                 f"text from outside in a command: {step.run}"
             )
+
+
+def test_each_action_is_one_commit_with_its_version_beside() -> None:
+    """zizmor wants the commit; the version is what a person reads, and what Dependabot raises it by."""
+    commits: dict[str, set[str]] = {}
+    for line in "\n".join(file.read_text(encoding="utf-8") for file in FILES).splitlines():
+        if "uses:" in line:
+            found = re.fullmatch(r" +(?:- )?uses: ([\w-]+/[\w-]+)\S*@([0-9a-f]{40} # v\d+\.\d+\.\d+)", line)
+            assert found, line
+            commits.setdefault(found[1], set()).add(found[2])
+    assert {action: named for action, named in commits.items() if len(named) > 1} == {}
 
 
 @each_file

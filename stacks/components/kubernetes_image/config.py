@@ -43,6 +43,11 @@ class KubernetesImageConfig(KubernetesOrchestratorConfig):
     data_remote: str = Field(
         default="", description="DVC remote by which raw files reach the steps; empty: the sample only."
     )
+    database_secret: str = Field(
+        default="",
+        description="Secret whose key `url` is the prediction store's address, for pods; empty, or "
+        "where there is none: ZenML's secret `accidents`.",
+    )
     pod: dict[str, Any] = Field(
         default_factory=dict,
         description="What a step's pod has beside the defaults: KubernetesPodSettings, such as resources, "

@@ -19,6 +19,7 @@ from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
 from zenml.orchestrators import SubmissionResult
 
 from stacks.cluster.namespace import Namespace, find_namespace, is_pod
+from stacks.components.image_layout import DATABASE
 from stacks.components.kubernetes_image.config import KubernetesImageConfig, locked_down
 from stacks.components.kubernetes_image.run_pods import RunPods
 from stacks.components.orchestrator_base import DATA_REMOTE, OwnImage
@@ -109,7 +110,15 @@ class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
         return find_namespace(self.config.kubernetes_namespace, self.config.kubernetes_context or "")
 
     def _environment(self) -> dict[str, Any]:
-        return {"env": [{"name": DATA_REMOTE, "value": self.data_remote}]} if self.data_remote else {}
+        remote: list[dict[str, Any]] = [{"name": DATA_REMOTE, "value": self.data_remote}]
+        address = {"name": self.config.database_secret, "key": "url", "optional": True}
+        database: list[dict[str, Any]] = [{"name": DATABASE, "valueFrom": {"secretKeyRef": address}}]
+        return {
+            "env": [
+                *(remote if self.data_remote else ()),
+                *(database if self.config.database_secret else ()),
+            ]
+        }
 
 
 def _watched(wait: Callable[[], None], pods: RunPods, token: str) -> Callable[[], None]:

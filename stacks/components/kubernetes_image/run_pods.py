@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 from stacks.cluster.namespace import Namespace
 from stacks.cluster.objects import Manifest
-from stacks.cluster.pod_troubles import Trouble, has_ended, is_ending, trouble_of
+from stacks.cluster.pod_troubles import Trouble, has_ended, in_words, is_ending, trouble_of
 from stacks.errors import StackError
 
 _EVERY = 2.0  # seconds
@@ -18,6 +18,7 @@ _PATIENCE = 30.0  # seconds for which a job may be refused its pods: a quota is 
 _RUN, _STEP = "run_id", "step_name"  # ZenML's labels
 _JOB = "job-name"  # Kubernetes' label of a job's pods
 _WELL = ("Running", "Succeeded")  # phases of a pod
+_LOGS = (*_WELL, "Failed")  # in which it may have said something
 
 
 class RunPods:
@@ -31,6 +32,8 @@ class RunPods:
         self._about: set[str] = set()  # the pod or job in trouble, and the job of such a pod
         self._refused_since: dict[str, float] = {}
         self._last_pod: dict[str, str] = {}  # when it was made, by job
+        self._read: set[str] = set()  # pods that have ended, and say no more
+        self._said: dict[str, str] = {}  # when what was shown last was said, by pod
 
     @contextmanager
     def looked_at(self) -> Iterator[None]:
@@ -57,10 +60,10 @@ class RunPods:
 
     def _look_until(self, ended: threading.Event) -> None:
         while not ended.wait(_EVERY):
-            try:
+            with suppress(StackError):  # ZenML, who waits, tells of a cluster that is gone
                 self._look()
-            except StackError:  # ZenML, who waits, tells of a cluster that is gone
-                continue
+        with suppress(StackError):  # what steps have said since
+            self._follow(self._namespace.list("Pod", {_RUN: self._run}))
 
     def _look(self) -> None:
         pods = self._namespace.list("Pod", {_RUN: self._run})
@@ -68,6 +71,7 @@ class RunPods:
             if step and step not in self._steps:
                 self._steps.add(step)
                 print(f"  {step.replace('_', ' ')} ...", file=sys.stderr, flush=True)
+        self._follow(pods)
         newest = _newest(pods)
         refused = self._refused(newest)
         others = [pod for pod in newest if refused is None or _job_of(pod) != refused.name]
@@ -76,6 +80,20 @@ class RunPods:
             self._tell(trouble, pods)
         elif self._has_passed(newest):
             self._trouble, self._report = None, ""
+
+    def _follow(self, pods: Iterable[Manifest]) -> None:
+        """Show what steps have logged since the last look."""
+        for pod in pods:
+            step, name = pod["metadata"].get("labels", {}).get(_STEP), pod["metadata"]["name"]
+            if not step or pod.get("status", {}).get("phase") not in _LOGS or name in self._read:
+                continue
+            if has_ended(pod):
+                self._read.add(name)
+            container = pod["spec"]["containers"][0]["name"]
+            for moment, line in self._namespace.logged_since(name, container, self._said.get(name, "")):
+                self._said[name] = moment
+                if line.strip():
+                    print(f"  {step.replace('_', ' ')}: {line}", file=sys.stderr, flush=True)
 
     def _tell(self, trouble: Trouble, pods: Iterable[Manifest]) -> None:
         before, self._trouble = self._trouble, trouble
@@ -117,7 +135,7 @@ class RunPods:
         hopeless = time.monotonic() - since >= _PATIENCE
         if hopeless:
             self._namespace.delete("Job", job)
-        return Trouble(f"The cluster refuses the pods of job {job}: {words}", hopeless, job)
+        return Trouble(f"The cluster refuses the pods of job {job}: {in_words(words)}", hopeless, job)
 
 
 def _is_over(job: Manifest) -> bool:

@@ -33,12 +33,13 @@ from stacks.components.local_image.containers import (
     remove_left_behind,
     why_killed,
 )
+from stacks.components.local_image.step_environment import hand_over, handed_on
 from stacks.components.orchestrator_base import DATA_REMOTE, OwnImage
 from stacks.environment import READ_AT_IMPORT, project_root, store_folder
 from stacks.errors import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from zenml.config.build_configuration import BuildConfiguration
     from zenml.config.step_configurations import Step
@@ -46,14 +47,13 @@ if TYPE_CHECKING:
     from zenml.stack import Stack
 
 HERE = "here"  # in a pipeline's `extra`: it runs on this machine
-# Addresses that steps find in their environment.
-_HANDED_ON = ("ACCIDENTS_DATABASE_URL",)
 
 
 class LocalImageOrchestrator(OwnImage, LocalDockerOrchestrator):
     """Runs each step in a container that is locked down, as who started the run."""
 
     _run: str = ""
+    _step_environments: Mapping[str, Mapping[str, str]] = {}
     _orchestrator_run_id: str | None = None
 
     @property
@@ -74,6 +74,8 @@ class LocalImageOrchestrator(OwnImage, LocalDockerOrchestrator):
     def get_settings(self, container: Step) -> LocalDockerOrchestratorSettings:  # type: ignore[override]
         """How ZenML runs a step's container: it asks as the step begins, which a person is told."""
         step = container.spec.invocation_id
+        folders = _folders(self._run)
+        environment = {**self._environment(), **self._step_environments.get(step, {})}
         print(f"  {step.replace('_', ' ')} ...", file=sys.stderr, flush=True)
         return LocalDockerOrchestratorSettings(
             run_args={
@@ -85,10 +87,8 @@ class LocalImageOrchestrator(OwnImage, LocalDockerOrchestrator):
                 "cap_drop": ["ALL"],
                 "security_opt": ["no-new-privileges:true"],
                 "labels": labels_of(str(project_root()), self._run, step),
-                "environment": self._environment(),
-                "volumes": {
-                    str(here): {"bind": there, "mode": "rw"} for here, there in _folders(self._run).items()
-                },
+                "environment": hand_over(environment, _temporary(self._run)),
+                "volumes": {str(here): {"bind": there, "mode": "rw"} for here, there in folders.items()},
             }
         )
 
@@ -111,19 +111,19 @@ class LocalImageOrchestrator(OwnImage, LocalDockerOrchestrator):
         self.image_facts()  # what is missing is told before a run is begun
         for step in remove_left_behind(str(project_root())):
             print(f"Step {step} of a run that was killed went on in its container: ended.", file=sys.stderr)
-        self._run = str(uuid4())
+        self._run, self._step_environments = str(uuid4()), step_environments
+        untold: dict[str, dict[str, str]] = {step: {} for step in step_environments}
         with self._watched(placeholder_run):
-            return super().submit_pipeline(*arguments)
+            return super().submit_pipeline(snapshot, stack, {}, untold, placeholder_run)
 
     def _environment(self) -> dict[str, str]:
-        handed_on = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
         places = {
             "ZENML_CONFIG_PATH": str(store_folder()),
             "ZENML_CUSTOM_SOURCE_ROOT": CODE,
             "ZENML_REPOSITORY_PATH": CODE,
             DATA_REMOTE: self.data_remote,
         }
-        return {**READ_AT_IMPORT, **handed_on, **places}
+        return {**READ_AT_IMPORT, **handed_on(), **places}
 
     @contextmanager
     def _watched(self, run: PipelineRunResponse | None) -> Iterator[None]:

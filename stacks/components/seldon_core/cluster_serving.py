@@ -125,7 +125,7 @@ class ClusterServing:
         with self._changing(name):
             before = self._required(name)
             self._prove(before, bundle, golden)
-            return self._change(before, before.with_beside(bundle))
+            return self._change(before, before.trying(bundle))
 
     def end_trials(self, name: str) -> tuple[ServedBundle, ...]:
         """Have the champion answer everything; return what was beside it."""

@@ -44,6 +44,12 @@ class Served:
         others = (other for other in self.beside if other.role != bundle.role)
         return self.sharing((*others, bundle))
 
+    def trying(self, bundle: ServedBundle) -> Served:
+        """Return the same with a version on trial: in place of one in its role, and of itself in another."""
+        itself = (bundle.version, bundle.digest)
+        others = (other for other in self.beside if (other.version, other.digest) != itself)
+        return replace(self, beside=tuple(others)).with_beside(bundle)
+
     def without(self, *roles: str) -> Served:
         """Return the same without the versions in these roles."""
         return self.sharing(tuple(other for other in self.beside if other.role not in roles))

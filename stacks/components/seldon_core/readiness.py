@@ -21,6 +21,10 @@ from stacks.components.seldon_core.settings import SeldonCoreSettings
 _EVERY = 1.0  # seconds between two looks
 _SHOWN_EVERY = 15.0
 _HOLDS = 10.0  # for so long a reason must stand before nobody waits any more
+_FULL, _FULL_HOLDS = (
+    "exceeded quota",
+    30.0,
+)  # it is free again when other pods end
 
 
 class Waiting(NamedTuple):
@@ -48,7 +52,7 @@ class Readiness:
                 return
             now = time.monotonic()
             hopeful = hopeful if hopeless else now
-            settled = now - hopeful >= _HOLDS
+            settled = now - hopeful >= (_FULL_HOLDS if _FULL in reason else _HOLDS)
             if ready > most:  # pods are replaced one by one
                 most, moved = ready, now
             if settled or now - moved > self._settings.ready_timeout:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -42,6 +43,26 @@ def test_one_that_died_is_not_waited_for(fake: FakeKubernetes, namespace: Namesp
     }  # fmt: skip
     with leased(namespace, NAME, WHAT):
         assert fake.objects["leases", NAME]["spec"]["holderIdentity"] != "somebody"
+
+
+@pytest.mark.parametrize("ahead", [-300, 0, 300], ids=["ours is ahead", "the same", "ours is behind"])
+def test_whether_one_has_died_is_told_by_the_clusters_clock(
+    ahead: int, fake: FakeKubernetes, namespace: Namespace
+) -> None:
+    fake.ahead = ahead
+    renewed = datetime.now(UTC) + timedelta(seconds=ahead - 30)
+    fake.objects["leases", NAME] = {
+        "metadata": {"name": NAME, "uid": "of-another"},
+        "spec": {
+            "holderIdentity": "another", "leaseDurationSeconds": 60,
+            "renewTime": renewed.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        },
+    }  # fmt: skip
+    with pytest.raises(ClusterError, match="another is at work"), leased(namespace, NAME, WHAT):
+        pytest.fail("two hold it")
+    fake.ahead += 60
+    with leased(namespace, NAME, WHAT):
+        assert fake.objects["leases", NAME]["spec"]["holderIdentity"] != "another"
 
 
 def test_it_is_renewed_as_long_as_it_is_held(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,35 @@ def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) ->
     configuration.retries = False
     with pytest.raises(ClusterError, match=r"it does not answer .*`kubectl get pods` must work"):
         Namespace(client.ApiClient(configuration), "accidents", 1).read("ConfigMap", "a")
+
+
+def test_an_api_that_takes_a_request_and_does_not_answer_is_waited_for_no_longer_than_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stacks.cluster.namespace._LONGEST", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        configuration = client.Configuration(host=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        configuration.retries = False
+        begun = time.monotonic()
+        with pytest.raises(ClusterError, match=r"read ConfigMap a: it does not answer"):
+            Namespace(client.ApiClient(configuration), "accidents", 0.2).read("ConfigMap", "a")
+    assert time.monotonic() - begun >= 1  # five attempts, and no more
+
+
+def test_what_the_api_was_too_slow_for_is_asked_again(fake: FakeKubernetes) -> None:
+    put, slow = fake.handle, [1.0]
+
+    def stall(method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:
+        if method == "PATCH" and slow:
+            time.sleep(slow.pop())
+        return put(method, target, body)
+
+    fake.handle = stall  # type: ignore[method-assign]
+    configuration = client.Configuration(host=fake.url)
+    configuration.retries = False
+    Namespace(client.ApiClient(configuration), "accidents", 0.3).apply(CONFIG_MAP)
+    assert slow == []
+    assert fake.names("configmaps") == ["a"]
 
 
 def test_a_context_that_is_not_there_and_no_kubeconfig_at_all_are_told(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stacks.cluster.pod_troubles import failed_container, trouble_of
+from stacks.cluster.pod_troubles import failed_container, in_words, trouble_of
 
 NO_NODE = "0/3 nodes are available: 3 Insufficient memory."
 
@@ -55,7 +55,7 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
                     )
                 ]
             ),
-            "ended with exit code 1: Error: no bundle",
+            "ended with exit code 1: Error: no bundle. Mend what it says last, and run the command again.",
             True,
         ),
         (
@@ -87,6 +87,24 @@ def test_the_reason_is_told_with_what_to_do(status: dict[str, Any], words: str, 
     assert words in trouble.words
     assert "model-1" in trouble.words
     assert trouble.hopeless == hopeless
+
+
+@pytest.mark.parametrize(
+    ("refusal", "remedy"),
+    [
+        ('pods "a-1" is forbidden: exceeded quota: accidents, used: pods=60, limited: pods=60', "Raise the"),
+        ('violates PodSecurity "restricted:latest": runAsNonRoot != true', "Pod Security wants it"),
+        ("maximum memory usage per Container is 1Gi, but limit is 2Gi.", "LimitRange allows"),
+        ('error looking up service account accidents/x: serviceaccount "x" not found', "Create the service"),
+        ("something that nobody foresaw", ""),
+    ],
+    ids=["quota", "security", "limits", "account", "unknown"],
+)
+def test_a_controllers_refusal_is_told_with_what_to_do(refusal: str, remedy: str) -> None:
+    told = in_words(refusal)
+    assert told.startswith(f"{refusal.rstrip('.')}.")
+    assert remedy in told
+    assert not told.endswith(" ")
 
 
 def test_pods_that_run_or_are_on_their_way_or_go_have_no_trouble() -> None:

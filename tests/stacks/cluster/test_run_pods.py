@@ -58,6 +58,7 @@ def test_a_job_whose_pods_are_refused_is_told_and_ended(
         assert fake.names("jobs") == ["train-1"]  # it may get them yet
         wait_for(lambda: not fake.names("jobs"))
     assert "refuses the pods of job train-1: exceeded quota" in str(pods.reason())
+    assert "Raise the namespace's ResourceQuota" in str(pods.reason())
     assert capfd.readouterr().err.count("exceeded quota") == 1
 
 
@@ -93,6 +94,27 @@ def test_a_pod_that_fails_is_told_once_with_its_step(
     assert said.count("was ended for its memory") == 1
     assert "It said last: the log's last line" in said
     assert "train model ..." in said
+
+
+def test_what_a_step_logs_is_shown_once_as_it_comes_and_to_its_end(
+    fake: FakeKubernetes, pods: RunPods, capfd: pytest.CaptureFixture[str]
+) -> None:
+    give_pod(fake, {**RUN, "step_name": "train_model"})
+    give_pod(fake, RUN, "run")  # its own pod says nothing of interest
+    first, second = "2026-11-28T02:00:00.100000000Z", "2026-11-28T02:00:00.900000000Z"
+    fake.logs = {"stand-in-0": [(first, "20 rounds")], "run-0": [(first, "of ZenML")]}
+    said = ""
+    with pods.looked_at():
+        while "20 rounds" not in said:
+            time.sleep(0.05)
+            said += capfd.readouterr().err
+        fake.logs["stand-in-0"].append((second, "40 rounds"))
+        time.sleep(0.2)
+        fake.pods["stand-in"] = {"phase": "Succeeded"}
+        fake.logs["stand-in-0"].append(("2026-11-28T02:00:01.000000000Z", "done"))
+    said += capfd.readouterr().err
+    shown = [line.strip() for line in said.splitlines() if ":" in line]
+    assert shown == ["train model: 20 rounds", "train model: 40 rounds", "train model: done"]
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["runs", "gone"])
@@ -208,4 +230,8 @@ def test_a_cluster_that_does_not_answer_for_a_moment_is_no_trouble(
     fake.namespace = "gone"
     with pods.looked_at():
         time.sleep(0.1)
-    assert pods.reason() is None
+        assert pods.reason() is None
+        fake.namespace = "accidents"
+        fake.objects["jobs", "train-1"] = JOB
+        fake.objects["events", "e1"] = REFUSED
+        wait_for(pods.reason)  # it looks on

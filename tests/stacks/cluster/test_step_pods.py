@@ -72,6 +72,16 @@ def test_a_step_gets_what_it_asks_for_over_what_the_stack_file_says(
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
+def test_a_step_gets_the_prediction_stores_address_from_a_secret_and_runs_where_there_is_none() -> None:
+    found = orchestrator({"env": [{"name": "A", "value": "1"}]}, database_secret="db").get_settings(step())
+    assert found.pod_settings is not None
+    secret = {"name": "db", "key": "url", "optional": True}
+    wanted = {"name": "ACCIDENTS_DATABASE_URL", "valueFrom": {"secretKeyRef": secret}}
+    assert wanted in found.pod_settings.env
+    assert {"name": "A", "value": "1"} in found.pod_settings.env
+    assert "ACCIDENTS_DATABASE_URL" not in str(orchestrator({}).get_settings(step()).pod_settings)
+
+
 def test_two_steps_do_not_share_what_they_are_told() -> None:
     pods = orchestrator(POD)
     asked = {"resources": ResourceSettings(memory="16GiB")}

@@ -136,6 +136,13 @@ def test_kserve_makes_plain_deployments() -> None:
     assert modes == {"RawDeployment"}
 
 
+def test_kserve_is_told_that_the_server_speaks_the_second_protocol() -> None:
+    """Of a container of somebody else's KServe reads it from a variable, and takes it for v1 without one."""
+    for each in rendered("kserve"):
+        (container,) = each["spec"]["predictor"]["containers"]
+        assert {"name": "PROTOCOL", "value": "v2"} in container["env"]
+
+
 @pytest.mark.parametrize("runtime", ["deployment", "seldon", "kserve", "seldon2"])
 def test_the_champion_alone_follows_the_load(runtime: Runtime) -> None:
     text = str(rendered(runtime, replicas=2, max_replicas=7))
@@ -255,7 +262,12 @@ REFUSED = [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quo
         ("deployment", deployment_in(replicas=3), ""),
         ("deployment", deployment_in(updatedReplicas=1), ""),
         ("deployment", deployment_in(availableReplicas=1, conditions=STUCK), "it makes no progress"),
-        ("deployment", deployment_in(conditions=REFUSED), "exceeded quota"),
+        (
+            "deployment",
+            deployment_in(conditions=REFUSED),
+            "The cluster refuses its pods: exceeded quota. Raise the namespace's ResourceQuota, have less "
+            "run, or ask for less cpu and memory.",
+        ),
         ("kserve", deployment_in(updatedReplicas=1), ""),
         ("kserve", {"kind": "InferenceService", "status": {"conditions": READY}}, None),
         ("kserve", {"kind": "InferenceService", "status": {}}, ""),

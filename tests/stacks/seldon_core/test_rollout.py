@@ -93,7 +93,7 @@ def test_a_rollout_that_fails_leaves_what_is_there_also_where_its_record_is_lost
                 "lastState": {"terminated": {"exitCode": 1}},
                 "state": {"waiting": {"reason": "CrashLoopBackOff"}},
             },
-            "exit code 1 It said last: the log's last line",
+            "exit code 1. Mend .* It said last: the log's last line",
         ),
     ],
     ids=["image", "crash"],

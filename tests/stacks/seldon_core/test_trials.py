@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
+import pandas as pd
 import pytest
 
 from accidents.params import load_params
@@ -44,6 +45,20 @@ def test_a_challenger_is_told_by_the_champion_with_its_own_server(
     assert serving.end_trials(NAME) == (challenger,)
     assert running(fake) == {NAME: "1"}
     assert routes(fake) == []
+
+
+def test_a_challenger_that_becomes_a_shadow_answers_nobody_any_more(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    serving.try_out(NAME, replace(SECOND, role="challenger", share=30), GOLDEN)
+    served = serving.try_out(NAME, replace(SECOND, role="shadow", share=0), GOLDEN)
+    assert [(one.role, one.version, one.share) for one in served] == [
+        ("champion", "1", 100),
+        ("shadow", "2", 0),
+    ]
+    assert running(fake) == {NAME: "1", f"{NAME}-shadow": "2"}
+    assert [route["role"] for route in routes(fake)] == ["shadow"]
 
 
 def test_nobody_is_led_to_a_challenger_while_its_pods_change(
@@ -158,3 +173,21 @@ def test_a_challenger_that_is_taken_back_answers_nobody_whatever_becomes_of_the_
             serving.switch(NAME, FIRST, GOLDEN)
     assert routes(fake) == []
     assert running(fake) == {NAME: "1"}
+
+
+def test_what_a_probe_measures_is_one_request_over_a_connection_that_is_there(
+    fake: FakeKubernetes, serving: ClusterServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record, the metadata and another kubeconfig are not the latency of what serves."""
+    serving.switch(NAME, FIRST, GOLDEN)
+    answered = fake.answer
+    fake.answer = lambda *asked: (
+        (200, {**answered(*asked)[1], "inputs": [{"name": "hour"}]})
+        if asked[1] == "GET"
+        else answered(*asked)
+    )
+    monkeypatch.setattr(seldon_core, "serving_of", lambda settings: serving_of(fake, settings))
+    ask = seldon_core.SeldonCoreEndpoint(NAME, SETTINGS, cast(Component, None)).asked()
+    fake.asked.clear()
+    assert ask(pd.DataFrame({"hour": [1.0, 2.0]})).tolist() == GOLDEN["p_severe"]
+    assert [method for method, _ in fake.asked] == ["POST"]

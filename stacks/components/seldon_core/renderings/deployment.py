@@ -6,6 +6,7 @@ The API shares the requests out among the versions, by the routes that the champ
 from __future__ import annotations
 
 from stacks.cluster.objects import Manifest
+from stacks.cluster.pod_troubles import in_words
 from stacks.components.seldon_core.description import (
     GRPC_PORT,
     HTTP_PORT,
@@ -46,7 +47,7 @@ def fault(live: Manifest) -> str | None:
     """Return why a Deployment is not ready, "" while it is on its way; None once all its pods are new."""
     refused = condition(live, "ReplicaFailure")
     if refused.get("status") == "True":
-        return str(refused.get("message", "its pods are refused"))
+        return f"The cluster refuses its pods: {in_words(str(refused.get('message', 'it does not say why')))}"
     wanted, status = live["spec"].get("replicas", 1), live.get("status", {})
     ready = (status.get(name, 0) for name in ("updatedReplicas", "availableReplicas", "replicas"))
     if is_seen(live) and all(number == wanted for number in ready):

@@ -53,8 +53,10 @@ def fault(live: Manifest) -> str | None:
 
 def _service(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings) -> Manifest:
     pod = pod_spec(served, bundle, settings)
+    environment = pod["containers"][0]["env"]
+    environment.append({"name": "PROTOCOL", "value": "v2"})  # of a custom container; else v1
     if not is_fetched_by_us(settings):
-        pod["containers"][0]["env"].append({"name": "STORAGE_URI", "value": bundle.uri})
+        environment.append({"name": "STORAGE_URI", "value": bundle.uri})
     predictor: Manifest = {
         **pod_metadata(served, bundle, settings),
         **pod,
