@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from rich.markup import escape
 
@@ -13,7 +13,24 @@ from commands.api import API
 from commands.project import ROOT, console, on_stack
 
 
-def deploy(params: Params, stack: str, config: Path | None, version: str | None) -> dict[str, Any]:
+class DeploymentFacts(TypedDict):
+    """What the step `deploy_model` leaves of a deployment.
+
+    `before`: the version that served; `ended`: those whose trial is over; `difference`: the largest from the
+    golden answers.
+    """
+
+    name: str
+    version: str
+    url: str
+    before: str | None
+    ended: list[str]
+    golden_rows: int
+    difference: float
+    synthetic: bool
+
+
+def deploy(params: Params, stack: str, config: Path | None, version: str | None) -> DeploymentFacts:
     """Serve the champion, or `version`, through the stack's model deployer; say and return what serves."""
     from pipelines.config import load_config
 
@@ -27,7 +44,7 @@ def deploy(params: Params, stack: str, config: Path | None, version: str | None)
 
     active_endpoints()  # a stack without one is told before a run is begun
     run = runs.run(pipeline, settings, version=refer_to(params.stage, version))
-    facts: dict[str, Any] = run.load("deploy_model", "deployment")
+    facts: DeploymentFacts = run.load("deploy_model", "deployment")
     _show(facts, time.monotonic() - started)
     return facts
 
@@ -42,7 +59,7 @@ def follow(params: Params, stack: str) -> None:
         deploy(params, stack, None, None)
 
 
-def _show(facts: dict[str, Any], seconds: float) -> None:
+def _show(facts: DeploymentFacts, seconds: float) -> None:
     before = facts["before"]
     was = "" if before is None else " as before" if before == facts["version"] else f" (before: {before})"
     synthetic = ", learnt from the synthetic sample" if facts["synthetic"] else ""

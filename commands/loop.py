@@ -18,6 +18,7 @@ from accidents.data.sources.labelled_years import labelled_years
 from accidents.errors import AccidentsError
 from accidents.monitoring.loop_table import MADE_BY, STAGE_OF, Action, next_action
 from accidents.monitoring.measurements import MonitorReport
+from accidents.monitoring.probation import Verdict
 from accidents.params import Params
 from accidents.predictions.history import Event, new_loop
 from accidents.predictions.leases import Lease
@@ -266,18 +267,18 @@ class Loop:
             console.print(f"{self.name} is not served on stack {self.stack}: nothing to deploy.")
             return
         self._say("deploy", "started", version, before=before)
-        tried: dict[str, Any] | None = None
+        tried: Verdict | None = None
         try:
             if before is not None and may_try(endpoint, self.params, before):
                 tried = walk_up(self.params, self.stack, version, before, self.lease)
-            if tried is None or tried["stays"]:
+            if tried is None or tried.stays:
                 self.lease.require()
                 deploy(self.params, self.stack, None, version)
         except Exception as error:
             self._say("deploy", "failed", version, before=before, error=_words(error))
             return
-        if tried is None or tried["stays"]:  # that it answers all is watched, too
-            self._say("deploy", "ok", version, before=before, canary=tried)
+        if tried is None or tried.stays:  # that it answers all is watched, too
+            self._say("deploy", "ok", version, before=before, canary=tried.to_dict() if tried else None)
         else:
             self._conclude(version, before, tried)
 
@@ -291,10 +292,11 @@ class Loop:
         params = part_of(self.params) if walked else self.params
         self._conclude(version, before, watch(params, self.stack, version, before, since))
 
-    def _conclude(self, version: str, before: str | None, probation: Mapping[str, Any]) -> None:
+    def _conclude(self, version: str, before: str | None, probation: Verdict) -> None:
         """Let the version stay, or have it taken back, as its probation says."""
-        self._say("verify", "ok" if probation["stays"] else "failed", version, before=before, **probation)
-        if probation["stays"]:
+        seen = probation.to_dict()
+        self._say("verify", "ok" if probation.stays else "failed", version, before=before, **seen)
+        if probation.stays:
             self._remark(version, probation="passed")
             console.print(f"[green]Version {version} stays.[/]")
 

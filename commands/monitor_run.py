@@ -52,7 +52,7 @@ def run_monitor(
     kept = [metrics_file(model_name(stage)).name for stage in STAGES]
     run.export([("report_window", "monitor_reports")], whole_folder(REPORTS, keep=kept))
     write_index(ROOT / "reports")
-    report = MonitorReport.model_validate(run.load("decide_action", "monitor_report"))
+    report: MonitorReport = run.load("decide_action", "monitor_report")
     _show(report, stack, time.monotonic() - started)
     return report
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
+from accidents.monitoring.probation import Verdict
 from accidents.params import Params
 from accidents.predictions.leases import Lease
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, Role
@@ -27,7 +27,7 @@ def may_try(endpoint: Endpoint, params: Params, before: str | None) -> bool:
     return answers
 
 
-def walk_up(params: Params, stack: str, version: str, before: str, lease: Lease) -> dict[str, Any]:
+def walk_up(params: Params, stack: str, version: str, before: str, lease: Lease) -> Verdict:
     """Have the version answer share after share, as long as nothing is wrong; return what was seen last.
 
     The probation's minutes are divided among the shares and what follows, when it answers all. Raises
@@ -35,12 +35,11 @@ def walk_up(params: Params, stack: str, version: str, before: str, lease: Lease)
     otherwise while this one watched.
     """
     on_each = part_of(params)
-    verdict: dict[str, Any] = {}
-    for share in params.monitor.probation.canary:
+    for share in params.monitor.probation.canary:  # one at least: `may_try`
         lease.require()
         try_version(params, stack, None, version, CHALLENGER, share)
         verdict = watch(on_each, stack, version, before, datetime.now(UTC), CHALLENGER, share)
-        if not verdict["stays"]:
+        if not verdict.stays:
             break
     return verdict
 
@@ -57,7 +56,7 @@ def part_of(params: Params) -> Params:
 def watch(
     params: Params, stack: str, version: str, before: str | None, since: datetime, role: Role = CHAMPION,
     share: int = 100,
-) -> dict[str, Any]:  # fmt: skip
+) -> Verdict:  # fmt: skip
     """Run the verify pipeline; return its verdict.
 
     Parameters
@@ -81,7 +80,7 @@ def watch(
         settings=settings, api=str(given).rstrip("/") if given else own, role=role,
         share=share,
     )  # fmt: skip
-    verdict: dict[str, Any] = run.load("watch_version", "probation")
-    for note in verdict.get("notes", ()):
+    verdict: Verdict = run.load("watch_version", "probation")
+    for note in verdict.notes:
         console.print(note, highlight=False, markup=False)
     return verdict

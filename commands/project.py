@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import gc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from http.client import HTTPResponse
     from urllib.request import Request
 
     from serving.api.settings import ApiSettings
@@ -26,11 +27,13 @@ def api_settings() -> ApiSettings:
         return load_settings()
 
 
-def open_own(address: str | Request, timeout: float) -> Any:
+def open_own(address: str | Request, timeout: float) -> HTTPResponse:
     """`urlopen` for servers of this machine, past any proxy."""
     import urllib.request
 
-    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=timeout)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    answer: HTTPResponse = opener.open(address, timeout=timeout)
+    return answer
 
 
 def on_stack(stack: str) -> None:

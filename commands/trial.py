@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from accidents.errors import AccidentsError
 from accidents.rollout.traffic_split import CHALLENGER, SHADOW, Role
@@ -13,12 +13,26 @@ from commands.project import ROOT, console, on_stack
 from stacks.endpoints import Endpoint, ServedVersion, State
 
 if TYPE_CHECKING:  # `status` describes trials, and pandas is behind it
+    from zenml.models import ModelVersionResponse
+
     from accidents.params import Params
+
+
+class TrialFacts(TypedDict):
+    """What the step `try_version` leaves of a trial; `beside`: the version it is tried beside."""
+
+    name: str
+    version: str
+    role: Role
+    share: int
+    beside: str
+    golden_rows: int
+    synthetic: bool
 
 
 def try_version(
     params: Params, stack: str, config: Path | None, version: str, role: Role, share: int
-) -> dict[str, Any]:
+) -> TrialFacts:
     """Serve `version` beside the champion, as challenger with a share in percent, or as shadow; say so."""
     from pipelines.config import load_config
 
@@ -34,7 +48,7 @@ def try_version(
     name = champion_and_versions.model_name(params.stage)
     _require_trial(active_endpoints().endpoint(name), champion_and_versions.version(name, version))
     run = runs.run(pipeline, settings, version=refer_to(params.stage, version), role=role, share=share)
-    facts: dict[str, Any] = run.load("try_version", "trial")
+    facts: TrialFacts = run.load("try_version", "trial")
     _show(facts, time.monotonic() - started)
     return facts
 
@@ -55,7 +69,7 @@ def describe(trial: ServedVersion) -> str:
     return f"canary of {trial.share} %" if trial.role == CHALLENGER else trial.role
 
 
-def _require_trial(endpoint: Endpoint, version: Any) -> None:
+def _require_trial(endpoint: Endpoint, version: ModelVersionResponse) -> None:
     """Raise AccidentsError where this version cannot be on trial, before a run is begun."""
     number, served = str(version.number), endpoint.versions()
     if not served or endpoint.state().state != State.healthy:
@@ -69,7 +83,7 @@ def _require_trial(endpoint: Endpoint, version: Any) -> None:
         )
 
 
-def _show(facts: dict[str, Any], seconds: float) -> None:
+def _show(facts: TrialFacts, seconds: float) -> None:
     number, beside = facts["version"], facts["beside"]
     if facts["role"] == SHADOW:
         does = f"scores a copy of each request; version {beside} answers them all"

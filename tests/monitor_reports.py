@@ -20,6 +20,7 @@ from accidents.monitoring.measurements import (
     WindowFacts,
 )
 from accidents.monitoring.monitor_settings import MonitorSettings
+from accidents.monitoring.probation import Verdict
 
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 POLICY = MonitorSettings()
@@ -117,3 +118,10 @@ def report(now: Measurements | None = None, created: datetime = NOW) -> MonitorR
     return MonitorReport(
         created=created, measurements=measured, decision=decide(measured, [], POLICY, created)
     )  # fmt: skip
+
+
+def verdict(stays: bool = True, *reasons: str) -> Verdict:
+    """Of a probation in which next to nothing was seen."""
+    return Verdict(
+        stays=stays, reasons=reasons, probes=3, failed=0, slowest=0.01, predictions=0, difference=None
+    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from accidents.config import Strict
 from accidents.monitoring.callers import at_most, hangs_on
 from accidents.monitoring.monitor_settings import ProbationPolicy
 
@@ -49,8 +50,7 @@ class Traffic:
     answered: int = 0
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Strict):
     """Whether the version stays, why not, and what was seen."""
 
     stays: bool
@@ -65,7 +65,7 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return asdict(self) | {"reasons": list(self.reasons), "notes": list(self.notes)}
+        return self.model_dump(mode="json")
 
 
 def judge_probation(
@@ -111,15 +111,15 @@ def judge_probation(
         came = f"none of the {traffic.came:,} accidents that came was its to answer"
         notes.append(f"It is judged on probes alone: {came if traffic.came else 'no accident came in'}.")
     return Verdict(
-        not reasons,
-        tuple(reasons),
-        len(probes),
-        len(failed),
-        max(answered, default=0.0),
-        len(compared.new),
-        difference,
-        traffic,
-        tuple(notes),
+        stays=not reasons,
+        reasons=tuple(reasons),
+        probes=len(probes),
+        failed=len(failed),
+        slowest=max(answered, default=0.0),
+        predictions=len(compared.new),
+        difference=difference,
+        traffic=traffic,
+        notes=tuple(notes),
     )
 
 

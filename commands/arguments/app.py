@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import typer
+from typer._click.core import Command, Context
 from typer.core import TyperGroup
 
 from commands.arguments.champion import promote, rollback
@@ -53,17 +54,19 @@ Each has its own options: run.py --pipeline train --help, run.py serve --help.
 class CommandLine(TyperGroup):
     """A group to which `--pipeline NAME` is a command, wherever it stands among the options."""
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Context | None = None, **extra: Any
+    ) -> Context:
         """Put the pipeline first, as the name of its command."""
         return super().make_context(info_name, _pipeline_first(args), parent, **extra)
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         """Say of a pipeline's bare name how it is written."""
         if args[0] in PIPELINES:
             ctx.fail(f"{args[0]!r} is no command but a pipeline: {PIPELINE} {args[0]}")
         return super().resolve_command(ctx, args)
 
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+    def collect_usage_pieces(self, ctx: Context) -> list[str]:
         """Either a pipeline or a command, each with options of its own."""
         return [f"{PIPELINE} NAME | COMMAND", "[OPTIONS]"]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from typer import TyperException
+from typer._click.core import Command
 from typer._click.exceptions import NoSuchOption, UsageError
 from typer.core import TyperGroup
 
@@ -39,7 +39,7 @@ def explain(error: TyperException, words: Sequence[str]) -> str:
     return f"{message}{end} {error.ctx.command_path} --help tells more."
 
 
-def _owners(command: Any, option: str, path: str = "") -> Iterator[str]:
+def _owners(command: Command, option: str, path: str = "") -> Iterator[str]:
     """Yield the commands that have an option."""
     if isinstance(command, TyperGroup):
         for name, inner in command.commands.items():

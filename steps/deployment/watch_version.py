@@ -7,7 +7,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from zenml import log_metadata, step
@@ -44,7 +44,7 @@ def watch_version(
     earlier: Folder | None = None,
     before: VersionReference | None = None,
     share: int = 100,
-) -> Annotated[dict[str, Any], "probation"]:
+) -> Annotated[Verdict, "probation"]:
     """Watch `version` until the probation's minutes after `since`; ends at once when something is wrong.
 
     Parameters
@@ -77,7 +77,7 @@ def watch_version(
         time.sleep(policy.every_seconds)
     chosen = champion_and_versions.version(version.name, version.version)
     log_metadata(metadata={"probation": verdict.to_dict()}, model_version_id=chosen.id)
-    return verdict.to_dict()
+    return verdict
 
 
 def _probe(name: str, golden: Golden, api: str | None, role: Role) -> Probe:

@@ -24,8 +24,8 @@ def decide_action(
     loop_id: str,
     drift: dict[str, Any] | None = None,
     labels: dict[str, Any] | None = None,
-) -> Annotated[dict[str, Any], "monitor_report"]:
-    """Return a MonitorReport as JSON."""
+) -> Annotated[MonitorReport, "monitor_report"]:
+    """Return what was measured and what follows from it."""
     looked_at = Window.load(window.path)
     champion = Champion.of(version.load(bundle), version.name, version.version)
     labels = labels or {"callers": (), "notes": ()}
@@ -47,4 +47,4 @@ def decide_action(
         report = MonitorReport(created=moment, measurements=now, decision=decision)
         store.history.add_run(report, judged=not why_not_judged(now, policy), loop_id=loop_id)
     log_metadata({"decision": decision.action, "reasons": list(decision.reasons)})
-    return report.model_dump(mode="json")
+    return report

@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from zenml import step
 from zenml.client import Client
@@ -15,18 +15,18 @@ from steps.support.prediction_store import opened_store
 
 @step(enable_cache=False)  # the history of looks grows
 def report_window(
-    report: dict[str, Any], reports: Folder | None = None, trials: Folder | None = None
+    report: MonitorReport, reports: Folder | None = None, trials: Folder | None = None
 ) -> Annotated[Folder, "monitor_reports"]:
     """monitor.json, report.html, history.png; beside them Evidently's pages, and those of trials."""
-    monitored, folder = MonitorReport.model_validate(report), Folder.temporary("monitor-")
+    folder = Folder.temporary("monitor-")
     for beside in (reports, trials):
         if beside is not None:
             shutil.copytree(beside.path, folder.path, dirs_exist_ok=True)
     with opened_store() as store:
-        earlier = store.history.reports(monitored.measurements.champion.stage)
-    write_monitor(folder.path, monitored, earlier)
+        earlier = store.history.reports(report.measurements.champion.stage)
+    write_monitor(folder.path, report, earlier)
     if Client().active_stack.experiment_tracker is not None:
-        _track(monitored, folder.path)
+        _track(report, folder.path)
     return folder
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from accidents.bundle import Bundle
 from accidents.errors import AccidentsError
 
 if TYPE_CHECKING:
+    from zenml.integrations.mlflow.model_registries import MLFlowModelRegistry
     from zenml.models import ModelVersionResponse
 
 NUMBER = "registry_version"  # the metadata key that holds the registry's number of the same version
@@ -26,14 +27,14 @@ class MirrorError(AccidentsError):
     """The stack's model registry cannot be asked or told."""
 
 
-def active_registry() -> Any:
+def active_registry() -> MLFlowModelRegistry | None:
     """Return the active stack's model registry, or None.
 
     It is asked through its `mlflow_client`: ZenML's own methods take every error for "there is none".
     """
     from zenml.client import Client
 
-    return Client().active_stack.model_registry
+    return cast("MLFlowModelRegistry | None", Client().active_stack.model_registry)
 
 
 def registry_version(version: ModelVersionResponse) -> str | None:
@@ -91,11 +92,12 @@ def forget(version: ModelVersionResponse, but: Collection[str] = ()) -> None:
 
     A request whose answer was lost has been done, and its client asks again. Raises MirrorError.
     """
+    registry = active_registry()
     for number in _held(version):
-        if number in but:
+        if registry is None or number in but:
             continue
         try:
-            active_registry().mlflow_client.delete_model_version(version.model.name, number)
+            registry.mlflow_client.delete_model_version(version.model.name, number)
         except Exception as error:
             if _code(error) != _ABSENT:
                 raise _unreachable(error) from error

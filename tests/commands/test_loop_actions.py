@@ -13,6 +13,7 @@ import pytest
 
 from accidents.errors import AccidentsError
 from accidents.monitoring.measurements import MonitorReport
+from accidents.monitoring.probation import Verdict
 from accidents.params import Params, load_params
 from accidents.predictions.history import new_loop
 from accidents.predictions.leases import LeaseLostError
@@ -21,7 +22,7 @@ from commands import loop as module
 from commands.loop import Loop
 from commands.not_due import NotDueError
 from tests.conftest import ROOT
-from tests.monitor_reports import measurements, report
+from tests.monitor_reports import measurements, report, verdict
 
 LOOK = {"action": "retrain", "years": [2023], "source": "sample", "given": None}
 MADE = {
@@ -82,9 +83,9 @@ class FakeStack:
     def deploy(self, params: Any, stack: str, config: None, version: str | None) -> None:
         self.work("deploy", version)
 
-    def watch(self, params: Any, stack: str, version: str, before: str, since: datetime) -> dict[str, Any]:
+    def watch(self, params: Any, stack: str, version: str, before: str, since: datetime) -> Verdict:
         self.done.append(f"watch {version}")
-        return {"stays": self.breaks != "probation", "reasons": ["its errors"], "since": since.isoformat()}
+        return verdict(self.breaks != "probation", "its errors")
 
 
 @pytest.fixture
@@ -300,9 +301,9 @@ def test_a_loop_that_lost_its_lease_beside_a_canary_switches_nothing(
         def lose() -> None:
             raise LeaseLostError("lost")
 
-        def walk_up(*_: Any) -> dict[str, Any]:
+        def walk_up(*_: Any) -> Verdict:
             loop.lease = SimpleNamespace(require=lose)  # type: ignore[assignment]
-            return {"stays": True, "reasons": []}
+            return verdict()
 
         monkeypatch.setattr(module, "may_try", lambda *_: True)
         monkeypatch.setattr(module, "walk_up", walk_up)
@@ -318,13 +319,13 @@ def test_after_a_canary_it_is_watched_as_it_answers_all_for_its_part_of_the_time
 ) -> None:
     stack, minutes = FakeStack("2"), list[float]()
 
-    def watch(params: Any, *words: Any) -> dict[str, Any]:
+    def watch(params: Any, *words: Any) -> Verdict:
         minutes.append(params.monitor.probation.minutes)
-        return {"stays": True, "reasons": []}
+        return verdict()
 
     act_on(stack, monkeypatch)
     monkeypatch.setattr(module, "may_try", lambda *_: True)
-    monkeypatch.setattr(module, "walk_up", lambda *_: {"stays": True, "reasons": []})
+    monkeypatch.setattr(module, "walk_up", lambda *_: verdict())
     monkeypatch.setattr(module, "watch", watch)
     params = load_params(ROOT / "params.yaml", {"monitor.probation.canary": [5, 25]})
     with store.lease(LOOP, 60) as lease:

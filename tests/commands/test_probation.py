@@ -13,6 +13,7 @@ from commands import probation
 from pipelines import code, runs
 from steps.support import references
 from tests.conftest import ROOT
+from tests.monitor_reports import verdict
 from tests.zenml_store import zenml_store
 
 __all__ = ["zenml_store"]
@@ -33,7 +34,7 @@ def test_a_probation_in_a_pod_is_not_sent_to_the_api_of_this_machine(
 
     def run(pipeline: Any, config: Any, **arguments: Any) -> Any:
         told.update(arguments)
-        return SimpleNamespace(load=lambda step, output: {"stays": True})
+        return SimpleNamespace(load=lambda step, output: verdict())
 
     monkeypatch.setattr(runs, "run", run)
     monkeypatch.setattr(references, "refer_to", lambda stage, version: version)
@@ -41,5 +42,5 @@ def test_a_probation_in_a_pod_is_not_sent_to_the_api_of_this_machine(
     monkeypatch.setattr(probation, "API", SimpleNamespace(url=OWN))
     monkeypatch.setenv("ACCIDENTS_API", given)
     params = load_params(ROOT / "params.yaml", {})
-    assert probation.watch(params, "kubernetes", "4", "3", datetime.now(UTC))["stays"]
+    assert probation.watch(params, "kubernetes", "4", "3", datetime.now(UTC)).stays
     assert told["api"] == asked

@@ -9,11 +9,13 @@ from pydantic import ValidationError
 
 import run
 from accidents.monitoring.monitor_settings import ProbationPolicy
+from accidents.monitoring.probation import Verdict
 from accidents.params import load_params
 from accidents.predictions.leases import LeaseLostError
 from commands import probation
 from stacks.endpoints import EndpointState, ServedVersion, State
 from tests.conftest import ROOT
+from tests.monitor_reports import verdict
 
 
 @pytest.mark.parametrize(
@@ -63,11 +65,11 @@ class Walk:
     def try_version(self, params: Any, stack: str, config: None, version: str, role: str, share: int) -> None:
         self.done.append((role, share))
 
-    def watch(self, params: Any, *words: Any) -> dict[str, Any]:
+    def watch(self, params: Any, *words: Any) -> Verdict:
         share = words[-1]
         assert share == self.done[-1][1]
         self.done.append(params.monitor.probation.minutes)
-        return {"stays": self.done[-2][1] != self.wrong_at}
+        return verdict(self.done[-2][1] != self.wrong_at)
 
 
 @pytest.mark.parametrize(("wrong_at", "steps"), [(None, 3), (25, 2), (5, 1)])
@@ -81,7 +83,7 @@ def test_a_canary_goes_up_step_by_step_and_ends_where_it_goes_wrong(
     found = probation.walk_up(params, "local", "4", "3", FakeLease())
     shares = [one for one in walk.done if isinstance(one, tuple)]
     assert shares == [("challenger", share) for share in (5, 25, 50)[:steps]]
-    assert found["stays"] == (wrong_at is None)
+    assert found.stays == (wrong_at is None)
     assert sum(one for one in walk.done if isinstance(one, float)) == pytest.approx(15 * steps), (
         "the last quarter is for when it answers all"
     )
