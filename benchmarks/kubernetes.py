@@ -169,7 +169,10 @@ def run(options: Options) -> Outcome:
     }
     if options.quick:
         happenings = {name: happenings[name] for name in ("nothing", "a pod of the API is killed")}
-    met = {name: _under_load(cluster, accident, happens) for name, happens in happenings.items()}
+    met: dict[str, Met] = {}
+    for name, happens in happenings.items():
+        met[name] = _under_load(cluster, accident, happens)
+        print(f"  {name}: {', '.join(_cells(met[name]))}", file=sys.stderr, flush=True)
     scaled: dict[str, float] = {}
     if not options.quick:
         while_scaling, scaled = _scaled(cluster, accident)

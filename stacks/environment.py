@@ -68,6 +68,11 @@ _NOISE = {
 }
 
 
+def is_noise(line: str) -> bool:
+    """Whether a line of a log, of whatever logger, is one of the warnings that mean nothing here."""
+    return any(begins and line.startswith(begins) for begins in _NOISE.values())
+
+
 def prepare_environment(root: Path) -> Path:
     """Set the environment ZenML, MLflow and Evidently read at import; return ZenML's store folder.
 

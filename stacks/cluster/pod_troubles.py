@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 Pod = dict[str, Any]
 _IMAGES = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError")
 _CONFIGURATION = ("CreateContainerConfigError", "CreateContainerError")
+_NOT_YET = (
+    "failed to sync"  # ... secret cache: a kubelet that is busy tries again, whether there is one or not
+)
 _CRASH_REMEDY = "Mend what it says last, and run the command again."
 _CRASHED, _TRIES = "CrashLoopBackOff", 2  # an init container waits for its next try without that name
 # What to do about a refusal with these words in it: the API tells it a controller, which makes the pods.
@@ -104,6 +107,8 @@ def _trouble(pod: str, container: dict[str, Any]) -> Trouble | None:
             reason != "ErrImagePull",  # the kubelet tries again
             pod,
         )
+    if reason in _CONFIGURATION and _NOT_YET in message:
+        return Trouble(f"{where} cannot be made yet: {message}.", False, pod)
     if reason in _CONFIGURATION:
         words = f"{where} cannot be made: {message}. Create what is missing, such as a Secret."
         return Trouble(words, True, pod)

@@ -158,8 +158,8 @@ def installed(cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory) 
             training.read_text(encoding="utf-8") + ONE_STEP.replace("MEMORY", "2GiB"), encoding="utf-8"
         )
         project("stack", "apply", STACK)
-        project("stack", "check", STACK)
         project("database", "upgrade", "--stack", STACK)
+        project("stack", "check", STACK)
         yield Installed(project, settings | store, inside)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
@@ -11,10 +12,12 @@ from contextlib import contextmanager, suppress
 from stacks.cluster.namespace import Namespace
 from stacks.cluster.objects import Manifest
 from stacks.cluster.pod_troubles import Trouble, has_ended, in_words, is_ending, trouble_of
+from stacks.environment import is_noise
 from stacks.errors import StackError
 
 _EVERY = 2.0  # seconds
 _PATIENCE = 30.0  # seconds for which a job may be refused its pods: a quota is free again when others end
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _RUN, _STEP = "run_id", "step_name"  # ZenML's labels
 _JOB = "job-name"  # Kubernetes' label of a job's pods
 _WELL = ("Running", "Succeeded")  # phases of a pod
@@ -92,8 +95,10 @@ class RunPods:
             container = pod["spec"]["containers"][0]["name"]
             for moment, line in self._namespace.logged_since(name, container, self._said.get(name, "")):
                 self._said[name] = moment
-                if line.strip():
-                    print(f"  {step.replace('_', ' ')}: {line}", file=sys.stderr, flush=True)
+                words = _COLOURS.sub("", line).strip()
+                title = step.replace("_", " ")
+                if words and words != f"{title} ..." and not is_noise(words):
+                    print(f"  {title}: {words}", file=sys.stderr, flush=True)
 
     def _tell(self, trouble: Trouble, pods: Iterable[Manifest]) -> None:
         before, self._trouble = self._trouble, trouble

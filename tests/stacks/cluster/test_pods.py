@@ -30,6 +30,11 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
         (waiting("ErrImagePull"), "image ours:1 cannot be had (ErrImagePull)", False),
         (waiting("CreateContainerConfigError", 'secret "b" not found'), 'secret "b" not found. Create', True),
         (
+            waiting("CreateContainerConfigError", "failed to sync secret cache: timed out waiting for it"),
+            "cannot be made yet: failed to sync secret cache: timed out waiting for it.",
+            False,
+        ),
+        (
             pod(conditions=[{"reason": "Unschedulable", "message": NO_NODE}]),
             f"fits on no node: {NO_NODE} Ask for less",
             False,
@@ -73,6 +78,7 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
         "image",
         "image again",
         "secret",
+        "busy kubelet",
         "no node",
         "evicted",
         "memory",

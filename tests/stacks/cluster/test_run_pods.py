@@ -102,7 +102,11 @@ def test_what_a_step_logs_is_shown_once_as_it_comes_and_to_its_end(
     give_pod(fake, {**RUN, "step_name": "train_model"})
     give_pod(fake, RUN, "run")  # its own pod says nothing of interest
     first, second = "2026-11-28T02:00:00.100000000Z", "2026-11-28T02:00:00.900000000Z"
-    fake.logs = {"stand-in-0": [(first, "20 rounds")], "run-0": [(first, "of ZenML")]}
+    own = [
+        (first, "\x1b[33mFailed to get list of installed Python packages\x1b[0m"),
+        (first, "  train model ..."),
+    ]
+    fake.logs = {"stand-in-0": [*own, (first, "20 rounds")], "run-0": [(first, "of ZenML")]}
     said = ""
     with pods.looked_at():
         while "20 rounds" not in said:
