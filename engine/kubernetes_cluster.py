@@ -19,7 +19,7 @@ from engine.kubernetes_manifest import KIND, SCHEDULER_PORT, cluster_manifest
 from engine.settings import KubernetesWorkers
 from stacks.cluster.namespace import Namespace, find_namespace, is_pod
 from stacks.cluster.objects import Manifest
-from stacks.cluster.pod_troubles import Trouble, has_ended, is_ready, trouble_of
+from stacks.cluster.pod_troubles import Trouble, has_ended, is_ending, is_ready, trouble_of
 from stacks.cluster.port_forward import PortForward
 from stacks.errors import StackError
 
@@ -96,16 +96,16 @@ class KubernetesCluster:
             self._forward = None
         if not self._made:
             return
-        by_hand = f"kubectl --namespace {self._namespace.name} delete daskcluster {self.name}"
         try:
             self._namespace.delete(KIND, self.name)
             deadline = time.monotonic() + timeout
             while self._namespace.read(KIND, self.name) is not None:
                 if time.monotonic() > deadline:
-                    self._say(f"is to be removed, but Dask's operator has not let it go yet: {by_hand}")
+                    self._say("is being removed; Dask's operator has not let go of it yet")
                     break
                 time.sleep(min(_EVERY, timeout / 10))
         except StackError as error:
+            by_hand = f"kubectl --namespace {self._namespace.name} delete daskcluster {self.name}"
             self._say(f"is not removed ({error}) Do so: {by_hand}")
         self._made = False
 
@@ -166,7 +166,7 @@ class KubernetesCluster:
 
     def _scheduler(self) -> socket.socket:
         """Return a connection to the scheduler's pod, which may be another than before."""
-        pods = self._ready("scheduler")
+        pods = [pod for pod in self._pods("scheduler") if not is_ending(pod) and not has_ended(pod)]
         if not pods:
             raise StackError(f"The scheduler of {self.name} is not there.")
         return self._namespace.connection(pods[0]["metadata"]["name"], SCHEDULER_PORT)

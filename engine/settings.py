@@ -58,6 +58,12 @@ class KubernetesWorkers(Strict):
     ready_timeout: float = Field(default=300, gt=0, le=7200)
     idle_timeout: int = Field(default=3600, ge=60)
 
+    @model_validator(mode="after")
+    def _outlives_its_start(self) -> KubernetesWorkers:
+        if self.idle_timeout < 2 * self.ready_timeout:  # it is idle until workers come
+            raise ValueError("dask.kubernetes: idle_timeout must be twice ready_timeout, or more")
+        return self
+
     @property
     def image_here(self) -> str:
         """The image, of this version where it says `{version}`."""

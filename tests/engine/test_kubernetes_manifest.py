@@ -118,6 +118,7 @@ S3 = "s3://bucket/partitions"
         ({"kubernetes": {"cpu": "two"}, "folder": S3}, "should match pattern"),
         ({"kubernetes": {"namespace": "A_b"}, "folder": S3}, "should match pattern"),
         ({"kubernetes": {"workers": 0}, "folder": S3}, "greater than or equal to 1"),
+        ({"kubernetes": {"idle_timeout": 500}, "folder": S3}, "must be twice ready_timeout, or more"),
     ],
 )  # fmt: skip
 def test_what_could_not_be_is_refused(said: dict[str, Any], words: str) -> None:
