@@ -206,7 +206,7 @@ again: $(VENV)/dev  ## of the last tests, those that failed, one at a time
 	$(BIN)/python -m pytest -m "not containers" --last-failed --last-failed-no-failures none
 
 PLATFORM = PLATFORM_TESTS=1 $(LIMIT) $(BIN)/python -m pytest $(SHARED) tests/servers \
-	tests/containers/test_docker_stack.py tests/engine/test_little_memory.py
+	tests/containers/test_docker_stack.py tests/containers/test_staging_in_containers.py tests/engine/test_little_memory.py
 
 platform: $(VENV)/dev  ## what takes minutes, as tests: stacks on PostgreSQL, S3, MLflow, ZenML servers, in Docker; Dask in little memory
 	$(PLATFORM)

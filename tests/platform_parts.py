@@ -118,6 +118,11 @@ def _s3rver() -> Path:
     return of_npm(S3RVER, "s3rver")
 
 
+def s3rver_folder() -> Path:
+    """Where npm has put s3rver and what it needs, below node_modules."""
+    return _s3rver().parents[2]
+
+
 def of_npm(asked: str, name: str) -> Path:
     """A package's folder: installed once a machine, in a folder that git does not see."""
     folder = ROOT / ".serving" / name
@@ -258,11 +263,20 @@ def service_account_key(server: Server, name: str) -> str:
     return str(made["body"]["key"])
 
 
-def _asked(server: Server, path: str, token: str | None, body: Any = None, data: str = "") -> Any:
+def revoke_key(server: Server, name: str) -> None:
+    """Take the key of a service account away."""
+    token = _asked(server, "/api/v1/login", None, data=f"username=admin&password={PASSWORD}")["access_token"]
+    key = f"/api/v1/service_accounts/{name}/api_keys/of-the-tests"
+    _asked(server, key, token, body={"active": False}, method="PUT")
+
+
+def _asked(
+    server: Server, path: str, token: str | None, body: Any = None, data: str = "", method: str = "POST"
+) -> Any:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     headers["Content-Type"] = "application/json" if body else "application/x-www-form-urlencoded"
     content = json.dumps(body) if body else data
-    request = urllib.request.Request(f"{server.url}{path}", content.encode(), headers)
+    request = urllib.request.Request(f"{server.url}{path}", content.encode(), headers, method=method)
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
         return json.load(answer)
 

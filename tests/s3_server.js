@@ -1,4 +1,4 @@
-// node s3_server.js PACKAGE FOLDER PORT KEY SECRET BUCKET...: s3rver with an account of the tests, on loopback.
+// node s3_server.js PACKAGE FOLDER PORT KEY SECRET BUCKET...: s3rver with an account of the tests, on loopback or S3_HOST.
 // What s3rver itself lets pass is refused in S3's words: requests without a signature, expired session tokens,
 // and whatever would change a bucket named `read-only`. On SIGUSR2 its clock goes an hour ahead.
 'use strict';
@@ -11,7 +11,7 @@ DUMMY_ACCOUNT.revokeAccessKey('S3RVER');
 DUMMY_ACCOUNT.createKeyPair(key, secret);
 
 const server = new S3rver({
-  directory, port: Number(port), address: '127.0.0.1', silent: true, vhostBuckets: false,
+  directory, port: Number(port), address: process.env.S3_HOST || '127.0.0.1', silent: true, vhostBuckets: false,
   configureBuckets: buckets.map((name) => ({ name, configs: [] })),
 });
 server.middleware.splice(-1, 0, (ctx, next) => {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 import time
 import urllib.request
 import uuid
@@ -83,6 +84,38 @@ def container(image: str, *options: str, environment: Mapping[str, str] | None =
     finally:
         print(subprocess.run(["docker", "logs", name], capture_output=True, text=True, check=False))
         docker("rm", "--force", "--volumes", name)
+
+
+@contextmanager
+def every_container_looked_at() -> Iterator[dict[str, str]]:
+    """What `docker inspect` shows of each container that starts meanwhile, by its id."""
+    seen = dict[str, str]()
+    words = [
+        "docker",
+        "events",
+        "--filter",
+        "type=container",
+        "--filter",
+        "event=start",
+        "--format",
+        "{{.ID}}",
+    ]
+    events = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+    def look() -> None:
+        assert events.stdout
+        for name in map(str.strip, events.stdout):
+            shown = subprocess.run(["docker", "inspect", name], capture_output=True, text=True, check=False)
+            seen[name] = shown.stdout
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield seen
+    finally:
+        events.terminate()
+        events.wait()
+        looking.join()
 
 
 def wait_until_healthy(name: str, seconds: float = 300) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from tests import model_servers
 from tests.conftest import ROOT
+from tests.platform_parts import s3rver_folder
 
 STAND_INS = ROOT / "tests" / "containers" / "docker-compose.stand-ins.yml"
 FILES = ("-f", "docker-compose.yml", "-f", str(STAND_INS))
@@ -92,7 +93,8 @@ def _program() -> list[str]:
 
 def _run(folder: Path, command: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     engine = {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
-    own = {"PATH": os.environ["PATH"], "HOME": str(folder), "TAG": "test", **engine, **variables}
+    s3 = {"S3RVER": str(s3rver_folder()), "S3_SERVER": str(ROOT / "tests" / "s3_server.js")}
+    own = {"PATH": os.environ["PATH"], "HOME": str(folder), "TAG": "test", **s3, **engine, **variables}
     return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)
 
 

@@ -8,18 +8,23 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from accidents.bundle import load_bundle
+from accidents.predictions.log import PredictionLog
+from tests import postgres
 from tests.containers.conftest import TAG
-from tests.containers.engine import docker, inspect
+from tests.containers.engine import docker, every_container_looked_at, inspect
+from tests.monitor_traffic import log_predictions
 from tests.pipelines.conftest import Project
 from tests.platform_parts import PASSWORD, running_mlflow
 from tests.processes import kill_all_of
-from tests.servers.conftest import tiny_project
+from tests.servers.conftest import interrupted, tiny_project
 from tests.servers.matrix import Found, found_on, found_on_bare
+from tests.socket_relay import SocketRelay, running_socket_relay
 
 pytestmark = [
     pytest.mark.containers,
@@ -48,6 +53,13 @@ print(json.dumps({
 """
 
 
+# Of the other stage's model, of which nothing is trained but what fails.
+NUMBERS = """
+from stacks.apply import use_stack
+use_stack("docker")
+from steps.support import champion_and_versions
+print([one.number for one in champion_and_versions.versions(champion_and_versions.model_name("on_scene"))])
+"""
 UNFINISHED = """
 from stacks.apply import use_stack
 use_stack("docker")
@@ -109,6 +121,28 @@ def test_the_check_asks_the_engine_and_the_servers(found: Found, project: Projec
     said = project("stack", "check", *ON[1:]).stdout
     assert "the container engine answers, and has the image sha256:" in said
     assert "logged and deleted a run at http" in said
+
+
+def test_steps_read_the_log_in_postgresql_and_the_engine_is_told_no_secret(
+    found: Found, project: Project, tmp_path: Path
+) -> None:
+    bundle = load_bundle(next((project.folder / ".serving").rglob("bundle.json")).parent)
+    with postgres.running_postgres() as server:
+        address = server.new_database().replace("postgresql:", "postgresql+psycopg:")
+        project.environment["ACCIDENTS_DATABASE_URL"] = address
+        try:
+            project("database", "upgrade", *ON)
+            with closing(PredictionLog(address)) as log:
+                log_predictions(tmp_path, bundle, log, 1_200, year=2022)
+            with every_container_looked_at() as seen:
+                said = project("--pipeline", "monitor", "--decide-only", *ON).stdout
+        finally:
+            del project.environment["ACCIDENTS_DATABASE_URL"]
+    assert "1,200" in said
+    steps = [each for each in seen.values() if str(project.folder.resolve()) in each]
+    assert any('"accidents.step": "check_window"' in each for each in steps)
+    assert not [secret for secret in (postgres.PASSWORD, PASSWORD) for each in steps if secret in each]
+    assert list((project.folder / ".zenml" / "steps").rglob("environment.json")) == []
 
 
 def stack_file(project: Project) -> Path:
@@ -203,6 +237,29 @@ def test_no_image_and_no_engine_are_told_in_a_sentence(found: Found, project: Pr
         assert "The container engine does not answer. Start it" in refused(project, *TRAIN)
     finally:
         del project.environment["DOCKER_HOST"]
+
+
+def test_an_engine_that_goes_in_the_middle_of_a_step_is_told_and_nothing_is_registered(
+    found: Found, project: Project
+) -> None:
+    """For this run alone: the machine's engine has other work."""
+
+    def gone(relay: SocketRelay) -> None:
+        relay.gone()
+        docker("rm", "--force", *containers_of_steps(project).split())  # which would end with it
+
+    with running_socket_relay(Path("/var/run/docker.sock")) as relay:
+        project.environment["DOCKER_HOST"] = f"unix://{relay.path}"
+        try:
+            command = "--pipeline train --stage on_scene --stack docker"
+            code, said = interrupted(project, command, "train model", lambda: gone(relay))
+        finally:
+            del project.environment["DOCKER_HOST"]
+    assert code == 1
+    assert "The container engine does not answer. Start it" in said
+    assert "Traceback" not in said
+    assert unfinished(project) == []
+    assert project.python(NUMBERS).splitlines()[-1] == "[]"
 
 
 def test_status_tells_what_still_serves_on_the_stack_before(found: Found, project: Project) -> None:

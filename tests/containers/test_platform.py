@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 from tests.conftest import ROOT
-from tests.containers.engine import ask, inspect
+from tests.containers.engine import ask, docker, inspect, wait_until_healthy
 from tests.containers.platform_files import Platform
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -46,6 +46,9 @@ def test_mlflow_asks_who_it_is_and_keeps_artifacts_in_s3(platform: Platform) -> 
     _put(url, b"text", account)
     read = "boto3.client('s3').get_object(Bucket='mlflow', Key='of/a-test.txt')['Body'].read()"
     assert platform.run("mlflow", "python", "-c", f"import boto3; print({read})") == "b'text'"
+    docker("restart", platform.container("s3"))
+    wait_until_healthy(platform.container("s3"))
+    assert platform.run("mlflow", "python", "-c", f"import boto3; print({read})") == "b'text'", "it is kept"
 
 
 def test_zenml_lets_its_first_account_in(platform: Platform) -> None:

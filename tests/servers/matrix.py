@@ -56,13 +56,16 @@ class Found:
         np.testing.assert_allclose(self.answers, other.answers, rtol=0, atol=1e-6)
 
 
-def found_on(stack: str, project: Project) -> Found:
-    """Do everything that a person does on a stack, each command timed; nothing is served afterwards."""
+def found_on(stack: str, project: Project, more: Mapping[str, tuple[str, ...]] | None = None) -> Found:
+    """Do everything that a person does on a stack, each command timed; nothing is served afterwards.
+
+    `more`: words of pipelines, beside those that are said on every stack; then it has no row in the table.
+    """
     on, seconds, said = ("--stack", stack), dict[str, float](), []
     served = stack != "bare"
     for pipeline in PIPELINES:
         started = time.monotonic()
-        words = ("--pipeline", pipeline, *MORE_WORDS.get(pipeline, ()), *on)
+        words = ("--pipeline", pipeline, *MORE_WORDS.get(pipeline, ()), *(more or {}).get(pipeline, ()), *on)
         done = project(*words, check=served or pipeline != "deploy")
         said.append(done.stdout + done.stderr)
         if done.returncode:
@@ -76,7 +79,8 @@ def found_on(stack: str, project: Project) -> Found:
         assert "healthy" in said[-2]
     metrics = json.loads((project.folder / "reports" / "metrics.json").read_text(encoding="utf-8"))
     found = Found(champion["digest"], champion["answers"], metrics, seconds, "\n".join(said))
-    _write_row(stack, found)
+    if more is None:
+        _write_row(stack, found)
     return found
 
 
