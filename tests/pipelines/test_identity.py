@@ -88,6 +88,10 @@ def test_a_step_depends_on_what_it_runs_through_only() -> None:
     } <= train
     apart = {"accidents/vocabulary/codes.yaml", "accidents/params.py", "accidents/promotion/gates.py"}
     assert not apart & train
+    assert "engine/cluster.py" in train
+    assert not {"accidents/__about__.py", "engine/kubernetes_cluster.py"} & train, (
+        "or each release is another model"
+    )
     read = {path.relative_to(ROOT).as_posix() for path in files_of("steps.data.load_data", but=APART)}
     assert {"accidents/vocabulary/codes.yaml", "accidents/data/reading/years.py"} <= read
     assert "accidents/training/fit_bags.py" not in read
