@@ -62,7 +62,8 @@ def _client() -> Client:
         if url.startswith("sqlite:"):
             raise  # commands/remedies.py knows what to do about a damaged file
         message = str(error).splitlines()[0]
-        what = "does not answer" if message.startswith("Error connecting") else f"refuses: {message}"
+        silent = message.startswith("Error connecting") or "timed out" in message
+        what = "does not answer" if silent else f"refuses: {message}"
         raise StackError(
             f"ZenML's server {url} {what}. Does it run, and is the key right? "
             "ZENML_STORE_URL and ZENML_STORE_API_KEY say which server, and who asks."
