@@ -24,7 +24,16 @@ from accidents.data.partition_files import TablePart, read_part
 from accidents.data.storage import exists, join, read_bytes, read_json, remove, write_frame, write_json
 from accidents.data.tables import Tables, chosen
 from accidents.errors import SettingsError
-from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
+from accidents.scoring.batch.intake import (
+    ID,
+    NOTES,
+    PEDESTRIAN,
+    ROW,
+    Intake,
+    id_texts,
+    missing_time_or_place,
+    repeated,
+)
 from accidents.scoring.score import Explained, input_features, score
 from accidents.source_code import code_version
 from engine.cluster_check import require_seen
@@ -40,6 +49,8 @@ OTHER = {  # what predictions are made of, as it is told
     "bundle": "another bundle", "reasons": "other --reasons", "partitions": "other partitions",
     "code": "other code",
 }  # fmt: skip
+# Columns that hold few texts: pyarrow would number the values of all others too, and find each but once.
+FEW_TEXTS = ["band", "model_name", "model_version", "reasons", "notes"]
 TOLD = ("model_name", "model_version", "reasons")
 COUNTED = ("rows", "scored", "set_aside", "alerts")
 
@@ -174,7 +185,7 @@ def _score_one(
             return before
     bundle = _bundle(where, digest)
     predictions, aside, seconds = score_part(read_part(tables, part), bundle, name, version, explained)
-    write_frame(f"{stem}.parquet", predictions)
+    write_frame(f"{stem}.parquet", predictions, use_dictionary=FEW_TEXTS)
     if len(aside):
         write_frame(f"{stem}.set_aside.parquet", aside)
     counts = {
@@ -205,13 +216,11 @@ def _bundle(where: str, digest: str) -> Bundle:
 def _taken(tables: Tables) -> tuple[Intake, pd.DataFrame]:
     """Part the accidents that can be scored from those that cannot; rows are counted within the partition."""
     tables.validate()
-    ids = tables.accidents[ID].astype("str")
-    reasons = np.array(missing_time_or_place(tables.accidents), dtype=object)
+    ids = id_texts(tables.accidents)
+    reasons = missing_time_or_place(tables.accidents)
     keep = reasons == ""
     row = np.arange(1, len(ids) + 1)
-    rows = pd.DataFrame(
-        {ROW: row, ID: ids, NOTES: pd.array([""] * len(ids), dtype="str"), PEDESTRIAN: np.float32(np.nan)}
-    )
+    rows = pd.DataFrame({ROW: row, ID: ids, NOTES: repeated("", len(ids)), PEDESTRIAN: np.float32(np.nan)})
     aside = pd.DataFrame({ROW: row, ID: ids, "reason": pd.array(reasons, dtype="str")})[~keep]
     kept = tables if keep.all() else chosen(tables, keep)
     return Intake(kept, rows[keep].reset_index(drop=True), aside.reset_index(drop=True)), aside

@@ -81,15 +81,15 @@ def read_json(address: str) -> Any:
         raise DataError(f"{address} is not JSON: {error}. Write it again.") from error
 
 
-def write_frame(address: str, frame: pd.DataFrame) -> None:
-    """Write a frame as Parquet, without its index."""
-    write_bytes(address, parquet_of(frame))
+def write_frame(address: str, frame: pd.DataFrame, **options: Any) -> None:
+    """Write a frame as Parquet, without its index; `options` are those of pyarrow."""
+    write_bytes(address, parquet_of(frame, **options))
 
 
-def parquet_of(frame: pd.DataFrame) -> bytes:
-    """Return a frame as a Parquet file, without its index."""
+def parquet_of(frame: pd.DataFrame, **options: Any) -> bytes:
+    """Return a frame as a Parquet file, without its index; `options` are those of pyarrow."""
     buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
+    frame.to_parquet(buffer, index=False, **options)
     return buffer.getvalue()
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from accidents.bundle import Bundle
 from accidents.features import build_features
 from accidents.progress import track
-from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake
+from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, repeated
 from accidents.scoring.reasons import top_reasons
 from accidents.training.trained_model import Model
 
@@ -64,9 +64,9 @@ def score(
             "probability": p,
             "band": _bands(p, bundle.bands),
             "alert": alert,
-            "model_name": pd.array([name] * len(p), dtype="str"),
-            "model_version": pd.array([version] * len(p), dtype="str"),
-            "reasons": pd.array(_reasons(bundle, matrix, wanted), dtype="str"),
+            "model_name": repeated(name, len(p)),
+            "model_version": repeated(version, len(p)),
+            "reasons": _reasons(bundle, matrix, wanted),
             NOTES: rows[NOTES],
         }
     )
@@ -79,15 +79,19 @@ def _bands(p: npt.NDArray[np.float64], bands: Mapping[str, float]) -> pd.Series[
     return names.iloc[np.searchsorted(list(bands.values()), p, side="right") - 1].reset_index(drop=True)
 
 
-def _reasons(bundle: Bundle, matrix: npt.NDArray[np.float32], wanted: npt.NDArray[np.bool_]) -> list[str]:
+def _reasons(
+    bundle: Bundle, matrix: npt.NDArray[np.float32], wanted: npt.NDArray[np.bool_]
+) -> pd.Series[str]:
     """Write `a pedestrian is hit (+0.81); ...` for each row wanted, in log-odds; else an empty text."""
+    if not wanted.any():
+        return repeated("", len(matrix))
     texts = [""] * len(matrix)
     at = np.flatnonzero(wanted)
     blocks = [at[start : start + _BLOCK] for start in range(0, len(at), _BLOCK)]
     for block in track(blocks, "Explaining accidents"):
         for row, text in zip(block.tolist(), _texts(bundle, matrix[block]), strict=True):
             texts[row] = text
-    return texts
+    return pd.Series(texts, dtype="str")
 
 
 def _texts(bundle: Bundle, matrix: npt.NDArray[np.float32]) -> Iterator[str]:

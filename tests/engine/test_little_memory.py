@@ -49,7 +49,11 @@ SMALLER = {"n_estimators: 60": "n_estimators: 10, bags: 2, masked: 0"}
 ON_DASK = "engine: dask\ndask: {local: {workers: 2}}\n"
 # Arrow's usual allocator takes a gibibyte of addresses at its start, which would count as if it were used.
 # glibc keeps much of what was freed, unless larger pieces go back to the system at once.
-ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_MMAP_THRESHOLD_": "131072"}
+ENVIRONMENT = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_TRIM_THRESHOLD_": "65536",
+}
 
 
 @dataclass(frozen=True)

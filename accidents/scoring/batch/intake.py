@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from accidents.data.quality import QualityReport
 from accidents.data.table_files import load_tables, save_tables
 from accidents.data.tables import Tables
 
 ROW, ID, NOTES, PEDESTRIAN = "row", "accident_id", "notes", "pedestrian_given"
+_TIME, _PLACE = ("hour", "year", "month", "day"), ("latitude", "department", "commune")
 
 
 @dataclass(frozen=True)
@@ -58,17 +62,34 @@ class Intake:
         return cls(tables, rows, set_aside, quality, facts)
 
 
-def missing_time_or_place(accidents: pd.DataFrame) -> list[str]:
+def missing_time_or_place(accidents: pd.DataFrame) -> npt.NDArray[np.object_]:
     """Per accident why it cannot be scored; an empty text where it can.
 
     A time is an hour or a date, a place coordinates, a département or a commune: less says nothing.
     """
-    time = accidents["hour"].notna() | accidents[["year", "month", "day"]].notna().all(axis=1)
-    place = accidents[["latitude", "department", "commune"]].notna().any(axis=1)
-    wanted = {
-        (True, True): "",
-        (False, True): "no time: neither hour nor date is known",
-        (True, False): "no place: neither coordinates nor department nor commune are known",
-        (False, False): "no time and no place",
-    }
-    return [wanted[has] for has in zip(time.tolist(), place.tolist(), strict=True)]
+    known = {name: accidents[name].notna().to_numpy() for name in (*_TIME, *_PLACE)}
+    has_date = known["year"] & known["month"] & known["day"]
+    has_time = known["hour"] | has_date
+    has_place = known["latitude"] | known["department"] | known["commune"]
+    why = np.array(
+        [
+            "no time and no place",
+            "no place: neither coordinates nor department nor commune are known",
+            "no time: neither hour nor date is known",
+            "",
+        ],
+        dtype=object,
+    )
+    reasons: npt.NDArray[np.object_] = why[has_time + 2 * has_place]
+    return reasons
+
+
+def id_texts(accidents: pd.DataFrame) -> pd.Series[str]:
+    """Return the accidents' ids as texts: pandas' own way takes ten times as long."""
+    texts = pa.array(accidents[ID]).cast(pa.large_string())
+    return pd.Series(pd.array(texts, dtype="str"), index=accidents.index)
+
+
+def repeated(text: str, rows: int) -> pd.Series[str]:
+    """Return a column of one text."""
+    return pd.Series(text, index=pd.RangeIndex(rows), dtype="str")

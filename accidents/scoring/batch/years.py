@@ -10,7 +10,16 @@ from accidents.data.reading import read_years
 from accidents.data.reading.raw_files import KEY, read_raw
 from accidents.data.sources.year_files import YearFiles
 from accidents.data.tables import Tables, chosen
-from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
+from accidents.scoring.batch.intake import (
+    ID,
+    NOTES,
+    PEDESTRIAN,
+    ROW,
+    Intake,
+    id_texts,
+    missing_time_or_place,
+    repeated,
+)
 from accidents.vocabulary.normal_form import plain
 
 Lines = npt.NDArray[np.int64]
@@ -21,12 +30,10 @@ def read_raw_year(files: YearFiles, given: str, source: str, synthetic: bool) ->
     tables, quality = read_years({files.year: files})
     tables = tables.validate()
     row_of, others = _row_numbers(files, tables)
-    reasons = np.array(missing_time_or_place(tables.accidents), dtype=object)
+    reasons = missing_time_or_place(tables.accidents)
     keep = reasons == ""
-    ids = tables.accidents[ID].astype("str")
-    rows = pd.DataFrame(
-        {ROW: row_of, ID: ids, NOTES: pd.array([""] * len(ids), dtype="str"), PEDESTRIAN: np.float32(np.nan)}
-    )
+    ids = id_texts(tables.accidents)
+    rows = pd.DataFrame({ROW: row_of, ID: ids, NOTES: repeated("", len(ids)), PEDESTRIAN: np.float32(np.nan)})
     aside = pd.DataFrame({ROW: row_of, ID: ids, "reason": pd.array(reasons, dtype="str")})[~keep]
     set_aside = pd.concat([aside, others]).sort_values(ROW).reset_index(drop=True)
     order = rows[keep].reset_index(drop=True)
