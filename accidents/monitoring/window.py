@@ -73,7 +73,7 @@ def log_window(
     anew, since another version may have given the answer. `drawing`: what part of the log the rows are, if
     they are one.
     """
-    names = bundle.features
+    names, known = bundle.features, set(bundle.features)
     kept: dict[Key, dict[str, Any]] = {}
     values: dict[Key, npt.NDArray[np.float32]] = {}
     labels: dict[Key, set[bool]] = {}
@@ -86,11 +86,10 @@ def log_window(
         # An id is its caller's own.
         accident = (row["accident_id"] and row.get("key_name"), row["accident_id"] or row["request_id"])
         given = row["features"]
-        strange |= given.keys() - set(names)
-        absent |= set(names) - given.keys()
-        values[accident] = np.array(
-            [np.nan if (value := given.get(name)) is None else value for name in names], dtype=np.float32
-        )
+        if given.keys() != known:
+            strange |= given.keys() - known
+            absent |= known - given.keys()
+        values[accident] = np.array([given.get(name) for name in names], dtype=np.float32)  # None: NaN
         kept[accident] = _facts_of(row) | {"giver": kept.get(accident, {}).get("giver", "")}
         if row["severe"] is not None:
             labels.setdefault(accident, set()).add(bool(row["severe"]))

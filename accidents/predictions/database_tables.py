@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
+    Connection,
     Dialect,
     Double,
     Index,
@@ -15,7 +19,9 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    any_,
     false,
+    literal,
     text,
     true,
 )
@@ -201,6 +207,13 @@ RATE_COUNTS = Table(
     ),  # since 1970, by the database's clock
     Column("spent", BigInteger, nullable=False),
 )
+
+
+def among(connection: Connection, column: Column[str], texts: Collection[str]) -> ColumnElement[bool]:
+    """Whether a column holds one of these, of which there may be thousands."""
+    if connection.dialect.name == "postgresql":  # as one parameter: each of its own is written, cast and read
+        return column == any_(literal(list(texts), ARRAY(Text)))
+    return column.in_(texts)
 
 
 def check_text(name: str, value: str | None) -> None:

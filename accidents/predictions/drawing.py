@@ -7,17 +7,28 @@ a window of many millions is looked at in the time that `most` accidents take, e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, and_, cast, func, select, true
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Select,
+    and_,
+    cast,
+    func,
+    select,
+    true,
+)
 
-from accidents.predictions.database_tables import LABELS, PREDICTIONS
+from accidents.predictions.database_tables import LABELS, PREDICTIONS, among
 
-Row = Mapping[Any, Any]
+Row = dict[str, Any]
 T = TypeVar("T")
 Accident = tuple[str | None, str]  # whose id it is, and the id
 _PAGE = 1_000  # rows whose accidents and labels are looked up together
@@ -88,9 +99,12 @@ def _predictions_of(connection: Connection, since: datetime | None, stage: str |
         return every
     if every <= most:
         return count(_in_window(since, stage))
-    part = PREDICTIONS.c.request_id < _bound(most / every)
-    seen = count(_in_window(since), part)
-    return round(every * count(_in_window(since, stage), part) / max(seen, 1))
+    part = _in_window(since), PREDICTIONS.c.request_id < _bound(most / every)
+    of_stage = func.count().filter(PREDICTIONS.c.stage == stage)
+    seen, found = connection.execute(
+        select(func.count(), of_stage).select_from(PREDICTIONS).where(*part)
+    ).one()
+    return round(every * int(found) / max(int(seen), 1))
 
 
 def _labels_of(connection: Connection, since: datetime | None, stage: str | None) -> float:
@@ -103,7 +117,7 @@ def _labels_of(connection: Connection, since: datetime | None, stage: str | None
     if not count or (since is None and stage is None):
         return count
     reader = _Accidents(connection, _in_window(since, stage))
-    some = connection.execute(_labels(since, _SOME / count)).mappings().all()
+    some = list(dicts(connection.execute(_labels(since, _SOME / count))))
     found = sum(len(reader.labelled(page)) for page in batched(some))
     return count * found / max(len(some), 1)
 
@@ -119,30 +133,31 @@ def drawn_rows(
     Those of an accident come together, in the order of time.
     """
     assert drawing.bound is not None
-    among = and_(_in_window(drawing.since, drawing.stage), no_draft)
-    reader = _Accidents(connection, among)
+    counting = and_(_in_window(drawing.since, drawing.stage), no_draft)
+    reader = _Accidents(connection, counting)
     below = select(PREDICTIONS).where(PREDICTIONS.c.request_id < drawing.bound)
-    for page in batched(stream(below.where(among))):
+    for page in batched(stream(below.where(counting))):
         for row in reader.of(page):
             yield row, True
     if not drawing.labels:
         return
     for labels in batched(stream(_labels(drawing.since, drawing.labels))):
-        found = [row for row in reader.labelled(labels) if row["request_id"] >= drawing.bound]
-        for row in reader.of(found):
+        further = [request for request in reader.labelled(labels) if request >= drawing.bound]
+        for row in reader.of(list(reader.rows(further).values())):
             yield row, False
 
 
 class _Accidents:
     """Finds the predictions of accidents; each accident is given once."""
 
-    def __init__(self, connection: Connection, among: ColumnElement[bool]) -> None:
-        self._connection, self._among = connection, among
+    def __init__(self, connection: Connection, counting: ColumnElement[bool]) -> None:
+        self._connection, self._counting = connection, counting
         self._given: set[Accident] = set()
 
     def of(self, lasts: Sequence[Row]) -> Iterator[Row]:
         """Yield those of the accidents of which one of these is the last; one without an id is by itself."""
-        ids = self._ids_of({_accident_of(row) for row in lasts if row["accident_id"] is not None})
+        accidents = {_accident_of(row) for row in lasts if row["accident_id"] is not None}
+        ids = self._ids_of(accidents - self._given)
         chosen: list[tuple[Row, list[str]]] = []
         for row in lasts:
             accident = _accident_of(row)
@@ -152,41 +167,45 @@ class _Accidents:
             if row["accident_id"] is not None:
                 self._given.add(accident)
             chosen.append((row, group))
-        earlier = self._rows([request for _, group in chosen for request in group[:-1]])
+        earlier = self.rows([request for _, group in chosen for request in group[:-1]])
         for row, group in chosen:
             yield from (earlier[request] for request in group[:-1])
             yield row
 
-    def labelled(self, labels: Sequence[Row]) -> list[Row]:
+    def labelled(self, labels: Sequence[Row]) -> list[str]:
         """Return the last prediction of each accident that these speak of."""
         requests = [label["request_id"] for label in labels if label["request_id"] is not None]
-        rows = list(self._rows(requests).values())
+        found = self._found(among(self._connection, PREDICTIONS.c.request_id, requests)) if requests else []
         of_accident = (label for label in labels if label["request_id"] is None)
         accidents = {(label["caller"], label["accident_id"]) for label in of_accident}
-        accidents |= {_accident_of(row) for row in rows if row["accident_id"] is not None}
-        lasts = [group[-1] for group in self._ids_of(accidents).values()]
-        return [row for row in rows if row["accident_id"] is None] + list(self._rows(lasts).values())
+        accidents |= {(caller, accident) for _, caller, accident in found if accident is not None}
+        alone = [request for request, _, accident in found if accident is None]
+        return alone + [group[-1] for group in self._ids_of(accidents).values()]
 
     def _ids_of(self, accidents: set[Accident]) -> dict[Accident, list[str]]:
         """Return the request_ids of accidents, in the order of time."""
         if not accidents:
             return {}
-        p = PREDICTIONS.c
-        query = select(p.request_id, p.created, p.key_name, p.accident_id).where(
-            self._among, p.accident_id.in_({name for _, name in accidents})
-        )
-        found = self._connection.execute(query).mappings().all()
+        names = {name for _, name in accidents}
         groups: dict[Accident, list[str]] = {}
-        for row in sorted(found, key=lambda row: (row["created"], row["request_id"])):
-            if (accident := _accident_of(row)) in accidents:  # another caller's id is another accident
-                groups.setdefault(accident, []).append(row["request_id"])
+        for request, caller, name in self._found(among(self._connection, PREDICTIONS.c.accident_id, names)):
+            if (caller, name) in accidents:  # another caller's id is another accident
+                groups.setdefault((caller, name), []).append(request)
         return groups
 
-    def _rows(self, requests: Sequence[str]) -> dict[str, Row]:
+    def _found(self, wanted: ColumnElement[bool]) -> Sequence[Any]:
+        """Return the request_id, caller and accident_id of predictions, in the order of time."""
+        p = PREDICTIONS.c
+        query = select(p.request_id, p.key_name, p.accident_id).where(self._counting, wanted)
+        return self._connection.execute(query.order_by(p.created, p.request_id)).all()
+
+    def rows(self, requests: Sequence[str]) -> dict[str, Row]:
+        """Return these predictions by their request_id."""
         if not requests:
             return {}
-        query = select(PREDICTIONS).where(self._among, PREDICTIONS.c.request_id.in_(requests))
-        return {row["request_id"]: row for row in self._connection.execute(query).mappings()}
+        wanted = among(self._connection, PREDICTIONS.c.request_id, requests)
+        found = self._connection.execute(select(PREDICTIONS).where(self._counting, wanted))
+        return {row["request_id"]: row for row in dicts(found)}
 
 
 def _accident_of(row: Row) -> Accident:
@@ -219,6 +238,13 @@ def _in_window(since: datetime | None, stage: str | None = None) -> ColumnElemen
         true() if since is None else PREDICTIONS.c.created >= since,
         true() if stage is None else PREDICTIONS.c.stage == stage,
     )
+
+
+def dicts(result: CursorResult[Any]) -> Iterator[dict[str, Any]]:
+    """Yield the rows: read many times by name, SQLAlchemy's own are slower."""
+    names = tuple(result.keys())
+    for row in result:
+        yield dict(zip(names, row, strict=True))
 
 
 def batched(rows: Iterable[T], size: int = _PAGE) -> Iterator[list[T]]:

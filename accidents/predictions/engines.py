@@ -26,8 +26,9 @@ POSTGRES = {
     "keepalives_idle": "5",  # seconds
     "application_name": "accidents",
 }
-# Of a session, unless `options` in the address set them.
-SESSION = {"lock_timeout": f"{int(PATIENCE * 1000)}ms", "timezone": "UTC"}
+# Of a session, unless `options` in the address set them. No jit: it is asked for by costs that a partitioned
+# table adds up over all months, and compiles for seconds what then takes one.
+SESSION = {"lock_timeout": f"{int(PATIENCE * 1000)}ms", "timezone": "UTC", "jit": "off"}
 
 
 def parsed(address: str) -> URL:

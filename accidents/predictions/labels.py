@@ -10,14 +10,26 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, func, or_, select, text, update
+from sqlalchemy import Connection, func, or_, select, text, update
 
-from accidents.predictions.database_tables import LABELS, PREDICTIONS, PredictionLogError, check_text
+from accidents.predictions.database_tables import (
+    LABELS,
+    PREDICTIONS,
+    PredictionLogError,
+    among,
+    check_text,
+)
 
 MAX_CHANGES = (
     100  # of one outcome by who gave it: then only `correct` changes it, so no history grows for ever
 )
-_TOLD = {"severe": "severe", "labelled": "created", "labelled_by": "key_name", "label_trusted": "trusted"}
+_TOLD = (
+    LABELS.c.severe.label("severe"),
+    LABELS.c.created.label("labelled"),
+    LABELS.c.key_name.label("labelled_by"),
+    LABELS.c.trusted.label("label_trusted"),
+)
+_UNTOLD: dict[str, Any] = {column.name: None for column in _TOLD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +76,22 @@ class NewestLabels:
     def __init__(self, connection: Connection, predictions: Sequence[Mapping[Any, Any]]) -> None:
         requests = {prediction["request_id"] for prediction in predictions}
         accidents = {prediction["accident_id"] for prediction in predictions} - {None}
-        whole = and_(LABELS.c.request_id.is_(None), LABELS.c.accident_id.in_(accidents))
-        query = select(LABELS).where(LABELS.c.newest, or_(LABELS.c.request_id.in_(requests), whole))
-        self._newest = {_target(label): label for label in connection.execute(query).mappings()}
+        query = select(LABELS.c.caller, LABELS.c.accident_id, LABELS.c.request_id, LABELS.c.id, *_TOLD)
+        query = query.where(LABELS.c.newest)
+        own = query.where(among(connection, LABELS.c.request_id, requests))
+        whole = query.where(LABELS.c.request_id.is_(None), among(connection, LABELS.c.accident_id, accidents))
+        self._newest: dict[tuple[str | None, ...], tuple[int, dict[str, Any]]] = {}
+        for caller, accident, request, number, *told in connection.execute(own.union_all(whole)):
+            self._newest[caller, accident, request] = number, dict(zip(_UNTOLD, told, strict=True))
 
     def of(self, prediction: Mapping[Any, Any]) -> dict[str, Any]:
         """`severe`, `labelled` (when), `labelled_by`, `label_trusted`; all None while there is no label."""
-        own = Target(prediction["key_name"], prediction["accident_id"], prediction["request_id"])
-        known = [self._newest[key] for key in {own, own.accident} if key in self._newest]
-        newest = max(known, key=lambda label: label["id"], default=None)
-        return {name: newest and newest[column] for name, column in _TOLD.items()}
+        caller, accident = prediction["key_name"], prediction["accident_id"]
+        own = self._newest.get((caller, accident, prediction["request_id"]))
+        whole = None if accident is None else self._newest.get((caller, accident, None))
+        if own is None or (whole is not None and whole[0] > own[0]):
+            own = whole
+        return _UNTOLD if own is None else own[1]
 
 
 class _Outcome(NamedTuple):

@@ -33,7 +33,7 @@ from accidents.predictions.database_tables import (
     check_text,
     unfit,
 )
-from accidents.predictions.drawing import Drawing, batched, draw, drawn_rows
+from accidents.predictions.drawing import Drawing, batched, dicts, draw, drawn_rows
 from accidents.predictions.insert_statements import insert_into
 from accidents.predictions.labels import Label, NewestLabels, add_labels, targets_of
 from accidents.predictions.retention import (
@@ -223,7 +223,7 @@ class PredictionLog:
             self._database.reading() as connection,
             connection.execute(query, execution_options=PAGED) as rows,
         ):
-            for page in rows.mappings().partitions():
+            for page in batched(dicts(rows), PAGED["yield_per"]):
                 # A page's labels at a time: as a join, PostgreSQL plans it for hours.
                 labels = NewestLabels(connection, page)
                 scores = shadow_scores(connection, page, shadow) if shadow else {}
@@ -250,7 +250,7 @@ class PredictionLog:
                 connection,
                 drawing,
                 _is_no_draft(),
-                lambda query: connection.execute(query, execution_options=PAGED).mappings(),
+                lambda query: dicts(connection.execute(query, execution_options=PAGED)),
             )
             for page in batched(rows, PAGED["yield_per"]):
                 labels = NewestLabels(connection, [row for row, _ in page])
@@ -324,11 +324,8 @@ def to_row(prediction: Prediction) -> Row:
     }
 
 
-def _from_row(row: Mapping[Any, Any]) -> dict[str, Any]:
-    values = dict(row)
-    values["accident"] = orjson.loads(values["accident"])
-    values["features"] = orjson.loads(values["features"])
-    return values
+def _from_row(row: Row) -> dict[str, Any]:
+    return row | {"accident": orjson.loads(row["accident"]), "features": orjson.loads(row["features"])}
 
 
 def _json(name: str, value: Mapping[str, Any]) -> str:

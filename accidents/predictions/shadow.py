@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from accidents.predictions.database_tables import SHADOW_SCORES, check_aware, check_text, unfit
+from accidents.predictions.database_tables import SHADOW_SCORES, among, check_aware, check_text, unfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def shadow_scores(
     """Return what the shadow of this digest gave for those predictions that it scored, by request_id."""
     requests = [prediction["request_id"] for prediction in predictions]
     query = select(SHADOW_SCORES.c.request_id, SHADOW_SCORES.c.probability).where(
-        SHADOW_SCORES.c.model_digest == digest, SHADOW_SCORES.c.request_id.in_(requests)
+        SHADOW_SCORES.c.model_digest == digest, among(connection, SHADOW_SCORES.c.request_id, requests)
     )
     return {row.request_id: row.probability for row in connection.execute(query)}
 

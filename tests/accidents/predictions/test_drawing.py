@@ -167,3 +167,48 @@ def test_a_stage_that_few_ask_for_is_not_crowded_out_by_another(log: PredictionL
     assert 170 < sum(row["drawn"] for row in read) < 330, "about 250"
     assert sum(row["severe"] is not None for row in read) > 60, "no fewer for the other's outcomes"
     assert log.draw(SINCE, None, 1_000).predictions == 4_400, "of all stages"
+
+
+def test_what_is_drawn_of_a_mixed_log_is_what_reading_all_of_it_gives(log: PredictionLog) -> None:
+    """Ids that callers share, accidents in several months and stages, drafts, and outcomes of all kinds."""
+    ids = random.Random(11)
+    rows = [
+        prediction(
+            request_id=f"{ids.getrandbits(128):032x}",
+            accident_id=None if ids.random() < 0.2 else f"a{ids.randrange(1_000)}",
+            created=NOW - timedelta(minutes=ids.choice([k % 5, ids.randrange(70 * 24 * 60)])),
+            stage=ids.choice(["dispatch", "dispatch", "on_scene"]),
+            model_version=str(ids.randrange(3)),
+            key_name=ids.choice([None, "a", "b"]),
+            session=ids.choice([None, None, f"s{ids.randrange(200)}"]),
+        )
+        for k in range(3_000)
+    ]
+    log.write(rows)
+    log.add_labels([Label(ids.random() < 0.5, request_id=row.request_id, key_name="a") for row in rows[:150]])
+    log.add_labels(
+        [
+            Label(ids.random() < 0.5, accident_id=f"a{k}", key_name=ids.choice(["a", "b", "control-room"]))
+            for k in range(150)
+        ]
+    )
+    since = NOW - timedelta(days=40)
+    groups: dict[tuple[str | None, str], list[Mapping[str, Any]]] = {}
+    for row in log.read(since, stage="dispatch"):
+        groups.setdefault((row["accident_id"] and row["key_name"], of(row)), []).append(row)
+
+    drawing = log.draw(since, None, 1_000, "dispatch")
+    assert drawing.bound is not None
+    assert drawing.labels == 1, "there are few outcomes"
+    expected = []
+    for group in groups.values():
+        drawn = group[-1]["request_id"] < drawing.bound
+        if drawn or any(row["severe"] is not None for row in group):
+            expected += [{**row, "drawn": drawn} for row in group]
+    assert len({row["severe"] for row in expected if row["drawn"]}) == 3, "with and without an outcome"
+    assert sum(not row["drawn"] for row in expected) > 50
+
+    def by_request(found: list[Any]) -> list[Any]:
+        return sorted(found, key=lambda row: str(row["request_id"]))
+
+    assert by_request(list(log.read_drawn(drawing))) == by_request(expected)
