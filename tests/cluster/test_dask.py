@@ -29,6 +29,7 @@ pytestmark = [
     pytest.mark.server,
     pytest.mark.timeout(1200),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Mismatched versions found"),  # of Python's last figure, here and there
 ]
 KIND = "daskclusters.kubernetes.dask.org"
 FORWARD = {
@@ -69,9 +70,9 @@ def workers(cluster: TestNamespace, bucket: Path) -> Iterator[KubernetesWorkers]
         disconnect_all()
 
 
-def on(workers: KubernetesWorkers, **other: Any) -> DaskSettings:
+def on(pods: KubernetesWorkers, **other: Any) -> DaskSettings:
     return DaskSettings(
-        kubernetes=workers.model_copy(update=other), folder=f"s3://{BUCKET}/partitions", wait_seconds=120
+        kubernetes=pods.model_copy(update=other), folder=f"s3://{BUCKET}/partitions", wait_seconds=120
     )
 
 
