@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -66,8 +66,13 @@ class KubernetesCluster:
         """
         with _told():
             owner = self._namespace.read("Pod", socket.gethostname()) if is_pod() else None
-            self._made = True  # whatever the answer: it may have been made before the connection broke
-            self._namespace.create(cluster_manifest(self.name, self._workers, owner))
+            try:
+                self._namespace.create(cluster_manifest(self.name, self._workers, owner))
+            except BaseException:
+                with suppress(StackError):  # it may have been made before the connection broke
+                    self._namespace.delete(KIND, self.name)
+                raise
+            self._made = True
             self._say(f"starts in namespace {self._namespace.name}")
             self._wait("scheduler", lambda: len(self._ready("scheduler")), 1)
         if is_pod():
