@@ -174,7 +174,7 @@ def _score(
                 for k in range(np.uint64(_BLOCK)):
                     sum_b = total[k] + values[np.uint64(leaf[a, k])] + values[np.uint64(leaf[b, k])]
                     total[k] = sum_b + values[np.uint64(leaf[c, k])] + values[np.uint64(leaf[d, k])]
-        for of_four in range(trees & d):
+        for rest in range(trees & d):
             for k in range(np.uint64(_BLOCK)):
-                total[k] += values[np.uint64(leaf[of_four, k])]
+                total[k] += values[np.uint64(leaf[rest, k])]
         scores[start : start + size] = total[:size]
