@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -125,7 +125,7 @@ class Namespace:
         except ClusterError:
             return ""
 
-    def logged_since(self, pod: str, container: str, since: str) -> list[tuple[str, str]]:
+    def logged_since(self, pod: str, container: str, since: str) -> Sequence[tuple[str, str]]:
         """Return what a container has logged after a moment, each line with its own, which sorts as text.
 
         [] where there is none, or none is to be had.
