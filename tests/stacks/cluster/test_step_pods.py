@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,8 @@ from zenml.orchestrators import SubmissionResult
 from pipelines.code import RunsInImage
 from stacks.cluster.namespace import Namespace
 from stacks.components.kubernetes_image.flavor import KubernetesImageConfig
-from stacks.components.kubernetes_image.orchestrator import KubernetesImageOrchestrator
+from stacks.components.kubernetes_image.orchestrator import KubernetesImageOrchestrator, _watched
+from stacks.errors import StackError
 from tests.fake_kubernetes import FakeKubernetes
 
 POD = {
@@ -120,6 +122,19 @@ def test_the_secret_with_a_runs_token_goes_with_a_job_that_never_ran_and_stays_w
             result.wait_for_completion()
         assert fake.names("secrets") == left
         fake.objects.pop(("jobs", "run-1"), None)
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_run_that_failed_though_the_wait_was_well_says_what_was_wrong_with_its_pod(failed: bool) -> None:
+    """So it is where a step was ended for its memory: seen on a real cluster."""
+    reason = "Pod train-1, container main was ended for its memory: raise its memory limit."
+    pods: Any = SimpleNamespace(looked_at=nullcontext, reason=lambda: reason)
+    waiting = _watched(lambda: None, pods, "", lambda: failed)
+    if not failed:  # it got over it
+        waiting()
+        return
+    with pytest.raises(StackError, match="was ended for its memory"):
+        waiting()
 
 
 def test_its_runs_are_of_the_image_also_where_a_pipeline_asks_for_this_machine() -> None:
