@@ -20,7 +20,6 @@ from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
 from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
 from zenml.orchestrators import SubmissionResult
 
-from accidents.predictions.store import VARIABLE
 from stacks.cluster.namespace import Namespace, find_namespace, is_pod
 from stacks.components.kubernetes_image.flavor import KubernetesImageConfig, locked_down
 from stacks.components.kubernetes_image.run_pods import RunPods
@@ -38,6 +37,7 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "Pod/log": ("get",),
     "Event": ("list",),
 }
+DATABASE = "ACCIDENTS_DATABASE_URL"  # as accidents/predictions/store.py reads it: a test holds them together
 TOKEN_RIGHTS: dict[str, tuple[str, ...]] = {"Secret": ("create", "delete")}
 
 
@@ -119,7 +119,7 @@ class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
     def _environment(self) -> dict[str, Any]:
         remote: list[dict[str, Any]] = [{"name": DATA_REMOTE, "value": self.data_remote}]
         address = {"name": self.config.database_secret, "key": "url", "optional": True}
-        database: list[dict[str, Any]] = [{"name": VARIABLE, "valueFrom": {"secretKeyRef": address}}]
+        database: list[dict[str, Any]] = [{"name": DATABASE, "valueFrom": {"secretKeyRef": address}}]
         return {
             "env": [
                 *(remote if self.data_remote else ()),

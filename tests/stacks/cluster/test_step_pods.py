@@ -15,6 +15,7 @@ from zenml.enums import StackComponentType
 from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
 from zenml.orchestrators import SubmissionResult
 
+from accidents.predictions.store import VARIABLE
 from pipelines.code import RunsInImage
 from stacks.cluster.namespace import Namespace
 from stacks.components.kubernetes_image.flavor import KubernetesImageConfig
@@ -78,10 +79,10 @@ def test_a_step_gets_the_prediction_stores_address_from_a_secret_and_runs_where_
     found = orchestrator({"env": [{"name": "A", "value": "1"}]}, database_secret="db").get_settings(step())
     assert found.pod_settings is not None
     secret = {"name": "db", "key": "url", "optional": True}
-    wanted = {"name": "ACCIDENTS_DATABASE_URL", "valueFrom": {"secretKeyRef": secret}}
+    wanted = {"name": VARIABLE, "valueFrom": {"secretKeyRef": secret}}
     assert wanted in found.pod_settings.env
     assert {"name": "A", "value": "1"} in found.pod_settings.env
-    assert "ACCIDENTS_DATABASE_URL" not in str(orchestrator({}).get_settings(step()).pod_settings)
+    assert VARIABLE not in str(orchestrator({}).get_settings(step()).pod_settings)
 
 
 def test_two_steps_do_not_share_what_they_are_told() -> None:
