@@ -59,6 +59,8 @@ _NOISE = {
     "urllib3.connectionpool": "Retrying (",  # ... the same
     "azure.identity._internal.get_token_mixin": "",  # ... the same
     "zenml.environment": "Failed to get list of installed Python packages",  # an image has neither pip nor uv
+    # ... resources, which our pods do get; a delay between tries, which is Kubernetes' own
+    "zenml.integrations.kubernetes.orchestrators.kubernetes_orchestrator": "Specifying",
     # ... the same: an artifact store that is gone fails the step itself
     "zenml.log_stores.artifact.artifact_log_exporter": "Failed to",
     "zenml.zen_stores.base_zen_store": "Setting the",  # ... global active stack to default (a new store)
@@ -66,11 +68,6 @@ _NOISE = {
         "Failed to disable MLflow autologging"  # ... of frameworks that are not installed
     ),
 }
-
-
-def is_noise(line: str) -> bool:
-    """Whether a line of a log, of whatever logger, is one of the warnings that mean nothing here."""
-    return any(begins and line.startswith(begins) for begins in _NOISE.values())
 
 
 def prepare_environment(root: Path) -> Path:

@@ -10,12 +10,9 @@ from __future__ import annotations
 import base64
 import json
 import os
-import socket
-import socketserver
 import subprocess
 import sys
 import tempfile
-import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -188,28 +185,15 @@ def versions(bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[tu
 @contextmanager
 def forwarded(port: int) -> Iterator[str]:
     """Let pods reach a port of loopback, under CLUSTER_HOST."""
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with socket.create_connection(("127.0.0.1", port)) as server:
-                back = threading.Thread(target=_pump, args=(server, self.request), daemon=True)
-                back.start()
-                _pump(self.request, server)
-                back.join()
-
-    class Forward(socketserver.ThreadingTCPServer):
-        allow_reuse_address, daemon_threads, block_on_close = True, True, False
-
-    with Forward((os.environ["CLUSTER_HOST"], 0), Handler) as forward:
-        threading.Thread(target=forward.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://{os.environ['CLUSTER_HOST']}:{forward.server_address[1]}"
-        forward.shutdown()
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+    host = os.environ["CLUSTER_HOST"]
+    relay = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("relay.py")), host, str(port)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
-        while data := source.recv(65536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        return
+        assert relay.stdout
+        yield f"http://{host}:{int(relay.stdout.readline())}"
+    finally:
+        relay.kill()
+        relay.communicate()

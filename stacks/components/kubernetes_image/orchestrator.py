@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from zenml.client import Client
 from zenml.config import DockerSettings
 from zenml.config.build_configuration import BuildConfiguration
 from zenml.config.resource_settings import ByteUnit
 from zenml.config.step_configurations import Step
 from zenml.config.step_run_info import StepRunInfo
 from zenml.constants import ORCHESTRATOR_DOCKER_IMAGE_KEY
+from zenml.enums import ExecutionStatus
 from zenml.integrations.kubernetes.flavors.kubernetes_orchestrator_flavor import (
     KubernetesOrchestratorSettings,
 )
@@ -102,7 +104,12 @@ class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
             return submitted
         pods = RunPods(self._namespace, str(placeholder_run.id))
         token = self.get_token_secret_name(snapshot.id) if self.config.pass_zenml_token_as_secret else ""
-        submitted.wait_for_completion = _watched(submitted.wait_for_completion, pods, token)
+        run = placeholder_run.id
+
+        def failed() -> bool:
+            return Client().get_pipeline_run(run, hydrate=False).status == ExecutionStatus.FAILED
+
+        submitted.wait_for_completion = _watched(submitted.wait_for_completion, pods, token, failed)
         return submitted
 
     @property
@@ -121,8 +128,13 @@ class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
         }
 
 
-def _watched(wait: Callable[[], None], pods: RunPods, token: str) -> Callable[[], None]:
-    """Return what waits for a run, tells why it failed, and then sees to the Secret of its token, if any."""
+def _watched(
+    wait: Callable[[], None], pods: RunPods, token: str, failed: Callable[[], bool]
+) -> Callable[[], None]:
+    """Return what waits for a run, tells why it failed, and then sees to the Secret of its token, if any.
+
+    Where a step's pod was ended from outside, as for its memory, ZenML's wait ends as if all were well.
+    """
 
     def waiting() -> None:
         with pods.looked_at():
@@ -135,6 +147,9 @@ def _watched(wait: Callable[[], None], pods: RunPods, token: str) -> Callable[[]
                 if reason is None:
                     raise
                 raise StackError(reason) from error
+        reason = pods.reason()
+        if reason is not None and failed():
+            raise StackError(reason)
 
     return waiting
 

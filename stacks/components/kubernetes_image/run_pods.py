@@ -12,12 +12,17 @@ from contextlib import contextmanager, suppress
 from stacks.cluster.namespace import Namespace
 from stacks.cluster.objects import Manifest
 from stacks.cluster.pod_troubles import Trouble, has_ended, in_words, is_ending, trouble_of
-from stacks.environment import is_noise
 from stacks.errors import StackError
 
 _EVERY = 2.0  # seconds
 _PATIENCE = 30.0  # seconds for which a job may be refused its pods: a quota is free again when others end
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+# What ZenML and MLflow warn of in an image that has no pip, and where other frameworks are not installed.
+_NOISE = (
+    "Failed to get list of installed Python packages",
+    "Failed to resolve installed pip version",
+    "Failed to disable MLflow autologging",
+)
 _RUN, _STEP = "run_id", "step_name"  # ZenML's labels
 _JOB = "job-name"  # Kubernetes' label of a job's pods
 _WELL = ("Running", "Succeeded")  # phases of a pod
@@ -97,7 +102,7 @@ class RunPods:
                 self._said[name] = moment
                 words = _COLOURS.sub("", line).strip()
                 title = step.replace("_", " ")
-                if words and words != f"{title} ..." and not is_noise(words):
+                if words and words != f"{title} ..." and not any(part in words for part in _NOISE):
                     print(f"  {title}: {words}", file=sys.stderr, flush=True)
 
     def _tell(self, trouble: Trouble, pods: Iterable[Manifest]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +15,12 @@ from zenml.enums import StackComponentType
 from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
 from zenml.orchestrators import SubmissionResult
 
+from accidents.predictions.store import VARIABLE
 from pipelines.code import RunsInImage
 from stacks.cluster.namespace import Namespace
 from stacks.components.kubernetes_image.config import KubernetesImageConfig
-from stacks.components.kubernetes_image.orchestrator import KubernetesImageOrchestrator
+from stacks.components.kubernetes_image.orchestrator import KubernetesImageOrchestrator, _watched
+from stacks.errors import StackError
 from tests.fake_kubernetes import FakeKubernetes
 
 POD = {
@@ -76,10 +79,10 @@ def test_a_step_gets_the_prediction_stores_address_from_a_secret_and_runs_where_
     found = orchestrator({"env": [{"name": "A", "value": "1"}]}, database_secret="db").get_settings(step())
     assert found.pod_settings is not None
     secret = {"name": "db", "key": "url", "optional": True}
-    wanted = {"name": "ACCIDENTS_DATABASE_URL", "valueFrom": {"secretKeyRef": secret}}
+    wanted = {"name": VARIABLE, "valueFrom": {"secretKeyRef": secret}}
     assert wanted in found.pod_settings.env
     assert {"name": "A", "value": "1"} in found.pod_settings.env
-    assert "ACCIDENTS_DATABASE_URL" not in str(orchestrator({}).get_settings(step()).pod_settings)
+    assert VARIABLE not in str(orchestrator({}).get_settings(step()).pod_settings)
 
 
 def test_two_steps_do_not_share_what_they_are_told() -> None:
@@ -120,6 +123,19 @@ def test_the_secret_with_a_runs_token_goes_with_a_job_that_never_ran_and_stays_w
             result.wait_for_completion()
         assert fake.names("secrets") == left
         fake.objects.pop(("jobs", "run-1"), None)
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_run_that_failed_though_the_wait_was_well_says_what_was_wrong_with_its_pod(failed: bool) -> None:
+    """So it is where a step was ended for its memory: seen on a real cluster."""
+    reason = "Pod train-1, container main was ended for its memory: raise its memory limit."
+    pods: Any = SimpleNamespace(looked_at=nullcontext, reason=lambda: reason)
+    waiting = _watched(lambda: None, pods, "", lambda: failed)
+    if not failed:  # it got over it
+        waiting()
+        return
+    with pytest.raises(StackError, match="was ended for its memory"):
+        waiting()
 
 
 def test_its_runs_are_of_the_image_also_where_a_pipeline_asks_for_this_machine() -> None:
