@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-_ALIKE = 0.4  # share of the letters: `cron` is still near to `cron_expression`
+_ALIKE = 0.42  # share of the letters: `cron` is still near to `cron_expression`
 
 
 def nearest(word: str, valid: Iterable[str]) -> str | None:

@@ -37,6 +37,7 @@ OTHERS = {
         "PUSHGATEWAY",
         "RETRY_SECONDS",
         "STACK",
+        "STEP_ENVIRONMENT",
     )
 }
 FILE = Path("configs/api.yaml")  # relative to the project's folder, where the API is started

@@ -120,7 +120,7 @@ QUICK = KubernetesWorkers(ready_timeout=0.5)
         (waiting("ImagePullBackOff", "not found"), r"the image registry/p:1 cannot be had \(not found\)"),
         (waiting("CreateContainerConfigError", 'secret "b" not found'), 'secret "b" not found. Create what'),
         (UNSCHEDULABLE, r"Pod accidents-\w+-scheduler-0 fits on no node: 0/3 nodes: memory\. Ask for less"),
-        (CRASHED, 'exit code 128: exec: "dask": executable not found It said last: the log'),
+        (CRASHED, r'exit code 128: exec: "dask": executable not found\. .* It said last: the log'),
         ({"phase": "Pending"}, r"no pod says why, after \d+ s"),
     ],
     ids=["no image", "no secret", "no node", "no Dask in the image", "silent"],
