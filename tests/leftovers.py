@@ -21,6 +21,8 @@ def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     while (left := processes_of(folder)) and time.monotonic() < deadline:
         time.sleep(0.1)
     # Python's own, of whoever of us used `multiprocessing` first: it ends with this process.
-    told = [words for words in map(words_of, left) if words and "multiprocessing.resource_tracker" not in words]
+    told = [
+        words for words in map(words_of, left) if words and "multiprocessing.resource_tracker" not in words
+    ]
     kill_all_of(folder)
     assert not told, f"tests left processes running, which were ended: {told}"
