@@ -115,10 +115,11 @@ def test_airflow_wrote_down_no_secret_that_the_run_handed_on(project: Project, a
 def test_a_step_that_is_killed_ends_the_run_everywhere(project: Project, at_work: Airflow) -> None:
     params = project.folder / "params.yaml"
     usual = params.read_text(encoding="utf-8")
-    params.write_text(usual.replace("n_estimators: 30", "n_estimators: 20000"), encoding="utf-8")
+    params.write_text(usual.replace("n_estimators: 30", "n_estimators: 5000"), encoding="utf-8")
     running = project.start("--pipeline", "train", *ON)
     try:
-        wait_for(lambda: "train_model" in steps_at_work(project), at_work)
+        wait_for(lambda: running.poll() is not None or "train_model" in steps_at_work(project), at_work)
+        assert running.poll() is None, running.communicate()
         assert kept(project)
         for one in processes_of(project.folder):
             if "stacks.step_process" in words_of(one):
