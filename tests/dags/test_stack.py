@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -18,7 +17,7 @@ import pytest
 from stacks.processes import end
 from tests.dags.airflow_home import PYTHON, Airflow
 from tests.pipelines.conftest import Project
-from tests.processes import free_port, kill_all_of, processes_of, words_of
+from tests.processes import free_port, kill_all_of
 from tests.servers.conftest import tiny_project
 
 pytestmark = [
@@ -112,23 +111,6 @@ def test_airflow_wrote_down_no_secret_that_the_run_handed_on(project: Project, a
     assert [path for path in files if CANARY.encode() in path.read_bytes()] == []
 
 
-def test_a_step_that_is_killed_ends_the_run_everywhere(project: Project, at_work: Airflow) -> None:
-    running = project.start("--pipeline", "train", "--no-cache", *ON)
-    wait_for(
-        lambda: running.poll() is not None or (steps_at_work(project) and step_processes(project)), at_work
-    )
-    assert running.poll() is None, running.communicate()
-    assert kept(project)
-    for process in step_processes(project):
-        process.kill()
-    said, _ = running.communicate(timeout=600)
-    assert running.wait(60) == 1
-    assert re.search(r"Step \w+ was ended from outside", said), said
-    wait_for(lambda: "failed" in [state for (state,) in at_work.rows(
-        "SELECT state FROM dag_run WHERE dag_id LIKE 'train%'")], at_work)  # fmt: skip
-    wait_for(lambda: not kept(project), at_work, seconds=60)
-
-
 def test_the_scheduler_does_the_due_run_a_back_fill_and_what_both_announce(at_work: Airflow) -> None:
     """The champion of the test before has learnt from 2021 and 2022: looking at them leads to nothing."""
     for dag in ("accidents_yearly", "accidents_new_year"):
@@ -148,20 +130,6 @@ def test_the_scheduler_does_the_due_run_a_back_fill_and_what_both_announce(at_wo
 def kept(project: Project) -> list[str]:
     """Runs whose steps may still ask for what is theirs."""
     return [path.stem for path in (project.folder / ".zenml" / "airflow").glob("*")]
-
-
-def step_processes(project: Project) -> list[psutil.Process]:
-    """Those that Airflow's tasks have started for steps."""
-    return [one for one in processes_of(project.folder) if "stacks.step_process" in words_of(one)]
-
-
-def steps_at_work(project: Project) -> list[str]:
-    """As ZenML's store has them."""
-    store = project.folder / ".zenml" / "local_stores" / "default_zen_store" / "zenml.db"
-    if not store.exists():
-        return []
-    with closing(sqlite3.connect(store, timeout=30)) as database:
-        return [name for (name,) in database.execute("SELECT name FROM step_run WHERE status = 'running'")]
 
 
 def back_fill(airflow: Airflow) -> None:
