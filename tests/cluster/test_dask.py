@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
-from engine.cluster import ClusterError, client_of, disconnect_all
+from engine.cluster import client_of, disconnect_all
 from engine.cluster_check import reach, share_folder
+from engine.errors import ClusterError
 from engine.settings import DaskSettings, KubernetesWorkers
 from engine.tasks import each
 from tests.cluster.conftest import BUCKET, TestNamespace, kubectl
@@ -54,9 +55,9 @@ disconnect_all()
 @pytest.fixture(scope="module")
 def workers(cluster: TestNamespace, bucket: Path) -> Iterator[KubernetesWorkers]:
     if "DASK_IMAGE" not in os.environ:
-        pytest.skip("no image with Dask: DASK_IMAGE not set (docs/kubernetes.md)")
+        pytest.skip("no image with Dask: DASK_IMAGE not set (see above)")
     if KIND not in kubectl("get", "customresourcedefinitions", "--output=name"):
-        pytest.skip("the cluster has no Dask operator (docs/kubernetes.md)")
+        pytest.skip("the cluster has no Dask operator (docs/scaling.md)")
     cluster.admin("apply", "--filename", "-", give=json.dumps(FORWARD))
     account = f"--serviceaccount={cluster.name}:accidents-pipelines"
     cluster.admin("create", "rolebinding", "forward", "--role=forward", account)
