@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version as installed
@@ -71,7 +72,7 @@ def log_model(bundle: Bundle) -> tuple[str, str]:
     import pandas as pd
 
     rows = pd.read_parquet(bundle.folder / "reference.parquet", columns=bundle.features)
-    with _code() as code:
+    with _code() as code, _same_path():
         model = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(ROOT / "serving" / "runtime" / "mlflow_model.py"),
@@ -83,6 +84,16 @@ def log_model(bundle: Bundle) -> tuple[str, str]:
             pip_requirements=[f"{package}=={installed(package)}" for package in SERVED_WITH],
         )
     return str(model.run_id), str(model.model_uri)
+
+
+@contextmanager
+def _same_path() -> Iterator[None]:
+    """Take back what MLflow puts before `sys.path`: it tries the model, whose few files would hide ours."""
+    before = list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path = before
 
 
 @contextmanager

@@ -35,3 +35,27 @@ def test_the_code_that_goes_with_a_model_predicts_by_itself_and_is_no_more(tmp_p
     assert where.startswith(str(code))
     assert abs(float(total) - version.bundle.predict(version.matrix).sum()) < 1e-9
     assert len(files) * 3 < len(list((ROOT / "accidents").rglob("*.py"))), "each is sent by itself"
+
+
+LOGS = """
+import sys
+from pathlib import Path
+import mlflow
+from accidents.bundle import load_bundle
+from steps.support.tracking import log_model
+before = list(sys.path)
+mlflow.set_tracking_uri("sqlite:///mlflow.db")
+kept = Path("kept").resolve().as_uri()
+with mlflow.start_run(experiment_id=mlflow.create_experiment("one", artifact_location=kept)):
+    log_model(load_bundle(Path(sys.argv[1])))
+print(sys.path == before)
+"""
+
+
+def test_a_process_that_logged_a_model_still_starts_others_with_all_of_our_code(tmp_path: Path) -> None:
+    version = make_version(tmp_path, seed=5)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", LOGS, str(version.bundle.folder)]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+    assert any((tmp_path / "kept").rglob("MLmodel")), "it was logged"
