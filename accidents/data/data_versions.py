@@ -113,14 +113,20 @@ def restore(version: str, folder: Path, root: Path = ROOT, remote: str | None = 
         for key, (_, hash_info) in tree.iteritems():
             target = part.joinpath(*key)
             target.parent.mkdir(parents=True, exist_ok=True)
-            _copy(Path(cache.oid_to_path(hash_info.value)), target, hash_info.value)
+            _lay(Path(cache.oid_to_path(hash_info.value)), target, hash_info.value)
     return folder
 
 
-def _copy(kept: Path, target: Path, md5: str) -> None:
-    """Copy a file of the cache. Raises SourceError if it is not what it is kept as."""
+def _lay(kept: Path, target: Path, md5: str) -> None:
+    """Link a file of the cache, which owns the bytes; copy it to another file system.
+
+    Raises SourceError if it is not what it is kept as.
+    """
     try:
-        shutil.copyfile(kept, target)
+        try:
+            os.link(kept, target)  # read-only, as DVC keeps it
+        except OSError:
+            shutil.copyfile(kept, target)
     except FileNotFoundError:
         raise SourceError(f"{kept} is gone from DVC's cache. Run `dvc fetch`.") from None
     with target.open("rb") as file:

@@ -1,5 +1,6 @@
 """Data versions are DVC's own hashes, and come back byte for byte."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -59,6 +60,24 @@ def test_a_version_comes_back_byte_for_byte_after_the_files_have_gone(
         path.unlink()
     back = restore(version, tmp_path / "back", repository)
     assert {inside: (back / inside).read_bytes() for inside in before} == before
+
+
+def test_the_cache_owns_the_bytes_of_a_version_and_nobody_writes_to_them(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = snapshot(two_years(tmp_path / "raw"), repository)
+    laid = [path for path in restore(version, tmp_path / "back", repository).rglob("*") if path.is_file()]
+    kept = {path.stat().st_ino for path in (repository / ".dvc" / "cache").rglob("*")}
+    assert len(laid) == 2
+    assert all(path.stat().st_ino in kept and not path.stat().st_mode & 0o222 for path in laid)
+
+    def elsewhere(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", elsewhere)
+    copied = [path for path in restore(version, tmp_path / "copied", repository).rglob("*") if path.is_file()]
+    assert not kept & {path.stat().st_ino for path in copied}
+    assert sorted(path.read_bytes() for path in copied) == sorted(path.read_bytes() for path in laid)
 
 
 def test_one_changed_byte_is_another_version(repository: Path, tmp_path: Path) -> None:
