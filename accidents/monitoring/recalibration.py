@@ -21,6 +21,7 @@ from accidents.params import Params
 from accidents.promotion.champion_decision import PromotionDecision
 from accidents.promotion.gates import GateReport, GateResult, GateSettings
 from accidents.training.calibration import BetaCalibration
+from accidents.vocabulary.months import month_name, month_number
 
 HELD_BACK = 1 / 3  # of the labelled accidents, the latest: they judge what the earlier ones taught
 ENOUGH_FOR_BOUNDS = 2_000  # held back; of fewer, ECE and the like tell more of chance than of the model
@@ -57,7 +58,7 @@ def recalibrate(bundle: Bundle, labelled: pd.DataFrame, version: str, params: Pa
     facts = {
         "version": version,
         "labels": len(rows),
-        "months": [f"{year}-{month:02d}" for year, month in _months(rows)],
+        "months": _months(rows),
         "before": before.to_dict(),
         **_learnt(rows, bundle.facts.get("recalibrated", {})),
     }
@@ -103,7 +104,7 @@ def _learnt(rows: pd.DataFrame, earlier: Mapping[str, Any]) -> dict[str, Any]:
         newest = rows["created"].max().tz_convert("UTC").isoformat()
         until = max(newest, until or newest, key=pd.Timestamp)
     else:
-        of_files |= {f"{year}-{month:02d}" for year, month in _months(rows)}
+        of_files |= set(_months(rows))
     return {"log_until": until, "file_months": sorted(of_files)}
 
 
@@ -155,6 +156,6 @@ def _sentence(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _months(rows: pd.DataFrame) -> list[tuple[int, int]]:
-    known = rows[["year", "month"]].dropna().astype(int).drop_duplicates().sort_values(["year", "month"])
-    return list(known.itertuples(index=False, name=None))
+def _months(rows: pd.DataFrame) -> list[str]:
+    known = rows[["year", "month"]].dropna().astype(int)
+    return [month_name(month) for month in sorted(set(month_number(known["year"], known["month"])))]

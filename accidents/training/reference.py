@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from accidents.vocabulary.months import month_name, month_number
+
 REFERENCE_ROWS = 20_000  # enough for drift tests by feature within a month, small enough to carry along
 HOLDOUT_ROWS = 10_000
 MONTHS = 12
@@ -42,13 +44,13 @@ def promised(test: pd.DataFrame, p_severe: pd.Series, seed: int, most: int = HOL
 def learnt_from(*parts: pd.DataFrame) -> list[str]:
     """Return the months that rows are of, in order, as "2018-03"."""
     months = sorted({int(month) for part in parts for month in np.unique(_months(part))})
-    return [f"{month // 12}-{month % 12 + 1:02d}" for month in months]
+    return [month_name(month) for month in months]
 
 
 def _months(rows: pd.DataFrame) -> npt.NDArray[np.int32]:
     """Return months since year 0, int32 [n]."""
-    months: npt.NDArray[np.int32] = (
-        rows["year"].to_numpy(np.int32) * 12 + rows["month"].to_numpy(np.int32) - 1
+    months: npt.NDArray[np.int32] = month_number(
+        rows["year"].to_numpy(np.int32), rows["month"].to_numpy(np.int32)
     )
     return months
 

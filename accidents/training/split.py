@@ -19,6 +19,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from accidents.errors import DataError, SettingsError
+from accidents.vocabulary.months import month_name, month_number
 
 TRAIN, CALIBRATION, TEST, LEFT_OUT = "train", "calibration", "test", "left_out"
 PARTS = (TRAIN, CALIBRATION, TEST)
@@ -214,7 +215,7 @@ def _periods(rows: pd.DataFrame) -> tuple[npt.NDArray[np.int64], Months]:
     """Return the period of each row, as `periods_of` does, and how many have each."""
     labelled = _labelled(rows)
     dated = rows["year"].notna() & rows["month"].notna()
-    months = (rows["year"].astype("Int64") * 12 + rows["month"].astype("Int64") - 1).astype("Int64")
+    months = month_number(rows["year"].astype("Int64"), rows["month"].astype("Int64")).astype("Int64")
     first = months.where(labelled).groupby(rows["accident_id"]).transform("min").fillna(-1).to_numpy(np.int64)
     period = np.where(labelled & dated.to_numpy(bool), first, -1)
     there, accidents = np.unique(period[period >= 0], return_counts=True)
@@ -296,7 +297,7 @@ def _describe(
 def _span(months: Collection[int]) -> str:
     first, last = min(months), max(months)
     whole_years = first % 12 == 0 and last % 12 == 11
-    names = [str(p // 12) if whole_years else f"{p // 12}-{p % 12 + 1:02d}" for p in (first, last)]
+    names = [str(p // 12) if whole_years else month_name(p) for p in (first, last)]
     return names[0] if names[0] == names[1] else f"{names[0]} to {names[1]}"
 
 
