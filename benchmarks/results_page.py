@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from accidents.config import Strict
 from accidents.errors import AccidentsError
 from accidents.files import write_whole
 
@@ -23,12 +22,6 @@ HEAD = """# Benchmarks
 Made by `make bench`, which measures all of it again. `python -m benchmarks --quick` tries a small version of
 each and keeps no figures. The load is that of the machine before the start.
 """
-
-
-class Strict(BaseModel):
-    """Frozen, and refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Figure(Strict):

@@ -11,8 +11,8 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
+from accidents.config import Strict
 from accidents.data.storage import exists, join, read_frame
 from accidents.errors import SourceError
 from accidents.features import feature_names
@@ -27,13 +27,7 @@ Floats = npt.NDArray[np.float32]
 Span = tuple[int, int]  # months since year 0: the first, and the one after the last
 
 
-class Frozen(BaseModel):
-    """What travels from step to step and to workers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RowPart(Frozen):
+class RowPart(Strict):
     """One partition of rows of features: a Parquet file, and what its months hold (`Months`)."""
 
     name: str
@@ -47,7 +41,7 @@ class RowPart(Frozen):
         return sum(count for month, count in self.months.items() if span[0] <= month < span[1])
 
 
-class PartitionedRows(Frozen):
+class PartitionedRows(Strict):
     """Rows of features, as `build_features` gives them, in the order of their partitions.
 
     Attributes
@@ -110,7 +104,7 @@ class PartitionedRows(Frozen):
             )
 
 
-class Piece(Frozen):
+class Piece(Strict):
     """The rows of one partition, or those with a label of some months."""
 
     address: str

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from accidents.config import Strict
 from accidents.data.partition_files import TablePart, is_finished, read_quality
 from accidents.data.quality import QualityReport
 from accidents.errors import SourceError
-from engine.partitions import Frozen
 from engine.settings import DaskSettings
 
 
-class PartitionedTables(Frozen):
+class PartitionedTables(Strict):
     """Checked tables at an address: accidents/data/partition_files.py."""
 
     address: str

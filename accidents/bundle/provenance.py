@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from accidents.config import Strict
 from accidents.files import ROOT
 
 # The hash of the raw files stands for how they were had; reports and words only tell what was made; where its
@@ -22,7 +21,7 @@ APART = (
 )  # fmt: skip
 
 
-class MadeFrom(BaseModel):
+class MadeFrom(Strict):
     """All that a version depends on.
 
     Attributes
@@ -32,8 +31,6 @@ class MadeFrom(BaseModel):
     code_version : hash of the code that training runs through; see accidents.source_code.
     params : `Params.of_training`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_version: str
     years: tuple[int, ...]

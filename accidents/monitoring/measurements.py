@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
+from accidents.config import Strict
 
 if TYPE_CHECKING:
     from accidents.bundle import Bundle
@@ -23,11 +23,7 @@ COOLED: tuple[Action, ...] = ("recalibrate", "retrain")  # after one, none of it
 CALIBRATION = ("calibration_gap", "brier", "ece")  # metrics that a recalibration can mend
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Champion(_Value):
+class Champion(Strict):
     """Who is watched. `learnt_until`: the last month of its training and calibration, "2022-12"."""
 
     name: str
@@ -53,7 +49,7 @@ class Champion(_Value):
         )
 
 
-class WindowFacts(_Value):
+class WindowFacts(Strict):
     """Which accidents were looked at. `source`: "prediction log", or what `--input` said.
 
     `predictions`: how many the window has, where it has more than are looked at; then `rows` were drawn.
@@ -73,7 +69,7 @@ class WindowFacts(_Value):
     synthetic: bool | None = None
 
 
-class FeatureDrift(_Value):
+class FeatureDrift(Strict):
     """One feature of the window against the reference; shares are 0 to 1."""
 
     feature: str
@@ -87,7 +83,7 @@ class FeatureDrift(_Value):
     missing_moved: bool
 
 
-class DriftMeasures(_Value):
+class DriftMeasures(Strict):
     """Drift of the features and of the probabilities.
 
     `missing`: features that lost (or gained) values; `broken`: those of which nothing is left.
@@ -111,7 +107,7 @@ class DriftMeasures(_Value):
         return len(self.drifted) / max(self.compared, 1)
 
 
-class Figure(_Value):
+class Figure(Strict):
     """A metric with its 95 % interval, beside what training promised; None where undefined.
 
     `hangs_on`: the caller without whose accidents and labels this one is not lost, or no gap to be mended.
@@ -127,7 +123,7 @@ class Figure(_Value):
     hangs_on: str | None = None
 
 
-class PerformanceMeasures(_Value):
+class PerformanceMeasures(Strict):
     """Performance on the labelled accidents that the champion has not learnt from.
 
     `hangs_on`: the caller without whose accidents and labels nothing is lost.
@@ -159,7 +155,7 @@ class PerformanceMeasures(_Value):
         return next((figure for figure in self.figures if figure.metric == "calibration_gap"), None)
 
 
-class CallerLabels(_Value):
+class CallerLabels(Strict):
     """A caller's labels of accidents of a published year, and how many are not what was published."""
 
     caller: str
@@ -174,7 +170,7 @@ class CallerLabels(_Value):
         return self.disagreeing / self.compared
 
 
-class Measurements(_Value):
+class Measurements(Strict):
     """Everything a decision is taken on, and for people `labels` and `notes`.
 
     `new_years`: labelled, whole, and later than the champion knows.
@@ -189,7 +185,7 @@ class Measurements(_Value):
     notes: tuple[str, ...] = ()
 
 
-class LoopDecision(_Value):
+class LoopDecision(Strict):
     """What follows. `firing`: what was found now; `active`: what is held up from before too."""
 
     action: Action
@@ -198,7 +194,7 @@ class LoopDecision(_Value):
     reasons: tuple[str, ...]
 
 
-class Past(_Value):
+class Past(Strict):
     """An earlier run as a decision needs it.
 
     `judged`: whether its window said anything. `completed`: whether the version it asked for was made.
@@ -213,7 +209,7 @@ class Past(_Value):
     misdated: bool = False
 
 
-class MonitorReport(_Value):
+class MonitorReport(Strict):
     """What a monitor run leaves behind as JSON."""
 
     schema_version: int = SCHEMA

@@ -5,17 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from accidents.config import Strict
 from accidents.features import FEATURES
 from accidents.rollout.traffic_split import SHARES
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class WindowSettings(_Strict):
+class WindowSettings(Strict):
     """Which predictions of the log are looked at: those of its stage, of the last days or the last so many.
 
     Of more than `most` so many are drawn.
@@ -26,7 +23,7 @@ class WindowSettings(_Strict):
     most: int = Field(default=100_000, ge=1_000)
 
 
-class DriftPolicy(_Strict):
+class DriftPolicy(Strict):
     """When drift counts. How far a feature must move is a setting of the stack's data validator.
 
     `features`: so many drifted ones. `missing`: change of the share of accidents that do not state a feature.
@@ -49,7 +46,7 @@ class DriftPolicy(_Strict):
         return names
 
 
-class PerformancePolicy(_Strict):
+class PerformancePolicy(Strict):
     """What may be lost against the test part of training before it counts; null: measured, not judged.
 
     A loss counts if it is that large and, beyond that, larger than chance would give: `significance` is the
@@ -72,7 +69,7 @@ class PerformancePolicy(_Strict):
 METRICS = tuple(name for name in PerformancePolicy.model_fields if name != "significance")
 
 
-class RecalibrationPolicy(_Strict):
+class RecalibrationPolicy(Strict):
     """When the probabilities alone are mended.
 
     The calibration gap is `gap` or more, and more than chance gives (`performance.significance`), on
@@ -84,7 +81,7 @@ class RecalibrationPolicy(_Strict):
     cooldown_days: float = Field(default=7, ge=0)
 
 
-class ProbationPolicy(_Strict):
+class ProbationPolicy(Strict):
     """When a version that the loop has deployed is taken back.
 
     `difference`: of the mean P(severe) of its predictions from the version before, on the same accidents.
@@ -108,7 +105,7 @@ class ProbationPolicy(_Strict):
         return shares
 
 
-class MonitorSettings(_Strict):
+class MonitorSettings(Strict):
     """All of it. `per_caller`: share of a window of predictions that one caller may be; None: any."""
 
     window: WindowSettings = WindowSettings()

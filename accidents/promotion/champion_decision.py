@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from accidents.config import Strict
 from accidents.evaluation.metrics import HIGHER_IS_BETTER, Comparison
 from accidents.evaluation.slices import SliceComparison
 from accidents.promotion.gates import GateReport, check_name
 
 
-class PromotionSettings(BaseModel):
+class PromotionSettings(Strict):
     """How champion and challenger are held against each other."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     metric: str = "pr_auc"
     tie_margin: float = Field(default=0.01, ge=0)  # a tie may lose this much, no more: small losses add up

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from accidents.config import Strict
 from accidents.evaluation.behaviour import CHECKS, BehaviourResult
@@ -32,7 +32,7 @@ EVERY = "every"
 BASELINES = ("prevalence", "logistic_regression", "random_forest")
 
 
-class GateSettings(BaseModel):
+class GateSettings(Strict):
     """One gate, of one of four kinds.
 
     {metric: roc_auc, min: 0.75, on: low}                     a bound on a metric of the whole test set
@@ -42,8 +42,6 @@ class GateSettings(BaseModel):
 
     `on` is the number held against the bounds: the value, or an end of its 95 % interval.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     metric: str | None = None
     min: float | None = None

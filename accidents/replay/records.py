@@ -5,18 +5,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
+from accidents.config import Strict
 from accidents.monitoring.measurements import Action, Figure, Kind
 
 SCHEMA = 1
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Record(_Value):
+class Record(Strict):
     """What was decided at the end of a month, about its accidents or about a year whose labels had come in.
 
     `labels_in`, `observed`, `roc_auc` and `calibration_gap` are not known before that month: of a month's
@@ -47,7 +43,7 @@ class Record(_Value):
     calibration_gap: Figure | None = None
 
 
-class Training(_Value):
+class Training(Strict):
     """A model trained on the years published by the end of a month; `serves`: it became champion."""
 
     month: str
@@ -61,7 +57,7 @@ class Training(_Value):
     reason: str
 
 
-class Replay(_Value):
+class Replay(Strict):
     """A walk through past years. `limits`: the loss of each metric that would have counted."""
 
     schema_version: int = SCHEMA

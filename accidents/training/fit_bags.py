@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from accidents.config import Strict
 from accidents.errors import DataError
 from accidents.features import feature_names, features_of
 from accidents.lightgbm.booster import Booster
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 ROWS_BY_ROW = 2_000_000
 
 
-class ModelSettings(BaseModel):
+class ModelSettings(Strict):
     """Hyper-parameters; docs/features.md tells how the defaults were found.
 
     `bags` boosters of `n_estimators` trees each, grown with different seeds and different cross-fitting
@@ -33,8 +34,6 @@ class ModelSettings(BaseModel):
     `two_kinds`: every second bag draws the thresholds of its splits at random (extremely randomised trees,
     Geurts et al. 2006) and learns twice as fast; it errs elsewhere, so the average errs less.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bags: int = Field(default=4, ge=1, le=20)
     n_estimators: int = Field(default=300, ge=1, le=5000)

@@ -16,8 +16,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from accidents.config import Strict
 from accidents.errors import DataError, SettingsError
 from accidents.vocabulary.months import month_name, month_number
 
@@ -28,10 +29,8 @@ LABEL_BREAK = 2018  # the police record "hospitalised" differently from this yea
 Parts = npt.NDArray[np.str_]
 
 
-class SplitSettings(BaseModel):
+class SplitSettings(Strict):
     """How to split; shares are of accidents and only matter where whole years cannot be used."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["time", "random"] = "time"
     test_year: int | None = None
