@@ -1,6 +1,7 @@
 """`make pictures`: the pictures of pages in docs/, of what `make demo` leaves running and written.
 
-Names take only these: `python -m documentation.screenshots reports.png`. Each is shown on a page.
+Those of dashboards are of what also runs: `make dashboard`, `make mlflow`, `make watch`. Names take only
+these: `python -m documentation.screenshots zenml.png`. Each is shown on a page.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ from documentation.browser import CHROMIUM, Page, browser, new_page
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 API = "http://127.0.0.1:8000/"
+ZENML = "http://127.0.0.1:8237/"
+MLFLOW = "http://127.0.0.1:5000/"
+PROMETHEUS = "http://127.0.0.1:9090/"
 PATIENCE = 60  # seconds in which a page shows what is waited for
 _ANSWERED = "document.getElementById('result').dataset.state === 'ready'"
 _LOADED = "document.readyState === 'complete' && document.body && document.body.innerText.length > 200"
 
 
 class Picture(NamedTuple):
-    """What is shown where: a page at a width in pixels, after what somebody does on it."""
+    """A page at a width in pixels, after what somebody does on it, and the command that has it run."""
 
     name: str
     width: int
     take: Callable[[Page, int], None]
+    needs: str = "make demo"
 
 
 def control_room(page: Page, width: int, address: str = API) -> None:
@@ -60,9 +65,23 @@ def report(name: str) -> Callable[[Page, int], None]:
     return take
 
 
+def dashboard(address: str, text: str) -> Callable[[Page, int], None]:
+    """Show a server's page once it shows this text."""
+
+    def take(page: Page, width: int) -> None:
+        page.open(address, width=width, built="document.body")
+        page.until(f"{_LOADED} && document.body.innerText.includes({text!r})", PATIENCE)
+
+    return take
+
+
 PICTURES = (
     Picture("page.png", 1280, control_room),
     Picture("reports.png", 1000, report("reports/index.html")),
+    Picture("zenml.png", 1280, dashboard(f"{ZENML}projects/default/pipelines", "train"), "make dashboard"),
+    Picture("mlflow.png", 1280, dashboard(f"{MLFLOW}#/experiments", "accident-severity"), "make mlflow"),
+    # Debian's Prometheus has the classic pages alone, its Alertmanager none.
+    Picture("prometheus.png", 1000, dashboard(f"{PROMETHEUS}classic/alerts", "FeatureDrift"), "make watch"),
 )
 
 
@@ -85,7 +104,7 @@ def main(names: Sequence[str] = ()) -> int:
                     picture.take(page, picture.width)
                 except (AssertionError, OSError) as error:
                     missed += 1
-                    print(f"{picture.name}: {error} Does `make demo` run?", file=sys.stderr)
+                    print(f"{picture.name}: {error} Does `{picture.needs}` run?", file=sys.stderr)
                     continue
                 page.picture(DOCS / picture.name)
             smaller(DOCS / picture.name)
