@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _PASSWORD_IN_ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.I)
 # Not every key: a toleration in Kubernetes has a `key`, and an affinity a `topology_key`.
 _SAYS_SECRET = re.compile(
-    r"(secret|token|password|passwd|passphrase|authorization|credentials?"
+    r"(secret|token|password|passwd|pwd|passphrase|authorization|credentials?|connection[_-]?string"
     r"|(access|account|api|private|secret|shared)[_-]?key([_-]?id)?)$",
     re.I,
 )

@@ -99,6 +99,10 @@ def _artifact_store(stack: str) -> Any:
         ({"headers": [{"Authorization": CANARY}]}, "'client_kwargs.headers.Authorization' is a secret"),
         ({"env": [{"name": "DB_PASSWORD", "value": CANARY}]}, "'client_kwargs.env.DB_PASSWORD' is a secret"),
         (
+            {"env": [{"name": "AZURE_STORAGE_CONNECTION_STRING", "value": f"AccountKey={CANARY}"}]},
+            "'client_kwargs.env.AZURE_STORAGE_CONNECTION_STRING' is a secret",
+        ),
+        (
             {"proxies": [f"http://me:{CANARY}@127.0.0.1:1"]},
             "address in 'client_kwargs.proxies' holds a password",
         ),
