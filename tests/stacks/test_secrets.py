@@ -144,6 +144,10 @@ def test_what_only_sounds_like_a_secret_is_taken(zenml_store: Path) -> None:
             {"path": "s3://zenml", "client_kwargs": {"endpoint_url": f"http://me:{CANARY}@127.0.0.1:1"}},
             "the address in 'client_kwargs.endpoint_url' holds a password",
         ),
+        (
+            {"path": "s3://zenml", "client_kwargs": f'{{"aws_secret_access_key": "{CANARY}"}}'},
+            "'client_kwargs.aws_secret_access_key' is a secret by its name",
+        ),
         ({"path": "s3://zenml", "key": "${NOT_SET_HERE}"}, "NOT_SET_HERE, which is not set"),
     ],
 )
