@@ -88,9 +88,9 @@ def _probe(name: str, golden: Golden, api: str | None, role: Role) -> Probe:
         state = endpoint.state()
         if state.state != State.healthy:
             raise AccidentsError(f"the model server does not run: {state.reason}")
-        ask = endpoint.asked(role)
+        predict = endpoint.predictor(role)
         begun = time.perf_counter()  # look-ups, and a new connection, are not the server's latency
-        golden.check(ask(golden.features), f"The server at {state.url}")
+        golden.check(predict(golden.features), f"The server at {state.url}")
         seconds = time.perf_counter() - begun
         if api is not None:
             _require_ready(api)

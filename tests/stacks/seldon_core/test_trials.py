@@ -212,7 +212,7 @@ def test_what_a_probe_measures_is_one_request_over_a_connection_that_is_there(
         else answered(*asked)
     )
     monkeypatch.setattr(seldon_core, "serving_of", lambda settings: serving_of(fake, settings))
-    ask = seldon_core.SeldonCoreEndpoint(NAME, SETTINGS, cast(Component, None)).asked()
+    predict = seldon_core.SeldonCoreEndpoint(NAME, SETTINGS, cast(Component, None)).predictor()
     fake.asked.clear()
-    assert ask(pd.DataFrame({"hour": [1.0, 2.0]})).tolist() == GOLDEN["p_severe"]
+    assert predict(pd.DataFrame({"hour": [1.0, 2.0]})).tolist() == GOLDEN["p_severe"]
     assert [method for method, _ in fake.asked] == ["POST"]
