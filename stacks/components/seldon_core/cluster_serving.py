@@ -363,18 +363,18 @@ class ClusterServing:
     def _leads_aside(self, served: Served) -> bool:
         """Whether a pod of the champion tells a route; where none answers, nobody is led anywhere."""
         try:
-            return any(routes != _NO_ROUTES for routes in self._told_routes(served))
+            return any(routes != _NO_ROUTES for routes in self._routes_of_pods(served))
         except ClusterError:
             return False
 
     def _tells(self, served: Served) -> bool:
         """Whether the pods of the champion tell the routes as they are written down."""
         try:
-            return all(routes == self._routes(served) for routes in self._told_routes(served))
+            return all(routes == self._routes(served) for routes in self._routes_of_pods(served))
         except ClusterError:
             return False
 
-    def _told_routes(self, served: Served) -> Iterator[str]:
+    def _routes_of_pods(self, served: Served) -> Iterator[str]:
         """Yield what the champion's pods tell, as the API asks them. Raises ClusterError if one is silent."""
         pods = self._namespace.list("Pod", selector_of(served, served.champion))
         for _ in range(_ASKED_A_POD * len(pods)):
