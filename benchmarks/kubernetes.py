@@ -40,7 +40,7 @@ from stacks.placeholders import fill
 TITLE = "On Kubernetes, under load"
 CLIENTS = 8
 SETTLE_SECONDS = 10  # of load before something happens, and after it
-ROUTES_SECONDS = 90  # the kubelet brings a change of the routes within about a minute
+CANARY_SECONDS = 30  # in which a canary answers: the command returns once the API is led to it
 SCALE_SECONDS = 600
 GENTLE_SECONDS = 0.5  # between requests while there is to be little to do
 API, MOST_REPLICAS = "accidents-api", 3
@@ -107,7 +107,7 @@ class Cluster:
     def canary(self) -> None:
         """Have version 2 answer half of the accidents for a while, then none."""
         self.run("--pipeline", "deploy", "--version", "2", "--canary", "50")
-        time.sleep(ROUTES_SECONDS)
+        time.sleep(CANARY_SECONDS)
         self.run("rollback")
 
     def replicas(self) -> int:

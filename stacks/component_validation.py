@@ -55,6 +55,6 @@ def wanted_component(client: Client, definition: StackDefinition, kind: str) -> 
     ours = own_flavor(kind, flavor.name) is not None
     written, filled = definition.components[kind].config, definition.settings(kind, here=not ours)
     config = valid_config(flavor, filled, where)
-    refuse_in_clear(flavor.config_class, written, filled, where)
+    refuse_in_clear(flavor.config_class, written, config, where)  # as kept: ZenML takes JSON for a mapping
     config, secrets = set_apart(flavor.config_class, written, config, secret_name(kind, name))
     return WantedComponent(type_, name, flavor, config, secrets, where)

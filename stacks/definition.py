@@ -172,7 +172,8 @@ def _explain(error: ValidationError) -> str:
         if fault["type"] == "extra_forbidden":
             model = _PARTS.get(parents[0], StackDefinition) if parents else StackDefinition
             hint = did_you_mean(key, model.model_fields) or f" Valid keys: {', '.join(model.model_fields)}."
-        lines.append(f"  {'.'.join([*parents, key])}: {fault['msg']}.{hint}")
+        message = fault["msg"].removeprefix("Value error, ")
+        lines.append(f"  {'.'.join([*parents, key])}: {message}.{hint}")
     return "\n".join(lines)
 
 

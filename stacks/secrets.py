@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _PASSWORD_IN_ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.I)
 # Not every key: a toleration in Kubernetes has a `key`, and an affinity a `topology_key`.
 _SAYS_SECRET = re.compile(
-    r"(secret|token|password|passwd|passphrase|authorization|credentials?"
+    r"(secret|token|password|passwd|pwd|passphrase|authorization|credentials?|connection[_-]?string"
     r"|(access|account|api|private|secret|shared)[_-]?key([_-]?id)?)$",
     re.I,
 )
@@ -49,13 +49,14 @@ def refuse_in_clear(
                 f"{where}: the address in {path!r} holds a password, which ZenML would show. Give it by the "
                 "settings that the flavor has for a login."
             )
-        # ZenML takes apart the flavor's own settings alone: what is within one, it shows.
-        if "." in path and text and _SAYS_SECRET.search(path) and not _is_reference(text):
+        # ZenML takes apart the flavor's own settings alone: what is within one, it keeps as it is.
+        if "." in path and text and _SAYS_SECRET.search(path):
+            why = "fills in no reference there" if _is_reference(text) else "would show it"
             own = ", ".join(secret_settings(settings, settings.model_fields))
             remedy = (
                 f"Give it by a setting of its own: {own}." if own else "Take it out: no setting here is one."
             )
-            raise StackError(f"{where}: {path!r} is a secret by its name, and ZenML would show it. {remedy}")
+            raise StackError(f"{where}: {path!r} is a secret by its name, and ZenML {why}. {remedy}")
 
 
 def set_apart(

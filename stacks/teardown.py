@@ -109,11 +109,15 @@ def _refuse_if_serving(
     client: Client, stack: StackResponse, going: list[ComponentResponse], sure: bool
 ) -> None:
     """Raise StackError where a model server would be left without its deployer."""
-    deployers = list(_deployers(going))
     served: list[str] = []
-    for _, endpoints in deployers:
-        with suppress(DeploymentError):  # a cluster that cannot be asked, or is gone, keeps no stack
+    unseen: set[str] = set()  # flavors of deployers that may serve where this machine does not see it
+    for flavor, endpoints in _deployers(going):
+        if endpoints.on_this_machine:
+            unseen.add(flavor)
+        try:
             served += _serving(endpoints)
+        except DeploymentError:  # a cluster that cannot be asked, or is gone, keeps no stack by itself
+            unseen.add(flavor)
     if served:
         raise StackError(
             f"On stack {stack.name} {', '.join(served)} is being served. "
@@ -121,13 +125,12 @@ def _refuse_if_serving(
         )
     if sure or is_embedded(client):
         return
-    flavors = {flavor for flavor, endpoints in deployers if endpoints.on_this_machine}
-    elsewhere = [text for flavor in sorted(flavors) for text in _served_elsewhere(client, flavor)]
+    elsewhere = [text for flavor in sorted(unseen) for text in _served_elsewhere(client, flavor)]
     if elsewhere:
         raise StackError(
-            f"By ZenML's store {', '.join(elsewhere)}, on another machine and perhaps on stack {stack.name}. "
-            f"Have it stopped there: python run.py stop --stack {stack.name}. With --yes the stack goes "
-            "all the same."
+            f"By ZenML's store {', '.join(elsewhere)}, where this machine does not see it, and perhaps on "
+            f"stack {stack.name}. Have it stopped there: python run.py stop --stack {stack.name}. "
+            "With --yes the stack goes all the same."
         )
 
 
@@ -154,7 +157,7 @@ def _serving(endpoints: Endpoints) -> Iterator[str]:
 def _served_elsewhere(client: Client, flavor: str) -> Iterator[str]:
     """Yield what the store says is served by a deployer of this flavor, and who serves it.
 
-    Of which stack it does not say, and another's machine cannot be asked.
+    Of which stack it does not say, and another's machine, or that cluster, cannot be asked.
     """
     from zenml.enums import ServiceState
 

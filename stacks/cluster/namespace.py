@@ -149,7 +149,7 @@ class Namespace:
             text = self._ask("GET", f"read the log of {pod}", f"{self._path('Pod', pod)}/log", query)
         except ClusterError:
             return []
-        lines = (line.partition(" ") for line in text.splitlines())
+        lines = (line.partition(" ") for line in text.split("\n"))  # a progress bar's \r ends no line
         return [(moment, words) for moment, _, words in lines if moment > since]
 
     def last_words(self, pods: Iterable[Manifest]) -> str:

@@ -24,7 +24,7 @@ from stacks.endpoints.protocol import (
     DeploymentError,
     Endpoint,
     EndpointState,
-    Predict,
+    Predictor,
     ServedVersion,
     State,
 )
@@ -113,7 +113,7 @@ class BentoMLEndpoint(OneVersionEndpoint):
         with explained():
             return predict_with(_client(server), self.name, frame)
 
-    def asked(self, role: Role = CHAMPION) -> Predict:
+    def predictor(self, role: Role = CHAMPION) -> Predictor:
         """Return `predict`: what it looks up is on this machine."""
         return partial(self.predict, role=role)
 

@@ -16,7 +16,7 @@ from stacks.endpoints.protocol import (
     DeploymentError,
     Endpoint,
     EndpointState,
-    Predict,
+    Predictor,
     ServedVersion,
     State,
 )
@@ -107,7 +107,7 @@ class MLflowEndpoint(OneVersionEndpoint):
             raise DeploymentError(f"{self.name} is not served: nothing is deployed.")
         return _predict(service, frame)
 
-    def asked(self, role: Role = CHAMPION) -> Predict:
+    def predictor(self, role: Role = CHAMPION) -> Predictor:
         """Return `predict`: what it looks up is on this machine."""
         return partial(self.predict, role=role)
 

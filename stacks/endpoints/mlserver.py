@@ -21,7 +21,7 @@ from stacks.endpoints.protocol import (
     BundleReference,
     Endpoint,
     EndpointState,
-    Predict,
+    Predictor,
     ServedVersion,
     State,
 )
@@ -117,7 +117,7 @@ class MLServerEndpoint:
         with explained():
             return predict(self._server, served_as(self.name, role), frame)
 
-    def asked(self, role: Role = CHAMPION) -> Predict:
+    def predictor(self, role: Role = CHAMPION) -> Predictor:
         """Return `predict`: what it looks up is on this machine."""
         return partial(self.predict, role=role)
 

@@ -87,7 +87,7 @@ class EndpointState:
     supervision: str = ""
 
 
-class Predict(Protocol):
+class Predictor(Protocol):
     """P(severe) of each row of a frame, float64 [n]."""
 
     def __call__(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
@@ -145,7 +145,7 @@ class Endpoint(Protocol):
         """
         ...
 
-    def asked(self, role: Role = CHAMPION) -> Predict:
+    def predictor(self, role: Role = CHAMPION) -> Predictor:
         """Return what predicts as `predict` does, with all looked up that is not the server's work."""
         ...
 

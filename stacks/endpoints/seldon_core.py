@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from accidents.bundle.golden import Golden
     from stacks.components.seldon_core.deployer import SeldonCoreDeployer
-    from stacks.endpoints.protocol import Predict
+    from stacks.endpoints.protocol import Predictor
 
 
 class SeldonCoreEndpoints:
@@ -117,9 +117,9 @@ class SeldonCoreEndpoint:
 
     def predict(self, frame: pd.DataFrame, role: Role = CHAMPION) -> npt.NDArray[np.float64]:
         """P(severe) of each row, by way of the cluster's API, or asked here."""
-        return self.asked(role)(frame)
+        return self.predictor(role)(frame)
 
-    def asked(self, role: Role = CHAMPION) -> Predict:
+    def predictor(self, role: Role = CHAMPION) -> Predictor:
         """Return what asks the version over a connection that is there, and nothing else."""
         with explained():
             serving = self._serving
@@ -127,11 +127,11 @@ class SeldonCoreEndpoint:
             bundle = served and served.in_role(role)
             if not served or not bundle or served.stopped:
                 raise DeploymentError(f"{self.name} is not served: no version serves as {role}.")
-            asked, model = _Asked(serving, served, bundle), served.model(bundle)
+            client, model = _VersionClient(serving, served, bundle), served.model(bundle)
 
         def predict(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
             with explained():
-                return predict_with(asked, model, frame)
+                return predict_with(client, model, frame)
 
         return predict
 
@@ -170,7 +170,7 @@ class SeldonCoreEndpoint:
             yield replace(bundle, uri=str(files))
 
 
-class _Asked:
+class _VersionClient:
     """A version, asked as a model server is."""
 
     def __init__(self, serving: ServedModels, served: Served, bundle: ServedBundle) -> None:

@@ -88,9 +88,9 @@ def _probe(name: str, golden: Golden, api: str | None, role: Role) -> Probe:
         state = endpoint.state()
         if state.state != State.healthy:
             raise AccidentsError(f"the model server does not run: {state.reason}")
-        ask = endpoint.asked(role)
+        predict = endpoint.predictor(role)
         begun = time.perf_counter()  # look-ups, and a new connection, are not the server's latency
-        golden.check(ask(golden.features), f"The server at {state.url}")
+        golden.check(predict(golden.features), f"The server at {state.url}")
         seconds = time.perf_counter() - begun
         if api is not None:
             _require_ready(api)
@@ -142,7 +142,7 @@ def _traffic(
                 row["accident_id"] or row["session"] or row["request_id"],  # as the API draws the share
                 (row["model_version"], row["model_digest"]) == (version.version, watched.digest),
             )
-            for row in store.log.read(since=begun + _KNOWN_AFTER, last=LOOKED_AT)
+            for row in store.log.read(since=begun + _KNOWN_AFTER, last=LOOKED_AT, stage=watched.stage)
             if row["model_name"] == version.name and row["model_version"] in ours
         ]
     answered = [own for name, own in rows if role != CHALLENGER or is_in_share(name, share)]

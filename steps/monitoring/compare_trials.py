@@ -51,5 +51,5 @@ def _scored(trial: Bundle, champion: Bundle, policy: MonitorSettings, seed: int)
     since = None if window.last else datetime.now(UTC) - timedelta(days=window.days)
     last = min(window.last or LOOKED_AT, LOOKED_AT)
     with opened_store() as store:
-        rows = store.log.read(since=since, last=last, shadow=trial.digest)
+        rows = store.log.read(since=since, last=last, shadow=trial.digest, stage=champion.stage)
         return scored_by(trial, champion, rows, policy, seed)

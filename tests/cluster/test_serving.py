@@ -17,7 +17,7 @@ from stacks.errors import StackError
 from tests.cluster.conftest import TAG, TestNamespace
 from tests.model_servers import NAME, Version
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module", params=["deployment", "seldon"])

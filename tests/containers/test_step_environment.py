@@ -11,8 +11,9 @@ import pytest
 
 from accidents.data.data_versions import push, snapshot
 from accidents.data.dataset import DVC_REMOTE
+from stacks.components.handed_on import handed_on
 from stacks.components.image_layout import STATE, WRITTEN
-from stacks.components.local_image.step_environment import hand_over, handed_on
+from stacks.components.local_image.step_environment import hand_over
 from tests.accidents.data.test_versioning import repository, two_years
 from tests.containers.engine import docker, inspect
 from tests.platform_parts import S3_KEY, S3_SECRET, running_s3

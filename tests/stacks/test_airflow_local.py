@@ -53,10 +53,12 @@ def configuration(path: Path) -> dag.DagConfiguration:
         return dag.DagConfiguration.model_validate_json(archive.read(dag.CONFIG_FILENAME))
 
 
-def show(config: dag.DagConfiguration) -> subprocess.CompletedProcess[str]:
-    """What a task's process has as its token."""
+def show(
+    config: dag.DagConfiguration, name: str = "ZENML_STORE_API_TOKEN"
+) -> subprocess.CompletedProcess[str]:
+    """What a task's process has as its token, or as another variable."""
     told = {name: value for name, value in dag.command(config, config.tasks[0])["env"].items() if value}
-    words = [sys.executable, "-c", f"{SHOW}print(os.environ['ZENML_STORE_API_TOKEN'])"]
+    words = [sys.executable, "-c", f"{SHOW}print(os.environ[{name!r}])"]
     return subprocess.run(
         words, cwd=ROOT, env={**os.environ, **told}, capture_output=True, text=True, check=False
     )
@@ -91,6 +93,17 @@ def test_a_token_is_in_no_dag_and_the_step_has_it_all_the_same(folder: Path, sto
     assert str(kept) == config.environments
     assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert show(config).stdout == f"{CANARY}\n"
+
+
+def test_a_step_finds_the_prediction_log_of_who_starts_its_run_but_one_of_a_schedule_airflows(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCIDENTS_DATABASE_URL", "sqlite:///mine.db")
+    once, scheduled = (configuration(write(name, folder, schedule)) for name, schedule in (
+        ("once", dag.ONCE), ("scheduled", "0 3 * * 1")))  # fmt: skip
+    monkeypatch.setenv("ACCIDENTS_DATABASE_URL", "sqlite:///airflows.db")
+    assert show(once, "ACCIDENTS_DATABASE_URL").stdout == "sqlite:///mine.db\n"
+    assert show(scheduled, "ACCIDENTS_DATABASE_URL").stdout == "sqlite:///airflows.db\n"
 
 
 def test_after_its_run_a_step_is_told_why_it_cannot_run(folder: Path) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from stacks.components.handed_on import handed_on
 from stacks.components.image_layout import CODE
 from stacks.components.local_image.containers import STEP, why_killed
-from stacks.components.local_image.step_environment import hand_over, handed_on
+from stacks.components.local_image.step_environment import hand_over
 from tests.conftest import ROOT
 
 PASSWORD = "canary-of-the-log"

@@ -96,8 +96,13 @@ def _artifact_store(stack: str) -> Any:
     ("within", "told"),
     [
         ({"aws_secret_access_key": CANARY}, "'client_kwargs.aws_secret_access_key' is a secret by its name"),
+        ({"aws_session_token": "{{login.token}}"}, "by its name, and ZenML fills in no reference there"),
         ({"headers": [{"Authorization": CANARY}]}, "'client_kwargs.headers.Authorization' is a secret"),
         ({"env": [{"name": "DB_PASSWORD", "value": CANARY}]}, "'client_kwargs.env.DB_PASSWORD' is a secret"),
+        (
+            {"env": [{"name": "AZURE_STORAGE_CONNECTION_STRING", "value": f"AccountKey={CANARY}"}]},
+            "'client_kwargs.env.AZURE_STORAGE_CONNECTION_STRING' is a secret",
+        ),
         (
             {"proxies": [f"http://me:{CANARY}@127.0.0.1:1"]},
             "address in 'client_kwargs.proxies' holds a password",
@@ -122,7 +127,6 @@ def test_what_only_sounds_like_a_secret_is_taken(zenml_store: Path) -> None:
         "tolerations": [{"key": "dedicated", "value": "models"}],
         "topology_key": "kubernetes.io/hostname",
         "secret_name": "login",
-        "aws_session_token": "{{login.token}}",
         "automount_service_account_token": False,
     }
     filled = {"path": "s3://zenml", "secret": "{{login.secret}}", "client_kwargs": within}
@@ -139,6 +143,10 @@ def test_what_only_sounds_like_a_secret_is_taken(zenml_store: Path) -> None:
         (
             {"path": "s3://zenml", "client_kwargs": {"endpoint_url": f"http://me:{CANARY}@127.0.0.1:1"}},
             "the address in 'client_kwargs.endpoint_url' holds a password",
+        ),
+        (
+            {"path": "s3://zenml", "client_kwargs": f'{{"aws_secret_access_key": "{CANARY}"}}'},
+            "'client_kwargs.aws_secret_access_key' is a secret by its name",
         ),
         ({"path": "s3://zenml", "key": "${NOT_SET_HERE}"}, "NOT_SET_HERE, which is not set"),
     ],

@@ -118,22 +118,28 @@ def test_an_active_stack_that_serves_stays_active(
     teardown_stack("in_use", sure=True, folder=folder)
 
 
-def test_what_somebody_else_serves_by_a_shared_server_is_told(
-    zenml_store: Path, stack_file: StackWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("deployer", ["mlserver", "seldon_core"], ids=["a machine", "a cluster"])
+def test_what_is_served_out_of_sight_is_told_by_a_shared_server(
+    deployer: str, zenml_store: Path, stack_file: StackWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from zenml.client import Client
     from zenml.enums import ServiceState
     from zenml.services import ServiceConfig
 
     from stacks.components.mlserver_service import MLServerService
+    from stacks.components.seldon_core_service import SeldonCoreService
 
     monkeypatch.setattr(teardown, "is_embedded", lambda client: False)
-    config = {"folder": str(tmp_path / "server"), "lock": "x", "code": "{root}"}
-    folder = stack_file("shared", model_deployer={"flavor": "mlserver", "config": config})
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))  # who tears it down has no way to the cluster
+    kind, config = {
+        "mlserver": (MLServerService, {"folder": str(tmp_path / "server"), "lock": "x", "code": "{root}"}),
+        "seldon_core": (SeldonCoreService, {"runtime": "deployment"}),
+    }[deployer]
+    folder = stack_file("shared", model_deployer={"flavor": deployer, "config": config})
     apply_stack("shared", activate=False, folder=folder)
     service = Client().create_service(
         config=ServiceConfig(name="severity", model_name="severity", model_version="3"),
-        service_type=MLServerService.SERVICE_TYPE,
+        service_type=kind.SERVICE_TYPE,
     )
     Client().update_service(service.id, admin_state=ServiceState.ACTIVE)
     try:

@@ -41,7 +41,7 @@ def test_of_the_log_its_last_days_or_its_last_so_many(
         digest="a" * 64, features=["hour"], stage="dispatch", facts={"synthetic": False, "learnt_from": []}
     )
     module._scored(bundle, bundle, MonitorSettings(window=WindowSettings(**window)), 7)
-    assert asked["last"] == last
+    assert (asked["last"], asked["stage"]) == (last, "dispatch"), "another stage's would take their place"
     if days is None:
         assert asked["since"] is None
     else:

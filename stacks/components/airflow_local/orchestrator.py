@@ -23,6 +23,7 @@ from zenml.orchestrators import LocalOrchestrator, SubmissionResult
 from stacks.components.airflow_local import dag, step_environments
 from stacks.components.airflow_local.config import AirflowLocalConfig
 from stacks.components.airflow_local.runs import remove_ended, wait_until_begun
+from stacks.components.handed_on import handed_on
 from stacks.environment import project_root
 from stacks.errors import StackError
 from stacks.placeholders import of_here
@@ -119,7 +120,8 @@ class AirflowLocalOrchestrator(AirflowOrchestrator):
     def _write_dag(self, dag_config: Any, dag_generator_values: DagGeneratorValues, output_dir: str) -> None:
         """Write a DAG whole, and note where: Airflow and other commands look into the folder meanwhile.
 
-        What its steps find in their environment is kept apart from it, and is there first.
+        What its steps find in their environment is kept apart from it, and is there first: what ZenML gives
+        them, and what they would have of this process on stack `local`, such as where the prediction log is.
         """
         self._written = Path(output_dir) / f"{dag_config.id}.zip"
         dag_config.environments = str(step_environments.environments_of(self._written))
@@ -127,7 +129,11 @@ class AirflowLocalOrchestrator(AirflowOrchestrator):
         with zipfile.ZipFile(beside, mode="w") as archive:
             archive.write(dag_generator_values.file, arcname="dag.py")
             archive.writestr(dag_generator_values.config_file_name, dag_config.model_dump_json())
-        step_environments.keep(self._written, {task.id: task.environment for task in dag_config.tasks})
+        # Of a schedule it would be for ever what it was once: its runs have Airflow's own.
+        ours = handed_on() if dag_config.schedule == dag.ONCE else {}
+        step_environments.keep(
+            self._written, {task.id: {**ours, **task.environment} for task in dag_config.tasks}
+        )
         beside.replace(self._written)
 
     def reached(self) -> str:

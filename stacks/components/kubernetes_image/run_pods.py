@@ -100,7 +100,8 @@ class RunPods:
             container = pod["spec"]["containers"][0]["name"]
             for moment, line in self._namespace.logged_since(name, container, self._said.get(name, "")):
                 self._said[name] = moment
-                words = _COLOURS.sub("", line).strip()
+                last = line.strip().rpartition("\r")[2]  # of a progress bar, what a terminal would show
+                words = _COLOURS.sub("", last).strip()
                 title = step.replace("_", " ")
                 if words and words != f"{title} ..." and not any(part in words for part in _NOISE):
                     print(f"  {title}: {words}", file=sys.stderr, flush=True)

@@ -25,6 +25,7 @@ from zenml.orchestrators.local_docker.local_docker_orchestrator import (
 from zenml.orchestrators.publish_utils import publish_step_run_status_update
 from zenml.utils.exception_utils import collect_exception_information
 
+from stacks.components.handed_on import handed_on
 from stacks.components.image_layout import CODE, STATE, WRITTEN
 from stacks.components.local_image.config import LocalImageConfig
 from stacks.components.local_image.containers import (
@@ -33,7 +34,7 @@ from stacks.components.local_image.containers import (
     remove_left_behind,
     why_killed,
 )
-from stacks.components.local_image.step_environment import hand_over, handed_on
+from stacks.components.local_image.step_environment import hand_over
 from stacks.components.orchestrator_base import DATA_REMOTE, OwnImage
 from stacks.environment import READ_AT_IMPORT, project_root, store_folder
 from stacks.errors import StackError

@@ -116,7 +116,10 @@ class ClusterServing:
             return self._change(before, now)
 
     def try_out(self, name: str, bundle: ServedBundle, golden: dict[str, Any]) -> Served:
-        """Have a version in a role beside the champion, once it has given the golden answers."""
+        """Have a version in a role beside the champion, once it has given the golden answers.
+
+        Returns when the champion leads to it: what it answers from then on is what it is judged by.
+        """
         if self.no_trials:
             raise ClusterError(
                 f"{self.no_trials}, so version {bundle.version} cannot be on trial as well: an API outside "
@@ -125,7 +128,9 @@ class ClusterServing:
         with self._changing(name):
             before = self._required(name)
             self._prove(before, bundle, golden)
-            return self._change(before, before.trying(bundle))
+            now = self._change(before, before.trying(bundle))
+            self._wait_until_led(now, bundle)
+            return now
 
     def end_trials(self, name: str) -> tuple[ServedBundle, ...]:
         """Have the champion answer everything; return what was beside it."""
@@ -316,6 +321,14 @@ class ClusterServing:
         self._objects.prune(now, was)
 
     def _record(self, served: Served, objects: list[Manifest]) -> None:
+        data = {
+            RECORD: served.to_json(), ROUTES: self._routes(served), RUNTIME: self.settings.runtime,
+            OBJECTS: json.dumps(objects, sort_keys=True),
+        }  # fmt: skip
+        self._namespace.apply(manifest("ConfigMap", served.name, served, self.settings, {"data": data}))
+
+    def _routes(self, served: Served) -> str:
+        """Return the versions beside the champion as its pods tell them."""
         routes = [
             {
                 "role": bundle.role, "share": bundle.share, "model": served.model(bundle),
@@ -323,11 +336,7 @@ class ClusterServing:
             }
             for bundle in served.beside
         ]  # fmt: skip
-        data = {
-            RECORD: served.to_json(), ROUTES: json.dumps(routes), RUNTIME: self.settings.runtime,
-            OBJECTS: json.dumps(objects, sort_keys=True),
-        }  # fmt: skip
-        self._namespace.apply(manifest("ConfigMap", served.name, served, self.settings, {"data": data}))
+        return json.dumps(routes)
 
     def _wait_until_told(self, before: Served, now: Served) -> None:
         """Wait, not for ever, until no pod of the champion leads to a version that is about to go.
@@ -344,14 +353,33 @@ class ClusterServing:
         while self._leads_aside(before) and time.monotonic() < end:
             time.sleep(_EVERY)
 
+    def _wait_until_led(self, now: Served, bundle: ServedBundle) -> None:
+        """Wait, not for ever, until each pod of the champion leads to a version: until then others answer."""
+        print(f"  until the API is led to version {bundle.version} ...", file=sys.stderr, flush=True)
+        end = time.monotonic() + _TOLD_WITHIN
+        while not self._tells(now) and time.monotonic() < end:
+            time.sleep(_EVERY)
+
     def _leads_aside(self, served: Served) -> bool:
         """Whether a pod of the champion tells a route; where none answers, nobody is led anywhere."""
-        pods = self._namespace.list("Pod", selector_of(served, served.champion))
         try:
-            answers = (self.metadata(served, served.champion) for _ in range(_ASKED_A_POD * len(pods)))
-            return any(each.get("parameters", {}).get("routes", _NO_ROUTES) != _NO_ROUTES for each in answers)
+            return any(routes != _NO_ROUTES for routes in self._routes_of_pods(served))
         except ClusterError:
             return False
+
+    def _tells(self, served: Served) -> bool:
+        """Whether the pods of the champion tell the routes as they are written down."""
+        try:
+            return all(routes == self._routes(served) for routes in self._routes_of_pods(served))
+        except ClusterError:
+            return False
+
+    def _routes_of_pods(self, served: Served) -> Iterator[str]:
+        """Yield what the champion's pods tell, as the API asks them. Raises ClusterError if one is silent."""
+        pods = self._namespace.list("Pod", selector_of(served, served.champion))
+        for _ in range(_ASKED_A_POD * len(pods)):
+            metadata = self.metadata(served, served.champion)
+            yield metadata.get("parameters", {}).get("routes", _NO_ROUTES)
 
     def _answers_wrong(self, served: Served, bundle: ServedBundle) -> str:
         try:

@@ -121,6 +121,25 @@ def test_what_a_step_logs_is_shown_once_as_it_comes_and_to_its_end(
     assert shown == ["train model: 20 rounds", "train model: 40 rounds", "train model: done"]
 
 
+def test_what_a_step_logs_is_shown_on_after_a_progress_bar(
+    fake: FakeKubernetes, pods: RunPods, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A bar is one line to the cluster; its parts were taken for lines, and a word of them for a moment."""
+    give_pod(fake, {**RUN, "step_name": "load_data"})
+    bar = "Fetching: 10 %\rFetching: 60 %\rFetching: 100 %\r"
+    fake.logs = {"stand-in-0": [("2026-11-28T02:00:00.100000000Z", bar)]}
+    said = ""
+    with pods.looked_at():
+        while "100 %" not in said:
+            time.sleep(0.05)
+            said += capfd.readouterr().err
+        fake.logs["stand-in-0"].append(("2026-11-28T02:00:01.000000000Z", "checked"))
+        time.sleep(0.2)
+    said += capfd.readouterr().err
+    shown = [line.strip() for line in said.splitlines() if ":" in line]
+    assert shown == ["load data: Fetching: 100 %", "load data: checked"]
+
+
 @pytest.mark.parametrize("gone", [False, True], ids=["runs", "gone"])
 def test_trouble_that_has_passed_is_no_reason_of_a_later_failure(
     gone: bool, fake: FakeKubernetes, pods: RunPods

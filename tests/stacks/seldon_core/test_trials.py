@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any, cast
 
@@ -123,6 +124,30 @@ def test_a_trial_goes_when_no_pod_of_the_champion_leads_to_it_any_more_or_in_a_w
     assert running(fake) == {NAME: "2" if ends == "switch" else "1"}
 
 
+@pytest.mark.parametrize("stale", [3, 10**9], ids=["late", "never"])
+def test_a_trial_begins_when_each_pod_of_the_champion_leads_to_it_with_its_share_or_in_a_while(
+    stale: int, fake: FakeKubernetes, serving: ClusterServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the champion answers its accidents, which the loop would count as its failures."""
+    monkeypatch.setattr(cluster_serving, "_EVERY", 0.01)
+    serving.switch(NAME, FIRST, GOLDEN)
+    serving.try_out(NAME, replace(SECOND, role="challenger", share=5), GOLDEN)
+    monkeypatch.setattr(cluster_serving, "_TOLD_WITHIN", 10.0 if stale < 10 else 0.1)
+    kubelets, known = iter(range(stale)), json.dumps(routes(fake))
+
+    def tell_late(service: str, method: str, path: str, body: Any) -> tuple[int, Any]:
+        status, content = answer(fake, service, method, path, body)
+        grown = [route["share"] for route in routes(fake)] == [25]
+        if (service, method) == (NAME, "GET") and grown and next(kubelets, None) is not None:
+            content["parameters"]["routes"] = known
+        return status, content
+
+    fake.answer = tell_late
+    serving.try_out(NAME, replace(SECOND, role="challenger", share=25), GOLDEN)
+    assert stale > 10 or next(kubelets, None) is None
+    assert [route["share"] for route in routes(fake)] == [25]
+
+
 def test_a_challenger_that_does_not_answer_goes_at_once(
     fake: FakeKubernetes, serving: ClusterServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,7 +212,7 @@ def test_what_a_probe_measures_is_one_request_over_a_connection_that_is_there(
         else answered(*asked)
     )
     monkeypatch.setattr(seldon_core, "serving_of", lambda settings: serving_of(fake, settings))
-    ask = seldon_core.SeldonCoreEndpoint(NAME, SETTINGS, cast(Component, None)).asked()
+    predict = seldon_core.SeldonCoreEndpoint(NAME, SETTINGS, cast(Component, None)).predictor()
     fake.asked.clear()
-    assert ask(pd.DataFrame({"hour": [1.0, 2.0]})).tolist() == GOLDEN["p_severe"]
+    assert predict(pd.DataFrame({"hour": [1.0, 2.0]})).tolist() == GOLDEN["p_severe"]
     assert [method for method, _ in fake.asked] == ["POST"]
