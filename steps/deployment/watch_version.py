@@ -142,7 +142,7 @@ def _traffic(
                 row["accident_id"] or row["session"] or row["request_id"],  # as the API draws the share
                 (row["model_version"], row["model_digest"]) == (version.version, watched.digest),
             )
-            for row in store.log.read(since=begun + _KNOWN_AFTER, last=LOOKED_AT)
+            for row in store.log.read(since=begun + _KNOWN_AFTER, last=LOOKED_AT, stage=watched.stage)
             if row["model_name"] == version.name and row["model_version"] in ours
         ]
     answered = [own for name, own in rows if role != CHALLENGER or is_in_share(name, share)]

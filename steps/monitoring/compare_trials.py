@@ -16,7 +16,7 @@ from steps.support import champion_and_versions
 from steps.support.prediction_store import opened_store
 from steps.support.references import VersionReference
 
-LOOKED_AT = 20_000  # predictions, the newest of the window
+LOOKED_AT = 20_000  # predictions, the newest of the window and the champion's stage
 
 
 @step(enable_cache=False)  # the log grows, and trials come and go
@@ -51,5 +51,5 @@ def _scored(trial: Bundle, champion: Bundle, policy: MonitorSettings, seed: int)
     since = None if window.last else datetime.now(UTC) - timedelta(days=window.days)
     last = min(window.last or LOOKED_AT, LOOKED_AT)
     with opened_store() as store:
-        rows = store.log.read(since=since, last=last, shadow=trial.digest)
+        rows = store.log.read(since=since, last=last, shadow=trial.digest, stage=champion.stage)
         return scored_by(trial, champion, rows, policy, seed)

@@ -42,6 +42,7 @@ def test_of_the_log_its_last_days_or_its_last_so_many(
     )
     module._scored(bundle, bundle, MonitorSettings(window=WindowSettings(**window)), 7)
     assert asked["last"] == last
+    assert asked["stage"] == "dispatch", "else another stage that asks more often takes the place"
     if days is None:
         assert asked["since"] is None
     else:

@@ -54,7 +54,7 @@ def test_of_a_canary_what_the_champion_had_to_answer_is_counted(
     made = [
         prediction(60 + k, accident_id=name, **(new if name in own else {})) for k, name in enumerate(names)
     ]
-    watched: Any = SimpleNamespace(digest="new")
+    watched: Any = SimpleNamespace(digest="new", stage="dispatch")
     version, before, other = (
         SimpleNamespace(name=made[0].model_name, version=one) for one in ("4", made[0].model_version, "2")
     )
@@ -70,3 +70,20 @@ def test_of_a_canary_what_the_champion_had_to_answer_is_counted(
     assert found[0] == Traffic(200, len(due), len(own)), "what came before the API knew does not count"
     assert found[1] == Traffic(200, len(own), len(own))
     assert found[2] == Traffic(len(own), len(own), len(own)), "others' came to another endpoint"
+
+
+def test_a_stage_that_asks_more_often_hides_no_canary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both stages share the log: what came last may be all the other's."""
+    own = [prediction(60 + k, model_version="4", model_digest="new") for k in range(3)]
+    others = [prediction(70 + k, stage="on_scene", model_name="other") for k in range(10)]
+    watched: Any = SimpleNamespace(digest="new", stage="dispatch")
+    version: Any = SimpleNamespace(name=own[0].model_name, version="4")
+    monkeypatch.setattr(watch_version, "LOOKED_AT", 5)
+    with closing(PredictionStore(f"sqlite:///{tmp_path}/predictions.db")) as store:
+        store.create()
+        store.log.write([*own, *others])
+        monkeypatch.setattr(watch_version, "opened_store", lambda: nullcontext(store))
+        traffic = watch_version._traffic(watched, version, None, START, CHAMPION, 100)
+    assert traffic == Traffic(3, 3, 3)
