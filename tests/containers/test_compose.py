@@ -56,12 +56,15 @@ def test_an_env_that_is_there_stays(project: Path) -> None:
     assert (project / ".env").read_bytes() == before
 
 
-def test_one_that_is_older_than_airflows_profile_gets_its_names_and_no_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["\n", ""])  # some editors leave the last line without an end
+def test_one_that_is_older_than_airflows_profile_gets_its_names_and_no_others(
+    tmp_path: Path, end: str
+) -> None:
     folder = platform_folder(tmp_path)
     env, script = folder / ".env", folder / "compose" / "environment.sh"
     whole = env.read_text(encoding="utf-8").splitlines()
     old = [line for line in whole if not line.startswith(("AIRFLOW_", "ZENML_SECRETS_KEY"))]
-    env.write_text("\n".join([*old, ""]), encoding="utf-8")
+    env.write_text("\n".join(old) + end, encoding="utf-8")
     for _ in range(2):
         subprocess.run([script], check=True)
     now = env.read_text(encoding="utf-8").splitlines()
