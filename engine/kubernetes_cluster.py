@@ -127,7 +127,7 @@ class KubernetesCluster:
             if count and (late or (troubled is not None and time.monotonic() - troubled > _SETTLED)):
                 self._say(f"begins with {count} of {wanted} workers; others that come help")
                 return
-            if late or (trouble is not None and trouble.hopeless):
+            if not count and (late or (trouble is not None and trouble.hopeless)):
                 reason = trouble.words if trouble else f"no pod says why, after {waited:.0f} s"
                 raise ClusterError(f"Dask's {component} does not start in Kubernetes: {reason}")
             time.sleep(_EVERY)
