@@ -42,7 +42,10 @@ def can_start(workers: KubernetesWorkers) -> str:
     """Return what was reached; nothing is started. Raises ClusterError with what is missing."""
     with _told():
         namespace = _namespace_of(workers)
-        reached = namespace.require_rights(RIGHTS if is_pod() else RIGHTS | FORWARD_RIGHTS)
+        rights, others = (
+            (RIGHTS, "") if is_pod() else (RIGHTS | FORWARD_RIGHTS, "pods/portforward: docs/scaling.md")
+        )
+        reached = namespace.require_rights(rights, others)
         namespace.require_kind(KIND)
     return f"{reached}; it knows {KIND}. A run starts {workers.workers} workers of {workers.image_here}"
 

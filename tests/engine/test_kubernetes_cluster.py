@@ -156,7 +156,9 @@ def test_a_login_without_rights_is_told(fake: FakeKubernetes) -> None:
     assert f"{refused}. Have these rights granted (kubernetes/base/rbac.yaml" in told_of(QUICK)
     fake.forbidden |= {"create daskclusters", "create pods/portforward"}
     with pytest.raises(
-        ClusterError, match=r"may not create daskclusters, create pods/portforward in namespace accidents"
+        ClusterError,
+        match=r"may not create daskclusters, create pods/portforward in namespace accidents\. .*has them, "
+        r"but for pods/portforward: docs/scaling.md\)\.",
     ):
         reach(DaskSettings(kubernetes=QUICK, folder=FOLDER))
 
