@@ -6,9 +6,12 @@ cd "$(dirname "$0")/.."
 umask 077
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 if [ -e .env ]; then
-  grep -q '^AIRFLOW_' .env || sed -n '/^AIRFLOW_.*=$/p' .env.example | while IFS= read -r line; do
-    echo "$line$(random)"
-  done >>.env
+  grep -q '^AIRFLOW_' .env || {
+    [ -z "$(tail -c 1 .env)" ] || echo # whose last line an editor left without an end
+    sed -n '/^AIRFLOW_.*=$/p' .env.example | while IFS= read -r line; do
+      echo "$line$(random)"
+    done
+  } >>.env
   exit 0
 fi
 while IFS= read -r line; do

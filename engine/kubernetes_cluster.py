@@ -42,7 +42,10 @@ def can_start(workers: KubernetesWorkers) -> str:
     """Return what was reached; nothing is started. Raises ClusterError with what is missing."""
     with _told():
         namespace = _namespace_of(workers)
-        reached = namespace.require_rights(RIGHTS if is_pod() else RIGHTS | FORWARD_RIGHTS)
+        rights, others = (
+            (RIGHTS, "") if is_pod() else (RIGHTS | FORWARD_RIGHTS, "pods/portforward: docs/scaling.md")
+        )
+        reached = namespace.require_rights(rights, others)
         namespace.require_kind(KIND)
     return f"{reached}; it knows {KIND}. A run starts {workers.workers} workers of {workers.image_here}"
 
@@ -127,7 +130,7 @@ class KubernetesCluster:
             if count and (late or (troubled is not None and time.monotonic() - troubled > _SETTLED)):
                 self._say(f"begins with {count} of {wanted} workers; others that come help")
                 return
-            if late or (trouble is not None and trouble.hopeless):
+            if not count and (late or (trouble is not None and trouble.hopeless)):
                 reason = trouble.words if trouble else f"no pod says why, after {waited:.0f} s"
                 raise ClusterError(f"Dask's {component} does not start in Kubernetes: {reason}")
             time.sleep(_EVERY)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from engine.cluster import MALLOC
 from engine.settings import KubernetesWorkers
 
 API_VERSION, KIND = (
@@ -137,7 +138,10 @@ def _worker(name: str, workers: KubernetesWorkers) -> dict[str, Any]:
             f"--nthreads={workers.threads}", f"--memory-limit={limit}", f"--worker-port={WORKER_PORT}",
             f"--nanny-port={NANNY_PORT}", "--no-dashboard", "--local-directory=/tmp",
         ],
-        "env": [{"name": "PYTHONPATH", "value": "/app"}],
+        "env": [
+            {"name": "PYTHONPATH", "value": "/app"},
+            *({"name": setting, "value": str(size)} for setting, size in MALLOC.items()),
+        ],
         "ports": [_port("worker", WORKER_PORT), _port("nanny", NANNY_PORT)],
         "resources": {"requests": size, "limits": size},
     }  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from accidents.bundle.provenance import APART
 from accidents.data.dataset import RawData
 from accidents.data.partition_files import (
     Manifest,
@@ -75,7 +76,7 @@ def open_tables(manifest: Manifest, years: Sequence[int], dask: DaskSettings) ->
 
 def build_rows(tables: PartitionedTables, stage: str) -> PartitionedRows:
     """`build_features` of each partition, written as partitions of rows."""
-    code = code_version("accidents.features", "engine.preparation")
+    code = code_version("accidents.features", "engine.preparation", but=APART)
     address = join(folder_of(tables.dask), f"rows-{_key(tables.address, tables.version, code, stage)}")
     parts = each(
         tables.dask,

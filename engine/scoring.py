@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from accidents.bundle import Bundle, load_bundle
+from accidents.bundle.provenance import APART
 from accidents.data.partition_files import TablePart, read_part
 from accidents.data.storage import exists, join, read_bytes, read_json, remove, write_frame, write_json
 from accidents.data.tables import Tables, chosen
@@ -82,7 +83,7 @@ def score_tables(
     made_of = {
         "input": tables.version, "bundle": bundle.digest, "reasons": explained,
         "model_name": name, "model_version": version, "partitions": _digest(tables),
-        "code": code_version("engine.scoring"),
+        "code": code_version("engine.scoring", but=APART),
     }  # fmt: skip
     _begin(output, made_of, replace)
     if tables.dask.is_elsewhere:

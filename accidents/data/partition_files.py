@@ -177,7 +177,7 @@ def require_once(address: str, parts: Iterable[npt.NDArray[np.int64]]) -> None:
     """Raise DataError for an accident in two of the partitions whose ids these are."""
     ids = np.concatenate([*parts])
     ids.sort()
-    twice = ids[1:][ids[1:] == ids[:-1]]
+    twice = np.unique(ids[1:][ids[1:] == ids[:-1]])
     if len(twice):
         raise DataError(
             f"{address}: accident {twice[0]} is there more than once, and {len(twice) - 1} others. Write "

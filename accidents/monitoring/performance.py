@@ -89,6 +89,11 @@ def gap_to_mend(gap: Figure | None, policy: MonitorSettings) -> bool:
     return abs(gap.value) >= policy.recalibrate.gap and beyond_chance(gap, policy.performance.significance)
 
 
+def _recalibration_may_follow(measured: PerformanceMeasures, policy: MonitorSettings) -> bool:
+    enough = policy.recalibrate is not None and measured.accidents >= policy.recalibrate.min_labels
+    return enough and gap_to_mend(measured.calibration_gap, policy)
+
+
 def why_not_fitted(rows: pd.DataFrame, policy: MonitorSettings, from_log: bool) -> str:
     """Say why a calibration is not to be fitted on these labelled accidents; an empty text if it is.
 
@@ -126,8 +131,9 @@ def _lost_without(
 ) -> frozenset[str]:
     """Return which metrics these of the accidents alone lose as much, by more than chance.
 
-    Where the gap is not lost, whether it is to be mended. They must be as many as say anything: else a
-    handful that one caller has left over would bear witness.
+    Of a gap that is not lost, or that a recalibration may mend, whether it is to be mended: that wants less,
+    and who makes a loss of a gap that all others have must not keep it from them. They must be as many as say
+    anything: else a handful that one caller has left over would bear witness.
     """
     if len(rows) < policy.min_labels or rows["severe"].nunique() < 2:
         return frozenset()
@@ -144,8 +150,10 @@ def _lost_without(
     gap, whole = now["calibration_gap"], measured.calibration_gap
     if whole is None or whole.value is None or gap.value * whole.value <= 0:
         lost.discard("calibration_gap")  # off the other way: no witness of this gap
-    elif not whole.counts and gap_to_mend(_figure("calibration_gap", gap, None, None, chance), policy):
-        lost.add("calibration_gap")
+    elif not whole.counts or _recalibration_may_follow(measured, policy):
+        lost.discard("calibration_gap")
+        if gap_to_mend(_figure("calibration_gap", gap, None, None, chance), policy):
+            lost.add("calibration_gap")
     return frozenset(lost)
 
 

@@ -72,6 +72,8 @@ def draw(
     if last is not None:
         since = _since_last(connection, since, last, stage)
     predictions = _predictions_of(connection, since, stage, most)
+    if last is not None:
+        predictions = min(predictions, last)  # an estimate may say more, and have few of them drawn
     if predictions <= most:
         return Drawing(since, stage, predictions, None, 0.0)
     labels = _labels_of(connection, since, stage)

@@ -206,12 +206,13 @@ class Namespace:
             self.version()
         return datetime.now(UTC) + (self._ahead or timedelta(0))
 
-    def require_rights(self, rights: Mapping[str, Iterable[str]]) -> str:
+    def require_rights(self, rights: Mapping[str, Iterable[str]], others: str = "") -> str:
         """Return what was reached, in words. Raises ClusterError naming the rights that this login lacks.
 
         Parameters
         ----------
         rights : verbs, by kind, or by kind and a part of it, such as Pod/log.
+        others : which of them kubernetes/base/rbac.yaml has not, and where they are told of.
         """
         version = self.version()
         wanted = [(verb, what) for what, verbs in rights.items() for verb in verbs]
@@ -219,7 +220,7 @@ class Namespace:
         if lacking:
             raise ClusterError(
                 f"This login may not {', '.join(lacking)} in namespace {self.name}. Have these rights "
-                "granted (kubernetes/base/rbac.yaml has them)."
+                f"granted (kubernetes/base/rbac.yaml has them{others and f', but for {others}'})."
             )
         return f"Kubernetes {version} answers, and grants what is needed in namespace {self.name}"
 

@@ -16,7 +16,7 @@ from steps.support import champion_and_versions
 from steps.support.prediction_store import opened_store
 from steps.support.references import VersionReference
 
-LOOKED_AT = 20_000  # predictions, the newest of the window
+LOOKED_AT = 20_000  # predictions, the newest of the window and the champion's stage
 
 
 @step(enable_cache=False)  # the log grows, and trials come and go

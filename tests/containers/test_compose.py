@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +59,15 @@ def test_an_env_that_is_there_stays(project: Path) -> None:
     assert (project / ".env").read_bytes() == before
 
 
-def test_one_that_is_older_than_airflows_profile_gets_its_names_and_no_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["\n", ""])  # some editors leave the last line without an end
+def test_one_that_is_older_than_airflows_profile_gets_its_names_and_no_others(
+    tmp_path: Path, end: str
+) -> None:
     folder = platform_folder(tmp_path)
     env, script = folder / ".env", folder / "compose" / "environment.sh"
     whole = env.read_text(encoding="utf-8").splitlines()
     old = [line for line in whole if not line.startswith(("AIRFLOW_", "ZENML_SECRETS_KEY"))]
-    env.write_text("\n".join([*old, ""]), encoding="utf-8")
+    env.write_text("\n".join(old) + end, encoding="utf-8")
     for _ in range(2):
         subprocess.run([script], check=True)
     now = env.read_text(encoding="utf-8").splitlines()
@@ -76,6 +82,18 @@ def test_airflow_is_started_with_its_profile_alone(services: dict[str, Any]) -> 
     profiles = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
     assert profiles == {name: ["airflow"] for name in services if name.startswith("airflow")}
     assert len(profiles) == 5
+
+
+def test_airflows_password_may_be_any(services: dict[str, Any], tmp_path: Path) -> None:
+    accounts, airflow, password = tmp_path / "accounts.json", tmp_path / "airflow", "a\\tb \"c\" 'd'"
+    airflow.write_text("#!/bin/sh\n", encoding="utf-8")
+    airflow.chmod(0o755)
+    told = services["airflow"]["command"]
+    words = [word.replace("$$", "$").replace("/tmp/accounts.json", str(accounts)) for word in told]
+    folders = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(words, check=True, env={"PATH": folders, "ACCOUNT": "admin", "PASSWORD": password})
+    assert json.loads(accounts.read_text(encoding="utf-8")) == {"admin": password}
+    assert accounts.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize(("words", "built"), [((), False), (("PROFILE=airflow",), True)])

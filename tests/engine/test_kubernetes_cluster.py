@@ -156,7 +156,9 @@ def test_a_login_without_rights_is_told(fake: FakeKubernetes) -> None:
     assert f"{refused}. Have these rights granted (kubernetes/base/rbac.yaml" in told_of(QUICK)
     fake.forbidden |= {"create daskclusters", "create pods/portforward"}
     with pytest.raises(
-        ClusterError, match=r"may not create daskclusters, create pods/portforward in namespace accidents"
+        ClusterError,
+        match=r"may not create daskclusters, create pods/portforward in namespace accidents\. .*has them, "
+        r"but for pods/portforward: docs/scaling.md\)\.",
     ):
         reach(DaskSettings(kubernetes=QUICK, folder=FOLDER))
 
@@ -215,6 +217,22 @@ def test_a_run_begins_with_the_workers_that_came(
     told = capsys.readouterr().err
     assert told.count("fits on no node: 0/3 nodes: memory.") == 1
     assert "begins with 1 of 2 workers" in told
+
+
+def test_a_worker_that_came_after_a_crash_is_no_reason_to_end_the_run(
+    fake: FakeKubernetes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both pods tell of a crash; of one it is over."""
+    ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    again = {"name": "worker", "restartCount": 1, "state": {"running": {}}, "lastState": ended}
+    operate(fake, READY, {"phase": "Running", "containerStatuses": [again]}, CRASHED)
+    cluster = KubernetesCluster(KubernetesWorkers(workers=2))
+    try:
+        with_scheduler(cluster)
+        cluster.wait_for_workers(Workers(1))  # type: ignore[arg-type]
+    finally:
+        cluster.close()
+    assert "begins with 1 of 2 workers" in capsys.readouterr().err
 
 
 def test_an_evicted_pod_with_a_successor_is_no_trouble(fake: FakeKubernetes) -> None:

@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from accidents.__about__ import __version__
+from engine.cluster import MALLOC
 from engine.kubernetes_manifest import cluster_manifest
 from engine.settings import DaskSettings, KubernetesWorkers
 from tests.conftest import ROOT
@@ -69,6 +70,10 @@ def test_pods_are_as_those_of_the_cluster_that_stays(at: int) -> None:
     (container,), (wanted,) = ours["spec"]["containers"], theirs["spec"]["containers"]
     for name in ("name", "ports", "resources", "securityContext", "volumeMounts"):
         assert container[name] == wanted[name]
+    environments = [{each["name"]: each["value"] for each in one["env"]} for one in (container, wanted)]
+    for setting, size in MALLOC.items():
+        expected = str(size) if at else None  # a scheduler holds no data
+        assert [environment.get(setting) for environment in environments] == [expected, expected]
     assert container["image"] == f"{wanted['image']}:{__version__}"
     role = "app.kubernetes.io/name"
     assert ours["metadata"]["labels"][role] == theirs["metadata"]["labels"][role]

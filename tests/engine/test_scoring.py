@@ -12,7 +12,8 @@ import pytest
 from accidents.bundle import Bundle
 from accidents.data.partition_files import TablePart
 from accidents.errors import SettingsError
-from engine import cluster_check, scoring
+from accidents.source_code import files_of
+from engine import cluster_check, preparation, scoring
 from engine.errors import ClusterError
 from engine.scoring import MANIFEST, score_tables
 from engine.settings import DaskSettings
@@ -57,12 +58,49 @@ def test_an_output_that_a_worker_does_not_see_is_refused_before_anything_is_scor
 ) -> None:
     client = SimpleNamespace(
         scheduler_info=lambda **_: {"workers": {"tcp://other:1": {}}},
-        run=lambda *_, workers: dict.fromkeys(workers, "no such file"),
+        run=lambda *_, workers, **__: dict.fromkeys(workers, "no such file"),
     )
     monkeypatch.setattr(cluster_check, "client_of", lambda _: client)
     with pytest.raises(ClusterError, match=r"tcp://other:1 cannot read .*scored/made_of.json: .*--output"):
         scored(scheduler="tcp://other:8786")
     assert not (tmp_path / "scored" / f"{PART.name}.parquet").exists()
+
+
+def test_a_worker_that_is_gone_by_then_ends_no_run(scored: Score, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Dask's client: without a word it raises what the connection to the worker does, after 30 s."""
+
+    def run(*_: object, workers: list[str], on_error: str = "raise") -> dict[str, bytes]:
+        if on_error == "raise":
+            raise OSError(f"Timed out trying to connect to {workers[0]} after 30 s")
+        return {}
+
+    client = SimpleNamespace(scheduler_info=lambda **_: {"workers": {"tcp://gone:1": {}}}, run=run)
+    monkeypatch.setattr(cluster_check, "client_of", lambda _: client)
+    assert scored(scheduler="tcp://other:8786")["scored"] == 3
+
+
+@pytest.mark.parametrize("work", ["scoring", "preparation"])
+def test_what_is_written_is_no_other_with_each_release(
+    scored: Score, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    """Else partitions of rows are made anew, and an `--output` that is begun is refused."""
+    asked: list[list[Path]] = []
+
+    def hashed(*roots: str, but: tuple[str, ...] = ()) -> str:
+        asked.append(files_of(*roots, but=but))
+        return "c1"
+
+    monkeypatch.setattr(scoring, "code_version", hashed)
+    monkeypatch.setattr(preparation, "code_version", hashed)
+    if work == "scoring":
+        scored()
+    else:
+        monkeypatch.setattr(preparation, "each", lambda *_: [])
+        tables = PartitionedTables(address="tables", version="0.parquet", parts=(), dask=DaskSettings())
+        preparation.build_rows(tables, "dispatch")
+    names = {path.name for path in asked[0]}
+    assert f"{work}.py" in names
+    assert not {"__about__.py", "kubernetes_manifest.py"} & names
 
 
 def test_an_output_of_another_version_is_replaced_where_it_is_ours_and_else_named(

@@ -46,10 +46,7 @@ def test_a_canary_of_two_percent_fails_on_what_it_predicts(
 def test_of_a_canary_what_the_champion_had_to_answer_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 200 accidents a tenth is the canary's; of those with an even number it failed.
-
-    Another stage's model is asked far more often.
-    """
+    """Of 200 accidents a tenth is the canary's; of those with an even number it failed."""
     names = [f"accident-{k}" for k in range(200)]
     due = [name for name in names if is_in_share(name, 10)]
     own = {name for name in due if int(name[9:]) % 2}
@@ -57,14 +54,13 @@ def test_of_a_canary_what_the_champion_had_to_answer_is_counted(
     made = [
         prediction(60 + k, accident_id=name, **(new if name in own else {})) for k, name in enumerate(names)
     ]
-    others = [prediction(300 + k / 1_000, stage="on_scene") for k in range(watch_version.LOOKED_AT)]
     watched: Any = SimpleNamespace(digest="new", stage="dispatch")
     version, before, other = (
         SimpleNamespace(name=made[0].model_name, version=one) for one in ("4", made[0].model_version, "2")
     )
     with closing(PredictionStore(f"sqlite:///{tmp_path}/predictions.db")) as store:
         store.create()
-        store.log.write([*made, *others, prediction(0.05, accident_id=due[0])])
+        store.log.write([*made, prediction(0.05, accident_id=due[0])])
         monkeypatch.setattr(watch_version, "opened_store", lambda: nullcontext(store))
         found: Any = [
             watch_version._traffic(watched, version, one, START, role, 10)  # type: ignore[arg-type]
@@ -74,3 +70,20 @@ def test_of_a_canary_what_the_champion_had_to_answer_is_counted(
     assert found[0] == Traffic(200, len(due), len(own)), "what came before the API knew does not count"
     assert found[1] == Traffic(200, len(own), len(own))
     assert found[2] == Traffic(len(own), len(own), len(own)), "others' came to another endpoint"
+
+
+def test_a_stage_that_asks_more_often_hides_no_canary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both stages share the log: what came last may be all the other's."""
+    own = [prediction(60 + k, model_version="4", model_digest="new") for k in range(3)]
+    others = [prediction(70 + k, stage="on_scene", model_name="other") for k in range(10)]
+    watched: Any = SimpleNamespace(digest="new", stage="dispatch")
+    version: Any = SimpleNamespace(name=own[0].model_name, version="4")
+    monkeypatch.setattr(watch_version, "LOOKED_AT", 5)
+    with closing(PredictionStore(f"sqlite:///{tmp_path}/predictions.db")) as store:
+        store.create()
+        store.log.write([*own, *others])
+        monkeypatch.setattr(watch_version, "opened_store", lambda: nullcontext(store))
+        traffic = watch_version._traffic(watched, version, None, START, CHAMPION, 100)
+    assert traffic == Traffic(3, 3, 3)

@@ -7,7 +7,11 @@ import pandas as pd
 import pytest
 
 from accidents.monitoring.measurements import PerformanceMeasures
-from accidents.monitoring.monitor_settings import MonitorSettings, PerformancePolicy
+from accidents.monitoring.monitor_settings import (
+    MonitorSettings,
+    PerformancePolicy,
+    RecalibrationPolicy,
+)
 from accidents.monitoring.performance import (
     MEASURED,
     ask_callers,
@@ -134,6 +138,20 @@ def test_who_spoils_one_metric_neither_hides_nor_bears_witness_for_another() -> 
     window = pd.concat([shifted, tossed], ignore_index=True)
     callers = np.append(np.resize(np.array(["lyon", "lille"], dtype=object), 6_000), ["attacker"] * 3_000)
     assert hanging(window, callers) == {"roc_auc": "attacker", "calibration_gap": None, "": None}
+
+
+@pytest.mark.parametrize(("least", "who"), [(1_000, None), (20_000, "attacker")])
+def test_who_makes_a_loss_of_a_gap_that_all_have_blocks_no_recalibration(least: int, who: str | None) -> None:
+    """It wants less of a gap than a loss is; where a retraining alone may follow, a loss is asked about."""
+    window = pd.concat([rows(12_000, 1, shift=0.13), rows(3_000, 2, shift=0.9)], ignore_index=True)
+    callers = np.append(np.resize(np.array(["lyon", "lille"], dtype=object), 12_000), ["attacker"] * 3_000)
+    policy = MonitorSettings(recalibrate=RecalibrationPolicy(min_labels=least))
+    measured = measure(window)
+    assert lost(measured) == ["calibration_gap"]
+    assert lost(measure(window[:12_000])) == [], "the others' is too small to be a loss"
+    asked = ask_callers(window.assign(caller=callers, giver=""), measured, policy, 0.2, 7)
+    assert asked.calibration_gap is not None
+    assert asked.calibration_gap.hangs_on == who
 
 
 def test_a_gap_the_other_way_is_no_witness() -> None:

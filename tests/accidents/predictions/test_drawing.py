@@ -160,6 +160,9 @@ def test_a_stage_that_few_ask_for_is_not_crowded_out_by_another(log: PredictionL
     assert len(list(log.read(SINCE, last=300, stage="on_scene"))) == 300
     assert log.draw(None, 300, 1_000, "on_scene").all
 
+    for last in range(50, 400, 50):
+        assert log.draw(None, last, last, "on_scene").all, "whatever a random part says: they are no more"
+
     drawing = log.draw(SINCE, None, 250, "on_scene")
     assert 300 < drawing.predictions < 500, "about 400: a random part says so"
     read = list(log.read_drawn(drawing))
