@@ -14,14 +14,12 @@ from accidents.errors import SettingsError
 from accidents.source_code import running_version
 from engine.errors import ClusterError
 from engine.settings import DaskSettings, KubernetesWorkers
+from engine.worker_environment import MALLOC
 
 if TYPE_CHECKING:
     from distributed import Client
 
 PAUSE = 0.2  # seconds between two tries to connect
-# Dask has glibc give all that is freed back to the system at once: a worker then spent a fifth of its time on
-# asking for the same memory again. So much may stay; what the environment says of it goes first.
-MALLOC = {"MALLOC_TRIM_THRESHOLD_": 64 * 2**20, "MALLOC_MMAP_THRESHOLD_": 16 * 2**20}  # bytes
 _OPEN: dict[str, tuple[Any, Client]] = {}  # by settings: a run's steps are in one process, or each in its own
 
 

@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from engine.cluster import MALLOC
 from engine.settings import KubernetesWorkers
+from engine.worker_environment import MALLOC
 
 API_VERSION, KIND = (
     "kubernetes.dask.org/v1",

@@ -12,9 +12,9 @@ import yaml
 from pydantic import ValidationError
 
 from accidents.__about__ import __version__
-from engine.cluster import MALLOC
 from engine.kubernetes_manifest import cluster_manifest
 from engine.settings import DaskSettings, KubernetesWorkers
+from engine.worker_environment import MALLOC
 from tests.conftest import ROOT
 
 pytest.importorskip("dask")
