@@ -2,54 +2,86 @@
 
     python -m benchmarks.transfer --baac ../shared/baac
 
-Prints a Markdown table, ROC-AUC / PR-AUC of one choice at a time changed from the defaults. Never on random
-folds: a choice that helps within a year may cost in the next (docs/features.md).
+Prints a Markdown table for each stage: ROC-AUC / PR-AUC of the defaults, and what one choice at a time,
+changed from them, adds; bold where a paired bootstrap tells it from zero. Never on random folds: a choice
+that helps within a year may cost in the next (docs/features.md).
 
-- "later months": trained on January to September 2018, tested on October to December.
+- "later months": trained on January to September 2018, tested on October to December; "little said": the
+  same accidents, of which only what a caller says at once is known.
 - "2021": trained on 2018, tested on the joined file of 2021, with the features that both have. Its rows were
-  chosen by the label: compare rows of the table, not columns.
+  chosen by the label: compare rows of the table, not columns. It lacks what is known on the scene only.
 - "another region": trained outside a fifth of all squares of 100 km, tested inside.
-- "sample, changed": trained on the sample's 2021, tested on a 2022 in which a new kind of vehicle has come.
+- "sample": trained on the sample's 2021, tested on its 2022 with each change of `sample.Drift` in turn.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest.mock import patch
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from accidents.data.reading import read_year, read_years
-from accidents.data.sources.sample import write_sample
+from accidents.data.sources.sample import Drift, write_sample
 from accidents.data.sources.year_files import find_years
-from accidents.features import build_features, feature_names
+from accidents.evaluation.behaviour import CHECKS
+from accidents.evaluation.metrics import compare, evaluate
+from accidents.features import STAGES, Feature, build_features, feature_names, features_of
+from accidents.features.computations import Value
 from accidents.progress import track
 from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.place_encoder import PlaceCounts
+from accidents.training.refit import months_before_the_last
+from accidents.training.trained_model import matrix_of
+from accidents.training.tree_inputs import LabelledRows
 from benchmarks.others_protocol import read as read_2021
 from benchmarks.real_2018 import SEED, region_folds
 
-STAGE, BAGS = "dispatch", 2
+BAGS, ACCIDENTS, DRAWS = 2, 20_000, 200  # accidents: of a sample year
+METRICS = ("roc_auc", "pr_auc")
+CHANGES = tuple(change for change in get_args(Drift) if change != "none")
 JOINED = {"catr": "road_class", "circ": "layout", "surf": "surface", "lum": "light", "agg_": "built_up",
           "int": "junction", "hour": "hour", "lat": "latitude", "long": "longitude",
           "nb_vehicules": "vehicles"}  # fmt: skip
+WIDTHS, MILEPOST = (
+    tuple(Feature(name, "number", "dispatch", name, Value("places", name)) for name in names)
+    for names in (("road_width", "reserve_width"), ("milepost", "milepost_distance"))
+)
+Doubles = npt.NDArray[np.float64]
+Predictions = Mapping[str, Doubles]  # by the name of the test
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Settings that differ from the defaults, or what is done to the accidents that teach and test."""
+    """What differs from the defaults: settings, or what is done to the accidents that teach and test."""
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = SEED
     place_prior: float = 20.0  # accidents of the coarser scale that a place's own are weighed against
+    place_half_life: float | None = None  # months after which an accident counts half at its place
+    more: tuple[Feature, ...] = ()
     teach: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows
     both: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows
+    not_in_2021: bool = False  # it is about what the joined file lacks
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Accidents that teach, and others, by name, that test."""
+
+    teach: pd.DataFrame
+    tests: Mapping[str, pd.DataFrame]
 
 
 def _hidden(*names: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -71,43 +103,67 @@ def _new_codes_unknown(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(road_class=rows["road_class"].where(rows["road_class"] != 7))
 
 
+DEFAULTS = Choice("defaults")
 CHOICES = (
-    Choice("defaults"),
+    Choice("other seeds: what chance alone does", seed=SEED + 100),
     Choice("all bags of one kind", {"two_kinds": False}),
+    Choice("eight bags", {"bags": 8}),
     Choice("no monotone constraints", {"monotone": False}),
     Choice("nothing hidden in training", {"masked": 0.0}),
-    Choice("eight bags", {"bags": 8}),
+    Choice("every row again, with some of it hidden", {"masked": 1.0}),
     Choice("15 leaves", {"num_leaves": 15}),
     Choice("100 accidents a leaf", {"min_child_samples": 100}),
     Choice("600 trees at 0.025", {"n_estimators": 600, "learning_rate": 0.025}),
     Choice("the latest six months only", teach=_latest),
     Choice("an accident counts half of one six months later", teach=_mostly_recent),
+    Choice("the same, but only at its place", place_half_life=6.0),
     Choice("places shrunk by 60 accidents, not 20", place_prior=60.0),
     Choice("no place", both=_hidden("latitude", "longitude", "department", "commune")),
     Choice("roads of a métropole (code 7) as unknown", both=_new_codes_unknown),
-    Choice("without infrastructure and lanes", both=_hidden("infrastructure", "lanes")),
+    Choice("without infrastructure and lanes", both=_hidden("infrastructure", "lanes"), not_in_2021=True),
+    Choice("with the widths of road and reserve", more=WIDTHS, not_in_2021=True),
+    Choice("with milepost and distance from it", more=MILEPOST, not_in_2021=True),
 )
 
 
-def protocols(baac: Path) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
-    """(accidents that teach, accidents that test) by name."""
+def real_transfers(baac: Path, stage: str) -> dict[str, Transfer]:
+    """Return those between real accidents, by name; `WIDTHS` and `MILEPOST` are in the frames, too."""
     tables, _ = read_year(find_years(baac / "2018")[2018])
-    frame = build_features(tables, STAGE)
+    frame = _features(tables, stage)
     late, elsewhere = (frame["month"] >= 10).to_numpy(), region_folds(frame) == 0
-    joined = _joined(read_2021(baac))
-    shared = list(JOINED.values())
-    return {
-        "later months": (frame[~late], frame[late]),
-        "2021": (_only(frame, shared), _only(joined, shared)),
-        "another region": (frame[~elsewhere], frame[elsewhere]),
-        "sample, changed": (_sample(2021, "none"), _sample(2022, "new_vehicle")),
+    found = {
+        "later months": Transfer(frame[~late], {"later months": frame[late]}),
+        "another region": Transfer(frame[~elsewhere], {"another region": frame[elsewhere]}),
     }
+    if stage == "dispatch":
+        shared = list(JOINED.values())
+        joined = _only(_joined(read_2021(baac)), shared, stage)
+        found["2021"] = Transfer(_only(frame, shared, stage), {"2021": joined})
+    return found
 
 
-def _sample(year: int, drift: str) -> pd.DataFrame:
+def transfers(baac: Path, stage: str) -> tuple[Transfer, ...]:
+    """Return all: those of `real_transfers` with little said, and from one sample year to the next."""
+    real = real_transfers(baac, stage)
+    later = real["later months"]
+    if stage == "dispatch":
+        (check,) = (check for check in CHECKS if check.name == "little_said")
+        said = check.change(later.tests["later months"], np.random.default_rng(SEED))
+        real["later months"] = replace(later, tests={**later.tests, "little said": said})
+    changed = {change: _sample(2022, change, stage) for change in track(CHANGES, "sample years")}
+    return (*real.values(), Transfer(_sample(2021, "none", stage), changed))
+
+
+def _sample(year: int, change: str, stage: str) -> pd.DataFrame:
     with tempfile.TemporaryDirectory(prefix="transfer-") as folder:
-        tables, _ = read_years(write_sample(Path(folder), [year], 20_000, seed=SEED, drift=drift))
-    return build_features(tables.validate(), STAGE)
+        tables, _ = read_years(write_sample(Path(folder), [year], ACCIDENTS, seed=SEED, drift=change))
+    return _features(tables.validate(), stage)
+
+
+def _features(tables: Any, stage: str) -> pd.DataFrame:
+    with _declared(stage, (*WIDTHS, *MILEPOST)):
+        rows = build_features(tables, stage)
+    return rows[rows["severe"].notna()]
 
 
 def _joined(rows: pd.DataFrame) -> pd.DataFrame:
@@ -115,36 +171,115 @@ def _joined(rows: pd.DataFrame) -> pd.DataFrame:
     return features.assign(severe=rows["grav_binary"].astype(np.float32), year=2021, month=rows["mois"])
 
 
-def _only(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+def _only(rows: pd.DataFrame, names: list[str], stage: str) -> pd.DataFrame:
     kept = rows[[*names, "severe", "year", "month"]]
-    return kept.assign(**{n: np.float32(np.nan) for n in feature_names(STAGE) if n not in names})
+    return kept.assign(**{n: np.float32(np.nan) for n in feature_names(stage) if n not in names})
 
 
-def measure(choice: Choice, teach: pd.DataFrame, test: pd.DataFrame, jobs: int) -> tuple[float, float]:
-    """ROC-AUC and PR-AUC; ranking needs no calibration."""
+@contextmanager
+def _declared(stage: str, more: tuple[Feature, ...]) -> Iterator[None]:
+    """Declare further features, as far as training looks at declarations."""
+    stages = {stage: (*features_of(stage), *more)}
+    sources = {feature.name: feature.compute.sources for feature in more}
+    with (
+        patch.dict("accidents.features.declared._BY_STAGE", stages),
+        patch.dict("accidents.training.masking._SOURCES", sources),
+    ):
+        yield
+
+
+@contextmanager
+def _older_count_less(taught: pd.DataFrame, half_life: float) -> Iterator[None]:
+    """Let an accident count half at its place of one `half_life` months later, while `taught` teaches.
+
+    Its age goes along with its place, as one column more, which nothing else looks at.
+    """
+    age = months_before_the_last(taught).astype(np.float32)
+    rows_of, count = LabelledRows.of, PlaceCounts.of
+
+    def with_age(x: Any, y: Any, names: tuple[str, ...]) -> LabelledRows:
+        rows = rows_of(x, y, names)
+        return replace(rows, place=np.column_stack([rows.place, age]))
+
+    def weighed(place: Any, severe: Any) -> PlaceCounts:
+        ages = place[:, -1]
+        parts = (_times(count(place[ages == a], severe[ages == a]), 0.5 ** (a / half_life)) for a in {*ages})
+        return reduce(PlaceCounts.__add__, parts)
+
+    with patch.object(LabelledRows, "of", with_age), patch.object(PlaceCounts, "of", weighed):
+        yield
+
+
+def _times(counts: PlaceCounts, weight: Any) -> PlaceCounts:
+    tables = {name: table * np.array([1, weight, weight]) for name, table in counts.tables.items()}
+    return PlaceCounts(tables, counts.accidents * weight, counts.severe * weight)
+
+
+def predict(choice: Choice, transfer: Transfer, stage: str, jobs: int) -> Predictions:
+    """P(severe) of each test, not calibrated: ranking needs none."""
     settings = ModelSettings(**{"bags": BAGS, "n_jobs": jobs, **choice.settings})
-    taught = choice.teach(choice.both(teach))
-    with patch("accidents.training.place_encoder._PRIOR", choice.place_prior):
-        p = train(taught, taught.iloc[:0], settings, STAGE, SEED).predict_proba(choice.both(test))
-    return float(roc_auc_score(test["severe"], p)), float(average_precision_score(test["severe"], p))
+    taught = choice.teach(choice.both(transfer.teach))
+    with ExitStack() as patched:
+        patched.enter_context(_declared(stage, choice.more))
+        patched.enter_context(patch("accidents.training.place_encoder._PRIOR", choice.place_prior))
+        if choice.place_half_life:
+            patched.enter_context(_older_count_less(taught, choice.place_half_life))
+        model = train(taught, taught.iloc[:0], settings, stage, choice.seed)
+        tests = {name: choice.both(test) for name, test in transfer.tests.items()}
+        return {name: model.predict_many(matrix_of(test, model.features)) for name, test in tests.items()}
 
 
-def _rows(baac: Path, jobs: int) -> Iterator[str]:
-    tried = protocols(baac)
-    yield "| choice | " + " | ".join(tried) + " |\n" + "|---" * (len(tried) + 1) + "|"
-    for choice in track(CHOICES, "choices"):
-        measured = [measure(choice, *parts, jobs) for parts in tried.values()]
-        yield f"| {choice.name} | " + " | ".join(f"{roc:.4f} / {pr:.4f}" for roc, pr in measured) + " |"
+def _rows(tried: Sequence[Transfer], stage: str, jobs: int) -> Iterator[str]:
+    """Yield the lines of a stage's table."""
+    severe = {name: test["severe"] for transfer in tried for name, test in transfer.tests.items()}
+    columns = [name for name in severe if name not in CHANGES]
+    head = ["choice", *columns, f"sample, mean of {len(CHANGES)} changes", "sample, worst of them"]
+    yield f"| {' | '.join(head)} |\n" + "|---" * len(head) + "|"
+    usual = [predict(DEFAULTS, transfer, stage, jobs) for transfer in tried]
+    known: Predictions = {name: p for predicted in usual for name, p in predicted.items()}
+    found = {name: [_value(severe[name], p, metric) for metric in METRICS] for name, p in known.items()}
+    cells = [" / ".join(f"{value:.4f}" for value in found[name]) for name in columns]
+    yield f"| {DEFAULTS.name} | {' | '.join([*cells, *_of_sample(found, '{:.4f}')])} |"
+    for choice in track(CHOICES, f"choices, {stage}"):
+        gains: dict[str, list[float]] = {}
+        shown = dict.fromkeys(columns, "-")
+        for transfer in tried:
+            if choice.not_in_2021 and "2021" in transfer.tests:
+                continue
+            for name, p in predict(choice, transfer, stage, jobs).items():
+                draws = 0 if name in CHANGES else DRAWS
+                compared = [compare(severe[name], known[name], p, m, n_bootstrap=draws) for m in METRICS]
+                gains[name] = [one.difference for one in compared]
+                shown[name] = " / ".join(
+                    f"{one.difference:+.4f}" if one.verdict == "tie" else f"**{one.difference:+.4f}**"
+                    for one in compared
+                )
+        cells = [shown[name] for name in columns]
+        yield f"| {choice.name} | {' | '.join([*cells, *_of_sample(gains, '{:+.4f}')])} |"
+
+
+def _value(severe: pd.Series[float], p: Doubles, metric: str) -> float:
+    return evaluate(severe, p, n_bootstrap=0)[metric].value
+
+
+def _of_sample(found: Mapping[str, Sequence[float]], form: str) -> list[str]:
+    """Both cells of the sample: the mean over its changes, and the lowest."""
+    by_metric = list(zip(*(found[change] for change in CHANGES), strict=True))
+    return [" / ".join(form.format(of(values)) for values in by_metric) for of in (statistics.mean, min)]
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--baac", type=Path, default=Path("../shared/baac"), help="folder of real files")
+    parser.add_argument("--stage", choices=STAGES, action="append", help="one stage only")
     parser.add_argument("--jobs", type=int, default=2, help="threads: one where other work runs beside")
     asked = parser.parse_args()
-    for row in _rows(asked.baac, asked.jobs):
-        print(row, flush=True)
+    for stage in asked.stage or STAGES:
+        print(f"**{stage}**\n")
+        for row in _rows(transfers(asked.baac, stage), stage, asked.jobs):
+            print(row, flush=True)
+        print()
 
 
 if __name__ == "__main__":

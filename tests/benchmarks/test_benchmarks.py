@@ -32,7 +32,7 @@ from benchmarks.results_page import (
 )
 from benchmarks.separate_process import Measured, clean_environment, measure, peak_gib
 from benchmarks.slow_relay import slow_relay
-from benchmarks.zenml_overhead import SMALL
+from benchmarks.zenml_overhead import NO_REFIT, SMALL
 from tests.conftest import ROOT
 from tests.serving.v2_stand_in import NAME, stand_in
 
@@ -210,9 +210,9 @@ def test_a_child_that_fails_is_an_error(capfd: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_copy_of_the_project_is_small_and_whole(tmp_path: Path) -> None:
-    folder = copy_project(tmp_path / "copy", SMALL)
+    folder = copy_project(tmp_path / "copy", {**SMALL, **NO_REFIT})
     params = (folder / "params.yaml").read_text(encoding="utf-8")
-    assert all(small in params for small in SMALL.values())
+    assert all(text in params for text in (*SMALL.values(), *NO_REFIT.values()))
     assert not list(folder.rglob("__pycache__"))
     assert not (folder / "data").exists()
     assert (folder / ".dvc" / "config").exists()
