@@ -126,7 +126,7 @@ def test_every_alert_is_explained(alert: str) -> None:
     page, _, anchor = rule["annotations"]["runbook"].partition("#")
     assert anchor == alert.lower()
     section = sections(ROOT / page)[anchor]
-    for part in ("What it means", "Look at", "Do"):
+    for part in ("Meaning", "Look at", "Do"):
         assert f"**{part}**" in section, part
     starts = "**Loop** It starts by itself" in section
     assert starts == ("loop" in rule["labels"])
@@ -138,7 +138,7 @@ def test_every_section_is_of_an_alert_and_names_its_severity() -> None:
         name.lower() for name in (*ALERTS, *SENT)
     }
     named = re.findall(
-        r"^## (\w+)\n\n\*\*What it means\*\* \((\w+)\) ", page.read_text(encoding="utf-8"), re.MULTILINE
+        r"^## (\w+)\n\n\*\*Meaning\*\* \((\w+)\) ", page.read_text(encoding="utf-8"), re.MULTILINE
     )
     assert set(named) == {
         *((name, rule["labels"]["severity"]) for name, rule in ALERTS.items()),
