@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -111,11 +112,27 @@ def _plain(docstring: str) -> str:
     return " ".join(re.split(r"\n\s*(?:Attributes|Args|Raises)\b", docstring)[0].split()).replace("{", "\\{")
 
 
+def _attributes(docstring: str) -> dict[str, str]:
+    """Return what a docstring in numpy's style says of each attribute; with the names of several at once."""
+    told: dict[str, str] = {}
+    names: list[str] = []
+    for line in cleandoc(docstring).partition("\nAttributes\n----------\n")[2].splitlines():
+        if match := re.match(r"(\w+(?:, \w+)*) : (.*)", line):
+            names = match[1].split(", ")
+            told |= dict.fromkeys(names, match[2] if len(names) == 1 else f"{match[1]}: {match[2]}")
+        elif line.startswith(" "):
+            told |= {name: f"{told[name]} {line.strip()}" for name in names}
+        else:
+            break
+    return told
+
+
 def _rows(source: Source, path: str, model: Schema, meanings: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
     whole = source.model.model_json_schema()
+    described = _attributes(str(model.get("description", "")))
     for key, field in model["properties"].items():
         is_section = "properties" in resolved(field, whole)
-        meaning = meanings.get(_under(path, key)) or str(field.get("description", ""))
+        meaning = meanings.get(_under(path, key)) or str(field.get("description") or described.get(key, ""))
         yield (
             code(_under(path, key)),
             f"[section](#{_anchor(source, _under(path, key))})" if is_section else kind(field, whole),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import textwrap
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -245,15 +244,14 @@ def test_the_api_asks_where_the_monitors_stack_serves(documents: list[dict[str, 
 
 
 def test_with_seldon_core_the_api_asks_its_service_and_the_monitor_runs_on_its_stack(tmp_path: Path) -> None:
-    """By an overlay as docs/kubernetes.md has it, of which nothing is passed over."""
-    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
-    (overlay,) = re.findall(r"```yaml\n(    apiVersion: kustomize.*?)```", page, re.DOTALL)
+    """By the example of an overlay, of which nothing is passed over."""
+    overlay = (ROOT / "kubernetes" / "overlays" / "example.yaml").read_text(encoding="utf-8")
     folder = tmp_path / "overlays" / "ours"
     folder.mkdir(parents=True)
     for part in ("base", "components"):
         (tmp_path / part).symlink_to(ROOT / "kubernetes" / part)
     (tmp_path / "overlays" / "dev").symlink_to(ROOT / "kubernetes" / "overlays" / "dev")
-    text = textwrap.dedent(overlay).replace("components: []", "components: [../../components/seldon]")
+    text = overlay.replace("components: []", "components: [../../components/seldon]")
     (folder / "kustomization.yaml").write_text(text.replace("REGISTRY", "registry.test"), encoding="utf-8")
     documents = list(yaml.safe_load_all(_built(folder)))
     assert _stack_whose_champion_is_asked(documents) == "kubernetes"

@@ -67,6 +67,14 @@ def test_every_key_of_our_files_is_there_with_its_comment(source: Source) -> Non
     assert {key: text for key, text in said.items() if text[1:].rstrip(".") not in plain} == {}
 
 
+def test_a_key_without_a_comment_has_its_meaning_from_the_docstring() -> None:
+    told = section("configuration", "configs/PIPELINE.yaml")
+    (row,) = [line for line in told.splitlines() if line.startswith("| `dask.kubernetes.idle_timeout` | ")]
+    assert "the operator removes a cluster that nobody ended" in row
+    (row,) = [line for line in told.splitlines() if line.startswith("| `dask.kubernetes.memory` | ")]
+    assert "cpu, memory: what a worker asks for" in row
+
+
 def test_every_config_file_is_described() -> None:
     described = {file for files in FILES.values() for file in files}
     there = {

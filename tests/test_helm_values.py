@@ -1,4 +1,4 @@
-"""The values for Airflow's Helm chart in docs/airflow.md are of the image that dags/Dockerfile builds."""
+"""The values for Airflow's Helm chart are of the image that dags/Dockerfile builds."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ def found(pattern: str, file: str) -> str:
 
 @pytest.fixture(scope="module")
 def values() -> dict[str, Any]:
-    (block,) = re.findall(r"^```yaml\n(.*?)^```", text("docs/airflow.md"), flags=re.M | re.S)
-    return dict(yaml.safe_load(block))
+    return dict(yaml.safe_load(text("dags/helm-values.yaml")))
 
 
 def test_image_user_and_folders_are_those_that_are_built(values: dict[str, Any]) -> None:
