@@ -14,9 +14,9 @@ from accidents.data.sources.settings import DataSettings
 from accidents.errors import SettingsError
 from accidents.evaluation.metrics import EvaluationSettings
 from accidents.monitoring.monitor_settings import MonitorSettings
+from accidents.promotion.champion_comparison import JudgingSettings
 from accidents.promotion.champion_decision import PromotionSettings
 from accidents.promotion.gates import GateRules, GateSettings
-from accidents.promotion.judging import JudgingSettings
 from accidents.training.fit_bags import ModelSettings
 from accidents.training.split import SplitSettings
 

@@ -45,7 +45,7 @@ def fill(folder: str, predictions: int, address: str | None = None) -> dict[str,
     import numpy as np
 
     from accidents.bundle import write_bundle
-    from accidents.predictions.log import Label, Prediction, PredictionLog
+    from accidents.predictions.prediction_log import Label, Prediction, PredictionLog
     from benchmarks.drift_windows import WATCHED, watched, year
 
     champion = watched(20_000)
@@ -102,7 +102,7 @@ def monitor(folder: str, address: str | None = None) -> dict[str, Any]:
     from accidents.monitoring.performance import measure_performance
     from accidents.monitoring.window import log_window, unlearnt
     from accidents.monitoring.window_drift import measure_drift
-    from accidents.predictions.log import PredictionLog
+    from accidents.predictions.prediction_log import PredictionLog
     from accidents.reports.monitor import features_figure, png
     from benchmarks.drift_windows import POLICY, kinds, validator
 

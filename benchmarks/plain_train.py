@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SHARED = (
     "pandas", "sklearn.ensemble", "lightgbm", "scipy.stats", "matplotlib.figure", "pyarrow",
     "evidently.presets", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "dvc.repo",
-    "accidents.data.dataset", "accidents.bundle", "accidents.promotion.judging",
+    "accidents.data.dataset", "accidents.bundle", "accidents.promotion.champion_comparison",
     "accidents.evaluation.behaviour",
     "accidents.training.baselines", "accidents.reports.figures", "accidents.reports.maps",
     "accidents.reports.card",

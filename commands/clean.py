@@ -16,7 +16,7 @@ from rich.table import Table
 
 from accidents.params import KeepSettings, Params
 from accidents.predictions.database_tables import NoDatabaseError
-from accidents.predictions.log import PredictionLogError
+from accidents.predictions.prediction_log import PredictionLogError
 from accidents.predictions.retention import Ages
 from commands.prediction_store import opened_store
 from commands.project import ROOT, console, on_stack

@@ -11,7 +11,7 @@ from rich.markup import escape
 from accidents.files import write_whole
 from accidents.monitoring.gauges_and_thresholds import JOB, exposition
 from accidents.monitoring.measurements import Champion, MonitorReport
-from accidents.predictions.log import PredictionLogError
+from accidents.predictions.prediction_log import PredictionLogError
 from commands.loop_settings import loop_settings
 from commands.prediction_store import opened_store
 from commands.project import ROOT, console

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from accidents.features.declared import STAGES
 from accidents.predictions.database_tables import NoDatabaseError
-from accidents.predictions.log import PredictionLogError
+from accidents.predictions.prediction_log import PredictionLogError
 from commands.api import API, stranger_at, url_of
 from commands.other_stacks import beside
 from commands.prediction_store import opened_store

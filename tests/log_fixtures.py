@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from tests.postgres import PostgresServer, running_postgres
 
 

@@ -14,7 +14,7 @@ from accidents.bundle import Bundle
 from accidents.data.reading import read_years
 from accidents.data.sources.sample import write_sample
 from accidents.features import build_features
-from accidents.predictions.log import Label, Prediction, PredictionLog
+from accidents.predictions.prediction_log import Label, Prediction, PredictionLog
 from accidents.vocabulary.bands import band_of
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, create_engine
 
 from accidents.features import build_one
-from accidents.predictions.log import Prediction
+from accidents.predictions.prediction_log import Prediction
 
 START = datetime(2026, 11, 22, 18, 30, tzinfo=UTC)
 ACCIDENT = {"hour": 18, "latitude": 48.85, "longitude": 2.35, "light": 5, "vehicles": [{"category": 7}]}

@@ -15,7 +15,7 @@ from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.history import History
 from accidents.predictions.key_rows import KeyRows
 from accidents.predictions.leases import DatabaseLease, FileLease, Holder, Lease, holder_of
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from accidents.predictions.rate_counts import RateCounts
 
 VARIABLE = "ACCIDENTS_DATABASE_URL"  # holds the address, which may hold a password

@@ -8,8 +8,8 @@ from zenml import step
 
 from accidents.bundle import load_bundle
 from accidents.evaluation.slices import SLICES
+from accidents.promotion.champion_comparison import JudgingSettings, judge
 from accidents.promotion.gates import GateReport
-from accidents.promotion.judging import JudgingSettings, judge
 from accidents.promotion.refit_gate import check_refit
 from engine.partitions import KEYS
 from steps.folder import Folder

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import pandas as pd
 from zenml import step
 
-from accidents.promotion.judging import JudgingSettings
+from accidents.promotion.champion_comparison import JudgingSettings
 from steps.folder import Folder
 from steps.promotion.judge_candidate import judge_candidate
 from steps.support import champion_and_versions

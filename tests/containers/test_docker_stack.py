@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from accidents.bundle import load_bundle
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from tests import postgres
 from tests.containers.conftest import TAG
 from tests.containers.engine import docker, every_container_looked_at, inspect

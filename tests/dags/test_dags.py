@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from accidents.predictions.store import LOOP, PredictionStore
 from observability.addresses import Addresses, write_configs
 from observability.programs import commands

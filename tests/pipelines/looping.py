@@ -13,7 +13,7 @@ import pytest
 from accidents.bundle import Bundle, load_bundle
 from accidents.monitoring.measurements import MonitorReport
 from accidents.predictions.history import Event, History
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from tests.pipelines.conftest import Project
 from tests.pipelines.served import NAME, served_version, server_folder
 from tests.processes import processes_of

@@ -23,7 +23,7 @@ import pytest
 
 from accidents.data.sources.sample import write_sample
 from accidents.predictions.history import Event, History, new_loop
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from accidents.predictions.shadow import ShadowScore
 from stacks.components.mlserver.folder import Trial
 from tests.monitor_traffic import log_predictions

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from accidents.predictions.log import PredictionLog, PredictionLogError
+from accidents.predictions.prediction_log import PredictionLog, PredictionLogError
 from accidents.predictions.store import LOOP, opened_store
 from commands.background import Background
 from tests.monitor_traffic import log_predictions

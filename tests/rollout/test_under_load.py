@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from accidents.rollout.traffic_split import is_in_share
 from stacks.components.mlserver.server import ModelServer
 from stacks.errors import StackError

@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from serving.api.predicting.log_writer import LogWriter
 from tests.predictions import prediction
 

@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from serving.api.predicting.log_writer import LogUnavailable, LogWriter
 from tests.predictions import prediction
 

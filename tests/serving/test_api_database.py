@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from tests.postgres import PostgresServer
 from tests.serving.api_process import api_process
 from tests.serving.test_api_process import ACCIDENT, client_for, model

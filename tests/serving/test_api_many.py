@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from accidents.predictions.store import PredictionStore
 from serving.api.operations.keys import Keys
 from serving.api.operations.keys_in_database import StoredKeys

@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from accidents.features import build_one
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from serving.api.schema.answers import BatchAnswer, LabelsAnswer, PredictionAnswer
 from tests.serving.api_client import ACCIDENT, api, error_of
 from tests.serving.v2_stand_in import StandIn, probability, stand_in

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import pytest
 
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from serving.api.operations.keys import Keys
 from stacks.components.mlserver.server import ModelServer
 from tests.conftest import ROOT

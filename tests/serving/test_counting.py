@@ -6,7 +6,7 @@ import asyncio
 
 from prometheus_client import REGISTRY
 
-from accidents.predictions.log import PredictionLogError
+from accidents.predictions.prediction_log import PredictionLogError
 from serving.api.predicting import counting as module
 from serving.api.predicting.counting import Counting
 from tests.predictions import prediction

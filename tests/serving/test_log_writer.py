@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from accidents.predictions.log import PredictionLog, PredictionLogError
+from accidents.predictions.prediction_log import PredictionLog, PredictionLogError
 from serving.api.predicting.log_writer import LogUnavailable, LogWriter
 from tests.conftest import ROOT
 from tests.postgres import PostgresServer

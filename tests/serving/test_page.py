@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from documentation.browser import CHROMIUM, Page, browser, new_page
 from documentation.screenshots import control_room
 from serving.api.operations.keys import Keys

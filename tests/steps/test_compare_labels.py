@@ -10,7 +10,7 @@ import pytest
 from accidents.monitoring.measurements import WindowFacts
 from accidents.monitoring.window import Window
 from accidents.predictions.database_tables import NoDatabaseError
-from accidents.predictions.log import Label, PredictionLog
+from accidents.predictions.prediction_log import Label, PredictionLog
 from steps.folder import Folder
 from steps.monitoring.compare_labels import compare_labels
 from tests.predictions import prediction

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from accidents.bundle import Bundle, write_bundle
+from accidents.promotion.champion_comparison import JudgingSettings
 from accidents.promotion.gates import GateReport, GateResult
-from accidents.promotion.judging import JudgingSettings
 from accidents.training.fit_bags import ModelSettings, train
 from steps.folder import Folder
 from steps.promotion.promote_model import promote_model

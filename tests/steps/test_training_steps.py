@@ -12,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 from accidents.bundle import HOLDOUT, Bundle, load_bundle
 from accidents.bundle.provenance import MadeFrom
 from accidents.evaluation.metrics import EvaluationSettings
+from accidents.promotion.champion_comparison import JudgingSettings
 from accidents.promotion.gates import GateRules
-from accidents.promotion.judging import JudgingSettings
 from accidents.training import fit_bags
 from accidents.training.fit_bags import ModelSettings
 from accidents.training.refit import refit

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Any
 
-from accidents.predictions.log import PredictionLog, PredictionLogError
+from accidents.predictions.prediction_log import PredictionLog, PredictionLogError
 from serving.api.http.errors import ApiError
 from serving.api.operations.metrics import READY
 from serving.api.predicting.model_servers import ModelServers

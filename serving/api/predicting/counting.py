@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from accidents.predictions.log import Prediction, PredictionLogError
+from accidents.predictions.prediction_log import Prediction, PredictionLogError
 from serving.api.operations.metrics import DEPARTMENTS, PREDICTIONS, PROBABILITIES
 
 _LOG = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from accidents.errors import AccidentsError
-from accidents.predictions.log import Prediction, PredictionLog, PredictionLogError, Row, to_row
+from accidents.predictions.prediction_log import Prediction, PredictionLog, PredictionLogError, Row, to_row
 
 LOGGER = logging.getLogger(__name__)
 STOP_PATIENCE = 10.0  # seconds that `stop` gives the last commits

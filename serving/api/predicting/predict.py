@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from accidents.errors import AccidentsError
 from accidents.geography.departments import department_at
-from accidents.predictions.log import Prediction, PredictionLogError
+from accidents.predictions.prediction_log import Prediction, PredictionLogError
 from accidents.scoring.next_question import asking, best
 from accidents.scoring.reasons import top_reasons
 from accidents.vocabulary.bands import band_of

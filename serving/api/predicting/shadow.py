@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from math import nan
 
 from accidents.errors import AccidentsError
-from accidents.predictions.log import Prediction, PredictionLog
+from accidents.predictions.prediction_log import Prediction, PredictionLog
 from accidents.predictions.shadow import ShadowScore
 from accidents.vocabulary.bands import band_of
 from serving.api.http.errors import ApiError

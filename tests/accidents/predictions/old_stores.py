@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from accidents.predictions.log import to_row
+from accidents.predictions.prediction_log import to_row
 from tests.predictions import START, connected, prediction
 
 LOG_1 = """

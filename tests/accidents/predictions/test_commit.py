@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, closing, contextmanager
 
 import pytest
 
-from accidents.predictions.log import Label, PredictionLog
+from accidents.predictions.prediction_log import Label, PredictionLog
 from accidents.predictions.store import PredictionStore
 from tests.postgres import PostgresServer
 from tests.predictions import START, connected, prediction

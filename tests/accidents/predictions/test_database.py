@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from accidents.predictions.database import PredictionDatabase
-from accidents.predictions.log import Label, PredictionLog, PredictionLogError
+from accidents.predictions.prediction_log import Label, PredictionLog, PredictionLogError
 from tests.conftest import ROOT
 from tests.postgres import PASSWORD, PostgresServer
 from tests.predictions import START, connected, prediction

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from accidents.predictions.log import Label, Prediction, PredictionLog
+from accidents.predictions.prediction_log import Label, Prediction, PredictionLog
 from tests.predictions import prediction
 
 pytest_plugins = ("tests.log_fixtures",)

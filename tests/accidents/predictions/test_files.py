@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from accidents.predictions.log import PredictionLog, PredictionLogError
+from accidents.predictions.prediction_log import PredictionLog, PredictionLogError
 from tests.predictions import prediction
 
 

@@ -14,7 +14,7 @@ from accidents.monitoring.measurements import Measurements, MonitorReport
 from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.history import History, new_loop
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from accidents.predictions.store import opened_store
 from tests.monitor_reports import CHAMPION, NOW, POLICY, drift, measurements, performance, report, shifted
 from tests.predictions import prediction

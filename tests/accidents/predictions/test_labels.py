@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from accidents.predictions.labels import MAX_CHANGES
-from accidents.predictions.log import Label, PredictionLog, PredictionLogError
+from accidents.predictions.prediction_log import Label, PredictionLog, PredictionLogError
 from tests.postgres import PostgresServer
 from tests.predictions import connected, prediction
 

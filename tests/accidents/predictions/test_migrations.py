@@ -17,7 +17,7 @@ from sqlalchemy import Connection, inspect, text
 
 from accidents.predictions.database_tables import REVISION, TABLES
 from accidents.predictions.history import History
-from accidents.predictions.log import Label, PredictionLog, PredictionLogError
+from accidents.predictions.prediction_log import Label, PredictionLog, PredictionLogError
 from accidents.predictions.schema_migration import VERSION_TABLE
 from tests.accidents.predictions.old_stores import OLD_STORES, make_old
 from tests.conftest import ROOT
@@ -108,7 +108,7 @@ def test_an_earlier_version_comes_up_to_date_with_its_rows(
 STOPS_IN_THE_MIDDLE = """
 import sys, time
 from sqlalchemy import Engine, event
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 
 @event.listens_for(Engine, "before_cursor_execute")
 def stop(connection, cursor, statement, *others):
@@ -139,8 +139,8 @@ def test_killed_in_the_middle_it_leaves_the_old_version(address: str) -> None:
 
 def test_two_processes_that_start_at_once_upgrade_once(address: str) -> None:
     make_old(address, "log 1 and history")
-    words = [sys.executable, "-c", "import sys; from accidents.predictions.log import PredictionLog; "
-             "PredictionLog(sys.argv[1]).create()", address]  # fmt: skip
+    words = [sys.executable, "-c", "from accidents.predictions.prediction_log import PredictionLog as Log; "
+             "import sys; Log(sys.argv[1]).create()", address]  # fmt: skip
     both = [subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     assert [(one.communicate()[1], one.returncode) for one in both] == [("", 0), ("", 0)]
     with closing(PredictionLog(address)) as log:

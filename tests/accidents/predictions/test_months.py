@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event, text
 
 from accidents.predictions import database, months
 from accidents.predictions.labels import add_labels, targets_of
-from accidents.predictions.log import Label, Prediction, PredictionLog
+from accidents.predictions.prediction_log import Label, Prediction, PredictionLog
 from accidents.predictions.retention import Ages
 from accidents.predictions.shadow import ShadowScore
 from tests.accidents.predictions.old_stores import make_old

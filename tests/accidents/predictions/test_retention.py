@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event, text
 from accidents.predictions import retention as prediction_retention
 from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.labels import add_labels, lock_labels, targets_of
-from accidents.predictions.log import Label, Prediction, PredictionLog
+from accidents.predictions.prediction_log import Label, Prediction, PredictionLog
 from accidents.predictions.retention import Ages
 from tests.postgres import PostgresServer
 from tests.predictions import connected, prediction

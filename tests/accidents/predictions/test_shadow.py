@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from accidents.predictions.database_tables import PredictionLogError
-from accidents.predictions.log import PredictionLog
+from accidents.predictions.prediction_log import PredictionLog
 from accidents.predictions.retention import Ages
 from accidents.predictions.shadow import ShadowScore
 from tests.predictions import connected, prediction

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from accidents.predictions.log import Prediction, PredictionLog, PredictionLogError, to_row
+from accidents.predictions.prediction_log import Prediction, PredictionLog, PredictionLogError, to_row
 from tests.predictions import FEATURES, START, prediction
 
 pytest_plugins = ("tests.log_fixtures",)  # the fixtures `address`, `log`, `postgres`

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from accidents.bundle import Bundle
+from accidents.promotion.champion_comparison import JudgingSettings, judge
 from accidents.promotion.gates import GateReport, GateResult
-from accidents.promotion.judging import JudgingSettings, judge
 from accidents.training.reference import learnt_from
 
 PASSED = GateReport((GateResult("metric roc_auc", "at least 0.5", "0.8", True),))
