@@ -134,9 +134,7 @@ def test_every_alert_is_explained(alert: str) -> None:
 
 def test_every_section_is_of_an_alert_and_names_its_severity() -> None:
     page = ROOT / "docs" / "alerts.md"
-    assert set(sections(page)) - {"overview", "the-objectives"} == {
-        name.lower() for name in (*ALERTS, *SENT)
-    }
+    assert set(sections(page)) - {"overview", "the-objectives"} == {name.lower() for name in (*ALERTS, *SENT)}
     named = re.findall(
         r"^## (\w+)\n\n\*\*Meaning\*\* \((\w+)\) ", page.read_text(encoding="utf-8"), re.MULTILINE
     )
