@@ -182,7 +182,7 @@ def test_the_same_commands_give_the_same_model_in_pods(
     assert trained["containers"][0]["resources"] == {
         "requests": {"cpu": "300m", "memory": "2Gi"}, "limits": {"memory": "2Gi"},
     }  # fmt: skip
-    assert steps["split_data"]["containers"][0]["resources"]["requests"]["memory"] == "256Mi"  # LimitRange's
+    assert steps["split_data"]["containers"][0]["resources"]["requests"]["memory"] == "400Mi"  # ZenML's own
     streamed = {
         line.split(":")[0].strip()
         for line in found.said.splitlines()
