@@ -21,6 +21,7 @@ from stacks.components.mlserver.environments import SHARED
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.server_process import Daemon
 from tests.accidents.frames import feature_frame
+from tests.compiled import compile_once
 from tests.conftest import ROOT
 from tests.processes import kill_all_of
 
@@ -77,6 +78,7 @@ def broken_in_place(server: ModelServer, version: Version) -> None:
 
 def copy_code(folder: Path) -> Path:
     """A project whose serving code a test may change; returns its root."""
+    compile_once()
     ignored = shutil.ignore_patterns("*.pyc*", "*.tmp.*", "web", "api")  # but not what numba has compiled
     for room in ("accidents", "serving"):
         shutil.copytree(ROOT / room, folder / room, ignore=ignored)

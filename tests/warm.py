@@ -7,12 +7,16 @@ output and error, a session of its own where asked for, signals, random numbers,
 of an interpreter. The project's own modules are imported after the fork, from the copy that is tested; what
 they start, they start as ever.
 
-What differs: `ps` shows this file's name; packages are loaded that a command would not have loaded; and
-ZENML_CUSTOM_SOURCE_ROOT is set beforehand, to what `prepare_environment` sets it to, as that refuses to work
-after `import zenml` otherwise. An environment that differs in more than ACCIDENTS_*, which only our own
-modules read, has a process of its own: packages read theirs when they are imported. Tests of the start
-itself start a Python: tests/commands/test_start.py, and the first run of tests/pipelines/test_train.py. So
-does everything where a process cannot be forked and waited for so: `CAN_FORK`.
+What differs: `ps` shows this file's name; packages are loaded that a command would not have loaded; SQLite
+does not wait for the disk unless it is told to (tests/unflushed.py); and ZENML_CUSTOM_SOURCE_ROOT is set
+beforehand, to what `prepare_environment` sets it to, as that refuses to work after `import zenml` otherwise.
+An environment that differs in more than `READ_LATER` has a process of its own: packages read theirs when
+they are imported. Tests of the start itself start a Python: tests/commands/test_start.py, and the first run
+of tests/pipelines/test_train.py. So does everything where a process cannot be forked and waited for so:
+`CAN_FORK`.
+
+Where `make`, DVC or a workflow's shell says `python`, `environment_that_forks` puts one on their way that
+asks for a fork. It is of another group of processes than who asks: Ctrl-C there would not reach it.
 """
 
 from __future__ import annotations
@@ -20,16 +24,19 @@ from __future__ import annotations
 import ast
 import contextlib
 import gc
-import importlib
+import importlib.metadata
 import json
 import os
+import runpy
 import select
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -40,6 +47,23 @@ ROOMS = ("accidents", "commands", "engine", "steps", "pipelines", "stacks")
 LATER = {"zenml.zen_stores.sql_zen_store", "zenml.orchestrators.local", "zenml.integrations.mlflow.flavors"}
 _RUNNING: list[subprocess.Popen[bytes]] = []  # until this process ends: one that is let go of warns
 CAN_FORK = hasattr(os, "fork") and hasattr(os, "pidfd_open")
+# Variables that no package reads when it is imported: ours, pytest's, ZenML's of its store.
+READ_LATER = ("ACCIDENTS_", "PYTEST_", "ZENML_STORE_", "ZENML_CONFIG_PATH", "PATH")
+# A `python` that has a fork do what is known to be a command that ends; anything else it is itself.
+MODULES = [["-m", "accidents.dvc_stages"], ["-m", "benchmarks.compare"]]
+CLIENT = """#!/bin/sh
+'''exec' '{python}' -IS "$0" "$@"
+' '''
+import json, os, socket, sys
+words = sys.argv[1:]
+if words[:1] != ["run.py"] and words[:2] not in {modules} or words[1:2] == ["serve"]:
+    os.execv({real!r}, [{real!r}, *words])
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asked:
+    asked.connect({address!r})
+    told = [words, os.getcwd(), dict(os.environ), False, {shown!r}]
+    socket.send_fds(asked, [json.dumps(told).encode()], [1, 2])
+    sys.exit(int(asked.recv(32) or 1))
+"""
 
 
 class Process:
@@ -50,17 +74,14 @@ class Process:
     ) -> None:
         """`merged`: what it says on standard error is read with the rest."""
         self.returncode: int | None = None
-        self._end, theirs = socket.socketpair()
         pipes = [os.pipe() for _ in range(1 if merged else 2)]
         self._read = [open(out, encoding="utf-8") for out, _ in pipes]  # noqa: SIM115
         self.stdout = self._read[0]
-        request = json.dumps([words, str(cwd), dict(env), session]).encode()
-        given = [theirs.fileno(), pipes[0][1], pipes[-1][1]]
-        socket.send_fds(_imported(_of_packages(env)), [request], given)
-        for number in {*given[1:]}:
+        request = json.dumps([words, str(cwd), dict(env), session, sys.executable]).encode()
+        outputs = [pipes[0][1], pipes[-1][1]]
+        self.pid, self._end = _fork(_imported(_of_packages(env)), request, outputs)
+        for number in {*outputs}:
             os.close(number)
-        theirs.close()
-        self.pid = int(self._end.recv(32))
 
     def poll(self) -> int | None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -94,10 +115,72 @@ class Process:
             os.kill(self.pid, signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def environment_that_forks(folder: Path, env: Mapping[str, str]) -> Iterator[None]:
+    """Make a virtual environment that is this one, but that its `python` forks while we are here.
+
+    So do commands of run.py that end by themselves, and `MODULES`. For packages their environment is `env`,
+    whatever `make` or a shell has added to it.
+    """
+    (folder / "bin").mkdir(parents=True)
+    prefix, client = Path(sys.prefix), folder / "bin" / "python"
+    for part in [*prefix.iterdir(), *(prefix / "bin").iterdir()]:
+        if part.name != "bin":  # stamps of `make` too: what is installed here
+            (folder / part.relative_to(prefix)).symlink_to(part)
+    if not CAN_FORK:
+        yield
+        return
+    client.unlink()
+    with (
+        tempfile.TemporaryDirectory() as place,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asked,
+    ):
+        address = f"{place}/forks"  # of at most 108 bytes
+        client.write_text(CLIENT.format(
+            python=sys.executable, real=str(client.with_name("python3")), shown=str(client),
+            modules=MODULES, address=address,
+        ), encoding="utf-8")  # fmt: skip
+        client.chmod(0o755)
+        asked.bind(address)
+        asked.listen()
+        threading.Thread(target=_answer, args=(asked, _imported(_of_packages(env))), daemon=True).start()
+        try:
+            yield
+        finally:
+            asked.shutdown(socket.SHUT_RDWR)
+
+
+def _answer(listening: socket.socket, imported: socket.socket) -> None:
+    """Fork for each who asks, until nobody listens any more."""
+    with contextlib.suppress(OSError):
+        while True:
+            asked, _ = listening.accept()
+            threading.Thread(target=_answer_one, args=(asked, imported), daemon=True).start()
+
+
+def _answer_one(asked: socket.socket, imported: socket.socket) -> None:
+    """Tell the exit code as a shell does."""
+    with asked, contextlib.suppress(BrokenPipeError):
+        request, outputs, _, _ = socket.recv_fds(asked, 1 << 20, 2)
+        _, end = _fork(imported, request, outputs)
+        for number in outputs:
+            os.close(number)
+        with end:
+            code = os.waitstatus_to_exitcode(int(end.recv(32)))
+        asked.send(str(code if code >= 0 else 128 - code).encode())
+
+
+def _fork(imported: socket.socket, request: bytes, outputs: list[int]) -> tuple[int, socket.socket]:
+    """Have a process fork; return the fork's id, and where its status is told when it has ended."""
+    end, theirs = socket.socketpair()
+    with theirs:
+        socket.send_fds(imported, [request], [theirs.fileno(), *outputs])
+    return int(end.recv(32)), end
+
+
 def _of_packages(env: Mapping[str, str]) -> frozenset[tuple[str, str]]:
     """What other packages may read of an environment; pytest changes its own with every test."""
-    left_out = ("ACCIDENTS_", "PYTEST_")
-    return frozenset((name, value) for name, value in env.items() if not name.startswith(left_out))
+    return frozenset((name, value) for name, value in env.items() if not name.startswith(READ_LATER))
 
 
 @cache
@@ -129,11 +212,16 @@ def _import_packages() -> None:
                 importlib.import_module(name)
     # Of ZenML's tables: SQLAlchemy's own late part of importing.
     sys.modules["sqlalchemy.orm"].configure_mappers()
+    importlib.import_module("unflushed")  # this file's neighbour
+    # Which package brings which module: ZenML and MLflow each look through all of them, once a process.
+    importlib.metadata.packages_distributions = cache(importlib.metadata.packages_distributions)
+    importlib.metadata.packages_distributions()
+    sys.modules["mlflow.utils.requirements_utils"]._init_modules_to_packages_map()
     gc.freeze()
     gc.enable()
 
 
-def _next_fork(requests: socket.socket) -> tuple[list[str], str, dict[str, str], bool]:
+def _next_fork(requests: socket.socket) -> tuple[list[str], str, dict[str, str], bool, str]:
     """Fork for each request, and tell its end, until the tests end. Returns in a fork: what it is to be."""
     running: dict[int, tuple[int, socket.socket]] = {}
     while True:
@@ -163,8 +251,8 @@ def _next_fork(requests: socket.socket) -> tuple[list[str], str, dict[str, str],
             running[os.pidfd_open(pid)] = pid, end
 
 
-def _become(words: list[str], cwd: str, env: dict[str, str], session: bool) -> None:
-    """`python WORDS`: a file and its words, or `-c` and code."""
+def _become(words: list[str], cwd: str, env: dict[str, str], session: bool, executable: str) -> None:
+    """`python WORDS`: a file and its words, `-c` and code, or `-m` and a module."""
     if session:
         os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -173,12 +261,18 @@ def _become(words: list[str], cwd: str, env: dict[str, str], session: bool) -> N
     os.environ.update(env | {"ZENML_CUSTOM_SOURCE_ROOT": root})
     sys.modules["zenml.utils.source_utils"].set_custom_source_root(root)  # as it would have read it
     sys.modules["numpy"].random.seed()  # Python's own is seeded anew by the fork
-    sys.orig_argv[:] = [sys.executable, *words]
+    sys.executable = executable
+    sys.orig_argv[:] = [executable, *words]
+    if words[0] == "-m":
+        sys.argv, sys.path[0] = words[1:], cwd
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+        return
     main = types.ModuleType("__main__")
     if words[0] == "-c":
         sys.argv, sys.path[0], name, code = ["-c", *words[2:]], "", "<string>", words[1]
     else:
-        sys.argv, sys.path[0], name = words, cwd, os.path.join(cwd, words[0])
+        name = os.path.join(cwd, words[0])
+        sys.argv, sys.path[0] = words, os.path.dirname(name)
         main.__file__, code = name, Path(name).read_text(encoding="utf-8")
     sys.modules["__main__"] = main
     exec(compile(code, name, "exec"), vars(main))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import tests.unflushed  # noqa: F401 - for every store of this process
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from accidents.files import ROOT
 from benchmarks.project_copy import copy_project
+from tests.compiled import compile_once
 from tests.processes import kill_all_of
 from tests.warm import CAN_FORK, Process
 
@@ -75,9 +76,9 @@ class Project:
         self, *words: str, check: bool = True, cold: bool = False
     ) -> subprocess.CompletedProcess[str]:
         """`python run.py WORDS`; `cold` starts a Python for it: tests/warm.py."""
-        if cold or not CAN_FORK:
+        if cold:
             return self.shell(sys.executable, "run.py", *words, check=check)
-        return self._forked(["run.py", *words], check)
+        return self.forked("run.py", *words, check=check)
 
     def shell(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Any command in the project's folder."""
@@ -97,11 +98,13 @@ class Project:
 
     def python(self, code: str) -> str:
         """What `code` prints with the project's store active."""
-        words = ["-c", START + code + END]
-        return (self._forked(words, True) if CAN_FORK else self.shell(sys.executable, *words)).stdout
+        return self.forked("-c", START + code + END).stdout
 
-    def _forked(self, words: list[str], check: bool) -> subprocess.CompletedProcess[str]:
-        process = Process(words, self.folder, self.environment)
+    def forked(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`python WORDS` in the project's folder, without the seconds of importing: tests/warm.py."""
+        if not CAN_FORK:
+            return self.shell(sys.executable, *words, check=check)
+        process = Process([*words], self.folder, self.environment)
         try:
             out, err = process.communicate(self.timeout)
         except BaseException:
@@ -120,6 +123,7 @@ def _checked(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProc
 
 def make_project(folder: Path) -> Project:
     """A copy of the project's own files with a small experiment in params.yaml."""
+    compile_once()
     copy_project(folder, compiled=True)
     return made_small(folder)
 

@@ -1,8 +1,10 @@
 """DVC: only what changed is rebuilt, runs can be compared, and the data travels to a remote and back."""
 
 import json
+import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import yaml
 
 from commands.repro import DVC, stale_lock, wrong_stages
 from tests.pipelines.conftest import Project
+from tests.warm import environment_that_forks
 
 pytestmark = pytest.mark.slow
 
@@ -39,9 +42,24 @@ def test_stages_depend_on_the_code_they_run() -> None:
     assert list(wrong_stages()) == [], "run make repro"
 
 
+@pytest.fixture(scope="module")
+def project(project: Project) -> Iterator[Project]:
+    """With one bag of trees, whose stages are forks, too."""
+    edit(project, "n_estimators: 60", "n_estimators: 60, bags: 1")
+    environment = project.folder.parent / "environment"
+    with environment_that_forks(environment, project.environment):
+        project.environment["PATH"] = f"{environment / 'bin'}{os.pathsep}{project.environment['PATH']}"
+        yield project
+
+
+def dvc(project: Project, *words: str) -> str:
+    """What `dvc WORDS` prints in the project's folder."""
+    return project.forked(str(DVC), *words).stdout
+
+
 def repro(project: Project) -> list[str]:
     """Run `dvc repro`; return the stages that ran."""
-    printed = project.shell("dvc", "repro").stdout
+    printed = dvc(project, "repro")
     return [line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage")]
 
 
@@ -77,21 +95,21 @@ def test_a_changed_model_trains_again_and_metrics_and_plots_compare(project: Pro
     project.shell(*commit)
     edit(project, "n_estimators: 60", "n_estimators: 5")
     assert repro(project) == ["train"]
-    shown = json.loads(project.shell("dvc", "metrics", "show", "--json").stdout)
+    shown = json.loads(dvc(project, "metrics", "show", "--json"))
     now = shown[""]["data"]["reports/metrics.json"]["data"]["roc_auc"]
-    difference = json.loads(project.shell("dvc", "metrics", "diff", "--json").stdout)
+    difference = json.loads(dvc(project, "metrics", "diff", "--json"))
     change = difference["reports/metrics.json"]["roc_auc"]
     assert change["new"] == now
     assert change["old"] > now, "5 trees cannot beat 60"
-    project.shell("dvc", "plots", "diff", "HEAD", "--out", "compared")
+    dvc(project, "plots", "diff", "HEAD", "--out", "compared")
     assert "roc.csv" in (project.folder / "compared" / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("built")
 def test_data_travels_to_the_remote_and_back(project: Project) -> None:
-    project.shell("dvc", "push")
+    dvc(project, "push")
     shutil.rmtree(project.folder / "data" / "raw")
     shutil.rmtree(project.folder / ".dvc" / "cache")
-    project.shell("dvc", "pull")
+    dvc(project, "pull")
     assert list((project.folder / "data" / "raw").rglob("usagers-2022.csv"))
     assert repro(project) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipelines.conftest import Project
-from tests.warm import CAN_FORK, Process
+from tests.warm import CAN_FORK, Process, environment_that_forks
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CAN_FORK, reason="every command starts a Python")]
 
@@ -40,7 +40,9 @@ def environment(folder: Path) -> dict[str, str]:
     return Project(folder).environment
 
 
-@pytest.mark.parametrize("words", [["seen.py", "a", "--b"], ["-c", "exec(open('seen.py').read())", "a"]])
+@pytest.mark.parametrize(
+    "words", [["seen.py", "a", "--b"], ["-c", "exec(open('seen.py').read())", "a"], ["-m", "seen", "a"]]
+)
 def test_a_program_sees_the_same(folder: Path, words: list[str]) -> None:
     env = {**environment(folder), "ACCIDENTS_SEEN": "yes"}
     plain = subprocess.run([sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True)
@@ -48,6 +50,31 @@ def test_a_program_sees_the_same(folder: Path, words: list[str]) -> None:
     forked = Process(words, folder, env)
     assert forked.communicate(60) == (plain.stdout, plain.stderr)
     assert forked.wait() == plain.returncode
+
+
+TOLD = """
+import os, sys
+print(sys.argv[1:], os.environ["ACCIDENTS_SEEN"], sys.executable, "zenml" in sys.modules, flush=True)
+os.kill(os.getpid(), 9) if "killed" in sys.argv else sys.exit(3)
+"""
+
+
+def test_a_python_that_a_shell_calls_forks_for_what_ends_by_itself(folder: Path) -> None:
+    (folder / "run.py").write_text(TOLD)
+    made, env = folder / "of its own", environment(folder)
+    told = {**env, "PATH": f"{made / 'bin'}{os.pathsep}{env['PATH']}", "ACCIDENTS_SEEN": "yes"}
+
+    def typed(line: str) -> str:
+        done = subprocess.run(["sh", "-c", f"{line}; echo $?"], cwd=folder, env=told, capture_output=True)
+        assert done.stderr == b""
+        return done.stdout.decode()
+
+    with environment_that_forks(made, env):
+        python = made / "bin" / "python"
+        assert typed("python run.py a '--b c'") == f"['a', '--b c'] yes {python} True\n3\n"
+        assert typed("python run.py killed") == f"['killed'] yes {python} True\n137\n"
+        assert typed("python run.py serve") == f"['serve'] yes {python}3 False\n3\n"
+        assert typed("python -c 'import sys; print(sys.prefix)'") == f"{made}\n0\n"
 
 
 def test_no_store_is_open_and_no_two_are_alike(folder: Path) -> None:

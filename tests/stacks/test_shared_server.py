@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.project_copy import copy_project
+from tests.pipelines.conftest import Project
 from tests.processes import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
@@ -47,23 +48,21 @@ class Member:
     """One who works on the project, and has a key to the server."""
 
     def __init__(self, folder: Path, server: str) -> None:
-        self.project = copy_project(folder)
-        self.environment = plain_environment() | {
-            "ZENML_CONFIG_PATH": str(folder / ".zenml"), "ZENML_STORE_URL": server, "COLUMNS": "200",
+        self.project = Project(copy_project(folder, compiled=True))
+        self.environment = self.project.environment
+        self.environment |= {
+            "ZENML_CONFIG_PATH": str(folder / ".zenml"), "ZENML_STORE_URL": server,
             "ZENML_STORE_API_KEY": new_key(server, folder.name),
         }  # fmt: skip
 
     def __call__(self, *words: str) -> tuple[int, str]:
         """Exit code, and what `python run.py WORDS` says."""
-        done = subprocess.run(
-            [sys.executable, "run.py", *words], cwd=self.project, env=self.environment, capture_output=True,
-            text=True, check=False,
-        )  # fmt: skip
+        done = self.project(*words, check=False)
         return done.returncode, done.stdout + done.stderr
 
     def describe(self, text: str) -> None:
         """Change the description of stack `bare` in this copy."""
-        path = self.project / "stacks" / "bare.yaml"
+        path = self.project.folder / "stacks" / "bare.yaml"
         lines = path.read_text(encoding="utf-8").splitlines()
         changed = [f"description: {text}" if line.startswith("description:") else line for line in lines]
         path.write_text("\n".join(changed), encoding="utf-8")
