@@ -74,8 +74,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         "What each choice gains on other times and places",
         "The defaults (two bags), and what one choice at a time adds to their ROC-AUC / PR-AUC on accidents "
         "of later months, of 2021 (joined rows, chosen by their label: compare rows of the table), of "
-        "regions not learnt from, and of a sample year in which something has changed. Bold: a paired "
-        "bootstrap tells it from zero; what other seeds do is told apart from no choice.",
+        "regions not learnt from, and of a sample year in which something has changed. Bold: more than three "
+        "standard deviations over seeds. Chance of the test accidents themselves is not in it.",
     ),
     "recalibration": _own("benchmarks.recalibration"),
     "others_protocol": _printed(

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from accidents.errors import AccidentsError
-from benchmarks import scale_out
+from benchmarks import scale_out, zenml_overhead
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.options import Options, SkippedError
 from benchmarks.own_commands import figures
@@ -216,6 +216,21 @@ def test_a_copy_of_the_project_is_small_and_whole(tmp_path: Path) -> None:
     assert not list(folder.rglob("__pycache__"))
     assert not (folder / "data").exists()
     assert (folder / ".dvc" / "config").exists()
+
+
+def test_what_a_refit_costs_is_a_ratio_of_runs_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    walls = iter([(30.0, 20.0), (40.0, 20.0), (99.0, 90.0)])
+
+    def pair(_: bool) -> dict[str, zenml_overhead.Seconds]:
+        cold, no_refit = next(walls)
+        seconds = dict.fromkeys(zenml_overhead.WAYS, 10.0) | {"cold": cold, "no_refit": no_refit}
+        return {way: zenml_overhead.Seconds(wall, wall) for way, wall in seconds.items()}
+
+    monkeypatch.setattr(zenml_overhead, "_pair", pair)
+    outcome = zenml_overhead.run(Options(Path()))
+    (cost,) = (figure for figure in outcome.figures if "refit" in figure.what)
+    assert (cost.figure, cost.target, cost.met) == ("1.50 times", "at most 1.6 times", True)
+    assert "| the same with `refit: false` | 20.0 | 20.0 |" in outcome.body
 
 
 def test_a_copy_that_cannot_be_made_smaller_says_so(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from accidents.features import feature_names
@@ -12,8 +11,9 @@ from accidents.training.fit_bags import ModelSettings
 from accidents.training.masking import _SOURCES
 from accidents.training.place_encoder import PlaceCounts
 from accidents.training.tree_inputs import LabelledRows
+from benchmarks.real_2018 import SEED
 from benchmarks.recalibration import LABELS, _again_and_again, _deployed, _figure, _first, _mended
-from benchmarks.transfer import CHANGES, CHOICES, DEFAULTS, WIDTHS, Choice, Transfer, _rows, predict
+from benchmarks.transfer import CHANGES, CHOICES, SEEDS, WIDTHS, Choice, Transfer, _rows, predict
 from tests.accidents.frames import feature_frame, risk
 
 FEW = {"n_estimators": 10, "bags": 1}
@@ -60,23 +60,29 @@ def test_a_feature_that_is_tried_is_gone_afterwards() -> None:
     assert not {"road_width", "reserve_width"} & {*feature_names("dispatch"), *_SOURCES}
 
 
-def test_a_table_has_a_line_for_each_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    flat = pd.Series(np.linspace(0.1, 0.9, 500))
+def test_a_gain_counts_where_it_is_more_than_other_seeds_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    test = ACCIDENTS[:500]
+    flat, chance = np.linspace(0.1, 0.9, 500), 0.3 * np.random.default_rng(1).normal(size=(SEEDS, 500))
+    labels = test.assign(severe=(flat > 0.5).astype(np.float32))
     said: list[str] = []
 
-    def predicted(choice: Choice, transfer: Transfer, *_: object) -> dict[str, np.ndarray]:
+    def predicted(
+        choice: Choice, transfer: Transfer, stage: str, jobs: int, seed: int
+    ) -> dict[str, np.ndarray]:
         said.append(choice.name)
-        turned = flat if choice is DEFAULTS else flat[::-1]
-        return {name: turned.to_numpy() for name in transfer.tests}
+        worse = flat[::-1] if choice is CHOICES[0] else flat
+        return dict.fromkeys(transfer.tests, worse + chance[(seed - SEED) // 100])
 
     monkeypatch.setattr("benchmarks.transfer.predict", predicted)
-    test = ACCIDENTS[:500].assign(severe=(flat > 0.5).to_numpy())
-    tried = [Transfer(test, {"2021": test}), Transfer(test, dict.fromkeys(CHANGES, test))]
-    lines = "\n".join(_rows(tried, "dispatch", 1)).splitlines()
-    assert len(lines) == 3 + len(CHOICES)
-    assert lines[2] == "| defaults | 1.0000 / 1.0000 | 1.0000 / 1.0000 | 1.0000 / 1.0000 |"
-    assert lines[3].split(" | ")[1].startswith("**-1.0000** / **-0.")
-    without = next(line for line in lines if "infrastructure" in line)
+    tried = [Transfer(test, {"2021": labels}), Transfer(test, dict.fromkeys(CHANGES, labels))]
+    head, _, usual, spread, worse, *others = "\n".join(_rows(tried, "dispatch", 1)).splitlines()
+    assert head.count("|") == 5
+    assert len(others) == len(CHOICES) - 1
+    assert all(0.5 < float(cell.split(" / ")[0]) < 1 for cell in usual.split(" | ")[1:])
+    assert 0 < float(spread.split(" | ")[1].split(" / ")[0]) < 0.1
+    assert worse.split(" | ")[1].startswith("**-0.")
+    assert not any("**" in line for line in others)
+    without = next(line for line in others if "infrastructure" in line)
     assert without.split(" | ")[1] == "-"
     assert "without infrastructure and lanes" in said, "the sample has them"
 
