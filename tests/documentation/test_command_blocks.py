@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.conftest import ROOT
 from tests.documentation.command_blocks import OTHERS, Block, blocks_in, blocks_of
 from tests.pipelines.conftest import SMALL, make_project
 from tests.processes import free_port, kill_all_of
+from tests.warm import environment_that_forks
 
 BLOCKS = blocks_in(ROOT)
 STAYS = ("make serve", "python run.py serve")  # in the foreground, until Ctrl-C
@@ -75,30 +75,22 @@ class Newcomer:
     """Who types the commands of the pages into a shell, in a copy of the project with an environment.
 
     Ports are free ones in place of the usual, the experiment is a small one, and what has been typed once is
-    not typed again: a page that begins with `make train` finds what the one before has trained.
+    not typed again: a page that begins with `make train` finds what the one before has trained. A `python`
+    that is typed, or that `make` calls, forks: tests/warm.py.
     """
 
     def __init__(self, folder: Path) -> None:
-        make_project(folder)
         self.folder, self.said, self.typed = folder, folder / "served.txt", set[str]()
         self.port = free_port()
         self.server: subprocess.Popen[bytes] | None = None
         config = folder / "configs" / "api.yaml"
         config.write_text(config.read_text().replace("port: 8000", f"port: {self.port}"))
         shutil.copy(ROOT / "Makefile", folder / "Makefile")
-        self._install()
-
-    def _install(self) -> None:
-        """Give the copy the environment of these tests: `make` finds it newer than the locks."""
-        for lock in (self.folder / "requirements").iterdir():
+        for lock in (folder / "requirements").iterdir():  # older than what `make` has installed of it
             os.utime(lock, (0, 0))
-        environment = self.folder / ".venv"
-        environment.mkdir()
-        for part in Path(sys.prefix).iterdir():
-            if part.is_dir() or part.name == "pyvenv.cfg":
-                (environment / part.name).symlink_to(part)
-        for stamp in ("train", "dev"):
-            (environment / stamp).touch()
+        for stamp in (folder / ".venv" / name for name in ("train", "dev")):
+            stamp.unlink(missing_ok=True)
+            stamp.touch()
 
     def type(self, line: str) -> None:
         """Run one line, as it is told, unless it has been typed before."""
@@ -171,9 +163,11 @@ class Newcomer:
 
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
-    came = Newcomer(tmp_path_factory.mktemp("newcomer") / "road-accidents")
-    yield came
-    came.leave()
+    folder = tmp_path_factory.mktemp("newcomer") / "road-accidents"
+    with environment_that_forks(folder / ".venv", make_project(folder).environment):
+        came = Newcomer(folder)
+        yield came
+        came.leave()
 
 
 def test_the_experiment_of_the_copy_is_a_small_one() -> None:

@@ -13,9 +13,11 @@ import pytest
 
 from commands.background import Background
 from tests.benchmarks.fake_github import REPOSITORY, TOKEN, fake_github
+from tests.compiled import take_compiled
 from tests.pipelines.conftest import Project, made_small
 from tests.pipelines.served import served_version
 from tests.processes import free_port, kill_all_of
+from tests.warm import environment_that_forks
 from tests.workflows import jobs
 from tests.workflows.clone import clean_clone, edit, git, stamps_fit
 
@@ -33,8 +35,12 @@ STACK = "local"
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A clean clone, as a runner has it, but that its experiment is small; nothing has been trained in it."""
     project = made_small(clean_clone(tmp_path_factory.mktemp("clone") / "a project"))
+    take_compiled(project.folder)
+    edit(project.folder, "params.yaml", ("n_estimators: 60", "n_estimators: 60, bags: 1"))
     git(project.folder, "commit", "--quiet", "--all", "--message", "a small experiment")
-    yield project
+    (project.folder / ".venv").unlink()
+    with environment_that_forks(project.folder / ".venv", project.environment):
+        yield project
     kill_all_of(project.folder)
 
 
