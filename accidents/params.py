@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from accidents.config import Strict, parse, read_yaml
+from accidents.config import parse, read_yaml
 from accidents.data.sources.settings import DataSettings
 from accidents.errors import SettingsError
 from accidents.evaluation.metrics import EvaluationSettings
@@ -17,6 +17,7 @@ from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.promotion.champion_comparison import JudgingSettings
 from accidents.promotion.champion_decision import PromotionSettings
 from accidents.promotion.gates import GateRules, GateSettings
+from accidents.strict import Strict
 from accidents.training.fit_bags import ModelSettings
 from accidents.training.split import SplitSettings
 

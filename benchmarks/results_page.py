@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from accidents.config import Strict
 from accidents.errors import AccidentsError
 from accidents.files import write_whole
+from accidents.strict import Strict
 
 VERSIONS = ("pandas", "numpy", "scikit-learn", "lightgbm", "zenml", "mlflow", "evidently")
 HEAD = """# Benchmarks

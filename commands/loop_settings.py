@@ -6,7 +6,8 @@ import os
 
 from pydantic import AnyHttpUrl, Field
 
-from accidents.config import Strict, parse, read_yaml
+from accidents.config import parse, read_yaml
+from accidents.strict import Strict
 from commands.project import ROOT
 
 # Over the keys of the file, in the environment.

@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 from pydantic import Field
 
-from accidents.config import Strict, parse, read_yaml
+from accidents.config import parse, read_yaml
 from accidents.errors import AccidentsError
 from accidents.files import write_whole
+from accidents.strict import Strict
 from commands.keys import keys_of
 from commands.project import ROOT, api_settings, console
 from commands.signals import heed_signals

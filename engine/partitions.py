@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from accidents.config import Strict
 from accidents.data.storage import exists, join, read_frame
 from accidents.errors import SourceError
 from accidents.features import feature_names
+from accidents.strict import Strict
 from accidents.training.place_encoder import PLACE
 from accidents.training.split import Months, periods_of
 from accidents.training.trained_model import matrix_of

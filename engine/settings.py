@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from accidents.__about__ import __version__
-from accidents.config import Strict
+from accidents.strict import Strict
 
 Engine = Literal["local", "dask"]
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]

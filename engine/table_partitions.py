@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from accidents.config import Strict
 from accidents.data.partition_files import TablePart, is_finished, read_quality
 from accidents.data.quality import QualityReport
 from accidents.errors import SourceError
+from accidents.strict import Strict
 from engine.settings import DaskSettings
 
 

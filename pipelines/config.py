@@ -10,9 +10,10 @@ from pydantic import Field
 from zenml.config import DockerSettings, ResourceSettings
 from zenml.config.schedule import Schedule
 
-from accidents.config import Strict, parse, read_yaml
+from accidents.config import parse, read_yaml
 from accidents.errors import SettingsError
 from accidents.nearest import nearest
+from accidents.strict import Strict
 from engine.settings import DaskSettings, Engine
 
 ON_DASK = ("train", "inference")  # pipelines whose work on accidents can be done by partition

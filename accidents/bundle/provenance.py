@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from accidents.config import Strict
 from accidents.files import ROOT
+from accidents.strict import Strict
 
 # The hash of the raw files stands for how they were had; reports and words only tell what was made; where its
 # workers are, and of which release their image is, changes nothing in a model.

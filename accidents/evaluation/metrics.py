@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
 
-from accidents.config import Strict
 from accidents.errors import DataError, SettingsError
+from accidents.strict import Strict
 from accidents.vocabulary.bands import DEFAULT_BANDS, check_bands
 
 Array = npt.NDArray[np.float64]

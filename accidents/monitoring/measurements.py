@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from accidents.config import Strict
+from accidents.strict import Strict
 
 if TYPE_CHECKING:
     from accidents.bundle import Bundle

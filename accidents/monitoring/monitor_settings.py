@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from accidents.config import Strict
 from accidents.features import FEATURES
 from accidents.rollout.traffic_split import SHARES
+from accidents.strict import Strict
 
 
 class WindowSettings(Strict):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accidents.config import Strict
 from accidents.monitoring.callers import at_most, hangs_on
 from accidents.monitoring.monitor_settings import ProbationPolicy
+from accidents.strict import Strict
 
 
 @dataclass(frozen=True)

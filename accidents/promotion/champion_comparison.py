@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from accidents.bundle import Bundle
-from accidents.config import Strict
 from accidents.evaluation.metrics import Evaluation, EvaluationSettings, compare, evaluate
 from accidents.evaluation.slices import compare_slices
 from accidents.promotion.champion_decision import (
@@ -21,6 +20,7 @@ from accidents.promotion.champion_decision import (
     decide,
 )
 from accidents.promotion.gates import GateReport
+from accidents.strict import Strict
 from accidents.training.trained_model import Model
 
 ENOUGH_UNSEEN = 1_000  # accidents the champion has not learnt from; with fewer, all are compared

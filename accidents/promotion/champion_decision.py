@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from accidents.config import Strict
 from accidents.evaluation.metrics import HIGHER_IS_BETTER, Comparison
 from accidents.evaluation.slices import SliceComparison
 from accidents.promotion.gates import GateReport, check_name
+from accidents.strict import Strict
 
 
 class PromotionSettings(Strict):

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import model_validator
 
-from accidents.config import Strict
 from accidents.evaluation.behaviour import CHECKS, BehaviourResult
 from accidents.evaluation.metrics import (
     HIGHER_IS_BETTER,
@@ -27,6 +26,7 @@ from accidents.evaluation.metrics import (
 )
 from accidents.evaluation.slices import SLICES, SliceResult
 from accidents.nearest import nearest
+from accidents.strict import Strict
 
 EVERY = "every"
 BASELINES = ("prevalence", "logistic_regression", "random_forest")

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from accidents.config import Strict
 from accidents.monitoring.measurements import Action, Figure, Kind
+from accidents.strict import Strict
 
 SCHEMA = 1
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from accidents.config import Strict
 from accidents.errors import DataError
 from accidents.features import feature_names, features_of
 from accidents.lightgbm.booster import Booster
 from accidents.progress import track
+from accidents.strict import Strict
 from accidents.training.calibration import BetaCalibration
 from accidents.training.place_encoder import PlaceEncoder
 from accidents.training.trained_model import Floats, Model, matrix_of, tree_columns

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import Field, model_validator
 
-from accidents.config import Strict
 from accidents.errors import DataError, SettingsError
+from accidents.strict import Strict
 from accidents.vocabulary.months import month_name, month_number
 
 TRAIN, CALIBRATION, TEST, LEFT_OUT = "train", "calibration", "test", "left_out"

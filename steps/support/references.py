@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from accidents.bundle import Bundle
-from accidents.config import Strict
+from accidents.strict import Strict
 from steps.folder import FILES, Folder
 from steps.support import champion_and_versions
 from steps.support.champion_and_versions import RegistryError

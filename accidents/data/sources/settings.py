@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator, model_validator
 
-from accidents.config import Strict
+from accidents.strict import Strict
 
 
 class SampleSettings(Strict):

@@ -6,16 +6,15 @@ from functools import lru_cache
 from typing import Literal
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from accidents.strict import Strict
 from serving.api.http.errors import ApiError
 from serving.api.http.validation_errors import Mistakes
 
 
-class Options(BaseModel):
+class Options(Strict):
     """How an answer is wanted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     reasons: bool | None = Field(
         None, description="Whether to give the main reasons; without it, as the settings say."
