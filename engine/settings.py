@@ -81,6 +81,9 @@ class DaskSettings(Strict):
     folder : where partitions are written between steps: a folder, or `s3://bucket/folder`, that every worker
         and this machine see under that name.
     partition_rows : accidents of one year that are one partition at most.
+    workers_per_bag : workers that grow a bag of the model's trees. 1: one, which holds all training rows as
+        bins, with the trees of `engine: local`. More: all of them together, each with its share of the rows
+        (LightGBM's data-parallel training); other trees, about as good.
     wait_seconds : how long a scheduler or workers that are gone are waited for.
     """
 
@@ -89,6 +92,7 @@ class DaskSettings(Strict):
     kubernetes: KubernetesWorkers | None = None
     folder: str = Field(default=".serving/partitions", min_length=1)
     partition_rows: int = Field(default=100_000, ge=100)
+    workers_per_bag: int = Field(default=1, ge=1, le=256)
     wait_seconds: float = Field(default=60.0, gt=0, le=3600)
 
     @model_validator(mode="after")
@@ -99,6 +103,20 @@ class DaskSettings(Strict):
             raise ValueError(
                 f"dask: pods do not see {self.folder}: with `kubernetes` name a `folder` in a store, such as "
                 "s3://bucket/partitions"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _enough_workers(self) -> DaskSettings:
+        given = self.local or self.kubernetes
+        if given is not None and given.workers < self.workers_per_bag:
+            raise ValueError(
+                f"dask: workers_per_bag is {self.workers_per_bag}, of {given.workers} `workers`: give as many"
+            )
+        if self.workers_per_bag > 1 and (self.scheduler or "").startswith("tls:"):
+            raise ValueError(
+                "dask: with a tls:// scheduler leave workers_per_bag at 1: LightGBM's workers speak to one "
+                "another without encryption"
             )
         return self
 

@@ -33,7 +33,7 @@ class PartitionError(AccidentsError):
     """A partition could not be worked on: the message says which, and why."""
 
 
-class _LostError(Exception):
+class LostError(Exception):
     """The scheduler is gone, or the connection to it, or all workers are."""
 
 
@@ -91,7 +91,7 @@ def _again_while_lost(
             following = _Following(client_of(settings), work, named, what, settings.wait_seconds)
             yield from following.results(waiting)
             return
-        except (_LostError, OSError) as error:  # what the work raises is a PartitionError, never an OSError
+        except (LostError, OSError) as error:  # what the work raises is a PartitionError, never an OSError
             lost = error
             disconnect(settings)  # the next connection waits for scheduler and workers, or starts them here
     raise ClusterError(
@@ -134,7 +134,7 @@ class _Following(Generic[T]):
                 if finished or self.client.nthreads():
                     manned = time.monotonic()
                 elif time.monotonic() - manned > self.wait_seconds:
-                    raise _LostError(f"no worker for {self.wait_seconds:g} s")
+                    raise LostError(f"no worker for {self.wait_seconds:g} s")
                 if finished:
                     heard = time.monotonic()
                 elif self._is_slow(time.monotonic() - heard):
@@ -170,7 +170,7 @@ class _Following(Generic[T]):
 
     def _raise_if_lost(self, error: BaseException | None) -> None:
         if self.client.status != "running":
-            raise _LostError(f"{type(error).__name__}: {error}" if error else "no connection")
+            raise LostError(f"{type(error).__name__}: {error}" if error else "no connection")
 
     def _result(self, future: Future, at: int) -> tuple[T, float]:
         from distributed import KilledWorker
@@ -190,7 +190,7 @@ class _Following(Generic[T]):
             ) from None
         except BaseException as error:
             if future.status in ("cancelled", "lost"):
-                raise _LostError(str(error)) from None
+                raise LostError(str(error)) from None
             raise
 
     def _drop(self, at: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from accidents.lightgbm.booster import Booster
+from accidents.progress import track
 from accidents.training.baselines import BASELINES, fit_baseline
 from accidents.training.calibration import BetaCalibration
 from accidents.training.fit_bags import ModelSettings, boost, of_bags, require_both_outcomes
@@ -16,20 +17,28 @@ from accidents.training.place_encoder import PlaceCounts, PlaceEncoder
 from accidents.training.refit import Refit, folds, months_before_the_last, put_together, refit_bag
 from accidents.training.trained_model import Model
 from engine.partitions import PartitionedRows, Piece, labelled_rows, places_of
-from engine.reading import keys_of, predicted, rows_at, sampled
+from engine.reading import columns_of, keys_of, predicted, rows_at, sampled
+from engine.shared_bags import grow
 from engine.tasks import each, reduced
 
 T = TypeVar("T")
-BASELINE_ROWS = 500_000  # more would take a baseline hours: a random forest learns on one thread
+SAMPLED_ROWS = 500_000  # more would take a baseline hours: a random forest learns on one thread
 
 
 def train(
     train: PartitionedRows, calibration: PartitionedRows, settings: ModelSettings, stage: str, seed: int
 ) -> Model:
-    """Train as `accidents.training.fit_bags.train` does: by bags, to the same bytes."""
+    """Train as `accidents.training.fit_bags.train` does: by bags, to the same bytes.
+
+    Where workers share a bag, its trees are others: `engine.shared_bags`.
+    """
     places = _places(train)
     require_both_outcomes(places.accidents, places.severe)
-    texts = _each_bag(train, _boost_one, settings, stage, seed, "Training bags of trees")
+    if train.dask.workers_per_bag > 1:
+        numbers = track(range(settings.bags), "Training bags of trees")
+        texts = [grow(train, settings, stage, seed, bag).trees for bag in numbers]
+    else:
+        texts = _each_bag(train, _boost_one, settings, stage, seed, "Training bags of trees")
     model = of_bags([Booster(text) for text in texts], PlaceEncoder.of_counts(places), stage)
     later = keys_of(calibration)["severe"].to_numpy(dtype=np.float64)
     model.calibration = BetaCalibration.fit(predicted(model, calibration), later)
@@ -37,8 +46,14 @@ def train(
 
 
 def refit(rows: PartitionedRows, settings: ModelSettings, stage: str, seed: int) -> Refit:
-    """Fit on all rows as `accidents.training.refit.refit` does, to the same bytes."""
-    fitted = _each_bag(rows, _refit_one, settings, stage, seed, "Refitting bags of trees")
+    """Fit on all rows as `accidents.training.refit.refit` does, to the same bytes.
+
+    Where workers share a bag, its trees are others: `engine.shared_bags`.
+    """
+    if rows.dask.workers_per_bag > 1:
+        fitted = _refit_shared(rows, settings, stage, seed)
+    else:
+        fitted = _each_bag(rows, _refit_one, settings, stage, seed, "Refitting bags of trees")
     bags = [(Booster(text), scores) for text, scores in fitted]
     places = PlaceEncoder.of_counts(_places(rows))
     keys = keys_of(rows)
@@ -48,8 +63,12 @@ def refit(rows: PartitionedRows, settings: ModelSettings, stage: str, seed: int)
 
 
 def tune(rows: PartitionedRows, settings: ModelSettings, stage: str, trials: int, seed: int) -> ModelSettings:
-    """Search as `accidents.training.tuning.tune` does, on one worker: trials follow from those before."""
-    named = [("all trials", (rows.pieces, settings, stage, trials, seed))]
+    """Search as `accidents.training.tuning.tune` does, on one worker: trials follow from those before.
+
+    Where one cannot hold all rows, and workers share a bag: on 500,000 of them, drawn at random.
+    """
+    searched = (rows.pieces, None) if rows.dask.workers_per_bag == 1 else sampled(rows, SAMPLED_ROWS, seed)
+    named = [("all trials", (searched, settings, stage, trials, seed))]
     (best,) = each(rows.dask, _tune_one, named, "Tuning")
     return best
 
@@ -62,7 +81,7 @@ def score_baselines(
     A baseline learns on one worker, from at most 500,000 of the rows, drawn at random: with more it would
     take hours, and hardly differ.
     """
-    learnt, later = sampled(train, BASELINE_ROWS, seed), sampled(calibration, BASELINE_ROWS, seed)
+    learnt, later = sampled(train, SAMPLED_ROWS, seed), sampled(calibration, SAMPLED_ROWS, seed)
     named = [(name, (name, learnt, later, test.pieces, stage, seed)) for name in BASELINES]
     return pd.DataFrame(dict(zip(BASELINES, each(test.dask, _baseline, named, "Baselines"), strict=True)))
 
@@ -101,6 +120,15 @@ def _refit_one(
     return _as_told(booster.text, settings), scores
 
 
+def _refit_shared(
+    rows: PartitionedRows, settings: ModelSettings, stage: str, seed: int
+) -> list[tuple[str, Any]]:
+    fold = folds(months_before_the_last(columns_of(rows, ("year", "month"))), settings, seed)
+    numbers = track(range(settings.bags), "Refitting bags of trees")
+    grown = [grow(rows, settings, stage, seed, bag, fold == bag) for bag in numbers]
+    return [(bag.trees, bag.scores) for bag in grown]
+
+
 def _held_back(pieces: tuple[Piece, ...], settings: ModelSettings, seed: int, bag: int) -> Any:
     """Return which rows a bag leaves out, bool [n]: no more stays of their months."""
     months = pd.concat([piece.read(("year", "month")) for piece in pieces])
@@ -124,12 +152,10 @@ def _as_told(trees: str, settings: ModelSettings) -> str:
 _WISE = (("force_row_wise: 0", "force_row_wise: 1"), ("force_col_wise: 1", "force_col_wise: 0"))
 
 
-def _tune_one(
-    pieces: tuple[Piece, ...], settings: ModelSettings, stage: str, trials: int, seed: int
-) -> ModelSettings:
+def _tune_one(searched: Any, settings: ModelSettings, stage: str, trials: int, seed: int) -> ModelSettings:
     from accidents.training.tuning import tune as search
 
-    return search(rows_at(pieces, None), settings, stage, trials, seed)
+    return search(rows_at(*searched), settings, stage, trials, seed)
 
 
 def _baseline(name: str, train: Any, calibration: Any, test: tuple[Piece, ...], stage: str, seed: int) -> Any:

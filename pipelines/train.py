@@ -53,7 +53,7 @@ def train(
     dask : with it, the data stays in partitions and is worked on there.
     may_return : whether a version that was taken back may become champion again.
     """
-    name, origin = champion_and_versions.model_name(params.stage), made_from(params, raw_version)
+    name, origin = champion_and_versions.model_name(params.stage), made_from(params, raw_version, dask)
     tables, data_facts = cached(load_data)(params.data, raw_version, dask)
     cached(report_quality, but=())(tables)
     rows = cached(build_features)(tables, params.stage)

@@ -15,6 +15,7 @@ import yaml
 
 from accidents.__about__ import __version__
 from engine.kubernetes_cluster import RIGHTS as DASK_RIGHTS
+from engine.shared_bags import PORTS
 from observability.dashboards import dashboards
 from observability.kubernetes import FOLDER, objects
 from observability.metric_names import MODEL_SERVER, OWN, PUSHED, SUPERVISOR
@@ -399,10 +400,19 @@ def test_dask_is_reached_by_who_works_on_it_and_by_nobody_else() -> None:
     ports = {int(told["worker-port"]), int(told["nanny-port"])}
     assert {each["containerPort"] for each in started["ports"]} == ports
     policies = {name: each["spec"] for (kind, name), each in named.items() if kind == "NetworkPolicy"}
+    of_lightgbm = {"port": PORTS[0], "endPort": PORTS[-1], "protocol": "TCP"}
+    others: dict[str, dict[str, Any]] = {
+        "dask-scheduler": {"port": 8787, "protocol": "TCP"},
+        "dask-worker": of_lightgbm,
+    }
     for name, reached in (("dask-scheduler", {8786}), ("dask-worker", ports)):
-        rule, *operators = policies[name]["ingress"]
+        rule, other = policies[name]["ingress"]
         assert {each["port"] for each in rule["ports"]} == reached
-        assert [each["ports"] for each in operators] == [[{"port": 8787, "protocol": "TCP"}]] * len(operators)
+        assert other["ports"] == [others[name]]
+    among = {"podSelector": {"matchLabels": {NAME: "dask-worker"}}}
+    assert policies["dask-worker"]["ingress"][1]["from"] == [among]
+    (out,) = [each for each in policies["dask-worker"]["egress"] if each.get("to") == [among]]
+    assert of_lightgbm in out["ports"]
     (asked,) = policies["dask-scheduler"]["ingress"][0]["from"][0]["podSelector"]["matchExpressions"]
     assert (asked["operator"], asked["values"]) == ("In", ["step", "monitor", "dask-worker"])
 

@@ -103,13 +103,13 @@ def boost(
 
     seed += bag
     inputs = TreeInputs(rows, chosen, settings.masked, seed, scale)
-    params = _params(settings, stage, seed, settings.draws_thresholds(bag), len(inputs))
+    params = params_of(settings, stage, seed, settings.draws_thresholds(bag), len(inputs))
     bins = dataset_of(inputs, params)
     del inputs, chosen  # which the bins stand for
     return Booster(lightgbm.train(params, bins, settings.n_estimators).model_to_string())
 
 
-def _params(settings: ModelSettings, stage: str, seed: int, at_random: bool, rows: int) -> dict[str, Any]:
+def params_of(settings: ModelSettings, stage: str, seed: int, at_random: bool, rows: int) -> dict[str, Any]:
     """Return LightGBM's parameters of a bag that learns from so many rows."""
     by_column = settings.n_jobs == 1 and rows > ROWS_BY_ROW
     rises = {feature.name: feature.rises for feature in features_of(stage)}

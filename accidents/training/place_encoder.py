@@ -22,6 +22,7 @@ from accidents.errors import BundleError
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Folds = npt.NDArray[np.int8]
 
 _CELL_KM = 0.5
 _KM_PER_DEGREE = 111.2
@@ -31,6 +32,7 @@ _COARSEST = 30
 _PRIOR = 20.0  # accidents of the coarser scale that a scale's own count is weighed against
 NAMED = ("department", "commune")  # from coarse to fine; the trees see their rates, never their numbers
 PLACE = ("latitude", "longitude", *NAMED)
+FOLDS = 5  # of cross-fitting
 STRETCH = 500_000  # rows that are counted at once: sorting them takes some 100 bytes each
 
 
@@ -282,19 +284,29 @@ class PlaceEncoder:
             out[known, 2 * len(_LEVELS) + k] = rate[known]
 
 
-def cross_fit(place: Floats, severe: Floats, seed: int, folds: int = 5, scale: float = 1.0) -> Floats:
+def cross_fit(place: Floats, severe: Floats, seed: int, folds: int = FOLDS, scale: float = 1.0) -> Floats:
     """Columns for the training rows themselves, each from the other folds: no row sees its own label.
 
     float32 [n, len(PlaceEncoder.columns)]. Densities are scaled up to what all folds together would give,
     and by `scale` beyond that.
     """
     fold = np.random.default_rng(seed).integers(folds, size=len(severe)).astype(np.int8)
-    out = np.empty((len(severe), len(PlaceEncoder.columns)), dtype=np.float32)
-    counts = [PlaceCounts.of(place[fold == k], severe[fold == k]) for k in range(folds)]
+    return cross_fitted(place, fold, count_folds(place, severe, fold, folds), scale)
+
+
+def count_folds(place: Floats, severe: Floats, fold: Folds, folds: int = FOLDS) -> list[PlaceCounts]:
+    """Count the accidents of each fold."""
+    return [PlaceCounts.of(place[fold == k], severe[fold == k]) for k in range(folds)]
+
+
+def cross_fitted(place: Floats, fold: Folds, counts: Sequence[PlaceCounts], scale: float = 1.0) -> Floats:
+    """Return what `cross_fit` does, for rows of given folds; `counts` may be of more rows than these."""
+    folds = len(counts)
+    out = np.empty((len(place), len(PlaceEncoder.columns)), dtype=np.float32)
     for k in range(folds):
         held = fold == k
         if held.any():
-            others = reduce(PlaceCounts.__add__, counts[:k] + counts[k + 1 :])
+            others = reduce(PlaceCounts.__add__, [*counts[:k], *counts[k + 1 :]])
             encoder = PlaceEncoder.of_counts(others, scale * folds / (folds - 1))
             out[held] = encoder.transform(place[held])
     return out

@@ -73,14 +73,23 @@ class TreeInputs:
     chosen : positions among `rows` of those to learn from, rising.
     masked : share of them that is learnt from again.
     scale : densities are told as if there were this many times the rows chosen.
+    encoded : what places say of the rows chosen, where others than `rows` were counted too.
     """
 
-    def __init__(self, rows: LabelledRows, chosen: Positions, masked: float, seed: int, scale: float) -> None:
+    def __init__(
+        self,
+        rows: LabelledRows,
+        chosen: Positions,
+        masked: float,
+        seed: int,
+        scale: float,
+        encoded: Floats | None = None,
+    ) -> None:
         self._rows, self._seed = rows, seed
         self._columns = tree_columns(rows.names)
         y = rows.y[chosen]
         # Cross-fitted before rows are repeated, so that no copy of a row tells another its label.
-        self._encoded = cross_fit(rows.place[chosen], y, seed, scale=scale)
+        self._encoded = cross_fit(rows.place[chosen], y, seed, scale=scale) if encoded is None else encoded
         self._chosen = chosen
         self._again = np.flatnonzero(np.random.default_rng(seed).random(len(y)) < masked)
         self.labels: Floats = np.concatenate([y, y[self._again]])
@@ -105,7 +114,7 @@ class TreeInputs:
             yield start, self.rows(start, min(start + STRETCH, len(self)))
 
     def sample(self, most: int) -> Floats:
-        """Return `most` rows drawn at random, in their order; there must be more."""
+        """Return `most` rows drawn at random, in their order; all where there are fewer."""
         drawn = np.zeros(len(self), dtype=bool)
         drawn[np.random.default_rng(self._seed).permutation(len(self))[:most]] = True
         return np.concatenate([rows[drawn[start : start + len(rows)]] for start, rows in self.stretches()])
@@ -122,6 +131,15 @@ class TreeInputs:
 
 def dataset_of(inputs: TreeInputs, params: dict[str, Any]) -> Dataset:
     """Return the rows in bins, whose bounds are found on `SAMPLE` of them."""
+    from lightgbm import Dataset
+
+    if len(inputs) <= SAMPLE:
+        return Dataset(inputs.rows(0, len(inputs)), inputs.labels, params=params)
+    return binned(inputs, inputs.sample(SAMPLE), len(inputs), params)
+
+
+def binned(inputs: TreeInputs, sample: Floats, total: int, params: dict[str, Any]) -> Dataset:
+    """Return the rows in bins, whose bounds are found on a sample of `total` rows: these, or more."""
     from lightgbm import Dataset, Sequence
 
     class Stretches(Sequence):  # type: ignore[misc, unused-ignore]
@@ -136,12 +154,11 @@ def dataset_of(inputs: TreeInputs, params: dict[str, Any]) -> Dataset:
         def __getitem__(self, at: Any) -> Floats:
             return self.of.rows(at.start, at.stop)
 
-    if len(inputs) <= SAMPLE:
-        return Dataset(inputs.rows(0, len(inputs)), inputs.labels, params=params)
     # A feature that no leaf can be made of is left out; of the sample, as if it were all, rare ones would be.
-    least = params["min_child_samples"] * SAMPLE // len(inputs)
+    least = params["min_child_samples"] * len(sample) // total
     params = {**params, "min_child_samples": max(least, 1)}
-    bounds = Dataset(inputs.sample(SAMPLE), params=params).construct()
+    bounds = Dataset(sample, params=params).construct()
+    del sample  # 60 MB
     return Dataset(Stretches(inputs), inputs.labels, reference=bounds, params=params).construct()
 
 

@@ -14,6 +14,7 @@ from accidents.errors import SettingsError
 from accidents.params import Params, load_params
 from commands import raw_files
 from commands.raw_files import hand_over, hand_over_input, raw_data, require_seen
+from engine.settings import DaskSettings
 from pipelines import runs
 from pipelines.identity import made_from
 from tests.conftest import ROOT
@@ -28,6 +29,14 @@ def test_of_one_manifest_other_years_are_another_version(tmp_path: Path) -> None
     one, both = (raw_data(params(source=str(tmp_path), years=years)) for years in ([2021], [2021, 2022]))
     assert one[1] == both[1]
     assert made_from(*one).identity != made_from(*both).identity
+
+
+def test_bags_that_workers_share_are_another_version(tmp_path: Path) -> None:
+    write_partitions(str(tmp_path), (2021,), accidents=200, processes=1)
+    of = raw_data(params(source=str(tmp_path), years=[2021]))
+    assert made_from(*of, DaskSettings()).identity == made_from(*of).identity
+    two, three = (made_from(*of, DaskSettings(workers_per_bag=n)).identity for n in (2, 3))
+    assert len({made_from(*of).identity, two, three}) == 3
 
 
 def test_without_years_a_data_version_is_all_that_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
