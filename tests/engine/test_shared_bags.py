@@ -164,6 +164,9 @@ def test_a_refit_scores_what_a_shared_bag_has_not_seen(rows: PartitionedRows) ->
     known = LabelledRows.of(*labelled(frame, names), names)
     expected = Booster(grown.trees).score(unseen_inputs(known, held, len(held) / (~held).sum()))
     np.testing.assert_array_equal(grown.scores, expected)
+    small = SMALL.model_copy(update={"bags": 1, "n_estimators": 5})
+    made = training.refit(rows, small, "dispatch", 7)
+    np.testing.assert_array_equal(~np.isnan(made.unseen), folds(age, small, 7) == 0)
 
 
 def test_too_few_workers_or_partitions_are_told(rows: PartitionedRows, dask: DaskSettings) -> None:
