@@ -252,10 +252,8 @@ def _rows(tried: Sequence[Transfer], stage: str, jobs: int) -> Iterator[str]:
         {name: of([one[name] for one in usual], axis=0) for name in usual[0]} for of in (np.mean, _spread)
     )
     yield f"| choice | {' | '.join(mean)} |\n" + "|---" * (len(mean) + 1) + "|"
-    yield _line(
-        f"{DEFAULTS.name}, mean of {SEEDS} seeds", [_cell(value, "{:.4f}") for value in mean.values()]
-    )
-    yield _line("standard deviation over seeds", [_cell(value, "{:.4f}") for value in spread.values()])
+    yield _line(f"{DEFAULTS.name}, mean of {SEEDS} seeds", [_cell(mean[name]) for name in mean])
+    yield _line("standard deviation over seeds", [_cell(spread[name]) for name in mean])
     for choice in track(CHOICES, f"choices, {stage}"):
         found = measure(choice, tried, stage, jobs)
         gains = {name: found[name] - mean[name] for name in found}
