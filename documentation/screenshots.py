@@ -1,7 +1,7 @@
 """`make pictures`: the pictures of pages in docs/, of what `make demo` leaves running and written.
 
-Those of dashboards are of what also runs: `make dashboard`, `make mlflow`, `make watch`. Names take only
-these: `python -m documentation.screenshots zenml.png`. Each is shown on a page.
+That of ZenML's dashboard needs `make dashboard` beside it. Names take only these: `python -m
+documentation.screenshots zenml.png`. Each is shown on a page. Not Prometheus' alerts: its page names folders.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 API = "http://127.0.0.1:8000/"
 ZENML = "http://127.0.0.1:8237/"
-MLFLOW = "http://127.0.0.1:5000/"
-PROMETHEUS = "http://127.0.0.1:9090/"
 PATIENCE = 60  # seconds in which a page shows what is waited for
 _ANSWERED = "document.getElementById('result').dataset.state === 'ready'"
 _LOADED = "document.readyState === 'complete' && document.body && document.body.innerText.length > 200"
@@ -79,9 +77,6 @@ PICTURES = (
     Picture("page.png", 1280, control_room),
     Picture("reports.png", 1000, report("reports/index.html")),
     Picture("zenml.png", 1280, dashboard(f"{ZENML}projects/default/pipelines", "train"), "make dashboard"),
-    Picture("mlflow.png", 1280, dashboard(f"{MLFLOW}#/experiments", "accident-severity"), "make mlflow"),
-    # Debian's Prometheus has the classic pages alone, its Alertmanager none.
-    Picture("prometheus.png", 1000, dashboard(f"{PROMETHEUS}classic/alerts", "FeatureDrift"), "make watch"),
 )
 
 
