@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -63,11 +64,12 @@ def test_a_version_that_a_crash_left_out_of_the_registry_is_registered_before_it
 
 
 def test_the_registered_model_takes_every_feature_as_one_that_may_be_missing(
-    mlflow: Any, bundle: Bundle
+    mlflow: Any, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import pandas as pd
     from mlflow.pyfunc import load_model
 
+    monkeypatch.setattr(sys, "path", list(sys.path))  # the model's few files would stay before ours
     model = load_model(f"models:/{NAME}@champion")
     inputs = model.metadata.get_input_schema().inputs
     assert [column.name for column in inputs] == bundle.features
