@@ -101,8 +101,9 @@ def past(
     """What a window so many days ago left in the history."""
     created = NOW - timedelta(days=days_ago)
     decision = decide(now, history, policy, created)
+    one_caller = now.performance.one_caller if now.performance else None
     return Past(created=created, champion=now.champion.digest, judged=not why_not_judged(now, policy),
-                decision=decision, **fields)  # fmt: skip
+                one_caller=one_caller, decision=decision, **fields)  # fmt: skip
 
 
 def walk(*windows: Measurements, policy: MonitorSettings = POLICY, every: float = 1) -> list[LoopDecision]:

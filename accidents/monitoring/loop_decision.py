@@ -153,9 +153,7 @@ def _one_caller(action: Action, performance: PerformanceMeasures | None) -> str 
         return None
     if action == "recalibrate":
         return performance.calibration_gap.hangs_on if performance.calibration_gap else None
-    if performance.proven:
-        return None
-    return next((figure.hangs_on for figure in performance.losses), performance.hangs_on)
+    return performance.one_caller
 
 
 def _only_calibration(now: Measurements, policy: MonitorSettings) -> bool:
@@ -186,7 +184,8 @@ def _why_retrain(
     if {"features", "predictions"} & set(firing):
         return "Drift and a performance loss together: train again."
     lost = takewhile(
-        lambda past: "performance" in past.decision.firing, reversed([p for p in mine if p.judged])
+        lambda past: "performance" in past.decision.firing and past.one_caller is None,
+        reversed([p for p in mine if p.judged]),
     )
     if _windows([moment, *(past.created for past in lost)], policy) >= policy.confirm:
         return f"A performance loss in {policy.confirm} windows in a row: train again."

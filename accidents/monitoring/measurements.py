@@ -145,6 +145,13 @@ class PerformanceMeasures(Strict):
         return tuple(figure for figure in self.losses if figure.hangs_on is None)
 
     @property
+    def one_caller(self) -> str | None:
+        """The caller without whom nothing is lost, if there is one."""
+        if self.proven:
+            return None
+        return next((figure.hangs_on for figure in self.losses), self.hangs_on)
+
+    @property
     def ranking_lost(self) -> bool:
         """Whether such a loss is of what only other trees can mend."""
         return any(figure.metric not in CALIBRATION for figure in self.proven)
@@ -199,12 +206,14 @@ class Past(Strict):
 
     `judged`: whether its window said anything. `completed`: whether the version it asked for was made.
     `misdated`: it was written with a clock that was ahead, so `created` is that of the run after it.
+    `one_caller`: without whom nothing was lost.
     """
 
     created: datetime
     champion: str
     judged: bool
     completed: bool = True
+    one_caller: str | None = None
     decision: LoopDecision
     misdated: bool = False
 

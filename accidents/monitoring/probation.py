@@ -13,6 +13,8 @@ from accidents.monitoring.callers import at_most, hangs_on
 from accidents.monitoring.monitor_settings import ProbationPolicy
 from accidents.strict import Strict
 
+LEAST_SPELLS = 3  # of failing that take a version back before the end: one slow answer does not
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -43,11 +45,22 @@ class Traffic:
     """Accidents that came in, those of them that were the version's to answer, and those that it answered.
 
     A challenger that fails has its accidents answered by the champion: nobody notices, but here.
+    `spells`: looks at the log that saw it fail. All that waits for one slow answer fails in the same.
     """
 
     came: int = 0
     due: int = 0
     answered: int = 0
+    spells: int = 0
+
+    def __add__(self, later: Traffic) -> Traffic:
+        """Return both together."""
+        return Traffic(
+            self.came + later.came,
+            self.due + later.due,
+            self.answered + later.answered,
+            self.spells + later.spells,
+        )
 
 
 class Verdict(Strict):
@@ -126,7 +139,11 @@ def judge_probation(
 def _unanswered(traffic: Traffic, policy: ProbationPolicy, over: bool) -> str:
     """Say that the champion had to answer for it: too often, or at the end always; an empty text if not."""
     missed = traffic.due - traffic.answered
-    often = traffic.due >= policy.min_predictions and missed / traffic.due > policy.error_rate
+    often = (
+        traffic.due >= policy.min_predictions
+        and missed / traffic.due > policy.error_rate
+        and traffic.spells >= LEAST_SPELLS
+    )
     if not often and not (over and traffic.due and not traffic.answered):
         return ""
     return (

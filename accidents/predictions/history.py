@@ -260,11 +260,13 @@ def _first_needed(looks: dict[int, Look], policy: MonitorSettings, champion: str
 
 
 def _past(report: MonitorReport, look: Look, completed: bool) -> Past:
+    performance = report.measurements.performance
     return Past(
         created=look.created,
         champion=look.champion,
         judged=look.judged,
         completed=completed,
+        one_caller=performance.one_caller if performance else None,
         decision=LoopDecision.model_validate(report.decision.model_dump()),
         misdated=look.misdated,
     )

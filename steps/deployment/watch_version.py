@@ -28,9 +28,11 @@ from steps.support.references import VersionReference
 
 PROBED_ROWS = 20
 SHOWN_EVERY = 60  # seconds
-LOOKED_AT = 2_000  # of its predictions, the newest: at each probe they are read anew
+LOOKED_AT = 2_000  # predictions, the newest, that a look at the log reads
 _API_SECONDS = 3
 _KNOWN_AFTER = timedelta(seconds=10)  # the API learns of a trial within a second or two, see `routes_every`
+
+_WRITTEN_AFTER = timedelta(seconds=5)  # the API writes what it answered a moment later
 
 
 @step(enable_cache=False)  # it watches what serves now
@@ -60,14 +62,17 @@ def watch_version(
     golden = golden_of(watched, PROBED_ROWS)
     replaced = None if earlier is None or before is None else before.load(earlier)
     begun = datetime.fromisoformat(since)
-    probes: list[Probe] = []
+    probes, traffic, looked = list[Probe](), Traffic(), begun + _KNOWN_AFTER
     shown = float("inf")  # seconds that were left when progress was shown last
     while True:
         probes.append(_probe(version.name, golden, api, role))
         compared = _first_predictions(watched, replaced, version.version, begun)
-        traffic = _traffic(watched, version, before, begun, role, share)
-        left = policy.minutes * 60 - (datetime.now(begun.tzinfo) - begun).total_seconds()
+        now = datetime.now(begun.tzinfo)
+        left = policy.minutes * 60 - (now - begun).total_seconds()
         over = left <= 0 and len(probes) >= policy.min_probes
+        until = max(looked, now if over else now - _WRITTEN_AFTER)
+        traffic += _traffic(watched, version, before, (looked, until), role, share)
+        looked = until
         verdict = judge_probation(probes, compared, policy, settings.per_caller, traffic, over)
         if shown - left >= SHOWN_EVERY or not verdict.stays:
             shown = left
@@ -127,7 +132,7 @@ def _traffic(
     watched: Bundle,
     version: VersionReference,
     before: VersionReference | None,
-    begun: datetime,
+    between: tuple[datetime, datetime],
     role: Role,
     share: int,
 ) -> Traffic:
@@ -135,6 +140,7 @@ def _traffic(
 
     What other versions answered came to another endpoint, whose API writes into the same log.
     """
+    since, until = between
     ours = {each.version for each in (version, before) if each is not None}
     with opened_store() as store:
         rows = [
@@ -142,12 +148,13 @@ def _traffic(
                 row["accident_id"] or row["session"] or row["request_id"],  # as the API draws the share
                 (row["model_version"], row["model_digest"]) == (version.version, watched.digest),
             )
-            for row in store.log.read(since=begun + _KNOWN_AFTER, last=LOOKED_AT, stage=watched.stage)
+            for row in store.log.read(since, until, LOOKED_AT, stage=watched.stage)
             if row["model_name"] == version.name and row["model_version"] in ours
         ]
     answered = [own for name, own in rows if role != CHALLENGER or is_in_share(name, share)]
     own = sum(answered)
-    return Traffic(len(rows), len(answered) if role == CHALLENGER else own, own)
+    due = len(answered) if role == CHALLENGER else own
+    return Traffic(len(rows), due, own, int(own < due))
 
 
 def _values(features: Mapping[str, float | None], bundle: Bundle) -> list[float]:

@@ -19,6 +19,7 @@ from tests.dags.airflow_home import PYTHON, Airflow
 from tests.pipelines.conftest import Project
 from tests.processes import free_port, kill_all_of
 from tests.servers.conftest import tiny_project
+from tests.servers.matrix import found_on, found_on_bare
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,13 +31,6 @@ ON = ("--stack", "airflow")
 # A secret that a run hands on to its steps as it does a server's token: the key of ZenML's own store.
 CANARY = "canary-5be07f31"
 PLANTED = {"ZENML_SECRETS_STORE_TYPE": "sql", "ZENML_SECRETS_STORE_ENCRYPTION_KEY": CANARY}
-CHAMPION = """
-import json
-from stacks.apply import use_stack
-use_stack(STACK)
-from steps.support.champion_and_versions import champion, model_name
-print(json.dumps(champion(model_name("dispatch")).run_metadata))
-"""
 
 
 @contextmanager
@@ -86,17 +80,17 @@ def test_without_airflow_it_is_told_before_anything_begins(project: Project) -> 
 
 
 @pytest.mark.usefixtures("at_work")
-def test_it_makes_the_same_model(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
-    bare = tiny_project(tmp_path_factory.mktemp("bare") / "a project")
-    bare("--pipeline", "train", "--stack", "bare")
+def test_it_makes_the_same_model_and_the_same_predictions(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     project.environment |= PLANTED
     try:
-        project("--pipeline", "train", *ON)
+        found = found_on("airflow", project)
     finally:
         for name in PLANTED:
             del project.environment[name]
     assert "is at work" in project("stack", "check", "airflow").stdout
-    assert champion(project, "airflow") == champion(bare, "bare")
+    found.assert_same_as(found_on_bare(tmp_path_factory))
 
 
 def test_airflow_wrote_down_no_secret_that_the_run_handed_on(project: Project, at_work: Airflow) -> None:
@@ -175,9 +169,3 @@ def wait_for(true: Callable[[], bool], airflow: Airflow, seconds: float = 600) -
         tasks = airflow.rows("SELECT dag_id, run_id, task_id, state FROM task_instance")
         assert time.monotonic() < deadline, tasks
         time.sleep(1)
-
-
-def champion(project: Project, stack: str) -> dict[str, object]:
-    """What the champion is made of, and what it came to."""
-    metadata = json.loads(project.python(f"STACK = {stack!r}\n{CHAMPION}").splitlines()[-1])
-    return {name: metadata[name] for name in ("identity", "data_version", "bundle", "metrics")}

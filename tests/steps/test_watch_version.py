@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,8 @@ from accidents.predictions.store import PredictionStore
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, is_in_share
 from steps.deployment import watch_version
 from tests.predictions import START, prediction
+
+LATER = (START + watch_version._KNOWN_AFTER, START + timedelta(days=1))
 
 
 def test_a_canary_of_two_percent_fails_on_what_it_predicts(
@@ -63,11 +66,13 @@ def test_of_a_canary_what_the_champion_had_to_answer_is_counted(
         store.log.write([*made, prediction(0.05, accident_id=due[0])])
         monkeypatch.setattr(watch_version, "opened_store", lambda: nullcontext(store))
         found: Any = [
-            watch_version._traffic(watched, version, one, START, role, 10)  # type: ignore[arg-type]
+            watch_version._traffic(watched, version, one, LATER, role, 10)  # type: ignore[arg-type]
             for one, role in ((before, CHALLENGER), (before, CHAMPION), (other, CHALLENGER))
         ]
     assert 0 < len(own) < len(due)
-    assert found[0] == Traffic(200, len(due), len(own)), "what came before the API knew does not count"
+    assert found[0] == Traffic(200, len(due), len(own), spells=1), (
+        "what came before the API knew does not count"
+    )
     assert found[1] == Traffic(200, len(own), len(own))
     assert found[2] == Traffic(len(own), len(own), len(own)), "others' came to another endpoint"
 
@@ -85,5 +90,5 @@ def test_a_stage_that_asks_more_often_hides_no_canary(
         store.create()
         store.log.write([*own, *others])
         monkeypatch.setattr(watch_version, "opened_store", lambda: nullcontext(store))
-        traffic = watch_version._traffic(watched, version, None, START, CHAMPION, 100)
+        traffic = watch_version._traffic(watched, version, None, LATER, CHAMPION, 100)
     assert traffic == Traffic(3, 3, 3)

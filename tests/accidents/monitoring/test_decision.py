@@ -65,6 +65,13 @@ def test_a_performance_loss_without_drift_must_be_confirmed() -> None:
     assert walk(LOST, policy=hasty)[0].action == "retrain"
 
 
+def test_a_loss_that_hung_on_one_caller_confirms_no_other() -> None:
+    figures = [one.model_copy(update={"hangs_on": "key a"}) for one in performance(lost=True).figures]
+    hung = measurements(performance=performance().model_copy(update={"figures": tuple(figures)}))
+    assert [one.action for one in walk(hung, LOST)] == ["alert", "alert"]
+    assert [one.action for one in walk(hung, LOST, LOST)] == ["alert", "alert", "retrain"]
+
+
 def test_looks_at_the_same_accidents_confirm_nothing_and_end_nothing() -> None:
     hour = 1 / 24
     assert [one.action for one in walk(LOST, LOST, LOST, every=hour)] == ["alert", "alert", "alert"]

@@ -102,8 +102,15 @@ def test_a_canary_whose_accidents_the_champion_had_to_answer_does_not_pass() -> 
     assert not stays
     assert "20 of the 20 accidents of its share were answered by the champion instead" in told
     assert end(Traffic(400, 20, 0), over=False)[0], "the next one may be answered"
-    assert not end(Traffic(1_000, 100, 90), over=False)[0]
-    assert end(Traffic(1_000, 100, 99)) == (True, "")
+    assert not end(Traffic(1_000, 100, 90, spells=3), over=False)[0]
+    assert end(Traffic(1_000, 100, 99, spells=1)) == (True, "")
+
+
+def test_one_slow_answer_takes_no_canary_back_however_many_waited_for_it() -> None:
+    """At 40 accidents a second a time-out of two seconds is more than all that are allowed for a minute."""
+    looks = [Traffic(40, 40, 40), Traffic(40, 40, 0, spells=1), Traffic(40, 40, 40)]
+    assert end(sum(looks, Traffic()), over=False)[0]
+    assert not end(sum([looks[1]] * 3, Traffic()), over=False)[0], "nobody answers"
 
 
 def test_without_accidents_probes_alone_decide_and_that_is_said() -> None:

@@ -96,6 +96,15 @@ def test_a_retraining_that_made_no_version_is_not_done_with(
     assert decide(LOST, past, POLICY, NOW).action == action
 
 
+def test_whom_a_loss_hung_on_is_remembered(history: History) -> None:
+    figures = [one.model_copy(update={"hangs_on": "key a"}) for one in performance(True).figures]
+    hung = measurements(performance=performance().model_copy(update={"figures": tuple(figures)}))
+    for days_ago, now in ((2, hung), (1, LOST)):
+        history.add_run(report(now, NOW - timedelta(days=days_ago)), judged=True, loop_id=new_loop())
+    past = history.past("dispatch", POLICY, CHAMPION.digest, NOW)
+    assert [look.one_caller for look in past] == ["key a", None]
+
+
 def test_a_new_year_is_learnt_though_there_was_nothing_newer_to_learn_from_the_day_before(
     history: History,
 ) -> None:
