@@ -1,4 +1,4 @@
-"""Real 2018 by commands while callers ask: canary, shadow, promotion and the way back, and nothing is lost."""
+"""Real 2018 by commands while callers ask: canary, shadow, promotion, the way back; nothing is lost."""
 
 from __future__ import annotations
 
