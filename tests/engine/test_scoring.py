@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from accidents.bundle import Bundle
-from accidents.data.dataset import versioned
+from accidents.data.dataset import RawData
 from accidents.data.partition_files import TablePart
 from accidents.data.sources.settings import DataSettings
 from accidents.data.storage import read_json
@@ -62,7 +62,7 @@ def test_what_reading_a_raw_year_drops_and_warns_of_is_in_the_manifest(
     for table in raw.rows:
         raw.set(table, "Num_Acc", "201500000001")
     raw.rows["caracteristiques"][4] = raw.rows["caracteristiques"][3]
-    files = versioned({2016: raw.write(tmp_path)})
+    files = RawData({2016: raw.write(tmp_path)}, "0.dir", synthetic=False)
 
     def each(_: object, work: Callable[..., Any], named: list[tuple[str, Any]], what: str) -> list[Any]:
         return [work(*arguments) for _, arguments in named]
