@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
 
 from accidents.errors import SettingsError
 from accidents.files import whole_folder
@@ -122,11 +125,17 @@ def _by_partition(
             output=address,
             replace=output is None,
         )
-    scored = run.load("score_partitions", "scored")
-    console.print(
-        f"{scored['rows']:,} rows: {scored['scored']:,} scored, {scored['set_aside']:,} set aside, "
-        f"{scored['alerts']:,} alerts, by {scored['model_name']} version {scored['model_version']}.\n"
-        f"{len(scored['parts'])} partitions of predictions, and manifest.json: {address}\n"
-        f"{time.monotonic() - started:.0f} s on stack {stack}.",
-        highlight=False,
-    )
+    _show_partitions(run.load("score_partitions", "scored"), address)
+    console.print(f"{time.monotonic() - started:.0f} s on stack {stack}.", highlight=False)
+
+
+def _show_partitions(scored: Mapping[str, Any], address: str) -> None:
+    dropped = f", [yellow]{scored['dropped']:,} dropped as they were read[/]" if scored["dropped"] else ""
+    lines = [
+        f"{scored['rows']:,} rows: {scored['scored']:,} scored, {scored['set_aside']:,} set aside{dropped}; "
+        f"{scored['alerts']:,} alerts, by {scored['model_name']} version {scored['model_version']}.",
+        *(f"[yellow]{escape(warning)}[/]" for warning in scored["warnings"]),
+        f"{len(scored['parts'])} partitions of predictions, and manifest.json: {escape(address)}",
+    ]
+    for line in lines:
+        console.print(line, highlight=False)

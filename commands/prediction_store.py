@@ -22,7 +22,7 @@ def store_address() -> str:
 
 @contextmanager
 def opened_store(begin: bool = False) -> Iterator[PredictionStore]:
-    """Yield the store. With `begin` a missing file of SQLite, which is nobody else's, is made.
+    """Yield the store. With `begin` a missing one is made where nobody has named another place for it.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def opened_store(begin: bool = False) -> Iterator[PredictionStore]:
         It is not there (then a NoDatabaseError), does not answer, or is of another version.
     """
     if begin:
-        _begin_file()
+        _begin()
     with opened_at(store_address()) as store:
         yield store
 
@@ -46,12 +46,22 @@ def upgrade_store(stack: str) -> None:
     console.print(f"The prediction log {store.place} is up to date.", highlight=False, soft_wrap=True)
 
 
-def _begin_file() -> None:
-    store = PredictionStore(store_address())
+def _default_address() -> str:
+    from serving.api.settings import ApiSettings
+
+    return str(ApiSettings.model_fields["database_url"].default)
+
+
+def _begin() -> None:
+    """Begin the log at the default address, and say so. At another, none is a mistake: it would be empty."""
+    address = store_address()
+    if address != _default_address():
+        return
+    store = PredictionStore(address)
     try:
         store.check()
     except NoDatabaseError:
-        if not store.shared:
-            store.create()
+        store.create()
+        console.print(f"A new prediction log was begun: {store.place}", highlight=False, soft_wrap=True)
     finally:
         store.close()

@@ -2,7 +2,8 @@
 
 year=2021/part-0000.parquet            what `accidents.scoring.score.score` gives
 year=2021/part-0000.set_aside.parquet  accidents without time or place, with the reason, if there are any
-manifest.json                          the partitions, their counts, the version; written last
+manifest.json                          the partitions, their counts, the version, what reading a raw year told
+                                       and dropped; written last
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import pandas as pd
 from accidents.bundle import Bundle, load_bundle
 from accidents.bundle.provenance import APART
 from accidents.data.partition_files import TablePart, read_part
+from accidents.data.quality import QualityReport
 from accidents.data.storage import exists, join, read_bytes, read_json, remove, write_frame, write_json
 from accidents.data.tables import Tables, chosen
 from accidents.errors import SettingsError
@@ -64,6 +66,7 @@ def score_tables(
     explained: Explained,
     output: str,
     replace: bool = False,
+    reading: QualityReport | None = None,
 ) -> dict[str, Any]:
     """Score all partitions into `output`, a folder or one of a store; return what the manifest says.
 
@@ -72,6 +75,7 @@ def score_tables(
     Parameters
     ----------
     replace : whether predictions of something else may go, where `output` is a folder of ours.
+    reading : what reading the raw year found, whose dropped rows are in no partition.
 
     Raises
     ------
@@ -94,9 +98,15 @@ def score_tables(
     named = [(part.name, (tables.address, part, output, *arguments)) for part in tables.parts]
     parts = each(tables.dask, _score_one, named, "Scoring partitions")
     _require_all(output, [part["name"] for part in parts])
+    reading = reading or QualityReport()
+    dropped = reading.count(table="accidents", action="dropped")
+    counted = {count: sum(part[count] for part in parts) for count in COUNTED}
     summary = {
         **made_of,
-        **{count: sum(part[count] for part in parts) for count in COUNTED},
+        **counted,
+        "rows": counted["rows"] + dropped,
+        "dropped": dropped,
+        "warnings": reading.warnings(),
         "bands": dict(sum((Counter(part["bands"]) for part in parts), Counter())),
         "seconds_scoring": sum(part["seconds_scoring"] for part in parts),
         "parts": [{"name": part["name"], **{count: part[count] for count in COUNTED}} for part in parts],

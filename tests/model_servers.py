@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -70,10 +72,18 @@ def broken(version: Version, folder: Path) -> Version:
     )
 
 
-def broken_in_place(server: ModelServer, version: Version) -> None:
+def forge(folder: Path) -> None:
+    """Give a bundle another threshold, and a manifest that agrees: only the registry's digest tells."""
+    facts = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps(facts | {"threshold": 0.01}))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["bundle.json"] = hashlib.sha256((folder / "bundle.json").read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def forge_in_place(server: ModelServer, version: Version) -> None:
     """Change what a server keeps of a version: what it has loaded is as it was, a next load fails."""
-    trees = server.folder.root / "bundles" / version.bundle.digest / "model" / "trees.txt"
-    trees.write_text("changed", encoding="utf-8")
+    forge(server.folder.root / "bundles" / version.bundle.digest)
 
 
 def copy_code(folder: Path) -> Path:

@@ -61,12 +61,15 @@ def hangs_on(
 ) -> str | None:
     """Return the first caller without whom something does not hold; None if there is none.
 
+    Where nobody has a key nobody can be told apart: all are on this machine, and it is not asked.
+
     Parameters
     ----------
     voices : of each accident who speaks in it, such as who asked and who labelled it; "" for nobody.
     holds : whether it holds of the accidents that are left, bool [n]; never asked where none is.
     """
-    for name in sorted({str(name) for voice in voices for name in voice} - {""}):
+    names = {str(name) for voice in voices for name in voice} - {""}
+    for name in sorted(names if names != {NO_KEY} else ()):
         left = np.logical_and.reduce([voice != name for voice in voices])
         if not left.any() or not holds(left):
             return name

@@ -138,7 +138,8 @@ def _action(
         return "alert", []
     caller = None if "new_year" in firing else _one_caller(action, now.performance)
     if caller:
-        return "alert", [f"{wanted} But nothing is lost without {caller}: one caller retrains nothing."]
+        alone = "one caller teaches nothing, unless its labels are given with the scope `correct`"
+        return "alert", [f"{wanted} But nothing is lost without {caller}: {alone}."]
     broken = now.drift.broken if now.drift else ()
     if broken:
         return "alert", [f"{wanted} But {_names(broken)} must be mended first: a broken field is not learnt."]

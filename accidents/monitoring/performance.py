@@ -58,9 +58,10 @@ def ask_callers(
 
     Parameters
     ----------
-    rows : the labelled accidents that were measured, with `caller` (who asked) and `giver` (who labelled).
+    rows : the labelled accidents that were measured, with `caller` (who asked) and `giver` (who labelled;
+        "" who may correct).
     """
-    voices = [rows[name].to_numpy(dtype=object) for name in ("caller", "giver")]
+    voices = _voices(rows)
     known: dict[bytes, frozenset[str]] = {}
 
     def holds(left: npt.NDArray[np.bool_], metric: str) -> bool:
@@ -80,6 +81,12 @@ def ask_callers(
     return measured.model_copy(
         update={"figures": figures, "hangs_on": everything[0] if everything and all(everything) else None}
     )
+
+
+def _voices(rows: pd.DataFrame) -> list[npt.NDArray[np.object_]]:
+    """Who asked and who labelled; nobody where the label is trusted, whoever asked."""
+    asked, gave = (rows[name].to_numpy(dtype=object) for name in ("caller", "giver"))
+    return [np.where(gave == "", "", asked).astype(object), gave]
 
 
 def gap_to_mend(gap: Figure | None, policy: MonitorSettings) -> bool:
@@ -113,7 +120,7 @@ def why_not_fitted(rows: pd.DataFrame, policy: MonitorSettings, from_log: bool) 
         same = (gap.value or 0) * (whole.value or 0) > 0
         return int(left.sum()) >= policy.min_labels and same and beyond_chance(gap, chance)
 
-    caller = hangs_on([rows[name].to_numpy(dtype=object) for name in ("caller", "giver")], holds)
+    caller = hangs_on(_voices(rows), holds)
     return (
         f"there is no calibration gap without {caller}, and one caller moves no probabilities"
         if caller

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,24 +43,40 @@ class Compared:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Accidents that came in, those of them that were the version's to answer, and those that it answered.
+    """Accidents that came in; by caller, those that were the version's to answer, and those that it missed.
 
     A challenger that fails has its accidents answered by the champion: nobody notices, but here.
-    `spells`: looks at the log that saw it fail. All that waits for one slow answer fails in the same.
+    `spells`: of each look at the log that saw it fail, whose accidents. All that waits for one slow answer
+    fails in the same.
     """
 
     came: int = 0
-    due: int = 0
-    answered: int = 0
-    spells: int = 0
+    due: Counter[str] = field(default_factory=Counter)
+    missed: Counter[str] = field(default_factory=Counter)
+    spells: tuple[frozenset[str], ...] = ()
+
+    @property
+    def answered(self) -> int:
+        """How many it answered itself."""
+        return self.due.total() - self.missed.total()
 
     def __add__(self, later: Traffic) -> Traffic:
         """Return both together."""
         return Traffic(
             self.came + later.came,
             self.due + later.due,
-            self.answered + later.answered,
+            self.missed + later.missed,
             self.spells + later.spells,
+        )
+
+    def of(self, callers: Collection[str]) -> Traffic:
+        """Return what came of these callers, without `came`."""
+        spells = (spell.intersection(callers) for spell in self.spells)
+        return Traffic(
+            0,
+            Counter({name: self.due[name] for name in callers}),
+            Counter({name: self.missed[name] for name in callers}),
+            tuple(filter(None, spells)),
         )
 
 
@@ -73,7 +90,8 @@ class Verdict(Strict):
     slowest: float
     predictions: int
     difference: float | None
-    traffic: Traffic = Traffic()
+    due: int = 0
+    answered: int = 0
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,9 +109,9 @@ def judge_probation(
 ) -> Verdict:
     """Return what the probes and predictions so far say; `over`: nothing more is waited for.
 
-    Latency is judged by the 95th percentile of the probes that were answered. What it predicts takes a
-    version back only if it does so without any one caller, too: nobody ends a probation by a choice of
-    accidents. Nor does one hide what others see: no caller is more than `per_caller` of what is compared.
+    Latency is judged by the 95th percentile of the probes that were answered. What it predicts, or misses,
+    takes a version back only if it does so without any one caller, too: nobody ends a probation by a choice
+    of accidents. Nor does one hide what others see: no caller is more than `per_caller` of what is compared.
     """
     kept, left_out = at_most(compared.callers, per_caller, policy.min_predictions, seed=0)
     compared = compared.of(kept)
@@ -112,14 +130,10 @@ def judge_probation(
             f"before on the same accidents, at most {policy.difference:g}"
         )
         caller = hangs_on([compared.callers], lambda left: _differs(compared, left, policy))
-        if caller is None:
-            reasons.append(finding)
-        else:
-            notes.append(
-                f"{finding}; but not without those of {caller}, and one caller takes no version back"
-            )
-    if unanswered := _unanswered(traffic, policy, over):
-        reasons.append(unanswered)
+        (notes if caller else reasons).append(_told(finding, caller))
+    missed, caller = _missed(traffic, policy, over)
+    if missed:
+        (notes if caller else reasons).append(_told(missed, caller))
     elif over and not traffic.answered:
         came = f"none of the {traffic.came:,} accidents that came was its to answer"
         notes.append(f"It is judged on probes alone: {came if traffic.came else 'no accident came in'}.")
@@ -131,24 +145,42 @@ def judge_probation(
         slowest=max(answered, default=0.0),
         predictions=len(compared.new),
         difference=difference,
-        traffic=traffic,
+        due=traffic.due.total(),
+        answered=traffic.answered,
         notes=tuple(notes),
     )
 
 
-def _unanswered(traffic: Traffic, policy: ProbationPolicy, over: bool) -> str:
-    """Say that the champion had to answer for it: too often, or at the end always; an empty text if not."""
-    missed = traffic.due - traffic.answered
-    often = (
-        traffic.due >= policy.min_predictions
-        and missed / traffic.due > policy.error_rate
-        and traffic.spells >= LEAST_SPELLS
+def _told(finding: str, caller: str | None) -> str:
+    but = f"; but not without those of {caller}, and one caller takes no version back"
+    return finding + but * (caller is not None)
+
+
+def _missed(traffic: Traffic, policy: ProbationPolicy, over: bool) -> tuple[str, str | None]:
+    """Say that the champion had to answer for it, and whose accidents that hangs on; an empty text if not.
+
+    At the end always is enough, whoever asked: nothing is known of what it answers.
+    """
+    callers = np.array(sorted(traffic.due), dtype=object)
+    enough, caller = policy.min_predictions, None
+    if not (over and traffic.due and not traffic.answered):
+        if not _fails(traffic, policy, enough):
+            return "", None
+        caller = hangs_on([callers], lambda left: _fails(traffic.of(callers[left]), policy, enough / 2))
+    finding = (
+        f"{traffic.missed.total():,} of the {traffic.due.total():,} accidents of its share were answered by "
+        "the champion instead: it failed, or the API does not ask it (the API's log says which)"
     )
-    if not often and not (over and traffic.due and not traffic.answered):
-        return ""
+    return finding, caller
+
+
+def _fails(traffic: Traffic, policy: ProbationPolicy, enough: float) -> bool:
+    """Whether it misses too many of enough accidents, and in more than one spell."""
+    due = traffic.due.total()
     return (
-        f"{missed:,} of the {traffic.due:,} accidents of its share were answered by the champion instead: it "
-        "failed, or the API does not ask it (the API's log says which)"
+        due >= enough
+        and traffic.missed.total() / due > policy.error_rate
+        and len(traffic.spells) >= LEAST_SPELLS
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -147,14 +148,19 @@ def _traffic(
             (
                 row["accident_id"] or row["session"] or row["request_id"],  # as the API draws the share
                 (row["model_version"], row["model_digest"]) == (version.version, watched.digest),
+                row["key_name"] or NO_KEY,
             )
             for row in store.log.read(since, until, LOOKED_AT, stage=watched.stage)
             if row["model_name"] == version.name and row["model_version"] in ours
         ]
-    answered = [own for name, own in rows if role != CHALLENGER or is_in_share(name, share)]
-    own = sum(answered)
-    due = len(answered) if role == CHALLENGER else own
-    return Traffic(len(rows), due, own, int(own < due))
+    its = [
+        (caller, own)
+        for name, own, caller in rows
+        if (is_in_share(name, share) if role == CHALLENGER else own)
+    ]
+    missed = Counter(caller for caller, own in its if not own)
+    due = Counter(caller for caller, _ in its)
+    return Traffic(len(rows), due, missed, (frozenset(missed),) if missed else ())
 
 
 def _values(features: Mapping[str, float | None], bundle: Bundle) -> list[float]:

@@ -39,6 +39,7 @@ def score_partitions(
     manifest = read_manifest(given) if is_partitioned(given) else None
     if manifest is not None and manifest.version != input_version:
         raise SourceError(f"--input {given} is not what it was when the run began: run it again.")
+    reading = None
     with on_cluster(dask):
         if manifest is not None:
             tables = open_tables(manifest, manifest.years, dask)
@@ -46,5 +47,8 @@ def score_partitions(
         else:
             raw = raw_year(given, data, input_version, os.environ.get(DVC_REMOTE))
             tables = tables_of(raw, [int(given)], dask)
+            reading = tables.quality
         loaded = version.load(bundle)
-        return score_tables(tables, loaded, version.name, version.version, explained, output, replace)
+        return score_tables(
+            tables, loaded, version.name, version.version, explained, output, replace, reading
+        )

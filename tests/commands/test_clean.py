@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from rich.console import Console
 
 from commands import clean
 
@@ -14,6 +18,32 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(clean, "ROOT", tmp_path)
     monkeypatch.setattr(clean, "MEGABYTE", 100)
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("sure", "terminal", "answer", "goes"),
+    [(False, False, True, False), (False, True, False, False), (False, True, True, True),
+     (True, False, False, True)],
+)  # fmt: skip
+def test_what_is_old_is_shown_and_goes_only_if_a_person_says_so(
+    monkeypatch: pytest.MonkeyPatch, sure: bool, terminal: bool, answer: bool, goes: bool
+):
+    shown, removed = io.StringIO(), list[str]()
+
+    def remove() -> Any:
+        assert "two old things" in shown.getvalue()
+        for name in ("one", "another"):
+            removed.append(name)
+            yield name
+
+    old = [clean.Old("two old things", 2, "the newest", remove), clean.Old("none", 0, "all", remove)]
+    monkeypatch.setattr(clean, "_old", lambda *_: iter(old))
+    monkeypatch.setattr(clean, "console", Console(file=shown, force_terminal=terminal, width=100))
+    monkeypatch.setattr(clean.Confirm, "ask", lambda *_, **__: answer)
+    params: Any = SimpleNamespace(keep=None)
+    clean.clean(params, "local", sure)
+    assert removed == ["one", "another"] * goes
+    assert ("Nothing was removed" in shown.getvalue()) is not goes
 
 
 def test_a_log_keeps_its_end_in_whole_lines_and_is_written_on(root: Path):

@@ -17,13 +17,14 @@ from accidents.predictions.store import LOOP, VARIABLE, PredictionStore
 from benchmarks.project_copy import copy_project
 from commands import keys, prediction_store
 from commands.prediction_store import opened_store
+from commands.project import api_settings
 from serving.api.operations.keys_in_database import StoredKeys
 from serving.api.settings import ApiSettings
 from tests.postgres import PostgresServer
 from tests.zenml_store import zenml_store
 
 __all__ = ["zenml_store"]
-pytest_plugins = ("tests.log_fixtures",)  # the fixtures `address`, `postgres`
+pytest_plugins = ("tests.log_fixtures",)  # the fixture `postgres`
 SECONDS = 5
 HOLDS = """
 import time
@@ -37,15 +38,27 @@ with opened_store() as store, store.lease(LOOP, loop_settings().lease_seconds):
 """
 
 
-def test_a_missing_file_may_be_begun_and_a_shared_database_is_not(
-    address: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("usual", [False, True])
+def test_a_missing_log_is_begun_where_it_usually_is_and_told_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], usual: bool
 ) -> None:
-    monkeypatch.setenv(VARIABLE, address)
-    for begin in (False, True):
-        made = begin and address.startswith("sqlite")
+    """At a wrong address there would be no history, and so no cooldown."""
+    file = tmp_path / "predictions.db"
+    monkeypatch.setenv(VARIABLE, f"sqlite:///{file}")
+    if usual:
+        monkeypatch.setattr(prediction_store, "_default_address", lambda: f"sqlite:///{file}")
+    for begin in (False, True, True):
+        made = begin and usual
         refused = nullcontext() if made else pytest.raises(NoDatabaseError, match=r"run\.py database upgrade")
         with refused, opened_store(begin) as store:
             assert store.log.count() == 0
+        assert file.exists() is made
+    assert capsys.readouterr().out.count(f"A new prediction log was begun: {file}") == usual
+
+
+def test_a_log_is_usually_where_configs_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert prediction_store._default_address() == api_settings().database_url
 
 
 @pytest.mark.usefixtures("zenml_store")

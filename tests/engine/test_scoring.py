@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pandas as pd
 import pytest
 
 from accidents.bundle import Bundle
+from accidents.data.dataset import RawData
 from accidents.data.partition_files import TablePart
+from accidents.data.sources.settings import DataSettings
+from accidents.data.storage import read_json
+from accidents.data.tables import Tables
 from accidents.errors import SettingsError
 from accidents.source_code import files_of
 from engine import cluster_check, preparation, scoring
@@ -19,6 +25,8 @@ from engine.scoring import MANIFEST, score_tables
 from engine.settings import DaskSettings
 from engine.table_partitions import PartitionedTables
 from engine.tasks import PartitionError
+from steps.scoring.score_partitions import score_partitions
+from tests.accidents.raw_year import RawYear
 
 PART = TablePart("year=2021/part-0000", 2021, 3, "0")
 COUNTS = {"rows": 3, "scored": 3, "set_aside": 0, "alerts": 1, "bands": {"high": 1}, "seconds_scoring": 0.1}
@@ -44,6 +52,45 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Score:
         return score_tables(tables, bundle, "small", **given)
 
     return score
+
+
+def test_what_reading_a_raw_year_drops_and_warns_of_is_in_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five rows: one of another year than the file's name says, and a copy, which is set aside locally."""
+    raw = RawYear(2016, 5).set("caracteristiques", "an", "15")
+    for table in raw.rows:
+        raw.set(table, "Num_Acc", "201500000001")
+    raw.rows["caracteristiques"][4] = raw.rows["caracteristiques"][3]
+    files = RawData({2016: raw.write(tmp_path)}, "0.dir", synthetic=False)
+
+    def each(_: object, work: Callable[..., Any], named: list[tuple[str, Any]], what: str) -> list[Any]:
+        return [work(*arguments) for _, arguments in named]
+
+    def score_part(tables: Tables, *_: object) -> tuple[pd.DataFrame, pd.DataFrame, float]:
+        predictions = pd.DataFrame({"alert": False, "band": "low"}, index=range(len(tables.accidents)))
+        return predictions, pd.DataFrame(), 0.0
+
+    monkeypatch.setattr(preparation, "each", each)
+    monkeypatch.setattr(scoring, "each", each)
+    monkeypatch.setattr(scoring, "score_part", score_part)
+    monkeypatch.setattr(scoring, "_bundle", lambda *_: None)
+    monkeypatch.setattr(scoring, "publish_folder", lambda *_: "")
+    monkeypatch.setattr("steps.scoring.score_partitions.raw_year", lambda *_: files)
+    monkeypatch.setattr("steps.scoring.score_partitions.on_cluster", lambda _: nullcontext())
+    bundle = SimpleNamespace(digest="d1", folder=tmp_path)
+    version: Any = SimpleNamespace(name="small", version="1", load=lambda _: bundle)
+    told = score_partitions.entrypoint(
+        "2016", files.version, DataSettings(), cast(Any, None), version, "none", str(tmp_path / "scored"),
+        False, DaskSettings(folder=str(tmp_path / "partitions")),
+    )  # fmt: skip
+    assert {name: told[name] for name in ("rows", "scored", "set_aside", "dropped")} == {
+        "rows": 5, "scored": 4, "set_aside": 0, "dropped": 1
+    }  # fmt: skip
+    assert [warning.partition(" 1 of ")[0] for warning in told["warnings"]] == [
+        "2016: of another year than caracteristiques_2016.csv says, by accident id and date, which are kept:"
+    ]
+    assert read_json(str(tmp_path / "scored" / MANIFEST)) == told
 
 
 def test_predictions_that_landed_elsewhere_are_not_told_as_there(scored: Score, tmp_path: Path) -> None:

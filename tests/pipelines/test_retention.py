@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +15,14 @@ from zenml.client import Client
 
 from accidents.params import KeepSettings
 from pipelines import retention
-from pipelines.retention import old_runs, old_tracked, remove_run, trim, unused_snapshots
+from pipelines.retention import (
+    old_runs,
+    old_tracked,
+    remove_run,
+    remove_tracked,
+    trim,
+    unused_snapshots,
+)
 from stacks.apply import apply_stack
 from tests.stacks.conftest import write_stack
 from tests.zenml_store import zenml_store
@@ -163,7 +170,9 @@ def test_null_keeps_all(store: Path, tmp_path: Path):
     assert old_runs(KeepSettings(monitor_runs=None, inference_runs=None)) == []
 
 
-def test_on_a_shared_tracker_what_others_call_monitor_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of an empty tracker, which is the stack's."""
     import mlflow
 
     before = mlflow.get_tracking_uri()
@@ -173,15 +182,30 @@ def test_on_a_shared_tracker_what_others_call_monitor_stays(tmp_path: Path, monk
     stack = SimpleNamespace(experiment_tracker=tracker)
     monkeypatch.setattr(retention, "Client", lambda: SimpleNamespace(active_stack=stack))
     tracker.configure_mlflow()
-    try:
-        client, runs = mlflow.MlflowClient(), {}
-        assert old_tracked(KeepSettings(monitor_runs=1)) == []
-        for name in ("monitor", "theirs"):
-            experiment = client.create_experiment(name, str(tmp_path / name))
-            runs[name] = [
-                client.create_run(experiment, start_time=k, tags={"kind": "monitor"}).info.run_id
-                for k in (1, 2, 3)
-            ]
-        assert old_tracked(KeepSettings(monitor_runs=1)) == runs["monitor"][:2]
-    finally:
-        mlflow.set_tracking_uri(before)
+    yield mlflow.MlflowClient()
+    mlflow.set_tracking_uri(before)
+
+
+def test_on_a_shared_tracker_what_others_call_monitor_stays(tmp_path: Path, tracker: Any):
+    runs = {}
+    assert old_tracked(KeepSettings(monitor_runs=1)) == []
+    for name in ("monitor", "theirs"):
+        experiment = tracker.create_experiment(name, str(tmp_path / name))
+        runs[name] = [
+            tracker.create_run(experiment, start_time=k, tags={"kind": "monitor"}).info.run_id
+            for k in (1, 2, 3)
+        ]
+    assert old_tracked(KeepSettings(monitor_runs=1)) == runs["monitor"][:2]
+
+
+def test_a_run_of_the_tracker_goes_with_its_files_and_no_other(tmp_path: Path, tracker: Any):
+    experiment = tracker.create_experiment("monitor", str(tmp_path / "files"))
+    runs = [
+        tracker.create_run(experiment, start_time=k, tags={"kind": "monitor"}).info.run_id for k in (1, 2)
+    ]
+    for run in runs:
+        tracker.log_text(run, "{}", "monitor.json")
+    remove_tracked(*old_tracked(KeepSettings(monitor_runs=1)))
+    assert [path.parts[-3] for path in (tmp_path / "files").rglob("monitor.json")] == runs[1:]
+    assert [tracker.get_run(run).info.lifecycle_stage for run in runs] == ["deleted", "active"]
+    assert old_tracked(KeepSettings(monitor_runs=1)) == []

@@ -16,9 +16,10 @@ from starlette.testclient import TestClient
 
 from accidents.rollout.traffic_split import is_in_share
 from serving.api.predicting import shadow as shadow_module
+from serving.api.predicting.rollout import Rollout
 from serving.api.schema.answers import PredictionAnswer, ReadyAnswer
 from tests.predictions import connected
-from tests.serving.api_client import ACCIDENT, api
+from tests.serving.api_client import ACCIDENT, api, error_of
 from tests.serving.v2_stand_in import NAME, StandIn, stand_in
 
 IDS = [f"CR-{k}" for k in range(60)]
@@ -145,6 +146,23 @@ def test_a_challenger_that_fails_costs_nobody_an_answer(
     for name, value in fault.items():
         setattr(model.beside[CHALLENGER["model"]], name, value)
     assert {predict(client, accident_id=one)["model"]["role"] for one in IDS[:8]} == {"champion"}
+
+
+def test_a_challenger_that_is_asked_too_much_at_once_has_not_failed(
+    client: TestClient, model: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who floods it has the champion answer what others ask of it, too, which looks like a failure."""
+    begin(client, model, CHALLENGER | {"share": 99})
+    dropped = list[Rollout]()
+    monkeypatch.setattr(Rollout, "drop_challenger", dropped.append)
+    predictor: Any = client.app.state.parts.predictor  # type: ignore[attr-defined]
+    predictor._rollout.challenger.batcher._limit = 0
+    first, second, *_ = (one for one in IDS if is_in_share(one, 99))
+    assert predict(client, accident_id=first)["model"]["role"] == "champion"
+    assert dropped == []
+    predictor._batcher._limit = 0
+    error_of(client.post("/predict", json=ACCIDENT | {"accident_id": second}), 503, "busy")
+    assert [name for (name,) in rows(tmp_path, "SELECT accident_id FROM predictions")] == [first]
 
 
 def test_a_challenger_of_another_stage_is_not_asked(client: TestClient, model: StandIn, caplog: Any) -> None:

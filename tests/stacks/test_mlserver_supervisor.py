@@ -30,11 +30,11 @@ from tests.conftest import ROOT
 from tests.model_servers import (
     NAME,
     Version,
-    broken_in_place,
     client_of,
     copy_code,
     daemon_of,
     deploy,
+    forge_in_place,
     make_version,
     model_server,
     request,
@@ -252,12 +252,12 @@ class TestSupervisor:
     def test_what_is_broken_is_given_up_and_told_until_a_deployment_mends_it(
         self, server: ModelServer, one: Version, two: Version
     ) -> None:
-        broken_in_place(server, one)
+        forge_in_place(server, one)
         kill(server)
         eventually(lambda: supervision_of(server).state == State.gave_up)
         told = supervision_of(server)
         assert "tried 2 times in 10 minutes" in told.reason
-        assert "trees.txt is altered" in told.reason
+        assert "not the bundle that was registered" in told.reason
         assert "run.py --pipeline deploy" in told.reason
         assert "accidents_model_server_gave_up 1.0" in metrics(server)
         time.sleep(2)

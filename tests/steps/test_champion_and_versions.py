@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,7 +15,8 @@ from accidents.errors import BundleError
 from steps.folder import Folder
 from steps.support import champion_and_versions
 from steps.support.champion_and_versions import ChampionChangedError, RegistryError
-from tests.model_servers import make_version
+from steps.support.references import VersionReference
+from tests.model_servers import forge, make_version
 from tests.zenml_store import zenml_store
 
 __all__ = ["zenml_store"]
@@ -135,16 +137,15 @@ def test_a_bundle_that_is_whole_and_not_the_registered_one_is_refused(
     assert champion_and_versions.champion(one.model.name) is None
 
 
-def forge(folder: Path) -> None:
-    """Another threshold, with a manifest that agrees."""
-    import hashlib
-    import json
-
-    facts = json.loads((folder / "bundle.json").read_text())
-    (folder / "bundle.json").write_text(json.dumps(facts | {"threshold": 0.01}))
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["bundle.json"] = hashlib.sha256((folder / "bundle.json").read_bytes()).hexdigest()
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+def test_a_step_that_loads_such_a_bundle_refuses_it_naming_the_version(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(bundle.folder, tmp_path / "bundle"))
+    version = VersionReference(name="m", version="3", artifact="", uri="", digest=bundle.digest)
+    assert version.load(Folder(folder)).digest == bundle.digest
+    forge(folder)
+    with pytest.raises(BundleError, match=r"m version 3: .*not the bundle that was registered"):
+        version.load(Folder(folder))
 
 
 def test_a_version_names_the_loop_that_made_it_until_something_is_remarked(register: Register) -> None:

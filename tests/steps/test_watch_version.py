@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import closing, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.probation import Probe, Traffic, judge_probation
 from accidents.predictions.store import PredictionStore
@@ -49,13 +51,19 @@ def test_a_canary_of_two_percent_fails_on_what_it_predicts(
 def test_of_a_canary_what_the_champion_had_to_answer_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 200 accidents a tenth is the canary's; of those with an even number it failed."""
+    """Of 200 accidents a tenth is the canary's; of those with an even number, all of metz, it failed."""
     names = [f"accident-{k}" for k in range(200)]
     due = [name for name in names if is_in_share(name, 10)]
     own = {name for name in due if int(name[9:]) % 2}
     new: dict[str, Any] = {"model_version": "4", "model_digest": "new"}
     made = [
-        prediction(60 + k, accident_id=name, **(new if name in own else {})) for k, name in enumerate(names)
+        prediction(
+            60 + k,
+            accident_id=name,
+            key_name=("metz", "lyon")[k % 2],
+            **(new if name in own else {}),
+        )
+        for k, name in enumerate(names)
     ]
     watched: Any = SimpleNamespace(digest="new", stage="dispatch")
     version, before, other = (
@@ -69,12 +77,13 @@ def test_of_a_canary_what_the_champion_had_to_answer_is_counted(
             watch_version._traffic(watched, version, one, LATER, role, 10)  # type: ignore[arg-type]
             for one, role in ((before, CHALLENGER), (before, CHAMPION), (other, CHALLENGER))
         ]
-    assert 0 < len(own) < len(due)
-    assert found[0] == Traffic(200, len(due), len(own), spells=1), (
+    lyon, metz = {"lyon": len(own)}, {"metz": len(due) - len(own)}
+    assert lyon["lyon"] > 0 < metz["metz"]
+    assert found[0] == Traffic(200, Counter(lyon | metz), Counter(metz), (frozenset(metz),)), (
         "what came before the API knew does not count"
     )
-    assert found[1] == Traffic(200, len(own), len(own))
-    assert found[2] == Traffic(len(own), len(own), len(own)), "others' came to another endpoint"
+    assert found[1] == Traffic(200, Counter(lyon))
+    assert found[2] == Traffic(len(own), Counter(lyon)), "others' came to another endpoint"
 
 
 def test_a_stage_that_asks_more_often_hides_no_canary(
@@ -91,4 +100,4 @@ def test_a_stage_that_asks_more_often_hides_no_canary(
         store.log.write([*own, *others])
         monkeypatch.setattr(watch_version, "opened_store", lambda: nullcontext(store))
         traffic = watch_version._traffic(watched, version, None, LATER, CHAMPION, 100)
-    assert traffic == Traffic(3, 3, 3)
+    assert traffic == Traffic(3, Counter({own[0].key_name or NO_KEY: 3}))

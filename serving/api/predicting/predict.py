@@ -129,7 +129,11 @@ class Predictor:
     async def _score_on_trial(
         self, identity: str, row: Sequence[float], stage: str, contributions: bool, patient: bool
     ) -> Score:
-        """Return the challenger's answer if the accident is its own and it has one; else the champion's."""
+        """Return the challenger's answer if the accident is its own and it has one; else the champion's.
+
+        One that fails is asked no more until the next look. That too much is asked of it at once is no such
+        failure: where the champion has as much to do it refuses too, and nothing is logged that would count.
+        """
         challenger = self._rollout.challenger_for(identity)
         if challenger is not None:
             try:
@@ -137,7 +141,8 @@ class Predictor:
             except ApiError as error:
                 _LOG.warning("The challenger did not answer, the champion does: %s", error.message)
                 FALLBACKS.inc()
-                self._rollout.drop_challenger()
+                if error.code != "busy":
+                    self._rollout.drop_challenger()
         return await self._batcher.score(row, stage, contributions, patient)
 
     def _reasons(self, described: Described, score: Score, language: str) -> list[dict[str, Any]]:

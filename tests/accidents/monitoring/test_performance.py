@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.measurements import PerformanceMeasures
 from accidents.monitoring.monitor_settings import (
     MonitorSettings,
@@ -36,9 +37,12 @@ def measure(window: pd.DataFrame, policy: PerformancePolicy = POLICY) -> Perform
     return measure_performance(window, rows(10_000, 99), policy, budget=0.2, n_bootstrap=100, seed=7)
 
 
-def hanging(window: pd.DataFrame, callers: np.ndarray) -> dict[str, str | None]:
+def hanging(
+    window: pd.DataFrame, callers: np.ndarray | str, givers: np.ndarray | str | None = None
+) -> dict[str, str | None]:
     """Of all metrics that are lost, or a gap to be mended, the caller that each hangs on; "" of all."""
-    asked = ask_callers(window.assign(caller=callers, giver=""), measure(window), MONITOR, 0.2, 7)
+    window = window.assign(caller=callers, giver=callers if givers is None else givers)
+    asked = ask_callers(window, measure(window), MONITOR, 0.2, 7)
     gap = {"calibration_gap"} if gap_to_mend(asked.calibration_gap, MONITOR) else set()
     found = {one.metric: one.hangs_on for one in asked.figures if one.counts or one.metric in gap}
     return found | {"": asked.hangs_on}
@@ -120,6 +124,31 @@ def test_a_gap_too_small_to_be_a_loss_hangs_on_who_made_it_too() -> None:
     assert hanging(window, callers)[""] == "attacker"
 
 
+@pytest.mark.parametrize(
+    ("caller", "giver", "who"),
+    [(NO_KEY, NO_KEY, None), ("lyon", "", None), ("lyon", "lyon", "lyon"), (NO_KEY, "lyon", NO_KEY)],
+)
+def test_one_caller_alone_teaches_without_keys_or_by_labels_of_who_may_correct(
+    caller: str, giver: str, who: str | None
+) -> None:
+    shifted = rows(3_000, 1, shift=0.6)
+    assert hanging(shifted, caller, giver)["calibration_gap"] == who
+    refused = why_not_fitted(shifted.assign(caller=caller, giver=giver), MONITOR, from_log=True)
+    assert bool(refused) == bool(who)
+
+
+def test_where_some_have_a_key_those_without_are_a_caller() -> None:
+    callers = np.array([NO_KEY] * 2_900 + ["lyon"] * 100, dtype=object)
+    assert hanging(rows(3_000, 1, shift=0.6), callers)["calibration_gap"] == NO_KEY
+
+
+def test_a_trusted_label_does_not_vouch_for_the_callers_own() -> None:
+    tossed = rows(3_000, 2).assign(severe=np.resize([0.0, 1.0], 3_000))
+    window = pd.concat([rows(3_000, 1), tossed], ignore_index=True)
+    givers = np.array([""] * 3_000 + ["attacker"] * 3_000, dtype=object)
+    assert hanging(window, "attacker", givers)[""] == "attacker"
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("others", [30, 250, 600])
 def test_a_handful_of_others_bear_no_witness_by_chance(others: int, seed: int) -> None:
@@ -149,7 +178,7 @@ def test_who_makes_a_loss_of_a_gap_that_all_have_blocks_no_recalibration(least: 
     measured = measure(window)
     assert lost(measured) == ["calibration_gap"]
     assert lost(measure(window[:12_000])) == [], "the others' is too small to be a loss"
-    asked = ask_callers(window.assign(caller=callers, giver=""), measured, policy, 0.2, 7)
+    asked = ask_callers(window.assign(caller=callers, giver=callers), measured, policy, 0.2, 7)
     assert asked.calibration_gap is not None
     assert asked.calibration_gap.hangs_on == who
 
@@ -165,9 +194,9 @@ def test_a_gap_the_other_way_is_no_witness() -> None:
 def test_what_is_fitted_is_asked_again_for_one_caller_and_for_its_number() -> None:
     window = pd.concat([rows(2_000, 1), rows(1_000, 3, shift=1.5)], ignore_index=True)
     callers = np.array(["lyon", "lille"] * 1_000 + ["attacker"] * 1_000, dtype=object)
-    asked = window.assign(caller=callers, giver="")
+    asked = window.assign(caller=callers, giver=callers)
     assert "no calibration gap without attacker" in why_not_fitted(asked, MONITOR, from_log=True)
     assert why_not_fitted(asked, MONITOR, from_log=False) == ""
     assert "999 labelled accidents are left" in why_not_fitted(asked[:999], MONITOR, from_log=False)
-    shifted = rows(3_000, 1, shift=0.6).assign(caller=callers, giver="")
+    shifted = rows(3_000, 1, shift=0.6).assign(caller=callers, giver=callers)
     assert why_not_fitted(shifted, MONITOR, from_log=True) == ""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import cycle, islice
+
 import numpy as np
 import pytest
 
+from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.monitor_settings import ProbationPolicy
 from accidents.monitoring.probation import Compared, Probe, Traffic, judge_probation
 
@@ -92,25 +96,46 @@ def test_one_caller_does_not_hide_what_the_others_see() -> None:
     assert "875 of its predictions are +0.120" in verdict.reasons[0]
 
 
+def traffic(
+    due: int, missed: int, spells: int = 0, callers: tuple[str, ...] = ("lyon", "lille"), came: int = 400
+) -> Traffic:
+    """Accidents of the callers in turns."""
+    counts = (Counter(islice(cycle(callers), count)) for count in (due, missed))
+    return Traffic(came, *counts, (frozenset(callers),) * spells)
+
+
 def end(traffic: Traffic, over: bool = True) -> tuple[bool, str]:
     verdict = judge_probation(WELL, NONE, POLICY, SHARE, traffic, over)
     return verdict.stays, " ".join((*verdict.reasons, *verdict.notes))
 
 
 def test_a_canary_whose_accidents_the_champion_had_to_answer_does_not_pass() -> None:
-    stays, told = end(Traffic(came=400, due=20, answered=0))
+    stays, told = end(traffic(20, 20))
     assert not stays
     assert "20 of the 20 accidents of its share were answered by the champion instead" in told
-    assert end(Traffic(400, 20, 0), over=False)[0], "the next one may be answered"
-    assert not end(Traffic(1_000, 100, 90, spells=3), over=False)[0]
-    assert end(Traffic(1_000, 100, 99, spells=1)) == (True, "")
+    assert end(traffic(20, 20), over=False)[0], "the next one may be answered"
+    assert not end(traffic(100, 10, spells=3), over=False)[0]
+    assert end(traffic(100, 1, spells=1)) == (True, "")
 
 
 def test_one_slow_answer_takes_no_canary_back_however_many_waited_for_it() -> None:
     """At 40 accidents a second a time-out of two seconds is more than all that are allowed for a minute."""
-    looks = [Traffic(40, 40, 40), Traffic(40, 40, 0, spells=1), Traffic(40, 40, 40)]
+    looks = [traffic(40, 0), traffic(40, 40, spells=1), traffic(40, 0)]
     assert end(sum(looks, Traffic()), over=False)[0]
     assert not end(sum([looks[1]] * 3, Traffic()), over=False)[0], "nobody answers"
+
+
+def test_what_it_misses_of_one_caller_takes_no_canary_back() -> None:
+    """Who sends many at once that are the canary's has the champion answer some of them."""
+    flood, others = traffic(900, 300, 30, callers=("attacker",)), traffic(100, 1, 1)
+    stays, told = end(flood + others)
+    assert stays
+    assert "301 of the 1,000 accidents of its share were answered by the champion instead" in told
+    assert "but not without those of attacker" in told
+    assert not end(flood + traffic(100, 10, 3))[0], "the others miss it too"
+    assert end(flood + traffic(20, 10, 3))[0], "they are too few to say"
+    assert not end(traffic(900, 900, 30, callers=("lyon",)))[0], "at the end nothing is known of its answers"
+    assert not end(traffic(900, 300, 30, callers=(NO_KEY,)), over=False)[0], "nobody can be told apart"
 
 
 def test_without_accidents_probes_alone_decide_and_that_is_said() -> None:

@@ -139,6 +139,17 @@ def test_probabilities_are_compared_with_those_of_the_test_part(
     assert validator.asked["prediction_columns"] == ["p_severe"]
 
 
+def test_which_probabilities_are_compared_goes_by_the_seed() -> None:
+    unseen = frame(5_000).assign(p_severe=np.linspace(0, 1, 5_000))
+
+    def drawn(seed: int) -> list[float]:
+        validator = Remembering()
+        measure_drift(validator, frame(100), frame(900), unseen, KINDS, POLICY, None, True, seed=seed)
+        return sorted(validator.reference["p_severe"])
+
+    assert drawn(1) == drawn(1) != drawn(2)
+
+
 def test_probabilities_are_compared_with_those_there_are_not_with_copies_of_them() -> None:
     validator = Remembering()
     unseen = frame(300).assign(p_severe=np.linspace(0, 1, 300))
