@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from accidents.predictions.database_tables import NoDatabaseError, OutdatedError
 from accidents.predictions.store import PredictionStore
 from commands.prediction_store import opened_store, store_address
-from commands.project import ROOT, api_settings, console
+from commands.project import ROOT, api_settings, console, use_prediction_log
 
 if TYPE_CHECKING:
     from serving.api.operations.keys import KeyRing
@@ -97,7 +97,5 @@ def to_database() -> None:
 
 def _address() -> str:
     """Return where the API that `run.py serve` starts has its database."""
-    from steps.support.prediction_store import use_secret
-
-    use_secret()
+    use_prediction_log()
     return store_address()

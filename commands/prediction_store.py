@@ -1,4 +1,4 @@
-"""The prediction store, for commands: where the environment, the stack's secret or configs/api.yaml says."""
+"""The prediction store, for commands: where commands.project.use_prediction_log or configs/api.yaml says."""
 
 from __future__ import annotations
 

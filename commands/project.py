@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,15 +38,34 @@ def open_own(address: str | Request, timeout: float) -> HTTPResponse:
 
 
 def on_stack(stack: str) -> None:
-    """Activate the stack, with its secrets; only then import what works on it."""
+    """Activate the stack, with its prediction log; only then import what works on it."""
     with console.status(f"Preparing stack {stack} ..."):
         from stacks.apply import use_stack
 
         use_stack(stack)
-        from steps.support.prediction_store import use_secret
-
-        use_secret()
+        use_prediction_log(stack)
     _collect_garbage_again()
+
+
+def use_prediction_log(stack: str | None = None) -> None:
+    """Have this process, and what it starts, go where the steps of a stack (None: the active one) do.
+
+    The shell says where, else ZenML's secret, else the stack's file; else configs/api.yaml, where asked.
+    Raises StackError if the file does not say it in full.
+    """
+    from accidents.predictions.store import VARIABLE
+    from stacks.definition import read_stack, stack_names
+    from steps.support.prediction_store import use_secret
+
+    use_secret()
+    if os.environ.get(VARIABLE):
+        return
+    if stack is None:
+        from zenml.client import Client
+
+        stack = Client().active_stack_model.name
+    if stack in stack_names() and (address := read_stack(stack).prediction_log()):
+        os.environ[VARIABLE] = address
 
 
 def _collect_garbage_again() -> None:

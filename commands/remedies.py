@@ -51,6 +51,8 @@ def remedy(error: BaseException) -> str | None:
             )
         text = str(each)
         by_words = next((known for words, known in _SAID.items() if words in text), None)
+        if by_words == _RIGHTS and diagnosis(error):  # a server's words, of rights there
+            by_words = None
         cure = _REMEDIES.get(each.errno or 0) if isinstance(each, OSError) else None
         if cure or by_words:
             return _named(cure or by_words or "")

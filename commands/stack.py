@@ -47,7 +47,7 @@ def check(name: str) -> None:
     from stacks.check import check_stack
 
     failed = 0
-    for finding in chain(check_stack(name), check_cluster(name), _prediction_log()):
+    for finding in chain(check_stack(name), check_cluster(name), _prediction_log(name)):
         failed += not finding.well
         mark = "[green]ok   [/]" if finding.well else "[red]wrong[/]"
         console.print(f"{mark} {escape(f'{finding.what}: {finding.words}')}", highlight=False, soft_wrap=True)
@@ -55,20 +55,21 @@ def check(name: str) -> None:
         raise StackError(f"Stack {name} cannot be used as it is: {failed} of what was tried is wrong, above.")
 
 
-def _prediction_log() -> Iterator[Finding]:
+def _prediction_log(stack: str) -> Iterator[Finding]:
     """Open it where this command would, and steps do."""
     from stacks.check import tried
 
-    yield tried("prediction log", _open_prediction_log, "Does ZenML answer, which may know where it is?")
+    remedy = "Does ZenML answer, which may know where it is?"
+    yield tried("prediction log", lambda: _open_prediction_log(stack), remedy)
 
 
-def _open_prediction_log() -> str:
+def _open_prediction_log(stack: str) -> str:
     """Return how it is; one that is yet to be made is no fault."""
     from accidents.predictions.store import PredictionStore
     from commands.prediction_store import opened_store, store_address
-    from steps.support.prediction_store import use_secret
+    from commands.project import use_prediction_log
 
-    use_secret()
+    use_prediction_log(stack)
     try:
         with opened_store() as store:
             return f"{store.place} answers, and is of this version"

@@ -19,6 +19,7 @@ from commands.other_stacks import beside
 from commands.prediction_store import opened_store
 from commands.project import api_settings, console, on_stack, open_own
 from commands.trial import describe
+from stacks.definition import read_stack
 from stacks.endpoints import Endpoint, ServedVersion, State, endpoints_on
 from stacks.zenml_database import last_metadata, production_versions
 from steps.support.champion_and_versions import model_name
@@ -27,6 +28,8 @@ from steps.support.champion_and_versions import model_name
 def show_status(stack: str) -> None:
     """Print everything; what cannot be told says why."""
     names = [model_name(stage) for stage in STAGES]
+    if read_stack(stack).predictions:  # ZenML may know better where
+        on_stack(stack)
     champions = _champions(stack, names)
     endpoints = endpoints_on(stack)
     deployed = {name: endpoints.endpoint(name) for name in endpoints.names()} if endpoints else {}

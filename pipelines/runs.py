@@ -132,8 +132,16 @@ def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
         if _find(name) is None:
             raise  # refused before it began
         raised = error
-    log_metadata(metadata={"code": dict(code)}, run_id_name_or_prefix=name)
+    except BaseException:  # broken off, perhaps before it began
+        with suppress(Exception):
+            _log_code(name, code)
+        raise
+    _log_code(name, code)
     return wait(name, raised)
+
+
+def _log_code(name: str, code: Mapping[str, str]) -> None:
+    log_metadata(metadata={"code": dict(code)}, run_id_name_or_prefix=name)
 
 
 def _require_bucket() -> None:

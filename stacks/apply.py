@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stacks.component_removal import needed_by, remove_component
 from stacks.component_validation import WantedComponent, wanted_component
 from stacks.connectors import apply_connector
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
@@ -184,7 +185,26 @@ def _apply_stack(
     if not same:
         changes.append(f"updated stack {definition.name}")
     update = StackUpdate(components=wanted, description=definition.description, labels=labels)
-    return client.zen_store.update_stack(stack.id, update)
+    updated = client.zen_store.update_stack(stack.id, update)
+    for component in (one for items in stack.components.values() for one in items):
+        by_apply = f"{stack.name}_{component.flavor_name}"  # with another name it may be somebody's own
+        if component.id not in ids.values() and component.name == by_apply:
+            changes += _left(client, updated, component)
+    return updated
+
+
+def _left(client: Client, stack: StackResponse, component: ComponentResponse) -> list[str]:
+    """Remove a component that a stack has no more, but for one that is needed; what was done."""
+    from zenml.enums import ServiceState, StackComponentType
+
+    why = needed_by(client, stack, component)
+    if component.type is StackComponentType.MODEL_DEPLOYER and not why:
+        services = client.list_services(flavor=component.flavor_name, hydrate=True, size=1_000).items
+        serving = any(service.admin_state is ServiceState.ACTIVE for service in services)
+        why = "it may serve still" if serving else None
+    if why:
+        return [f"kept {component.type.value} {component.name}: {why}"]
+    return remove_component(client, component)
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> str:

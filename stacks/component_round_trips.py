@@ -69,8 +69,8 @@ def try_model_registry(registry: Any) -> str:
 
 
 def try_model_deployer(deployer: Any) -> str:
-    """Ask for its servers, and first for the cluster where it has one; each that should run must."""
-    reached = [deployer.reached()] if hasattr(deployer, "reached") else []
+    """Ask for its servers, and first for its cluster or container engine; each that should run must."""
+    reached = deployer.reached() if hasattr(deployer, "reached") else ""
     endpoints = endpoints_of(deployer)
     states = {name: endpoints.endpoint(name).state() for name in endpoints.names()}
     failing = [f"{name}: {state.reason}" for name, state in states.items() if state.state == State.failing]
@@ -79,7 +79,7 @@ def try_model_deployer(deployer: Any) -> str:
             f"should serve and does not: {', '.join(failing)}. Deploy again: python run.py --pipeline deploy"
         )
     served = [f"{name} at {state.url}" for name, state in states.items() if state.state == State.healthy]
-    return "; ".join([*reached, ", ".join(served) or "serves nothing"])
+    return "; ".join(filter(None, [reached, ", ".join(served) or "serves nothing"]))
 
 
 def try_container_registry(registry: Any) -> str:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from accidents.nearest import nearest
 from stacks.errors import StackError
 from stacks.placeholders import fill
+from stacks.secrets import has_password
 
 STACKS_FOLDER = Path(__file__).parent
 
@@ -63,7 +64,12 @@ class DaskDefinition(BaseModel):
 
 
 class StackDefinition(BaseModel):
-    """A stack file: a name, a line on what it is for, and its components by type."""
+    """A stack file: a name, a line on what it is for, and its components by type.
+
+    Attributes
+    ----------
+    predictions : the prediction log's address, its password as `${NAME}`. Else that of configs/api.yaml.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -72,6 +78,7 @@ class StackDefinition(BaseModel):
     components: dict[str, ComponentDefinition]
     connector: ConnectorDefinition | None = None
     dask: DaskDefinition | None = None
+    predictions: str = ""
 
     def component_name(self, kind: str) -> str:
         """Return the name the component of this type has in ZenML."""
@@ -90,6 +97,21 @@ class StackDefinition(BaseModel):
         """
         return dict(fill(self.components[kind].config, f"Stack {self.name}", here))
 
+    def prediction_log(self) -> str:
+        """Return the address of its prediction log, placeholders filled in; "" where the file has none.
+
+        Raises StackError naming a variable that is not set.
+        """
+        where = f"Stack {self.name}, unless ACCIDENTS_DATABASE_URL says where predictions are logged,"
+        return str(fill(self.predictions, where))
+
+    @field_validator("predictions")
+    @classmethod
+    def _no_secret(cls, address: str) -> str:
+        if has_password(address):
+            raise ValueError("the address holds a password: have that from the environment, ${NAME}")
+        return address
+
     def cluster(self) -> dict[str, Any] | None:
         """Return what is said of Dask, placeholders filled in; None where nothing is.
 
@@ -106,7 +128,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "connector": ConnectorDefinition,
     "dask": DaskDefinition,
 }
-_FILLED_LATER = ("config", "dask")
+_FILLED_LATER = ("config", "dask", "predictions")
 
 
 def stack_names(folder: Path = STACKS_FOLDER) -> list[str]:
@@ -115,7 +137,7 @@ def stack_names(folder: Path = STACKS_FOLDER) -> list[str]:
 
 
 def read_stack(name: str, folder: Path = STACKS_FOLDER) -> StackDefinition:
-    """Read `<folder>/<name>.yaml`, placeholders filled in but for those of settings and of Dask.
+    """Read `<folder>/<name>.yaml`, placeholders filled in but in what is asked for later (`_FILLED_LATER`).
 
     Raises
     ------

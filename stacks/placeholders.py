@@ -1,4 +1,7 @@
-"""What a stack file leaves open: `{root}`, `{store}`, `{version}`, `${NAME}`, `${NAME:-else}`."""
+"""What a stack file leaves open: `{root}`, `{store}`, `{version}`, `${NAME}`, `${NAME:-else}`.
+
+What stands after `:-` may have `${NAME}` in it, and is filled in only where it is needed.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from stacks.environment import project_root, store_folder
 from stacks.errors import StackError
 
 ENV_FILE = ".env"  # of the project; `make up` writes it
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-((?:[^{}]|\{\w+\})*))?\}")  # {version} may follow `:-`
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-((?:[^{}]|\{[^{}]*\})*))?\}")
 
 
 def has_variable(value: Any) -> bool:
@@ -40,8 +43,7 @@ def fill(value: Any, where: str, here: bool = True) -> Any:
         return [fill(item, where, here) for item in value]
     if not isinstance(value, str):
         return value
-    filled = of_here(value) if here else value
-    return _VARIABLE.sub(lambda match: _variable(match[1], match[2], where), filled)
+    return _filled(of_here(value) if here else value, where)
 
 
 def of_here(text: str) -> str:
@@ -50,6 +52,10 @@ def of_here(text: str) -> str:
         text = text.replace("{root}", str(project_root()))
     text = text.replace("{version}", __version__)
     return text.replace("{store}", str(store_folder())) if "{store}" in text else text
+
+
+def _filled(text: str, where: str) -> str:
+    return _VARIABLE.sub(lambda match: _variable(match[1], match[2], where), text)
 
 
 def _variable(name: str, otherwise: str | None, where: str) -> str:
@@ -61,7 +67,7 @@ def _variable(name: str, otherwise: str | None, where: str) -> str:
             f"{where} needs the environment variable {name}, which is not set, neither in the shell nor in "
             f"{project_root() / ENV_FILE}."
         )
-    return otherwise
+    return _filled(otherwise, where)
 
 
 def _of_file() -> dict[str, str | None]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from zenml.client import Client
 
-_PASSWORD_IN_ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.I)
+_PASSWORD_IN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.I)
 # Not every key: a toleration in Kubernetes has a `key`, and an affinity a `topology_key`.
 _SAYS_SECRET = re.compile(
     r"(secret|token|password|passwd|pwd|passphrase|authorization|credentials?|connection[_-]?string"
@@ -30,6 +30,11 @@ _SAYS_SECRET = re.compile(
 def secret_name(kind: str, component: str) -> str:
     """Return the name of the secret that holds a component's secret settings."""
     return f"{kind}_{component}"
+
+
+def has_password(address: str) -> bool:
+    """Whether an address, as written in a stack file, holds a password that no variable stands for."""
+    return bool(_PASSWORD_IN_ADDRESS.search(re.sub(r"\$\{\w+\}", "", address)))
 
 
 def refuse_in_clear(

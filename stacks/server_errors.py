@@ -1,6 +1,7 @@
 """What errors of S3, MLflow and other servers mean, and what to do: by the codes and words of their answers.
 
-No library is imported for it: an error is known by what it carries.
+No library is imported for it: an error is known by what it carries; one of a step that ran elsewhere, which
+is made anew of its text, by the traceback that it brings as a note.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from traceback import walk_tb
-from typing import Any
+from typing import Any, NamedTuple
 
 _AGAIN = "where the stack file takes it from, and apply the stack again"
 _LOGIN = f"Correct the key and its secret {_AGAIN}"
@@ -30,6 +31,9 @@ _S3 = {  # S3's error codes
     "InvalidToken": "S3 does not know the session token. Get a new one, and apply the stack again",
     "RequestTimeTooSkewed": _CLOCK,
     "RequestExpired": _CLOCK,
+    # What it answers a HEAD request, which has no body to say why.
+    "400": "S3 refuses it without a reason, as where the session token has expired",
+    "403": "S3 denies it without a reason: this login may not, its key or token has ended, or a clock is off",
     "SlowDown": "S3 is asked too often. Try again later",
 }
 _AZURE = {  # Azure's error codes
@@ -50,9 +54,11 @@ _WORDS = {  # in what an error says, where it carries no code
     "Connection refused": _NOTHING,
     "Connect call failed": _NOTHING,
     "Cannot connect to host": _NOTHING,
-    "ErrorCode:ContainerNotFound": _AZURE["ContainerNotFound"],  # adlfs keeps the words alone
-    "ErrorCode:AuthenticationFailed": _AZURE["AuthenticationFailed"],
-    "The specified bucket does not exist": _S3["NoSuchBucket"],  # Google's
+    "The specified bucket does not exist": _S3["NoSuchBucket"],  # Google's, too
+    "Access Key Id you provided does not exist": _S3["InvalidAccessKeyId"],  # S3's, without the code
+    "request signature we calculated does not match": _S3["SignatureDoesNotMatch"],
+    "The provided token has expired": _S3["ExpiredToken"],
+    "Access Denied": _S3["AccessDenied"],
     "default credentials were not found": f"There is no login. {_LOGIN}",
     "Invalid Credentials": f"The server refuses the login. {_LOGIN}",
     "Could not connect to the endpoint": _NOTHING,
@@ -105,25 +111,44 @@ _PARTS = {  # by whose code a part of the stack is asked
     "docker": "the container engine",
     "zenml.zen_stores.rest_zen_store": "ZenML's server",
 }
+# Code and status where an error does not carry them: adlfs keeps the words alone, a traceback has no more.
+_CODE = re.compile(r"An error occurred \((\w+)\)|ErrorCode:(\w+)")
+_STATUS = re.compile(r"failed with error code (\d{3})")  # MLflow's
+# Of a traceback: what is between two errors; a frame with its lines of code; an error's first line.
+_BETWEEN = re.compile(r"\n(?:The above exception was the direct|During handling of the above) .*\n")
+_FRAME = re.compile(r'^  File "(.+?)", line .*\n(?:    .*\n)*', re.MULTILINE)
+_ERROR = re.compile(r"^([A-Za-z_][\w.]*)(?:: |$)", re.MULTILINE)
+
+
+class _Link(NamedTuple):
+    """An error of a chain: what it says, its code and status, and the modules that it passed."""
+
+    text: str
+    code: str | None
+    status: int | None
+    passed: list[str]
+
+    @property
+    def first_line(self) -> str:
+        return self.text.splitlines()[0].rstrip(".")
 
 
 def diagnosis(error: BaseException) -> str | None:
     """Return what an error, or what caused it, means and what to do; None if it is not known."""
     if (connector := _of_connector(error)) is not None:
         return connector
-    for cause in _chain(error):
-        code, status = _code(cause), _status(cause)
-        known = _CODES.get(code or "") or _HTTP.get(status or 0)
-        known = known or next((remedy for words, remedy in _WORDS.items() if words in str(cause)), None)
+    for link in _chain(error):
+        known = _CODES.get(link.code or "") or _HTTP.get(link.status or 0)
+        known = known or next((remedy for words, remedy in _WORDS.items() if words in link.text), None)
         if known:
-            return f"{known} ({_first_line(cause)})."
+            return f"{known} ({link.first_line})."
     return None
 
 
 def _of_connector(error: BaseException) -> str | None:
     """Return what it means that a cloud gave a component no login; None if that is not what happened."""
-    for cause in _chain(error):
-        if match := _CONNECTOR.search(str(cause)):
+    for link in _chain(error):
+        if match := _CONNECTOR.search(link.text):
             what = " ".join(match["what"].split()).rstrip(".")
             refused = _NO_LOGIN if match["failed"] == "accessed" else _NO_FIT
             return f"{_NO_WAY if any(words in what for words in _UNREACHED) else refused} ({what})."
@@ -132,21 +157,45 @@ def _of_connector(error: BaseException) -> str | None:
 
 def asked(error: BaseException) -> str | None:
     """Which part of the stack an error, or what caused it, came from; None if it came from none."""
-    for cause in _chain(error):
-        frames = (str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(cause.__traceback__))
-        passed = [f"{name}." for name in (type(cause).__module__, *frames)]
+    for link in _chain(error):
         for module, part in _PARTS.items():
-            if any(name.startswith(f"{module}.") for name in passed):
+            if any(name.startswith(f"{module}.") for name in link.passed):
                 return part
     return None
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _chain(error: BaseException | None) -> Iterator[_Link]:
+    """Yield it and what caused it; what its notes tell of another process comes first, as it knows more."""
     seen = set[int]()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        yield error
+        for note in getattr(error, "__notes__", ()):
+            yield from _told(note)
+        text = str(error).strip() or type(error).__name__
+        frames = (str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__))
+        passed = [f"{name}." for name in (type(error).__module__, *frames)]
+        yield _Link(text, _code(error) or _code_in(text), _status(error), passed)
         error = error.__cause__ or error.__context__
+        if type(error).__name__ == "ContainerError":  # the engine's word that a step failed, whose note it is
+            return
+
+
+def _told(traceback: str) -> Iterator[_Link]:
+    """Yield the errors of a traceback, which has the last one last; nothing of another note."""
+    for block in reversed(_BETWEEN.split(traceback)):
+        files = _FRAME.findall(block)
+        words = _FRAME.sub("", block)
+        if not files or not (error := _ERROR.search(words)):
+            continue
+        text = words[error.end() :].strip() or error[1]
+        status = _STATUS.search(text)
+        modules = (file.rpartition("site-packages/")[2].replace("/", ".") for file in files)
+        yield _Link(text, _code_in(text), int(status[1]) if status else None, [f"{error[1]}.", *modules])
+
+
+def _code_in(text: str) -> str | None:
+    match = _CODE.search(text)
+    return match[1] or match[2] if match else None
 
 
 def _code(error: BaseException) -> str | None:
@@ -168,7 +217,3 @@ def _status(error: BaseException) -> int | None:
                 return status
     status = getattr(error, "get_http_status_code", lambda: None)()
     return status if isinstance(status, int) else None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

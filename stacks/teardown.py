@@ -8,17 +8,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from stacks.component_removal import needed_by, remove_component
 from stacks.connectors import remove_connectors
 from stacks.definition import STACKS_FOLDER, stack_names
 from stacks.endpoints import DeploymentError, Endpoints, State, endpoints_of
 from stacks.errors import StackError
-from stacks.secrets import forget, secret_name
 from stacks.state import LABEL
 from stacks.zenml_store import find_stack, is_embedded, opened_store
 
 if TYPE_CHECKING:
     from zenml.client import Client
-    from zenml.enums import StackComponentType
     from zenml.models import ComponentResponse, StackResponse
 
 DEFAULT = "default"  # ZenML's own stack
@@ -50,11 +49,7 @@ def teardown_stack(name: str, sure: bool = False, folder: Path = STACKS_FOLDER) 
                 f"Stack {name} is active. With --yes it goes, and ZenML's stack {DEFAULT!r} is active then."
             )
         mine = {kind: components[0] for kind, components in stack.components.items()}
-        kept = {
-            kind: why
-            for kind, component in mine.items()
-            if (why := _needed_by(client, stack, kind, component))
-        }
+        kept = {kind: why for kind, component in mine.items() if (why := needed_by(client, stack, component))}
         # Nothing is changed before it is certain that the stack may go.
         _refuse_if_serving(client, stack, [mine[kind] for kind in mine if kind not in kept], sure)
         done = []
@@ -70,9 +65,7 @@ def teardown_stack(name: str, sure: bool = False, folder: Path = STACKS_FOLDER) 
             if kind in kept:
                 done.append(f"kept {kind.value} {component.name}: {kept[kind]}")
             else:
-                client.delete_stack_component(component.id, kind)
-                done.append(f"removed {kind.value} {component.name}")
-                done += forget(client, secret_name(kind.value, component.name))
+                done += remove_component(client, component)
         done += remove_connectors(client, name)
     return done
 
@@ -86,23 +79,6 @@ def _stack_of_a_file(client: Client, name: str, folder: Path) -> StackResponse:
             f"Stack {name} was not made by `stack apply`. To remove it: zenml stack delete {name}"
         )
     return stack
-
-
-def _needed_by(
-    client: Client, stack: StackResponse, kind: StackComponentType, component: ComponentResponse
-) -> str | None:
-    """Why a component must stay; None if it may go."""
-    from zenml.enums import StackComponentType
-
-    stacks = client.list_stacks(component_id=component.id).items
-    others = sorted(other.name for other in stacks if other.id != stack.id)
-    if others:
-        return f"also of stack {', '.join(others)}"
-    if kind is StackComponentType.ARTIFACT_STORE:
-        # ZenML would forget where they lie.
-        artifacts = client.list_artifact_versions(artifact_store_id=component.id, size=1).total
-        return f"{artifacts:,} artifacts lie in it" if artifacts else None
-    return None
 
 
 def _refuse_if_serving(

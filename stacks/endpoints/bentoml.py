@@ -29,6 +29,7 @@ from stacks.endpoints.protocol import (
     State,
 )
 from stacks.environment import project_root
+from stacks.zenml_store import is_embedded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +76,7 @@ class BentoMLEndpoint(OneVersionEndpoint):
         """
         with explained(), fetched(bundle) as files:
             servers = _servers(self._component)
+            _require_own(servers.home)
             with servers.home.changing():
                 servers.end_strays()
                 servers.clean()
@@ -126,6 +128,7 @@ class BentoMLEndpoint(OneVersionEndpoint):
         """End its server."""
         with explained():
             servers = _servers(self._component)
+            _require_own(servers.home)
             with servers.home.changing():
                 for server in servers.of(self.name):
                     servers.stop(server)
@@ -143,6 +146,17 @@ def _servers(component: Component) -> BentoServers:
     # ZenML's only setting: where servers keep their files. What they serve is kept there, too.
     home = Path(deployer.local_path).resolve()
     return BentoServers(deployer, BentoHome(home, project_root()))
+
+
+def _require_own(home: BentoHome) -> None:
+    """Raise DeploymentError on a shared server for the folder of another, who has applied the stack."""
+    from zenml.client import Client
+
+    if not (is_embedded(Client()) or home.folder.is_relative_to(project_root().resolve())):
+        raise DeploymentError(
+            f"The stack was applied from another folder: ZenML's bentoml deployer serves in {home.folder}. "
+            "Use a stack with an mlserver deployer, which serves in the folder of who deploys."
+        )
 
 
 def _lock() -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 from accidents.rollout.traffic_split import CHAMPION, Role
+from stacks.components.services_here import services_here
 from stacks.endpoints.adapter import OneVersionEndpoint, explained
 from stacks.endpoints.component import Component
 from stacks.endpoints.protocol import (
@@ -134,7 +135,8 @@ def _services(deployer: BaseModelDeployer) -> list[MLFlowDeploymentService]:
     """Newest first."""
     # Without a type ZenML returns the servers of other deployers, too.
     services = deployer.find_model_server(service_type=_service_type())
-    return [cast("MLFlowDeploymentService", service) for service in services]
+    here = services_here(services, cast("MLFlowModelDeployer", deployer).local_path)
+    return [cast("MLFlowDeploymentService", service) for service in here]
 
 
 def _take_back(deployer: BaseModelDeployer, step: str) -> None:

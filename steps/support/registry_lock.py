@@ -9,16 +9,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from zenml.client import Client
     from zenml.models import TagResponse
 
 TAG = "registering-or-promoting"
-# A turn that was killed is over after this; longer than it takes to upload a model.
-LONGEST = timedelta(minutes=10)
+# Seconds after which a turn that was killed is over; longer than it takes to upload a model. They are counted
+# by who waits, from when it first sees the turn: the clocks of machines and of the server's database differ.
+LONGEST = 600.0
 _PAUSE = 0.5  # seconds between looks
 
 
@@ -46,20 +48,18 @@ def _is_shared(client: Client) -> bool:
 def _taken(client: Client) -> TagResponse:
     from zenml.exceptions import EntityExistsError
 
-    announced = False
+    seen: dict[UUID, float] = {}  # turns of others, and when they were seen first
     while True:
         with suppress(EntityExistsError):
             return client.create_tag(TAG)
-        if not announced:
+        if not seen:
             print("  waiting for another who registers or promotes ...", file=sys.stderr, flush=True)
-            announced = True
-        _end_if_dead(client)
+        _end_if_dead(client, seen)
         time.sleep(_PAUSE)
 
 
-def _end_if_dead(client: Client) -> None:
+def _end_if_dead(client: Client, seen: dict[UUID, float]) -> None:
     for other in client.list_tags(name=TAG).items:
-        began = other.created if other.created.tzinfo else other.created.replace(tzinfo=UTC)
-        if datetime.now(UTC) - began > LONGEST:
+        if time.monotonic() - seen.setdefault(other.id, time.monotonic()) > LONGEST:
             with suppress(KeyError):  # somebody else has
                 client.zen_store.delete_tag(other.id)  # by its id: a new turn has another

@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,11 +16,12 @@ from accidents.errors import BusyError
 from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.store import LOOP, VARIABLE, PredictionStore
 from benchmarks.project_copy import copy_project
-from commands import keys, prediction_store
+from commands import keys, prediction_store, project
 from commands.prediction_store import opened_store
 from commands.project import api_settings
 from serving.api.operations.keys_in_database import StoredKeys
 from serving.api.settings import ApiSettings
+from stacks import placeholders
 from tests.postgres import PostgresServer
 from tests.zenml_store import zenml_store
 
@@ -81,6 +83,41 @@ def test_keys_are_made_where_the_api_looks_for_them(tmp_path: Path, monkeypatch:
     assert made == [[], ["control-room"]]
     for store in stores:
         store.close()
+
+
+def test_a_stack_logs_where_the_shell_zenmls_secret_or_its_file_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of `staging` that is the database that `make up` starts: it was SQLite, and nobody said so."""
+    secret: list[str | None] = [None]
+    monkeypatch.setattr("steps.support.prediction_store._address_in_secret", lambda: secret[0])
+    monkeypatch.setattr("zenml.client.Client", ClientOfDocker)
+    monkeypatch.setattr(placeholders, "project_root", lambda: tmp_path)
+    for name in ("POSTGRES_PORT", "PREDICTIONS_DATABASE_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+
+    def used(stack: str | None, shell: str = "") -> str | None:
+        monkeypatch.setenv(VARIABLE, shell)
+        project.use_prediction_log(stack)
+        return os.environ[VARIABLE]
+
+    env_file = tmp_path / ".env"
+    env_file.touch(0o600)
+    env_file.write_text("PREDICTIONS_DATABASE_PASSWORD=of-make-up\nPOSTGRES_PORT=15433\n")
+    assert used("staging") == "postgresql+psycopg://predictions:of-make-up@127.0.0.1:15433/predictions"
+    assert used("docker") == used("local") == used(None) == ""
+    env_file.write_text("ACCIDENTS_DATABASE_URL=sqlite:///of-env.db\n")
+    assert used("staging") == used("docker") == used(None) == "sqlite:///of-env.db"
+    assert used("local") == ""
+    secret[0] = "sqlite:///of-secret.db"
+    assert used("staging") == used("local") == secret[0]
+    assert used("staging", "sqlite:///of-shell.db") == "sqlite:///of-shell.db"
+
+
+class ClientOfDocker:
+    """ZenML's, whose active stack is `docker`."""
+
+    active_stack_model = SimpleNamespace(name="docker")
 
 
 def holder(folder: Path, address: str) -> subprocess.Popen[str]:

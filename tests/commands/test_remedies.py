@@ -7,18 +7,40 @@ import shutil
 import sqlite3
 from http.client import RemoteDisconnected
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiohttp import ServerDisconnectedError
-from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
-from mlflow.exceptions import MlflowException
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
+from docker.errors import ContainerError
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, UNAUTHENTICATED, ErrorCode
+from s3fs.errors import translate_boto_error
 from urllib3.exceptions import ProtocolError
+from zenml.enums import ExecutionStatus
 from zenml.exceptions import CredentialsNotValid
+from zenml.utils.exception_utils import collect_exception_information
 
 import run
 from accidents.errors import AccidentsError
 from commands import remedies
+from pipelines import runs
+from stacks.errors import StackError
 from stacks.server_errors import asked
+
+
+def s3_refuses(code: str, message: str, operation: str = "PutObject") -> Exception:
+    """What s3fs makes of an answer of S3's."""
+    answer = ClientError({"Error": {"Code": code, "Message": message}}, operation)
+    error: Exception = translate_boto_error(answer)
+    return error
+
+
+def mlflow_answers(status: int, code: int, body: str) -> MlflowException:
+    """What MLflow's client makes of an answer that is no JSON."""
+    said = f"API request to endpoint /api/2.0/mlflow/runs/create failed with error code {status} != 200. "
+    return MlflowException(f"{said}Response body: '{body}'", error_code=code)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +89,18 @@ def test_each_has_its_remedy_also_where_it_is_the_cause(error: Exception, words:
             "It ended the connection in the middle.",
         ),
         (ConnectionResetError(104, "Connection reset by peer"), "It ended the connection in the middle."),
+        (
+            s3_refuses("403", "Forbidden", "HeadObject"),
+            "It came from the artifact store. S3 denies it without a reason: this login may not, its key or",
+        ),
+        (
+            s3_refuses("400", "Bad Request", "HeadObject"),
+            "It came from the artifact store. S3 refuses it without a reason, as where the session token has",
+        ),
+        (
+            mlflow_answers(403, PERMISSION_DENIED, "Permission denied"),
+            "It came from the MLflow server. The server denies it: this login may not do that. Grant it",
+        ),
     ],
 )
 def test_a_server_that_fails_is_named_with_what_to_do(error: Exception, words: str) -> None:
@@ -74,6 +108,51 @@ def test_a_server_that_fails_is_named_with_what_to_do(error: Exception, words: s
     outer = RuntimeError("a library's own words")
     outer.__cause__ = error
     assert (remedies.remedy(outer) or "").startswith(words)
+
+
+S3_GONE = EndpointConnectionError(endpoint_url="http://127.0.0.1:1/a")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (s3_refuses("AccessDenied", "Access Denied"), "artifact store. S3 denies it: this login may not, or"),
+        (s3_refuses("ExpiredToken", "The provided token has expired."), "artifact store. The session token"),
+        (s3_refuses("403", "Forbidden", "HeadObject"), "artifact store. S3 denies it without a reason"),
+        (S3_GONE, "artifact store. Nothing answers there. Start the server"),
+        (
+            mlflow_answers(401, UNAUTHENTICATED, "You are not authenticated."),
+            "MLflow server. The server refuses the login. Correct user and password",
+        ),
+        (
+            mlflow_answers(403, PERMISSION_DENIED, "Permission denied"),
+            "MLflow server. The server denies it: this login may not do that.",
+        ),
+        (
+            RestException({"error_code": ErrorCode.Name(1), "message": "the database has gone"}),
+            "MLflow server. The server fails at what it is asked.",
+        ),
+    ],
+)
+def test_a_server_that_fails_a_step_in_a_container_is_told_as_one_that_fails_it_here(
+    error: Exception, words: str
+) -> None:
+    """Of the error there is what ZenML's store keeps: its class, its words, and its traceback as text."""
+    with pytest.raises(type(error)) as caught:
+        raise error
+    told = collect_exception_information(caught.value)
+    step: Any = SimpleNamespace(name="train_model", status=ExecutionStatus.FAILED, exception_info=told)
+    engine = StackError("A step failed; its container said last:\nConnection refused")
+    engine.__cause__ = ContainerError("an id", 1, "python", "an image", b"Connection refused")
+    rebuilt = runs._failure(step, [step])
+    rebuilt.__cause__ = engine
+    assert (remedies.remedy(rebuilt) or "").startswith(f"It came from the {words}")
+
+
+def test_an_error_of_a_step_in_a_container_is_not_the_engines() -> None:
+    error = ConnectionError("[Errno 111] Connection refused")
+    error.__cause__ = ContainerError("an id", 1, "python", "an image", b"Connection refused")
+    assert (remedies.remedy(error) or "").startswith("Nothing answers there.")
 
 
 def test_a_server_is_known_by_the_code_that_asked_it() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from accidents.predictions.store import VARIABLE
 from commands import dask_cluster, stack
-from stacks import check
+from stacks import check, placeholders
 from stacks.check import Finding
 from stacks.errors import StackError
 from steps.support import prediction_store
@@ -33,6 +33,20 @@ def test_without_zenmls_server_the_verdict_is_told(capsys: pytest.CaptureFixture
     with pytest.raises(StackError, match="cannot be used as it is: 2 of what was tried"):
         stack.check("local")
     assert "wrong prediction log: " in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("store_is_gone")
+def test_a_stack_that_logs_in_postgresql_is_not_well_without_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prediction_store, "_address_in_secret", lambda: None)
+    monkeypatch.setattr(placeholders, "project_root", lambda: tmp_path)  # where no `.env` is
+    monkeypatch.delenv("PREDICTIONS_DATABASE_PASSWORD", raising=False)
+    with pytest.raises(StackError, match="2 of what was tried"):
+        stack.check("staging")
+    said = capsys.readouterr().out
+    assert "wrong prediction log: Stack staging, unless ACCIDENTS_DATABASE_URL says where" in said
+    assert "needs the environment variable PREDICTIONS_DATABASE_PASSWORD" in said
 
 
 @pytest.mark.usefixtures("store_is_gone")

@@ -24,9 +24,9 @@ def engine() -> None:
 
 
 @pytest.fixture(scope="session")
-def base_image(engine: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+def base_image(engine: None) -> str:
     """The name of an image with Python: the official one, or one made here of Debian's packages."""
-    with _alone(tmp_path_factory):
+    with _alone():
         made = subprocess.run(
             [ROOT / ".ci" / "base-image"], env=ENVIRONMENT, capture_output=True, text=True, check=False
         )
@@ -36,9 +36,9 @@ def base_image(engine: None, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def images(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def images(base_image: str) -> dict[str, str]:
     """The names of our images, by what they are."""
-    with _alone(tmp_path_factory):
+    with _alone():
         made = subprocess.run(
             ["make", "images", f"BASE_IMAGE={base_image}", f"TAG={TAG}"],
             cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False,
@@ -83,7 +83,10 @@ def started_platform(factory: pytest.TempPathFactory, *options: str) -> Iterator
         made.compose(*options, "down", "--volumes", "--remove-orphans")
 
 
-def _alone(factory: pytest.TempPathFactory) -> FileLock:
-    """Of processes that run tests at once, one builds; for the others it is in the engine's cache then."""
-    base: Path = factory.getbasetemp()
-    return FileLock(base.parent / "container-images.lock")
+def _alone() -> FileLock:
+    """Of processes that run tests at once, one builds; for the others it is in the engine's cache then.
+
+    Also of two sessions: `.ci/run` has `make containers` beside `make matrix`, and both give the same tag.
+    """
+    (ROOT / ".serving").mkdir(exist_ok=True)
+    return FileLock(ROOT / ".serving" / "container-images.lock")

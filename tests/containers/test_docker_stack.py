@@ -119,8 +119,13 @@ def test_no_container_of_a_step_is_left(found: Found, project: Project) -> None:
 
 def test_the_check_asks_the_engine_and_the_servers(found: Found, project: Project) -> None:
     said = project("stack", "check", *ON[1:]).stdout
-    assert "the container engine answers, and has the image sha256:" in said
+    assert said.count("the container engine answers, and has the image sha256:") == 2  # steps, model server
     assert "logged and deleted a run at http" in said
+    with changed(stack_file(project), f"model-server:{TAG}", "model-server:nobody-made-it"):
+        project("stack", "apply", *ON[1:])
+        told = project("stack", "check", *ON[1:], check=False).stdout
+    project("stack", "apply", *ON[1:])
+    assert "There is no image road-accidents/model-server:nobody-made-it" in told
 
 
 def test_steps_read_the_log_in_postgresql_and_the_engine_is_told_no_secret(
@@ -227,6 +232,7 @@ def test_a_run_that_is_broken_off_leaves_no_container(
     assert process.wait(60) != 0
     assert containers_of_steps(project, "--all") == ""
     assert unfinished(project) == []
+    assert json.loads(project.python(TOLD).splitlines()[-1])["runs"]["train"]["image"].startswith("sha256:")
 
 
 def test_no_image_and_no_engine_are_told_in_a_sentence(found: Found, project: Project) -> None:

@@ -19,6 +19,7 @@ from tests.servers.conftest import tiny_project
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(1800)]
 
+PORTS = {"s3": "7070", "mlflow": "5000", "postgres": "5432", "pushgateway": "9091"}
 # Where the champion's bundle is.
 PLACE = """
 from stacks.apply import use_stack
@@ -35,10 +36,9 @@ def laptop(platform: Platform, tmp_path: Path) -> Project:
     """A project beside the platform, with the .env that `make up` has written; the ports are the test's."""
     made = tiny_project(tmp_path / "a project")
     shutil.copy(platform.folder / ".env", made.folder / ".env")
-    made.environment |= {
-        "S3_ENDPOINT": platform.url("s3", 7070),
-        "MLFLOW_SERVER": platform.url("mlflow", 5000),
-    }
+    for service, port in PORTS.items():
+        published = platform.compose("port", service, port)
+        made.environment[f"{service.upper()}_PORT"] = published.rpartition(":")[2]
     return made
 
 
@@ -51,6 +51,7 @@ def test_the_same_pipelines_run_on_the_platform(
     checked = laptop("stack", "check", "staging").stdout
     assert "wrote, read and deleted an object in s3://zenml" in checked
     assert "logged and deleted a run at http" in checked
+    assert "ok    prediction log: postgresql" in checked
     trained = laptop("--pipeline", "train", "--stack", "staging").stdout
     assert "This is version 1, newly registered; champion: version 1. Stack staging." in trained
     assert laptop.python(PLACE).strip().splitlines()[-1].startswith("s3://zenml/")
@@ -60,6 +61,9 @@ def test_the_same_pipelines_run_on_the_platform(
         assert "healthy" in laptop("status", "--stack", "staging").stdout
         served = laptop.folder / ".serving" / "model-server"
         assert docker("ps", "--quiet", "--filter", f"volume={served}"), "it serves in a container"
+        laptop("--pipeline", "inference", "--input", "2022", "--stack", "staging")
+        laptop("--pipeline", "monitor", "--input", "2022", "--decide-only", "--stack", "staging")
+        assert not (laptop.folder / ".serving" / "predictions.db").exists(), "the log is the platform's"
     finally:
         laptop("stop", "--stack", "staging")
 
@@ -69,8 +73,6 @@ def test_a_laptops_monitor_ends_the_alert_that_nobody_looks(platform: Platform, 
     ask(f"{platform.url('api', 8000)}/predict", accident, platform.run("api", "cat", ".serving/caller"))
     _until(platform, 'ALERTS{alertname="MonitorNeverRan"}', there=True)
     laptop("--pipeline", "train")
-    for name, service, port in (("POSTGRES", "postgres", "5432"), ("PUSHGATEWAY", "pushgateway", "9091")):
-        laptop.environment[f"{name}_PORT"] = platform.compose("port", service, port).rpartition(":")[2]
     done = laptop.shell(sys.executable, "-m", "commands.platform", "monitor", "--decide-only")
     assert "of the prediction log" in done.stdout
     _until(platform, "accidents_monitor_run_timestamp_seconds", there=True)

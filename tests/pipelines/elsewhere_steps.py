@@ -21,11 +21,13 @@ WORD = "The files are not there. Look for them."
 
 @step(enable_cache=False)
 def where(how: str) -> Annotated[int, "process"]:
-    """The process that runs it; or it fails: of an error, of a defect, or killed."""
+    """The process that runs it; or it fails: of an error, of a defect, broken off, or killed."""
     if how == "error":
         raise SourceError(WORD)
     if how == "defect":
         raise ZeroDivisionError("a defect")
+    if how == "broken off":
+        raise KeyboardInterrupt
     if how == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     return os.getpid()

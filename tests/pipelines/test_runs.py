@@ -76,6 +76,16 @@ def test_a_defect_stays_one_and_tells_where_it_is(where: str) -> None:
     assert where == "here" or ("In step where" in noted and "elsewhere_steps.py" in noted)
 
 
+@pytest.mark.parametrize("where", ["here"], indirect=True)
+def test_a_run_that_is_broken_off_tells_its_code_too(where: str) -> None:
+    from tests.pipelines.elsewhere_steps import elsewhere
+
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(elsewhere, PipelineConfig(), how="broken off")
+    (last,) = Client().list_pipeline_runs(sort_by="desc:created", size=1, hydrate=True).items
+    assert last.run_metadata["code"] == {"git_commit": code_commit(), "image": "no image"}
+
+
 def test_what_was_raised_here_is_told_where_the_store_has_no_word_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -56,7 +56,7 @@ class Platform:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a person's shell says of it."""
+        """What a person says of it."""
         return {
             **s3_settings(self.s3),
             "S3_SESSION_TOKEN": SESSION_TOKEN,
@@ -68,8 +68,6 @@ class Platform:
     def settle(self, project: Project, **other: str) -> None:
         """Have a project say all that in its `.env`, or what is `other`; a changed shell costs a start."""
         write_settings(project, self.environment | other)
-        variable = "ACCIDENTS_DATABASE_URL"  # which is the shell's to say
-        project.environment[variable] = self.environment[variable]
 
 
 @pytest.fixture(scope="module")

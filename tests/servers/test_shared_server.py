@@ -93,6 +93,7 @@ def _project(folder: Path, trees: int) -> Project:
     team = yaml.safe_load((folder / "stacks" / "staging.yaml").read_text(encoding="utf-8"))
     tracker = team["components"]["experiment_tracker"]["config"]
     tracker["tracking_password"] = "{{mlflow.password}}"
+    del team["predictions"]  # each has a log of their own
     told = {"name": "team", "description": "Of two people."}
     (folder / "stacks" / "team.yaml").write_text(yaml.safe_dump(team | told), encoding="utf-8")
     return project

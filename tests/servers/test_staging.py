@@ -104,8 +104,8 @@ def test_the_same_commands_give_the_same_model_as_on_stack_bare(
 
 
 def test_a_prediction_log_that_refuses_the_login_is_told(project: Project, platform: Platform) -> None:
-    address = project.environment["ACCIDENTS_DATABASE_URL"]
-    project.environment["ACCIDENTS_DATABASE_URL"] = address.replace(postgres.PASSWORD, "not-the-password")
+    address = platform.environment["ACCIDENTS_DATABASE_URL"]
+    platform.settle(project, ACCIDENTS_DATABASE_URL=address.replace(postgres.PASSWORD, "not-the-password"))
     code, said = typed(project, "stack check staging", check=False)
     platform.settle(project)
     assert code == 1
@@ -161,6 +161,21 @@ def test_a_clock_that_is_wrong_is_told_by_a_training(project: Project, platform:
     platform.s3.start()
     assert code == 1
     assert "It came from the artifact store. The clocks of this machine and of S3's differ" in said
+    assert "Traceback" not in said
+    assert registered(project) == NOTHING
+
+
+def test_a_login_that_s3_takes_no_more_in_the_middle_of_a_run_is_told(
+    project: Project, platform: Platform
+) -> None:
+    """By its clock; the first to be refused may be a HEAD request, whose answer does not say why."""
+    code, said = interrupted(project, TRAIN, "train model", lambda: platform.s3.send(signal.SIGUSR2))
+    platform.s3.stop()
+    platform.s3.start()
+    SAID.append(said)
+    assert code == 1
+    assert "It came from the artifact store. " in said
+    assert "clock" in said
     assert "Traceback" not in said
     assert registered(project) == NOTHING
 

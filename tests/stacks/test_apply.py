@@ -96,9 +96,61 @@ def test_stack_follows_its_file(local: Path, stack_file: StackWriter) -> None:
     )
     assert Client().active_stack.data_validator.config.seed == 7, "the run that follows has the new settings"
     stack_file("follower", {"description": "Another."})
-    assert apply_stack("follower", folder=folder).changes == ("updated stack follower",)
+    assert apply_stack("follower", folder=folder).changes == (
+        "updated stack follower",
+        f"removed data_validator follower_{VALIDATOR}",
+    )
     assert Client().active_stack.data_validator is None
     apply_stack("local")
+
+
+def test_what_a_file_has_no_more_goes_with_its_secret_unless_it_is_needed(
+    local: Path, stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zenml.client import Client
+
+    monkeypatch.setenv("TRACKING_PASSWORD", "a-canary")
+    login = {"tracking_username": "me", "tracking_password": "${TRACKING_PASSWORD}"}
+    tracker = {"flavor": "mlflow", "config": {"tracking_uri": "http://127.0.0.1:1", **login}}
+    registry = {"flavor": "mlflow", "name": "of_somebody"}
+    validator = {"flavor": VALIDATOR}
+    folder = stack_file(
+        "changing", experiment_tracker=tracker, model_registry=registry, data_validator=validator
+    )
+    stack_file("beside", data_validator={**validator, "name": f"changing_{VALIDATOR}"})
+    for name in ("changing", "beside"):
+        apply_stack(name, activate=False, folder=folder)
+    stack_file("changing")
+    assert set(apply_stack("changing", activate=False, folder=folder).changes) == {
+        "updated stack changing",
+        "removed experiment_tracker changing_mlflow",
+        "removed secret experiment_tracker_changing_mlflow",
+        f"kept data_validator changing_{VALIDATOR}: also of stack beside",
+    }
+    assert not [one.name for one in Client().list_secrets().items if "changing" in one.name]
+    assert Client().list_stack_components(name="of_somebody").total == 1
+    assert apply_stack("changing", activate=False, folder=folder).changes == ()
+
+
+def test_a_deployer_that_may_serve_still_stays(local: Path, stack_file: StackWriter, tmp_path: Path) -> None:
+    from zenml.client import Client
+    from zenml.enums import ServiceState
+    from zenml.services import ServiceConfig
+
+    from stacks.components.mlserver_service import MLServerService
+
+    config = {"folder": str(tmp_path / "server"), "lock": "x", "code": "{root}"}
+    folder = stack_file("serving", model_deployer={"flavor": "mlserver", "config": config})
+    apply_stack("serving", activate=False, folder=folder)
+    served = ServiceConfig(name="severity", model_name="severity", model_version="3")
+    service = Client().create_service(config=served, service_type=MLServerService.SERVICE_TYPE)
+    Client().update_service(service.id, admin_state=ServiceState.ACTIVE)
+    try:
+        stack_file("serving")
+        told = apply_stack("serving", activate=False, folder=folder).changes
+    finally:
+        Client().delete_service(service.id)
+    assert told[-1] == "kept model_deployer serving_mlserver: it may serve still"
 
 
 @pytest.mark.parametrize(

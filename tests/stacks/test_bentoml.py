@@ -10,6 +10,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -17,6 +18,9 @@ import pytest
 from stacks.components.bentoml.bento_stores import BentoHome
 from stacks.components.bentoml.installed import require_installed
 from stacks.components.bentoml.servers import port_for
+from stacks.components.services_here import services_here
+from stacks.endpoints import DeploymentError
+from stacks.endpoints import bentoml as endpoint
 from stacks.errors import StackError
 from stacks.flavors import require_integration
 from tests.conftest import ROOT
@@ -69,6 +73,23 @@ def test_a_port_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, told: s
     monkeypatch.setenv("BENTOML_PORT", told)
     with pytest.raises(StackError, match="BENTOML_PORT"):
         port_for([])
+
+
+def test_on_a_shared_server_nobody_serves_in_the_folder_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who applies a stack fills in where ZenML's own deployer keeps its servers."""
+    monkeypatch.setenv("ZENML_CUSTOM_SOURCE_ROOT", str(tmp_path / "ben"))
+    monkeypatch.setattr("zenml.client.Client", lambda: None)
+    monkeypatch.setattr(endpoint, "is_embedded", lambda _: False)
+    anns, bens = (BentoHome(tmp_path / name / ".serving" / "bento", ROOT) for name in ("ann", "ben"))
+    endpoint._require_own(bens)
+    with pytest.raises(DeploymentError, match="applied from another folder"):
+        endpoint._require_own(anns)
+    places = {"ann": anns.folder / "1", "ben": bens.folder / "2", "begun": ""}
+    services: Any = [SimpleNamespace(name=name, status=SimpleNamespace(runtime_path=str(place)))
+                     for name, place in places.items()]  # fmt: skip
+    assert [one.name for one in services_here(services, str(bens.folder))] == ["ben", "begun"]
 
 
 @pytest.mark.slow

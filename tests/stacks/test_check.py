@@ -115,6 +115,18 @@ def test_a_place_that_cannot_be_written_and_a_tracker_that_does_not_answer_are_t
     assert "Nothing answers there. Start the server" in faults["experiment_tracker lost_mlflow"]
 
 
+def test_the_engine_of_a_model_server_in_a_container_is_asked(
+    zenml_store: Path, stack_file: StackWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nowhere.sock")
+    config = {"folder": str(tmp_path / "server"), "image": "road-accidents/model-server:{version}"}
+    deployer = {"flavor": "mlserver", "config": config}
+    folder = stack_file("contained", model_deployer=deployer)
+    apply_stack("contained", activate=False, folder=folder)
+    fault = wrong(check("contained", folder))["model_deployer contained_mlserver"]
+    assert "The container engine does not answer. Start it" in fault
+
+
 def test_a_model_that_should_be_served_and_is_not_is_told(
     zenml_store: Path, stack_file: StackWriter, tmp_path: Path
 ) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 
 import botocore.compat
 import pytest
+from s3fs import S3FileSystem
 
 from stacks.apply import apply_stack
 from stacks.check import check_stack
+from stacks.server_errors import diagnosis
 from tests.platform_parts import S3_KEY, S3_SECRET, Server, running_s3
 from tests.processes import free_port
 from tests.stacks.conftest import StackWriter
@@ -93,6 +95,26 @@ def test_a_clock_that_is_wrong_is_told(
     monkeypatch.setattr("botocore.auth.get_current_datetime", an_hour_ago)
     assert botocore.compat.get_current_datetime is not an_hour_ago
     assert "The clocks of this machine and of S3's differ" in of_s3(stack_file, monkeypatch, s3.url)
+
+
+@pytest.mark.parametrize(
+    ("login", "told"),
+    [
+        ({"token": "expired"}, "S3 refuses it without a reason, as where the session token has expired"),
+        (
+            {"secret": "wrong"},
+            "S3 denies it without a reason: this login may not, its key or",
+        ),
+    ],
+)
+def test_what_s3_refuses_without_a_word_is_told(s3: Server, login: dict[str, str], told: str) -> None:
+    """An answer to HEAD has no body: ZenML asks so, before each output of a step, whether it is there."""
+    given: dict[str, Any] = {"key": S3_KEY, "secret": S3_SECRET, **login}
+    address = {"endpoint_url": s3.url, "region_name": "here"}
+    store = S3FileSystem(**given, client_kwargs=address, skip_instance_cache=True)
+    with pytest.raises(OSError, match=r"Forbidden|Bad Request") as raised:
+        store.exists("zenml/an/output")
+    assert told in (diagnosis(raised.value) or "")
 
 
 def test_a_server_that_is_not_there_is_told(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from accidents.__about__ import __version__
+from stacks.definition import read_stack
 from stacks.errors import StackError
 from stacks.placeholders import fill
 
@@ -38,6 +39,36 @@ def test_what_is_missing_is_named_and_passwords_that_others_may_read_are_refused
     with pytest.raises(StackError, match="others may read it: chmod 600") as raised:
         fill("${ELSEWHERE}", "here")
     assert "a-secret" not in str(raised.value)
+
+
+def test_what_is_said_otherwise_may_need_a_variable_and_only_then(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "${ELSEWHERE:-http://me:${NOT_SET_HERE}@127.0.0.1:${PORT_HERE:-5000}/{version}}/a"
+    with pytest.raises(StackError, match="NOT_SET_HERE, which is not set"):
+        fill(text, "here")
+    (root / ".env").write_text("PORT_HERE=5001\nNOT_SET_HERE=x\n")
+    (root / ".env").chmod(0o600)
+    assert fill(text, "here") == f"http://me:x@127.0.0.1:5001/{__version__}/a"
+    monkeypatch.setenv("ELSEWHERE", "http://${NOT_SET_HERE}")
+    assert fill(text, "here") == "http://${NOT_SET_HERE}/a", "what the shell says is as it is"
+
+
+@pytest.mark.parametrize("stack", ["docker", "staging"])
+def test_a_stack_asks_the_platform_at_the_ports_of_its_env_file(
+    root: Path, monkeypatch: pytest.MonkeyPatch, stack: str
+) -> None:
+    for name in ("MLFLOW_SERVER", "S3_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    secrets = ("MLFLOW_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY")
+    given = {"MLFLOW_PORT": "5001", "S3_PORT": "7071"} | dict.fromkeys(secrets, "x")
+    (root / ".env").write_text("".join(f"{name}={value}\n" for name, value in given.items()))
+    (root / ".env").chmod(0o600)
+    definition = read_stack(stack)
+    assert definition.settings("experiment_tracker")["tracking_uri"] == "http://127.0.0.1:5001"
+    if stack == "staging":
+        endpoint = definition.settings("artifact_store")["client_kwargs"]["endpoint_url"]
+        assert endpoint == "http://127.0.0.1:7071"
 
 
 def test_folders_of_this_machine_may_stay_open(root: Path) -> None:

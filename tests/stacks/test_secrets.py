@@ -12,6 +12,7 @@ import yaml
 
 from stacks.apply import apply_stack
 from stacks.check import check_stack
+from stacks.definition import read_stack
 from stacks.errors import StackError
 from stacks.secrets import refuse_in_clear
 from stacks.teardown import teardown_stack
@@ -118,6 +119,16 @@ def test_a_secret_within_a_setting_is_refused(zenml_store: Path, within: dict[st
     assert CANARY not in str(raised.value)
     if "by its name" in str(raised.value):
         assert "of its own: key, secret, token" in str(raised.value)
+
+
+def test_a_password_in_the_prediction_logs_address_is_refused(stack_file: StackWriter) -> None:
+    for given in (f"postgresql://me:{CANARY}@db/log", f"${{LOG:-postgresql://me:{CANARY}@db/log}}"):
+        folder = stack_file("logging", {"predictions": given})
+        with pytest.raises(StackError, match="predictions: the address holds a password") as raised:
+            read_stack("logging", folder)
+        assert CANARY not in str(raised.value)
+    folder = stack_file("logging", {"predictions": "${LOG:-postgresql://me:${PASSWORD}@db/log}"})
+    assert read_stack("logging", folder).predictions
 
 
 def test_what_only_sounds_like_a_secret_is_taken(zenml_store: Path) -> None:

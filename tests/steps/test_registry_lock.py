@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy
 
 from steps.support import registry_lock
 from tests.zenml_store import zenml_store
@@ -51,11 +52,31 @@ def test_the_turn_of_one_that_failed_is_over() -> None:
     assert tags() == []
 
 
+def test_a_turn_is_its_owners_also_where_the_servers_clock_is_late() -> None:
+    """By the waiting machine's clock it is as old as one that was killed."""
+    from zenml.client import Client
+
+    def wait() -> None:
+        with registry_lock.turn():
+            pass
+
+    store: Any = Client().zen_store
+    waiting = threading.Thread(target=wait)
+    with registry_lock.turn():
+        with store.engine.begin() as connection:
+            connection.execute(sqlalchemy.text("UPDATE tag SET created = '2020-01-01 00:00:00.000000'"))
+        waiting.start()
+        waiting.join(1)
+        assert waiting.is_alive()
+    waiting.join(10)
+    assert tags() == []
+
+
 def test_the_turn_of_one_that_was_killed_is_over_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     from zenml.client import Client
 
     Client().create_tag(registry_lock.TAG)
-    monkeypatch.setattr(registry_lock, "LONGEST", timedelta(0))
+    monkeypatch.setattr(registry_lock, "LONGEST", 0.2)
     with registry_lock.turn():
         assert tags() == [registry_lock.TAG]
     assert tags() == []

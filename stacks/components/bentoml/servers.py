@@ -13,6 +13,7 @@ from uuid import uuid4
 from stacks.components.bentoml.bento_stores import BentoHome, BentoTag, environment
 from stacks.components.bentoml.processes import strays, wait_until_listening
 from stacks.components.mlserver.ports import HOST, choose_ports
+from stacks.components.services_here import services_here
 from stacks.errors import StackError
 from stacks.processes import end
 
@@ -89,7 +90,8 @@ class BentoServers:
         """Newest first."""
         # Without a type ZenML returns the servers of other deployers, too.
         services = self._deployer.find_model_server(service_type=_service_type())
-        return [BentoServer(cast("BentoMLLocalDeploymentService", service)) for service in services]
+        here = services_here(services, self._deployer.local_path)
+        return [BentoServer(cast("BentoMLLocalDeploymentService", service)) for service in here]
 
     def of(self, name: str) -> list[BentoServer]:
         """Those of a model, newest first."""

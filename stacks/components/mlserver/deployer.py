@@ -16,6 +16,7 @@ from stacks.components.mlserver.config import MLServerDeployerConfig
 from stacks.components.mlserver.folder import bundle_digest
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver_service import MLServerDeploymentConfig, MLServerService
+from stacks.container_engine import container_engine, find_image
 from stacks.errors import StackError
 
 _TIMEOUT = 300  # ZenML's own
@@ -40,6 +41,14 @@ class MLServerDeployer(OneServiceDeployer):
     def server(self) -> ModelServer:
         """The model server."""
         return ModelServer(self.config)
+
+    def reached(self) -> str:
+        """Return what `stack check` tells: the engine has the image of a container; "" for a process."""
+        image = self.server.settings.image
+        if not image:
+            return ""
+        with container_engine() as engine:
+            return f"the container engine answers, and has the image {find_image(engine, image).id}"
 
     def deployment(
         self, *, model_name: str, model_version: str, bundle: Path, golden: Path, digest: str | None = None

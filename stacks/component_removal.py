@@ -1,0 +1,33 @@
+"""What is taken out of ZenML's store: a component that nothing needs any more, and its secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stacks.secrets import forget, secret_name
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+    from zenml.models import ComponentResponse, StackResponse
+
+
+def needed_by(client: Client, stack: StackResponse, component: ComponentResponse) -> str | None:
+    """Why a component must stay, whatever becomes of this stack; None if it may go."""
+    from zenml.enums import StackComponentType
+
+    stacks = client.list_stacks(component_id=component.id).items
+    others = sorted(other.name for other in stacks if other.id != stack.id)
+    if others:
+        return f"also of stack {', '.join(others)}"
+    if component.type is StackComponentType.ARTIFACT_STORE:
+        # ZenML would forget where they lie.
+        artifacts = client.list_artifact_versions(artifact_store_id=component.id, size=1).total
+        return f"{artifacts:,} artifacts lie in it" if artifacts else None
+    return None
+
+
+def remove_component(client: Client, component: ComponentResponse) -> list[str]:
+    """Remove a component that is of no stack; what was done."""
+    client.delete_stack_component(component.id, component.type)
+    done = f"removed {component.type.value} {component.name}"
+    return [done, *forget(client, secret_name(component.type.value, component.name))]
