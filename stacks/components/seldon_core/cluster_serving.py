@@ -172,13 +172,17 @@ class ClusterServing:
 
     def supervision(self, served: Served) -> str:
         """Say who brings its pods back, and what has changed since they were applied, by whom."""
-        changed, drift = self.drift(served), ""
-        if changed:
-            wanted = json.loads(json.dumps(self._rendering.render(served, self.settings)))
-            ours = self._applied(served) != wanted
-            why = "not as this stack's settings have it now" if ours else "changed since by others"
-            drift = f"; {why}: {', '.join(changed)} (deploy again)"
-        return f"Kubernetes brings its pods back (namespace {self._namespace.name}){drift}"
+        kept = f"Kubernetes brings its pods back (namespace {self._namespace.name})"
+        try:
+            changed = self.drift(served)
+        except ClusterError as error:  # a webhook that is away, an object of somebody else's: it serves on
+            return f"{kept}; whether somebody has changed its objects cannot be told: {error}"
+        if not changed:
+            return kept
+        wanted = json.loads(json.dumps(self._rendering.render(served, self.settings)))
+        ours = self._applied(served) != wanted
+        why = "not as this stack's settings have it now" if ours else "changed since by others"
+        return f"{kept}; {why}: {', '.join(changed)} (deploy again)"
 
     def metadata(self, served: Served, bundle: ServedBundle) -> dict[str, Any]:
         """Return what the model server says of a version."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from stacks.cluster.answers import ClusterError
 from stacks.components.seldon_core.cluster_serving import ClusterServing
 from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.endpoints import seldon_core
+from stacks.endpoints.component import Component
+from stacks.endpoints.protocol import State
 from stacks.errors import StackError
-from tests.fake_kubernetes import FakeKubernetes
+from tests.fake_kubernetes import FakeKubernetes, Fault
 from tests.stacks.seldon_core.conftest import (
     FIRST,
     GOLDEN,
@@ -65,6 +70,21 @@ def test_what_others_have_changed_is_told_apart_from_settings_that_are_new(
     assert f"; not as this stack's settings have it now: Deployment {NAME}" in newer.supervision(served)
     fake.objects["deployments", NAME]["spec"]["template"]["spec"]["containers"][0]["image"] = "theirs:1"
     assert f"; changed since by others: Deployment {NAME}" in serving.supervision(served)
+
+
+def test_a_version_that_answers_is_healthy_also_where_its_objects_cannot_be_compared(
+    fake: FakeKubernetes, serving: ClusterServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a policy engine that restarts would have a version in its first hour taken back."""
+    serving.switch(NAME, FIRST, GOLDEN)
+    monkeypatch.setattr(seldon_core, "serving_of", lambda settings: serving_of(fake, settings))
+    endpoint = seldon_core.SeldonCoreEndpoint(NAME, SETTINGS, cast(Component, None))
+    fake.faults.append(("PATCH", Fault(403, 'admission webhook "policy" denied the request: not now')))
+    state = endpoint.state()
+    assert (state.state, state.reason) == (State.healthy, "")
+    assert "cannot be told: The cluster could not apply Deployment" in state.supervision
+    fake.objects["poddisruptionbudgets", NAME]["metadata"]["labels"] = {}
+    assert "cannot be told: There is a PodDisruptionBudget" in endpoint.state().supervision
 
 
 def test_a_record_that_is_damaged_is_told(fake: FakeKubernetes, serving: ClusterServing) -> None:
