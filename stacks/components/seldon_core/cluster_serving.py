@@ -288,13 +288,19 @@ class ClusterServing:
         return Served(name, ServedBundle(version, digest, uri))
 
     def _applied(self, served: Served) -> list[Manifest]:
-        """Return the objects as they were applied, or as they would be now if that is not written down."""
+        """Return the objects as they were applied; where that is not written down, those that are there.
+
+        Where there are none, as they would be now.
+        """
         record = self._namespace.read("ConfigMap", served.name) or {}
         try:
             written: list[Manifest] = json.loads(record.get("data", {}).get(OBJECTS, "[]"))
         except ValueError:  # somebody has edited it
             written = []
-        return written or self._rendering.render(served, self.settings)
+        if written:
+            return written
+        rendered = self._rendering.render(served, self.settings)
+        return self._objects.live(rendered) or rendered
 
     def _prove(self, served: Served, bundle: ServedBundle, golden: dict[str, Any]) -> None:
         """Have a version give the golden answers in pods of its own, which nobody is led to; then they go.
