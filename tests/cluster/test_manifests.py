@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stacks.components.seldon_core.description import Served, ServedBundle
+from stacks.components.seldon_core.description import CANDIDATE, Served, ServedBundle
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.settings import Runtime, SeldonCoreSettings
 from tests.cluster.conftest import TestNamespace, kubectl, moved
@@ -23,7 +23,7 @@ TRIED = (
     Served("severity", FIRST)
     .with_beside(ServedBundle("2", "2" * 64, "s3://bucket/2", "challenger", 10))
     .with_beside(ServedBundle("3", "3" * 64, "s3://bucket/3", "shadow", 0))
-    .with_beside(ServedBundle("4", "4" * 64, "s3://bucket/4", "candidate", 0))
+    .with_beside(ServedBundle("4", "4" * 64, "s3://bucket/4", CANDIDATE, 0))
 )
 SETTINGS: dict[str, dict[str, Any]] = {
     "as they are": {},

@@ -18,6 +18,7 @@ from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.renderings.scaling import (
     disruption_budget,
+    may_be_several,
     metrics,
     replicas,
     scales,
@@ -35,7 +36,7 @@ def render(served: Served, settings: SeldonCoreSettings) -> list[Manifest]:
     if candidate is not None:  # of its own: the object of what serves is left alone
         alone = replace(candidate, share=100)
         objects.append(_deployment(_owner(served, candidate), served, (alone,), settings))
-    if settings.replicas > 1:
+    if may_be_several(served.champion, settings):
         objects.append(disruption_budget(served.name, served, served.champion, settings))
     return objects
 
