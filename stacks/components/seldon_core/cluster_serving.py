@@ -206,7 +206,7 @@ class ClusterServing:
         return f"{self._address(served)}/v2/models/{served.model(bundle)}/ready"
 
     def v2_address(self, served: Served) -> str | None:
-        """Return the address that is set, in a pod the champion's service; elsewhere None."""
+        """Return the address that is set, in a pod of the cluster the champion's service; elsewhere None."""
         return self._address(served) if self.settings.address or is_pod() else None
 
     def how_to_follow(self, served: Served, bundle: ServedBundle) -> str:
