@@ -12,6 +12,7 @@ import pytest
 from stacks.cluster.answers import ClusterError
 from stacks.components.seldon_core.cluster_serving import ClusterServing
 from stacks.components.seldon_core.description import ServedBundle
+from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.settings import Runtime, SeldonCoreSettings
 from stacks.errors import StackError
 from tests.cluster.conftest import TAG, TestNamespace
@@ -74,6 +75,10 @@ def test_the_whole_way_of_two_versions(
     challenger = replace(bundle_of(2, versions, "challenger"), share=10)
     tried = serving.try_out(NAME, challenger, golden_of(2, versions))
     assert serving.fault(tried, challenger) == ""
+    service, port = RENDERINGS[serving.settings.runtime].address(tried, challenger)
+    request = golden_of(2, versions)["request"]
+    answer = cluster.namespace.ask(service, port, "POST", f"/v2/models/{NAME}/infer", request)
+    assert answer["model_version"] == "2"  # a mesh that shares requests out asks under the champion's name
     shadow = replace(bundle_of(2, versions, "shadow"), share=0)
     tried = serving.try_out(NAME, shadow, golden_of(2, versions))
     assert [(bundle.role, bundle.version) for bundle in tried] == [("champion", "1"), ("shadow", "2")]
