@@ -86,7 +86,10 @@ def test_the_whole_way_of_two_versions(
     golden = golden_of(2, versions)
     answered = serving.predict(tried, shadow, golden["request"])  # type: ignore[arg-type]
     np.testing.assert_allclose(answered, golden["p_severe"], rtol=0, atol=1e-6)  # type: ignore[arg-type]
-    serving.end_trials(NAME)
+    pods = names_of_pods(cluster)
+    newer = serving.settings.model_copy(update={"cpu": "60m"})
+    ClusterServing(cluster.namespace, newer).end_trials(NAME)
+    assert names_of_pods(cluster) == pods  # what is in the settings alone, nobody has proved
 
     now = serving.switch(NAME, bundle_of(2, versions), golden_of(2, versions))
     assert serving.metadata(now, now.champion)["versions"] == ["2"]

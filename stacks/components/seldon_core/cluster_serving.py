@@ -263,12 +263,7 @@ class ClusterServing:
         now, was = before.sharing(()), self._applied(before)
         self._record(now, was)
         self._wait_until_told(before, now)
-        beside = self._rendering.render(before, self.settings)
-        same = {named(each) for each in self._rendering.render(now, self.settings) if each in beside}
-        wanted = [
-            next((applied for applied in was if named(applied) == named(each) in same), each)
-            for each in self._rendering.render(now, self.settings)
-        ]
+        wanted = [kept for kept in map(self._rendering.without_trials, was) if kept]
         self._objects.apply(wanted)
         self._record(now, wanted)
         self._objects.prune(now, wanted)
