@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "dist" / "images.json"
 API, CANARY = "accidents-api", "accidents-api-canary"
 PATIENCE = os.environ.get("ROLLOUT_SECONDS", "600")
+# Also what a person's `kubectl apply` has set: of that the cluster refuses a new image.
+AS_OURS = ("--server-side", "--force-conflicts", "--field-manager=road-accidents")
 NAMESPACE = os.environ.get("KUBERNETES_NAMESPACE", "accidents")
 
 
@@ -58,7 +60,7 @@ def roll_out(objects: list[dict[str, Any]], deployment: str) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
         yaml.safe_dump_all(objects, file)
         file.flush()
-        _kubectl("apply", "--server-side", "--field-manager=road-accidents", "--filename", file.name)
+        _kubectl("apply", *AS_OURS, "--filename", file.name)
     _kubectl("rollout", "status", f"deployment/{deployment}", f"--timeout={PATIENCE}s")
 
 

@@ -119,6 +119,12 @@ def _deployed(params: Params, stack: str) -> tuple[str, str]:
             "Run: python run.py --pipeline deploy."
         )
     address = endpoint.v2_address()
+    if address is None and not endpoints.on_this_machine:
+        raise AccidentsError(
+            f"{name} is served at {state.url}, which is not reached from here. Have the API run in the "
+            "cluster (docs/kubernetes.md), or set `address` of the model deployer to where it is asked from "
+            "outside."
+        )
     if address is None:
         raise AccidentsError(
             f"{name} is served at {state.url} by a deployer of flavor {endpoints.flavor}, which does not "

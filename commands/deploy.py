@@ -42,10 +42,10 @@ def deploy(params: Params, stack: str, config: Path | None, version: str | None)
     from stacks.endpoints import active_endpoints
     from steps.support.references import refer_to
 
-    active_endpoints()  # a stack without one is told before a run is begun
+    endpoints = active_endpoints()  # a stack without one is told before a run is begun
     run = runs.run(pipeline, settings, version=refer_to(params.stage, version))
     facts: DeploymentFacts = run.load("deploy_model", "deployment")
-    _show(facts, time.monotonic() - started)
+    _show(facts, time.monotonic() - started, endpoints.on_this_machine)
     return facts
 
 
@@ -59,7 +59,7 @@ def follow(params: Params, stack: str) -> None:
         deploy(params, stack, None, None)
 
 
-def _show(facts: DeploymentFacts, seconds: float) -> None:
+def _show(facts: DeploymentFacts, seconds: float, on_this_machine: bool) -> None:
     before = facts["before"]
     was = "" if before is None else " as before" if before == facts["version"] else f" (before: {before})"
     synthetic = ", learnt from the synthetic sample" if facts["synthetic"] else ""
@@ -67,12 +67,14 @@ def _show(facts: DeploymentFacts, seconds: float) -> None:
         f"\n[bold]{facts['name']}[/] version {facts['version']}{was} serves at {facts['url']}{synthetic}.",
         f"{facts['golden_rows']:,} golden rows, asked of the endpoint: {_difference(facts['difference'])}.",
         *([f"On trial no more: version {', '.join(facts['ended'])}."] if facts["ended"] else []),
-        f"{seconds:.0f} s. {_next()} [bold]python run.py status[/] tells what runs.",
+        f"{seconds:.0f} s. {_next(on_this_machine)} [bold]python run.py status[/] tells what runs.",
     ]:
         console.print(line if "[" in line else escape(line), highlight=False)
 
 
-def _next() -> str:
+def _next(on_this_machine: bool) -> str:
+    if not on_this_machine:
+        return "The API in the cluster answers with it (docs/kubernetes.md);"
     if API.url:
         return f"The API runs at {API.url};"
     return "Next: [bold]make serve[/], the API in front of it;"

@@ -22,6 +22,11 @@ class LoopSettings(Strict):
     push_timeout: float = Field(default=5, gt=0, le=60)
     lease_seconds: float = Field(default=60, ge=3, le=3600)
 
+    @property
+    def api_address(self) -> str | None:
+        """Where the API is, without a slash at its end; None where nobody has said."""
+        return str(self.api).rstrip("/") if self.api else None
+
 
 def loop_settings() -> LoopSettings:
     """Read configs/loop.yaml. Raises SettingsError naming the key that is wrong."""

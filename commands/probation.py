@@ -72,12 +72,11 @@ def watch(
     settings = params.monitor
     console.print(f"Version {version} is on probation for {settings.probation.minutes:g} minutes.")
     config = load_config("verify", stack, ROOT / "configs")
-    given = loop_settings().api
     own = API.url if runs_here(verify) else None  # a pod's 127.0.0.1 is the pod
     run = runs.run(
         verify, config, version=refer_to(params.stage, version),
         before=None if before is None else refer_to(params.stage, before), since=since.isoformat(),
-        settings=settings, api=str(given).rstrip("/") if given else own, role=role,
+        settings=settings, api=loop_settings().api_address or own, role=role,
         share=share,
     )  # fmt: skip
     verdict: Verdict = run.load("watch_version", "probation")

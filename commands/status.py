@@ -15,6 +15,7 @@ from accidents.features.declared import STAGES
 from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.prediction_log import PredictionLogError
 from commands.api import API, stranger_at, url_of
+from commands.loop_settings import loop_settings
 from commands.other_stacks import beside
 from commands.prediction_store import opened_store
 from commands.project import api_settings, console, on_stack, open_own
@@ -35,7 +36,8 @@ def show_status(stack: str) -> None:
     deployed = {name: endpoints.endpoint(name) for name in endpoints.names()} if endpoints else {}
     console.print(_models(stack, champions, deployed))
     last = {"Monitor": _monitor(), "Loop": _loop(names)}
-    lines = {"API": _api(), "Predictions": _predictions(), "Drift": _drift(stack), **last}
+    here = endpoints is None or endpoints.on_this_machine
+    lines = {"API": _api(here), "Predictions": _predictions(), "Drift": _drift(stack), **last}
     others = beside(stack, deployed)
     for what, words in (_supervision(deployed) | _trials(deployed) | others | lines).items():
         console.print(f"[bold]{what:12}[/] {escape(words)}", highlight=False, soft_wrap=True)
@@ -102,20 +104,36 @@ def _trials(deployed: Mapping[str, Endpoint]) -> dict[str, str]:
     return {"On trial": f"{words}; {ends} ends it"}
 
 
-def _api() -> str:
-    """Tell of the API in the background, or of one in a terminal on the port of the settings."""
-    settings = api_settings()
-    url = API.url or url_of(settings.host, settings.port)
+def _api(on_this_machine: bool = True) -> str:
+    """Tell of the API that configs/loop.yaml names, else of ours: in the background or in a terminal.
+
+    Parameters
+    ----------
+    on_this_machine : whether the model is served here; else the API is in the cluster, too.
+    """
+    named, settings = loop_settings().api_address, api_settings()
+    url = named or API.url or url_of(settings.host, settings.port)
+    none_runs = "does not run: make serve"
+    if not on_this_machine:
+        none_runs = "not asked: say where the cluster's is (`api` in configs/loop.yaml, or ACCIDENTS_API)"
     try:
-        stranger = stranger_at(url)
+        stranger = None if named else stranger_at(url)
         if stranger:
-            return f"does not run: make serve. At {url} {stranger} answers: set another `port`."
+            return f"{none_runs}. At {url} {stranger} answers: set another `port`."
         with open_own(f"{url}/health/ready", timeout=3):
             return f"ready at {url}"
     except urllib.error.HTTPError as error:
-        return f"not ready at {url}: {' '.join(json.load(error)['reasons'])}"
+        return f"not ready at {url}: {_reasons(error)}"
     except OSError as error:
-        return f"does not answer at {url}: {error}" if API.url else "does not run: make serve"
+        return f"does not answer at {url}: {error}" if named or API.url else none_runs
+
+
+def _reasons(error: urllib.error.HTTPError) -> str:
+    """Why it is not ready, as it says itself; a proxy before it says nothing of that."""
+    try:
+        return " ".join(json.load(error)["reasons"])
+    except (ValueError, KeyError, TypeError):
+        return str(error)
 
 
 def _predictions() -> str:

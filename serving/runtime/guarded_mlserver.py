@@ -5,7 +5,7 @@
 FOLDER holds the models, and MLServer's settings.json where they do not come from the environment. Whoever has
 the token may load and unload models, over REST; nobody may over gRPC, nor without a token file.
 `grpc_max_message_length` of the settings bounds the bodies of both. $MODEL_SERVER_HOSTS: names under which it
-may be asked, with commas, beside those of loopback.
+may be asked, with commas, beside those of loopback. $MODEL_SERVER_ALIAS: NAME=MODEL, another name of a model.
 """
 
 from __future__ import annotations

@@ -337,7 +337,7 @@ class _NotThereError(ClusterError):
 
 
 def find_namespace(namespace: str, context: str = "", timeout: float = 30, adopt: bool = False) -> Namespace:
-    """Return a namespace of the cluster of a kubeconfig's context; in a pod, of its own cluster.
+    """Return a namespace of the cluster of a kubeconfig's context; in a pod without one, of its own cluster.
 
     Raises ClusterError if there is no such context, or no client of Kubernetes.
 
@@ -378,8 +378,11 @@ def _resource(what: str) -> str:
 
 
 def is_pod() -> bool:
-    """Whether this runs in a pod, which has a cluster of its own whatever the kubeconfig."""
-    return "KUBERNETES_SERVICE_HOST" in os.environ
+    """Whether this runs in a pod of the cluster that is meant.
+
+    A kubeconfig that is named may mean another one: a workflow's runner may be a pod of whatever cluster.
+    """
+    return "KUBERNETES_SERVICE_HOST" in os.environ and not os.environ.get("KUBECONFIG")
 
 
 def _answered(error: Any, what: str, kind: str) -> Exception:

@@ -6,16 +6,19 @@ Of kinds that are not installed it can say nothing: skipped with their names, on
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from stacks.components.seldon_core.description import Served, ServedBundle
+from stacks.components.seldon_core.description import CANDIDATE, Served, ServedBundle
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.settings import Runtime, SeldonCoreSettings
-from tests.cluster.conftest import TestNamespace, kubectl, moved
+from tests.cluster.conftest import KUBECTL, TestNamespace, kubectl, moved
 from tests.conftest import ROOT
+from tests.workflows.test_rollout import rollout
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 FIRST = ServedBundle("1", "1" * 64, "s3://bucket/1")
@@ -23,7 +26,7 @@ TRIED = (
     Served("severity", FIRST)
     .with_beside(ServedBundle("2", "2" * 64, "s3://bucket/2", "challenger", 10))
     .with_beside(ServedBundle("3", "3" * 64, "s3://bucket/3", "shadow", 0))
-    .with_beside(ServedBundle("4", "4" * 64, "s3://bucket/4", "candidate", 0))
+    .with_beside(ServedBundle("4", "4" * 64, "s3://bucket/4", CANDIDATE, 0))
 )
 SETTINGS: dict[str, dict[str, Any]] = {
     "as they are": {},
@@ -66,6 +69,24 @@ def test_a_cluster_refuses_a_field_that_it_does_not_know(cluster: TestNamespace)
     wrong["metadata"] = {**wrong["metadata"], "namespace": cluster.name}
     with pytest.raises(AssertionError, match=r"replica"):
         taken(cluster, [wrong])
+
+
+def test_a_release_goes_over_what_was_installed_without_server_side_apply(
+    cluster: TestNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = yaml.safe_load_all(kubectl("kustomize", str(ROOT / "kubernetes" / "overlays" / "dev")))
+    (api,) = [each for each in documents if each["kind"] == "Deployment"]
+    api = moved(api, cluster.name)
+    api["spec"]["replicas"] = 0  # ready without an image
+    cluster.admin("apply", "--filename", "-", give=json.dumps(api))
+    (container,) = api["spec"]["template"]["spec"]["containers"]
+    container["image"] = "registry.test/api@sha256:" + "0" * 64
+    monkeypatch.setenv("KUBERNETES_NAMESPACE", cluster.name)
+    monkeypatch.setenv("PATH", str(Path(KUBECTL).parent), prepend=os.pathsep)
+    rollout().roll_out([api], "accidents-api")
+    live = json.loads(cluster.admin("get", "deployment", "accidents-api", "--output", "json"))
+    cluster.admin("delete", "deployment", "accidents-api")
+    assert live["spec"]["template"]["spec"]["containers"][0]["image"] == container["image"]
 
 
 def taken(cluster: TestNamespace, documents: list[dict[str, Any]]) -> None:

@@ -9,12 +9,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from accidents.errors import AccidentsError
 from accidents.predictions.store import PredictionStore
-from commands import api
+from commands import api, deploy
 from commands.background import Background
 from commands.keys import to_database
 from serving.api.operations.keys import Keys
+from stacks import endpoints
 from stacks.components.mlserver import environments
+from stacks.endpoints import EndpointState, State
 from tests.processes import free_port
 
 
@@ -66,3 +69,39 @@ def test_keys_are_taken_over_into_a_database_that_this_begins(address: str, tmp_
     to_database()
     with closing(PredictionStore(address)) as store:
         assert [key.name for key in store.keys(hook=False).read()[0]] == ["lyon"]
+
+
+@pytest.mark.parametrize(
+    ("on_this_machine", "told"),
+    [(False, "Have the API run in the cluster .*or set `address`"), (True, "Use a stack with an mlserver")],
+    ids=["a cluster", "another protocol"],
+)
+def test_why_no_api_runs_here_in_front_of_a_model_is_told(
+    on_this_machine: bool, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy = EndpointState(State.healthy, "http://a-model.accidents.svc:8085")
+    endpoint = SimpleNamespace(state=lambda: healthy, v2_address=lambda: None)
+    served = SimpleNamespace(on_this_machine=on_this_machine, flavor="any", endpoint=lambda _: endpoint)
+    monkeypatch.setattr(api, "on_stack", lambda _: None)
+    monkeypatch.setattr(endpoints, "active_endpoints", lambda: served)
+    with pytest.raises(AccidentsError, match=told):
+        api._deployed(SimpleNamespace(stage="dispatch"), "a-stack")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("on_this_machine", "told"), [(True, "Next: make serve"), (False, "The API in the cluster answers with")]
+)
+def test_a_deployment_tells_what_comes_next_where_it_is(
+    on_this_machine: bool,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(deploy, "API", Background(tmp_path, "api"))
+    facts: deploy.DeploymentFacts = {
+        "name": "a-model", "version": "1", "url": "http://a", "before": None, "ended": [],
+        "golden_rows": 1, "difference": 0.0, "synthetic": False,
+    }  # fmt: skip
+    deploy._show(facts, 1.0, on_this_machine)
+    assert told in capsys.readouterr().out

@@ -17,6 +17,7 @@ from commands import api, status
 from commands.background import Background
 from commands.project import api_settings
 from serving.api.http.project_identity import identity_of
+from tests.processes import free_port
 
 
 @contextmanager
@@ -71,6 +72,32 @@ def test_ours_is_known_and_says_why_it_is_not_ready(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("ACCIDENTS_PORT", str(urlsplit(url).port))
         assert api.stranger_at(url) is None
         assert status._api() == f"ready at {url}"
+
+
+@pytest.mark.parametrize(
+    ("code", "content", "told"),
+    [
+        (200, {}, "ready at"),
+        (503, {"reasons": ["No model."]}, "not ready at URL: No model."),
+        (502, "an ingress's page", "not ready at URL: HTTP Error 502"),
+    ],
+)
+def test_the_api_that_is_named_is_asked_wherever_it_is(
+    code: int, content: object, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(code, content) as url:
+        monkeypatch.setenv("ACCIDENTS_API", f"{url}/")
+        assert status._api(on_this_machine=False).startswith(told.replace("URL", url))
+
+
+def test_an_api_in_a_cluster_is_not_one_that_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ACCIDENTS_API", raising=False)
+    monkeypatch.setenv("ACCIDENTS_PORT", str(free_port()))
+    monkeypatch.setattr(status, "API", Background(tmp_path, "api"))
+    assert status._api() == "does not run: make serve"
+    assert status._api(on_this_machine=False).startswith("not asked: say where the cluster's is")
 
 
 @pytest.mark.parametrize(

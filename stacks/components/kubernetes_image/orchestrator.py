@@ -52,7 +52,7 @@ class KubernetesImageOrchestrator(OwnImage, KubernetesOrchestrator):
         return cast(KubernetesImageConfig, self._config)
 
     def get_kube_client(self, incluster: bool | None = None) -> ApiClient:
-        """ZenML's; in a pod its own cluster, whatever context whoever applied the stack has."""
+        """ZenML's; in a pod without KUBECONFIG its own cluster, whatever context applied the stack."""
         return super().get_kube_client(incluster=True if is_pod() else incluster)
 
     def reached(self) -> str:

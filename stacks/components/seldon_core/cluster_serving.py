@@ -20,7 +20,7 @@ from stacks.cluster.namespace import Namespace, find_namespace, is_pod
 from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest, annotation
 from stacks.cluster.pod_troubles import is_ending, is_ready
 from stacks.components.mlserver.client import probabilities_of, require_golden
-from stacks.components.seldon_core.applied_objects import AppliedObjects, differs, named
+from stacks.components.seldon_core.applied_objects import AppliedObjects, added_by, differs, named
 from stacks.components.seldon_core.description import (
     CANDIDATE,
     CHAMPION,
@@ -170,15 +170,31 @@ class ClusterServing:
             if differs(self._namespace, wanted)
         ]
 
+    def additions(self, served: Served) -> list[str]:
+        """Return the objects that others have added to, each with who did."""
+        if self.settings.adopt:  # what was taken over has fields of who made it
+            return []
+        every = (named(wanted) for wanted in self._rendering.render(served, self.settings))
+        live = {key: there for key in every if (there := self._namespace.read(*key))}
+        added = {key: added_by(there) for key, there in live.items()}
+        return [f"{kind} {name} ({', '.join(who)})" for (kind, name), who in added.items() if who]
+
     def supervision(self, served: Served) -> str:
         """Say who brings its pods back, and what has changed since they were applied, by whom."""
-        changed, drift = self.drift(served), ""
+        kept = f"Kubernetes brings its pods back (namespace {self._namespace.name})"
+        try:
+            changed, added = self.drift(served), self.additions(served)
+        except ClusterError as error:  # a webhook that is away, an object of somebody else's: it serves on
+            return f"{kept}; whether somebody has changed its objects cannot be told: {error}"
+        words = [kept]
         if changed:
             wanted = json.loads(json.dumps(self._rendering.render(served, self.settings)))
             ours = self._applied(served) != wanted
             why = "not as this stack's settings have it now" if ours else "changed since by others"
-            drift = f"; {why}: {', '.join(changed)} (deploy again)"
-        return f"Kubernetes brings its pods back (namespace {self._namespace.name}){drift}"
+            words.append(f"{why}: {', '.join(changed)} (deploy again)")
+        if added:
+            words.append(f"others have added to {', '.join(added)}: take it back with kubectl")
+        return "; ".join(words)
 
     def metadata(self, served: Served, bundle: ServedBundle) -> dict[str, Any]:
         """Return what the model server says of a version."""
@@ -202,7 +218,7 @@ class ClusterServing:
         return f"{self._address(served)}/v2/models/{served.model(bundle)}/ready"
 
     def v2_address(self, served: Served) -> str | None:
-        """Return the address that is set, in a pod the champion's service; elsewhere None."""
+        """Return the address that is set, in a pod of the cluster the champion's service; elsewhere None."""
         return self._address(served) if self.settings.address or is_pod() else None
 
     def how_to_follow(self, served: Served, bundle: ServedBundle) -> str:
@@ -259,12 +275,7 @@ class ClusterServing:
         now, was = before.sharing(()), self._applied(before)
         self._record(now, was)
         self._wait_until_told(before, now)
-        beside = self._rendering.render(before, self.settings)
-        same = {named(each) for each in self._rendering.render(now, self.settings) if each in beside}
-        wanted = [
-            next((applied for applied in was if named(applied) == named(each) in same), each)
-            for each in self._rendering.render(now, self.settings)
-        ]
+        wanted = [kept for kept in map(self._rendering.without_trials, was) if kept]
         self._objects.apply(wanted)
         self._record(now, wanted)
         self._objects.prune(now, wanted)
@@ -284,13 +295,19 @@ class ClusterServing:
         return Served(name, ServedBundle(version, digest, uri))
 
     def _applied(self, served: Served) -> list[Manifest]:
-        """Return the objects as they were applied, or as they would be now if that is not written down."""
+        """Return the objects as they were applied; where that is not written down, those that are there.
+
+        Where there are none, as they would be now.
+        """
         record = self._namespace.read("ConfigMap", served.name) or {}
         try:
             written: list[Manifest] = json.loads(record.get("data", {}).get(OBJECTS, "[]"))
         except ValueError:  # somebody has edited it
             written = []
-        return written or self._rendering.render(served, self.settings)
+        if written:
+            return written
+        rendered = self._rendering.render(served, self.settings)
+        return self._objects.live(rendered) or rendered
 
     def _prove(self, served: Served, bundle: ServedBundle, golden: dict[str, Any]) -> None:
         """Have a version give the golden answers in pods of its own, which nobody is led to; then they go.

@@ -128,7 +128,7 @@ def _serving(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings)
         "image": settings.image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["python", "-m", "serving.runtime.guarded_mlserver", MODELS],
-        "env": _environment(),
+        "env": _environment(served, bundle),
         "ports": [
             {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
             {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},
@@ -163,14 +163,18 @@ def _serving(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings)
     }
 
 
-def _environment() -> list[dict[str, Any]]:
-    """Return under which names it may be asked (serving/runtime/guard.py).
+def _environment(served: Served, bundle: ServedBundle) -> list[dict[str, Any]]:
+    """Return under which names server and model may be asked (serving/runtime/guarded_mlserver.py).
 
-    Any name: golden rows come by way of the cluster's API server, under whatever name that was asked. No port
-    of MLServer's is here: Seldon's operator sets those itself, by the container's ports, and leaves out of
-    `env` whatever stands before a name that it sets.
+    The server under any: golden rows come by way of the cluster's API server, under whatever name that was
+    asked. A model beside the champion under the champion's, too: a mesh leads some of its callers there. No
+    port of MLServer's is here: Seldon's operator sets those itself, by the container's ports, and leaves out
+    of `env` whatever stands before a name that it sets.
     """
-    return [{"name": "MODEL_SERVER_HOSTS", "value": "*"}]
+    model, environment = served.model(bundle), [{"name": "MODEL_SERVER_HOSTS", "value": "*"}]
+    if model != served.name:
+        environment.append({"name": "MODEL_SERVER_ALIAS", "value": f"{served.name}={model}"})
+    return environment
 
 
 def _get(path: str) -> dict[str, Any]:

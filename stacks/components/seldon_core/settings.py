@@ -43,7 +43,8 @@ class SeldonCoreSettings(BaseModel):
     )
     context: str = Field(
         default="",
-        description="Context of the kubeconfig; empty: its current one, in a pod the cluster's.",
+        description="Context of the kubeconfig; empty: its current one, in a pod without KUBECONFIG the "
+        "pod's cluster.",
     )
     namespace: str = Field(default="accidents", pattern=_NAME, description="It must exist.")
     address: str = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from pathlib import Path
@@ -226,3 +227,20 @@ def test_a_context_that_is_not_there_and_no_kubeconfig_at_all_are_told(
         find_namespace("accidents", "elsewhere")
     with pytest.raises(ClusterError, match=r"No cluster is known here: .*Set KUBECONFIG"):
         find_namespace("accidents")
+
+
+def test_in_a_pod_a_kubeconfig_that_is_named_says_which_cluster_is_meant(
+    fake: FakeKubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `kubectl` has it: a workflow's runner may be a pod of another cluster."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    with pytest.raises(ClusterError, match="No cluster is known here"):  # a pod without a token
+        find_namespace("accidents")
+    named = {"name": "meant", "cluster": {"server": fake.url}, "context": {"cluster": "meant", "user": "x"}}
+    kinds: dict[str, Any] = {"clusters": [named], "contexts": [named], "users": [{"name": "x", "user": {}}]}
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(json.dumps({**kinds, "current-context": "meant"}), encoding="utf-8")
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+    assert find_namespace("accidents").version() == "v0-fake"

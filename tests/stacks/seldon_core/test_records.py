@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
 from stacks.cluster.answers import ClusterError
+from stacks.components.seldon_core.applied_objects import added_by
 from stacks.components.seldon_core.cluster_serving import ClusterServing
 from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.endpoints import seldon_core
+from stacks.endpoints.component import Component
+from stacks.endpoints.protocol import State
 from stacks.errors import StackError
-from tests.fake_kubernetes import FakeKubernetes
+from tests.fake_kubernetes import FakeKubernetes, Fault
 from tests.stacks.seldon_core.conftest import (
     FIRST,
     GOLDEN,
@@ -56,6 +62,52 @@ def test_what_somebody_has_changed_is_told_and_mended_by_the_next_deployment(
     assert serving.drift(served) == []
 
 
+def others(manager: str, fields: dict[str, Any], **more: str) -> dict[str, Any]:
+    """What the cluster notes of a manager's fields."""
+    return {"manager": manager, "operation": "Update", "fieldsV1": {"f:spec": fields}, **more}
+
+
+def test_what_others_have_added_is_told_with_who_did_it(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    """Applying leaves it, so that a deployment is no remedy, and a dry run shows nothing."""
+    served = serving.switch(NAME, FIRST, GOLDEN)
+    live = fake.objects["deployments", NAME]
+    live["spec"]["minReadySeconds"] = 30
+    live["metadata"]["managedFields"].append(others("kubectl-edit", {"f:minReadySeconds": {}}))
+    assert serving.drift(served) == []
+    told = f"others have added to Deployment {NAME} (kubectl-edit): take it back with kubectl"
+    assert serving.supervision(served).endswith(f"; {told}")
+
+
+def in_container(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"f:template": {"f:spec": {"f:containers": {'k:{"name":"severity"}': fields}}}}
+
+
+OURS = others("road-accidents", in_container({".": {}, "f:image": {}}))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "told"),
+    [
+        (others("kubectl-set", in_container({".": {}, "f:env": {'k:{"name":"A"}': {}}})), True),
+        (others("kubectl-patch", {"f:template": {"f:spec": {"f:affinity": {}}}}), True),
+        (others("kubectl-set", in_container({"f:image": {}})), False),
+        (others("kubectl-rollout", {"f:template": {"f:metadata": {"f:annotations": {"f:at": {}}}}}), False),
+        (others("kube-controller-manager", {"f:replicas": {}}, subresource="scale"), False),
+        (others("kubectl", {"f:replicas": {}}, subresource="scale"), False),
+        (others("road-accidents-replicas", {"f:replicas": {}}), False),
+        ({"manager": "kubectl-label", "fieldsV1": {"f:metadata": {"f:labels": {"f:team": {}}}}}, False),
+    ],
+    ids=["variable", "affinity", "our field", "restart", "load", "scaled", "handed over", "label"],
+)
+def test_who_has_added_to_a_spec_is_known_from_what_each_manager_has(
+    theirs: dict[str, Any], told: bool
+) -> None:
+    live = {"metadata": {"managedFields": [OURS, theirs]}}
+    assert added_by(live) == ([theirs["manager"]] if told else [])
+
+
 def test_what_others_have_changed_is_told_apart_from_settings_that_are_new(
     fake: FakeKubernetes, serving: ClusterServing
 ) -> None:
@@ -65,6 +117,21 @@ def test_what_others_have_changed_is_told_apart_from_settings_that_are_new(
     assert f"; not as this stack's settings have it now: Deployment {NAME}" in newer.supervision(served)
     fake.objects["deployments", NAME]["spec"]["template"]["spec"]["containers"][0]["image"] = "theirs:1"
     assert f"; changed since by others: Deployment {NAME}" in serving.supervision(served)
+
+
+def test_a_version_that_answers_is_healthy_also_where_its_objects_cannot_be_compared(
+    fake: FakeKubernetes, serving: ClusterServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a policy engine that restarts would have a version in its first hour taken back."""
+    serving.switch(NAME, FIRST, GOLDEN)
+    monkeypatch.setattr(seldon_core, "serving_of", lambda settings: serving_of(fake, settings))
+    endpoint = seldon_core.SeldonCoreEndpoint(NAME, SETTINGS, cast(Component, None))
+    fake.faults.append(("PATCH", Fault(403, 'admission webhook "policy" denied the request: not now')))
+    state = endpoint.state()
+    assert (state.state, state.reason) == (State.healthy, "")
+    assert "cannot be told: The cluster could not apply Deployment" in state.supervision
+    fake.objects["poddisruptionbudgets", NAME]["metadata"]["labels"] = {}
+    assert "cannot be told: There is a PodDisruptionBudget" in endpoint.state().supervision
 
 
 def test_a_record_that_is_damaged_is_told(fake: FakeKubernetes, serving: ClusterServing) -> None:

@@ -130,7 +130,7 @@ def test_seldon_2_shares_out_and_mirrors_under_a_name_of_its_own() -> None:
 
 
 def test_kserve_makes_plain_deployments() -> None:
-    services = rendered("kserve")
+    services = [each for each in rendered("kserve") if each["kind"] == "InferenceService"]
     assert [each["metadata"]["name"] for each in services] == [TRIED.model(bundle) for bundle in TRIED]
     modes = {each["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] for each in services}
     assert modes == {"RawDeployment"}
@@ -138,7 +138,7 @@ def test_kserve_makes_plain_deployments() -> None:
 
 def test_kserve_is_told_that_the_server_speaks_the_second_protocol() -> None:
     """Of a container of somebody else's KServe reads it from a variable, and takes it for v1 without one."""
-    for each in rendered("kserve"):
+    for each in rendered("kserve", replicas=1):
         (container,) = each["spec"]["predictor"]["containers"]
         assert {"name": "PROTOCOL", "value": "v2"} in container["env"]
 
@@ -150,16 +150,19 @@ def test_the_champion_alone_follows_the_load(runtime: Runtime) -> None:
     assert "'maxReplicas': 7" not in str(rendered(runtime, replicas=2))
 
 
-def test_a_budget_keeps_all_pods_of_the_champion_but_one_and_none_where_there_is_one() -> None:
-    for runtime, name in (("deployment", NAME), ("seldon", NAME)):
-        budgets = [each for each in rendered(runtime) if each["kind"] == "PodDisruptionBudget"]  # type: ignore[arg-type]
-        (budget,) = budgets
-        assert budget["metadata"]["name"] == name
+@pytest.mark.parametrize("runtime", ["deployment", "seldon", "kserve"])
+def test_a_budget_keeps_all_pods_of_the_champion_but_one_and_none_where_there_is_always_one(
+    runtime: Runtime,
+) -> None:
+    for settings in ({}, {"replicas": 1, "max_replicas": 4}):
+        (budget,) = [each for each in rendered(runtime, **settings) if each["kind"] == "PodDisruptionBudget"]
+        assert budget["metadata"]["name"] == NAME
         assert budget["spec"]["maxUnavailable"] == 1
         labels = {"app.kubernetes.io/instance": NAME, "accidents/role": "champion"}
         assert budget["spec"]["selector"] == {"matchLabels": labels}
-        alone = rendered(runtime, replicas=1)  # type: ignore[arg-type]
-        assert "PodDisruptionBudget" not in {each["kind"] for each in alone}
+        assert budget["kind"] in RENDERINGS[runtime].kinds  # what is not, stays after a stop
+    alone = rendered(runtime, replicas=1)
+    assert "PodDisruptionBudget" not in {each["kind"] for each in alone}
 
 
 def test_requests_count_beside_the_processors_where_they_are_set() -> None:

@@ -192,11 +192,14 @@ def test_a_version_that_cannot_be_written_down_is_taken_back(
     assert serving.served(NAME) == served
 
 
+@pytest.mark.parametrize("lost", [False, True], ids=["by its record", "record lost"])
 def test_a_rollout_that_fails_puts_the_settings_before_back_too(
-    fake: FakeKubernetes, serving: ClusterServing
+    lost: bool, fake: FakeKubernetes, serving: ClusterServing
 ) -> None:
     serving.switch(NAME, FIRST, GOLDEN)
     spec = fake.objects["deployments", NAME]["spec"]
+    if lost:
+        del fake.objects["configmaps", NAME]
     put = fake.handle
 
     def get_stuck(method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:

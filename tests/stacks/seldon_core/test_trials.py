@@ -12,9 +12,12 @@ import pytest
 from accidents.params import load_params
 from commands.probation import may_try
 from stacks.cluster.answers import ClusterError
+from stacks.cluster.objects import KINDS
 from stacks.components.seldon_core import cluster_serving
 from stacks.components.seldon_core.cluster_serving import ClusterServing
-from stacks.components.seldon_core.description import ServedBundle
+from stacks.components.seldon_core.description import Served, ServedBundle
+from stacks.components.seldon_core.renderings import RENDERINGS
+from stacks.components.seldon_core.settings import Runtime, SeldonCoreSettings
 from stacks.endpoints import seldon_core
 from stacks.endpoints.component import Component
 from tests.conftest import ROOT
@@ -198,6 +201,30 @@ def test_a_challenger_that_is_taken_back_answers_nobody_whatever_becomes_of_the_
             serving.switch(NAME, FIRST, GOLDEN)
     assert routes(fake) == []
     assert running(fake) == {NAME: "1"}
+
+
+@pytest.mark.parametrize("runtime", ["deployment", "seldon", "kserve"])
+def test_what_serves_stays_as_it_was_applied_when_a_trial_ends(
+    runtime: Runtime, fake: FakeKubernetes
+) -> None:
+    """Whatever the settings are by then: nobody has proved an image that is in them alone."""
+    fake.answer = lambda *_: (404, "gone")  # nobody is waited for
+    settings = SeldonCoreSettings(runtime=runtime)
+    serving, alone = serving_of(fake, settings), Served(NAME, FIRST)
+    tried = alone.with_beside(replace(SECOND, role="challenger", share=30)).with_beside(
+        replace(SECOND, role="shadow", share=0)
+    )
+    applied = RENDERINGS[runtime].render(tried, settings)
+    serving._objects.apply(applied)
+    serving._record(tried, applied)
+    newer = serving_of(fake, settings.model_copy(update={"image": "unproved:1", "max_replicas": 5}))
+    newer.end_trials(NAME)
+    left = {key: there["spec"] for key, there in fake.objects.items() if "spec" in there}
+    assert left == {
+        (KINDS[each["kind"]][1], each["metadata"]["name"]): each["spec"]
+        for each in RENDERINGS[runtime].render(alone, settings)
+    }
+    assert newer.served(NAME) == alone
 
 
 def test_what_a_probe_measures_is_one_request_over_a_connection_that_is_there(

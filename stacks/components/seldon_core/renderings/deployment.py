@@ -22,6 +22,7 @@ from stacks.components.seldon_core.renderings.scaling import (
     AUTOSCALER,
     autoscaler,
     disruption_budget,
+    may_be_several,
     replicas,
     scales,
 )
@@ -62,7 +63,7 @@ def _version(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings)
     objects = [_deployment(name, served, bundle, settings), _service(name, served, bundle, settings)]
     if scales(bundle, settings):
         objects.append(autoscaler(name, served, bundle, settings))
-    if replicas(bundle, settings) > 1:
+    if may_be_several(bundle, settings):
         objects.append(disruption_budget(name, served, bundle, settings))
     return objects
 

@@ -15,7 +15,12 @@ from stacks.components.seldon_core.model_pod import is_fetched_by_us, pod_metada
 from stacks.components.seldon_core.renderings import deployment
 from stacks.components.seldon_core.renderings.manifest import condition, manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
-from stacks.components.seldon_core.renderings.scaling import replicas, scales
+from stacks.components.seldon_core.renderings.scaling import (
+    disruption_budget,
+    may_be_several,
+    replicas,
+    scales,
+)
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 
 _PORT = 80
@@ -23,8 +28,11 @@ _MODE = {"serving.kserve.io/deploymentMode": "RawDeployment"}
 
 
 def render(served: Served, settings: SeldonCoreSettings) -> list[Manifest]:
-    """Return the InferenceService of each version."""
-    return [_service(served, bundle, settings) for bundle in served]
+    """Return the InferenceService of each version, and a budget for the champion's pods."""
+    services = [_service(served, bundle, settings) for bundle in served]
+    if may_be_several(served.champion, settings):
+        services.append(disruption_budget(served.name, served, served.champion, settings))
+    return services
 
 
 def address(served: Served, bundle: ServedBundle) -> tuple[str, int]:
@@ -71,4 +79,4 @@ def _service(served: Served, bundle: ServedBundle, settings: SeldonCoreSettings)
     return rendered
 
 
-RENDERING = Rendering(("InferenceService",), render, address, workloads, fault)
+RENDERING = Rendering(("InferenceService", "PodDisruptionBudget"), render, address, workloads, fault)

@@ -26,6 +26,11 @@ def scales(bundle: ServedBundle, settings: SeldonCoreSettings) -> bool:
     return settings.scales and bundle.role == CHAMPION
 
 
+def may_be_several(bundle: ServedBundle, settings: SeldonCoreSettings) -> bool:
+    """Whether a version has several pods, or may come to have them."""
+    return replicas(bundle, settings) > 1 or scales(bundle, settings)
+
+
 def metrics(settings: SeldonCoreSettings) -> list[dict[str, Any]]:
     """Return what load is measured by, as autoscaling/v2 takes it."""
     cpu = {"type": "Utilization", "averageUtilization": settings.cpu_target}

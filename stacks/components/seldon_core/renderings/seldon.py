@@ -12,12 +12,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from stacks.cluster.objects import Manifest
-from stacks.components.seldon_core.description import CANDIDATE, HTTP_PORT, Served, ServedBundle
+from stacks.components.seldon_core.description import (
+    CANDIDATE,
+    CHAMPION,
+    HTTP_PORT,
+    Served,
+    ServedBundle,
+)
 from stacks.components.seldon_core.model_pod import is_fetched_by_us, pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings.manifest import manifest
-from stacks.components.seldon_core.renderings.rendering import Rendering
+from stacks.components.seldon_core.renderings.rendering import Rendering, if_of_champion
 from stacks.components.seldon_core.renderings.scaling import (
     disruption_budget,
+    may_be_several,
     metrics,
     replicas,
     scales,
@@ -35,7 +42,7 @@ def render(served: Served, settings: SeldonCoreSettings) -> list[Manifest]:
     if candidate is not None:  # of its own: the object of what serves is left alone
         alone = replace(candidate, share=100)
         objects.append(_deployment(_owner(served, candidate), served, (alone,), settings))
-    if settings.replicas > 1:
+    if may_be_several(served.champion, settings):
         objects.append(disruption_budget(served.name, served, served.champion, settings))
     return objects
 
@@ -59,6 +66,14 @@ def fault(live: Manifest) -> str | None:
     if status.get("state") == "Available":
         return None
     return str(status.get("description", "it failed")) if status.get("state") == "Failed" else ""
+
+
+def without_trials(applied: Manifest) -> Manifest | None:
+    """Return the SeldonDeployment with the champion's predictor alone, which is left as it was applied."""
+    if applied["kind"] != "SeldonDeployment":
+        return if_of_champion(applied)
+    (champion,) = (each for each in applied["spec"]["predictors"] if each["name"] == CHAMPION)
+    return {**applied, "spec": {**applied["spec"], "predictors": [{**champion, "traffic": 100}]}}
 
 
 def _owner(served: Served, bundle: ServedBundle) -> str:
@@ -116,4 +131,11 @@ def _fetched(bundle: ServedBundle, settings: SeldonCoreSettings) -> Manifest:
     return {"modelUri": bundle.uri, **secret}
 
 
-RENDERING = Rendering(("SeldonDeployment", "PodDisruptionBudget"), render, address, workloads, fault)
+RENDERING = Rendering(
+    ("SeldonDeployment", "PodDisruptionBudget"),
+    render,
+    address,
+    workloads,
+    fault,
+    without_trials,
+)
