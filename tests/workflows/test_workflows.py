@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from accidents.features.declared import STAGES
+from accidents.params import Params
 from tests.conftest import ROOT
 from tests.containers.test_release import BUT
 from tests.platform_parts import of_npm
@@ -172,13 +174,30 @@ def test_each_step_on_a_stack_has_its_store_and_what_its_file_asks_for() -> None
         assert asked <= {*job.env, *step.env}, step.run
 
 
+def test_what_goes_into_production_was_attested_before_anything_is_changed() -> None:
+    """A tag alone may have been moved by anybody who can push packages."""
+    changes = re.compile(r"make (canary|rollout)|run\.py rollback")
+    for job in jobs.jobs():
+        runs = [step.run for step in job.steps]
+        first = next((at for at, line in enumerate(runs) if changes.search(line)), None)
+        if first is not None:
+            digests = [step for step in job.steps[:first] if "DIGESTS" in step.env]
+            assert digests or "make attested" in "\n".join(runs[:first]), f"{job.workflow}/{job.name}"
+
+
+def test_a_model_of_each_stage_can_go_back_by_a_click() -> None:
+    asked = jobs.read("rollback")[True]["workflow_dispatch"]["inputs"]["stage"]
+    assert (tuple(asked["options"]), asked["default"]) == (STAGES, Params().stage)
+    assert '--stage "$STAGE"' in "".join(step.run for step in jobs.job("rollback", "rollback").steps)
+
+
 @pytest.mark.parametrize("what", ["images", "both"])
 def test_images_do_not_go_back_to_a_release_that_is_not_named(what: str, tmp_path: Path) -> None:
     """Nor does the model, before that is found out."""
     (tmp_path / ".git").mkdir()
     context = {
         "github.repository": "owner/name", "github.workspace": str(tmp_path), "inputs.what": what,
-        "inputs.release": "", "vars.PRODUCTION_STACK": "",
+        "inputs.release": "", "inputs.stage": "dispatch", "vars.PRODUCTION_STACK": "",
     }  # fmt: skip
     ran = jobs.run(jobs.job("rollback", "rollback"), tmp_path, context, {}, {})
     assert not ran.well
