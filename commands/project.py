@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 console = Console()
+_told: set[str] = set()
 
 
 def api_settings() -> ApiSettings:
@@ -42,8 +43,9 @@ def on_stack(stack: str) -> None:
     with console.status(f"Preparing stack {stack} ..."):
         from stacks.apply import use_stack
 
-        use_stack(stack)
+        overlooked = use_stack(stack)
         use_prediction_log(stack)
+    _tell(stack, overlooked)
     _collect_garbage_again()
 
 
@@ -66,6 +68,19 @@ def use_prediction_log(stack: str | None = None) -> None:
         stack = Client().active_stack_model.name
     if stack in stack_names() and (address := read_stack(stack).prediction_log()):
         os.environ[VARIABLE] = address
+
+
+def _tell(stack: str, overlooked: list[str]) -> None:
+    """Say, once a process, which variables set here change nothing: others run on the stack, too."""
+    new = [name for name in overlooked if name not in _told]
+    _told.update(new)
+    if new:
+        console.print(
+            f"[yellow]Set here, but not as applied, which counts:[/] {', '.join(new)}. To change it for "
+            f"everybody: python run.py stack apply {stack}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _collect_garbage_again() -> None:

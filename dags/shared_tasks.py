@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -30,6 +31,10 @@ RETRY_SECONDS = "ACCIDENTS_RETRY_SECONDS"  # from a failure to the first new try
 NOT_UNDERSTOOD, BUSY, NOT_DUE = 2, 75, 99  # exit codes of run.py, beside 0 and 1
 _OF_AIRFLOW = ("AIRFLOW", "_AIRFLOW", "__AIRFLOW", "PYTHON", "VIRTUAL_ENV")
 _END_SECONDS = 60
+# A probation may last a day (params.yaml), and each share of a canary is a pipeline run more. A task that is
+# killed in it begins it again: with less time it would never come to its end.
+WATCHED = timedelta(hours=26)
+LOOP = timedelta(hours=36)  # of one that was left in the middle, a training and a probation, and then a look
 _ALERT_STANDS = timedelta(days=2)  # unless the task goes well before
 
 START = datetime(2006, 1, 1, tzinfo=UTC)  # before it Airflow makes no tasks, so a back-fill would be empty
@@ -112,23 +117,27 @@ def _end(command: subprocess.Popen[str]) -> None:
 
 
 def choices(announced: Sequence[Any] = ()) -> list[dict[str, Any]]:
-    """Return what the run is asked for: by the form, or by each announcement, the latest year last.
+    """Return what the run is asked for, a `year` each: by the form, or by each announcement; the latest last.
 
     What an announcement leaves out is the form's default.
     """
     form = dict(get_current_context()["params"])
-    if not announced:
-        return [form]
-    asked = [{**form, **(event.extra or {})} for event in announced]
-    once = {(year_of(choice), choice["stack"], choice["stage"]): choice for choice in asked}
+    asked = [{**form, **(event.extra or {})} for event in announced] or [form]
+    each = [{**choice, "year": year} for choice in asked for year in years_of(choice)]
+    once = {(choice["year"], choice["stack"], choice["stage"]): choice for choice in each}
     return [once[key] for key in sorted(once)]
 
 
-def year_of(choice: Mapping[str, Any]) -> int:
-    """Return the year that was asked for, else the one before the run's date."""
+def years_of(choice: Mapping[str, Any]) -> list[int]:
+    """Return the years that were asked for, as `run.py` reads them, else the one before the run's date."""
     context = get_current_context()
     date = context.get("logical_date") or context["dag_run"].run_after
-    return int(choice["year"] or date.year - 1)
+    text = str(choice.get("years") or choice.get("year") or date.year - 1)  # `year`: of older announcements
+    parts = [re.fullmatch(r"(\d{4})(?:-(\d{4}))?", part) for part in text.replace(" ", "").split(",")]
+    years = {year for part in parts if part for year in range(int(part[1]), int(part[2] or part[1]) + 1)}
+    if not years or None in parts:
+        raise AirflowFailException(f"{text!r} are no years: 2023, 2021,2023 or 2021-2023.")
+    return sorted(years)
 
 
 def options(choice: Mapping[str, Any]) -> list[str]:
@@ -167,14 +176,14 @@ def follow(look: Any) -> None:
         """Go on if the gates and the champion let the new version pass."""
         due("promote")
 
-    @task(execution_timeout=timedelta(hours=3))
+    @task(execution_timeout=WATCHED)
     def deploy() -> None:
         """Serve it, by canary where params.yaml says so."""
         due("deploy")
 
-    @task(execution_timeout=timedelta(hours=3))
+    @task(execution_timeout=WATCHED)
     def verify() -> None:
-        """Watch its first hour."""
+        """Watch its first hour, or whatever params.yaml says."""
         due("verify")
 
     @task(execution_timeout=timedelta(minutes=30), trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
@@ -226,6 +235,7 @@ def _tell(context: Mapping[str, Any], words: str, ends: datetime) -> str | None:
             "severity": "warning",
             "dag": task_instance.dag_id,
             "task": task_instance.task_id,
+            **_model(context),
         },
         "annotations": {
             "summary": f"{task_instance.task_id} of {task_instance.dag_id} failed in Airflow.",
@@ -246,6 +256,13 @@ def _tell(context: Mapping[str, Any], words: str, ends: datetime) -> str | None:
     except OSError as error:
         return f"Alertmanager at {address} ({ALERTMANAGER}) was not told: {error}"
     return None
+
+
+def _model(context: Mapping[str, Any]) -> dict[str, str]:
+    """Return which model it is about, by the form or as announced: no other's success ends the alert."""
+    *_, last = [None, *context["dag_run"].consumed_asset_events]
+    asked = {**context["params"], **((last.extra if last else None) or {})}
+    return {name: str(asked[name]) for name in ("stack", "stage") if asked.get(name)}
 
 
 DEFAULTS: dict[str, Any] = {

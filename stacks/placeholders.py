@@ -22,6 +22,14 @@ def has_variable(value: Any) -> bool:
     return isinstance(value, str) and bool(_VARIABLE.search(value))
 
 
+def set_here(text: str) -> list[str]:
+    """Return the variables in a text that the shell or `.env` sets, and that are asked for."""
+    names: list[str] = []
+    for match in _VARIABLE.finditer(text):
+        names += [match[1]] if _value_of(match[1]) else set_here(match[2] or "")
+    return names
+
+
 def fill(value: Any, where: str, here: bool = True) -> Any:
     """`value` with the placeholders in its strings replaced, at any depth.
 
@@ -57,7 +65,7 @@ def _filled(text: str, where: str) -> str:
 
 
 def _variable(name: str, otherwise: str | None, where: str) -> str:
-    value = os.environ.get(name) or read_env_file(project_root()).get(name)
+    value = _value_of(name)
     if value:
         return value
     if otherwise is None:
@@ -66,3 +74,7 @@ def _variable(name: str, otherwise: str | None, where: str) -> str:
             f"{project_root() / ENV_FILE}."
         )
     return _filled(otherwise, where)
+
+
+def _value_of(name: str) -> str | None:
+    return os.environ.get(name) or read_env_file(project_root()).get(name)

@@ -127,7 +127,7 @@ def production(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def test_a_release_from_tag_to_production_and_back(
-    production: Production, monkeypatch: pytest.MonkeyPatch
+    production: Production, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "filled", _with_registry(production.registry.host))
     first = production.released(__version__)
@@ -165,9 +165,14 @@ def test_a_release_from_tag_to_production_and_back(
 
     git(production.clone, "checkout", "--quiet", f"v{__version__}")
     stamps_fit(production.clone)
-    done = production.run("rollback", "rollback", inputs_what="images", inputs_release=f"v{__version__}")
-    assert done.well
+    back = {"inputs_what": "images", "inputs_release": f"v{__version__}", "inputs_stage": "dispatch"}
+    production.environment["ATTESTED"] = "/dev/full"  # the stand-in says that nobody attested it
+    assert not production.run("rollback", "rollback", **back).well
+    assert production.serving() == [second["api"]]
+    production.environment["ATTESTED"] = str(tmp_path / "attested")
+    assert production.run("rollback", "rollback", **back).well
     assert production.serving() == [first["api"]]
+    assert f"api@{first['api']} of " in (tmp_path / "attested").read_text()
     assert not (production.clone / ".kube" / "config").exists()
 
 

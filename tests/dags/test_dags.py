@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from tests.pipelines.conftest import Project, trained  # noqa: F401 - a fixture
 from tests.pipelines.looping import (
     database,
     kill,
+    model_server,
     other_params,
     serve,
     served_bundle,
@@ -32,6 +36,7 @@ from tests.pipelines.looping import (
     with_own_log,
 )
 from tests.pipelines.served import served_version
+from tests.test_loop_deadlines import longest_probation
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,6 +46,7 @@ pytestmark = [
 ]
 STAGES = ("train", "promote", "deploy", "verify", "roll_back")
 SKIPPED = dict.fromkeys(STAGES, "skipped")
+WATCHES = ("monitor", "look", "deploy", "verify")  # tasks that may wait for the whole of a probation
 
 READ = """
 import json, sys, warnings
@@ -75,6 +81,7 @@ print(json.dumps({
                      if not (task.retries and task.execution_timeout and task.retry_exponential_backoff
                              and task.on_failure_callback)],
             "tells": bool(dag.on_failure_callback),
+            "hours": {task.task_id: hours(task.execution_timeout) for task in dag.tasks},
             "too short": hours(dag.dagrun_timeout) <= max(map(longest, dag.roots)),
         } for name, dag in bag.dags.items()},
 }))
@@ -89,8 +96,11 @@ def test_they_are_read_fast_without_a_warning_and_without_the_project(tmp_path: 
     assert read["warnings"] == []
     assert read["heavy"] == []
     assert max(read["seconds"].values()) <= 0.5, read["seconds"]
+    given = [dag.pop("hours") for dag in read["dags"].values()]
+    watched = [hours for dag in given for task, hours in dag.items() if task in WATCHES]
+    assert min(watched) > longest_probation(), "it would be killed, and begin again, for ever"
     rest = {"catchup": False, "runs": 1, "doc": True, "bare": [], "tells": True, "too short": False}
-    of_a_year = ["source", "stack", "stage", "year"]
+    of_a_year = ["source", "stack", "stage", "years"]
     assert read["dags"] == {
         "accidents_daily": {"params": ["stack", "stage"], "tasks": ["monitor", *STAGES], **rest},
         "accidents_yearly": {"params": of_a_year, "tasks": ["download", "check"], **rest},
@@ -128,7 +138,8 @@ task = TaskInstance(id=uuid4(), task_id="train", try_number=2, dag_version_id=uu
 now = datetime.now(UTC)
 run = DagRun(
     logical_date=now, data_interval_start=now, data_interval_end=now, run_after=now, start_date=now,
-    end_date=now, run_type="scheduled", state="failed", consumed_asset_events=[], partition_key=None, **which,
+    end_date=now, run_type="scheduled", state="failed", consumed_asset_events=[], partition_key=None,
+    conf={"stage": "on_scene"}, **which,
 )
 for reason in ("task_failure", "timed_out"):
     request = DagCallbackRequest(
@@ -146,6 +157,7 @@ def test_a_run_that_takes_too_long_is_told_by_the_task_it_was_at(tmp_path: Path)
     (tmp_path / "dags").symlink_to(ROOT / "dags")
     (told,) = in_airflow(TIMED_OUT, tmp_path / "home")
     assert (told["labels"]["dag"], told["labels"]["task"]) == ("accidents_daily", "train")
+    assert (told["labels"]["stack"], told["labels"]["stage"]) == ("local", "on_scene")
     assert told["annotations"]["description"].endswith("try 2: the run did not come to its end: timed_out")
 
 
@@ -166,20 +178,34 @@ def asked(form, *extras, started=()):
     events = Events(SimpleNamespace(extra=extra, timestamp=number) for number, extra in enumerate(extras))
     date = datetime(2026, 12, 1, tzinfo=UTC)
     shared_tasks.get_current_context = accidents_yearly.get_current_context = lambda: {
-        "params": {"stack": "local", "stage": "dispatch", "year": None, "source": None, **form},
+        "params": {"stack": "local", "stage": "dispatch", "years": None, "source": None, **form},
         "dag_run": SimpleNamespace(consumed_asset_events=[events[one] for one in started], run_after=date),
     }
     announced = accidents_yearly.announced({accidents_yearly.RAW_YEAR: events})
     return [accidents_yearly.look_at(choice) for choice in shared_tasks.choices(announced)]
 
-form = {"year": 2023, "source": "/srv/baac", "stack": "staging", "stage": "on_scene"}
-by_hand = asked(form, {"year": 2022})
-told = {"words": accidents_yearly.year_and_source(), "extra": accidents_yearly.announcement()}
-several = (told["extra"], {"year": 2022}, {"year": 2022}, None)
+def refused(*texts):
+    # What is said of years that are none.
+    said = []
+    for text in texts:
+        try:
+            asked({}, {"years": text}, started=(0,))
+        except shared_tasks.AirflowFailException as error:
+            said.append(str(error))
+    return said
+
+form = {"years": "2023", "source": "/srv/baac", "stack": "staging", "stage": "on_scene"}
+by_hand = asked(form, {"years": 2022})
+told = {"words": accidents_yearly.years_and_source(), "extra": accidents_yearly.announcement()}
+run = SimpleNamespace(consumed_asset_events=[SimpleNamespace(extra=told["extra"])])
+told["labels"] = shared_tasks._model({"params": {"stack": "local", "stage": "dispatch"}, "dag_run": run})
+several = (told["extra"], {"years": 2022}, {"year": 2022}, None)
 print(json.dumps({
     **told, "by_hand": by_hand, "together": asked({}, *several, started=(0, 1, 2, 3)),
     "alone": asked({}, {"year": 2021}, told["extra"], started=(1,)),
     "while_it_waited": asked({}, {"year": 2021}, {"year": 2022}, told["extra"], started=(1,)),
+    "in_the_form": asked({"years": "2024, 2020-2021"}), "and_announced": accidents_yearly.announcement(),
+    "no_years": refused("2024-2021", "20", "2020,x"),
 }))
 """
 
@@ -195,9 +221,15 @@ def test_a_year_from_elsewhere_is_announced_and_looked_at_as_the_form_said(tmp_p
         return ["--pipeline", "monitor", "--input", str(year), "--reason", "airflow", *words]
 
     assert asked["words"] == ["2023", "--source", "/srv/baac"]
+    assert asked["labels"] == {"stack": "staging", "stage": "on_scene"}
     assert asked["by_hand"] == asked["alone"] == [look(2023, *elsewhere)]
     assert asked["together"] == [look(2022, *usual), look(2023, *elsewhere), look(2025, *usual)]
     assert asked["while_it_waited"] == [look(2022, *usual), look(2023, *elsewhere)]
+    assert asked["in_the_form"] == [look(year, *usual) for year in (2020, 2021, 2024)]
+    assert asked["and_announced"] == {"years": "2020,2021,2024", "stack": "local", "stage": "dispatch"}
+    assert [said.partition(" are no years")[0] for said in asked["no_years"]] == [
+        "'2024-2021'", "'20'", "'2020,x'",
+    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -248,18 +280,23 @@ def test_what_failed_is_tried_again_and_told_until_a_quiet_day(project: Project,
     (told,) = alerts(alertmanager)
     assert told["labels"] == {
         "alertname": "AirflowTaskFailed", "severity": "warning", "dag": "accidents_daily", "task": "monitor",
+        "stack": "local", "stage": "on_scene",
     }  # fmt: skip
     assert told["annotations"].keys() == {"summary", "description", "runbook"}
     assert "has no champion yet" in told["annotations"]["description"]
     page, _, section = told["annotations"]["runbook"].partition("#")
     assert f"## {section}" in (ROOT / page).read_text(encoding="utf-8").lower()
 
+    database = {"ACCIDENTS_DATABASE_URL": f"sqlite:///{project.folder / 'nowhere' / 'predictions.db'}"}
+    Airflow(project, ACCIDENTS_ALERTMANAGER=alertmanager, **database).run("accidents_daily")
+    assert {one["labels"]["stage"] for one in alerts(alertmanager)} == {"dispatch", "on_scene"}
+
     fill_log(project)
     ended, said = airflow.run("accidents_daily")
     assert ended == {"monitor": "success", **SKIPPED}, said
     assert "train is not due: the last loop ended with monitor (keep)." in said
     assert stages(project)[-1] == ("monitor", "ok")
-    assert alerts(alertmanager) == []
+    assert [one["labels"] for one in alerts(alertmanager)] == [told["labels"]], "the other model's stands"
 
 
 def test_a_drifted_day_retrains_deploys_and_verifies(project: Project) -> None:
@@ -300,12 +337,12 @@ def test_beside_a_loop_of_another_command_nothing_is_done_and_it_goes_on(project
 
 def test_a_new_year_is_had_announced_trained_on_and_deployed(project: Project) -> None:
     airflow = Airflow(project)
-    ended, said = airflow.run("accidents_yearly", year=2024)
+    ended, said = airflow.run("accidents_yearly", years="2024")
     assert ended == {"download": "success", "check": "success"}, said
     assert "2024: 4,0" in said or "2024: 3,9" in said
     ((extra,),) = airflow.rows("SELECT extra FROM asset_event ORDER BY id DESC LIMIT 1")
     announced = json.loads(extra)
-    assert announced["year"] == 2024
+    assert announced["years"] == "2024"
     ended, said = airflow.run("accidents_new_year", **announced)
     done = dict.fromkeys(("look", *STAGES), "success")
     assert ended == {**done, "roll_back": "skipped"}, said
@@ -313,12 +350,63 @@ def test_a_new_year_is_had_announced_trained_on_and_deployed(project: Project) -
     assert served_bundle(project).facts["years"] == [2021, 2022, 2024]
 
 
-def test_a_year_that_is_had_is_announced_and_one_that_is_known_leads_to_nothing(project: Project) -> None:
+def test_years_that_are_had_are_announced_and_those_that_are_known_lead_to_nothing(project: Project) -> None:
     airflow = Airflow(project)
-    ended, said = airflow.run("accidents_yearly", year=2022)
+    ended, said = airflow.run("accidents_yearly", years="2021-2022")
     assert ended == {"download": "success", "check": "success"}, said
-    assert "2022: 4,0" in said or "2022: 3,9" in said
+    for year in (2021, 2022):
+        assert f"{year}: 4,0" in said or f"{year}: 3,9" in said
     ((extra,),) = airflow.rows("SELECT extra FROM asset_event ORDER BY id DESC LIMIT 1")
-    assert '"year": 2022' in extra
-    ended, said = airflow.run("accidents_new_year", year=2022)
+    assert json.loads(extra)["years"] == "2021,2022"
+    ended, said = airflow.run("accidents_new_year", **json.loads(extra))
     assert ended == {"look": "success", **SKIPPED}, said
+    assert re.findall(r"--input (\d{4})", said) == ["2021", "2022"]
+
+
+SLOW = {"canary": "[20]", "latency": "0.000001"}  # nothing is so quick
+
+
+@needs_programs
+@pytest.mark.parametrize(
+    ("year", "params", "verify"),
+    [(2025, {}, "success"), (2026, SLOW, "skipped")],
+    ids=["its server dies in the first hour", "it is slow as a canary"],
+)
+def test_a_version_that_goes_wrong_is_taken_back_and_the_run_is_red(
+    project: Project, alertmanager: str, year: int, params: dict[str, str], verify: str
+) -> None:
+    """Of a canary that fails nothing is left to verify."""
+    airflow = Airflow(project, ACCIDENTS_ALERTMANAGER=alertmanager)
+    with params_with(project, minutes="5", **params), ThreadPoolExecutor(1) as pool:
+        running = pool.submit(airflow.run, "accidents_new_year", years=year)
+        if not params:
+            wait_until(lambda: ("verify", "started") in stages(project), running)
+            model_server(project).kill()
+        ended, said = running.result()
+    done = dict.fromkeys(("look", "train", "promote", "deploy"), "success")
+    assert ended == {**done, "verify": verify, "roll_back": "failed"}, said
+    assert stages(project)[-3:] == [("verify", "failed"), ("rollback", "started"), ("rollback", "ok")], said
+    assert served_version(project) == "1"
+    assert airflow.rows("SELECT state FROM dag_run ORDER BY id DESC LIMIT 1") == [("failed",)]
+    told = [one for one in alerts(alertmanager) if one["labels"]["task"] == "roll_back"]
+    assert ["was taken back" in one["annotations"]["description"] for one in told] == [True]
+
+
+@contextmanager
+def params_with(project: Project, **changes: str) -> Iterator[None]:
+    """Have other values in the project's params.yaml for a while."""
+    path = project.folder / "params.yaml"
+    before = path.read_text(encoding="utf-8")
+    _, changed = other_params(project, **changes)
+    path.write_text((project.folder / changed).read_text(encoding="utf-8"), encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
+def wait_until(true: Callable[[], bool], running: Future[tuple[dict[str, str], str]]) -> None:
+    """Wait for what a run that goes on in the background comes to."""
+    while not true():
+        assert not running.done(), running.result()
+        time.sleep(0.2)

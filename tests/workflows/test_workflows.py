@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from accidents.features.declared import STAGES
+from accidents.params import Params
 from tests.conftest import ROOT
 from tests.containers.test_release import BUT
 from tests.platform_parts import of_npm
@@ -27,6 +29,7 @@ TRIED = {
     ("model-report", "comment"): "tests/pipelines/test_workflow_steps.py",
     ("locks", "renewal"): "tests/workflows/test_release_hygiene.py",
     ("staging", "staging"): "tests/pipelines/test_workflow_steps.py",
+    ("monitor", "monitor"): "tests/pipelines/test_workflow_steps.py",
     ("docs", "build"): "tests/documentation/test_workflow.py",
 }
 # Jobs that are not run again in a test, each with the reason.
@@ -34,7 +37,6 @@ NOT_AGAIN = {
     ("checks", "check"): "its three commands are steps of .ci/run",
     ("containers", "containers"): "`make containers` is a step of .ci/run, and holds these tests",
     ("docs", "publish"): "it is one action of GitHub's, and runs no command",
-    ("monitor", "monitor"): "one command, on a runner of one's own; tests/pipelines/test_loop.py runs it",
     ("tests", "dags"): "`make dags` is a step of .ci/run",
     ("tests", "test"): "`make test`, the same without coverage, is a step of .ci/run, and holds these tests",
     ("tests", "platform"): "`make platform` is minutes long; who changes a stack runs it",
@@ -163,13 +165,33 @@ def test_what_another_job_made_is_not_unpacked_over_what_is_run(file: Path) -> N
                 assert re.match(r"\$\{\{ runner\.temp \}\}/|reports$", step["with"].get("path", "")), name
 
 
-def test_each_step_on_a_stack_has_its_store_and_what_its_file_asks_for() -> None:
+def test_each_step_on_a_stack_has_its_store_and_changes_it_for_nobody() -> None:
+    """Others run on it, too: who applies it says what it is, and a job's variables would not count."""
     on_stack = [(job, step) for job in jobs.jobs() for step in job.steps if '"$STACK"' in step.run]
     assert {job.workflow for job, _ in on_stack} == set(STACKS)
     for job, step in on_stack:
         file = (ROOT / "stacks" / f"{STACKS[job.workflow]}.yaml").read_text(encoding="utf-8")
-        asked = {"ZENML_STORE_URL", "ZENML_STORE_API_KEY", *re.findall(r"\$\{(\w+)\}", file)}
-        assert asked <= {*job.env, *step.env}, step.run
+        given = {*job.env, *step.env}
+        assert {"ZENML_STORE_URL", "ZENML_STORE_API_KEY"} <= given, step.run
+        assert given & set(re.findall(r"\$\{(\w+)(?=[:}])", file)) == set(), step.run
+        assert "stack apply" not in step.run
+
+
+def test_what_goes_into_production_was_attested_before_anything_is_changed() -> None:
+    """A tag alone may have been moved by anybody who can push packages."""
+    changes = re.compile(r"make (canary|rollout)|run\.py rollback")
+    for job in jobs.jobs():
+        runs = [step.run for step in job.steps]
+        first = next((at for at, line in enumerate(runs) if changes.search(line)), None)
+        if first is not None:
+            digests = [step for step in job.steps[:first] if "DIGESTS" in step.env]
+            assert digests or "make attested" in "\n".join(runs[:first]), f"{job.workflow}/{job.name}"
+
+
+def test_a_model_of_each_stage_can_go_back_by_a_click() -> None:
+    asked = jobs.read("rollback")[True]["workflow_dispatch"]["inputs"]["stage"]
+    assert (tuple(asked["options"]), asked["default"]) == (STAGES, Params().stage)
+    assert '--stage "$STAGE"' in "".join(step.run for step in jobs.job("rollback", "rollback").steps)
 
 
 @pytest.mark.parametrize("what", ["images", "both"])
@@ -178,7 +200,7 @@ def test_images_do_not_go_back_to_a_release_that_is_not_named(what: str, tmp_pat
     (tmp_path / ".git").mkdir()
     context = {
         "github.repository": "owner/name", "github.workspace": str(tmp_path), "inputs.what": what,
-        "inputs.release": "", "vars.PRODUCTION_STACK": "",
+        "inputs.release": "", "inputs.stage": "dispatch", "vars.PRODUCTION_STACK": "",
     }  # fmt: skip
     ran = jobs.run(jobs.job("rollback", "rollback"), tmp_path, context, {}, {})
     assert not ran.well
