@@ -324,10 +324,12 @@ class Loop:
         return str(champion.number) if champion else None
 
     def _years(self, report: MonitorReport) -> list[int]:
-        """Years that a retraining would learn from beside the champion's."""
+        """Years that a retraining would learn from beside the champion's; of its source if one is due."""
         window, known = report.measurements.window, report.measurements.champion.years
         if report.measurements.new_years:
             return list(report.measurements.new_years)
+        if report.decision.action != "retrain":  # other looks need no source: it may be on another machine
+            return []
         last = int(window.last_month[:4]) if window.last_month else 0
         return list(labelled_years(self.params.data, max(known, default=0), last))
 

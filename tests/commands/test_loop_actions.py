@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from accidents.errors import AccidentsError
+from accidents.errors import AccidentsError, SourceError
 from accidents.monitoring.measurements import MonitorReport
 from accidents.monitoring.probation import Verdict
 from accidents.params import Params, load_params
@@ -430,6 +430,23 @@ def test_a_look_whose_years_cannot_be_told_has_failed(
         Loop(load_params(ROOT / "params.yaml"), "local", store, lease)._look(None, None, "by hand")
     written = store.history.events("accident-severity-dispatch")
     assert [f"{one.stage} {one.outcome}" for one in written] == ["monitor failed"]
+
+
+def test_only_a_retraining_needs_the_champions_source_on_this_machine(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = report()
+    lost = kept.model_copy(update={"decision": kept.decision.model_copy(update={"action": "retrain"})})
+    params = load_params(ROOT / "params.yaml", {"data.source": "/srv/of a colleague"})
+    looks = iter((kept, lost))
+    monkeypatch.setattr("commands.loop.run_monitor", lambda *_: next(looks))
+    with store.lease(LOOP, 60) as lease:
+        loop = Loop(params, "local", store, lease)
+        loop._look(None, None, "by hand")
+        with pytest.raises(SourceError, match="/srv/of a colleague: there is no such folder"):
+            loop._look(None, None, "by hand")
+    written = store.history.events(loop.name)
+    assert [f"{one.stage} {one.outcome}" for one in written] == ["monitor ok", "monitor failed"]
 
 
 def test_old_runs_go_also_where_every_look_fails(

@@ -16,6 +16,7 @@ from accidents.data.data_versions import push, restore, snapshot
 from accidents.data.dataset import SYNTHETIC, have_raw, made_from, raw_of, source_of
 from accidents.data.sources import UNKNOWN, fetch
 from accidents.data.sources.labelled_years import labelled_years
+from accidents.data.sources.sample.partitions import write_partitions
 from accidents.data.sources.settings import DataSettings
 from accidents.errors import SourceError
 
@@ -131,3 +132,12 @@ def test_an_unknown_source_offers_no_newer_year_and_asks_for_one(tmp_path: Path)
     assert labelled_years(unknown, 2020, 2030) == ()
     with pytest.raises(SourceError, match="Give --source"):
         fetch(unknown.source, (2021,), tmp_path)
+
+
+def test_labelled_years_of_partitions_and_of_a_folder_at_home(
+    given: DataSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_partitions(str(tmp_path / "parts"), (2021, 2022), accidents=100, processes=1)
+    assert labelled_years(DataSettings(source=str(tmp_path / "parts")), 2021, 2030) == (2022,)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert labelled_years(DataSettings(source="~/given"), 2017, 2030) == (2018,)
