@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from accidents.data.partition_files import is_partitioned
 from accidents.data.sources.settings import DataSettings
 from accidents.data.sources.year_files import YearFiles, find_years
 from accidents.data.tables import Tables, chosen
-from accidents.errors import DataError, SourceError
+from accidents.errors import AccidentsError, DataError, SourceError
 from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
 from accidents.scoring.batch.people import KINDS, vehicles_and_users
 from accidents.scoring.batch.row_files import RowFile, check_name, read_rows
@@ -114,8 +115,9 @@ def raw_year(
 def _promised(given: str, version: str, remote: str | None) -> Path:
     """Return the file or folder if it is still what it was, else from DVC."""
     path = Path(given).expanduser()
-    if path.exists() and snapshot(_files(path, given), keep=False) == version:
-        return path
+    with suppress(AccidentsError, OSError):  # what is there elsewhere may be of others, or not for us to see
+        if path.exists() and snapshot(_files(path, given), keep=False) == version:
+            return path
     try:
         folder = restore(version, DATA / "versions" / version.removesuffix(".dir"), remote=remote)
     except SourceError as error:

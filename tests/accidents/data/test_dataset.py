@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -70,6 +72,20 @@ def test_another_machine_gets_it_from_the_remote(
     shutil.rmtree(repository / ".dvc" / "cache")
     shutil.rmtree(given.source)
     assert raw_of(promised, given, tmp_path / "data", remote).version == promised
+
+
+def test_a_folder_that_is_not_for_this_account_to_see_is_passed_over(
+    repository: Path, given: DataSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promised, stat = have_raw(given).version, Path.stat
+
+    def refused(path: Path, **options: bool) -> os.stat_result:
+        if Path(given.source) in (path, *path.parents):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)  # root, who may run the tests, is refused nothing
+    assert raw_of(promised, given, tmp_path / "data").version == promised
 
 
 @pytest.fixture
