@@ -96,7 +96,11 @@ class PipelineConfig(Strict):
 
     def now(self, cache: bool = True) -> PipelineConfig:
         """Return the same without a schedule, and without the cache if it is not wanted."""
-        return self.model_copy(update={"schedule": None, "enable_cache": self.enable_cache and cache})
+        return self.with_cache(cache).model_copy(update={"schedule": None})
+
+    def with_cache(self, wanted: bool) -> PipelineConfig:
+        """Return the same, without the cache if it is not wanted."""
+        return self.model_copy(update={"enable_cache": self.enable_cache and wanted})
 
     def check_steps(self, there: Collection[str]) -> None:
         """Raise SettingsError if something is said of a step that the pipeline does not have."""

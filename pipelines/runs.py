@@ -118,12 +118,8 @@ def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
             f"configs/{pipeline.name}.yaml: `schedule` is for train alone: a command puts to use what the "
             f"other runs leave. For {pipeline.name}, have cron or systemd start the command."
         )
-    _check_steps(pipeline, config, arguments)
-    here = runs_here(pipeline)
-    if not here:
-        require_own_code()
-    code = code_used(here)
-    _require_bucket()
+    _require_fit(pipeline, config, arguments)
+    code = code_used(runs_here(pipeline))
     name = f"{pipeline.name}-{datetime.now(UTC):%Y_%m_%d-%H_%M_%S_%f}"
     raised = None
     try:
@@ -134,6 +130,14 @@ def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
         raised = error
     log_metadata(metadata={"code": dict(code)}, run_id_name_or_prefix=name)
     return wait(name, raised)
+
+
+def _require_fit(pipeline: Pipeline, config: PipelineConfig, arguments: Mapping[str, Any]) -> None:
+    """Raise what is wrong with a run before it begins, now or at a scheduled time."""
+    _check_steps(pipeline, config, arguments)
+    if not runs_here(pipeline):
+        require_own_code()
+    _require_bucket()
 
 
 def _require_bucket() -> None:
@@ -148,7 +152,7 @@ def _require_bucket() -> None:
 def schedule(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> None:
     """Have the stack's orchestrator run a pipeline when the configuration says.
 
-    Raises SettingsError if the stack's orchestrator cannot.
+    Raises SettingsError if the stack's orchestrator cannot, and what `run` raises before a run begins.
     """
     orchestrator = Client().active_stack.orchestrator
     if not orchestrator.config.is_schedulable:
@@ -156,7 +160,7 @@ def schedule(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> No
             f"configs/{pipeline.name}.yaml: an orchestrator of flavor {orchestrator.flavor} keeps no "
             "`schedule`. Take it out, and have cron or systemd start the command."
         )
-    _check_steps(pipeline, config, arguments)
+    _require_fit(pipeline, config, arguments)
     pipeline.with_options(**config.options())(**arguments)
 
 

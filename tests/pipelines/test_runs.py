@@ -132,6 +132,24 @@ def test_a_step_that_is_not_there_and_a_schedule_that_nobody_keeps_are_refused(w
         runs.schedule(elsewhere, cron)
 
 
+@pytest.mark.parametrize("check", ["require_own_code", "_require_bucket"])
+@pytest.mark.parametrize("where", ["here"], indirect=True)
+def test_a_schedule_is_refused_for_what_a_run_is_refused_for(
+    where: str, monkeypatch: pytest.MonkeyPatch, check: str
+) -> None:
+    from tests.pipelines.elsewhere_steps import elsewhere
+
+    def refuse() -> None:
+        raise SettingsError("whose code is not this clone's")
+
+    monkeypatch.setattr(type(Client().active_stack.orchestrator.config), "is_schedulable", True)
+    monkeypatch.setattr(runs, check, refuse)
+    cron = PipelineConfig.model_validate({"schedule": {"cron_expression": "0 3 * * *"}})
+    for start, config in ((runs.run, cron.now()), (runs.schedule, cron)):
+        with pytest.raises(SettingsError, match="not this clone's"):
+            start(elsewhere, config)
+
+
 def test_a_bundle_is_used_from_whichever_store_it_is_in_and_not_made_again(
     where: str, tmp_path: Path
 ) -> None:
