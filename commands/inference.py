@@ -82,7 +82,6 @@ def _by_partition(
 ) -> None:
     """Score partitions, or a raw year, into partitions: `engine: dask`."""
     from accidents.data.partition_files import is_partitioned, read_manifest
-    from accidents.data.storage import is_remote
     from accidents.scoring.batch.inputs import is_year, raw_year
     from engine.scoring import require_same
 
@@ -102,9 +101,8 @@ def _by_partition(
     from steps.support.references import refer_to
     from steps.support.rows import on_engine
 
-    source = given if is_remote(given) or is_year(given) else str(Path(given).resolve())
     if partitioned:
-        require_seen("--input", source)
+        require_seen("--input", given)
     require_seen("--output", address)
     chosen = refer_to(params.stage, version)
     if output:
@@ -114,7 +112,7 @@ def _by_partition(
         run = runs.run(
             pipeline,
             settings,
-            given=source,
+            given=given,
             input_version=promised if partitioned else hand_over_input(given, params.data),
             data=params.data,
             stage=params.stage,

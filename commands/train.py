@@ -56,7 +56,7 @@ def train(
         "may_return": not by_loop,
     }
     if settings.schedule and not by_loop:
-        runs.schedule(pipeline, settings, **arguments)
+        runs.schedule(pipeline, settings.with_cache(cache), **arguments)
         console.print("Scheduled, with the data, parameters and code of now.")
         return {}
     with on_engine(settings.on_dask):

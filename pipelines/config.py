@@ -28,7 +28,7 @@ class RetryConfig(Strict):
 
 
 class Docker(DockerSettings, extra="forbid"):
-    """ZenML's DockerSettings: the image that a step runs in, where it runs in one."""
+    """ZenML's DockerSettings: the image that ZenML builds for a step, on a stack where it builds one."""
 
 
 class Resources(ResourceSettings, extra="forbid"):
@@ -96,7 +96,16 @@ class PipelineConfig(Strict):
 
     def now(self, cache: bool = True) -> PipelineConfig:
         """Return the same without a schedule, and without the cache if it is not wanted."""
-        return self.model_copy(update={"schedule": None, "enable_cache": self.enable_cache and cache})
+        return self.with_cache(cache).model_copy(update={"schedule": None})
+
+    def with_cache(self, wanted: bool) -> PipelineConfig:
+        """Return the same, without the cache if it is not wanted."""
+        return self.model_copy(update={"enable_cache": self.enable_cache and wanted})
+
+    @property
+    def names_image(self) -> bool:
+        """Whether ZenML is told of an image, for any step."""
+        return any(each.settings.docker is not None for each in (self, *self.steps.values()))
 
     def check_steps(self, there: Collection[str]) -> None:
         """Raise SettingsError if something is said of a step that the pipeline does not have."""

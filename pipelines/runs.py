@@ -118,12 +118,8 @@ def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
             f"configs/{pipeline.name}.yaml: `schedule` is for train alone: a command puts to use what the "
             f"other runs leave. For {pipeline.name}, have cron or systemd start the command."
         )
-    _check_steps(pipeline, config, arguments)
-    here = runs_here(pipeline)
-    if not here:
-        require_own_code()
-    code = code_used(here)
-    _require_bucket()
+    _require_fit(pipeline, config, arguments)
+    code = code_used(runs_here(pipeline))
     name = f"{pipeline.name}-{datetime.now(UTC):%Y_%m_%d-%H_%M_%S_%f}"
     raised = None
     try:
@@ -144,6 +140,15 @@ def _log_code(name: str, code: Mapping[str, str]) -> None:
     log_metadata(metadata={"code": dict(code)}, run_id_name_or_prefix=name)
 
 
+def _require_fit(pipeline: Pipeline, config: PipelineConfig, arguments: Mapping[str, Any]) -> None:
+    """Raise what is wrong with a run before it begins, now or at a scheduled time."""
+    _check_steps(pipeline, config, arguments)
+    _check_image(pipeline, config)
+    if not runs_here(pipeline):
+        require_own_code()
+    _require_bucket()
+
+
 def _require_bucket() -> None:
     """Raise what the artifact store says of a bucket that is not there, or not ours: ZenML would make it."""
     store = Client().active_stack.artifact_store
@@ -156,7 +161,7 @@ def _require_bucket() -> None:
 def schedule(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> None:
     """Have the stack's orchestrator run a pipeline when the configuration says.
 
-    Raises SettingsError if the stack's orchestrator cannot.
+    Raises SettingsError if the stack's orchestrator cannot, and what `run` raises before a run begins.
     """
     orchestrator = Client().active_stack.orchestrator
     if not orchestrator.config.is_schedulable:
@@ -164,7 +169,7 @@ def schedule(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> No
             f"configs/{pipeline.name}.yaml: an orchestrator of flavor {orchestrator.flavor} keeps no "
             "`schedule`. Take it out, and have cron or systemd start the command."
         )
-    _check_steps(pipeline, config, arguments)
+    _require_fit(pipeline, config, arguments)
     pipeline.with_options(**config.options())(**arguments)
 
 
@@ -197,6 +202,23 @@ def _check_steps(pipeline: Pipeline, config: PipelineConfig, arguments: Mapping[
         described = pipeline.copy()
         described.prepare(**arguments)
         config.check_steps(described.invocations)
+
+
+def _check_image(pipeline: Pipeline, config: PipelineConfig) -> None:
+    """Raise SettingsError where ZenML is told of an image and the stack has none built: it is passed over."""
+    if not config.names_image:
+        return
+    stack, image = Client().active_stack, image_orchestrator()
+    if image is None and not stack.orchestrator.config.is_local:
+        return
+    where = (
+        f"in {image.image}: its orchestrator's `image` in stacks/{stack.name}.yaml names it" if image
+        else "on this machine, in no container"
+    )  # fmt: skip
+    raise SettingsError(
+        f"configs/{pipeline.name}.yaml: `settings.docker` has no effect on stack {stack.name}, whose steps "
+        f"run {where}. Take it out."
+    )
 
 
 def _find(name: str) -> PipelineRunResponse | None:

@@ -18,7 +18,7 @@ from accidents.data.sources.settings import DataSettings
 from accidents.data.storage import is_remote
 from accidents.data.table_files import load_tables
 from accidents.data.tables import Tables
-from accidents.errors import SourceError
+from accidents.errors import AccidentsError, SourceError
 from accidents.files import ROOT
 from accidents.source_code import code_version
 
@@ -42,7 +42,7 @@ class RawData:
     partitions: Manifest | None = None
 
 
-def have_raw(settings: DataSettings, folder: Path = DATA) -> RawData:
+def fetch_raw(settings: DataSettings, folder: Path = DATA) -> RawData:
     """Have the raw files asked for - made, downloaded, found or taken from DVC - and version them.
 
     Raises
@@ -81,7 +81,7 @@ def raw_of(version: str, settings: DataSettings, folder: Path = DATA, remote: st
     """
 
     def from_source() -> RawData:
-        return have_raw(settings.model_copy(update={"version": None, "refresh": False}), folder)
+        return fetch_raw(settings.model_copy(update={"version": None, "refresh": False}), folder)
 
     def from_dvc() -> RawData:
         return _restored(version, settings, folder, remote)
@@ -94,7 +94,7 @@ def raw_of(version: str, settings: DataSettings, folder: Path = DATA, remote: st
     for way in ways:
         try:
             raw = way()
-        except SourceError as error:
+        except (AccidentsError, OSError) as error:  # what is at a path elsewhere may not be for us to see
             missed.append(str(error))
             continue
         if raw.version == version:

@@ -8,7 +8,7 @@ import typer
 
 from accidents.errors import SettingsError
 from commands.arguments import options
-from commands.arguments.options import prepare, read_params
+from commands.arguments.options import absolute, prepare, read_params
 
 
 def inference(
@@ -56,4 +56,4 @@ def inference(
     asked = read_params(params, given)
     from commands.inference import inference as run
 
-    run(asked, stack, config, input, output, version, reasons, raw_csv)
+    run(asked, stack, config, absolute(input), output, version, reasons, raw_csv)

@@ -9,7 +9,7 @@ import typer
 
 from accidents.errors import SettingsError
 from commands.arguments import options
-from commands.arguments.options import prepare, read_params
+from commands.arguments.options import absolute, prepare, read_params
 
 
 def monitor(
@@ -70,6 +70,7 @@ def monitor(
     from commands import monitor as watch
 
     if every is None:
-        watch.monitor(asked, stack, config, input, source, not decide_only, reason or "by hand", only)
+        accidents = None if input is None else absolute(input)
+        watch.monitor(asked, stack, config, accidents, source, not decide_only, reason or "by hand", only)
     else:
         watch.monitor_every(asked, stack, config, source, not decide_only, every)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,15 +56,28 @@ Input = Annotated[
 def read_params(path: Path | None, given: Mapping[str, Any] | None = None) -> Params:
     """Lay what was given, by dotted keys, over params.yaml; None stands for not given.
 
+    A folder as source is absolute in what is returned.
+
     Raises
     ------
     SettingsError
         Naming the key that is wrong.
     """
+    from accidents.data.sources import SOURCES
     from accidents.params import load_params
 
     stated = {key: value for key, value in (given or {}).items() if value is not None}
-    return load_params(path or ROOT / "params.yaml", stated)
+    params = load_params(path or ROOT / "params.yaml", stated)
+    if params.data.source in SOURCES:
+        return params
+    data = params.data.model_copy(update={"source": absolute(params.data.source)})
+    return params.model_copy(update={"data": data})
+
+
+def absolute(given: str) -> str:
+    """Return a path as steps understand it, which may run in another folder; what is not there as typed."""
+    path = Path(os.path.expanduser(given))
+    return str(path.absolute()) if os.path.exists(path) else given
 
 
 def parse_years(text: str, option: str = "--years") -> list[int]:

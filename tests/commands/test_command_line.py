@@ -177,6 +177,26 @@ def test_a_version_of_a_years_files_does_not_go_with_a_file(monkeypatch: pytest.
         arguments_of_inference.inference("calls.csv", data_version="1.dir")
 
 
+def test_paths_of_a_person_are_absolute_for_steps_that_run_in_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[str, str]] = []
+    monkeypatch.setattr(arguments_of_inference, "prepare", lambda _: None)
+    monkeypatch.setattr(
+        "commands.inference.inference",
+        lambda params, stack, config, accidents, *_: given.append((params.data.source, accidents)),
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Path("baac").mkdir()
+    Path("calls.csv").touch()
+    for source, accidents in (("baac", "./calls.csv"), ("~/baac", "~/calls.csv"), ("data.gouv", "2022")):
+        arguments_of_inference.inference(accidents, source=source)
+    arguments_of_inference.inference("cals.csv", source="sampel")
+    here = (str(tmp_path / "baac"), str(tmp_path / "calls.csv"))
+    assert given == [here, here, ("data.gouv", "2022"), ("sampel", "cals.csv")], "a typo is told as typed"
+
+
 def completions(*words: str) -> set[str]:
     """What bash offers for the last of the words."""
     told = {"COMP_WORDS": "\n".join(["./run.py", *words]), "COMP_CWORD": str(len(words)),

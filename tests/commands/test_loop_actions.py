@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from accidents.errors import AccidentsError
+from accidents.errors import AccidentsError, SourceError
 from accidents.monitoring.measurements import MonitorReport
 from accidents.monitoring.probation import Verdict
 from accidents.params import Params, load_params
@@ -40,7 +40,7 @@ class FakeStack:
         self.number, self.breaks, self.done = champion, breaks, []
         self.loops: dict[str, str] = {}  # who made which version
         self.years: tuple[int, ...] = ()  # of the last training
-        self.remarks: dict[str, str] = {}
+        self.recorded: dict[str, str] = {}
 
     @staticmethod
     def model_name(stage: str) -> str:
@@ -55,8 +55,8 @@ class FakeStack:
     def version(self, name: str, number: str) -> str:
         return number
 
-    def remark(self, version: str, **tags: str) -> None:
-        self.remarks.update(tags)
+    def record_loop(self, version: str, **tags: str) -> None:
+        self.recorded.update(tags)
 
     def rollback(self, name: str) -> None:
         self.number = "1"
@@ -181,7 +181,7 @@ def test_who_became_champion_by_other_hands_is_not_taken_for_the_loops_own(
 
 
 @pytest.mark.parametrize(
-    ("breaks", "done", "end", "remark"),
+    ("breaks", "done", "end", "recorded"),
     [
         ("promotion", "train 2", "promote refused", {"promoted": "no"}),
         ("probation", "train 2, deploy 2, watch 2, deploy 1", "rollback ok", {"taken_back": "its errors"}),
@@ -189,12 +189,12 @@ def test_who_became_champion_by_other_hands_is_not_taken_for_the_loops_own(
 )
 def test_what_goes_wrong_after_the_training(
     store: PredictionStore, monkeypatch: pytest.MonkeyPatch, breaks: str, done: str, end: str,
-    remark: dict[str, str],
+    recorded: dict[str, str],
 ) -> None:  # fmt: skip
     stack = FakeStack(breaks=breaks)
     assert follow(store, stack, monkeypatch, LOOKED)[-1] == end
     assert ", ".join(stack.done) == done
-    assert remark.items() <= stack.remarks.items()
+    assert recorded.items() <= stack.recorded.items()
 
 
 def test_a_version_that_is_champion_no_longer_is_not_deployed(
@@ -430,6 +430,23 @@ def test_a_look_whose_years_cannot_be_told_has_failed(
         Loop(load_params(ROOT / "params.yaml"), "local", store, lease)._look(None, None, "by hand")
     written = store.history.events("accident-severity-dispatch")
     assert [f"{one.stage} {one.outcome}" for one in written] == ["monitor failed"]
+
+
+def test_only_a_retraining_needs_the_champions_source_on_this_machine(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = report()
+    lost = kept.model_copy(update={"decision": kept.decision.model_copy(update={"action": "retrain"})})
+    params = load_params(ROOT / "params.yaml", {"data.source": "/srv/of a colleague"})
+    looks = iter((kept, lost))
+    monkeypatch.setattr("commands.loop.run_monitor", lambda *_: next(looks))
+    with store.lease(LOOP, 60) as lease:
+        loop = Loop(params, "local", store, lease)
+        loop._look(None, None, "by hand")
+        with pytest.raises(SourceError, match="/srv/of a colleague: there is no such folder"):
+            loop._look(None, None, "by hand")
+    written = store.history.events(loop.name)
+    assert [f"{one.stage} {one.outcome}" for one in written] == ["monitor ok", "monitor failed"]
 
 
 def test_old_runs_go_also_where_every_look_fails(

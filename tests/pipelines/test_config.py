@@ -41,6 +41,13 @@ def test_zenml_is_told_what_was_said_and_no_more() -> None:
     assert options == {"enable_cache": True, **said}
 
 
+def test_without_the_cache_a_schedule_stays_one() -> None:
+    cron = parse(PipelineConfig, {"schedule": {"cron_expression": "0 3 * * 1"}}, "configs/train.yaml")
+    options = cron.with_cache(False).options()
+    assert (options["enable_cache"], options["schedule"]) == (False, cron.schedule)
+    assert "schedule" not in cron.now().options()
+
+
 def test_a_step_that_is_not_there_is_refused_with_the_nearest() -> None:
     config = parse(PipelineConfig, {"steps": {"train_modle": {}}}, "configs/train.yaml")
     with pytest.raises(SettingsError, match=r"`steps.train_modle`, did you mean `train_model`"):

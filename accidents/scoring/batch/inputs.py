@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from accidents.data.data_versions import restore, snapshot
-from accidents.data.dataset import DATA, RawData, have_raw, layout, raw_of
+from accidents.data.dataset import DATA, RawData, fetch_raw, layout, raw_of
 from accidents.data.partition_files import is_partitioned
 from accidents.data.sources.settings import DataSettings
 from accidents.data.sources.year_files import YearFiles, find_years
 from accidents.data.tables import Tables, chosen
-from accidents.errors import DataError, SourceError
+from accidents.errors import AccidentsError, DataError, SourceError
 from accidents.scoring.batch.intake import ID, NOTES, PEDESTRIAN, ROW, Intake, missing_time_or_place
 from accidents.scoring.batch.people import KINDS, vehicles_and_users
 from accidents.scoring.batch.row_files import RowFile, check_name, read_rows
@@ -108,14 +109,15 @@ def raw_year(
 ) -> RawData:
     """Have the raw files of a year that `--input` names."""
     settings = data.model_copy(update={"years": (int(given),)})
-    return raw_of(version, settings, remote=remote) if version else have_raw(settings)
+    return raw_of(version, settings, remote=remote) if version else fetch_raw(settings)
 
 
 def _promised(given: str, version: str, remote: str | None) -> Path:
     """Return the file or folder if it is still what it was, else from DVC."""
     path = Path(given).expanduser()
-    if path.exists() and snapshot(_files(path, given), keep=False) == version:
-        return path
+    with suppress(AccidentsError, OSError):  # what is there elsewhere may be of others, or not for us to see
+        if path.exists() and snapshot(_files(path, given), keep=False) == version:
+            return path
     try:
         folder = restore(version, DATA / "versions" / version.removesuffix(".dir"), remote=remote)
     except SourceError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from dvc.repo import Repo
 
 from accidents.data.data_versions import restore, snapshot
+from accidents.data.sources.sample import write_sample
 from accidents.data.sources.settings import DataSettings
 from accidents.errors import SourceError
 from accidents.scoring.batch import inputs, read_input, version_of
@@ -48,3 +51,27 @@ def test_where_the_file_is_not_it_comes_from_dvc(calls: Path) -> None:
     version = version_of(str(calls), DATA, keep=True)
     calls.unlink()
     assert read_input(str(calls), DATA, version).facts["input"] == str(calls)
+
+
+@pytest.mark.parametrize("there", ["nothing", "other years", "not to be seen"])
+def test_a_folder_that_is_another_one_here_comes_from_dvc(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    write_sample(tmp_path / "made", (2018,), 100)
+    folder = tmp_path / "made" / "2018"
+    version = version_of(str(folder), DATA, keep=True)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    if there == "other years":
+        for name in ("lieux-2016.csv", "lieux-2017.csv"):
+            (folder / name).write_text("Num_Acc\n")
+    elif there == "not to be seen":
+        exists = Path.exists
+
+        def refused(path: Path) -> bool:
+            if path == folder:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return exists(path)
+
+        monkeypatch.setattr(Path, "exists", refused)
+    assert len(read_input(str(folder), DATA, version).rows) > 50
