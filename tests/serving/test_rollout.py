@@ -154,7 +154,7 @@ def test_a_challenger_that_is_asked_too_much_at_once_has_not_failed(
     """Else who floods it has the champion answer what others ask of it, too, which looks like a failure."""
     begin(client, model, CHALLENGER | {"share": 99})
     dropped = list[Rollout]()
-    monkeypatch.setattr(Rollout, "drop_challenger", dropped.append)
+    monkeypatch.setattr(Rollout, "drop_challenger", lambda rollout: dropped.append(rollout))
     predictor: Any = client.app.state.parts.predictor  # type: ignore[attr-defined]
     predictor._rollout.challenger.batcher._limit = 0
     first, second, *_ = (one for one in IDS if is_in_share(one, 99))
