@@ -182,10 +182,12 @@ def _chain(error: BaseException | None) -> Iterator[_Link]:
 
 def _told(traceback: str) -> Iterator[_Link]:
     """Yield the errors of a traceback, which has the last one last; nothing of another note."""
+    if not _FRAME.search(traceback):
+        return
     for block in reversed(_BETWEEN.split(traceback)):
         files = _FRAME.findall(block)
         words = _FRAME.sub("", block)
-        if not files or not (error := _ERROR.search(words)):
+        if not (error := _ERROR.search(words)):
             continue
         text = words[error.end() :].strip() or error[1]
         status = _STATUS.search(text)

@@ -110,7 +110,7 @@ def test_what_a_file_has_no_more_goes_with_its_secret_unless_it_is_needed(
     from zenml.client import Client
 
     monkeypatch.setenv("TRACKING_PASSWORD", "a-canary")
-    login = {"tracking_username": "me", "tracking_password": "${TRACKING_PASSWORD}"}
+    login = {"tracking_username": "${NOBODY:-me}", "tracking_password": "${TRACKING_PASSWORD}"}
     tracker = {"flavor": "mlflow", "config": {"tracking_uri": "http://127.0.0.1:1", **login}}
     registry = {"flavor": "mlflow", "name": "of_somebody"}
     validator = {"flavor": VALIDATOR}

@@ -118,7 +118,7 @@ def test_a_place_that_cannot_be_written_and_a_tracker_that_does_not_answer_are_t
 def test_the_engine_of_a_model_server_in_a_container_is_asked(
     zenml_store: Path, stack_file: StackWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nowhere.sock")
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{free_port()}")
     config = {"folder": str(tmp_path / "server"), "image": "road-accidents/model-server:{version}"}
     deployer = {"flavor": "mlserver", "config": config}
     folder = stack_file("contained", model_deployer=deployer)
