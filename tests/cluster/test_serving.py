@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from stacks.cluster.answers import ClusterError
+from stacks.components.seldon_core.applied_objects import added_by, differs
 from stacks.components.seldon_core.cluster_serving import ClusterServing
-from stacks.components.seldon_core.description import ServedBundle
+from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.settings import Runtime, SeldonCoreSettings
 from stacks.errors import StackError
@@ -59,7 +60,7 @@ def test_the_whole_way_of_two_versions(
 ) -> None:
     served = serving.switch(NAME, bundle_of(1, versions), golden_of(1, versions))
     assert serving.fault(served, served.champion) == ""
-    assert serving.drift(served) == []
+    assert serving.drift(served) == serving.additions(served) == []
     golden = golden_of(1, versions)
     answered = serving.predict(served, served.champion, golden["request"])  # type: ignore[arg-type]
     np.testing.assert_allclose(answered, golden["p_severe"], rtol=0, atol=1e-6)  # type: ignore[arg-type]
@@ -116,7 +117,7 @@ def test_load_may_decide_how_many_there_are_and_again_a_number(
     (autoscaler,) = json.loads(cluster.admin("get", "hpa", "--output", "json"))["items"]
     assert (autoscaler["spec"]["minReplicas"], autoscaler["spec"]["maxReplicas"]) == (1, 2)
     wait_until_it_measures(cluster, autoscaler["metadata"]["name"])
-    assert scaled.drift(served) == []
+    assert scaled.drift(served) == scaled.additions(served) == []
     serving.switch(NAME, bundle_of(1, versions), golden_of(1, versions))
     assert json.loads(cluster.admin("get", "hpa", "--output", "json"))["items"] == []
     assert names_of_pods(cluster) == before
@@ -137,6 +138,21 @@ def wait_until_it_measures(cluster: TestNamespace, autoscaler: str) -> None:
     while not cluster.admin("get", f"hpa/{autoscaler}", "--output", path):
         assert time.monotonic() < deadline, cluster.admin("describe", f"hpa/{autoscaler}")
         time.sleep(3)
+
+
+def test_what_others_add_to_an_object_is_known(cluster: TestNamespace) -> None:
+    """By what the cluster notes of each manager's fields."""
+    served = Served("added-to", ServedBundle("1", "1" * 64, "s3://bucket/1"))
+    rendered = RENDERINGS["deployment"].render(served, settings_of(cluster, "deployment"))
+    (service,) = [each for each in rendered if each["kind"] == "Service"]
+    assert added_by(cluster.namespace.apply(service)) == []
+    change = '{"spec": {"sessionAffinity": "ClientIP"}}'
+    cluster.admin("patch", "service", served.name, "--type=merge", f"--patch={change}")
+    assert not differs(cluster.namespace, service)
+    live = cluster.namespace.read("Service", served.name)
+    assert live is not None
+    assert added_by(live) == ["kubectl-patch"]
+    cluster.namespace.delete("Service", served.name)
 
 
 def test_an_image_that_is_not_there_is_told_at_once(

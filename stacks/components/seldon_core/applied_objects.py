@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from stacks.cluster.namespace import Namespace
 from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest
@@ -14,6 +15,9 @@ from stacks.components.seldon_core.renderings.scaling import AUTOSCALER
 # What the server writes into an object, and nobody applies.
 _OF_THE_SERVER = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")
 _NOT_OURS = (*_OF_THE_SERVER, "annotations")
+REPLICAS_MANAGER = f"{MANAGER}-replicas"
+# Who may have fields of a spec beside us: `manager` is the program of Seldon's operator, and of KServe's.
+_EXPECTED = (MANAGER, REPLICAS_MANAGER, "kube-controller-manager", "manager")
 
 
 class AppliedObjects:
@@ -49,15 +53,10 @@ class AppliedObjects:
         What only we have applied goes with the apply that leaves it out: one pod, until the autoscaler looks.
         """
         live = self._namespace.read("Deployment", wanted["metadata"]["name"]) or {"metadata": {}}
-        ours = (
-            each["fieldsV1"].get("f:spec", {})
-            for each in live["metadata"].get("managedFields", ())
-            if each["manager"] == MANAGER and "fieldsV1" in each
-        )
-        if any("f:replicas" in fields for fields in ours):
+        if any("f:replicas" in fields for manager, fields in _managed(live) if manager == MANAGER):
             number = {"spec": {"replicas": live["spec"]["replicas"]}}
             bare = {key: wanted[key] for key in ("apiVersion", "kind", "metadata")}
-            self._namespace.apply(bare | number, manager=f"{MANAGER}-replicas")
+            self._namespace.apply(bare | number, manager=REPLICAS_MANAGER)
 
     def prune(self, served: Served, kept: list[Manifest], kinds: Iterable[str] = ()) -> None:
         """Delete what is ours, of this model, of these kinds or the runtime's, and is not wanted any more."""
@@ -80,6 +79,32 @@ def differs(namespace: Namespace, wanted: Manifest) -> bool:
     """Whether applying an object would change it."""
     live = namespace.read(wanted["kind"], wanted["metadata"]["name"])
     return live is None or _content(live) != _content(namespace.apply(wanted, dry_run=True))
+
+
+def added_by(live: Manifest) -> list[str]:
+    """Return who has added fields to an object's spec, which applying it leaves as they are.
+
+    `kubectl set env` and such. Not who scales it, nor what `kubectl rollout restart` notes in an annotation.
+    """
+    managed = list(_managed(live))
+    ours = [fields for manager, fields in managed if manager in _EXPECTED]
+    return sorted({who for who, fields in managed if who not in _EXPECTED and _has_more(fields, ours)})
+
+
+def _managed(live: Manifest) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield who has which fields of an object's spec, but for what came by a subresource, such as scale."""
+    for each in live["metadata"].get("managedFields", ()):
+        if not each.get("subresource") and "f:spec" in each.get("fieldsV1", {}):
+            yield each["manager"], each["fieldsV1"]["f:spec"]
+
+
+def _has_more(fields: dict[str, Any], others: list[dict[str, Any]]) -> bool:
+    """Whether there is a field, at any depth, that none of the others has; `.` is an item itself."""
+    for name in fields.keys() - {".", "f:annotations"}:
+        there, below = [each[name] for each in others if name in each], fields[name]
+        if _has_more(below, there) if below.keys() - {"."} else not there:
+            return True
+    return False
 
 
 def _content(live: Manifest, without: Iterable[str] = _NOT_OURS) -> Manifest:

@@ -20,7 +20,7 @@ from stacks.cluster.namespace import Namespace, find_namespace, is_pod
 from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest, annotation
 from stacks.cluster.pod_troubles import is_ending, is_ready
 from stacks.components.mlserver.client import probabilities_of, require_golden
-from stacks.components.seldon_core.applied_objects import AppliedObjects, differs, named
+from stacks.components.seldon_core.applied_objects import AppliedObjects, added_by, differs, named
 from stacks.components.seldon_core.description import (
     CANDIDATE,
     CHAMPION,
@@ -170,19 +170,31 @@ class ClusterServing:
             if differs(self._namespace, wanted)
         ]
 
+    def additions(self, served: Served) -> list[str]:
+        """Return the objects that others have added to, each with who did."""
+        if self.settings.adopt:  # what was taken over has fields of who made it
+            return []
+        every = (named(wanted) for wanted in self._rendering.render(served, self.settings))
+        live = {key: there for key in every if (there := self._namespace.read(*key))}
+        added = {key: added_by(there) for key, there in live.items()}
+        return [f"{kind} {name} ({', '.join(who)})" for (kind, name), who in added.items() if who]
+
     def supervision(self, served: Served) -> str:
         """Say who brings its pods back, and what has changed since they were applied, by whom."""
         kept = f"Kubernetes brings its pods back (namespace {self._namespace.name})"
         try:
-            changed = self.drift(served)
+            changed, added = self.drift(served), self.additions(served)
         except ClusterError as error:  # a webhook that is away, an object of somebody else's: it serves on
             return f"{kept}; whether somebody has changed its objects cannot be told: {error}"
-        if not changed:
-            return kept
-        wanted = json.loads(json.dumps(self._rendering.render(served, self.settings)))
-        ours = self._applied(served) != wanted
-        why = "not as this stack's settings have it now" if ours else "changed since by others"
-        return f"{kept}; {why}: {', '.join(changed)} (deploy again)"
+        words = [kept]
+        if changed:
+            wanted = json.loads(json.dumps(self._rendering.render(served, self.settings)))
+            ours = self._applied(served) != wanted
+            why = "not as this stack's settings have it now" if ours else "changed since by others"
+            words.append(f"{why}: {', '.join(changed)} (deploy again)")
+        if added:
+            words.append(f"others have added to {', '.join(added)}: take it back with kubectl")
+        return "; ".join(words)
 
     def metadata(self, served: Served, bundle: ServedBundle) -> dict[str, Any]:
         """Return what the model server says of a version."""

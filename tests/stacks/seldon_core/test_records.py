@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from stacks.cluster.answers import ClusterError
+from stacks.components.seldon_core.applied_objects import added_by
 from stacks.components.seldon_core.cluster_serving import ClusterServing
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from stacks.endpoints import seldon_core
@@ -59,6 +60,52 @@ def test_what_somebody_has_changed_is_told_and_mended_by_the_next_deployment(
     assert serving.drift(served) == [f"Deployment {NAME}", f"PodDisruptionBudget {NAME}"]
     serving.switch(NAME, FIRST, GOLDEN)
     assert serving.drift(served) == []
+
+
+def others(manager: str, fields: dict[str, Any], **more: str) -> dict[str, Any]:
+    """What the cluster notes of a manager's fields."""
+    return {"manager": manager, "operation": "Update", "fieldsV1": {"f:spec": fields}, **more}
+
+
+def test_what_others_have_added_is_told_with_who_did_it(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    """Applying leaves it, so that a deployment is no remedy, and a dry run shows nothing."""
+    served = serving.switch(NAME, FIRST, GOLDEN)
+    live = fake.objects["deployments", NAME]
+    live["spec"]["minReadySeconds"] = 30
+    live["metadata"]["managedFields"].append(others("kubectl-edit", {"f:minReadySeconds": {}}))
+    assert serving.drift(served) == []
+    told = f"others have added to Deployment {NAME} (kubectl-edit): take it back with kubectl"
+    assert serving.supervision(served).endswith(f"; {told}")
+
+
+def in_container(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"f:template": {"f:spec": {"f:containers": {'k:{"name":"severity"}': fields}}}}
+
+
+OURS = others("road-accidents", in_container({".": {}, "f:image": {}}))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "told"),
+    [
+        (others("kubectl-set", in_container({".": {}, "f:env": {'k:{"name":"A"}': {}}})), True),
+        (others("kubectl-patch", {"f:template": {"f:spec": {"f:affinity": {}}}}), True),
+        (others("kubectl-set", in_container({"f:image": {}})), False),
+        (others("kubectl-rollout", {"f:template": {"f:metadata": {"f:annotations": {"f:at": {}}}}}), False),
+        (others("kube-controller-manager", {"f:replicas": {}}, subresource="scale"), False),
+        (others("kubectl", {"f:replicas": {}}, subresource="scale"), False),
+        (others("road-accidents-replicas", {"f:replicas": {}}), False),
+        ({"manager": "kubectl-label", "fieldsV1": {"f:metadata": {"f:labels": {"f:team": {}}}}}, False),
+    ],
+    ids=["variable", "affinity", "our field", "restart", "load", "scaled", "handed over", "label"],
+)
+def test_who_has_added_to_a_spec_is_known_from_what_each_manager_has(
+    theirs: dict[str, Any], told: bool
+) -> None:
+    live = {"metadata": {"managedFields": [OURS, theirs]}}
+    assert added_by(live) == ([theirs["manager"]] if told else [])
 
 
 def test_what_others_have_changed_is_told_apart_from_settings_that_are_new(
