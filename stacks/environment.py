@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 import yaml
 
 from stacks.cache_folder import home_variables
+from stacks.env_file import read_env_file
 from stacks.errors import StackError
 from stacks.shell_variables import leave_out
 
 STORE_FOLDER = ".zenml"
+_STORE = "ZENML_STORE_"  # begins what says where ZenML's server is, and who asks
 
 # Nothing leaves the machine, and nothing is asked of the person at the keyboard.
 _NO_TELEMETRY = {
@@ -80,7 +82,8 @@ def prepare_environment(root: Path) -> Path:
     Raises
     ------
     StackError
-        ZenML was imported before, too late for these values to be read.
+        ZenML was imported before, too late for these values to be read; or others may read the key of ZenML's
+        server in `.env`.
     """
     root = root.resolve()
     _refuse_if_too_late(root)
@@ -102,6 +105,7 @@ def prepare_environment(root: Path) -> Path:
     keep_google_quiet()
     atexit.register(_leave_logs_flushed)
     _look_through_packages_once()
+    _take_store_of_env_file(root)
     _keep_to_own_store(store_folder())
     return store_folder()
 
@@ -169,13 +173,24 @@ def project_root() -> Path:
     return Path(os.environ["ZENML_CUSTOM_SOURCE_ROOT"]).resolve()
 
 
+def _take_store_of_env_file(root: Path) -> None:
+    """Have ZenML find its server in `.env`, too, as stack files do what they leave open.
+
+    Not where the shell says otherwise of any part: a key is for one server.
+    """
+    said = read_env_file(root, _STORE)
+    shell = {name: value for name, value in os.environ.items() if name.startswith(_STORE)}
+    if all(said.get(name, value) == value for name, value in shell.items()):
+        os.environ.update(said)
+
+
 def _keep_to_own_store(folder: Path) -> None:
     """Undo two things ZenML's configuration remembers and should not.
 
     After `zenml login --local` every run goes through the dashboard, and fails, after half a minute, once
     that is gone. And a project folder that was moved or copied would use the database at its old place.
     """
-    if any(name.startswith("ZENML_STORE_") for name in os.environ):
+    if any(name.startswith(_STORE) for name in os.environ):
         return
     own, url = _own_store(folder), _configured_store(folder)
     if (url.startswith("sqlite:") and url != own) or _is_own_dashboard(url, folder):

@@ -6,13 +6,11 @@ import os
 import re
 from typing import Any
 
-from dotenv import dotenv_values
-
 from accidents.__about__ import __version__
+from stacks.env_file import ENV_FILE, read_env_file
 from stacks.environment import project_root, store_folder
 from stacks.errors import StackError
 
-ENV_FILE = ".env"  # of the project; `make up` writes it
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-((?:[^{}]|\{\w+\})*))?\}")  # {version} may follow `:-`
 
 
@@ -53,7 +51,7 @@ def of_here(text: str) -> str:
 
 
 def _variable(name: str, otherwise: str | None, where: str) -> str:
-    value = os.environ.get(name) or _of_file().get(name)
+    value = os.environ.get(name) or read_env_file(project_root()).get(name)
     if value:
         return value
     if otherwise is None:
@@ -62,13 +60,3 @@ def _variable(name: str, otherwise: str | None, where: str) -> str:
             f"{project_root() / ENV_FILE}."
         )
     return otherwise
-
-
-def _of_file() -> dict[str, str | None]:
-    """Return what the project's `.env` says. Raises StackError if others than its owner may read it."""
-    file = project_root() / ENV_FILE
-    if not file.is_file():
-        return {}
-    if file.stat().st_mode & 0o077:
-        raise StackError(f"{file} holds passwords, and others may read it: chmod 600 {file}")
-    return dotenv_values(file, interpolate=False)

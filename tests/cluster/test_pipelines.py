@@ -98,7 +98,7 @@ class Installed:
 
     Attributes
     ----------
-    settings : what a pod that runs a command is told.
+    settings : what its `.env` says; a pod that runs a command is told the same.
     predictions : the prediction store's address, the same from here and from a pod.
     """
 
@@ -134,13 +134,13 @@ def installed(cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory) 
             "MODEL_SERVER_IMAGE": f"road-accidents/model-server:{TAG}",
             "MODEL_SERVER_CPU": "50m",  # a single node must hold all of it
         }  # fmt: skip
-        write_settings(project, settings)
-        give_login(cluster, bucket)
-        store = {
+        settings |= {
             "ZENML_STORE_URL": shared(zenml.url),
             "ZENML_STORE_API_KEY": service_account_key(zenml, "ann"),
         }
-        project.environment |= {**store, "KUBECONFIG": str(cluster.kubeconfig)}
+        write_settings(project, settings, quote="")  # `kubectl create secret` keeps quotes
+        give_login(cluster, bucket)
+        project.environment["KUBECONFIG"] = str(cluster.kubeconfig)
         predictions = postgres.new_database().replace("postgresql:", "postgresql+psycopg:")
         inside = predictions.replace(
             f"127.0.0.1:{postgres.port}", shared(f":{postgres.port}").removeprefix("http://")
@@ -160,7 +160,7 @@ def installed(cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory) 
         project("stack", "apply", STACK)
         project("database", "upgrade", "--stack", STACK)
         project("stack", "check", STACK)
-        yield Installed(project, settings | store, inside)
+        yield Installed(project, settings, inside)
 
 
 def context_of(kubeconfig: Path) -> str:
@@ -235,7 +235,8 @@ def api(installed: Installed, cluster: TestNamespace) -> tuple[str, str]:
     key = project("keys", "new").stdout.split("acc_")[1].split()[0]
     keys = (project.folder / ".serving" / "keys.json").read_text(encoding="utf-8")
     give_secret(cluster, "accidents-api-keys", {"keys.json": keys})
-    give_secret(cluster, "accidents-stack", installed.settings)
+    file = f"--from-env-file={project.folder / '.env'}"
+    cluster.admin("create", "secret", "generic", "accidents-stack", file)
     return install_api(cluster), f"acc_{key}"
 
 
@@ -383,10 +384,10 @@ def test_why_a_step_fails_is_told_with_what_to_do(installed: Installed, cluster:
     assert said.returncode
     assert re.search(r"ended with exit code 1\. Mend what it says last.*It said last: ", said.stderr)
 
-    write_settings(project, {**installed.settings, "PIPELINES_IMAGE": "road-accidents/none:1"})
+    write_settings(project, {**installed.settings, "PIPELINES_IMAGE": "road-accidents/none:1"}, quote="")
     project("stack", "apply", STACK)
     said = project(*train, check=False)
-    write_settings(project, installed.settings)
+    write_settings(project, installed.settings, quote="")
     project("stack", "apply", STACK)
     assert said.returncode
     assert "the image road-accidents/none:1 cannot be had" in said.stderr

@@ -90,10 +90,10 @@ def s3_settings(s3: Server) -> dict[str, str]:
     return {"S3_ENDPOINT": s3.url, "S3_ACCESS_KEY": S3_KEY, "S3_SECRET_KEY": S3_SECRET}
 
 
-def write_settings(project: Project, settings: Mapping[str, str]) -> None:
+def write_settings(project: Project, settings: Mapping[str, str], quote: str = "'") -> None:
     """Write a project's `.env`."""
-    file = project.folder / ".env"
-    file.write_text("".join(f"{name}='{value}'\n" for name, value in settings.items()), encoding="utf-8")
+    file, lines = project.folder / ".env", settings.items()
+    file.write_text("".join(f"{name}={quote}{value}{quote}\n" for name, value in lines), encoding="utf-8")
     file.chmod(0o600)
 
 

@@ -94,6 +94,42 @@ def test_store_in_the_environment_is_kept(tmp_path: Path) -> None:
     assert os.environ["ZENML_STORE_URL"] == "https://zenml.example.org"
 
 
+KEY = {"ZENML_STORE_URL": "https://zenml.example.org", "ZENML_STORE_API_KEY": "a-key"}
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(
+    ("shell", "taken"),
+    [
+        ({}, True),
+        ({"ZENML_STORE_URL": "https://zenml.example.org"}, True),
+        ({"ZENML_STORE_URL": "https://other.example.org"}, False),
+    ],
+    ids=["nothing", "the same", "another server"],
+)
+def test_the_store_that_the_projects_file_names_is_zenmls_unless_the_shell_names_another(
+    shell: dict[str, str], taken: bool, tmp_path: Path
+) -> None:
+    lines = [f"{name}={value}\n" for name, value in {**KEY, "S3_SECRET_KEY": "of a stack"}.items()]
+    (tmp_path / ".env").write_text("".join(lines), encoding="utf-8")
+    (tmp_path / ".env").chmod(0o600)
+    os.environ.update(shell)
+    prepare_environment(tmp_path)
+    found = {name: value for name, value in os.environ.items() if name.startswith("ZENML_STORE_")}
+    assert found == (KEY if taken else shell)
+    assert "S3_SECRET_KEY" not in os.environ
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_key_that_others_may_read_is_refused_and_another_file_is_no_matter(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=1\nZENML_STORE_URL=\n", encoding="utf-8")
+    (tmp_path / ".env").chmod(0o644)
+    prepare_environment(tmp_path)
+    (tmp_path / ".env").write_text("ZENML_STORE_API_KEY=a-secret\n", encoding="utf-8")
+    with pytest.raises(StackError, match="others may read it: chmod 600"):
+        prepare_environment(tmp_path)
+
+
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize("text", ["store: [", "only words"])
 def test_spoilt_configuration(tmp_path: Path, text: str) -> None:
