@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -315,6 +316,33 @@ def test_a_clouds_identity_reaches_the_init_container_only_where_that_is_asked_f
         ("169.254.169.254/32", 80), ("169.254.169.252/32", 988), ("169.254.170.23/32", 80),
     }  # fmt: skip
     assert "169.254" not in kustomize("prod")
+
+
+def test_external_secrets_bring_every_secret_that_is_asked_for(tmp_path: Path) -> None:
+    """But for the ingress's certificate, which others renew."""
+    (tmp_path / "base").symlink_to(ROOT / "kubernetes")
+    (tmp_path / "kustomization.yaml").write_text(
+        "resources: [base/overlays/prod]\ncomponents: [base/components/external-secrets]\n", encoding="utf-8"
+    )
+    brought = of_kind(list(yaml.safe_load_all(_built(tmp_path))), "ExternalSecret")
+    stack = yaml.safe_load((ROOT / "stacks" / "kubernetes.yaml").read_text(encoding="utf-8"))["components"]
+    asked = set(secrets_in(list(yaml.safe_load_all(kustomize("prod")))))
+    asked |= {stack["model_deployer"]["config"]["bucket_secret"]}
+    asked |= {stack["orchestrator"]["config"]["database_secret"]}
+    assert {each["spec"]["target"]["name"] for each in brought} == asked - {"accidents-tls"}
+    stores = {(*each["spec"]["secretStoreRef"].values(), each["metadata"]["namespace"]) for each in brought}
+    assert stores == {("SecretStore", "accidents", "accidents")}
+
+
+def secrets_in(part: Any) -> Iterator[str]:
+    """Yield the names of Secrets that objects refer to, wherever they do."""
+    if isinstance(part, dict):
+        referring = (part[key] for key in ("secretKeyRef", "secretRef", "credentials") if key in part)
+        yield from (reference["name"] for reference in referring)
+        if "secretName" in part:
+            yield part["secretName"]
+    for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from secrets_in(each)
 
 
 def test_what_must_flow_to_a_model_server_is_let_through(documents: list[dict[str, Any]]) -> None:
