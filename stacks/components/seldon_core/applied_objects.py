@@ -101,8 +101,8 @@ def _managed(live: Manifest) -> Iterator[tuple[str, dict[str, Any]]]:
 def _has_more(fields: dict[str, Any], others: list[dict[str, Any]]) -> bool:
     """Whether there is a field, at any depth, that none of the others has; `.` is an item itself."""
     for name in fields.keys() - {".", "f:annotations"}:
-        there = [each[name] for each in others if name in each]
-        if not there or _has_more(fields[name], there):
+        there, below = [each[name] for each in others if name in each], fields[name]
+        if _has_more(below, there) if below.keys() - {"."} else not there:
             return True
     return False
 
