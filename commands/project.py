@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 console = Console()
+_told: set[str] = set()
 
 
 def api_settings() -> ApiSettings:
@@ -41,11 +42,25 @@ def on_stack(stack: str) -> None:
     with console.status(f"Preparing stack {stack} ..."):
         from stacks.apply import use_stack
 
-        use_stack(stack)
+        overlooked = use_stack(stack)
         from steps.support.prediction_store import use_secret
 
         use_secret()
+    _tell(stack, overlooked)
     _collect_garbage_again()
+
+
+def _tell(stack: str, overlooked: list[str]) -> None:
+    """Say, once a process, which variables set here change nothing: others run on the stack, too."""
+    new = [name for name in overlooked if name not in _told]
+    _told.update(new)
+    if new:
+        console.print(
+            f"[yellow]Set here, but not as applied, which counts:[/] {', '.join(new)}. To change it for "
+            f"everybody: python run.py stack apply {stack}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _collect_garbage_again() -> None:

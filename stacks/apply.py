@@ -13,7 +13,7 @@ from stacks.connectors import apply_connector
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
 from stacks.flavors import register_flavors
 from stacks.secrets import has_secrets, keep, secret_name
-from stacks.state import LABEL, file_digest, refuse_unless_applied
+from stacks.state import LABEL, file_digest, overlooked, refuse_unless_applied
 from stacks.wanted_connector import wanted_connector
 from stacks.zenml_store import find_components, find_stack, is_embedded, opened_store
 
@@ -72,8 +72,10 @@ def apply_stack(name: str, activate: bool = True, folder: Path = STACKS_FOLDER) 
     return StackSummary(name, components, tuple(changes), active)
 
 
-def use_stack(name: str, folder: Path = STACKS_FOLDER) -> None:
+def use_stack(name: str, folder: Path = STACKS_FOLDER) -> list[str]:
     """Activate a stack for the run that follows; on the embedded store it is applied before.
+
+    Returns the variables set here that a shared store does not follow: see `overlooked`.
 
     Raises
     ------
@@ -85,9 +87,11 @@ def use_stack(name: str, folder: Path = STACKS_FOLDER) -> None:
         _keep_telemetry_off()
         if is_embedded(client):
             stack, changes = _make(client, definition, file_digest(name, folder))
-        else:
-            stack, changes = refuse_unless_applied(client, name, folder), []
-        _activate(client, stack, bool(changes))
+            _activate(client, stack, bool(changes))
+            return []
+        stack = refuse_unless_applied(client, name, folder)
+        _activate(client, stack, False)
+        return overlooked(stack, definition)
 
 
 def _make(client: Client, definition: StackDefinition, digest: str) -> tuple[StackResponse, list[str]]:

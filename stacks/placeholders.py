@@ -21,6 +21,11 @@ def has_variable(value: Any) -> bool:
     return isinstance(value, str) and bool(_VARIABLE.search(value))
 
 
+def set_here(text: str) -> list[str]:
+    """Return the variables in a text that the shell or `.env` sets."""
+    return [match[1] for match in _VARIABLE.finditer(text) if _value_of(match[1])]
+
+
 def fill(value: Any, where: str, here: bool = True) -> Any:
     """`value` with the placeholders in its strings replaced, at any depth.
 
@@ -53,7 +58,7 @@ def of_here(text: str) -> str:
 
 
 def _variable(name: str, otherwise: str | None, where: str) -> str:
-    value = os.environ.get(name) or _of_file().get(name)
+    value = _value_of(name)
     if value:
         return value
     if otherwise is None:
@@ -62,6 +67,10 @@ def _variable(name: str, otherwise: str | None, where: str) -> str:
             f"{project_root() / ENV_FILE}."
         )
     return otherwise
+
+
+def _value_of(name: str) -> str | None:
+    return os.environ.get(name) or _of_file().get(name)
 
 
 def _of_file() -> dict[str, str | None]:

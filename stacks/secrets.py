@@ -37,7 +37,7 @@ def refuse_in_clear(
 ) -> None:
     """Raise StackError for a secret that stands in the file, or would be kept where ZenML shows it."""
     for key in secret_settings(settings, written):
-        if not (has_variable(written[key]) or _is_reference(written[key])):
+        if not (has_variable(written[key]) or is_reference(written[key])):
             raise StackError(
                 f"{where}: {key!r} is a secret, and stands in the file. Have it from the environment, "
                 f"{key}: ${{NAME}}, or from a secret of ZenML's, {key}: '{{{{secret.key}}}}'."
@@ -51,7 +51,7 @@ def refuse_in_clear(
             )
         # ZenML takes apart the flavor's own settings alone: what is within one, it keeps as it is.
         if "." in path and text and _SAYS_SECRET.search(path):
-            why = "fills in no reference there" if _is_reference(text) else "would show it"
+            why = "fills in no reference there" if is_reference(text) else "would show it"
             own = ", ".join(secret_settings(settings, settings.model_fields))
             remedy = (
                 f"Give it by a setting of its own: {own}." if own else "Take it out: no setting here is one."
@@ -135,7 +135,7 @@ def looked_up(client: Client, value: Any, where: str) -> Any:
     StackError
         ZenML has no such secret.
     """
-    if not _is_reference(value):
+    if not is_reference(value):
         return value
     from zenml.utils.secret_utils import parse_secret_reference
 
@@ -156,7 +156,8 @@ def _holds_secret(annotation: Any) -> bool:
     return annotation is SecretStr or any(map(_holds_secret, get_args(annotation)))
 
 
-def _is_reference(value: Any) -> bool:
+def is_reference(value: Any) -> bool:
+    """Whether it stands for a secret of ZenML's: `{{secret.key}}`."""
     from zenml.utils.secret_utils import is_secret_reference
 
     return is_secret_reference(value)

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from stacks.definition import STACKS_FOLDER, read_raw
+from stacks.definition import STACKS_FOLDER, StackDefinition, read_raw
 from stacks.errors import StackError
+from stacks.placeholders import fill, set_here
+from stacks.secrets import is_reference
 from stacks.zenml_store import find_stack
 
 if TYPE_CHECKING:
@@ -54,3 +56,28 @@ def refuse_unless_applied(client: Client, name: str, folder: Path = STACKS_FOLDE
             f"others may run on it. Take the change back, or apply it: python run.py stack apply {name}"
         )
     return stack
+
+
+def overlooked(stack: StackResponse, definition: StackDefinition) -> list[str]:
+    """Return the variables set here that would make a setting another one than was applied, which counts.
+
+    Secrets, which only the store knows, and what is within a setting are not compared.
+    """
+    found = {
+        name
+        for kind, (component, *_) in stack.components.items()
+        for key, text in definition.components[kind.value].config.items()
+        if isinstance(text, str)
+        for name in set_here(text)
+        if _differs(text, component.configuration.get(key))
+    }
+    return sorted(found)
+
+
+def _differs(text: str, applied: object) -> bool:
+    """Whether a text of the file says something else here; not where another variable is missing."""
+    try:
+        filled = fill(text, "", here=False)
+    except StackError:
+        return False
+    return isinstance(applied, str) and not is_reference(applied) and applied != filled

@@ -8,6 +8,7 @@ import pytest
 
 from stacks import apply, state
 from stacks.apply import apply_stack, use_stack
+from stacks.definition import read_raw
 from stacks.errors import StackError
 from stacks.overview import list_stacks
 from stacks.state import file_digest
@@ -73,6 +74,32 @@ def test_on_a_shared_store_only_apply_changes_anything(
     use_stack("common", folder)
     assert seed("common") == 4
     assert Client().active_stack.data_validator.config.seed == 4, "also of the stack that was active before"
+
+
+def test_on_a_shared_store_an_image_of_the_shell_is_deployed_only_once_it_is_applied(
+    zenml_store: Path, stack_file: StackWriter, shared: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a release: docs/releasing.md."""
+
+    def image() -> str:
+        from zenml.client import Client
+        from zenml.enums import StackComponentType
+
+        found = Client().get_stack_component(StackComponentType.MODEL_DEPLOYER, "released_mlserver")
+        return str(found.configuration["image"])
+
+    folder = stack_file("released", model_deployer=read_raw("staging")["components"]["model_deployer"])
+    monkeypatch.setenv("MODEL_SERVER_IMAGE", "registry.example/model-server:1")
+    apply_stack("released", activate=False, folder=folder)
+    assert use_stack("released", folder) == []
+    monkeypatch.setenv("MODEL_SERVER_IMAGE", "registry.example/model-server:2")
+    assert use_stack("released", folder) == ["MODEL_SERVER_IMAGE"]
+    assert image().endswith(":1")
+    apply_stack("released", activate=False, folder=folder)
+    assert use_stack("released", folder) == []
+    assert image().endswith(":2")
+    monkeypatch.delenv("MODEL_SERVER_IMAGE")  # somebody else's shell says nothing of it
+    assert use_stack("released", folder) == []
 
 
 def test_comments_do_not_count_as_a_change(zenml_store: Path, stack_file: StackWriter) -> None:
