@@ -245,7 +245,8 @@ def renewed(tmp_path: Path) -> Path:
     (tmp_path / "bin").mkdir()
     gh = tmp_path / "bin" / "gh"  # the stand-in keeps what it is told
     gh.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/told\nfor one; do last=$one; done\n'
-                  f'if [ "$1" = pr ]; then cp "$last" {tmp_path}/body; fi\n')  # fmt: skip
+                  f'case "$1 $2" in "pr list") cat {tmp_path}/opened 2> /dev/null || true ;;\n'
+                  f'auth*) ;; *) cp "${{last#body=@}}" {tmp_path}/body ;; esac\n')  # fmt: skip
     gh.chmod(0o755)
     return clone
 
@@ -275,6 +276,25 @@ def test_locks_that_have_changed_come_as_a_pull_request_with_results(renewed: Pa
     told = (renewed.parent / "told").read_text()
     assert f"pr create --repo owner/name --head {branch} " in told
     assert "secret" not in told
+
+
+def test_locks_that_change_twice_on_a_day_come_in_the_pull_request_of_that_day(renewed: Path) -> None:
+    edit(renewed.parent / "locks", "requirements/train.txt", ("2.0.0", "2.1.0"))
+    (renewed.parent / "opened").write_text("7\n")
+    renew(renewed)
+    told = (renewed.parent / "told").read_text()
+    assert "--method PATCH repos/owner/name/pulls/7 " in told
+    assert "pr create" not in told
+    assert "+numpy 2.1.0" in (renewed.parent / "body").read_text()
+
+
+def test_every_lock_that_is_resolved_again_is_tried_before_it_is_a_pull_request() -> None:
+    """Who opens it is a workflow, so that GitHub starts none on it."""
+    (line,) = [step.run for step in jobs.job("locks", "locks").steps if "results.txt" in step.run]
+    assert line.startswith("make check docs test dags > ")
+    body = (ROOT / ".ci" / "renewal").read_text(encoding="utf-8")
+    assert "make check docs test dags" in body
+    assert "close this pull request and open it again" in body
 
 
 def test_locks_that_are_as_new_as_can_be_open_nothing(renewed: Path) -> None:
