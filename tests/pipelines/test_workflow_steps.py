@@ -1,5 +1,5 @@
-"""The steps of the workflows that run pipelines, in order, in a clean clone: a model report, staging, a model
-taken back.
+"""The steps of the workflows that run pipelines, in order, in a clean clone: a model report, staging, a look,
+a model taken back.
 """
 
 from __future__ import annotations
@@ -7,15 +7,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from accidents.predictions.history import History
 from commands.background import Background
 from tests.benchmarks.fake_github import REPOSITORY, TOKEN, fake_github
 from tests.compiled import take_compiled
 from tests.pipelines.conftest import Project, made_small
-from tests.pipelines.served import served_version
+from tests.pipelines.served import NAME, served_version
 from tests.processes import free_port, kill_all_of
 from tests.warm import environment_that_forks
 from tests.workflows import jobs
@@ -81,6 +83,18 @@ def _metric(checkout: Project, commit: str) -> float:
     return float(json.loads(file.read_text(encoding="utf-8"))["roc_auc"])
 
 
+def _looked_at(checkout: Project, context: dict[str, str], runner: Path) -> None:
+    """A runner of one's own looks at the project's folder from its own: the log, then a year."""
+    (runner / ".git").mkdir()
+    for year in ("", "2022"):
+        told = {**context, "vars.ACCIDENTS_FOLDER": str(checkout.folder), "inputs.year": year}
+        assert jobs.run(jobs.job("monitor", "monitor"), runner, told, checkout.environment, BUT).well
+    with closing(History(context["secrets.ACCIDENTS_DATABASE_URL"])) as history:
+        looks = [event.detail for event in history.events(NAME, 100) if event.stage == "monitor"]
+    assert [(look["reason"], look["given"]) for look in looks] == [("schedule", None), ("schedule", "2022")]
+    assert served_version(checkout) == "2"
+
+
 def test_staging_is_trained_served_and_asked_and_a_model_goes_back(checkout: Project, tmp_path: Path) -> None:
     """On stack local: what is on staging's servers, tests/servers/test_staging.py tries."""
     there = checkout.environment | {
@@ -108,6 +122,7 @@ def test_staging_is_trained_served_and_asked_and_a_model_goes_back(checkout: Pro
     checkout("promote", "2")
     checkout("--pipeline", "deploy")
     assert served_version(checkout) == "2"
+    _looked_at(checkout, context, tmp_path)
     back = jobs.run(jobs.job("rollback", "rollback"), checkout.folder, context, there, BUT)
     assert back.well
     assert served_version(checkout) == "1"

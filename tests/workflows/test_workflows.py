@@ -29,6 +29,7 @@ TRIED = {
     ("model-report", "comment"): "tests/pipelines/test_workflow_steps.py",
     ("locks", "renewal"): "tests/workflows/test_release_hygiene.py",
     ("staging", "staging"): "tests/pipelines/test_workflow_steps.py",
+    ("monitor", "monitor"): "tests/pipelines/test_workflow_steps.py",
     ("docs", "build"): "tests/documentation/test_workflow.py",
 }
 # Jobs that are not run again in a test, each with the reason.
@@ -36,7 +37,6 @@ NOT_AGAIN = {
     ("checks", "check"): "its three commands are steps of .ci/run",
     ("containers", "containers"): "`make containers` is a step of .ci/run, and holds these tests",
     ("docs", "publish"): "it is one action of GitHub's, and runs no command",
-    ("monitor", "monitor"): "one command, on a runner of one's own; tests/pipelines/test_loop.py runs it",
     ("tests", "dags"): "`make dags` is a step of .ci/run",
     ("tests", "test"): "`make test`, the same without coverage, is a step of .ci/run, and holds these tests",
     ("tests", "platform"): "`make platform` is minutes long; who changes a stack runs it",
