@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, dag, task
-from shared_tasks import DEFAULTS, START, alert_of_run, choices, decision, follow, form, only, options
+from shared_tasks import DEFAULTS, LOOP, START, alert_of_run, choices, decision, follow, form, only, options
 
 
 @dag(
@@ -32,7 +32,7 @@ from shared_tasks import DEFAULTS, START, alert_of_run, choices, decision, follo
     start_date=START,
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(days=3),  # above all tries of all tasks, which tell of themselves
+    dagrun_timeout=timedelta(days=14),  # above all tries of all tasks, which tell of themselves
     on_failure_callback=alert_of_run,
     default_args=DEFAULTS,
     params=form(),
@@ -42,7 +42,7 @@ from shared_tasks import DEFAULTS, START, alert_of_run, choices, decision, follo
 def accidents_daily() -> None:
     """Look at the champion, and do what follows."""
 
-    @task(execution_timeout=timedelta(hours=6))
+    @task(execution_timeout=LOOP)
     def monitor() -> dict[str, Any]:
         """Finish what was left in the middle, look, and decide."""
         (choice,) = choices()

@@ -28,6 +28,7 @@ from typing import Any
 from airflow.sdk import Asset, CronTriggerTimetable, Param, dag, get_current_context, task
 from shared_tasks import (
     DEFAULTS,
+    LOOP,
     START,
     alert_of_run,
     choices,
@@ -123,7 +124,7 @@ def accidents_yearly() -> None:
     start_date=START,
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(days=10),  # above all tries of all tasks, which tell of themselves
+    dagrun_timeout=timedelta(days=70),  # above all tries of all tasks, which tell of themselves
     on_failure_callback=alert_of_run,
     default_args=DEFAULTS,
     params=form(year=YEAR, source=SOURCE),
@@ -133,7 +134,8 @@ def accidents_yearly() -> None:
 def accidents_new_year() -> None:
     """Hold the champion against a new year, and train on it too."""
 
-    @task(execution_timeout=timedelta(hours=12), retries=12, inlets=[RAW_YEAR])
+    # Tries, an hour apart, for longer than another loop may take.
+    @task(execution_timeout=LOOP, retries=36, inlets=[RAW_YEAR])
     def look(*, inlet_events: Any = None) -> dict[str, Any]:
         """Look at each announced year and decide; it waits for another loop that runs."""
         *before, last = choices(announced(inlet_events))

@@ -30,6 +30,10 @@ RETRY_SECONDS = "ACCIDENTS_RETRY_SECONDS"  # from a failure to the first new try
 NOT_UNDERSTOOD, BUSY, NOT_DUE = 2, 75, 99  # exit codes of run.py, beside 0 and 1
 _OF_AIRFLOW = ("AIRFLOW", "_AIRFLOW", "__AIRFLOW", "PYTHON", "VIRTUAL_ENV")
 _END_SECONDS = 60
+# A probation may last a day (params.yaml), and each share of a canary is a pipeline run more. A task that is
+# killed in it begins it again: with less time it would never come to its end.
+WATCHED = timedelta(hours=26)
+LOOP = timedelta(hours=36)  # of one that was left in the middle, a training and a probation, and then a look
 _ALERT_STANDS = timedelta(days=2)  # unless the task goes well before
 
 START = datetime(2006, 1, 1, tzinfo=UTC)  # before it Airflow makes no tasks, so a back-fill would be empty
@@ -167,14 +171,14 @@ def follow(look: Any) -> None:
         """Go on if the gates and the champion let the new version pass."""
         due("promote")
 
-    @task(execution_timeout=timedelta(hours=3))
+    @task(execution_timeout=WATCHED)
     def deploy() -> None:
         """Serve it, by canary where params.yaml says so."""
         due("deploy")
 
-    @task(execution_timeout=timedelta(hours=3))
+    @task(execution_timeout=WATCHED)
     def verify() -> None:
-        """Watch its first hour."""
+        """Watch its first hour, or whatever params.yaml says."""
         due("verify")
 
     @task(execution_timeout=timedelta(minutes=30), trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)

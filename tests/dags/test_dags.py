@@ -32,6 +32,7 @@ from tests.pipelines.looping import (
     with_own_log,
 )
 from tests.pipelines.served import served_version
+from tests.test_loop_deadlines import longest_probation
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,6 +42,7 @@ pytestmark = [
 ]
 STAGES = ("train", "promote", "deploy", "verify", "roll_back")
 SKIPPED = dict.fromkeys(STAGES, "skipped")
+WATCHES = ("monitor", "look", "deploy", "verify")  # tasks that may wait for the whole of a probation
 
 READ = """
 import json, sys, warnings
@@ -75,6 +77,7 @@ print(json.dumps({
                      if not (task.retries and task.execution_timeout and task.retry_exponential_backoff
                              and task.on_failure_callback)],
             "tells": bool(dag.on_failure_callback),
+            "hours": {task.task_id: hours(task.execution_timeout) for task in dag.tasks},
             "too short": hours(dag.dagrun_timeout) <= max(map(longest, dag.roots)),
         } for name, dag in bag.dags.items()},
 }))
@@ -89,6 +92,9 @@ def test_they_are_read_fast_without_a_warning_and_without_the_project(tmp_path: 
     assert read["warnings"] == []
     assert read["heavy"] == []
     assert max(read["seconds"].values()) <= 0.5, read["seconds"]
+    given = [dag.pop("hours") for dag in read["dags"].values()]
+    watched = [hours for dag in given for task, hours in dag.items() if task in WATCHES]
+    assert min(watched) > longest_probation(), "it would be killed, and begin again, for ever"
     rest = {"catchup": False, "runs": 1, "doc": True, "bare": [], "tells": True, "too short": False}
     of_a_year = ["source", "stack", "stage", "year"]
     assert read["dags"] == {
