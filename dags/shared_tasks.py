@@ -230,6 +230,7 @@ def _tell(context: Mapping[str, Any], words: str, ends: datetime) -> str | None:
             "severity": "warning",
             "dag": task_instance.dag_id,
             "task": task_instance.task_id,
+            **_model(context),
         },
         "annotations": {
             "summary": f"{task_instance.task_id} of {task_instance.dag_id} failed in Airflow.",
@@ -250,6 +251,13 @@ def _tell(context: Mapping[str, Any], words: str, ends: datetime) -> str | None:
     except OSError as error:
         return f"Alertmanager at {address} ({ALERTMANAGER}) was not told: {error}"
     return None
+
+
+def _model(context: Mapping[str, Any]) -> dict[str, str]:
+    """Return which model it is about, by the form or as announced: no other's success ends the alert."""
+    *_, last = [None, *context["dag_run"].consumed_asset_events]
+    asked = {**context["params"], **((last.extra if last else None) or {})}
+    return {name: str(asked[name]) for name in ("stack", "stage") if asked.get(name)}
 
 
 DEFAULTS: dict[str, Any] = {

@@ -134,7 +134,8 @@ task = TaskInstance(id=uuid4(), task_id="train", try_number=2, dag_version_id=uu
 now = datetime.now(UTC)
 run = DagRun(
     logical_date=now, data_interval_start=now, data_interval_end=now, run_after=now, start_date=now,
-    end_date=now, run_type="scheduled", state="failed", consumed_asset_events=[], partition_key=None, **which,
+    end_date=now, run_type="scheduled", state="failed", consumed_asset_events=[], partition_key=None,
+    conf={"stage": "on_scene"}, **which,
 )
 for reason in ("task_failure", "timed_out"):
     request = DagCallbackRequest(
@@ -152,6 +153,7 @@ def test_a_run_that_takes_too_long_is_told_by_the_task_it_was_at(tmp_path: Path)
     (tmp_path / "dags").symlink_to(ROOT / "dags")
     (told,) = in_airflow(TIMED_OUT, tmp_path / "home")
     assert (told["labels"]["dag"], told["labels"]["task"]) == ("accidents_daily", "train")
+    assert (told["labels"]["stack"], told["labels"]["stage"]) == ("local", "on_scene")
     assert told["annotations"]["description"].endswith("try 2: the run did not come to its end: timed_out")
 
 
@@ -181,6 +183,8 @@ def asked(form, *extras, started=()):
 form = {"year": 2023, "source": "/srv/baac", "stack": "staging", "stage": "on_scene"}
 by_hand = asked(form, {"year": 2022})
 told = {"words": accidents_yearly.year_and_source(), "extra": accidents_yearly.announcement()}
+run = SimpleNamespace(consumed_asset_events=[SimpleNamespace(extra=told["extra"])])
+told["labels"] = shared_tasks._model({"params": {"stack": "local", "stage": "dispatch"}, "dag_run": run})
 several = (told["extra"], {"year": 2022}, {"year": 2022}, None)
 print(json.dumps({
     **told, "by_hand": by_hand, "together": asked({}, *several, started=(0, 1, 2, 3)),
@@ -201,6 +205,7 @@ def test_a_year_from_elsewhere_is_announced_and_looked_at_as_the_form_said(tmp_p
         return ["--pipeline", "monitor", "--input", str(year), "--reason", "airflow", *words]
 
     assert asked["words"] == ["2023", "--source", "/srv/baac"]
+    assert asked["labels"] == {"stack": "staging", "stage": "on_scene"}
     assert asked["by_hand"] == asked["alone"] == [look(2023, *elsewhere)]
     assert asked["together"] == [look(2022, *usual), look(2023, *elsewhere), look(2025, *usual)]
     assert asked["while_it_waited"] == [look(2022, *usual), look(2023, *elsewhere)]
@@ -254,18 +259,23 @@ def test_what_failed_is_tried_again_and_told_until_a_quiet_day(project: Project,
     (told,) = alerts(alertmanager)
     assert told["labels"] == {
         "alertname": "AirflowTaskFailed", "severity": "warning", "dag": "accidents_daily", "task": "monitor",
+        "stack": "local", "stage": "on_scene",
     }  # fmt: skip
     assert told["annotations"].keys() == {"summary", "description", "runbook"}
     assert "has no champion yet" in told["annotations"]["description"]
     page, _, section = told["annotations"]["runbook"].partition("#")
     assert f"## {section}" in (ROOT / page).read_text(encoding="utf-8").lower()
 
+    database = {"ACCIDENTS_DATABASE_URL": f"sqlite:///{project.folder / 'nowhere' / 'predictions.db'}"}
+    Airflow(project, ACCIDENTS_ALERTMANAGER=alertmanager, **database).run("accidents_daily")
+    assert {one["labels"]["stage"] for one in alerts(alertmanager)} == {"dispatch", "on_scene"}
+
     fill_log(project)
     ended, said = airflow.run("accidents_daily")
     assert ended == {"monitor": "success", **SKIPPED}, said
     assert "train is not due: the last loop ended with monitor (keep)." in said
     assert stages(project)[-1] == ("monitor", "ok")
-    assert alerts(alertmanager) == []
+    assert [one["labels"] for one in alerts(alertmanager)] == [told["labels"]], "the other model's stands"
 
 
 def test_a_drifted_day_retrains_deploys_and_verifies(project: Project) -> None:
