@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from tests.pipelines.conftest import Project, trained  # noqa: F401 - a fixture
 from tests.pipelines.looping import (
     database,
     kill,
+    model_server,
     other_params,
     serve,
     served_bundle,
@@ -338,3 +341,52 @@ def test_a_year_that_is_had_is_announced_and_one_that_is_known_leads_to_nothing(
     assert '"year": 2022' in extra
     ended, said = airflow.run("accidents_new_year", year=2022)
     assert ended == {"look": "success", **SKIPPED}, said
+
+
+SLOW = {"canary": "[20]", "latency": "0.000001"}  # nothing is so quick
+
+
+@needs_programs
+@pytest.mark.parametrize(
+    ("year", "params", "verify"),
+    [(2025, {}, "success"), (2026, SLOW, "skipped")],
+    ids=["its server dies in the first hour", "it is slow as a canary"],
+)
+def test_a_version_that_goes_wrong_is_taken_back_and_the_run_is_red(
+    project: Project, alertmanager: str, year: int, params: dict[str, str], verify: str
+) -> None:
+    """Of a canary that fails nothing is left to verify."""
+    airflow = Airflow(project, ACCIDENTS_ALERTMANAGER=alertmanager)
+    with params_with(project, minutes="5", **params), ThreadPoolExecutor(1) as pool:
+        running = pool.submit(airflow.run, "accidents_new_year", year=year)
+        if not params:
+            wait_until(lambda: ("verify", "started") in stages(project), running)
+            model_server(project).kill()
+        ended, said = running.result()
+    done = dict.fromkeys(("look", "train", "promote", "deploy"), "success")
+    assert ended == {**done, "verify": verify, "roll_back": "failed"}, said
+    assert stages(project)[-3:] == [("verify", "failed"), ("rollback", "started"), ("rollback", "ok")], said
+    assert served_version(project) == "1"
+    assert airflow.rows("SELECT state FROM dag_run ORDER BY id DESC LIMIT 1") == [("failed",)]
+    told = [one for one in alerts(alertmanager) if one["labels"]["task"] == "roll_back"]
+    assert ["was taken back" in one["annotations"]["description"] for one in told] == [True]
+
+
+@contextmanager
+def params_with(project: Project, **changes: str) -> Iterator[None]:
+    """Have other values in the project's params.yaml for a while."""
+    path = project.folder / "params.yaml"
+    before = path.read_text(encoding="utf-8")
+    _, changed = other_params(project, **changes)
+    path.write_text((project.folder / changed).read_text(encoding="utf-8"), encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
+def wait_until(true: Callable[[], bool], running: Future[tuple[dict[str, str], str]]) -> None:
+    """Wait for what a run that goes on in the background comes to."""
+    while not true():
+        assert not running.done(), running.result()
+        time.sleep(0.2)
