@@ -7,14 +7,14 @@ The files of a year are published in the autumn of the next one.
 | `accidents_yearly` | 1 December, 06:00 UTC | download → check; announces `accidents_raw_year` |
 | `accidents_new_year` | when it is announced | look → train → promote → deploy → verify, or roll_back |
 
-**Which year**: the one in the form, else the one before the run's logical date. So a back-fill of
+**Which years**: those in the form, else the one before the run's logical date. So a back-fill of
 `accidents_yearly` from 2021-12-01 to 2024-12-01 has the files of 2020 to 2023, and a second run of the same
 date changes nothing. Years that were announced together, or while a run was under way, are looked at in
 their order. A year that the champion has learnt from leads to nothing.
 
 Who has files from elsewhere puts them into a folder, names it as `source`, and starts `accidents_yearly`, or
-announces the asset (Assets → Create asset event) with the extra `{"year": 2023, "source": "/srv/baac"}`. The
-announcement hands on `year`, `source`, `stack` and `stage`; what it leaves out is the form's default.
+announces the asset (Assets → Create asset event) with the extra `{"years": "2022-2023", "source": "/baac"}`.
+The announcement hands on `years`, `source`, `stack` and `stage`; what it leaves out is the form's default.
 
 When a task fails: docs/alerts.md#airflowtaskfailed. All about it: docs/airflow.md.
 """
@@ -38,16 +38,14 @@ from shared_tasks import (
     options,
     run_py,
     run_py_or_wait,
-    year_of,
 )
 
 RAW_YEAR = Asset("accidents_raw_year", uri="accidents://raw/year")
-YEAR = Param(
+YEARS = Param(
     None,
-    type=["null", "integer"],
-    minimum=2005,
-    maximum=2100,
-    description="Without: by the run's logical date, or as announced.",
+    type=["null", "string", "integer"],
+    pattern=r"^ *\d{4}( *- *\d{4})?( *, *\d{4}( *- *\d{4})?)* *$",
+    description="Such as 2023, 2021,2023 or 2021-2023. Without: by the run's logical date, or as announced.",
 )
 SOURCE = Param(
     None,
@@ -61,16 +59,16 @@ def source_of(choice: Mapping[str, Any]) -> list[str]:
     return ["--source", choice["source"]] if choice["source"] else []
 
 
-def year_and_source() -> list[str]:
+def years_and_source() -> list[str]:
     """Return the words of `run.py data` that name what was asked for."""
-    (choice,) = choices()
-    return [str(year_of(choice)), *source_of(choice)]
+    asked = choices()
+    return [",".join(str(choice["year"]) for choice in asked), *source_of(asked[0])]
 
 
 def announcement() -> dict[str, Any]:
-    """Return what is told of the year: where its files are, and who is to look at it."""
-    (choice,) = choices()
-    values = {**choice, "year": year_of(choice)}
+    """Return what is told of the years: where their files are, and who is to look at them."""
+    years, *_ = years_and_source()
+    values = {**choices()[0], "years": years, "year": None}
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -86,7 +84,7 @@ def announced(events: Mapping[Asset, Any]) -> list[Any]:
 
 def look_at(choice: Mapping[str, Any]) -> list[str]:
     """Return the words of the command that looks at a year, and goes through the whole loop."""
-    year = ["--input", str(year_of(choice)), "--reason", "airflow"]
+    year = ["--input", str(choice["year"]), "--reason", "airflow"]
     return ["--pipeline", "monitor", *year, *source_of(choice), *options(choice)]
 
 
@@ -98,22 +96,22 @@ def look_at(choice: Mapping[str, Any]) -> list[str]:
     dagrun_timeout=timedelta(hours=18),  # above all tries of all tasks, which tell of themselves
     on_failure_callback=alert_of_run,
     default_args=DEFAULTS,
-    params=form(year=YEAR, source=SOURCE),
+    params=form(years=YEARS, source=SOURCE),
     doc_md=__doc__,
     tags=["accidents", "data"],
 )
 def accidents_yearly() -> None:
-    """Have a new year's files, and say so when they are sound."""
+    """Have new years' files, and say so when they are sound."""
 
     @task(execution_timeout=timedelta(hours=3))
     def download() -> None:
-        """Have the year's files here, under the hash that names them."""
-        run_py("data", "download", *year_and_source())
+        """Have the years' files here, under the hash that names them."""
+        run_py("data", "download", *years_and_source())
 
     @task(execution_timeout=timedelta(hours=1), outlets=[RAW_YEAR])
     def check(*, outlet_events: Any = None) -> None:
-        """Read them as a training would, then announce the year."""
-        run_py("data", "check", *year_and_source())
+        """Read them as a training would, then announce the years."""
+        run_py("data", "check", *years_and_source())
         outlet_events[RAW_YEAR].extra = announcement()
 
     download() >> check()
@@ -127,7 +125,7 @@ def accidents_yearly() -> None:
     dagrun_timeout=timedelta(days=70),  # above all tries of all tasks, which tell of themselves
     on_failure_callback=alert_of_run,
     default_args=DEFAULTS,
-    params=form(year=YEAR, source=SOURCE),
+    params=form(years=YEARS, source=SOURCE),
     doc_md=__doc__,
     tags=["accidents", "loop"],
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -116,23 +117,27 @@ def _end(command: subprocess.Popen[str]) -> None:
 
 
 def choices(announced: Sequence[Any] = ()) -> list[dict[str, Any]]:
-    """Return what the run is asked for: by the form, or by each announcement, the latest year last.
+    """Return what the run is asked for, a `year` each: by the form, or by each announcement; the latest last.
 
     What an announcement leaves out is the form's default.
     """
     form = dict(get_current_context()["params"])
-    if not announced:
-        return [form]
-    asked = [{**form, **(event.extra or {})} for event in announced]
-    once = {(year_of(choice), choice["stack"], choice["stage"]): choice for choice in asked}
+    asked = [{**form, **(event.extra or {})} for event in announced] or [form]
+    each = [{**choice, "year": year} for choice in asked for year in years_of(choice)]
+    once = {(choice["year"], choice["stack"], choice["stage"]): choice for choice in each}
     return [once[key] for key in sorted(once)]
 
 
-def year_of(choice: Mapping[str, Any]) -> int:
-    """Return the year that was asked for, else the one before the run's date."""
+def years_of(choice: Mapping[str, Any]) -> list[int]:
+    """Return the years that were asked for, as `run.py` reads them, else the one before the run's date."""
     context = get_current_context()
     date = context.get("logical_date") or context["dag_run"].run_after
-    return int(choice["year"] or date.year - 1)
+    text = str(choice.get("years") or choice.get("year") or date.year - 1)  # `year`: of older announcements
+    parts = [re.fullmatch(r"(\d{4})(?:-(\d{4}))?", part) for part in text.replace(" ", "").split(",")]
+    years = {year for part in parts if part for year in range(int(part[1]), int(part[2] or part[1]) + 1)}
+    if not years or None in parts:
+        raise AirflowFailException(f"{text!r} are no years: 2023, 2021,2023 or 2021-2023.")
+    return sorted(years)
 
 
 def options(choice: Mapping[str, Any]) -> list[str]:

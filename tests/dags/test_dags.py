@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -99,7 +100,7 @@ def test_they_are_read_fast_without_a_warning_and_without_the_project(tmp_path: 
     watched = [hours for dag in given for task, hours in dag.items() if task in WATCHES]
     assert min(watched) > longest_probation(), "it would be killed, and begin again, for ever"
     rest = {"catchup": False, "runs": 1, "doc": True, "bare": [], "tells": True, "too short": False}
-    of_a_year = ["source", "stack", "stage", "year"]
+    of_a_year = ["source", "stack", "stage", "years"]
     assert read["dags"] == {
         "accidents_daily": {"params": ["stack", "stage"], "tasks": ["monitor", *STAGES], **rest},
         "accidents_yearly": {"params": of_a_year, "tasks": ["download", "check"], **rest},
@@ -177,22 +178,34 @@ def asked(form, *extras, started=()):
     events = Events(SimpleNamespace(extra=extra, timestamp=number) for number, extra in enumerate(extras))
     date = datetime(2026, 12, 1, tzinfo=UTC)
     shared_tasks.get_current_context = accidents_yearly.get_current_context = lambda: {
-        "params": {"stack": "local", "stage": "dispatch", "year": None, "source": None, **form},
+        "params": {"stack": "local", "stage": "dispatch", "years": None, "source": None, **form},
         "dag_run": SimpleNamespace(consumed_asset_events=[events[one] for one in started], run_after=date),
     }
     announced = accidents_yearly.announced({accidents_yearly.RAW_YEAR: events})
     return [accidents_yearly.look_at(choice) for choice in shared_tasks.choices(announced)]
 
-form = {"year": 2023, "source": "/srv/baac", "stack": "staging", "stage": "on_scene"}
-by_hand = asked(form, {"year": 2022})
-told = {"words": accidents_yearly.year_and_source(), "extra": accidents_yearly.announcement()}
+def refused(*texts):
+    # What is said of years that are none.
+    said = []
+    for text in texts:
+        try:
+            asked({}, {"years": text}, started=(0,))
+        except shared_tasks.AirflowFailException as error:
+            said.append(str(error))
+    return said
+
+form = {"years": "2023", "source": "/srv/baac", "stack": "staging", "stage": "on_scene"}
+by_hand = asked(form, {"years": 2022})
+told = {"words": accidents_yearly.years_and_source(), "extra": accidents_yearly.announcement()}
 run = SimpleNamespace(consumed_asset_events=[SimpleNamespace(extra=told["extra"])])
 told["labels"] = shared_tasks._model({"params": {"stack": "local", "stage": "dispatch"}, "dag_run": run})
-several = (told["extra"], {"year": 2022}, {"year": 2022}, None)
+several = (told["extra"], {"years": 2022}, {"year": 2022}, None)
 print(json.dumps({
     **told, "by_hand": by_hand, "together": asked({}, *several, started=(0, 1, 2, 3)),
     "alone": asked({}, {"year": 2021}, told["extra"], started=(1,)),
     "while_it_waited": asked({}, {"year": 2021}, {"year": 2022}, told["extra"], started=(1,)),
+    "in_the_form": asked({"years": "2024, 2020-2021"}), "and_announced": accidents_yearly.announcement(),
+    "no_years": refused("2024-2021", "20", "2020,x"),
 }))
 """
 
@@ -212,6 +225,11 @@ def test_a_year_from_elsewhere_is_announced_and_looked_at_as_the_form_said(tmp_p
     assert asked["by_hand"] == asked["alone"] == [look(2023, *elsewhere)]
     assert asked["together"] == [look(2022, *usual), look(2023, *elsewhere), look(2025, *usual)]
     assert asked["while_it_waited"] == [look(2022, *usual), look(2023, *elsewhere)]
+    assert asked["in_the_form"] == [look(year, *usual) for year in (2020, 2021, 2024)]
+    assert asked["and_announced"] == {"years": "2020,2021,2024", "stack": "local", "stage": "dispatch"}
+    assert [said.partition(" are no years")[0] for said in asked["no_years"]] == [
+        "'2024-2021'", "'20'", "'2020,x'",
+    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -319,12 +337,12 @@ def test_beside_a_loop_of_another_command_nothing_is_done_and_it_goes_on(project
 
 def test_a_new_year_is_had_announced_trained_on_and_deployed(project: Project) -> None:
     airflow = Airflow(project)
-    ended, said = airflow.run("accidents_yearly", year=2024)
+    ended, said = airflow.run("accidents_yearly", years="2024")
     assert ended == {"download": "success", "check": "success"}, said
     assert "2024: 4,0" in said or "2024: 3,9" in said
     ((extra,),) = airflow.rows("SELECT extra FROM asset_event ORDER BY id DESC LIMIT 1")
     announced = json.loads(extra)
-    assert announced["year"] == 2024
+    assert announced["years"] == "2024"
     ended, said = airflow.run("accidents_new_year", **announced)
     done = dict.fromkeys(("look", *STAGES), "success")
     assert ended == {**done, "roll_back": "skipped"}, said
@@ -332,15 +350,17 @@ def test_a_new_year_is_had_announced_trained_on_and_deployed(project: Project) -
     assert served_bundle(project).facts["years"] == [2021, 2022, 2024]
 
 
-def test_a_year_that_is_had_is_announced_and_one_that_is_known_leads_to_nothing(project: Project) -> None:
+def test_years_that_are_had_are_announced_and_those_that_are_known_lead_to_nothing(project: Project) -> None:
     airflow = Airflow(project)
-    ended, said = airflow.run("accidents_yearly", year=2022)
+    ended, said = airflow.run("accidents_yearly", years="2021-2022")
     assert ended == {"download": "success", "check": "success"}, said
-    assert "2022: 4,0" in said or "2022: 3,9" in said
+    for year in (2021, 2022):
+        assert f"{year}: 4,0" in said or f"{year}: 3,9" in said
     ((extra,),) = airflow.rows("SELECT extra FROM asset_event ORDER BY id DESC LIMIT 1")
-    assert '"year": 2022' in extra
-    ended, said = airflow.run("accidents_new_year", year=2022)
+    assert json.loads(extra)["years"] == "2021,2022"
+    ended, said = airflow.run("accidents_new_year", **json.loads(extra))
     assert ended == {"look": "success", **SKIPPED}, said
+    assert re.findall(r"--input (\d{4})", said) == ["2021", "2022"]
 
 
 SLOW = {"canary": "[20]", "latency": "0.000001"}  # nothing is so quick
@@ -358,7 +378,7 @@ def test_a_version_that_goes_wrong_is_taken_back_and_the_run_is_red(
     """Of a canary that fails nothing is left to verify."""
     airflow = Airflow(project, ACCIDENTS_ALERTMANAGER=alertmanager)
     with params_with(project, minutes="5", **params), ThreadPoolExecutor(1) as pool:
-        running = pool.submit(airflow.run, "accidents_new_year", year=year)
+        running = pool.submit(airflow.run, "accidents_new_year", years=year)
         if not params:
             wait_until(lambda: ("verify", "started") in stages(project), running)
             model_server(project).kill()

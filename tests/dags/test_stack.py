@@ -151,7 +151,8 @@ def states(airflow: Airflow, dag: str) -> list[str]:
 
 def announced(airflow: Airflow) -> list[int]:
     """The years that were announced; runs of a back-fill may be at work at once, in any order."""
-    return sorted(json.loads(extra)["year"] for (extra,) in airflow.rows("SELECT extra FROM asset_event"))
+    rows = airflow.rows("SELECT extra FROM asset_event")
+    return sorted(int(json.loads(extra)["years"]) for (extra,) in rows)
 
 
 def looked_at(airflow: Airflow) -> set[int]:
