@@ -25,16 +25,17 @@ from stacks.definition import StackDefinition
 ROOT = Path(__file__).resolve().parent.parent
 # By what a key is called; what is not found here has no unit.
 _UNITS = {
-    r"_seconds$|_timeout$|_pause$|^keep_alive$|^routes_every$|^latency$|^delay$|_window$|^grace$": "seconds",
+    r"_seconds$|^ttl_seconds|_timeout$|_pause$|^keep_alive$|^routes_every$|^latency$|(^|_)delay$|_window$|^grace$|"
+    r"_interval$|_period$|_within$": "seconds",
     r"minutes$": "minutes",
     r"hours$": "hours",
     r"days$": "days",
     r"megabytes$": "megabytes",
-    r"_limit$": "bytes",
+    r"^(body|header)_limit$": "bytes",
     r"_per_minute$": "a minute",
     r"_share$|^drift_share$|^error_rate$|^difference$|^missing$|^gap$|^budget$|^per_caller$|^significance$|_gap$|"
     r"^masked$|^roc_auc$|^pr_auc$|^brier$|^recall_at_budget$": "share, 0 to 1",
-    r"^canary$": "percent",
+    r"^canary$|^cpu_target$": "percent",
 }
 _HEAD = ("key", "type", "default", "unit", "must be", "meaning")
 _TOP = """# Configuration

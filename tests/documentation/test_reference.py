@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator, Mapping
 from functools import cache
+from typing import Any
 
 import pytest
 import yaml
 
 from accidents.config import read_yaml
+from accidents.params import Params
 from documentation.configuration import Source, keys_of, sources
 from documentation.generated import generated_pages
 from documentation.yaml_comments import comments
@@ -73,6 +78,48 @@ def test_a_key_without_a_comment_has_its_meaning_from_the_docstring() -> None:
     assert "the operator removes a cluster that nobody ended" in row
     (row,) = [line for line in told.splitlines() if line.startswith("| `dask.kubernetes.memory` | ")]
     assert "cpu, memory: what a worker asks for" in row
+
+
+def rows(title: str) -> dict[str, dict[str, str]]:
+    """The keys of a kind of settings file, each with its cells by what stands above them."""
+    found: dict[str, dict[str, str]] = {}
+    head: list[str] = []
+    for line in section("configuration", title).splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if cells[:1] == ["key"]:
+            head = cells
+        elif cells and cells[0].startswith("`"):
+            found[cells[0].strip("`")] = dict(zip(head, cells, strict=True))
+    return found
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.title)
+def test_a_unit_is_the_one_that_the_meaning_says(source: Source) -> None:
+    every = rows(source.title)
+    numbers = {key: row for key, row in every.items() if re.search("integer|number", row["type"])}
+    for unit, words in (("seconds", r"\bseconds\b"), ("percent", r"\bpercents?\b")):
+        said = {key for key, row in numbers.items() if re.search(words, row.get("meaning", ""), re.I)}
+        assert {key for key in said if numbers[key].get("unit") != unit} == set()
+
+
+def test_a_limit_of_tries_or_jobs_is_not_one_of_bytes() -> None:
+    in_bytes = {key for one in SOURCES for key, row in rows(one.title).items() if row.get("unit") == "bytes"}
+    assert in_bytes == {"body_limit", "header_limit"}
+
+
+def test_every_default_is_the_one_that_params_have() -> None:
+    told = {key: row["default"] for key, row in rows("params.yaml").items()}
+    have = dict(_values(Params().model_dump(mode="json")))
+    assert len(have) > 50
+    assert {key: told[key] for key, value in have.items() if json.loads(told[key].strip("`")) != value} == {}
+
+
+def _values(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, dict) and f"{path}{key}" != "evaluation.bands":
+            yield from _values(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
 
 
 def test_every_config_file_is_described() -> None:
