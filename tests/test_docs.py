@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import ROOT
+from tests.documentation.command_blocks import OTHERS
 
 PAGES = [
     ROOT / "README.md",
@@ -15,6 +16,8 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "serving" / "web" / "README.md",
 ]
+# What was, and what is made: their links are looked at, not the files that they name.
+LINKED = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "references" / "data_dictionary.md"]
 ROOMS = (
     "accidents|commands|engine|steps|pipelines|stacks|serving|observability|benchmarks|compose|dags|"
     "documentation|docs|examples|notebooks|configs|kubernetes|references|requirements|tests"
@@ -32,7 +35,7 @@ LINK_OUT = re.compile(r"\]\((\w+:[^)]*|//[^)]*|www\.[^)]*)\)")
 HOST = re.compile(r"(?:[a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     missing = []
     for link, anchor in links_of(page):
@@ -42,10 +45,15 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_to_elsewhere_are_addresses(page: Path) -> None:
     """Their form only: no test needs the network."""
     assert [link for link in LINK_OUT.findall(page.read_text(encoding="utf-8")) if not is_address(link)] == []
+
+
+def test_every_page_of_the_site_is_looked_at() -> None:
+    """There a link to what is no page becomes plain text, dead or not: documentation/links.py."""
+    assert {ROOT / page for page in OTHERS} <= set(LINKED)
 
 
 @pytest.mark.parametrize(
