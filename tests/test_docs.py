@@ -51,6 +51,15 @@ def test_links_to_elsewhere_are_addresses(page: Path) -> None:
     assert [link for link in LINK_OUT.findall(page.read_text(encoding="utf-8")) if not is_address(link)] == []
 
 
+def test_no_page_sends_its_reader_to_figures_that_were_not_measured() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    empty = {heading for heading, _ in re.findall(r"^(## .+)\n\n(Not measured yet)", text, re.MULTILINE)}
+    anchors = {anchor for heading in empty for anchor in anchors_in(heading)}
+    sent = [(page.name, anchor) for page in LINKED for link, anchor in links_of(page)
+            if link.endswith("benchmarks.md") and anchor in anchors]  # fmt: skip
+    assert sent == []
+
+
 def test_every_page_of_the_site_is_looked_at() -> None:
     """There a link to what is no page becomes plain text, dead or not: documentation/links.py."""
     assert {ROOT / page for page in OTHERS} <= set(LINKED)
@@ -82,7 +91,11 @@ def links_of(page: Path) -> list[tuple[str, str]]:
 
 def anchors_of(page: Path) -> set[str]:
     """The names of a page's headings, as GitHub makes them. The site's own are checked by `make docs`."""
-    headings = HEADING.findall(page.read_text(encoding="utf-8"))
+    return anchors_in(page.read_text(encoding="utf-8"))
+
+
+def anchors_in(text: str) -> set[str]:
+    headings = HEADING.findall(text)
     plain = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower() for heading in headings)
     return {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", heading)) for heading in plain}
 
