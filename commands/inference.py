@@ -11,8 +11,9 @@ from accidents.files import whole_folder
 from accidents.params import Params
 from commands.dask_cluster import configuration
 from commands.output_folder import folder_for, partitions_address
-from commands.project import ROOT, console, on_stack
+from commands.project import console, on_stack
 from commands.raw_files import hand_over_input, require_seen
+from commands.reports_index import renew_index
 
 if TYPE_CHECKING:
     from pipelines.config import PipelineConfig
@@ -46,7 +47,6 @@ def inference(
     check_input(given, params.data)
     folder = folder_for(output, given, params.data)
     on_stack(stack)
-    from accidents.reports.index import write_index
     from pipelines import inference_summary, runs
     from pipelines.inference import inference as pipeline
     from steps.support.references import refer_to
@@ -64,7 +64,7 @@ def inference(
         n_bootstrap=params.evaluation.n_bootstrap,
     )
     run.export([("report_predictions", "inference_report")], whole_folder(folder))
-    write_index(ROOT / "reports")
+    renew_index(folder, stack)
     inference_summary.show(run, folder, stack, time.monotonic() - started, console)
 
 

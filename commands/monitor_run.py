@@ -14,6 +14,7 @@ from accidents.monitoring.measurements import MonitorReport
 from accidents.params import Params
 from commands.project import ROOT, console
 from commands.raw_files import hand_over_input
+from commands.reports_index import renew_index
 
 REPORTS = ROOT / "reports" / "monitor"
 _COLOURS = {"keep": "green", "alert": "yellow", "recalibrate": "magenta", "retrain": "red"}
@@ -24,7 +25,6 @@ def run_monitor(
 ) -> MonitorReport:
     """Run the monitor pipeline; put its files into reports/monitor and print what was decided."""
     from accidents.features.declared import STAGES
-    from accidents.reports.index import write_index
     from accidents.scoring.batch import check_input
     from commands.push import metrics_file
     from pipelines import runs
@@ -51,7 +51,7 @@ def run_monitor(
     # The metrics of the last push of each model are kept there, too.
     kept = [metrics_file(model_name(stage)).name for stage in STAGES]
     run.export([("report_window", "monitor_reports")], whole_folder(REPORTS, keep=kept))
-    write_index(ROOT / "reports")
+    renew_index(REPORTS, stack)
     report: MonitorReport = run.load("decide_action", "monitor_report")
     _show(report, stack, time.monotonic() - started)
     return report

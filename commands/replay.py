@@ -13,6 +13,7 @@ from accidents.files import whole_folder
 from accidents.params import Params
 from commands.project import ROOT, console, on_stack
 from commands.raw_files import hand_over, raw_data
+from commands.reports_index import renew_index
 from stacks.definition import read_stack
 
 if TYPE_CHECKING:
@@ -40,13 +41,12 @@ def replay(params: Params, stack: str, config: Path | None, years: Sequence[int]
     on_stack(stack)
     hand_over(raw_version, params)
     from accidents.replay.records import Replay
-    from accidents.reports.index import write_index
     from pipelines import runs
     from pipelines.replay import replay as pipeline
 
     run = runs.run(pipeline, settings, params=params, raw_version=raw_version)
     run.export([("replay_months", "replay")], whole_folder(FOLDER))
-    write_index(ROOT / "reports")
+    renew_index(FOLDER, stack)
     _show(Replay.model_validate(run.load("replay_months", "records")), stack, time.monotonic() - started)
 
 

@@ -12,6 +12,7 @@ from accidents.params import Params
 from commands.dask_cluster import configuration
 from commands.project import ROOT, console, on_stack
 from commands.raw_files import hand_over, raw_data
+from commands.reports_index import renew_index
 
 
 def train(
@@ -37,7 +38,6 @@ def train(
     settings = configuration("train", stack, config)
     params, raw_version = raw_data(params)
     on_stack(stack)
-    from accidents.reports.index import write_index
     from pipelines import runs, summary
     from pipelines.code import code_used
     from pipelines.train import train as pipeline
@@ -62,7 +62,7 @@ def train(
     with on_engine(settings.on_dask):
         run = runs.run(pipeline, settings.now(cache), **arguments)
     run.export(summary.FOLDERS, whole_content(ROOT / "reports", ".of-training.json"))
-    write_index(ROOT / "reports")
+    renew_index(ROOT / "reports", stack)
     made: dict[str, Any] = run.load("summarise", "figures")
     summary.show(run, made, stack, time.monotonic() - started, console)
     return made

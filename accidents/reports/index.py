@@ -1,9 +1,12 @@
-"""reports/index.html: what all runs have left there, with the facts of the last training and look on top."""
+"""reports/index.html: what all runs have left there, with the facts of the last training and look on top.
+
+The files of equal runs are equal: when, where and of which commit a run was, only the index keeps.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ from accidents.files import write_whole
 from accidents.reports.figures import READABLE
 
 NAME = "index.html"
+_RUNS = ".runs.json"  # by the folder that a run has left: its facts
+Facts = Mapping[str, str]
 # What each file is, in the order in which it is listed; what is not here comes last, by its name alone.
 _ABOUT = {
     "model_card.html": "Model card: what the model is, how good it is, what it must not be used for",
@@ -36,20 +41,39 @@ _ABOUT = {
 _METRICS = ("roc_auc", "pr_auc", "ece", "recall_at_budget")
 
 
-def write_index(folder: Path) -> None:
-    """Write the page whole or not at all, from what `folder`, that of all reports, holds now."""
+def write_index(folder: Path, part: Path | None = None, run: Facts | None = None) -> None:
+    """Write the page whole or not at all, from what `folder`, that of all reports, holds now.
+
+    Parameters
+    ----------
+    part : folder of the run that has just ended: `folder`, or one in it.
+    run : what is told of that run beside its files, such as its stack.
+    """
     page = Environment(
         loader=PackageLoader("accidents.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
     ).get_template("index.html")
-    text = page.render(training=_training(folder), look=_look(folder / "monitor"), parts=list(_parts(folder)))
     folder.mkdir(parents=True, exist_ok=True)
+    runs = _runs(folder)
+    if part is not None and run is not None:
+        runs[part.relative_to(folder).as_posix()] = run
+        write_whole(folder / _RUNS, json.dumps(runs, indent=1))
+    text = page.render(
+        training=_training(folder, runs.get(".", {})),
+        look=_look(folder / "monitor", runs.get("monitor", {})),
+        parts=list(_parts(folder, runs)),
+    )
     write_whole(folder / NAME, text)
 
 
-def _training(folder: Path) -> dict[str, Any] | None:
+def _runs(folder: Path) -> dict[str, Facts]:
+    noted: dict[str, Facts] = _read(folder / _RUNS) or {}
+    return {name: facts for name, facts in noted.items() if (folder / name).exists()}
+
+
+def _training(folder: Path, run: Facts) -> dict[str, Any] | None:
     """Return the facts of the last training, None where there was none."""
     summary = _read(folder / "summary.json")
     if summary is None:
@@ -66,31 +90,35 @@ def _training(folder: Path) -> dict[str, Any] | None:
             "Learnt from": f"{summary['source']}, {', '.join(map(str, summary['years']))}",
             "Split": summary["split"]["description"],
             "Data version": summary["data_version"],
+            **run,
         },
         "metrics": {READABLE[name]: measured[name] for name in _METRICS},
     }
 
 
-def _look(folder: Path) -> dict[str, str] | None:
+def _look(folder: Path, run: Facts) -> dict[str, str] | None:
     """Return the facts of the monitor's last look, None where there was none."""
     report = _read(folder / "monitor.json")
     if report is None:
         return None
     decision = report["decision"]
     return {
+        **run,
         "When": f"{datetime.fromisoformat(report['created']):%Y-%m-%d %H:%M} UTC",
         "Decision": decision["action"],
         "Because": " ".join(decision["reasons"]),
     }
 
 
-def _parts(folder: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Give each kind of run with its files: address in this folder, and what it is."""
-    yield "Training", _files(folder, folder)
-    yield "Monitoring", _files(folder, folder / "monitor")
-    yield "Replay", _files(folder, folder / "replay")
+def _parts(folder: Path, runs: Mapping[str, Facts]) -> Iterator[tuple[str, Facts, list[tuple[str, str]]]]:
+    """Give each kind of run: facts that are not on top, and files, each by its address and what it is."""
+    yield "Training", {}, _files(folder, folder)
+    yield "Curves of the training", {}, _files(folder, folder / "plots")
+    yield "Monitoring", {}, _files(folder, folder / "monitor")
+    yield "Replay", runs.get("replay", {}), _files(folder, folder / "replay")
     for scored in sorted((folder / "inference").glob("*/")):
-        yield f"Scored: {scored.name}", _files(folder, scored)
+        facts = runs.get(scored.relative_to(folder).as_posix(), {})
+        yield f"Scored: {scored.name}", facts, _files(folder, scored)
 
 
 def _files(root: Path, folder: Path) -> list[tuple[str, str]]:

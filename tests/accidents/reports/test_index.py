@@ -48,6 +48,8 @@ def reports(tmp_path: Path) -> Path:
         "model_card.html",
         "lift.png",
         "own.txt",
+        "plots/roc.csv",
+        "replay/replay.png",
         "monitor/report.html",
         "inference/a b/report.html",
     ):
@@ -81,6 +83,25 @@ def test_the_facts_are_on_top(reports: Path) -> None:
     ):
         assert fact in top
     assert "None" not in text
+
+
+RUN = {"When": "2026-11-28 12:00 UTC", "Stack": "local", "Commit": "1a2b3c"}
+
+
+@pytest.mark.parametrize(
+    ("part", "stands"),
+    [(".", "<h1>"), ("monitor", "Last look"), ("replay", "Replay"), ("inference/a b", "Scored: a b")],
+)
+def test_each_run_is_named_with_when_where_and_of_which_commit(reports: Path, part: str, stands: str) -> None:
+    write_index(reports, reports / part, RUN)
+    write_index(reports, reports / "inference" / "gone", {"Stack": "another"})
+    text = (reports / "index.html").read_text()
+    after = text.partition(stands)[2].partition("<h2>")[0]
+    assert all(f">{name}<" in after or f"{name}: " in after for name in RUN)
+    assert RUN["Stack"] in after
+    assert RUN["Commit"] in after
+    assert (RUN["When"] in after) == (part != "monitor"), "a look says when it was itself"
+    assert "another" not in text
 
 
 def test_without_any_run_it_says_so(tmp_path: Path) -> None:
