@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,11 +10,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import httpx
 import pytest
 
+from stacks.components.mlserver.folder import ServerFolder
 from tests.conftest import ROOT
 from tests.documentation.command_blocks import OTHERS, Block, blocks_in, blocks_of
 from tests.pipelines.conftest import SMALL, make_project
@@ -22,6 +25,19 @@ from tests.warm import environment_that_forks
 
 BLOCKS = blocks_in(ROOT)
 STAYS = ("make serve", "python run.py serve")  # in the foreground, until Ctrl-C
+GIT = "git -c user.name=a -c user.email=a@example.org"
+# What a person has done by the time that they read a page.
+BEFORE = {
+    "docs/data.md": ("git add params.yaml dvc.yaml", f"{GIT} commit -qm before"),
+    "docs/retrain.md": ("python run.py --pipeline train --years 2022-2023",),  # version 2
+    "docs/stacks.md": ("python run.py stop",),
+}
+# What an answer holds, by what is in the command that asks for it.
+ANSWERS = {
+    "/predict": r'"probability": ?0\.\d+',
+    "/infer": r'"p_severe"',
+    "/v2/models": r'"versions":',
+}
 
 
 def test_every_block_of_commands_says_whether_it_is_run() -> None:
@@ -74,13 +90,14 @@ def test_a_drawing_is_no_block_of_commands() -> None:
 class Newcomer:
     """Who types the commands of the pages into a shell, in a copy of the project with an environment.
 
-    Ports are free ones in place of the usual, the experiment is a small one, and what has been typed once is
-    not typed again: a page that begins with `make train` finds what the one before has trained. A `python`
-    that is typed, or that `make` calls, forks: tests/warm.py.
+    Ports are free ones in place of the usual, the experiment is a small one, and what has been made is not
+    made again: a page that begins with `make train` finds what the one before has trained. What `make stop`
+    has stopped is started again. A `python` that is typed, or that `make` calls, forks: tests/warm.py.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.said, self.typed = folder, folder / "served.txt", set[str]()
+        self.folder, self.said = folder, folder / "served.txt"
+        self.typed, self.made = set[str](), set[str]()
         self.port = free_port()
         self.server: subprocess.Popen[bytes] | None = None
         config = folder / "configs" / "api.yaml"
@@ -93,17 +110,34 @@ class Newcomer:
             stamp.touch()
 
     def type(self, line: str) -> None:
-        """Run one line, as it is told, unless it has been typed before."""
-        if line in self.typed:
+        """Run one line, as it is told, unless it makes what has been made before."""
+        if line in self.made:
             return
         self.typed.add(line)
+        if line.startswith("make "):
+            self.made.add(line)
+        if line == "make stop":
+            self._interrupt()
+            self.made -= {"make deploy", "make serve", "make status", "make stop"}
         line = line.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
+        if "127.0.0.1:8085" in line:
+            line = line.replace(":8085", f":{self._model_port()}")
         if line in STAYS:
             self._serve(line)
         elif line.startswith("xdg-open "):
             assert (self.folder / line.split()[1]).stat().st_size > 1000, line
         else:
             self._shell(line)
+
+    def _model_port(self) -> int:
+        state = ServerFolder(self.folder / ".serving" / "model-server").state
+        return int(json.loads(state.read_text(encoding="utf-8"))["http_port"])
+
+    def _interrupt(self) -> None:
+        """Press Ctrl-C where the API runs."""
+        if self.server is not None and self.server.poll() is None:
+            os.killpg(self.server.pid, signal.SIGINT)
+            self.server.wait(60)
 
     def _shell(self, line: str) -> None:
         done = subprocess.run(
@@ -117,7 +151,8 @@ class Newcomer:
         if done.returncode:
             pytest.fail(f"{line} exited {done.returncode}:\n{done.stdout}\n{done.stderr}", pytrace=False)
         if line.startswith("curl "):
-            assert re.search(r'"probability": ?0\.\d+', done.stdout), done.stdout
+            answer = next(answer for asked, answer in ANSWERS.items() if asked in line)
+            assert re.search(answer, done.stdout), done.stdout
 
     def _serve(self, line: str) -> None:
         with self.said.open("wb") as said_to:
@@ -182,7 +217,8 @@ def test_blocks_do_what_they_say(newcomer: Newcomer) -> None:
     """In one test: each begins where the one before has ended."""
     run: list[Block] = [block for block in BLOCKS if block.run]
     assert {block.page for block in run} >= {"README.md", "docs/get_started.md", "docs/serving.md"}
-    for block in run:
-        for line in block.run:
+    for page, blocks in groupby(run, key=lambda block: block.page):
+        for line in (*BEFORE.get(page, ()), *(line for block in blocks for line in block.run)):
             newcomer.type(line)
     assert {"make train", "make deploy", "make serve", "make monitor", "make stop"} <= newcomer.typed
+    assert {"docs/data.md", "docs/retrain.md", "docs/rollout.md"} <= {block.page for block in run}
