@@ -97,7 +97,10 @@ def test_each_run_is_named_with_when_where_and_of_which_commit(reports: Path, pa
     write_index(reports, reports / "inference" / "gone", {"Stack": "another"})
     text = (reports / "index.html").read_text()
     after = text.partition(stands)[2].partition("<h2>")[0]
-    assert all(fact in after for fact in (*RUN.values(), "Commit"))
+    assert all(f">{name}<" in after or f"{name}: " in after for name in RUN)
+    assert RUN["Stack"] in after
+    assert RUN["Commit"] in after
+    assert (RUN["When"] in after) == (part != "monitor"), "a look says when it was itself"
     assert "another" not in text
 
 
