@@ -28,7 +28,7 @@ class RetryConfig(Strict):
 
 
 class Docker(DockerSettings, extra="forbid"):
-    """ZenML's DockerSettings: the image that a step runs in, where it runs in one."""
+    """ZenML's DockerSettings: the image that ZenML builds for a step, on a stack where it builds one."""
 
 
 class Resources(ResourceSettings, extra="forbid"):
@@ -101,6 +101,12 @@ class PipelineConfig(Strict):
     def with_cache(self, wanted: bool) -> PipelineConfig:
         """Return the same, without the cache if it is not wanted."""
         return self.model_copy(update={"enable_cache": self.enable_cache and wanted})
+
+    @property
+    def names_image(self) -> bool:
+        """Whether ZenML is told of an image, for any step."""
+        each = [self.settings, *(step.settings for step in self.steps.values())]
+        return any(settings.docker is not None for settings in each)
 
     def check_steps(self, there: Collection[str]) -> None:
         """Raise SettingsError if something is said of a step that the pipeline does not have."""

@@ -135,6 +135,7 @@ def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
 def _require_fit(pipeline: Pipeline, config: PipelineConfig, arguments: Mapping[str, Any]) -> None:
     """Raise what is wrong with a run before it begins, now or at a scheduled time."""
     _check_steps(pipeline, config, arguments)
+    _check_image(pipeline, config)
     if not runs_here(pipeline):
         require_own_code()
     _require_bucket()
@@ -193,6 +194,23 @@ def _check_steps(pipeline: Pipeline, config: PipelineConfig, arguments: Mapping[
         described = pipeline.copy()
         described.prepare(**arguments)
         config.check_steps(described.invocations)
+
+
+def _check_image(pipeline: Pipeline, config: PipelineConfig) -> None:
+    """Raise SettingsError where ZenML is told of an image and the stack has none built: it is passed over."""
+    if not config.names_image:
+        return
+    stack, image = Client().active_stack, image_orchestrator()
+    if image is None and not stack.orchestrator.config.is_local:
+        return
+    where = (
+        f"in {image.image}: its orchestrator's `image` in stacks/{stack.name}.yaml names it" if image
+        else "on this machine, in no container"
+    )  # fmt: skip
+    raise SettingsError(
+        f"configs/{pipeline.name}.yaml: `settings.docker` has no effect on stack {stack.name}, whose steps "
+        f"run {where}. Take it out."
+    )
 
 
 def _find(name: str) -> PipelineRunResponse | None:

@@ -132,6 +132,19 @@ def test_a_step_that_is_not_there_and_a_schedule_that_nobody_keeps_are_refused(w
         runs.schedule(elsewhere, cron)
 
 
+def test_an_image_is_refused_where_none_is_built(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.pipelines.elsewhere_steps import elsewhere
+
+    docker = {"settings": {"docker": {"parent_image": "r/gpu:1"}}}
+    config = PipelineConfig.model_validate({"steps": {"where": docker}})
+    with pytest.raises(SettingsError, match=r"has no effect on stack \w+, whose steps run on this machine"):
+        runs.run(elsewhere, config)
+    in_image = SimpleNamespace(image="accidents:1")
+    monkeypatch.setattr(runs, "image_orchestrator", lambda: in_image)
+    with pytest.raises(SettingsError, match=r"run in accidents:1: .*`image` in stacks/\w+\.yaml"):
+        runs.run(elsewhere, PipelineConfig.model_validate(docker))
+
+
 @pytest.mark.parametrize("check", ["require_own_code", "_require_bucket"])
 @pytest.mark.parametrize("where", ["here"], indirect=True)
 def test_a_schedule_is_refused_for_what_a_run_is_refused_for(
