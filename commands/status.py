@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.error
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
@@ -14,18 +15,22 @@ from rich.table import Table
 from accidents.features.declared import STAGES
 from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.prediction_log import PredictionLogError
+from accidents.predictions.store import VARIABLE
 from commands.api import API, stranger_at, url_of
 from commands.other_stacks import beside
 from commands.prediction_store import opened_store
 from commands.project import api_settings, console, on_stack, open_own
 from commands.trial import describe
 from stacks.endpoints import Endpoint, ServedVersion, State, endpoints_on
-from stacks.zenml_database import last_metadata, production_versions
+from stacks.zenml_database import has_secret, last_metadata, production_versions
 from steps.support.champion_and_versions import model_name
+from steps.support.prediction_store import SECRET
 
 
 def show_status(stack: str) -> None:
     """Print everything; what cannot be told says why."""
+    if not os.environ.get(VARIABLE) and has_secret(SECRET):
+        on_stack(stack)  # from now on the prediction log is where it says
     names = [model_name(stage) for stage in STAGES]
     champions = _champions(stack, names)
     endpoints = endpoints_on(stack)

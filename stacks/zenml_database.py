@@ -23,6 +23,7 @@ _PRODUCTION = """
     FROM model_version JOIN model ON model.id = model_version.model_id
     WHERE model_version.stage = 'production'
 """
+_SECRET = "SELECT 1 FROM secret WHERE name = ? LIMIT 1"
 _METADATA = "SELECT value, created FROM run_metadata WHERE key = ? ORDER BY created DESC LIMIT 1"
 
 
@@ -36,6 +37,11 @@ def serving_flavors() -> set[str] | None:
     """Flavors of the model deployers that should be serving something; None: only ZenML can tell."""
     rows = _asked(_SERVING)
     return None if rows is None else {flavor for (flavor,) in rows}
+
+
+def has_secret(name: str) -> bool:
+    """Whether ZenML keeps a secret of this name, as far as can be told here."""
+    return bool(_asked(_SECRET, name))
 
 
 def last_metadata(key: str) -> list[tuple[Any, datetime]] | None:

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from accidents.predictions.store import PredictionStore
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION
-from commands.status import _loop, _models, _supervision, _trials
+from commands import status
+from commands.status import _loop, _models, _predictions, _supervision, _trials
 from stacks.endpoints import Endpoint, EndpointState, ServedVersion, State
 
 NAME = "accident-severity-dispatch"
@@ -60,3 +61,21 @@ def test_what_the_loop_did_last_is_told_however_often_it_has_looked_since(
         store.history.add_event(f"loop {day}", look, NAME, "monitor", "ok", "12", action="keep")
     store.close()
     assert _loop([NAME]) == "rollback of version 13: ok (2026-11-01 06:00 UTC)"
+
+
+def test_the_log_that_is_told_of_is_where_zenmls_secret_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on_stack(stack: str) -> None:
+        monkeypatch.setenv("ACCIDENTS_DATABASE_URL", f"sqlite:///{tmp_path}/secret.db")
+
+    monkeypatch.delenv("ACCIDENTS_DATABASE_URL", raising=False)
+    monkeypatch.setattr(status, "has_secret", lambda name: name == "accidents")
+    monkeypatch.setattr(status, "on_stack", on_stack)
+    monkeypatch.setattr(status, "endpoints_on", lambda _: None)
+    monkeypatch.setattr(status, "_champions", lambda *_: {})
+    monkeypatch.setattr(status, "_api", str)
+    monkeypatch.setattr(status, "_drift", str)
+    monkeypatch.setattr(status, "beside", lambda *_: {})
+    status.show_status("local")
+    assert str(tmp_path / "secret.db") in _predictions()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stacks.environment import store_url
-from stacks.zenml_database import last_metadata, production_versions, serving_flavors
+from stacks.zenml_database import has_secret, last_metadata, production_versions, serving_flavors
 
 FILE = Path("local_stores") / "default_zen_store" / "zenml.db"
 
@@ -55,6 +55,15 @@ def test_it_is_what_zenml_says(promoted: Path) -> None:
     asked = Client().get_model_version("chosen", ModelStages.PRODUCTION).number
     assert store_url() == f"sqlite:///{promoted}"
     assert production_versions() == {"chosen": asked} == {"chosen": 2}
+
+
+def test_a_secret_is_known_by_its_whole_name(promoted: Path) -> None:
+    from zenml.client import Client
+
+    Client().create_secret("accidents", {"database_url": "sqlite:///log.db"})
+    assert [has_secret(name) for name in ("accidents", "accident")] == [True, False]
+    Client().delete_secret("accidents")
+    assert not has_secret("accidents")
 
 
 def test_it_is_read_anew_each_time(store: Path) -> None:
