@@ -156,13 +156,17 @@ class PredictionDatabase:
         """
         return self._run(lambda connection: self._checked(connection, work), write=write)
 
-    def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Commit all rows, or none; one whose key is there already is left as it is. Raises as `run` does."""
+    def insert(self, *parts: tuple[Table, Sequence[Mapping[str, Any]]]) -> None:
+        """Commit all rows, or none; in PostgreSQL those of each table by themselves. Raises as `run` does.
+
+        A row whose key is there already is left as it is.
+        """
         with self._explained():
             if self.file is None:
-                self._postgres_inserts[table.name].insert(table, rows)
+                for table, rows in parts:
+                    self._postgres_inserts[table.name].insert(table, rows)
             else:
-                self._insert(table, rows)
+                self._insert(parts)
 
     def check(self) -> None:
         """Raise PredictionLogError unless the database answers, and is of our version.
@@ -219,19 +223,23 @@ class PredictionDatabase:
         self._settle()
         return result
 
-    def _insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _insert(self, parts: Sequence[tuple[Table, Sequence[Mapping[str, Any]]]]) -> None:
         """Commit through SQLite's driver: every prediction waits for this.
 
         SQLAlchemy's own layers over a transaction of one row take thrice as much of the processor.
         """
-        given = as_driver_takes(table, rows, self._engine.dialect)
+        given = [
+            (insert_into(table).text, as_driver_takes(table, rows, self._engine.dialect))
+            for table, rows in parts
+        ]
         self._settle()
         with self._writing:
             connection = self._kept_open()
             driver: Any = connection.connection.driver_connection
             with driver:  # commits, or rolls back
                 driver.execute("BEGIN IMMEDIATE")
-                driver.executemany(insert_into(table).text, given)
+                for statement, values in given:
+                    driver.executemany(statement, values)
         self._require_file(connection.info["file"])
         self._settle()
 

@@ -122,15 +122,20 @@ class PredictionLog:
         """Commit all of them or none. A request_id that is there already is left as it is."""
         self.write_rows([to_row(record) for record in records])
 
-    def write_rows(self, rows: Sequence[Row]) -> None:
-        """As `write`, of rows made by `to_row`."""
-        if rows:
-            self._database.insert(PREDICTIONS, rows)
+    def write_rows(self, rows: Sequence[Row], shadow_rows: Sequence[Row] = ()) -> None:
+        """As `write`, of rows made by `to_row`, and in the same transaction some made by `to_shadow_row`."""
+        parts = ((PREDICTIONS, rows), (SHADOW_SCORES, shadow_rows))
+        if given := [(table, of_table) for table, of_table in parts if of_table]:
+            self._database.insert(*given)
 
     def write_shadow(self, scores: Sequence[ShadowScore]) -> None:
         """Commit all of them or none; of a request that this shadow has scored before, the first stays."""
-        if scores:
-            self._database.insert(SHADOW_SCORES, [to_shadow_row(score) for score in scores])
+        self.write_rows([], [to_shadow_row(score) for score in scores])
+
+    @property
+    def has_one_writer(self) -> bool:
+        """Whether those who write wait for each other: SQLite."""
+        return self._database.file is not None
 
     def add_labels(self, labels: Sequence[Label]) -> list[str]:
         """Commit labels, a few hundred at a time, and say of each what it was. Done again, it does no more.

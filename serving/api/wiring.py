@@ -81,7 +81,7 @@ async def running(
     alone = settings.processes == 1 and not store.shared
     counting = Counting(newest=None if alone else log.last_of_sessions)
     rollout = Rollout(server, partial(_connect, settings))
-    shadow = ShadowQueue(rollout, log)
+    shadow = ShadowQueue(rollout, writer)
     predictor = Predictor(server, batcher, writer, counting, settings.reasons_count, rollout, shadow)
     await writer.start()
     await read_keys(rings)

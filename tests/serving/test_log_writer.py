@@ -12,21 +12,26 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
-from accidents.predictions.prediction_log import PredictionLog, PredictionLogError
+from accidents.predictions.prediction_log import PredictionLog, PredictionLogError, Row
+from accidents.predictions.shadow import ShadowScore
+from serving.api.predicting import log_writer
 from serving.api.predicting.log_writer import LogUnavailable, LogWriter
 from tests.conftest import ROOT
 from tests.postgres import PostgresServer
-from tests.predictions import prediction
+from tests.predictions import START, connected, prediction
 
 pytest_plugins = ("tests.log_fixtures",)  # `address`, `log`, `postgres`
 
 
+SCORE = ShadowScore("0" * 32, START, "4", "4b" * 32, 0.5, "high", True)
 PATIENT = {"patience": 60.0}  # where time is not what is tested: a busy machine may stall a disk for a second
 
 
@@ -85,6 +90,62 @@ def test_what_waits_goes_in_one_commit(log: PredictionLog) -> None:
 
     asyncio.run(scenario())
     assert log.count() == 500
+
+
+def scored(address: str) -> list[str]:
+    with connected(address) as connection:
+        return list(connection.scalars(text("SELECT request_id FROM shadow_scores ORDER BY 1")))
+
+
+def test_a_shadows_scores_are_there_when_add_returns(address: str) -> None:
+    scores = [replace(SCORE, request_id=f"{number:032x}") for number in range(50)]
+    names = [score.request_id for score in scores]
+
+    async def scenario() -> None:
+        async with started(PredictionLog(address), **PATIENT) as writer:
+            await writer.add_scores(scores[:25])  # while nobody asks
+            assert scored(address) == names[:25]
+            await asyncio.gather(
+                writer.add_scores(scores[25:]), *(writer.add(prediction()) for _ in range(20))
+            )
+            assert (scored(address), len(ids(address))) == (names, 20)
+            assert (writer.records, writer.waiting, writer.failures) == (20, 0, 0)
+
+    asyncio.run(scenario())
+
+
+def test_scores_go_in_the_transaction_of_predictions_or_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_writer, "_SCORES_WAIT", 60)
+    address, written = f"sqlite:///{tmp_path}/p.db", list[tuple[int, int]]()
+    log = PredictionLog(address)
+    write = log.write_rows
+
+    def noted(rows: Sequence[Row], scores: Sequence[Row]) -> None:
+        written.append((len(rows), len(scores)))
+        write(rows, scores)
+
+    async def both(writer: LogWriter) -> list[BaseException | None]:
+        scores = asyncio.ensure_future(writer.add_scores([SCORE]))
+        await asyncio.sleep(0)
+        return await asyncio.gather(scores, writer.add(prediction()), return_exceptions=True)
+
+    async def scenario() -> None:
+        async with started(log, **PATIENT) as writer:
+            with connected(address) as other, other.begin():
+                other.execute(text("CREATE TRIGGER no BEFORE INSERT ON shadow_scores "
+                                   "BEGIN SELECT RAISE(ABORT, 'broken'); END"))  # fmt: skip
+            assert {type(result) for result in await both(writer)} == {LogUnavailable}
+            with connected(address) as other, other.begin():
+                other.execute(text("DROP TRIGGER no"))
+            assert (ids(address), scored(address)) == ([], [])
+            assert await both(writer) == [None, None]
+
+    monkeypatch.setattr(log, "write_rows", noted)
+    asyncio.run(scenario())
+    assert written == [(1, 1), (1, 1)]
+    assert (len(ids(address)), scored(address)) == (1, [SCORE.request_id])
 
 
 def test_stop_writes_what_waits_and_refuses_what_comes_later(log: PredictionLog) -> None:

@@ -1,7 +1,8 @@
 """Puts predictions into the log before they are answered, many in one commit.
 
 One thread writes. While it commits, further predictions wait in a queue; all that wait go into the next
-transaction (group commit), so that one flush to the disk carries the load of the moment.
+transaction (group commit), so that one flush to the disk carries the load of the moment. A shadow's scores go
+with it: a transaction of their own would have predictions wait for its flush, too.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from accidents.errors import AccidentsError
 from accidents.predictions.prediction_log import Prediction, PredictionLog, PredictionLogError, Row, to_row
+from accidents.predictions.shadow import ShadowScore, to_shadow_row
 
 LOGGER = logging.getLogger(__name__)
 STOP_PATIENCE = 10.0  # seconds that `stop` gives the last commits
+_SCORES_WAIT = 0.05  # seconds that scores wait for predictions to go with
 
 
 class LogUnavailable(AccidentsError):  # noqa: N818 - a state, not a mistake
@@ -28,10 +31,11 @@ class LogUnavailable(AccidentsError):  # noqa: N818 - a state, not a mistake
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """What one `add_many` brought, and whom to tell."""
+    """What one `add_many` or `add_scores` brought, and whom to tell."""
 
     rows: list[Row]
     committed: asyncio.Future[None]
+    scores: bool = False
 
 
 class LogWriter:
@@ -118,6 +122,22 @@ class LogWriter:
                 "Is the database busy, or hanging? It goes on by itself."
             ) from None
 
+    async def add_scores(self, scores: Sequence[ShadowScore]) -> None:
+        """Return once these of a shadow are committed, all of them in one transaction.
+
+        Raises LogUnavailable or PredictionLogError, as `add_many` does. Predictions wait as long as the
+        transaction takes that they go into: add some tens at a time.
+        """
+        if self._loop is None:
+            raise LogUnavailable("The prediction log is not open: the API is starting or ending.")
+        if not self._log.has_one_writer:
+            await asyncio.to_thread(self._log.write_shadow, scores)
+            return
+        rows = [to_shadow_row(score) for score in scores]
+        item = _Waiting(rows, self._loop.create_future(), scores=True)
+        self._queue.put(item)
+        await item.committed
+
     def _write_all(self, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
         """Write in a thread of its own, one transaction after another, until `stop`."""
         stopping = False
@@ -132,17 +152,23 @@ class LogWriter:
     def _take(self) -> tuple[list[_Waiting], bool]:
         """Wait for something, then take all there is; whether the end is among it."""
         items = [self._queue.get()]
+        if items[0] is not None and items[0].scores:
+            with contextlib.suppress(Empty):
+                items.append(self._queue.get(timeout=_SCORES_WAIT))
         while not self._queue.empty():
             items.append(self._queue.get())
         return [item for item in items if item is not None], None in items
 
     def _commit(self, items: Sequence[_Waiting]) -> tuple[int, float, str | None]:
-        """Rows written, seconds it took, and what went wrong if something did."""
+        """Predictions written, seconds it took, and what went wrong if something did."""
         # Whoever gave up waiting was told that it failed; `done` is a plain flag, safe to read from here.
-        rows = [row for item in items if not item.committed.done() for row in item.rows]
+        rows, scores = list[Row](), list[Row]()
+        for item in items:
+            if not item.committed.done():
+                (scores if item.scores else rows).extend(item.rows)
         begun = time.perf_counter()
         try:
-            self._log.write_rows(rows)
+            self._log.write_rows(rows, scores)
         except PredictionLogError as error:
             return 0, 0.0, str(error)
         except Exception as error:  # a defect, but the thread must live: without it nothing is answered
@@ -152,7 +178,7 @@ class LogWriter:
 
     def _tell(self, items: Sequence[_Waiting], records: int, seconds: float, error: str | None) -> None:
         """On the loop: count, and wake who waits."""
-        self.waiting -= sum(len(item.rows) for item in items)
+        self.waiting -= sum(len(item.rows) for item in items if not item.scores)
         self._count(records, seconds, error)
         for item in items:
             if item.committed.done():

@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from math import nan
 
 from accidents.errors import AccidentsError
-from accidents.predictions.prediction_log import Prediction, PredictionLog
+from accidents.predictions.prediction_log import Prediction
 from accidents.predictions.shadow import ShadowScore
 from accidents.vocabulary.bands import band_of
 from serving.api.http.errors import ApiError
 from serving.api.operations.metrics import SHADOW_SCORES
+from serving.api.predicting.log_writer import LogWriter
 from serving.api.predicting.model_server import Scores
 from serving.api.predicting.model_servers import ModelServers
 from serving.api.predicting.rollout import Rollout
@@ -25,6 +26,7 @@ from serving.api.predicting.rollout import Rollout
 _LOG = logging.getLogger(__name__)
 _GATHER = 0.5  # seconds in which copies come together: a call costs the model server more than its rows do
 _TOGETHER = 250  # copies in a call; with 16 callers waited no less long, and 8 of them longer in the median
+_COMMITTED = 25  # scores in one transaction of the log, whose predictions wait for it
 _LIMIT = 2_000  # copies that wait; a batch is half of that
 
 
@@ -34,11 +36,11 @@ class ShadowQueue:
     Parameters
     ----------
     rollout : knows the shadow, if there is one.
-    log : where its scores go.
+    writer : of the log that its scores go into.
     """
 
-    def __init__(self, rollout: Rollout, log: PredictionLog) -> None:
-        self._rollout, self._log = rollout, log
+    def __init__(self, rollout: Rollout, writer: LogWriter) -> None:
+        self._rollout, self._writer = rollout, writer
         self._waiting: deque[Prediction] = deque()
         self._worker: asyncio.Task[None] | None = None
 
@@ -77,14 +79,17 @@ class ShadowQueue:
         shadow = self._rollout.shadow
         if shadow is None:  # it has ended meanwhile
             return
+        logged = 0
         try:
-            scores = await _ask(shadow.server, taken)
-            await asyncio.to_thread(self._log.write_shadow, _rows(taken, scores))
+            rows = _rows(taken, await _ask(shadow.server, taken))
+            for start in range(0, len(rows), _COMMITTED):
+                some = rows[start : start + _COMMITTED]
+                await self._writer.add_scores(some)
+                logged += len(some)
         except (ApiError, AccidentsError) as error:
-            SHADOW_SCORES.labels("failed").inc(len(taken))
-            _LOG.warning("%d copies were not scored by the shadow: %s", len(taken), error)
-            return
-        SHADOW_SCORES.labels("logged").inc(len(taken))
+            _LOG.warning("%d copies were not scored by the shadow: %s", len(taken) - logged, error)
+        SHADOW_SCORES.labels("logged").inc(logged)
+        SHADOW_SCORES.labels("failed").inc(len(taken) - logged)
 
 
 async def _ask(server: ModelServers, taken: Sequence[Prediction]) -> Scores:
