@@ -1,7 +1,7 @@
-"""What docker-compose.yml's services are given: `python -m commands.platform [model | monitor ...]`.
+"""What docker-compose.yml's services are given: `python -m commands.platform [model [STACK] | monitor ...]`.
 
 Without a word, in the container `settings`: the observers' files and the API's first keys, in .serving.
-With `model`, on a laptop: what its `local` stack serves, where the platform's model server reads it.
+With `model`, on a laptop: what a stack serves, else `local`, where the platform's model server reads it.
 With `monitor`, on a laptop: `run.py --pipeline monitor`, with the words that follow, on the platform's
 prediction log and for its Prometheus. The champion is in the laptop's ZenML store, which no container sees.
 """
@@ -18,7 +18,8 @@ from accidents.errors import AccidentsError
 from accidents.files import whole_folder
 from accidents.predictions.store import VARIABLE
 from commands.loop_settings import PUSHGATEWAY
-from commands.project import ROOT, api_settings, console
+from commands.project import ROOT, api_settings, console, on_stack
+from commands.temporary_folder import scratch
 from observability.addresses import METRICS_KEY, Addresses, write_configs
 from stacks.environment import prepare_environment
 from stacks.errors import StackError
@@ -54,29 +55,34 @@ def models_folder() -> Path:
     return ROOT / str(fill("${MODELS:-.serving/platform}", "make model"))
 
 
-def publish_models(target: Path) -> list[str]:
-    """Copy what is served here, in MLServer's layout: NAME/model-settings.json and NAME/bundle.
+def publish_models(target: Path, stack: str = "local") -> list[str]:
+    """Copy the champions that a stack serves, in MLServer's layout: NAME/model-settings.json and NAME/bundle.
 
-    Raises AccidentsError if nothing is.
+    Raises AccidentsError if it serves none, or what serves is no version of its own.
     """
-    from stacks.components.mlserver.folder import IMPLEMENTATION, ServerFolder
+    from stacks.components.mlserver.folder import model_settings
+    from stacks.endpoints import State, endpoints_on
+    from steps.support import champion_and_versions
 
-    here = ServerFolder(SERVING / "model-server")
-    served = here.served()
+    endpoints = endpoints_on(stack)
+    deployed = {name: endpoints.endpoint(name).versions() for name in endpoints.names()} if endpoints else {}
+    served = {name: of[0] for name, of in deployed.items() if of and of[0].state != State.stopped}
     if not served:
         raise AccidentsError("No model is served here. Run: python run.py --pipeline deploy.")
+    on_stack(stack)
     for name, model in served.items():
-        settings = {
-            "name": name,
-            "implementation": IMPLEMENTATION,
-            "parameters": {"uri": "bundle", "extra": {"version": model.version, "digest": model.digest}},
-        }
+        bundle = champion_and_versions.bundle_of(champion_and_versions.version(name, model.version))
+        if model.digest not in (None, bundle.digest):
+            raise AccidentsError(
+                f"{name} version {model.version} serves with another bundle: deploy it again."
+            )
+        settings = model_settings(name, Path("bundle"), model.version, bundle.digest, routes=None)
         with whole_folder(target / name) as part:
-            shutil.copytree(here.root / "bundles" / model.digest, part / "bundle")
+            shutil.copytree(bundle.folder, part / "bundle")
             (part / "model-settings.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
             for path in (part, *part.rglob("*")):  # to the container's user, whatever this one's umask
                 path.chmod(0o755 if path.is_dir() else 0o644)
-    return [f"{model.name} version {model.version}" for model in served.values()]
+    return [f"{name} version {model.version}" for name, model in served.items()]
 
 
 def addresses() -> dict[str, str]:
@@ -105,8 +111,10 @@ def main(*words: str) -> int:
     try:
         if words[:1] == ("monitor",):
             monitor(*words[1:])
-        elif words == ("model",):
-            console.print(f"For the platform: {', '.join(publish_models(models_folder()))}.")
+        elif words[:1] == ("model",):
+            with scratch():
+                published = publish_models(models_folder(), *words[1:])
+            console.print(f"For the platform: {', '.join(published)}.")
         else:
             write_settings()
     except (AccidentsError, StackError, OSError) as error:

@@ -6,16 +6,21 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from accidents.bundle import Bundle
 from accidents.errors import AccidentsError
+from accidents.rollout.traffic_split import CHALLENGER, CHAMPION
 from commands import platform
 from serving.api.operations.keys import Keys
 from stacks import placeholders
-from stacks.components.mlserver.folder import ServerFolder
+from stacks.endpoints import ServedVersion, State
+from steps.support import champion_and_versions
 from tests import model_servers
 from tests.conftest import ROOT
 
@@ -63,16 +68,28 @@ def test_a_lost_key_is_replaced(shared: Path) -> None:
     assert keys.check(lost) is None
 
 
+def serve(monkeypatch: pytest.MonkeyPatch, bundle: Bundle, number: str, **changed: object) -> None:
+    """Have stack local serve a version with this bundle, whatever its deployer is."""
+    served = replace(
+        ServedVersion(number, bundle.digest, CHAMPION, 90, State.healthy, model_servers.NAME), **changed
+    )
+    endpoint = SimpleNamespace(versions=lambda: (served, replace(served, version="9", role=CHALLENGER)))
+    endpoints = SimpleNamespace(names=lambda: [model_servers.NAME], endpoint=lambda name: endpoint)
+    monkeypatch.setattr("stacks.endpoints.endpoints_on", lambda stack: endpoints)
+    monkeypatch.setattr(platform, "on_stack", lambda stack: None)
+    monkeypatch.setattr(champion_and_versions, "version", lambda name, number: f"{name} {number}")
+    of = {f"{model_servers.NAME} {number}": bundle}
+    monkeypatch.setattr(champion_and_versions, "bundle_of", of.__getitem__)
+
+
 def test_what_is_served_here_is_laid_out_for_the_model_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setattr(platform, "SERVING", tmp_path)
     before = os.umask(0o077)
     request.addfinalizer(lambda: os.umask(before))
-    folder = ServerFolder(tmp_path / "model-server")
     for number in ("1", "2"):
         made = model_servers.make_version(tmp_path / f"made-{number}", seed=int(number))
-        folder.serve(folder.add(model_servers.NAME, number, made.bundle.folder, made.golden))
+        serve(monkeypatch, made.bundle, number)
         told = platform.publish_models(tmp_path / "platform")
         assert told == [f"{model_servers.NAME} version {number}"]
         place = tmp_path / "platform" / model_servers.NAME
@@ -88,9 +105,15 @@ def test_what_is_served_here_is_laid_out_for_the_model_server(
     assert [one.name for one in (tmp_path / "platform").iterdir()] == [model_servers.NAME]
 
 
-def test_nothing_served_is_a_plain_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "SERVING", tmp_path)
-    with pytest.raises(AccidentsError, match="--pipeline deploy"):
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [({"state": State.stopped}, "--pipeline deploy"), ({"digest": "of another store"}, "deploy it again")],
+)
+def test_what_is_stopped_or_of_another_store_is_a_plain_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, object], told: str
+) -> None:
+    serve(monkeypatch, model_servers.make_version(tmp_path / "made", seed=1).bundle, "1", **changed)
+    with pytest.raises(AccidentsError, match=told):
         platform.publish_models(tmp_path / "platform")
 
 
