@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent  # the project's folder
+_PART, _BEFORE = ".tmp", ".before"  # end the names of folders beside one that is being replaced
+_ABANDONED = 24 * 3600  # seconds after which such a folder is nobody's any more
 
 
 def write_whole(path: Path, content: str | bytes, mode: int = 0o666) -> None:
@@ -38,28 +42,54 @@ def write_whole(path: Path, content: str | bytes, mode: int = 0o666) -> None:
 def whole_folder(folder: Path, keep: Collection[str] = ()) -> Iterator[Path]:
     """Yield an empty folder that replaces `folder` when the block ends well, and is gone when it does not.
 
-    It is hidden until then: who looks for models or files beside `folder` passes it over.
+    It is hidden until then: who looks for models or files beside `folder` passes it over. Of several who
+    write `folder` at once the last one counts; what a killed one has left goes after a day.
 
     Parameters
     ----------
     keep : names of files in `folder` that stay as they are.
     """
-    part, before = (folder.with_name(f".{folder.name}.{ending}") for ending in ("tmp", "before"))
-    shutil.rmtree(part, ignore_errors=True)
+    own = secrets.token_hex(4)
+    part, before = (folder.with_name(f".{folder.name}.{own}{ending}") for ending in (_PART, _BEFORE))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder, _PART)
     try:
-        part.mkdir(parents=True)
+        part.mkdir()
         yield part
         for name in keep:
             if (folder / name).exists():
                 shutil.copy2(folder / name, part / name)
-        shutil.rmtree(before, ignore_errors=True)
-        if folder.exists():
-            os.replace(folder, before)
-        os.replace(part, folder)
-        shutil.rmtree(before, ignore_errors=True)
+        _swap(part, folder, before)
+        _sweep(folder, _BEFORE)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
+
+
+def _swap(part: Path, folder: Path, before: Path) -> None:
+    """Put `part` in the place of `folder`, where others may be putting theirs."""
+    while True:
+        with suppress(FileNotFoundError):  # there is none, or others have just taken it away
+            os.replace(folder, before)
+        try:
+            os.replace(part, folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
+        finally:
+            if folder.exists():
+                shutil.rmtree(before, ignore_errors=True)
+
+
+def _sweep(folder: Path, ending: str) -> None:
+    """Remove what processes that were killed have left beside `folder`."""
+    for path in folder.parent.iterdir():
+        if path.name.startswith(f".{folder.name}.") and path.name.endswith(ending):
+            with suppress(FileNotFoundError):  # whose it is has just finished
+                if time.time() - path.stat().st_ctime > _ABANDONED:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

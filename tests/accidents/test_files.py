@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from accidents import files
 from accidents.files import whole_content, whole_folder, write_whole
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -65,9 +66,13 @@ def test_a_folder_that_cannot_be_made_leaves_the_old_one_alone(tmp_path: Path, e
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["out", "out/a"]
 
 
-def test_a_folder_is_replaced_not_mixed_and_keeps_what_it_is_to_keep(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_not_mixed_and_keeps_what_it_is_to_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_ABANDONED", -1)
     for name in ("a", "b"):
-        (tmp_path / ".out.tmp").mkdir(exist_ok=True)  # left by a run that was killed
+        for left in (".out.01234567.tmp", ".out.01234567.before"):  # by a run that was killed
+            (tmp_path / left).mkdir(exist_ok=True)
         with whole_folder(tmp_path / "out", keep=["kept", "never there"]) as part:
             (part / name).write_text(name)
         (tmp_path / "out" / "kept").write_text("by others")
@@ -75,6 +80,34 @@ def test_a_folder_is_replaced_not_mixed_and_keeps_what_it_is_to_keep(tmp_path: P
         "out",
         "out/b",
         "out/kept",
+    ]
+
+
+def test_two_may_replace_a_folder_at_once_and_the_last_one_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, replace = tmp_path / "out", os.replace
+
+    def write(name: str) -> None:
+        with whole_folder(folder) as part:
+            (part / name).write_text(name)
+
+    def another_is_faster(source: Path, target: Path) -> None:
+        if target == folder:
+            monkeypatch.setattr(os, "replace", replace)
+            write("faster")
+        replace(source, target)
+
+    write("old")
+    with whole_folder(folder) as part:
+        (part / "first").write_text("first")
+        write("meanwhile")
+        (part / "last").write_text("last")
+        monkeypatch.setattr(os, "replace", another_is_faster)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "out",
+        "out/first",
+        "out/last",
     ]
 
 
@@ -94,6 +127,6 @@ def test_content_goes_in_whole_beside_what_others_have_there(tmp_path: Path) -> 
 
     with pytest.raises(OSError, match="No space"):
         half()
-    files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    assert files == [".ours.json", "new/picture", "others/a", "page"]
+    written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert written == [".ours.json", "new/picture", "others/a", "page"]
     assert (tmp_path / "page").read_text() == "page"
