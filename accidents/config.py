@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from accidents.errors import SettingsError
-from accidents.nearest import nearest
+from accidents.strict import explain
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -37,44 +37,5 @@ def parse(model: type[S], content: Mapping[str, Any], where: str) -> S:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(model, dict(mistake)) for mistake in error.errors()]
+        lines = [explain(model, dict(mistake), show_input=True) for mistake in error.errors()]
         raise SettingsError(f"{where}: " + "; ".join(lines) + ".") from None
-
-
-def _explain(model: type[BaseModel], error: dict[str, Any]) -> str:
-    """One line for one mistake: where it is, what is wrong, and the nearest valid key if it was a typo."""
-    location = error["loc"]
-    name = ".".join(str(part) for part in location)
-    if not location:
-        return str(error["msg"].removeprefix("Value error, "))
-    if error["type"] != "extra_forbidden":
-        # Our own validators say what they got; a whole mapping would only repeat the file.
-        got = "" if error["type"] == "value_error" else f" (got {error['input']!r})"
-        return f"`{name}` {_decapitalise(error['msg'].removeprefix('Value error, '))}{got}"
-    valid = sorted(_fields_at(model, location[:-1]))
-    near = nearest(str(location[-1]), valid)
-    hint = f"did you mean `{near}`?" if near else f"valid keys here: {', '.join(valid)}"
-    return f"unknown key `{name}`, {hint}"
-
-
-def _decapitalise(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
-    """Names of the fields of the model found by walking `location` down from `model`."""
-    current: type[BaseModel] = model
-    for part in location:
-        field = current.model_fields.get(str(part))
-        if field is None:
-            continue  # an index into a list, or a member of a union
-        inner = _models_in(field.annotation)
-        if inner:
-            current = inner[0]
-    return set(current.model_fields)
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]

@@ -7,35 +7,32 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from accidents.nearest import nearest
+from accidents.strict import Strict, explain
 from stacks.errors import StackError
 from stacks.placeholders import fill
 
 STACKS_FOLDER = Path(__file__).parent
 
 
-class ComponentDefinition(BaseModel):
+class ComponentDefinition(Strict):
     """One component of a stack. Its name in ZenML is `<stack>_<flavor>` unless given here.
 
     `config` is as written: see `StackDefinition.settings`.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     flavor: str
     name: str | None = None
     config: dict[str, Any] = Field(default_factory=dict)
 
 
-class ConnectorDefinition(BaseModel):
+class ConnectorDefinition(Strict):
     """How components log in at a cloud: a service connector of ZenML's, and which components it `connects`.
 
     `config` is as written, as a component's.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: str
     auth_method: str
@@ -43,13 +40,11 @@ class ConnectorDefinition(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict)
 
 
-class DaskDefinition(BaseModel):
+class DaskDefinition(Strict):
     """Where `engine: dask` runs on this stack: a scheduler that runs already or pods for a run; the folder.
 
     All as in `dask:` of configs/train.yaml, as written: see `StackDefinition.cluster`.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     scheduler: str | None = Field(default=None, min_length=1)
     kubernetes: dict[str, Any] | None = None
@@ -62,10 +57,8 @@ class DaskDefinition(BaseModel):
         return self
 
 
-class StackDefinition(BaseModel):
+class StackDefinition(Strict):
     """A stack file: a name, a line on what it is for, and its components by type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     description: str = Field(min_length=1)
@@ -101,11 +94,6 @@ class StackDefinition(BaseModel):
         return dict(fill(self.dask.model_dump(exclude_none=True), f"Stack {self.name}"))
 
 
-_PARTS: dict[str, type[BaseModel]] = {
-    "components": ComponentDefinition,
-    "connector": ConnectorDefinition,
-    "dask": DaskDefinition,
-}
 _FILLED_LATER = ("config", "dask")
 
 
@@ -160,21 +148,8 @@ def _validate(raw: Any, path: Path) -> StackDefinition:
     try:
         return StackDefinition.model_validate(raw)
     except ValidationError as error:
-        raise StackError(f"{path} is not a stack definition:\n{_explain(error)}") from error
-
-
-def _explain(error: ValidationError) -> str:
-    """One line a fault: where it is, what it is, and the key that was likely meant."""
-    lines = []
-    for fault in error.errors(include_url=False):
-        *parents, key = (str(part) for part in fault["loc"])
-        hint = ""
-        if fault["type"] == "extra_forbidden":
-            model = _PARTS.get(parents[0], StackDefinition) if parents else StackDefinition
-            hint = did_you_mean(key, model.model_fields) or f" Valid keys: {', '.join(model.model_fields)}."
-        message = fault["msg"].removeprefix("Value error, ")
-        lines.append(f"  {'.'.join([*parents, key])}: {message}.{hint}")
-    return "\n".join(lines)
+        faults = "\n".join(f"  {explain(StackDefinition, dict(fault))}" for fault in error.errors())
+        raise StackError(f"{path} is not a stack definition:\n{faults}") from error
 
 
 def _but_settings(raw: Any, where: str) -> Any:

@@ -19,7 +19,7 @@ from pydantic_settings import (
 )
 
 from accidents.errors import SettingsError
-from accidents.nearest import nearest
+from accidents.strict import explain, unknown_key
 
 PREFIX = "ACCIDENTS_"
 # Variables that others of us read.
@@ -161,27 +161,13 @@ def load_settings() -> ApiSettings:
     except yaml.YAMLError as error:
         raise SettingsError(f"{FILE} cannot be read as YAML: {error}") from None
     except ValidationError as error:
-        lines = [
-            _explain(str(mistake["loc"][0]), mistake["type"], mistake["msg"])
-            if mistake["loc"]
-            else mistake["msg"].removeprefix("Value error, ")
-            for mistake in error.errors()
-        ]
+        lines = [explain(ApiSettings, dict(mistake)) for mistake in error.errors()]
         raise SettingsError(f"{FILE} and {PREFIX}*: " + "; ".join(lines) + ".") from None
 
 
 def _refuse_unknown_variables() -> None:
     """Refuse an ACCIDENTS_* variable that is no setting: it would be ignored in silence."""
     for name in os.environ.keys() - OTHERS:
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in ApiSettings.model_fields:
-            raise SettingsError(f"Environment: {_explain(name, 'extra_forbidden', '')}.")
-
-
-def _explain(key: str, kind: str, message: str) -> str:
-    if kind != "extra_forbidden":
-        return f"`{key}`: {message[:1].lower()}{message[1:]}"
-    plain = key.removeprefix(PREFIX).lower()
-    near = nearest(plain, ApiSettings.model_fields)
-    return f"unknown key `{key}`, " + (
-        f"did you mean `{near}`?" if near else f"valid keys: {', '.join(ApiSettings.model_fields)}"
-    )
+        key = name.removeprefix(PREFIX).lower()
+        if name.startswith(PREFIX) and key not in ApiSettings.model_fields:
+            raise SettingsError(f"Environment: {unknown_key(name, key, ApiSettings.model_fields)}.")

@@ -60,13 +60,13 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
     ("text", "says"),
     [
         ("prot: 8001", "unknown key `prot`, did you mean `port`?"),
-        ("zzz: 1", "unknown key `zzz`, valid keys: host, port"),
+        ("zzz: 1", "unknown key `zzz`, valid keys here: accidents_per_minute"),
         ("port: many", "`port`"),
         ("body_limit: 10", "`body_limit`"),
         ("waiting: 20", "`waiting`"),
         ("model_server: nowhere", "`model_server`"),
         ("docs: [", "cannot be read as YAML"),
-        ("metrics: public", "`metrics`: input should be 'open', 'key' or 'closed'"),
+        ("metrics: public", "`metrics` input should be 'open', 'key' or 'closed'"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_named(text: str, says: str) -> None:

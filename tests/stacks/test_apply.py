@@ -117,7 +117,7 @@ def test_stack_follows_its_file(local: Path, stack_file: StackWriter) -> None:
             {"data_validator": {"flavor": VALIDATOR, "config": {"drift_share": 2}}},
             ["drift_share", "less than"],
         ),
-        ({"data_validator": {"flavor": VALIDATOR, "confg": {}}}, ["confg", "Did you mean 'config'"]),
+        ({"data_validator": {"flavor": VALIDATOR, "confg": {}}}, ["confg", "did you mean `config`"]),
         ({"data_validator": {"config": {}}}, ["data_validator.flavor", "required"]),
         (
             {"experiment_tracker": {"flavor": "mlflow", "config": {"tracking_uri": "http://server"}}},
@@ -139,7 +139,7 @@ def test_fault_in_a_stack_file_is_named(
 
 
 def test_unknown_top_level_key_is_named(zenml_store: Path, stack_file: StackWriter) -> None:
-    with pytest.raises(StackError, match="Did you mean 'components'"):
+    with pytest.raises(StackError, match="did you mean `components`"):
         read_stack("odd", stack_file("odd", {"component": {}}))
 
 

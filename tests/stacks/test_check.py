@@ -87,7 +87,7 @@ def test_a_stack_that_was_not_applied_is_checked_as_far_as_its_file_goes(
         ),
         ({"experiment_tracker": {"flavor": "wandb"}}, "experiment_tracker", "not valid: api_key: Field"),
         ({"orchestrater": {"flavor": "local"}}, "orchestrater", "Did you mean 'orchestrator'"),
-        ({"data_validator": {"flavour": "x"}}, "file", "Did you mean 'flavor'"),
+        ({"data_validator": {"flavour": "x"}}, "file", "did you mean `flavor`"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told(

@@ -153,8 +153,8 @@ def test_a_setting_may_come_from_a_secret_of_zenmls_or_be_left_out(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"name": "x"}, ["connector.name", "Valid keys: type, auth_method, connects, config"]),
-        ({"auth_methd": "x"}, ["connector.auth_methd", "Did you mean 'auth_method'"]),
+        ({"name": "x"}, ["connector.name", "valid keys here: auth_method, config, connects, type"]),
+        ({"auth_methd": "x"}, ["connector.auth_methd", "did you mean `auth_method`"]),
         ({"connects": []}, ["connector.connects", "at least 1"]),
         ({"type": "awz"}, ["'awz' is not a type of connector", "Did you mean 'aws'"]),
         ({"auth_method": "secret-keys"}, ["'secret-keys' is not a method", "Did you mean 'secret-key'"]),

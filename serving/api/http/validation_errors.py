@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from accidents.nearest import nearest
+from accidents.strict import fields_at
 from serving.api.http.errors import ApiError
 
 _TOLD = 20  # mistakes of a request that are told in full: what was meant, what there is
@@ -56,23 +57,7 @@ def where(location: Iterable[int | str]) -> str:
 
 
 def _unknown_field(model: type[BaseModel], location: Sequence[int | str]) -> str:
-    fields = _fields_at(model, location[:-1])
+    fields = fields_at(model, location[:-1])
     near = nearest(str(location[-1])[:_SHOWN], fields)
     hint = f"did you mean {near!r}?" if near else f"known here: {', '.join(fields)}"
     return f"unknown field; {hint}"
-
-
-def _fields_at(model: type[BaseModel], location: Iterable[int | str]) -> list[str]:
-    """Names of the fields of the model that `location` leads to from `model`."""
-    current = model
-    for part in location:
-        field = current.model_fields.get(str(part))
-        inner = next(iter(_models_in(field.annotation)), None) if field else None
-        current = inner or current
-    return list(current.model_fields)
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]

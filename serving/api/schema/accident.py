@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from accidents.strict import Strict
 from accidents.vocabulary.times import FIRST_YEAR, SAY, read_time
 from serving.api.schema.code_field import Coded
 
@@ -50,13 +51,13 @@ def department_of(commune: str) -> str:
     return commune[:3] if commune[:2] in ("97", "98") else commune[:2]
 
 
-class Strict(BaseModel):
-    """A part of a body: what it does not know it refuses; numbers are numbers, no NaN, no infinity."""
+class RequestModel(Strict):
+    """A part of a body: numbers are numbers, no NaN, no infinity."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
-class Place(Strict):
+class Place(RequestModel):
     """Where: coordinates, or a département, or a commune; best the coordinates and the commune."""
 
     latitude: float | None = Field(None, ge=-90, le=90, description="Degrees north, WGS84.")
@@ -75,7 +76,7 @@ class Place(Strict):
         return self
 
 
-class Vehicle(Strict):
+class Vehicle(RequestModel):
     """A vehicle involved. All but `category` is known on the scene only."""
 
     category: Annotated[int | None, Coded("category", "vehicles")] = None
@@ -84,7 +85,7 @@ class Vehicle(Strict):
     impact: Annotated[int | None, Coded("impact", "vehicles")] = None
 
 
-class User(Strict):
+class User(RequestModel):
     """A person involved, unharmed ones too; known on the scene only."""
 
     role: Annotated[int | None, Coded("role", "users")] = None
@@ -93,7 +94,7 @@ class User(Strict):
     birth_year: int | None = Field(None, ge=1890, le=2100)
 
 
-class Accident(Strict):
+class Accident(RequestModel):
     """An accident as a caller describes it. Only time and place are needed; what is left out is not known."""
 
     model_config = ConfigDict(
@@ -143,13 +144,13 @@ class Accident(Strict):
     )
 
 
-class Batch(Strict):
+class Batch(RequestModel):
     """Up to 1,000 accidents; each is answered in its place."""
 
     accidents: list[Accident] = Field(min_length=1, max_length=MAX_BATCH)
 
 
-class Outcome(Strict):
+class Outcome(RequestModel):
     """What became of an accident, named by the request id of its prediction or by your own id."""
 
     request_id: str | None = Field(None, pattern=r"^[0-9a-f]{32}$")
@@ -163,7 +164,7 @@ class Outcome(Strict):
         return self
 
 
-class Outcomes(Strict):
+class Outcomes(RequestModel):
     """Up to 1,000 outcomes. Sending one again changes nothing."""
 
     labels: list[Outcome] = Field(min_length=1, max_length=MAX_BATCH)
