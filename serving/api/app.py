@@ -19,9 +19,9 @@ from starlette.staticfiles import StaticFiles
 from accidents.__about__ import __version__
 from accidents.geography.departments import SHAPES
 from accidents.predictions.store import PredictionStore
+from serving.api.errors import ApiError
 from serving.api.http.authentication import Gate
 from serving.api.http.direct_routing import Direct
-from serving.api.http.errors import ApiError
 from serving.api.http.openapi import document_of
 from serving.api.http.shared_rates import rates_for
 from serving.api.http.swagger_ui import add_docs

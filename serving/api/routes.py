@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from accidents.vocabulary.words import words
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.http.limits import read_json
 from serving.api.http.openapi import body_of, errors, query_of
 from serving.api.http.query import Options, options_of

@@ -14,14 +14,13 @@ from fastapi import Request
 from accidents.predictions.database_tables import PredictionLogError
 from accidents.predictions.store import PredictionStore
 from accidents.rollout.traffic_split import CHAMPION, Role
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.http.limits import Rates
 from serving.api.http.project_identity import identity_of
 from serving.api.operations.hooks import Hook
 from serving.api.operations.keys import KeyRing
 from serving.api.operations.keys_in_database import read_keys, watch_keys
 from serving.api.operations.metrics import LOG_ROWS, LOG_SECONDS
-from serving.api.operations.readiness import Readiness
 from serving.api.predicting.batching import Batcher
 from serving.api.predicting.counting import Counting
 from serving.api.predicting.labelling import Labeller
@@ -31,6 +30,7 @@ from serving.api.predicting.model_servers import ModelServers
 from serving.api.predicting.predict import Predictor
 from serving.api.predicting.rollout import Rollout
 from serving.api.predicting.shadow import ShadowQueue
+from serving.api.readiness import Readiness
 from serving.api.settings import ApiSettings
 
 _LOG = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from accidents.features import feature_names
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.predicting.batching import Batcher, Score
 from serving.api.predicting.model_server import ModelServer
 from serving.api.schema.answers import ReadyAnswer

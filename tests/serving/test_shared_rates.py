@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 from accidents.predictions.rate_counts import Slice
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.http.shared_rates import SharedRates
 
 

@@ -1,1 +1,1 @@
-"""HTTP: the gate, limits, errors, and the documents."""
+"""HTTP: the gate, limits, and the documents."""

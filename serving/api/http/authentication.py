@@ -16,7 +16,7 @@ from uuid import uuid4
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from accidents.errors import AccidentsError
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.http.limits import Rates
 from serving.api.operations.keys import CORRECT, LABEL, PREDICT, KeyRing
 from serving.api.operations.metrics import REFUSED_KEYS, REQUESTS, SECONDS

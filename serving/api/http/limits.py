@@ -14,7 +14,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.requests import ClientDisconnect, Request
 
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.gzip_body import CODINGS, unpacked
 from serving.http_limits import Refused
 

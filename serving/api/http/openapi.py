@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from serving.api.http.errors import STATUS
+from serving.api.errors import STATUS
 from serving.api.operations.hooks import Notification
 from serving.api.schema import answers
 from serving.api.schema.accident import Accident, Batch, Outcomes

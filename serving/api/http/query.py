@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from pydantic import Field, ValidationError
 
 from accidents.strict import Strict
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.http.validation_errors import Mistakes
 
 

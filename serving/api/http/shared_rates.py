@@ -12,7 +12,7 @@ from limits import RateLimitItemPerMinute
 from accidents.predictions.database_tables import PredictionLogError
 from accidents.predictions.rate_counts import RateCounts, Slice
 from accidents.predictions.store import PredictionStore
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.http.limits import Rates, too_many
 from serving.api.settings import ApiSettings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from uuid import uuid4
 
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.http_limits import LimitedProtocol, Refused
 
 _CODES = {

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from accidents.nearest import nearest
 from accidents.strict import fields_at
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 
 _TOLD = 20  # mistakes of a request that are told in full: what was meant, what there is
 _LISTED = 2_000  # mistakes of one accident that pydantic is asked to list, which takes 3 µs each

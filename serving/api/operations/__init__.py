@@ -1,1 +1,1 @@
-"""What who runs it needs: keys, metrics, readiness, the hook for alerts."""
+"""What who runs it needs: keys, metrics, the hook for alerts."""

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from accidents.errors import BusyError
 from accidents.predictions.database_tables import PredictionLogError
 from accidents.predictions.store import HOOK, LOOP, PredictionStore
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.operations.metrics import HOOKS, LOOP_RUNNING, LOOPS
 from serving.api.processes import METRICS_FOLDER
 

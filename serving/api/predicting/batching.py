@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accidents.rollout.traffic_split import CHAMPION, Role
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.operations.metrics import MODEL_ROWS, WAITING
 from serving.api.predicting.model_server import ModelFacts, ModelServer, Scores, unavailable
 from serving.api.predicting.model_servers import ModelServers

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from accidents.predictions.prediction_log import Label, PredictionLog, PredictionLogError
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.operations.metrics import LABELS, LOG_ERRORS
 from serving.api.schema.accident import Outcome
 

@@ -15,7 +15,7 @@ import orjson
 
 from accidents.features import STAGES, feature_names
 from accidents.rollout.traffic_split import CHAMPION, Role
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.operations.metrics import MODEL_ERRORS, MODEL_SECONDS
 from serving.api.predicting.connections import Connections
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.predicting.model_server import ModelFacts, ModelServer, Scores, unavailable
 
 _REST = 1.0  # seconds in which one that did not answer is asked last

@@ -19,7 +19,7 @@ from accidents.predictions.prediction_log import Prediction, PredictionLogError
 from accidents.scoring.next_question import asking, best
 from accidents.scoring.reasons import top_reasons
 from accidents.vocabulary.bands import band_of
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.http.fair_computing import Turns
 from serving.api.http.validation_errors import Mistakes
 from serving.api.operations.metrics import FALLBACKS, LOG_ERRORS

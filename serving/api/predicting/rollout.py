@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from accidents.rollout.traffic_split import CHALLENGER, SHADOW, SHARES, Role, is_in_share
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.operations.metrics import SHARE
 from serving.api.predicting.batching import Batcher
 from serving.api.predicting.model_servers import ModelServers

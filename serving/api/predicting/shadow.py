@@ -16,7 +16,7 @@ from accidents.errors import AccidentsError
 from accidents.predictions.prediction_log import Prediction
 from accidents.predictions.shadow import ShadowScore
 from accidents.vocabulary.bands import band_of
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.operations.metrics import SHADOW_SCORES
 from serving.api.predicting.log_writer import LogWriter
 from serving.api.predicting.model_server import Scores

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.api.http.errors import STATUS
+from serving.api.errors import STATUS
 
 RequestId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", examples=["6f1c2b7c0b0f4bb0a4d1c6ac8a1f0e55"])]
 

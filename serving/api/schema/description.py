@@ -9,7 +9,7 @@ from typing import Any
 
 from accidents.features import build_one, features_of
 from accidents.geography.coordinates import OVERSEAS
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.schema.accident import Accident, Place, department_of
 
 DepartmentAt = Callable[[float, float], str | None]

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from accidents.predictions.prediction_log import PredictionLog, PredictionLogError
-from serving.api.http.errors import ApiError
+from serving.api.errors import ApiError
 from serving.api.operations.metrics import READY
 from serving.api.predicting.model_servers import ModelServers
 from serving.api.predicting.predict import model_of
