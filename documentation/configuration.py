@@ -114,17 +114,17 @@ def _plain(docstring: str) -> str:
 
 def _attributes(docstring: str) -> dict[str, str]:
     """Return what a docstring in numpy's style says of each attribute; with the names of several at once."""
-    told: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     names: list[str] = []
     for line in cleandoc(docstring).partition("\nAttributes\n----------\n")[2].splitlines():
         if match := re.match(r"(\w+(?:, \w+)*) : (.*)", line):
             names = match[1].split(", ")
-            told |= dict.fromkeys(names, match[2] if len(names) == 1 else f"{match[1]}: {match[2]}")
+            meanings |= dict.fromkeys(names, match[2] if len(names) == 1 else f"{match[1]}: {match[2]}")
         elif line.startswith(" "):
-            told |= {name: f"{told[name]} {line.strip()}" for name in names}
+            meanings |= {name: f"{meanings[name]} {line.strip()}" for name in names}
         else:
             break
-    return told
+    return meanings
 
 
 def _rows(source: Source, path: str, model: Schema, meanings: Mapping[str, str]) -> Iterator[tuple[str, ...]]:

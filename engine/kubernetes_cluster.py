@@ -157,10 +157,10 @@ class KubernetesCluster:
         if trouble is None:
             return self._refusal(component, every) if len(pods) < wanted else None
         about = [pod for pod in pods if pod["metadata"]["name"] == trouble.name]
-        each = [trouble_of([pod]) for pod in pods]
+        troubles = [trouble_of([pod]) for pod in pods]
         return trouble._replace(
             words=f"{trouble.words}{self._namespace.last_words(about)}",
-            hopeless=all(one is not None and one.hopeless for one in each),
+            hopeless=all(its is not None and its.hopeless for its in troubles),
         )
 
     def _refusal(self, component: str, pods: Sequence[Manifest]) -> Trouble | None:

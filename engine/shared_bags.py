@@ -159,7 +159,7 @@ def _grown(
 ) -> tuple[str, tuple[int, ...]]:
     n, params = range(len(shares)), bag.params(team.threads)
     doors = team.do(f"{name}: opening ports", _open_door, [() for _ in n])
-    machines = team.told(doors, "machine")
+    machines = team.read(doors, "machine")
     # Trap: a worker that LightGBM cannot connect to it passes over, and dies of it later.
     team.do(f"{name}: reaching one another", _reach, [(machines,) for _ in n])
     [of_all] = team.client.scatter([counts], hash=False)
@@ -167,13 +167,13 @@ def _grown(
     prepared = team.do(f"{name}: preparing rows", _prepare, [(shares[k], bag, of_all, k) for k in n])
     samples = team.do(f"{name}: drawing a sample", getattr, [(prepared[k], "sample") for k in n])
     ready = team.do(f"{name}: binning", _bin, [(prepared[k], samples, doors[k], params) for k in n])
-    held_by = team.told(ready, "rows")
+    held_by = team.read(ready, "rows")
     team.keep(ready)
     network = {"tree_learner": "data", "num_machines": len(shares), "machines": ",".join(machines)}
     params |= network | {"time_out": SILENCE}
     try:
         grown = team.do(
-            f"{name}: growing trees", _train, [(one, params, bag.settings.n_estimators) for one in ready]
+            f"{name}: growing trees", _train, [(rows, params, bag.settings.n_estimators) for rows in ready]
         )
         return _as_told(grown[0].result(), bag.params(bag.settings.n_jobs)), tuple(held_by)
     except (ClusterError, LostError) as error:
@@ -298,8 +298,8 @@ def _train(ready: _Ready, params: dict[str, Any], trees: int) -> str:
 
 def _as_told(trees: str, params: dict[str, Any]) -> str:
     """Return the trees without where they were grown, and on how many threads: they are the same with any."""
-    told = {name: int(params[name]) for name in ("num_threads", "force_row_wise", "force_col_wise")}
-    for name, value in {**told, "machines": "", "local_listen_port": PORTS[0]}.items():
+    threads = {name: int(params[name]) for name in ("num_threads", "force_row_wise", "force_col_wise")}
+    for name, value in {**threads, "machines": "", "local_listen_port": PORTS[0]}.items():
         trees = re.sub(rf"^\[{name}: .*\]$", f"[{name}: {value}]", trees, count=1, flags=re.M)
     return trees
 

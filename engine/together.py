@@ -39,12 +39,12 @@ class Team:
         count = settings.workers_per_bag
         with suppress(TimeoutError):  # told below
             client.wait_for_workers(count, timeout=settings.wait_seconds)
-        found = client.scheduler_info(n_workers=-1)["workers"]
-        able = sorted(address for address, worker in found.items() if worker["nanny"])
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        able = sorted(address for address, worker in workers.items() if worker["nanny"])
         if len(able) < count:
             raise ClusterError(
                 f"`dask.workers_per_bag` is {count}, and the cluster has {len(able)} workers with a nanny "
-                f"({len(found)} in all): start more, without --no-nanny, or lower it. Only a nanny ends a "
+                f"({len(workers)} in all): start more, without --no-nanny, or lower it. Only a nanny ends a "
                 "worker that waits for one that was lost."
             )
         return cls(client, able[:count], settings.wait_seconds)
@@ -86,7 +86,7 @@ class Team:
                 future.release()
         self.kept = list(futures)
 
-    def told(self, futures: Sequence[Future], name: str) -> list[Any]:
+    def read(self, futures: Sequence[Future], name: str) -> list[Any]:
         """Read an attribute of what each worker has kept."""
         asked = self.do(f"Asking for {name}", getattr, [(future, name) for future in futures])
         return list(self.client.gather(asked))
@@ -94,7 +94,7 @@ class Team:
     def restart(self) -> None:
         """End what the workers do, however deep inside a library; their nannies start them again."""
         with suppress(Exception):  # what made this necessary is told
-            left = [worker for worker in self.workers if worker in self._found()]
+            left = [worker for worker in self.workers if worker in self._running()]
             self.client.restart_workers(left, timeout=self.wait_seconds, raise_for_error=False)
 
     def _wait(self, what: str, pending: dict[str, Future]) -> None:
@@ -103,23 +103,23 @@ class Team:
         while pending:
             with suppress(TimeoutError, CancelledError), self.client.as_current():
                 wait(list(pending.values()), timeout=TICK, return_when="FIRST_COMPLETED")
-            found = self._found()
+            running = self._running()
             for worker, future in pending.items():
                 if future.status == "error":
                     raise ClusterError(f"{what}, worker {worker}: {_reason(future.exception())}")
-                if worker not in found or future.status in ("cancelled", "lost"):
+                if worker not in running or future.status in ("cancelled", "lost"):
                     raise LostError(f"{what}: worker {worker} ended")
-                self._require_memory(what, worker, found[worker])
+                self._require_memory(what, worker, running[worker])
             pending = {worker: future for worker, future in pending.items() if not future.done()}
 
-    def _require_memory(self, what: str, worker: str, found: dict[str, Any]) -> None:
+    def _require_memory(self, what: str, worker: str, state: dict[str, Any]) -> None:
         """Raise LostError if a worker has been paused, and done nothing, for long: Dask gives it no work."""
-        if found["status"] != "paused" or found["metrics"]["task_counts"].get("executing"):
+        if state["status"] != "paused" or state["metrics"]["task_counts"].get("executing"):
             self.idle_since.pop(worker, None)
         elif time.monotonic() - self.idle_since.setdefault(worker, time.monotonic()) > self.wait_seconds:
             raise LostError(f"{what}: worker {worker} has no memory left for it")
 
-    def _found(self) -> dict[str, Any]:
+    def _running(self) -> dict[str, Any]:
         try:
             if self.client.status == "running":
                 return dict(self.client.scheduler_info(n_workers=-1)["workers"])

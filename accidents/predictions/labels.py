@@ -23,13 +23,13 @@ from accidents.predictions.database_tables import (
 MAX_CHANGES = (
     100  # of one outcome by who gave it: then only `correct` changes it, so no history grows for ever
 )
-_TOLD = (
+_OUTCOME = (
     LABELS.c.severe.label("severe"),
     LABELS.c.created.label("labelled"),
     LABELS.c.key_name.label("labelled_by"),
     LABELS.c.trusted.label("label_trusted"),
 )
-_UNTOLD: dict[str, Any] = {column.name: None for column in _TOLD}
+_NO_OUTCOME: dict[str, Any] = {column.name: None for column in _OUTCOME}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,13 @@ class NewestLabels:
     def __init__(self, connection: Connection, predictions: Sequence[Mapping[Any, Any]]) -> None:
         requests = {prediction["request_id"] for prediction in predictions}
         accidents = {prediction["accident_id"] for prediction in predictions} - {None}
-        query = select(LABELS.c.caller, LABELS.c.accident_id, LABELS.c.request_id, LABELS.c.id, *_TOLD)
+        query = select(LABELS.c.caller, LABELS.c.accident_id, LABELS.c.request_id, LABELS.c.id, *_OUTCOME)
         query = query.where(LABELS.c.newest)
         own = query.where(among(connection, LABELS.c.request_id, requests))
         whole = query.where(LABELS.c.request_id.is_(None), among(connection, LABELS.c.accident_id, accidents))
         self._newest: dict[tuple[str | None, ...], tuple[int, dict[str, Any]]] = {}
-        for caller, accident, request, number, *told in connection.execute(own.union_all(whole)):
-            self._newest[caller, accident, request] = number, dict(zip(_UNTOLD, told, strict=True))
+        for caller, accident, request, number, *outcome in connection.execute(own.union_all(whole)):
+            self._newest[caller, accident, request] = number, dict(zip(_NO_OUTCOME, outcome, strict=True))
 
     def of(self, prediction: Mapping[Any, Any]) -> dict[str, Any]:
         """`severe`, `labelled` (when), `labelled_by`, `label_trusted`; all None while there is no label."""
@@ -91,7 +91,7 @@ class NewestLabels:
         whole = None if accident is None else self._newest.get((caller, accident, None))
         if own is None or (whole is not None and whole[0] > own[0]):
             own = whole
-        return _UNTOLD if own is None else own[1]
+        return _NO_OUTCOME if own is None else own[1]
 
 
 class _Outcome(NamedTuple):

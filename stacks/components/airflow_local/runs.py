@@ -27,10 +27,10 @@ _PAUSE = 1.0  # seconds between looks
 
 def run_of(orchestrator_run: str) -> PipelineRunResponse | None:
     """Return ZenML's run of one of Airflow's, `DAG/RUN` or `DAG/` alone; None: it has none yet."""
-    found = Client().list_pipeline_runs(
+    runs = Client().list_pipeline_runs(
         orchestrator_run_id=f"startswith:{orchestrator_run}", size=1, hydrate=True
     )
-    return found.items[0] if found.items else None
+    return runs.items[0] if runs.items else None
 
 
 def fail_unfinished(orchestrator_run: str) -> None:

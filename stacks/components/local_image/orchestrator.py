@@ -159,8 +159,8 @@ class LocalImageOrchestrator(OwnImage, LocalDockerOrchestrator):
 
 
 def _last_line(error: ContainerError) -> str:
-    said = error.stderr or b""
-    return (said.decode(errors="replace").strip() or "nothing").splitlines()[-1]
+    output = error.stderr or b""
+    return (output.decode(errors="replace").strip() or "nothing").splitlines()[-1]
 
 
 def _fail_unfinished(run: PipelineRunResponse, why: BaseException) -> None:
