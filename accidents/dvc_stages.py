@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 
-from accidents.data.dataset import DATA, STAMP, have_raw, laid_out, layout, made_from, versioned
+from accidents.data.dataset import DATA, STAMP, fetch_raw, laid_out, layout, made_from, versioned
 from accidents.data.reading import read_years
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import save_tables
@@ -17,7 +17,7 @@ from accidents.params import load_params
 
 def _raw(settings: DataSettings) -> None:
     with whole_folder(DATA / "raw") as part:
-        for inside, path in layout(have_raw(settings).years).items():
+        for inside, path in layout(fetch_raw(settings).years).items():
             (part / inside).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, part / inside)
 

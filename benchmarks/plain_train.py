@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accidents.bundle.provenance import git_commit
-from accidents.data.dataset import have_raw
+from accidents.data.dataset import fetch_raw
 from accidents.files import ROOT
 from accidents.params import Params, load_params
 from pipelines.identity import made_from
@@ -60,7 +60,7 @@ def main(output: str) -> None:
 def train(params: Params, step: Mapping[str, Any], store: Path) -> None:
     """Do what pipelines/train.py wires, one call after another; reports go where run.py puts them."""
     stage, seed, provenance = params.stage, params.seed, {"git_commit": git_commit(ROOT)}
-    raw_version = have_raw(params.data).version
+    raw_version = fetch_raw(params.data).version
     tables, facts = step["load_data"](params.data, raw_version)
     quality = step["report_quality"](tables)
     rows = step["build_features"](tables, stage)

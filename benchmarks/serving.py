@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from accidents.bundle import load_bundle
-from accidents.bundle.golden import Golden, golden_of
+from accidents.bundle.golden import Golden, make_golden
 from accidents.features import build_one
 from benchmarks.load import Load, load
 from benchmarks.options import Options
@@ -61,7 +61,7 @@ def run(options: Options) -> Outcome:
 
 def _way(place: Served, way: str) -> tuple[str, list[Any], dict[str, str]]:
     """Address, request bodies and headers of a way of asking."""
-    golden = golden_of(load_bundle(place.bundle), ROWS)
+    golden = make_golden(load_bundle(place.bundle), ROWS)
     rows = [Golden(golden.features.iloc[k : k + 1], golden.p_severe[k : k + 1]) for k in range(ROWS)]
     requests = [row.request() for row in rows]
     if way in ("model server", "bentoml"):  # the same V2 requests

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accidents.params import Params
-from commands.deploy import follow
+from commands.deploy import redeploy
 from commands.project import console, on_stack
 from commands.trial import end_trials
 
@@ -26,4 +26,4 @@ def change_champion(params: Params, stack: str, wanted: str | None) -> None:
         version = champion_and_versions.version(name, wanted)
         champion_and_versions.promote(version, "promoted by hand")
         console.print(f"{name}: version {wanted} is champion.")
-    follow(params, stack)
+    redeploy(params, stack)

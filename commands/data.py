@@ -8,9 +8,9 @@ from commands.project import console
 
 def download(params: Params) -> None:
     """Have the raw files, and say by which hash they are known. A second time changes nothing."""
-    from accidents.data.dataset import have_raw
+    from accidents.data.dataset import fetch_raw
 
-    raw = have_raw(params.data)
+    raw = fetch_raw(params.data)
     console.print(f"{_named(params)}: {raw.version}", highlight=False, soft_wrap=True)
 
 
@@ -21,11 +21,11 @@ def check(params: Params) -> None:
     ------
     DataError : files that cannot be read as what they claim to be, or a year without accidents.
     """
-    from accidents.data.dataset import have_raw
+    from accidents.data.dataset import fetch_raw
     from accidents.data.reading import read_years
     from accidents.errors import DataError
 
-    tables, quality = read_years(have_raw(params.data).years)
+    tables, quality = read_years(fetch_raw(params.data).years)
     accidents = tables.validate().accidents
     counts = accidents["year"].value_counts()
     if missing := [str(year) for year in params.data.years if not counts.get(year)]:

@@ -49,7 +49,7 @@ def deploy(params: Params, stack: str, config: Path | None, version: str | None)
     return facts
 
 
-def follow(params: Params, stack: str) -> None:
+def redeploy(params: Params, stack: str) -> None:
     """Deploy the new champion if its model is being served on this stack; nothing otherwise."""
     from stacks.endpoints import deployed_endpoint
     from steps.support import champion_and_versions

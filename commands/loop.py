@@ -256,7 +256,7 @@ class Loop:
         else:
             overtaken = f"Version {now} is champion by now." if decision["promote"] else decision["reason"]
             self._say("promote", "refused", version, reason=overtaken)
-            self._remark(version, promoted="no")
+            self._record(version, promoted="no")
 
     def _deploy(self, events: list[Event]) -> None:
         """Deploy the new champion, with a growing share of the accidents first where that is asked for."""
@@ -297,7 +297,7 @@ class Loop:
         seen = probation.to_dict()
         self._say("verify", "ok" if probation.stays else "failed", version, before=before, **seen)
         if probation.stays:
-            self._remark(version, probation="passed")
+            self._record(version, probation="passed")
             console.print(f"[green]Version {version} stays.[/]")
 
     def _roll_back(self, events: list[Event]) -> None:
@@ -316,7 +316,7 @@ class Loop:
                 "that; `python run.py --pipeline monitor` then takes it back before it looks."
             ) from error
         self._say("rollback", "ok", version, before=before, reason=why)
-        self._remark(version, probation="failed", taken_back=why[:200])
+        self._record(version, probation="failed", taken_back=why[:200])
 
     def _champion(self) -> str | None:
         """Return the number of who is champion now."""
@@ -340,8 +340,8 @@ class Loop:
             self.loop_id, datetime.now(UTC), self.name, stage, outcome, version, **detail
         )
 
-    def _remark(self, version: str, **tags: str) -> None:
-        champion_and_versions.remark(champion_and_versions.version(self.name, version), **tags)
+    def _record(self, version: str, **tags: str) -> None:
+        champion_and_versions.record_loop(champion_and_versions.version(self.name, version), **tags)
 
 
 def _moments(report: MonitorReport) -> list[str] | None:

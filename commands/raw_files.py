@@ -10,9 +10,9 @@ from accidents.params import Params
 
 def raw_data(params: Params) -> tuple[Params, str]:
     """Have the raw data, before ZenML starts; return the parameters with its years, and its version."""
-    from accidents.data.dataset import have_raw
+    from accidents.data.dataset import fetch_raw
 
-    raw = have_raw(params.data)
+    raw = fetch_raw(params.data)
     data = params.data.model_copy(update={"years": tuple(raw.years) or params.data.years})
     return params.model_copy(update={"data": data}), raw.version
 

@@ -23,7 +23,7 @@ _BUILDERS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Panel:
     """A panel: what it shows in Grafana's `unit`, and queries with the legend of their series."""
 
     title: str
@@ -38,7 +38,7 @@ class Part:
     """A row of a dashboard."""
 
     title: str
-    panels: Sequence[Drawn]
+    panels: Sequence[Panel]
 
 
 def dashboard(uid: str, title: str, parts: Sequence[Part], variables: Sequence[tuple[str, str]] = ()) -> Any:
@@ -78,7 +78,7 @@ def _variable(name: str, metric: str) -> QueryVariable:
     )
 
 
-def _panel(drawn: Drawn) -> Any:
+def _panel(drawn: Panel) -> Any:
     panel = (
         _BUILDERS[drawn.kind]()
         .title(drawn.title)

@@ -15,9 +15,9 @@ from steps.monitoring.compare_labels import compare_labels
 from steps.monitoring.compare_trials import compare_trials
 from steps.monitoring.decide_action import decide_action
 from steps.monitoring.measure_window import measure_window
+from steps.monitoring.read_file_window import read_file_window
 from steps.monitoring.read_log_window import read_log_window
 from steps.monitoring.report_window import report_window
-from steps.monitoring.take_file_window import take_file_window
 from steps.scoring.build_input_features import build_input_features
 from steps.scoring.load_input import load_input
 from steps.support.references import VersionReference, bundle_of
@@ -59,4 +59,4 @@ def window_of(
     if given is None or version is None:
         return read_log_window(bundle, params.monitor, params.seed, between)
     intake = load_input(given, params.data, version)
-    return take_file_window(build_input_features(intake, params.stage), intake, bundle)
+    return read_file_window(build_input_features(intake, params.stage), intake, bundle)

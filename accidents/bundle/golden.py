@@ -64,7 +64,7 @@ class Golden:
         return float(difference[worst])
 
 
-def golden_of(bundle: Bundle, rows: int = ROWS) -> Golden:
+def make_golden(bundle: Bundle, rows: int = ROWS) -> Golden:
     """Return the first `rows` accidents of a bundle's reference. Raises BundleError if it holds none."""
     import pandas as pd
 

@@ -42,7 +42,7 @@ class RawData:
     partitions: Manifest | None = None
 
 
-def have_raw(settings: DataSettings, folder: Path = DATA) -> RawData:
+def fetch_raw(settings: DataSettings, folder: Path = DATA) -> RawData:
     """Have the raw files asked for - made, downloaded, found or taken from DVC - and version them.
 
     Raises
@@ -81,7 +81,7 @@ def raw_of(version: str, settings: DataSettings, folder: Path = DATA, remote: st
     """
 
     def from_source() -> RawData:
-        return have_raw(settings.model_copy(update={"version": None, "refresh": False}), folder)
+        return fetch_raw(settings.model_copy(update={"version": None, "refresh": False}), folder)
 
     def from_dvc() -> RawData:
         return _restored(version, settings, folder, remote)

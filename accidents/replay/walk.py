@@ -29,7 +29,7 @@ from accidents.monitoring.window_drift import measure_drift
 from accidents.progress import track
 from accidents.replay.arrivals import Arrivals, Month, published_in
 from accidents.replay.records import Record, Replay, Training
-from accidents.replay.reigns import Reign, Setup, takes_over, train_reign
+from accidents.replay.replayed_models import ReplayedModel, Setup, takes_over, train_replayed
 
 FIRST = "The first model: nobody served before it."
 
@@ -84,7 +84,7 @@ class _Walk:
 
     def __init__(self, arrivals: Arrivals, setup: Setup) -> None:
         self.arrivals, self.setup = arrivals, setup
-        self.champion: Reign | None = None
+        self.champion: ReplayedModel | None = None
         self.history: list[Past] = []
         self.records: list[Record] = []
         self.trainings: list[Training] = []
@@ -101,7 +101,7 @@ class _Walk:
         if wanted and self.arrivals.years(now):
             self._train(now)
 
-    def _watch_month(self, champion: Reign, now: Month) -> bool:
+    def _watch_month(self, champion: ReplayedModel, now: Month) -> bool:
         rows = self.arrivals.of_month(now)
         if rows.empty:
             return False
@@ -109,15 +109,15 @@ class _Walk:
         self._given[str(now)] = window.frame["p_severe"]
         return self._look_at(champion, window, None, now)
 
-    def _watch_year(self, champion: Reign, year: int, now: Month) -> bool:
+    def _watch_year(self, champion: ReplayedModel, year: int, now: Month) -> bool:
         published = self.arrivals.published(now)
         window = self._window(champion, published[published["year"] == year], str(year))
         return self._look_at(champion, window, self._performance(champion, window.frame), now)
 
-    def _window(self, champion: Reign, rows: pd.DataFrame, source: str) -> Window:
+    def _window(self, champion: ReplayedModel, rows: pd.DataFrame, source: str) -> Window:
         return file_window(rows, champion.bundle, source, set_aside=0, synthetic=self.setup.synthetic)
 
-    def _performance(self, champion: Reign, rows: pd.DataFrame) -> PerformanceMeasures | None:
+    def _performance(self, champion: ReplayedModel, rows: pd.DataFrame) -> PerformanceMeasures | None:
         policy, evaluation = self.setup.params.monitor, self.setup.params.evaluation
         labelled = rows[rows["severe"].notna()]
         if len(labelled) < policy.min_labels or labelled["severe"].nunique() < 2:
@@ -128,7 +128,7 @@ class _Walk:
         )  # fmt: skip
 
     def _look_at(
-        self, champion: Reign, window: Window, performance: PerformanceMeasures | None, now: Month
+        self, champion: ReplayedModel, window: Window, performance: PerformanceMeasures | None, now: Month
     ) -> bool:
         """Decide about a window, and write it down; whether a model is to be trained."""
         setup, policy = self.setup, self.setup.params.monitor
@@ -152,7 +152,7 @@ class _Walk:
     def _train(self, now: Month) -> None:
         """Train on everything published; the better one serves from the next month on."""
         years, number = self.arrivals.years(now), len(self.trainings) + 1
-        challenger = train_reign(self.arrivals.published(now), years, number, self.setup)
+        challenger = train_replayed(self.arrivals.published(now), years, number, self.setup)
         serves, reason = True, FIRST
         if self.champion is not None:
             serves, reason = takes_over(challenger, self.champion, self.setup.params)

@@ -79,13 +79,13 @@ def place(month: str) -> float:
 
 def _champions(axes: Axes, replay: Replay) -> None:
     """Draw a block a champion, with the last year of labels it was trained on."""
-    reigns = _reigns(replay)
-    for number, (training, start, end) in enumerate(reigns):
+    champions = _spans(replay)
+    for number, (training, start, end) in enumerate(champions):
         colour = "#DCE9F3" if number % 2 else "#B5D0E6"
         axes.broken_barh([(start, end - start)], (0, 1), color=colour, lw=0)
         if end - start > 0.04 * (replay.years[-1] + 1 - replay.years[0]):
             axes.text((start + end) / 2, 0.47, _short(training.years[-1], replay), color=INK, **TEXT)
-    first, starts = replay.years[0], [start for _, start, _ in reigns]
+    first, starts = replay.years[0], [start for _, start, _ in champions]
     if starts[0] - first > 0.06 * (replay.years[-1] + 1 - first):
         axes.text(
             (first + starts[0]) / 2,
@@ -96,7 +96,7 @@ def _champions(axes: Axes, replay: Replay) -> None:
             **(TEXT | {"fontsize": 10, "bbox": ON_WHITE_TEXT}),
         )
     axes.set(ylim=(0, 1), yticks=[])
-    _title(axes, f"The champion: trained on the labels of {reigns[0][0].years[0]} up to …")
+    _title(axes, f"The champion: trained on the labels of {champions[0][0].years[0]} up to …")
 
 
 def _decisions(axes: Axes, months: Sequence[Record], years: Sequence[Record]) -> None:
@@ -186,13 +186,13 @@ def _estimates(axes: Axes, months: Sequence[Record], metric: str) -> None:
 
 
 def _promises(axes: Axes, replay: Replay) -> None:
-    for training, start, end in _reigns(replay):
+    for training, start, end in _spans(replay):
         if training.roc_auc.value is not None:
             axes.plot([start, end], [training.roc_auc.value] * 2, **PROMISED, zorder=4)
 
 
-def _reigns(replay: Replay) -> list[tuple[Training, float, float]]:
-    """Those that became champion, each with where its reign begins and ends."""
+def _spans(replay: Replay) -> list[tuple[Training, float, float]]:
+    """Those that became champion, each with when it began and ended to serve."""
     serving = [training for training in replay.trainings if training.serves]
     ends = [*(place(training.month) + MONTH for training in serving), replay.years[-1] + 1]
     return [(training, *span) for training, span in zip(serving, pairwise(ends), strict=True)]

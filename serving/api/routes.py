@@ -20,7 +20,7 @@ from serving.api.http.query import Options, options_of
 from serving.api.http.validation_errors import Mistakes
 from serving.api.operations.hooks import Notification
 from serving.api.operations.metrics import exposition
-from serving.api.predicting.predict import Asked
+from serving.api.predicting.predict import RequestContext
 from serving.api.schema import answers
 from serving.api.schema.accident import MAX_BATCH, Accident, Batch, Outcomes
 from serving.api.wiring import Parts
@@ -203,10 +203,10 @@ def _counted(body: bytes) -> int:
     return max(1, len(body) // _CHARGED)
 
 
-def _asked(request: Request) -> Asked:
+def _asked(request: Request) -> RequestContext:
     state, options = request.state, options_of(request.scope["query_string"])
     wanted = _parts(request).settings.reasons if options.reasons is None else options.reasons
-    return Asked(state.request_id, state.caller, wanted, options.language)
+    return RequestContext(state.request_id, state.caller, wanted, options.language)
 
 
 def _parts(request: Request) -> Parts:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from zenml import step
 
-from accidents.bundle.golden import check_here, golden_of
+from accidents.bundle.golden import check_here, make_golden
 from steps.folder import Folder
 from steps.support.references import VersionReference
 
@@ -13,4 +13,4 @@ from steps.support.references import VersionReference
 def check_parity(bundle: Folder, version: VersionReference) -> Annotated[float, "difference"]:
     """Hold a thousand rows, the golden requests, against the probabilities that training wrote down."""
     loaded = version.load(bundle)
-    return check_here(loaded, golden_of(loaded))
+    return check_here(loaded, make_golden(loaded))

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from zenml import log_metadata, step
 
-from accidents.bundle.golden import golden_of
+from accidents.bundle.golden import make_golden
 from accidents.errors import AccidentsError
 from stacks.endpoints import BundleReference, DeploymentError, active_endpoints
 from steps.folder import Folder
@@ -16,7 +16,7 @@ from steps.support.references import VersionReference
 def deploy_model(bundle: Folder, version: VersionReference) -> Annotated[dict[str, Any], "deployment"]:
     """Deploy, then ask the endpoint for the golden rows; a difference is an error, but undoes nothing."""
     chosen, loaded = champion_and_versions.version(version.name, version.version), version.load(bundle)
-    golden = golden_of(loaded)
+    golden = make_golden(loaded)
     endpoint = active_endpoints().endpoint(version.name)
     before = endpoint.versions()
     reference = BundleReference(

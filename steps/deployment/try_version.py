@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from zenml import log_metadata, step
 
-from accidents.bundle.golden import golden_of
+from accidents.bundle.golden import make_golden
 from accidents.rollout.traffic_split import Role
 from stacks.endpoints import BundleReference, active_endpoints
 from steps.folder import Folder
@@ -23,7 +23,7 @@ def try_version(
     share : percent of the requests that a challenger answers; 0 for a shadow.
     """
     chosen, loaded = champion_and_versions.version(version.name, version.version), version.load(bundle)
-    golden = golden_of(loaded)
+    golden = make_golden(loaded)
     reference = BundleReference(
         version.name, version.version, version.digest, version.uri, registry_mirror.registry_version(chosen)
     )

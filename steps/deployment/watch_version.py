@@ -13,7 +13,7 @@ import numpy as np
 from zenml import log_metadata, step
 
 from accidents.bundle import Bundle
-from accidents.bundle.golden import Golden, golden_of
+from accidents.bundle.golden import Golden, make_golden
 from accidents.errors import AccidentsError
 from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.monitor_settings import MonitorSettings
@@ -59,7 +59,7 @@ def watch_version(
     """
     policy = settings.probation
     watched = version.load(bundle)
-    golden = golden_of(watched, PROBED_ROWS)
+    golden = make_golden(watched, PROBED_ROWS)
     replaced = None if earlier is None or before is None else before.load(earlier)
     begun = datetime.fromisoformat(since)
     probes, traffic, looked = list[Probe](), Traffic(), begun + _KNOWN_AFTER

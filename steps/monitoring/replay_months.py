@@ -7,7 +7,7 @@ from zenml import step
 from zenml.client import Client
 
 from accidents.params import Params
-from accidents.replay.reigns import Setup
+from accidents.replay.replayed_models import Setup
 from accidents.replay.walk import replay
 from accidents.reports.replay import write_replay
 from steps.data.validate_data import kinds_of_columns

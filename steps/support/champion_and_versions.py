@@ -168,7 +168,7 @@ def complete(model_version: ModelVersionResponse) -> None:
         registry_mirror.add(model_version, bundle_of(model_version))
 
 
-def note(model_version: ModelVersionResponse, reason: str) -> None:
+def record_decision(model_version: ModelVersionResponse, reason: str) -> None:
     """Write on a version why it was promoted or not."""
     from zenml.client import Client
 
@@ -176,7 +176,7 @@ def note(model_version: ModelVersionResponse, reason: str) -> None:
     registry_mirror.tell(model_version, tags={"decision": reason})
 
 
-def remark(model_version: ModelVersionResponse, **tags: str) -> None:
+def record_loop(model_version: ModelVersionResponse, **tags: str) -> None:
     """Write on a version what the loop did with it, where ZenML's dashboard and the registry show it."""
     from zenml import log_metadata
 
@@ -185,7 +185,7 @@ def remark(model_version: ModelVersionResponse, **tags: str) -> None:
 
 
 def made_by_loop(model_version: ModelVersionResponse) -> str | None:
-    """Return the loop that a version was made in, while nothing is remarked on it yet; None for others."""
+    """Return the loop that a version was made in, while nothing is recorded of it yet; None for others."""
     loop: Any = model_version.run_metadata.get("loop")
     return loop if isinstance(loop, str) else None
 
@@ -208,7 +208,8 @@ def promote(model_version: ModelVersionResponse, reason: str, against: str | Non
     """Make a version champion, in ZenML and in the stack's model registry; the old one is archived.
 
     All that can be wrong is found out before anything is changed. A crash on the way leaves a champion in
-    ZenML that the registry does not know yet; the next promotion, or `agree` after a training, tells it.
+    ZenML that the registry does not know yet; the next promotion, or `sync_registry` after a training, tells
+    it.
 
     Parameters
     ----------
@@ -226,7 +227,7 @@ def promote(model_version: ModelVersionResponse, reason: str, against: str | Non
         if _number(before) != str(model_version.number):
             if against not in (ANYBODY, _number(before)):
                 raise ChampionChangedError(before)
-            _enthrone(model_version, reason, before, _number(before))
+            _set_champion(model_version, reason, before, _number(before))
             _check_alone(model_version, others)
         registry_mirror.tell(model_version, champion=True)
 
@@ -241,8 +242,8 @@ def check_champion(name: str, against: str | None) -> None:
 def conclude(candidate: ModelVersionResponse, decision: Mapping[str, Any]) -> str:
     """Write down what was decided of a candidate, and return who is champion now, "" for nobody."""
     if decision["rule"] != "same":  # who is champion already keeps the reason it was promoted for
-        note(candidate, decision["reason"])
-    now = agree(candidate.model.name)
+        record_decision(candidate, decision["reason"])
+    now = sync_registry(candidate.model.name)
     return str(now.number) if now else ""
 
 
@@ -262,12 +263,13 @@ def rollback(name: str) -> tuple[ModelVersionResponse, ModelVersionResponse]:
         complete(before)
         log_metadata(metadata={TAKEN_BACK: _now()}, model_version_id=now.id)
         # What it had replaced itself stays: a second rollback goes one further back, not forward again.
-        _enthrone(before, f"rolled back from version {now.number}", now, _promotion(before).get("replaced"))
+        reason, replaced = f"rolled back from version {now.number}", _promotion(before).get("replaced")
+        _set_champion(before, reason, now, replaced)
         registry_mirror.tell(before, champion=True)
     return before, now
 
 
-def agree(name: str) -> ModelVersionResponse | None:
+def sync_registry(name: str) -> ModelVersionResponse | None:
     """Have the registry's alias at ZenML's champion, should they differ (a crash in between); return it."""
     with changing():
         now = champion(name)
@@ -311,7 +313,7 @@ def _promotions(name: str, but: ModelVersionResponse) -> dict[UUID, Mapping[str,
     }
 
 
-def _enthrone(
+def _set_champion(
     model_version: ModelVersionResponse,
     reason: str,
     before: ModelVersionResponse | None,

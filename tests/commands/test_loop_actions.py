@@ -40,7 +40,7 @@ class FakeStack:
         self.number, self.breaks, self.done = champion, breaks, []
         self.loops: dict[str, str] = {}  # who made which version
         self.years: tuple[int, ...] = ()  # of the last training
-        self.remarks: dict[str, str] = {}
+        self.recorded: dict[str, str] = {}
 
     @staticmethod
     def model_name(stage: str) -> str:
@@ -55,8 +55,8 @@ class FakeStack:
     def version(self, name: str, number: str) -> str:
         return number
 
-    def remark(self, version: str, **tags: str) -> None:
-        self.remarks.update(tags)
+    def record_loop(self, version: str, **tags: str) -> None:
+        self.recorded.update(tags)
 
     def rollback(self, name: str) -> None:
         self.number = "1"
@@ -181,7 +181,7 @@ def test_who_became_champion_by_other_hands_is_not_taken_for_the_loops_own(
 
 
 @pytest.mark.parametrize(
-    ("breaks", "done", "end", "remark"),
+    ("breaks", "done", "end", "recorded"),
     [
         ("promotion", "train 2", "promote refused", {"promoted": "no"}),
         ("probation", "train 2, deploy 2, watch 2, deploy 1", "rollback ok", {"taken_back": "its errors"}),
@@ -189,12 +189,12 @@ def test_who_became_champion_by_other_hands_is_not_taken_for_the_loops_own(
 )
 def test_what_goes_wrong_after_the_training(
     store: PredictionStore, monkeypatch: pytest.MonkeyPatch, breaks: str, done: str, end: str,
-    remark: dict[str, str],
+    recorded: dict[str, str],
 ) -> None:  # fmt: skip
     stack = FakeStack(breaks=breaks)
     assert follow(store, stack, monkeypatch, LOOKED)[-1] == end
     assert ", ".join(stack.done) == done
-    assert remark.items() <= stack.remarks.items()
+    assert recorded.items() <= stack.recorded.items()
 
 
 def test_a_version_that_is_champion_no_longer_is_not_deployed(

@@ -41,7 +41,7 @@ def test_bags_that_workers_share_are_another_version(tmp_path: Path) -> None:
 
 def test_without_years_a_data_version_is_all_that_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     held = RawData({2018: YearFiles(2018), 2019: YearFiles(2019)}, "0.dir", synthetic=False)
-    monkeypatch.setattr(dataset, "have_raw", lambda settings: held)
+    monkeypatch.setattr(dataset, "fetch_raw", lambda settings: held)
     asked = params(version="0" * 32 + ".dir", years=[])
     promised, version = raw_data(asked)
     assert made_from(promised, version).years == (2018, 2019)
@@ -64,7 +64,7 @@ def test_partitions_are_not_pushed_and_a_relative_source_is_of_any_folder(
     monkeypatch.chdir(tmp_path)
     write_partitions("big", (2021,), accidents=100, processes=1)
     promised, version = raw_data(params(source="big", years=[2021]))
-    found = dataset.have_raw(promised.data).partitions
+    found = dataset.fetch_raw(promised.data).partitions
     assert found is not None
     assert found.address == str(tmp_path / "big")
     monkeypatch.setattr(raw_files, "_push", lambda _: pytest.fail("there is nothing for DVC"))

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from accidents.bundle import write_bundle
-from accidents.data.dataset import have_raw, versioned
+from accidents.data.dataset import fetch_raw, versioned
 from accidents.data.partition_files import (
     cut,
     part_name,
@@ -274,7 +274,7 @@ def test_partitions_without_a_manifest_are_none(tmp_path: Path) -> None:
 def test_a_sample_in_partitions_has_ids_of_its_own_and_trains_like_any_source(tmp_path: Path) -> None:
     address = str(tmp_path / "sample")
     write_partitions(address, (2021,), scale=3, accidents=200, processes=1)
-    raw = have_raw(DataSettings(source=address, years=(2021,)))
+    raw = fetch_raw(DataSettings(source=address, years=(2021,)))
     assert raw.partitions is not None
     tables, _ = read_together(address, raw.partitions.parts)
     assert tables.validate().accidents["accident_id"].is_unique
@@ -285,7 +285,7 @@ def test_a_sample_in_partitions_has_ids_of_its_own_and_trains_like_any_source(tm
     with pytest.raises(SettingsError, match="another sample"):
         write_partitions(address, (2021,), scale=2, accidents=200, processes=1)
     with pytest.raises(SourceError, match=r"no partition of 2019. There are: 2021"):
-        have_raw(DataSettings(source=address, years=(2019,)))
+        fetch_raw(DataSettings(source=address, years=(2019,)))
 
 
 def test_partitions_that_wait_are_not_begun_when_one_cannot_be_written(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from accidents.bundle import load_bundle
-from accidents.bundle.golden import golden_of
+from accidents.bundle.golden import make_golden
 from commands.background import Background
 from tests.pipelines.conftest import Project
 from tests.pipelines.served import model_url, served_version, server_folder
@@ -73,7 +73,7 @@ def daemons(project: Project) -> list[psutil.Process]:
 
 def asked(url: str, project: Project) -> tuple[str, list[float]]:
     """Version and probabilities that the endpoint at a URL gives for the golden rows of version 1."""
-    request = json.dumps(golden_of(load_bundle(bundle(project, 1)), rows=5).request()).encode()
+    request = json.dumps(make_golden(load_bundle(bundle(project, 1)), rows=5).request()).encode()
     sent = urllib.request.Request(url, request, {"Content-Type": "application/json"})
     with urllib.request.urlopen(sent, timeout=10) as answer:
         body: dict[str, Any] = json.load(answer)
@@ -109,7 +109,7 @@ def test_the_champion_serves_what_training_gave(undeployed: Project) -> None:
     printed = undeployed("--pipeline", "deploy").stdout
     assert "1,000 golden rows" in printed
     version, probabilities = asked(url_in(printed), undeployed)
-    expected = golden_of(load_bundle(bundle(undeployed, 1)), rows=5).p_severe
+    expected = make_golden(load_bundle(bundle(undeployed, 1)), rows=5).p_severe
     assert version == "1"
     assert probabilities == pytest.approx(expected.tolist(), abs=1e-6)
     assert "healthy" in undeployed("status").stdout

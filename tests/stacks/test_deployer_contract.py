@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
-from accidents.bundle.golden import Golden, golden_of
+from accidents.bundle.golden import Golden, make_golden
 from accidents.rollout.traffic_split import Role
 from stacks.apply import apply_stack
 from stacks.definition import read_stack
@@ -261,7 +261,7 @@ def test_one_that_does_not_give_the_golden_answers_is_refused_and_the_old_one_se
         deployer.deploy(1, Golden(golden.features, golden.p_severe + 0.01))
     (served,) = deployer.endpoint.versions()
     assert (served.version, served.state) == ("2", State.healthy)
-    features = golden_of(deployer.versions[1].bundle, 5).features
+    features = make_golden(deployer.versions[1].bundle, 5).features
     expected = deployer.versions[1].bundle.predict(features.to_numpy(np.float32))
     np.testing.assert_allclose(deployer.endpoint.predict(features), expected, rtol=0, atol=1e-6)
 

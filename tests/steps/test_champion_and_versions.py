@@ -153,7 +153,7 @@ def test_a_version_names_the_loop_that_made_it_until_something_is_remarked(regis
     by_hand, made = register(), register(loop="a loop")
     assert champion_and_versions.made_by_loop(by_hand) is None
     assert champion_and_versions.made_by_loop(made) == "a loop"
-    champion_and_versions.remark(made, probation="passed")
+    champion_and_versions.record_loop(made, probation="passed")
     again = champion_and_versions.version(made.model.name, "2")
     assert champion_and_versions.made_by_loop(again) is None
     log_metadata(metadata={"loop": "another"}, model_version_id=made.id)

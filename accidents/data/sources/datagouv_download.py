@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 from filelock import FileLock, Timeout
 
-from accidents.data.sources.download_progress import Meter
+from accidents.data.sources.download_progress import DownloadProgress
 from accidents.data.sources.partial_download import Version
 from accidents.data.sources.published_files import PublishedFile, check_content, published_files
 from accidents.data.sources.transfer import Transfer, TransferSettings
@@ -77,9 +77,9 @@ def download(
         _writing_into(folder),
         _locked(folder),
         httpx.Client(timeout=timeout, follow_redirects=False) as client,
-        Meter() as meter,
+        DownloadProgress() as progress,
     ):
-        store = _Store(folder, base_url, client, settings, meter)
+        store = _Store(folder, base_url, client, settings, progress)
         for file in files:
             store.have(file, refresh)
     return {year: _year_files(folder, files, year) for year in sorted(set(years))}
@@ -124,25 +124,28 @@ class _Store:
     """The download folder: what is in it, and how one more file gets there."""
 
     def __init__(
-        self, folder: Path, base_url: str, client: httpx.Client, settings: TransferSettings, meter: Meter
-    ) -> None:
+        self, folder: Path, base_url: str, client: httpx.Client, settings: TransferSettings,
+        progress: DownloadProgress,
+    ) -> None:  # fmt: skip
         self._folder, self._base_url = folder, base_url.rstrip("/")
-        self._client, self._settings, self._meter = client, settings, meter
+        self._client, self._settings, self._progress = client, settings, progress
         self._origins = _read_manifest(folder / MANIFEST)
 
     def have(self, file: PublishedFile, refresh: bool) -> None:
         """Have one file, unaltered and, with `refresh`, in its newest version."""
         origin = self._here(file, refresh)
         if origin is not None and not refresh:
-            self._meter.line(file.file_name, "already here")
+            self._progress.line(file.file_name, "already here")
             return
         url = f"{self._base_url}/{file.resource_id}"
         target = self._folder / file.place
         target.parent.mkdir(exist_ok=True)
-        transfer = Transfer(self._client, url, target, self._settings, self._meter.listener(file.file_name))
+        transfer = Transfer(
+            self._client, url, target, self._settings, self._progress.listener(file.file_name)
+        )
         version = transfer.run(origin.version if origin else None)
         if version is None:
-            self._meter.line(file.file_name, "unchanged on the server")
+            self._progress.line(file.file_name, "unchanged on the server")
             return
         self._accept(file, transfer, version, url, origin)
 
@@ -163,7 +166,7 @@ class _Store:
         transfer.part.discard()
         same = before is not None and before.sha256 == origin.sha256
         done = "unchanged" if same else "changed on the server, downloaded" if before else "downloaded"
-        self._meter.line(file.file_name, f"{done}, {origin.bytes / 1e6:.1f} MB")
+        self._progress.line(file.file_name, f"{done}, {origin.bytes / 1e6:.1f} MB")
 
     def _here(self, file: PublishedFile, refresh: bool) -> Origin | None:
         """Return the origin of a file that is here and usable.
@@ -179,7 +182,7 @@ class _Store:
         if _sha256(path) == origin.sha256:
             return origin
         if refresh:
-            self._meter.line(file.file_name, "was altered here: fetched again")
+            self._progress.line(file.file_name, "was altered here: fetched again")
             return None
         raise SourceError(
             f"{path}: this is not the file that was downloaded (its SHA-256 is not the one in {MANIFEST}). "
@@ -192,7 +195,7 @@ class _Store:
         check_content(path, file)
         origin = _origin_of(path)
         self._record(file, origin)
-        self._meter.line(file.file_name, "found here, not downloaded: recorded as it is")
+        self._progress.line(file.file_name, "found here, not downloaded: recorded as it is")
         return origin
 
     def _record(self, file: PublishedFile, origin: Origin) -> None:

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from accidents.data.sources.transfer import Listener
 
 
-class Meter:
-    """Shows downloads on standard error while it is open (`with Meter() as meter`)."""
+class DownloadProgress:
+    """Shows downloads on standard error while it is open (`with DownloadProgress() as progress`)."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, soft_wrap=True)
@@ -26,7 +26,7 @@ class Meter:
         )
         self._bar: TaskID | None = None
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> DownloadProgress:
         self._bars.start()
         return self
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from accidents.data.data_versions import restore, snapshot
-from accidents.data.dataset import DATA, RawData, have_raw, layout, raw_of
+from accidents.data.dataset import DATA, RawData, fetch_raw, layout, raw_of
 from accidents.data.partition_files import is_partitioned
 from accidents.data.sources.settings import DataSettings
 from accidents.data.sources.year_files import YearFiles, find_years
@@ -109,7 +109,7 @@ def raw_year(
 ) -> RawData:
     """Have the raw files of a year that `--input` names."""
     settings = data.model_copy(update={"years": (int(given),)})
-    return raw_of(version, settings, remote=remote) if version else have_raw(settings)
+    return raw_of(version, settings, remote=remote) if version else fetch_raw(settings)
 
 
 def _promised(given: str, version: str, remote: str | None) -> Path:

@@ -45,7 +45,7 @@ _DOCS_PAGE = [*_HEADERS, (b"content-security-policy", _CSP_OF_DOCS)]
 
 
 @dataclass(frozen=True)
-class Presented:
+class CallerHeaders:
     """What the headers of a request say of who asks."""
 
     key: str | None
@@ -214,7 +214,7 @@ class _Answer:
 _METHODS = {name: name for name in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")}
 
 
-def _presented(headers: list[tuple[bytes, bytes]]) -> Presented:
+def _presented(headers: list[tuple[bytes, bytes]]) -> CallerHeaders:
     key, host, origin, forwarded = None, "", None, False
     for name, value in headers:
         if name == b"x-api-key":
@@ -227,13 +227,13 @@ def _presented(headers: list[tuple[bytes, bytes]]) -> Presented:
             origin = value.decode("latin-1")
         elif name in _PROXYS:
             forwarded = True
-    return Presented(key, host, origin, forwarded)
+    return CallerHeaders(key, host, origin, forwarded)
 
 
 _PROXYS = (b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via")
 
 
-def _require_own_machine(presented: Presented, allowed_origins: Collection[str]) -> None:
+def _require_own_machine(presented: CallerHeaders, allowed_origins: Collection[str]) -> None:
     """Without a key, others could reach us through a proxy or through a page that is open on this machine.
 
     Under the page's own name that leads here (DNS rebinding), or by a request that asks nobody first.

@@ -28,7 +28,7 @@ _BUSY = BusyError.exit_code  # somebody else's loop runs: that is no failure of 
 _SHOWN = 200  # characters of alerts' names that are written down
 Outcome = Literal["started", "running", "paused", "not needed"]
 Words = tuple[str, ...]
-Asked = tuple[Words, list[str]]  # a command, and the alerts that ask for it
+LoopCall = tuple[Words, list[str]]  # a command, and the alerts that ask for it
 
 
 class _Lenient(BaseModel):
@@ -152,14 +152,16 @@ class Hook:
         kept = os.dup(lock.fileno()) if others else None  # between two loops it is not free
         threading.Thread(target=self._see_out, args=(process, others, kept), daemon=True).start()
 
-    def _see_out(self, process: subprocess.Popen[bytes], others: Sequence[Asked], lock: int | None) -> None:
+    def _see_out(
+        self, process: subprocess.Popen[bytes], others: Sequence[LoopCall], lock: int | None
+    ) -> None:
         """Wait for a loop's end, and have the others run, one after the other."""
         self._reap(process)
         if lock is not None:
             self._run_others(others, lock)
         LOOP_RUNNING.set(0)
 
-    def _run_others(self, others: Sequence[Asked], lock: int) -> None:
+    def _run_others(self, others: Sequence[LoopCall], lock: int) -> None:
         try:
             for words, asking in others:
                 self._reap(self._run(lock, words, asking))

@@ -31,7 +31,7 @@ from serving.api.predicting.model_servers import ModelServers
 from serving.api.predicting.rollout import Rollout
 from serving.api.predicting.shadow import ShadowQueue
 from serving.api.schema.accident import Accident
-from serving.api.schema.description import Described, describe
+from serving.api.schema.description import AccidentFeatures, describe
 
 _LOG = logging.getLogger(__name__)
 # Accidents of a batch that are scored together: single ones get their turn in between. `waiting` holds them.
@@ -39,7 +39,7 @@ _TOGETHER = 50
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestContext:
     """How an answer is wanted, and by whom."""
 
     request_id: str
@@ -64,7 +64,7 @@ class Predictor:
         self._server, self._batcher, self._writer, self._counting = server, batcher, writer, counting
         self._reasons_count, self._rollout, self._shadow = reasons_count, rollout, shadow
 
-    async def predict(self, accident: Accident, asked: Asked) -> dict[str, Any]:
+    async def predict(self, accident: Accident, asked: RequestContext) -> dict[str, Any]:
         """Return the answer for one accident (PredictionAnswer). Raises ApiError."""
         facts = await self._server.facts()
         described = describe(accident, facts.stage, department_at)
@@ -73,7 +73,7 @@ class Predictor:
         self._account([prediction])
         return answer
 
-    async def predict_batch(self, given: Sequence[Any], asked: Asked) -> list[dict[str, Any]]:
+    async def predict_batch(self, given: Sequence[Any], asked: RequestContext) -> list[dict[str, Any]]:
         """Return an answer for each accident, or in its place what is wrong with it. Raises ApiError.
 
         All predictions go to the log in one transaction, so either all are answered or none is.
@@ -100,7 +100,7 @@ class Predictor:
         return answers
 
     async def _one_of(
-        self, checked: tuple[Accident, Described] | ApiError, stage: str, asked: Asked
+        self, checked: tuple[Accident, AccidentFeatures] | ApiError, stage: str, asked: RequestContext
     ) -> tuple[Prediction, dict[str, Any]] | ApiError:
         if isinstance(checked, ApiError):
             return checked
@@ -109,9 +109,9 @@ class Predictor:
     async def _scored(
         self,
         accident: Accident,
-        described: Described,
+        described: AccidentFeatures,
         stage: str,
-        asked: Asked,
+        asked: RequestContext,
         request_id: str,
         patient: bool = False,
     ) -> tuple[Prediction, dict[str, Any]]:
@@ -140,7 +140,7 @@ class Predictor:
                 self._rollout.drop_challenger()
         return await self._batcher.score(row, stage, contributions, patient)
 
-    def _reasons(self, described: Described, score: Score, language: str) -> list[dict[str, Any]]:
+    def _reasons(self, described: AccidentFeatures, score: Score, language: str) -> list[dict[str, Any]]:
         reasons = top_reasons(
             described.features, score.columns, score.contributions, self._reasons_count, language
         )
@@ -159,7 +159,7 @@ class Predictor:
             raise _log_unavailable(error) from None
 
 
-def _checked(given: Any, stage: str, mistakes: Mistakes) -> tuple[Accident, Described] | ApiError:
+def _checked(given: Any, stage: str, mistakes: Mistakes) -> tuple[Accident, AccidentFeatures] | ApiError:
     """Return an accident of a batch and what it is described as, or what is wrong with it."""
     try:
         accident = Accident.model_validate(given)
@@ -176,7 +176,7 @@ def _identity(accident: Accident, request_id: str) -> str:
 
 
 def _prediction(
-    request_id: str, given: Accident, described: Described, score: Score, caller: str | None
+    request_id: str, given: Accident, described: AccidentFeatures, score: Score, caller: str | None
 ) -> Prediction:
     facts, probability = score.facts, score.probability
     return Prediction(

@@ -91,12 +91,12 @@ class Rollout:
         """Look every so many seconds, until cancelled."""
         while True:
             try:
-                await self.look()
+                await self.refresh()
             except Exception:  # a defect must not end the watch
                 _LOG.exception("The routes could not be read")
             await asyncio.sleep(every)
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Read the routes, and take up those that can be asked; as they are if the server does not answer."""
         metadata = await self._champion.metadata()
         if metadata is None:

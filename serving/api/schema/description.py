@@ -17,7 +17,7 @@ _ABOUT = {"accident_id", "session", "time", "place", "pedestrian", "vehicles", "
 
 
 @dataclass(frozen=True)
-class Described:
+class AccidentFeatures:
     """An accident ready for a model of `stage`: `accident` is what `build_one` took."""
 
     accident: dict[str, Any]
@@ -25,7 +25,7 @@ class Described:
     notes: list[str]
 
 
-def describe(given: Accident, stage: str, department_at: DepartmentAt) -> Described:
+def describe(given: Accident, stage: str, department_at: DepartmentAt) -> AccidentFeatures:
     """Features of an accident for a model of `stage`.
 
     Raises ApiError ("invalid") for a place outside of France and for statements that contradict each other.
@@ -50,7 +50,7 @@ def describe(given: Accident, stage: str, department_at: DepartmentAt) -> Descri
     if given.pedestrian is not None:
         accident["pedestrian"] = given.pedestrian
         features["pedestrian"] = _pedestrian(given.pedestrian, features["pedestrian"])
-    return Described(accident, features, notes)
+    return AccidentFeatures(accident, features, notes)
 
 
 def _stated(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def predict(server: ModelServer, name: str, frame: pd.DataFrame) -> npt.NDArray[
     return predict_with(ModelServerClient(daemon.http_port, server.settings.load_timeout), name, frame)
 
 
-class Asked(Protocol):
+class V2Client(Protocol):
     """What speaks V2: a server, or a version of a model wherever it is."""
 
     def metadata(self, name: str) -> dict[str, Any] | None:
@@ -56,7 +56,7 @@ class Asked(Protocol):
         ...
 
 
-def predict_with(client: Asked, name: str, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+def predict_with(client: V2Client, name: str, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Return the same of any server that speaks V2."""
     import numpy as np
 

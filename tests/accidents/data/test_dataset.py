@@ -15,7 +15,7 @@ from dvc.repo import Repo
 
 from accidents.data import dataset
 from accidents.data.data_versions import push, restore, snapshot
-from accidents.data.dataset import SYNTHETIC, have_raw, made_from, raw_of, source_of
+from accidents.data.dataset import SYNTHETIC, fetch_raw, made_from, raw_of, source_of
 from accidents.data.sources import UNKNOWN, fetch
 from accidents.data.sources.labelled_years import labelled_years
 from accidents.data.sources.sample.partitions import write_partitions
@@ -51,7 +51,7 @@ def change(given: DataSettings) -> None:
 def test_what_a_person_has_changed_since_is_not_taken_for_what_was_promised(
     repository: Path, given: DataSettings, tmp_path: Path
 ) -> None:
-    promised = have_raw(given).version
+    promised = fetch_raw(given).version
     assert raw_of(promised, given, tmp_path / "data").years[2018].lieux == Path(
         given.source, "lieux-2018.csv"
     )
@@ -67,7 +67,7 @@ def test_what_a_person_has_changed_since_is_not_taken_for_what_was_promised(
 def test_another_machine_gets_it_from_the_remote(
     repository: Path, given: DataSettings, tmp_path: Path
 ) -> None:
-    promised, remote = have_raw(given).version, str(tmp_path / "remote")
+    promised, remote = fetch_raw(given).version, str(tmp_path / "remote")
     push(promised, remote, repository)
     shutil.rmtree(repository / ".dvc" / "cache")
     shutil.rmtree(given.source)
@@ -77,7 +77,7 @@ def test_another_machine_gets_it_from_the_remote(
 def test_a_folder_that_is_not_for_this_account_to_see_is_passed_over(
     repository: Path, given: DataSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    promised, stat = have_raw(given).version, Path.stat
+    promised, stat = fetch_raw(given).version, Path.stat
 
     def refused(path: Path, **options: bool) -> os.stat_result:
         if Path(given.source) in (path, *path.parents):
@@ -108,20 +108,20 @@ def test_years_of_an_archive_come_back_as_they_were_taken(
     repository: Path, archive: DataSettings, tmp_path: Path
 ) -> None:
     later = archive.model_copy(update={"years": (2019, 2020)})
-    version = have_raw(later).version
-    everything = have_raw(of_version(version), tmp_path / "data")
+    version = fetch_raw(later).version
+    everything = fetch_raw(of_version(version), tmp_path / "data")
     assert (sorted(everything.years), everything.version) == ([2019, 2020], version)
-    some = have_raw(of_version(version, [2020]), tmp_path / "data")
+    some = fetch_raw(of_version(version, [2020]), tmp_path / "data")
     assert sorted(some.years) == [2020]
     assert sorted(raw_of(some.version, of_version(version, [2020]), tmp_path / "data").years) == [2020]
     shutil.rmtree(archive.source)
     assert sorted(raw_of(version, later, tmp_path / "data").years) == [2019, 2020]
     with pytest.raises(SourceError, match=r"has no 2018\. Years there are: 2019-2020"):
-        have_raw(of_version(version, [2018]), tmp_path / "data")
+        fetch_raw(of_version(version, [2018]), tmp_path / "data")
 
 
 def test_other_years_of_an_archive_are_other_prepared_tables(repository: Path, archive: DataSettings) -> None:
-    one, both = (have_raw(archive.model_copy(update={"years": years})) for years in ((2018,), (2018, 2019)))
+    one, both = (fetch_raw(archive.model_copy(update={"years": years})) for years in ((2018,), (2018, 2019)))
     assert one.version == both.version, "an archive is one file"
     assert made_from(one) != made_from(both)
 
@@ -129,8 +129,8 @@ def test_other_years_of_an_archive_are_other_prepared_tables(repository: Path, a
 def test_published_files_of_a_data_version_did_not_come_from_the_sample(
     repository: Path, archive: DataSettings, tmp_path: Path
 ) -> None:
-    asked = of_version(have_raw(archive).version)
-    raw = have_raw(asked, tmp_path / "data")
+    asked = of_version(fetch_raw(archive).version)
+    raw = fetch_raw(asked, tmp_path / "data")
     assert source_of(raw, asked) == UNKNOWN
     assert source_of(raw, asked.model_copy(update={"source": archive.source})) == archive.source
 
@@ -139,8 +139,8 @@ def test_a_sample_of_a_data_version_came_from_the_sample(
     repository: Path, archive: DataSettings, tmp_path: Path
 ) -> None:
     (Path(archive.source) / SYNTHETIC).write_text("made")
-    asked = of_version(have_raw(archive).version)
-    assert source_of(have_raw(asked, tmp_path / "data"), asked) == "sample"
+    asked = of_version(fetch_raw(archive).version)
+    assert source_of(fetch_raw(asked, tmp_path / "data"), asked) == "sample"
 
 
 def test_an_unknown_source_offers_no_newer_year_and_asks_for_one(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from accidents.bundle import Bundle, load_bundle, write_bundle
-from accidents.bundle.golden import check_here, golden_of
+from accidents.bundle.golden import check_here, make_golden
 from accidents.evaluation.metrics import evaluate
 from accidents.monitoring.measurements import WindowFacts
 from accidents.monitoring.recalibration import recalibrate, write_recalibrated
@@ -98,7 +98,7 @@ def test_trees_and_what_was_judged_are_the_same_and_golden_rows_its_own(champion
     assert mended.facts["recalibrated"]["labels"] == 1_000
     assert mended.identity not in (None, champion.identity), "another version, not the champion's"
     assert mended.facts["learnt_from"] == FACTS["learnt_from"]
-    check_here(mended, golden_of(mended, 100))
+    check_here(mended, make_golden(mended, 100))
     unseen = pd.read_parquet(mended.folder / "reference.parquet")["p_unseen"]
     assert unseen.mean() == pytest.approx(p_of(mended, feature_frame(6_000, 9)).mean(), abs=0.02)
     assert "version 3" in (mended.folder / "model_card.md").read_text()

@@ -17,7 +17,7 @@ from accidents.files import ROOT
 from accidents.params import load_params
 from accidents.replay.arrivals import Arrivals, Month, published_in
 from accidents.replay.records import Record, Replay
-from accidents.replay.reigns import Setup, takes_over, train_reign
+from accidents.replay.replayed_models import Setup, takes_over, train_replayed
 from accidents.replay.walk import check_years, replay
 from accidents.reports.replay import write_replay
 from accidents.reports.replay_picture import replay_picture
@@ -242,8 +242,8 @@ def test_what_cannot_be_replayed_is_refused(sample_rows: pd.DataFrame) -> None:
 def test_a_worse_challenger_does_not_take_over(sample_rows: pd.DataFrame) -> None:
     tried = setup()
     arrivals = Arrivals(sample_rows)
-    champion = train_reign(arrivals.published(Month(2019, 10)), [2018], 1, tried)
-    challenger = train_reign(arrivals.published(Month(2020, 11)), [2018, 2019], 2, tried)
+    champion = train_replayed(arrivals.published(Month(2019, 10)), [2018], 1, tried)
+    challenger = train_replayed(arrivals.published(Month(2020, 11)), [2018, 2019], 2, tried)
     bad = dataclasses.replace(challenger, test=challenger.test.assign(p_severe=0.5))
     serves, reason = takes_over(bad, champion, tried.params)
     assert not serves
@@ -259,20 +259,20 @@ def test_a_worse_challenger_does_not_take_over(sample_rows: pd.DataFrame) -> Non
 
 
 def test_a_replay_has_what_bundles_have(sample_rows: pd.DataFrame) -> None:
-    reign = train_reign(Arrivals(sample_rows).published(Month(2021, 11)), [2018, 2019, 2020], 1, setup())
-    assert (len(reign.reference), len(reign.holdout), len(reign.test)) == (1_200, 1_200, 1_200)
-    assert set(reign.reference["year"]) == {2020}, "the last twelve months that were learnt from"
-    assert set(reign.holdout["year"]) == {2020}
-    assert reign.facts.learnt_until == "2020-12"
-    assert reign.judged is not reign.bundle.model, "a refit serves"
-    assert reign.reference["p_unseen"].notna().any()
+    trained = train_replayed(Arrivals(sample_rows).published(Month(2021, 11)), [2018, 2019, 2020], 1, setup())
+    assert (len(trained.reference), len(trained.holdout), len(trained.test)) == (1_200, 1_200, 1_200)
+    assert set(trained.reference["year"]) == {2020}, "the last twelve months that were learnt from"
+    assert set(trained.holdout["year"]) == {2020}
+    assert trained.facts.learnt_until == "2020-12"
+    assert trained.judged is not trained.bundle.model, "a refit serves"
+    assert trained.reference["p_unseen"].notna().any()
 
 
 def test_without_a_refit_serves_what_was_judged(sample_rows: pd.DataFrame) -> None:
     published = Arrivals(sample_rows).published(Month(2021, 11))
-    reign = train_reign(published, [2018, 2019, 2020], 1, setup(refit=False))
-    assert reign.judged is reign.bundle.model
-    assert (reign.facts.learnt_until, set(reign.reference["year"])) == ("2019-12", {2019})
+    trained = train_replayed(published, [2018, 2019, 2020], 1, setup(refit=False))
+    assert trained.judged is trained.bundle.model
+    assert (trained.facts.learnt_until, set(trained.reference["year"])) == ("2019-12", {2019})
 
 
 def _texts(picture: Any) -> str:

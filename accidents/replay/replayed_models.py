@@ -44,7 +44,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Reign:
+class ReplayedModel:
     """A trained model with its reference, its holdout and its test part.
 
     Attributes
@@ -62,7 +62,7 @@ class Reign:
     split: str
 
 
-def train_reign(rows: pd.DataFrame, years: Sequence[int], number: int, setup: Setup) -> Reign:
+def train_replayed(rows: pd.DataFrame, years: Sequence[int], number: int, setup: Setup) -> ReplayedModel:
     """Train on all rows but the last part, which tests, and refit on all, as the train pipeline does.
 
     Raises DataError where the rows cannot be split or hold one outcome only.
@@ -87,10 +87,10 @@ def train_reign(rows: pd.DataFrame, years: Sequence[int], number: int, setup: Se
     reference = _scored(serving, latest_learnt(seen, params.seed))
     tested = _scored(trained, test)
     holdout = promised(tested, tested["p_severe"], params.seed)
-    return Reign(bundle, trained, champion, reference, holdout, tested, len(seen), parts.description)
+    return ReplayedModel(bundle, trained, champion, reference, holdout, tested, len(seen), parts.description)
 
 
-def takes_over(challenger: Reign, champion: Reign, params: Params) -> tuple[bool, str]:
+def takes_over(challenger: ReplayedModel, champion: ReplayedModel, params: Params) -> tuple[bool, str]:
     """Whether the challenger follows, and why: the rule of promotion, without gates and parts of the data.
 
     Both are measured on the challenger's test part, by their models that have not learnt from it.

@@ -12,7 +12,7 @@ from steps.folder import Folder
 
 
 @step
-def take_file_window(features: pd.DataFrame, intake: Folder, bundle: Folder) -> Annotated[Folder, "window"]:
+def read_file_window(features: pd.DataFrame, intake: Folder, bundle: Folder) -> Annotated[Folder, "window"]:
     """All accidents of the input that can be scored."""
     taken = Intake.load(intake.path)
     facts = taken.facts
