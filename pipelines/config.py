@@ -105,7 +105,8 @@ class PipelineConfig(Strict):
     @property
     def names_image(self) -> bool:
         """Whether ZenML is told of an image, for any step."""
-        return any(each.settings.docker is not None for each in (self, *self.steps.values()))
+        each = [self.settings, *(step.settings for step in self.steps.values())]
+        return any(settings.docker is not None for settings in each)
 
     def check_steps(self, there: Collection[str]) -> None:
         """Raise SettingsError if something is said of a step that the pipeline does not have."""

@@ -79,7 +79,7 @@ def place(month: str) -> float:
 
 def _champions(axes: Axes, replay: Replay) -> None:
     """Draw a block a champion, with the last year of labels it was trained on."""
-    champions = _champions(replay)
+    champions = _spans(replay)
     for number, (training, start, end) in enumerate(champions):
         colour = "#DCE9F3" if number % 2 else "#B5D0E6"
         axes.broken_barh([(start, end - start)], (0, 1), color=colour, lw=0)
@@ -186,12 +186,12 @@ def _estimates(axes: Axes, months: Sequence[Record], metric: str) -> None:
 
 
 def _promises(axes: Axes, replay: Replay) -> None:
-    for training, start, end in _champions(replay):
+    for training, start, end in _spans(replay):
         if training.roc_auc.value is not None:
             axes.plot([start, end], [training.roc_auc.value] * 2, **PROMISED, zorder=4)
 
 
-def _champions(replay: Replay) -> list[tuple[Training, float, float]]:
+def _spans(replay: Replay) -> list[tuple[Training, float, float]]:
     """Those that became champion, each with when it began and ended to serve."""
     serving = [training for training in replay.trainings if training.serves]
     ends = [*(place(training.month) + MONTH for training in serving), replay.years[-1] + 1]
