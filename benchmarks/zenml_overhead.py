@@ -33,7 +33,7 @@ WAYS = {
     "no_refit": "the same with `refit: false`",
     "plain": "plain function calls",
     "importing": "importing ZenML, taken off the line above",
-    "cached": "with ZenML, every step cached",
+    "cached": "with ZenML, every step but the promotion cached",
 }
 
 
@@ -67,7 +67,7 @@ def run(options: Options) -> Outcome:
             met=added <= MOST_SECONDS,
         ),
         Figure(
-            what="The same command again, every step cached",
+            what="The same command again, every step but the promotion cached",
             target=f"at most {MOST_CACHED:g} s",
             figure=f"{wall['cached']:.1f} s",
             met=wall["cached"] <= MOST_CACHED,
@@ -125,7 +125,7 @@ def _seconds(folder: Path, words: list[str], all_cached: bool = False) -> Second
         raise AccidentsError(f"python {' '.join(words)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
     if all_cached:
         cached = re.search(r"(\d+) of (\d+) steps cached", done.stdout)
-        if cached is None or cached[1] != cached[2]:
+        if cached is None or int(cached[1]) < int(cached[2]) - 1:  # who is champion is asked anew
             raise AccidentsError(f"not every step was cached in the third run:\n{done.stdout[-3000:]}")
     return Seconds(wall, cpu)
 
