@@ -144,13 +144,13 @@ def test_where_a_worker_is_lost_each_time_it_is_said_and_the_others_are_free(
 def test_workers_that_do_not_reach_one_another_say_which_ports_to_open(
     rows: PartitionedRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = Team.told
+    read = Team.read
 
     def lie(team: Team, futures: Any, name: str) -> list[Any]:
-        answers = told(team, futures, name)
+        answers = read(team, futures, name)
         return ["127.0.0.1:9", *answers[1:]] if name == "machine" else answers
 
-    monkeypatch.setattr(Team, "told", lie)
+    monkeypatch.setattr(Team, "read", lie)
     words = r"Bag 1: reaching one another, worker tcp://\S+: it does not reach 127.0.0.1:9 .* 12400 to 12499"
     with pytest.raises(ClusterError, match=words):
         grow(rows, SMALL, "dispatch", 7, 0)
