@@ -306,7 +306,7 @@ def test_a_canary_goes_up_while_nothing_is_wrong_and_no_further_where_something_
         assert re.findall(r"version 2 answers (\d+) % of the accidents", said) == [
             str(each) for each in shares
         ]
-        assert f"'stays': {stays}" in said
+        assert f"stays={stays} " in said
         project("rollback", "--stack", STACK)
 
 
