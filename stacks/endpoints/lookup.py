@@ -13,7 +13,7 @@ from stacks.endpoints.mlflow import MLflowEndpoints
 from stacks.endpoints.mlserver import MLServerEndpoints
 from stacks.endpoints.protocol import DeploymentError, Endpoint, Endpoints
 from stacks.endpoints.seldon_core import SeldonCoreEndpoints
-from stacks.errors import StackError
+from stacks.errors import NotAppliedError, StackError
 from stacks.zenml_database import serving_flavors
 from stacks.zenml_store import find_stack, opened_store
 
@@ -93,7 +93,7 @@ def _deployer_of(stack: str) -> tuple[str, Mapping[str, Any]] | None:
 
 
 def _applied_deployer(stack: str) -> BaseModelDeployer:
-    """Make that of a stack that is not the active one, as applied. Raises StackError if it was not."""
+    """Make that of a stack that is not the active one, as applied. Raises NotAppliedError."""
     from zenml.enums import StackComponentType
     from zenml.stack import StackComponent
 
@@ -101,7 +101,7 @@ def _applied_deployer(stack: str) -> BaseModelDeployer:
         applied = find_stack(client, stack)
     components = applied.components.get(StackComponentType.MODEL_DEPLOYER) if applied else None
     if not components:
-        raise StackError(f"Stack {stack} was not applied.")
+        raise NotAppliedError(f"Stack {stack} was not applied.")
     return cast("BaseModelDeployer", StackComponent.from_model(components[0]))
 
 

@@ -11,6 +11,7 @@ from accidents.rollout.traffic_split import CHAMPION
 from commands import other_stacks as module
 from commands.other_stacks import beside
 from stacks.endpoints import DeploymentError, Endpoint, Endpoints, EndpointState, ServedVersion, State, lookup
+from stacks.errors import NotAppliedError
 from tests.conftest import ROOT
 
 NAME = "accident-severity-dispatch"
@@ -46,10 +47,19 @@ class Silent(At):
         raise DeploymentError("no answer")
 
 
+class NotApplied(At):
+    def names(self) -> list[str]:
+        raise NotAppliedError("Stack bento was not applied.")
+
+
 def told(monkeypatch: pytest.MonkeyPatch, asked: str | None, **others: At) -> dict[str, str]:
     monkeypatch.setattr(module, "other_endpoints", lambda stack: cast(dict[str, Endpoints], others))
     monkeypatch.setattr(type(module.API), "variable", lambda self, name: asked)
     return beside("local", {NAME: cast(Endpoint, At(HERE))})
+
+
+def test_nothing_is_told_of_a_stack_that_was_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(monkeypatch, None, bento=NotApplied(THERE)) == {}
 
 
 def test_what_serves_on_another_stack_is_told_and_which_is_live(monkeypatch: pytest.MonkeyPatch) -> None:
