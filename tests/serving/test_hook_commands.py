@@ -106,5 +106,5 @@ def test_a_wrong_list_of_commands_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     for value in ("python run.py", json.dumps(["python"]), json.dumps({ON_SCENE: "python"})):
         monkeypatch.setenv("ACCIDENTS_HOOK_COMMANDS", value)
-        with pytest.raises(SettingsError, match="`hook_commands`"):
+        with pytest.raises(SettingsError, match=r"`hook_commands[.`]"):
             load_settings()

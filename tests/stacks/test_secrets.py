@@ -124,7 +124,7 @@ def test_a_secret_within_a_setting_is_refused(zenml_store: Path, within: dict[st
 def test_a_password_in_the_prediction_logs_address_is_refused(stack_file: StackWriter) -> None:
     for given in (f"postgresql://me:{CANARY}@db/log", f"${{LOG:-postgresql://me:{CANARY}@db/log}}"):
         folder = stack_file("logging", {"predictions": given})
-        with pytest.raises(StackError, match="predictions: the address holds a password") as raised:
+        with pytest.raises(StackError, match="`predictions` the address holds a password") as raised:
             read_stack("logging", folder)
         assert CANARY not in str(raised.value)
     folder = stack_file("logging", {"predictions": "${LOG:-postgresql://me:${PASSWORD}@db/log}"})

@@ -131,6 +131,6 @@ def test_every_stack_file_is_listed_also_one_that_cannot_be_read(
     use_stack("listed", folder)
     stack_file("broken", {"components": {"orchestrator": {"flavour": "local"}}})
     broken, listed = list_stacks(folder)
-    assert "Did you mean 'flavor'" in broken.state
+    assert "did you mean `flavor`" in broken.state
     assert (listed.active, listed.state) == (True, "applied")
     assert listed.components["data_validator"] == VALIDATOR
