@@ -171,7 +171,7 @@ def test_each_step_on_a_stack_has_its_store_and_changes_it_for_nobody() -> None:
     assert {job.workflow for job, _ in on_stack} == set(STACKS)
     for job, step in on_stack:
         file = (ROOT / "stacks" / f"{STACKS[job.workflow]}.yaml").read_text(encoding="utf-8")
-        given = {*job.env, *step.env}
+        given = {*job.env, *step.env} - {"ACCIDENTS_DATABASE_URL"}  # counts wherever it is set
         assert {"ZENML_STORE_URL", "ZENML_STORE_API_KEY"} <= given, step.run
         assert given & set(re.findall(r"\$\{(\w+)(?=[:}])", file)) == set(), step.run
         assert "stack apply" not in step.run
