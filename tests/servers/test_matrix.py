@@ -1,7 +1,8 @@
 """Every stack of one machine, with real parts: the same commands, the same model, the same predictions.
 
 `staging` is compared in test_staging.py, `docker` in tests/containers/test_docker_stack.py, `airflow` in
-tests/dags/test_stack.py. With WRITE_MATRIX all of them write their rows into the table of docs/stacks.md, which says how.
+tests/dags/test_stack.py. With WRITE_MATRIX
+all of them write their rows into the table of docs/stacks.md, which says how.
 """
 
 from __future__ import annotations
