@@ -147,6 +147,7 @@ def test_a_task_that_fails_is_told_to_the_platforms_alertmanager(airflow: Airflo
     (told,) = airflow.alerts()
     assert told["labels"] == {
         "alertname": "AirflowTaskFailed", "severity": "warning", "dag": "accidents_daily", "task": "monitor",
+        "stack": "staging", "stage": "dispatch",
     }  # fmt: skip
     assert "has no champion yet" in told["annotations"]["description"]
 
