@@ -25,6 +25,7 @@ from zenml.utils.run_utils import refresh_run_status
 from accidents.data.dataset import DVC_REMOTE
 from accidents.errors import AccidentsError, SettingsError
 from pipelines.code import code_used, image_orchestrator, require_own_code, runs_here
+from pipelines.integrations import import_late
 from pipelines.progress import tell
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
             f"other runs leave. For {pipeline.name}, have cron or systemd start the command."
         )
     _require_fit(pipeline, config, arguments)
+    import_late()
     code = code_used(runs_here(pipeline))
     name = f"{pipeline.name}-{datetime.now(UTC):%Y_%m_%d-%H_%M_%S_%f}"
     raised = None

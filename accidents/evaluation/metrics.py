@@ -34,6 +34,17 @@ HIGHER_IS_BETTER: Mapping[str, bool] = {
 }
 METRICS = (*HIGHER_IS_BETTER, "prevalence", "alerted_share")
 ECE_BINS = 15
+READABLE = {  # for people
+    "roc_auc": "ROC-AUC",
+    "pr_auc": "PR-AUC",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+    "ece": "calibration error (ECE)",
+    "recall_at_budget": "recall at budget",
+    "precision_at_budget": "precision at budget",
+    "prevalence": "share severe",
+    "alerted_share": "share alerted",
+}
 BUDGET = 0.2
 SMALLEST_PROBABILITY = 1e-7  # keeps log loss finite, as scikit-learn does
 

@@ -15,10 +15,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from accidents.evaluation.metrics import READABLE
 from accidents.evaluation.results import Results
 from accidents.features import features_of
 from accidents.files import write_whole
-from accidents.reports.figures import READABLE
 
 ALT = {
     "roc_and_pr": "ROC and precision-recall curves of the model and the baselines",

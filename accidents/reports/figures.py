@@ -16,7 +16,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from accidents.evaluation.metrics import BUDGET, ECE_BINS, Estimate, calibration_curve, evaluate, lift_curve
+from accidents.evaluation.metrics import (
+    BUDGET,
+    ECE_BINS,
+    READABLE,
+    Estimate,
+    calibration_curve,
+    evaluate,
+    lift_curve,
+)
 from accidents.evaluation.slices import SliceResult
 from accidents.features import FEATURES
 
@@ -37,17 +45,6 @@ ON_WHITE: Any = {
     "facecolor": "white",
     "edgecolor": "none",
     "framealpha": 0.9,
-}
-READABLE = {
-    "roc_auc": "ROC-AUC",
-    "pr_auc": "PR-AUC",
-    "brier": "Brier score",
-    "log_loss": "log loss",
-    "ece": "calibration error (ECE)",
-    "recall_at_budget": "recall at budget",
-    "precision_at_budget": "precision at budget",
-    "prevalence": "share severe",
-    "alerted_share": "share alerted",
 }
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from accidents.evaluation.metrics import READABLE
 from accidents.files import write_whole
-from accidents.reports.figures import READABLE
 
 NAME = "index.html"
 _RUNS = ".runs.json"  # by the folder that a run has left: its facts

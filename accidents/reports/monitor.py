@@ -12,9 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from accidents.evaluation.metrics import READABLE
 from accidents.monitoring.measurements import FeatureDrift, MonitorReport
 from accidents.monitoring.measurements import Figure as Measured
-from accidents.reports.figures import BLUE, FAINT, GREEN, INK, ORANGE, PALE, READABLE, RED, WIDTH, png
+from accidents.reports.figures import BLUE, FAINT, GREEN, INK, ORANGE, PALE, RED, WIDTH, png
 
 COLOURS: Mapping[str, str] = {"keep": BLUE, "alert": ORANGE, "recalibrate": GREEN, "retrain": RED}
 MARKERS: Mapping[str, str] = {"keep": "o", "alert": "^", "recalibrate": "D", "retrain": "s"}

@@ -14,9 +14,9 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from accidents.bundle import Bundle
-from accidents.evaluation.metrics import Alerts, Evaluation, evaluate
+from accidents.evaluation.metrics import READABLE, Alerts, Evaluation, evaluate
 from accidents.reports.csv_files import write_csv
-from accidents.reports.figures import READABLE, png
+from accidents.reports.figures import png
 from accidents.reports.maps import predicted_map
 from accidents.reports.quality import write_quality
 from accidents.scoring.batch import Intake

@@ -8,9 +8,6 @@ from zenml import step
 
 from accidents.bundle import Bundle, load_bundle
 from accidents.evaluation.results import Results
-from accidents.reports import figures
-from accidents.reports.card import write_card
-from accidents.reports.maps import severity_map
 from steps.folder import Folder
 from steps.support.rows import Rows, columns_of, rows_at
 
@@ -26,6 +23,11 @@ def draw_reports(
     seed: int,
 ) -> Annotated[Folder, "reports"]:
     """One PNG a picture, and the model card around them; the decision is not known yet."""
+    # With matplotlib, which a training whose steps are cached does not wait for.
+    from accidents.reports import figures
+    from accidents.reports.card import write_card
+    from accidents.reports.maps import severity_map
+
     loaded, judged = load_bundle(bundle.path), Results.from_dict(results)
     severe, predicted = test_predictions["severe"].to_numpy(), test_predictions["model"].to_numpy()
     scores = {
@@ -52,6 +54,8 @@ def draw_reports(
 
 def _explained(bundle: Bundle, rows: Rows, seed: int) -> dict[str, Any]:
     """Feature importance (mean |SHAP|) and the SHAP summary of the model that was judged, on a sample."""
+    from accidents.reports import figures
+
     chosen = pd.Series(np.arange(len(rows))).sample(min(EXPLAINED, len(rows)), random_state=seed)
     sample = rows_at([rows], chosen.to_numpy())
     matrix, judged = sample[bundle.features].to_numpy(np.float32), bundle.judged
