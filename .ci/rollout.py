@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,36 @@ NAMESPACE = os.environ.get("KUBERNETES_NAMESPACE", "accidents")
 
 
 def pinned(overlay: str, images: dict[str, str]) -> list[dict[str, Any]]:
-    """Return an overlay's objects with our images by digest; end the program where one is left by name."""
+    """Return an overlay's objects with our images by digest; end the program where one is left by name.
+
+    An overlay may have renamed ours to where the registry has them, as overlays/example.yaml does.
+    """
     text = _kubectl("kustomize", str(ROOT / "kubernetes" / "overlays" / overlay), told=True)
-    text = re.sub(
-        r"(image: ['\"]?)road-accidents/([\w-]+)(:[\w.-]+)?",
-        lambda found: found[1] + images.get(found[2], found[0].removeprefix(found[1])),
-        text,
-    )
-    if left := sorted(set(re.findall(r"image: ['\"]?(road-accidents/\S+)", text))):
+    objects = [document for document in yaml.safe_load_all(text) if document]
+    left = set()
+    for container in _with_image(objects):
+        repository = re.sub(r":[\w.-]+$", "", container["image"])  # without the tag
+        name = repository.rpartition("/")[2]
+        image = images.get(name, "")
+        if image and repository in (f"road-accidents/{name}", image.partition("@")[0]):
+            container["image"] = image
+        elif name in images or repository.startswith("road-accidents/"):
+            left.add(container["image"])
+    if left:
         raise SystemExit(
-            f"Error: dist/images.json has no digest of {', '.join(left)}: make find or make push"
+            f"Error: dist/images.json has no digest of {', '.join(sorted(left))}: make find or make push, of "
+            f"the registry that kubernetes/overlays/{overlay} names."
         )
-    return [document for document in yaml.safe_load_all(text) if document]
+    return objects
+
+
+def _with_image(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield each container, wherever it is."""
+    if isinstance(value, dict) and isinstance(value.get("image"), str):
+        yield value
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _with_image(one)
 
 
 def canary(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:

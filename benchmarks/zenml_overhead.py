@@ -99,7 +99,7 @@ def _pair(quick: bool) -> dict[str, Seconds]:
         cold = _seconds(zenml, train)
         no_refit = _seconds(without, train)
         metrics = _metrics(zenml)
-        _seconds(zenml, train)  # judges again, for now there is a champion: only the next is cached whole
+        _seconds(zenml, train)  # judges again, for now there is a champion: then all but one step are cached
         # The small model passes not every gate: without a champion it is judged each time.
         cached = _seconds(zenml, train, all_cached=not quick)
         whole = _seconds(plain, ["-m", "benchmarks.plain_train", "seconds.json"])
@@ -114,7 +114,7 @@ def _pair(quick: bool) -> dict[str, Seconds]:
 
 
 def _seconds(folder: Path, words: list[str], all_cached: bool = False) -> Seconds:
-    """How long python with these words takes in a copy; with `all_cached` it must say that every step was."""
+    """How long python with these words takes in a copy; with `all_cached` all steps but one must be."""
     started, before = time.perf_counter(), os.times()
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, env=clean_environment(), capture_output=True, text=True
@@ -126,7 +126,7 @@ def _seconds(folder: Path, words: list[str], all_cached: bool = False) -> Second
     if all_cached:
         cached = re.search(r"(\d+) of (\d+) steps cached", done.stdout)
         if cached is None or int(cached[1]) < int(cached[2]) - 1:  # who is champion is asked anew
-            raise AccidentsError(f"not every step was cached in the third run:\n{done.stdout[-3000:]}")
+            raise AccidentsError(f"two steps or more ran again in the third run:\n{done.stdout[-3000:]}")
     return Seconds(wall, cpu)
 
 

@@ -47,7 +47,7 @@ def accidents_daily() -> None:
         """Finish what was left in the middle, look, and decide."""
         (choice,) = choices()
         only("monitor", options(choice))
-        return decision(options(choice))
+        return decision(choice)
 
     follow(monitor())
 

@@ -140,7 +140,7 @@ def accidents_new_year() -> None:
         for choice in before:
             run_py_or_wait(*look_at(choice))
         run_py_or_wait(*look_at(last), "--only", "monitor")  # its other stages are tasks
-        return decision(options(last))
+        return decision(last)
 
     follow(look())
 

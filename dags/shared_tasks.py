@@ -36,6 +36,7 @@ _END_SECONDS = 60
 WATCHED = timedelta(hours=26)
 LOOP = timedelta(hours=36)  # of one that was left in the middle, a training and a probation, and then a look
 _ALERT_STANDS = timedelta(days=2)  # unless the task goes well before
+_MODEL = ("stack", "stage")  # what names a model in a choice, a decision and an alert
 
 START = datetime(2006, 1, 1, tzinfo=UTC)  # before it Airflow makes no tasks, so a back-fill would be empty
 
@@ -134,10 +135,10 @@ def years_of(choice: Mapping[str, Any]) -> list[int]:
     date = context.get("logical_date") or context["dag_run"].run_after
     text = str(choice.get("years") or choice.get("year") or date.year - 1)  # `year`: of older announcements
     parts = [re.fullmatch(r"(\d{4})(?:-(\d{4}))?", part) for part in text.replace(" ", "").split(",")]
-    years = {year for part in parts if part for year in range(int(part[1]), int(part[2] or part[1]) + 1)}
-    if not years or None in parts:
+    ranges = [range(int(part[1]), int(part[2] or part[1]) + 1) if part else () for part in parts]
+    if not all(ranges):
         raise AirflowFailException(f"{text!r} are no years: 2023, 2021,2023 or 2021-2023.")
-    return sorted(years)
+    return sorted({year for years in ranges for year in years})
 
 
 def options(choice: Mapping[str, Any]) -> list[str]:
@@ -150,10 +151,18 @@ def only(stage: str, words: Sequence[str]) -> None:
     run_py("--pipeline", "monitor", "--only", stage, "--reason", "airflow", *words)
 
 
-def decision(words: Sequence[str]) -> dict[str, Any]:
-    """Return what the last look has decided, and why, for those who look at the run; and its `options`."""
+def decision(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the last look has decided, and why, for those who look at the run; and of which model."""
     decided = json.loads(REPORT.read_text(encoding="utf-8"))["decision"]
-    return {"action": decided["action"], "reasons": decided["reasons"], "options": list(words)}
+    return {name: decided[name] for name in ("action", "reasons")} | {name: choice[name] for name in _MODEL}
+
+
+def decision_before(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `decision` of the look, a DAG's first task, to one that follows it; nothing without one."""
+    (first,) = context["dag"].roots
+    if first.task_id == context["ti"].task_id:
+        return {}
+    return context["ti"].xcom_pull(task_ids=first.task_id) or {}
 
 
 def follow(look: Any) -> None:
@@ -161,10 +170,9 @@ def follow(look: Any) -> None:
 
     What is due says the loop's own table (accidents/monitoring/loop_table.py): these tasks only ask for it.
     """
-    looked = look.operator.task_id
 
     def due(stage: str) -> None:
-        only(stage, get_current_context()["ti"].xcom_pull(task_ids=looked)["options"])
+        only(stage, options(decision_before(get_current_context())))
 
     @task(execution_timeout=timedelta(hours=6))
     def train() -> None:
@@ -259,10 +267,22 @@ def _tell(context: Mapping[str, Any], words: str, ends: datetime) -> str | None:
 
 
 def _model(context: Mapping[str, Any]) -> dict[str, str]:
-    """Return which model it is about, by the form or as announced: no other's success ends the alert."""
+    """Return which model it is about: no other's success ends the alert.
+
+    It is the one that was looked at last; before that is known, the form's or the announced one.
+    """
     *_, last = [None, *context["dag_run"].consumed_asset_events]
-    asked = {**context["params"], **((last.extra if last else None) or {})}
-    return {name: str(asked[name]) for name in ("stack", "stage") if asked.get(name)}
+    asked = {**context["params"], **((last.extra if last else None) or {}), **_known_decision(context)}
+    return {name: str(asked[name]) for name in _MODEL if asked.get(name)}
+
+
+def _known_decision(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `decision_before`; nothing where Airflow cannot be asked, for an alert goes out all the same."""
+    try:
+        return decision_before(context)
+    except Exception as error:
+        print(f"Which model was looked at is not known: {error}", flush=True)
+        return {}
 
 
 DEFAULTS: dict[str, Any] = {

@@ -10,7 +10,7 @@ import yaml
 from accidents.monitoring.monitor_settings import ProbationPolicy
 from tests.conftest import ROOT
 
-TRAINING = 6  # hours, as the DAGs give it
+TRAINING = 6  # hours, as the DAGs give it (tests/dags/test_dags.py)
 
 
 def longest_probation() -> float:

@@ -98,7 +98,7 @@ def production(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         context = {
             "github.repository": "owner/road-accidents", "github.actor": registry.login["REGISTRY_USER"],
             "github.token": registry.password, "github.workspace": str(clone), "secrets.KUBECONFIG": "a: b",
-            "vars.PRODUCTION_STACK": "",
+            "vars.PRODUCTION_OVERLAY": "", "vars.PRODUCTION_STACK": "",
         }  # fmt: skip
         made = Production(clone, registry, cluster, environment, context)
         docker("network", "create", cluster)

@@ -36,7 +36,7 @@ from tests.pipelines.looping import (
     with_own_log,
 )
 from tests.pipelines.served import served_version
-from tests.test_loop_deadlines import longest_probation
+from tests.test_loop_deadlines import TRAINING, longest_probation
 
 pytestmark = [
     pytest.mark.slow,
@@ -46,7 +46,6 @@ pytestmark = [
 ]
 STAGES = ("train", "promote", "deploy", "verify", "roll_back")
 SKIPPED = dict.fromkeys(STAGES, "skipped")
-WATCHES = ("monitor", "look", "deploy", "verify")  # tasks that may wait for the whole of a probation
 
 READ = """
 import json, sys, warnings
@@ -97,8 +96,12 @@ def test_they_are_read_fast_without_a_warning_and_without_the_project(tmp_path: 
     assert read["heavy"] == []
     assert max(read["seconds"].values()) <= 0.5, read["seconds"]
     given = [dag.pop("hours") for dag in read["dags"].values()]
-    watched = [hours for dag in given for task, hours in dag.items() if task in WATCHES]
-    assert min(watched) > longest_probation(), "it would be killed, and begin again, for ever"
+    for hours in (dag for dag in given if "train" in dag):
+        assert hours["train"] == TRAINING
+        (look,) = hours.keys() & {"monitor", "look"}  # it also finishes what was left in the middle
+        needed = {"deploy": 0, "verify": 0, look: TRAINING}
+        short = [task for task in needed if hours[task] <= needed[task] + longest_probation()]
+        assert short == [], "they would be killed, and begin again, for ever"
     rest = {"catchup": False, "runs": 1, "doc": True, "bare": [], "tells": True, "too short": False}
     of_a_year = ["source", "stack", "stage", "years"]
     assert read["dags"] == {
@@ -108,18 +111,21 @@ def test_they_are_read_fast_without_a_warning_and_without_the_project(tmp_path: 
     }
 
 
-TIMED_OUT = """
-import json, os
+TOLD = """
+import json, os, sys
 from datetime import UTC, datetime
 from uuid import uuid4
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 import structlog
-from airflow.api_fastapi.execution_api.datamodels.taskinstance import DagRun, TaskInstance
-from airflow.callbacks.callback_requests import DagCallbackRequest, DagRunContext
+from airflow.api_fastapi.execution_api.datamodels.taskinstance import DagRun, TaskInstance, TIRunContext
+from airflow.callbacks.callback_requests import DagCallbackRequest, DagRunContext, TaskCallbackRequest
 from airflow.configuration import conf
 from airflow.dag_processing.dagbag import BundleDagBag
-from airflow.dag_processing.processor import _execute_dag_callbacks
+from airflow.dag_processing.processor import _execute_dag_callbacks, _execute_task_callbacks
+from airflow.sdk.execution_time.comms import XComSequenceSliceResult
+from airflow.sdk.execution_time.supervisor import set_supervisor_comms
 
 told = []
 class Alertmanager(BaseHTTPRequestHandler):
@@ -133,21 +139,63 @@ Thread(target=server.serve_forever, daemon=True).start()
 os.environ["ACCIDENTS_ALERTMANAGER"] = f"http://127.0.0.1:{server.server_port}"
 folder = conf.get("core", "dags_folder")
 bag = BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="dags-folder")
-which = {"dag_id": "accidents_daily", "run_id": "one"}
-task = TaskInstance(id=uuid4(), task_id="train", try_number=2, dag_version_id=uuid4(), **which)
+where = {"filepath": "one.py", "bundle_name": "dags-folder", "bundle_version": None}
 now = datetime.now(UTC)
-run = DagRun(
-    logical_date=now, data_interval_start=now, data_interval_end=now, run_after=now, start_date=now,
-    end_date=now, run_type="scheduled", state="failed", consumed_asset_events=[], partition_key=None,
-    conf={"stage": "on_scene"}, **which,
-)
+
+def failed(dag, task, started=(), **how):
+    # A run that these announcements have started, and its task.
+    which = {"dag_id": dag, "run_id": "one"}
+    events = [{
+        "asset": {"name": "accidents_raw_year", "uri": "accidents://raw/year", "extra": {}}, "extra": extra,
+        "source_task_id": None, "source_dag_id": None, "source_run_id": None, "source_map_index": None,
+        "source_aliases": [], "timestamp": now,
+    } for extra in started]
+    run = DagRun(
+        logical_date=now, data_interval_start=now, data_interval_end=now, run_after=now, start_date=now,
+        end_date=now, run_type="scheduled", state="failed", consumed_asset_events=events, partition_key=None,
+        **which, **how,
+    )
+    return run, TaskInstance(id=uuid4(), task_id=task, try_number=2, dag_version_id=uuid4(), **which)
+"""
+TIMED_OUT = """
+run, task = failed("accidents_daily", "train", conf={"stage": "on_scene"})
 for reason in ("task_failure", "timed_out"):
     request = DagCallbackRequest(
-        filepath="accidents_daily.py", bundle_name="dags-folder", bundle_version=None, msg=reason,
-        context_from_server=DagRunContext(dag_run=run, last_ti=task), is_failure_callback=True, **which,
+        msg=reason, dag_id=run.dag_id, run_id=run.run_id, is_failure_callback=True,
+        context_from_server=DagRunContext(dag_run=run, last_ti=task), **where,
     )
     _execute_dag_callbacks(bag, request, structlog.get_logger())
 print(json.dumps(told))
+"""
+LOOKED_AT = """
+sys.path.insert(0, folder)
+import shared_tasks
+shared_tasks.REPORT = Path(os.environ["AIRFLOW_HOME"]) / "monitor.json"
+shared_tasks.REPORT.write_text(json.dumps({"decision": {"action": "retrain", "reasons": ["drift"]}}))
+
+class Server:
+    # What Airflow's own knows of a run: what its look has decided, if it has.
+    def __init__(self, look):
+        self.look = look
+
+    def send(self, msg):
+        return XComSequenceSliceResult(root=[self.look] if self.look and msg.task_id == "look" else [])
+
+def labels(name, server):
+    # Of the alert about a task, and whether it was told.
+    run, task = failed("accidents_new_year", name, [{"years": "2024", "stage": "on_scene"}])
+    with set_supervisor_comms(server):
+        _execute_task_callbacks(bag, TaskCallbackRequest(
+            ti=task, msg="killed", context_from_server=TIRunContext(dag_run=run, max_tries=2), **where,
+        ), structlog.get_logger())
+    one = told.pop()["labels"]
+    return [one["task"], one["stack"], one["stage"]]
+
+decided = Server(shared_tasks.decision({"stack": "staging", "stage": "dispatch", "year": 2024}))
+print(json.dumps({
+    "behind": labels("train", decided), "last": labels("roll_back", decided), "look": labels("look", decided),
+    "not yet": labels("train", Server(None)), "not asked": labels("train", None),
+}))
 """
 
 
@@ -155,10 +203,23 @@ def test_a_run_that_takes_too_long_is_told_by_the_task_it_was_at(tmp_path: Path)
     """What the DAG processor does when the scheduler has skipped the rest; a task that failed has told."""
     (tmp_path / "home").mkdir()
     (tmp_path / "dags").symlink_to(ROOT / "dags")
-    (told,) = in_airflow(TIMED_OUT, tmp_path / "home")
+    (told,) = in_airflow(TOLD + TIMED_OUT, tmp_path / "home")
     assert (told["labels"]["dag"], told["labels"]["task"]) == ("accidents_daily", "train")
     assert (told["labels"]["stack"], told["labels"]["stage"]) == ("local", "on_scene")
     assert told["annotations"]["description"].endswith("try 2: the run did not come to its end: timed_out")
+
+
+def test_a_task_behind_the_look_is_told_of_the_model_that_was_looked_at(tmp_path: Path) -> None:
+    """Of two stages that were announced while a run was under way, Airflow hands on the first alone."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "dags").symlink_to(ROOT / "dags")
+    assert in_airflow(TOLD + LOOKED_AT, tmp_path / "home") == {
+        "behind": ["train", "staging", "dispatch"],
+        "last": ["roll_back", "staging", "dispatch"],
+        "look": ["look", "local", "on_scene"],
+        "not yet": ["train", "local", "on_scene"],
+        "not asked": ["train", "local", "on_scene"],
+    }
 
 
 ASKED = """
@@ -198,14 +259,16 @@ form = {"years": "2023", "source": "/srv/baac", "stack": "staging", "stage": "on
 by_hand = asked(form, {"years": 2022})
 told = {"words": accidents_yearly.years_and_source(), "extra": accidents_yearly.announcement()}
 run = SimpleNamespace(consumed_asset_events=[SimpleNamespace(extra=told["extra"])])
-told["labels"] = shared_tasks._model({"params": {"stack": "local", "stage": "dispatch"}, "dag_run": run})
+context = {"params": {"stack": "local", "stage": "dispatch"}, "dag_run": run}
+task = SimpleNamespace(task_id="look")
+told["labels"] = shared_tasks._model({**context, "dag": SimpleNamespace(roots=[task]), "ti": task})
 several = (told["extra"], {"years": 2022}, {"year": 2022}, None)
 print(json.dumps({
     **told, "by_hand": by_hand, "together": asked({}, *several, started=(0, 1, 2, 3)),
     "alone": asked({}, {"year": 2021}, told["extra"], started=(1,)),
     "while_it_waited": asked({}, {"year": 2021}, {"year": 2022}, told["extra"], started=(1,)),
     "in_the_form": asked({"years": "2024, 2020-2021"}), "and_announced": accidents_yearly.announcement(),
-    "no_years": refused("2024-2021", "20", "2020,x"),
+    "no_years": refused("2024-2021", "20", "2020,x", "2024-2021,2020"),
 }))
 """
 
@@ -228,7 +291,7 @@ def test_a_year_from_elsewhere_is_announced_and_looked_at_as_the_form_said(tmp_p
     assert asked["in_the_form"] == [look(year, *usual) for year in (2020, 2021, 2024)]
     assert asked["and_announced"] == {"years": "2020,2021,2024", "stack": "local", "stage": "dispatch"}
     assert [said.partition(" are no years")[0] for said in asked["no_years"]] == [
-        "'2024-2021'", "'20'", "'2020,x'",
+        "'2024-2021'", "'20'", "'2020,x'", "'2024-2021,2020'",
     ]  # fmt: skip
 
 
@@ -390,6 +453,8 @@ def test_a_version_that_goes_wrong_is_taken_back_and_the_run_is_red(
     assert airflow.rows("SELECT state FROM dag_run ORDER BY id DESC LIMIT 1") == [("failed",)]
     told = [one for one in alerts(alertmanager) if one["labels"]["task"] == "roll_back"]
     assert ["was taken back" in one["annotations"]["description"] for one in told] == [True]
+    assert (told[0]["labels"]["stack"], told[0]["labels"]["stage"]) == ("local", "dispatch")
+    assert "Which model was looked at is not known" not in said
 
 
 @contextmanager

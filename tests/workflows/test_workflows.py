@@ -200,7 +200,8 @@ def test_images_do_not_go_back_to_a_release_that_is_not_named(what: str, tmp_pat
     (tmp_path / ".git").mkdir()
     context = {
         "github.repository": "owner/name", "github.workspace": str(tmp_path), "inputs.what": what,
-        "inputs.release": "", "inputs.stage": "dispatch", "vars.PRODUCTION_STACK": "",
+        "inputs.release": "", "inputs.stage": "dispatch", "vars.PRODUCTION_OVERLAY": "",
+        "vars.PRODUCTION_STACK": "",
     }  # fmt: skip
     ran = jobs.run(jobs.job("rollback", "rollback"), tmp_path, context, {}, {})
     assert not ran.well
