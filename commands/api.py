@@ -14,7 +14,7 @@ from urllib.error import HTTPError
 
 from accidents.errors import AccidentsError
 from commands.background import Background
-from commands.project import ROOT, api_settings, console, on_stack, open_own
+from commands.project import ROOT, api_settings, console, on_stack, open_own, require_prediction_log
 
 if TYPE_CHECKING:
     from accidents.params import Params
@@ -36,6 +36,7 @@ def serve_api(params: Params, stack: str, detach: bool) -> None:
     if running:
         raise AccidentsError(f"The API runs already, at {running}. Stop it first: python run.py stop.")
     name, model_server = _deployed(params, stack)
+    require_prediction_log()  # else it would log where configs/api.yaml says
     settings = api_settings()
     url = url_of(settings.host, settings.port)
     _require_free(settings.host, settings.port)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import repeat
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from accidents.predictions.prediction_log import PredictionLogError
 from accidents.predictions.retention import Ages
 from commands.prediction_store import opened_store
 from commands.project import ROOT, console, on_stack
+from commands.trim import ages_of
 from engine.settings import DaskSettings
 
 LOGS = (".serving", ".watch")
@@ -126,7 +126,7 @@ def _shorten(file: Path, most: int | None) -> Path:
 
 
 def _predictions(keep: KeepSettings) -> Iterator[Old]:
-    ages = Ages(_days(keep.prediction_days), _days(keep.labelled_days))
+    ages = ages_of(keep)
     try:
         with opened_store() as store:
             count = store.log.count_old(ages)
@@ -144,7 +144,3 @@ def _forget(ages: Ages) -> Iterator[None]:
     with opened_store() as store:
         for count in store.log.forget(ages):
             yield from repeat(None, count)
-
-
-def _days(days: int | None) -> timedelta | None:
-    return None if days is None else timedelta(days=days)

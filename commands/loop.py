@@ -32,6 +32,7 @@ from commands.project import console
 from commands.push import push
 from commands.recalibrate import recalibrate
 from commands.train import train
+from commands.trim import trim
 from stacks.endpoints import State, deployed_endpoint
 from stacks.errors import StackError
 from steps.support import champion_and_versions
@@ -60,7 +61,7 @@ class Loop:
                 self._heal()
             else:
                 self._require_ended()
-            self._trim()  # before the look: also one that fails again and again leaves a bounded store
+            self._trim()  # before the look: also one that fails again and again leaves bounded stores
             report = self._look(config, given, reason)
             if report.decision.action in MADE_BY and not act:
                 self._say("train", "skipped")
@@ -141,14 +142,7 @@ class Loop:
         actions[action](events)
 
     def _trim(self) -> None:
-        from pipelines.retention import trim
-
-        try:
-            trim(self.params.keep)
-        except Exception as error:
-            console.print(
-                f"Old runs could not be removed: {_words(error)}. The look goes on.", soft_wrap=True
-            )
+        trim(self.params.keep, self.store, self.lease)
 
     def _look(self, config: Path | None, given: str | None, reason: str) -> MonitorReport:
         self.loop_id = new_loop()

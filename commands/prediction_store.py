@@ -9,14 +9,16 @@ from contextlib import contextmanager
 from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.store import VARIABLE, PredictionStore
 from accidents.predictions.store import opened_store as opened_at
-from commands.project import api_settings, console, on_stack
+from commands.project import api_settings, console, on_stack, require_prediction_log
 
 
 def store_address() -> str:
     """Return the address.
 
     From now on also in the environment, where steps that run in this process look for it.
+    Raises PredictionLogError if the stack in use has one that is not known here.
     """
+    require_prediction_log()
     return os.environ.setdefault(VARIABLE, api_settings().database_url)
 
 
@@ -27,7 +29,8 @@ def opened_store(begin: bool = False) -> Iterator[PredictionStore]:
     Raises
     ------
     PredictionLogError
-        It is not there (then a NoDatabaseError), does not answer, or is of another version.
+        Nobody says where it is, it is not there (then a NoDatabaseError), does not answer, or is of another
+        version.
     """
     if begin:
         _begin()

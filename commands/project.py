@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 console = Console()
 _told: set[str] = set()
+_no_prediction_log: list[str] = []  # why the stack in use has none that this process could open
 
 
 def api_settings() -> ApiSettings:
@@ -44,7 +45,7 @@ def on_stack(stack: str) -> None:
         from stacks.apply import use_stack
 
         overlooked = use_stack(stack)
-        use_prediction_log(stack)
+        _look_for_prediction_log(stack)
     _tell(stack, overlooked)
     _collect_garbage_again()
 
@@ -57,7 +58,8 @@ def use_prediction_log(stack: str | None = None) -> None:
     """
     from accidents.predictions.store import VARIABLE
     from stacks.definition import read_stack, stack_names
-    from steps.support.prediction_store import use_secret
+    from stacks.errors import StackError
+    from steps.support.prediction_store import TO_TELL_ALL, use_secret
 
     use_secret()
     if os.environ.get(VARIABLE):
@@ -66,8 +68,35 @@ def use_prediction_log(stack: str | None = None) -> None:
         from zenml.client import Client
 
         stack = Client().active_stack_model.name
-    if stack in stack_names() and (address := read_stack(stack).prediction_log()):
+    if stack not in stack_names():
+        return
+    definition = read_stack(stack)
+    try:
+        address = definition.prediction_log()
+    except StackError as error:
+        raise StackError(f"{error} Or have ZenML tell all who use the stack: {TO_TELL_ALL}") from error
+    if address:
         os.environ[VARIABLE] = address
+
+
+def require_prediction_log() -> None:
+    """Raise PredictionLogError where the stack in use has a prediction log, and nothing here says where."""
+    from accidents.predictions.database_tables import PredictionLogError
+    from accidents.predictions.store import VARIABLE
+
+    if _no_prediction_log and not os.environ.get(VARIABLE):
+        raise PredictionLogError(_no_prediction_log[0])
+
+
+def _look_for_prediction_log(stack: str) -> None:
+    """Use it if it is known where it is; else `require_prediction_log` says so: few commands open it."""
+    from stacks.errors import StackError
+
+    _no_prediction_log.clear()
+    try:
+        use_prediction_log(stack)
+    except StackError as error:
+        _no_prediction_log.append(str(error))
 
 
 def _tell(stack: str, overlooked: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -180,7 +180,9 @@ def _apply_stack(
             labels={LABEL: digest},
         )
         changes.append(f"created stack {definition.name}")
-        return client.zen_store.create_stack(request)
+        made = client.zen_store.create_stack(request)
+        changes += _clear_away(client, made, (), set(ids.values()))
+        return made
     labels = {**(stack.labels or {}), LABEL: digest}
     now = {kind: [item.id for item in items] for kind, items in stack.components.items()}
     same = (now, stack.description) == (wanted, definition.description)
@@ -190,11 +192,24 @@ def _apply_stack(
         changes.append(f"updated stack {definition.name}")
     update = StackUpdate(components=wanted, description=definition.description, labels=labels)
     updated = client.zen_store.update_stack(stack.id, update)
-    for component in (one for items in stack.components.values() for one in items):
-        by_apply = f"{stack.name}_{component.flavor_name}"  # with another name it may be somebody's own
-        if component.id not in ids.values() and component.name == by_apply:
-            changes += _left(client, updated, component)
+    before = (one for items in stack.components.values() for one in items)
+    changes += _clear_away(client, updated, before, set(ids.values()))
     return updated
+
+
+def _clear_away(
+    client: Client, stack: StackResponse, before: Iterable[ComponentResponse], now: Set[UUID]
+) -> list[str]:
+    """Remove what a stack had `before`, and what is of none, unless it has it `now`; what was done."""
+    left = {one.id: one for one in (*before, *_of_none(client, stack.name, now)) if one.id not in now}
+    return [line for component in left.values() for line in _left(client, stack, component)]
+
+
+def _of_none(client: Client, stack: str, now: Set[UUID]) -> list[ComponentResponse]:
+    """Return components that were made for a stack and are of none: an apply was broken off, or kept them."""
+    named = client.list_stack_components(name=f"startswith:{stack}_", size=1_000).items
+    ours = [one for one in named if one.id not in now and one.name == f"{stack}_{one.flavor_name}"]
+    return [one for one in ours if not client.list_stacks(component_id=one.id).total]
 
 
 def _left(client: Client, stack: StackResponse, component: ComponentResponse) -> list[str]:

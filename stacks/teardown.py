@@ -73,7 +73,10 @@ def teardown_stack(name: str, sure: bool = False, folder: Path = STACKS_FOLDER) 
 def _stack_of_a_file(client: Client, name: str, folder: Path) -> StackResponse:
     stack = find_stack(client, name)
     if stack is None:
-        raise StackError(f"Stack {name} is not in ZenML's store: there is nothing to tear down.")
+        raise StackError(
+            f"Stack {name} is not in ZenML's store: there is nothing to tear down. Components of an "
+            f"apply that was broken off may be there: python run.py stack apply {name}, then this again."
+        )
     if LABEL not in (stack.labels or {}) and name not in stack_names(folder):
         raise StackError(
             f"Stack {name} was not made by `stack apply`. To remove it: zenml stack delete {name}"

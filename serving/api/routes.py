@@ -1,4 +1,4 @@
-"""The routes; what they do is in predicting.py."""
+"""The routes; what they do is in the package serving/api/predicting."""
 
 from __future__ import annotations
 

@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import pytest
 
 from accidents.errors import BusyError
-from accidents.predictions.database_tables import NoDatabaseError
+from accidents.predictions.database_tables import NoDatabaseError, PredictionLogError
 from accidents.predictions.store import LOOP, VARIABLE, PredictionStore
 from benchmarks.project_copy import copy_project
-from commands import keys, prediction_store, project
+from commands import api, keys, prediction_store, project
+from commands.background import Background
 from commands.prediction_store import opened_store
 from commands.project import api_settings
 from serving.api.operations.keys_in_database import StoredKeys
@@ -112,6 +113,43 @@ def test_a_stack_logs_where_the_shell_zenmls_secret_or_its_file_says(
     secret[0] = "sqlite:///of-secret.db"
     assert used("staging") == used("local") == secret[0]
     assert used("staging", "sqlite:///of-shell.db") == "sqlite:///of-shell.db"
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stack `staging` may be used, and nothing here says where its prediction log is."""
+    monkeypatch.setenv(VARIABLE, "")  # as it was before, afterwards
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.delenv("PREDICTIONS_DATABASE_PASSWORD", raising=False)
+    monkeypatch.setattr("steps.support.prediction_store._address_in_secret", lambda: None)
+    monkeypatch.setattr("stacks.apply.use_stack", lambda stack: [])
+    monkeypatch.setattr(placeholders, "project_root", lambda: tmp_path)  # where no `.env` is
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_only_who_opens_a_log_that_nobody_says_the_place_of_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a shared ZenML server whoever has its key may train, promote and deploy."""
+    project.on_stack("staging")
+    both = r"unless ACCIDENTS_DATABASE_URL says where .* zenml secret create accidents --database_url="
+    with pytest.raises(PredictionLogError, match=both), opened_store():
+        pass
+    monkeypatch.setattr(api, "API", Background(tmp_path, "api"))
+    monkeypatch.setattr(api, "_deployed", lambda *_: ("a-model", "http://127.0.0.1:8085"))
+    with pytest.raises(PredictionLogError, match=both):
+        api.serve_api(SimpleNamespace(stage="dispatch"), "staging", detach=True)  # type: ignore[arg-type]
+    assert VARIABLE not in os.environ, "nor is it logged where configs/api.yaml says"
+    monkeypatch.setenv("PREDICTIONS_DATABASE_PASSWORD", "known-now")
+    project.on_stack("staging")
+    assert ":known-now@" in prediction_store.store_address()
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_another_stack_has_its_own_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    project.on_stack("staging")
+    project.on_stack("local")
+    assert prediction_store.store_address() == api_settings().database_url
 
 
 class ClientOfDocker:

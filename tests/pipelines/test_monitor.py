@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ from tests.pipelines.looping import (
 )
 from tests.pipelines.served import NAME, served_version
 from tests.postgres import PASSWORD, PostgresServer
+from tests.predictions import prediction
 from tests.warm import Process
 
 pytest_plugins = ("tests.log_fixtures",)  # the fixture `postgres`
@@ -76,7 +78,10 @@ def test_an_empty_log_keeps(project: Project, tmp_path: Path) -> None:
 def test_one_prediction_and_a_year_before_the_reference_decide_nothing(project: Project) -> None:
     with closing(PredictionLog(database(project))) as log:
         log_predictions(project.folder / "traffic", served_bundle(project), log, 1, year=2026)
-    done = project("--pipeline", "monitor")
+        log.write([prediction(created=datetime.now(UTC) - timedelta(days=days)) for days in (399, 401)])
+        done = project("--pipeline", "monitor")
+        assert log.count() == 2
+    assert "Predictions older than params.yaml keeps, removed: 1." in done.stdout
     assert "Too few accidents to say anything: 1" in done.stdout
     done = project("--pipeline", "monitor", "--input", "2019")
     assert "tells of the past" in done.stdout

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stacks import apply
 from stacks.apply import apply_stack
 from stacks.definition import read_stack, stack_names
 from stacks.errors import StackError
@@ -104,32 +106,59 @@ def test_stack_follows_its_file(local: Path, stack_file: StackWriter) -> None:
     apply_stack("local")
 
 
+@pytest.fixture
+def tracker(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """An experiment tracker with a secret."""
+    monkeypatch.setenv("TRACKING_PASSWORD", "a-canary")
+    login = {"tracking_username": "${NOBODY:-me}", "tracking_password": "${TRACKING_PASSWORD}"}
+    return {"flavor": "mlflow", "config": {"tracking_uri": "http://127.0.0.1:1", **login}}
+
+
+@pytest.mark.parametrize("own", [None, "a_name_of_its_own"])
 def test_what_a_file_has_no_more_goes_with_its_secret_unless_it_is_needed(
-    local: Path, stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch
+    local: Path, stack_file: StackWriter, tracker: dict[str, Any], own: str | None
 ) -> None:
     from zenml.client import Client
 
-    monkeypatch.setenv("TRACKING_PASSWORD", "a-canary")
-    login = {"tracking_username": "${NOBODY:-me}", "tracking_password": "${TRACKING_PASSWORD}"}
-    tracker = {"flavor": "mlflow", "config": {"tracking_uri": "http://127.0.0.1:1", **login}}
-    registry = {"flavor": "mlflow", "name": "of_somebody"}
+    name = own or "changing_mlflow"
     validator = {"flavor": VALIDATOR}
-    folder = stack_file(
-        "changing", experiment_tracker=tracker, model_registry=registry, data_validator=validator
-    )
+    folder = stack_file("changing", experiment_tracker=tracker | {"name": own}, data_validator=validator)
     stack_file("beside", data_validator={**validator, "name": f"changing_{VALIDATOR}"})
-    for name in ("changing", "beside"):
-        apply_stack(name, activate=False, folder=folder)
+    for stack in ("changing", "beside"):
+        apply_stack(stack, activate=False, folder=folder)
+    secret = Client().get_secret(f"experiment_tracker_{name}")
+    assert secret.secret_values["tracking_password"] == "a-canary"
     stack_file("changing")
     assert set(apply_stack("changing", activate=False, folder=folder).changes) == {
         "updated stack changing",
-        "removed experiment_tracker changing_mlflow",
-        "removed secret experiment_tracker_changing_mlflow",
+        f"removed experiment_tracker {name}",
+        f"removed secret experiment_tracker_{name}",
         f"kept data_validator changing_{VALIDATOR}: also of stack beside",
     }
-    assert not [one.name for one in Client().list_secrets().items if "changing" in one.name]
-    assert Client().list_stack_components(name="of_somebody").total == 1
+    assert not [one.name for one in Client().list_secrets().items if name in one.name]
     assert apply_stack("changing", activate=False, folder=folder).changes == ()
+
+
+def test_what_an_apply_that_was_broken_off_has_left_goes_with_the_next_unless_it_is_in_the_file(
+    local: Path, stack_file: StackWriter, tracker: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zenml.client import Client
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = stack_file("broken", experiment_tracker=tracker, data_validator={"flavor": VALIDATOR})
+    with monkeypatch.context() as broken_off:
+        broken_off.setattr(apply, "_apply_stack", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            apply_stack("broken", activate=False, folder=folder)
+    stack_file("broken", data_validator={"flavor": VALIDATOR})
+    assert apply_stack("broken", activate=False, folder=folder).changes == (
+        "created stack broken",
+        "removed experiment_tracker broken_mlflow",
+        "removed secret experiment_tracker_broken_mlflow",
+    )
+    assert not [one.name for one in Client().list_secrets().items if "broken" in one.name]
 
 
 def test_a_deployer_that_may_serve_still_stays(local: Path, stack_file: StackWriter, tmp_path: Path) -> None:
