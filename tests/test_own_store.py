@@ -60,6 +60,7 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("where", [".env", "the shell"])
 def test_no_test_asks_the_server_of_a_team(where: str, server: socket.socket, project: Path) -> None:
     named = {
@@ -71,7 +72,7 @@ def test_no_test_asks_the_server_of_a_team(where: str, server: socket.socket, pr
         (project / ".env").write_text("".join(f"{name}={value}\n" for name, value in named.items()))
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     shell = os.environ | ({} if where == ".env" else named)
-    done = subprocess.run(words, cwd=project, env=shell, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(words, cwd=project, env=shell, capture_output=True, text=True, timeout=540)
     assert done.returncode == 0, done.stdout + done.stderr
     with pytest.raises(BlockingIOError):
         server.accept()
