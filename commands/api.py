@@ -7,6 +7,8 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +17,11 @@ from urllib.error import HTTPError
 from accidents.errors import AccidentsError
 from commands.background import Background
 from commands.project import ROOT, api_settings, console, on_stack, open_own, require_prediction_log
+from stacks.errors import NotAppliedError, StackError
 
 if TYPE_CHECKING:
     from accidents.params import Params
-    from stacks.endpoints import Endpoints
+    from stacks.endpoints import Endpoint, Endpoints
 
 SERVING = ROOT / ".serving"
 API = Background(SERVING, "api")
@@ -62,33 +65,61 @@ def stop_serving(stack: str, everywhere: bool = False) -> None:
     Parameters
     ----------
     everywhere : also those that serve on this machine for other stacks.
+
+    Raises
+    ------
+    AccidentsError
+        One could not be stopped, or asked; all others are.
     """
     console.print("API stopped." if API.stop() else _why_no_api_was_stopped())
-    on_stack(stack)
-    from stacks.endpoints import find_endpoints, other_endpoints
-
-    own, others = find_endpoints(), other_endpoints(stack) if everywhere else {}
-    asked = [own] if own else []
-    asked += [endpoints for endpoints in others.values() if endpoints.on_this_machine]
-    stopped = [_stop(endpoints) for endpoints in asked]
-    if stopped:
+    asked, stopped, faults = _endpoints_to_stop(stack, everywhere), 0, list[str]()
+    for name, endpoints in asked.items():
+        with _noted(faults, f"stack {name}"), suppress(NotAppliedError):
+            for endpoint in _serving(endpoints):
+                with _noted(faults, f"{endpoint.name} of stack {name}"):
+                    _stop(endpoint)
+                    stopped += 1
+    if asked and not faults:
         console.print(
-            "Back again: [bold]python run.py --pipeline deploy[/]" if any(stopped) else "No model was served."
+            "Back again: [bold]python run.py --pipeline deploy[/]" if stopped else "No model was served."
         )
+    if faults:
+        raise AccidentsError("\n".join(["This may serve still:", *faults]))
 
 
-def _stop(endpoints: Endpoints) -> bool:
-    """Stop the model servers of a stack; return whether there were any."""
+def _endpoints_to_stop(stack: str, everywhere: bool) -> dict[str, Endpoints]:
+    """Return those of the stack, by its name, and of others that serve on this machine."""
+    from stacks.endpoints import every_endpoints, find_endpoints
+
+    if everywhere:
+        found = every_endpoints(stack)
+        return {name: one for name, one in found.items() if name == stack or one.on_this_machine}
+    on_stack(stack)
+    own = find_endpoints()
+    return {stack: own} if own else {}
+
+
+def _serving(endpoints: Endpoints) -> list[Endpoint]:
+    """Return what should serve, also what has ended: its supervisor may be about to bring it back."""
     from stacks.endpoints import State
 
     deployed = [endpoints.endpoint(name) for name in endpoints.names()]
-    # Also one that has ended: its supervisor may be about to bring it back.
-    wanted = [endpoint for endpoint in deployed if endpoint.state().state != State.stopped]
-    for endpoint in wanted:
-        endpoint.stop()
-        numbers = " and ".join(version.version for version in endpoint.versions())
-        console.print(f"{endpoint.name} version {numbers} stopped.")
-    return bool(wanted)
+    return [endpoint for endpoint in deployed if endpoint.state().state != State.stopped]
+
+
+def _stop(endpoint: Endpoint) -> None:
+    endpoint.stop()
+    numbers = " and ".join(version.version for version in endpoint.versions())
+    console.print(f"{endpoint.name} version {numbers} stopped.")
+
+
+@contextmanager
+def _noted(faults: list[str], what: str) -> Iterator[None]:
+    """Go on after what goes wrong with one of several."""
+    try:
+        yield
+    except (AccidentsError, StackError) as error:
+        faults.append(f"  {what}: {error}")
 
 
 def _why_no_api_was_stopped() -> str:

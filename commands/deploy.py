@@ -73,10 +73,10 @@ def _show(facts: DeploymentFacts, seconds: float, on_this_machine: bool) -> None
 
 
 def _next(on_this_machine: bool) -> str:
-    if not on_this_machine:
-        return "The API in the cluster answers with it (docs/kubernetes.md);"
     if API.url:
         return f"The API runs at {API.url};"
+    if not on_this_machine:
+        return "The API in the cluster answers with it (docs/kubernetes.md);"
     return "Next: [bold]make serve[/], the API in front of it;"
 
 

@@ -68,7 +68,9 @@ def publish_models(target: Path, stack: str = "local") -> list[str]:
     deployed = {name: endpoints.endpoint(name).versions() for name in endpoints.names()} if endpoints else {}
     served = {name: of[0] for name, of in deployed.items() if of and of[0].state != State.stopped}
     if not served:
-        raise AccidentsError("No model is served here. Run: python run.py --pipeline deploy.")
+        raise AccidentsError(
+            f"Stack {stack} serves no model. Run: python run.py --pipeline deploy --stack {stack}."
+        )
     on_stack(stack)
     for name, model in served.items():
         bundle = champion_and_versions.bundle_of(champion_and_versions.version(name, model.version))
@@ -109,14 +111,19 @@ def monitor(*words: str) -> None:
 def main(*words: str) -> int:
     """Do it; 1 where it cannot be done, with the reason."""
     try:
-        if words[:1] == ("monitor",):
-            monitor(*words[1:])
-        elif words[:1] == ("model",):
-            with scratch():
-                published = publish_models(models_folder(), *words[1:])
-            console.print(f"For the platform: {', '.join(published)}.")
-        else:
-            write_settings()
+        match words:
+            case ("monitor", *others):
+                monitor(*others)
+            case ("model",) | ("model", _):
+                with scratch():
+                    published = publish_models(models_folder(), *words[1:])
+                console.print(f"For the platform: {', '.join(published)}.")
+            case ():
+                write_settings()
+            case _:
+                raise AccidentsError(
+                    f"{' '.join(words)}: it takes no word, `model`, `model STACK` or `monitor ...`."
+                )
     except (AccidentsError, StackError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -58,6 +58,12 @@ def check(name: str) -> None:
 def _prediction_log(stack: str) -> Iterator[Finding]:
     """Open it where this command would, and steps do."""
     from stacks.check import tried
+    from stacks.definition import read_stack
+
+    try:
+        read_stack(stack)
+    except StackError:  # told as the file's fault
+        return
 
     remedy = "Does ZenML answer, which may know where it is?"
     yield tried("prediction log", lambda: _open_prediction_log(stack), remedy)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import urllib.error
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from rich.box import SIMPLE_HEAD
@@ -15,15 +16,16 @@ from rich.table import Table
 from accidents.features.declared import STAGES
 from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.prediction_log import PredictionLogError
-from accidents.predictions.store import VARIABLE
+from accidents.predictions.store import VARIABLE, PredictionStore
 from commands.api import API, stranger_at, url_of
 from commands.loop_settings import loop_settings
 from commands.other_stacks import beside
 from commands.prediction_store import opened_store
-from commands.project import api_settings, console, on_stack, open_own
+from commands.project import api_settings, console, on_stack, open_own, use_prediction_log
 from commands.trial import describe
 from stacks.definition import read_stack
 from stacks.endpoints import Endpoint, ServedVersion, State, endpoints_on
+from stacks.errors import StackError
 from stacks.zenml_database import has_secret, last_metadata, production_versions
 from steps.support.champion_and_versions import model_name
 from steps.support.prediction_store import SECRET
@@ -31,18 +33,15 @@ from steps.support.prediction_store import SECRET
 
 def show_status(stack: str) -> None:
     """Print everything; what cannot be told says why."""
-    if not os.environ.get(VARIABLE) and has_secret(SECRET):
-        on_stack(stack)  # from now on the prediction log is where it says
     names = [model_name(stage) for stage in STAGES]
-    if read_stack(stack).predictions:  # ZenML may know better where
-        on_stack(stack)
     champions = _champions(stack, names)
     endpoints = endpoints_on(stack)
     deployed = {name: endpoints.endpoint(name) for name in endpoints.names()} if endpoints else {}
     console.print(_models(stack, champions, deployed))
-    last = {"Monitor": _monitor(), "Loop": _loop(names)}
     here = endpoints is None or endpoints.on_this_machine
-    lines = {"API": _api(here), "Predictions": _predictions(), "Drift": _drift(stack), **last}
+    # Before the API: by where its log is, ours is told from others'.
+    predictions, last = _predictions(stack), {"Monitor": _monitor(stack), "Loop": _loop(stack, names)}
+    lines = {"API": _api(here), "Predictions": predictions, "Drift": _drift(stack), **last}
     others = beside(stack, deployed)
     for what, words in (_supervision(deployed) | _trials(deployed) | others | lines).items():
         console.print(f"[bold]{what:12}[/] {escape(words)}", highlight=False, soft_wrap=True)
@@ -141,24 +140,36 @@ def _reasons(error: urllib.error.HTTPError) -> str:
         return str(error)
 
 
-def _predictions() -> str:
+@contextmanager
+def _opened_log(stack: str) -> Iterator[PredictionStore]:
+    """Yield the stack's prediction log; ZenML is imported only where it, or the file, may know better where.
+
+    Raises PredictionLogError, or StackError where nobody says in full where it is.
+    """
+    if not os.environ.get(VARIABLE) and (has_secret(SECRET) or read_stack(stack).predictions):
+        use_prediction_log(stack)
+    with opened_store() as store:
+        yield store
+
+
+def _predictions(stack: str) -> str:
     try:
-        with opened_store() as store:
+        with _opened_log(stack) as store:
             return f"{store.log.count():,} in the log"
     except NoDatabaseError as error:
         return f"none: {str(error).partition('. ')[0]}; make serve begins one"
-    except PredictionLogError as error:
+    except (PredictionLogError, StackError) as error:
         return f"cannot be counted: {error}"
 
 
-def _monitor() -> str:
+def _monitor(stack: str) -> str:
     """Tell what was decided last, and why."""
     try:
-        with opened_store() as store:
+        with _opened_log(stack) as store:
             reports = [report for stage in STAGES for report in store.history.reports(stage, 1)]
     except NoDatabaseError:
         reports = []
-    except PredictionLogError as error:
+    except (PredictionLogError, StackError) as error:
         return f"cannot be read: {error}"
     if not reports:
         return "has not looked yet: python run.py --pipeline monitor"
@@ -166,14 +177,14 @@ def _monitor() -> str:
     return f"{last.decision.action} ({last.created:%Y-%m-%d %H:%M} UTC): {last.decision.reasons[0]}"
 
 
-def _loop(names: Iterable[str]) -> str:
+def _loop(stack: str, names: Iterable[str]) -> str:
     """Tell the last stage of the last loop that did more than look."""
     try:
-        with opened_store() as store:
+        with _opened_log(stack) as store:
             acted = [event for name in names for event in store.history.events(name, 1, looks=False)]
     except NoDatabaseError:
         acted = []
-    except PredictionLogError as error:
+    except (PredictionLogError, StackError) as error:
         return f"cannot be read: {error}"
     if not acted:
         return "has retrained nothing yet"

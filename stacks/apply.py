@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stacks.component_removal import needed_by, remove_component
+from stacks.component_removal import needed_by, remove_component, served_with
 from stacks.component_validation import WantedComponent, wanted_component
 from stacks.connectors import apply_connector
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
@@ -92,7 +92,7 @@ def use_stack(name: str, folder: Path = STACKS_FOLDER) -> list[str]:
             return []
         stack = refuse_unless_applied(client, name, folder)
         _activate(client, stack, False)
-        return overlooked(stack, definition)
+        return overlooked(stack, name, folder)
 
 
 def _make(client: Client, definition: StackDefinition, digest: str) -> tuple[StackResponse, list[str]]:
@@ -214,13 +214,12 @@ def _of_none(client: Client, stack: str, now: Set[UUID]) -> list[ComponentRespon
 
 def _left(client: Client, stack: StackResponse, component: ComponentResponse) -> list[str]:
     """Remove a component that a stack has no more, but for one that is needed; what was done."""
-    from zenml.enums import ServiceState, StackComponentType
+    from zenml.enums import StackComponentType
 
     why = needed_by(client, stack, component)
     if component.type is StackComponentType.MODEL_DEPLOYER and not why:
-        services = client.list_services(flavor=component.flavor_name, hydrate=True, size=1_000).items
-        serving = any(service.admin_state is ServiceState.ACTIVE for service in services)
-        why = "it may serve still" if serving else None
+        serving = ", ".join(served_with(client, component.flavor_name))
+        why = serving and f"it may serve still: {serving}"
     if why:
         return [f"kept {component.type.value} {component.name}: {why}"]
     return remove_component(client, component)

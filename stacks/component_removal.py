@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from stacks.secrets import forget, secret_name
@@ -24,6 +25,20 @@ def needed_by(client: Client, stack: StackResponse, component: ComponentResponse
         artifacts = client.list_artifact_versions(artifact_store_id=component.id, size=1).total
         return f"{artifacts:,} artifacts lie in it" if artifacts else None
     return None
+
+
+def served_with(client: Client, flavor: str) -> Iterator[str]:
+    """Yield what the store says is served by a deployer of this flavor, and who serves it.
+
+    Of which stack it does not say, and another's machine, or that cluster, cannot be asked.
+    """
+    from zenml.enums import ServiceState
+
+    for service in client.list_services(flavor=flavor, hydrate=True, size=1_000).items:
+        if service.admin_state is ServiceState.ACTIVE:
+            who = service.user.name if service.user else "somebody"
+            model, version = (service.config.get(name, "?") for name in ("model_name", "model_version"))
+            yield f"{who} serves {model} version {version}"
 
 
 def remove_component(client: Client, component: ComponentResponse) -> list[str]:

@@ -54,7 +54,7 @@ class DaskDefinition(Strict):
     @model_validator(mode="after")
     def _one_cluster(self) -> DaskDefinition:
         if (self.scheduler is None) == (self.kubernetes is None):
-            raise ValueError("give `scheduler` or `kubernetes`, and not both")
+            raise ValueError("must have `scheduler` or `kubernetes`, and not both")
         return self
 
 
@@ -96,13 +96,15 @@ class StackDefinition(Strict):
         Raises StackError naming a variable that is not set.
         """
         where = f"Stack {self.name}, unless ACCIDENTS_DATABASE_URL says where predictions are logged,"
+        if "${ACCIDENTS_DATABASE_URL}" in self.predictions:
+            where = f"The prediction log of stack {self.name}"
         return str(fill(self.predictions, where))
 
     @field_validator("predictions")
     @classmethod
     def _no_secret(cls, address: str) -> str:
         if has_password(address):
-            raise ValueError("the address holds a password: have that from the environment, ${NAME}")
+            raise ValueError("must hold no password: have it from the environment, ${NAME}")
         return address
 
     def cluster(self) -> dict[str, Any] | None:

@@ -76,8 +76,9 @@ def prepare_environment(root: Path) -> Path:
     """Set the environment ZenML, MLflow and Evidently read at import; return ZenML's store folder.
 
     Call it first, with the project's root. Values already in the environment win, so `ZENML_CONFIG_PATH`
-    moves the store and `ZENML_LOGGING_VERBOSITY=INFO` brings ZenML's own messages back; those that would lead
-    astray go, which is told on standard error: stacks/shell_variables.py. No file is written.
+    moves the store, whatever `.env` says, and `ZENML_LOGGING_VERBOSITY=INFO` brings ZenML's own messages
+    back; those that would lead astray go, which is told on standard error: stacks/shell_variables.py. No file
+    is written.
 
     Raises
     ------
@@ -176,8 +177,11 @@ def project_root() -> Path:
 def _take_store_of_env_file(root: Path) -> None:
     """Have ZenML find its server in `.env`, too, as stack files do what they leave open.
 
-    Not where the shell says otherwise of any part: a key is for one server.
+    Not where the shell says otherwise of any part: a key is for one server. Nor where the store is elsewhere
+    than in the project's folder: who moves it, as tests do, wants no other.
     """
+    if store_folder() != (root / STORE_FOLDER).resolve():
+        return
     said = read_env_file(root, _STORE)
     shell = {name: value for name, value in os.environ.items() if name.startswith(_STORE)}
     if all(said.get(name, value) == value for name, value in shell.items()):

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from zenml.client import Client
 
-_PASSWORD_IN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.I)
+_PASSWORD_IN_ADDRESS = re.compile(
+    r"[a-z][a-z0-9+.-]*://([^/@\s]*:[^/@\s]+@|\S*[?&]password=[^&}\s])",  # } ends what is around the address
+    re.I,
+)
+_NOTHING_IN_CLEAR = re.compile(r"\$\{\w+(:-)?\}")  # a variable; one around another, once that is taken away
 # Not every key: a toleration in Kubernetes has a `key`, and an affinity a `topology_key`.
 _SAYS_SECRET = re.compile(
     r"(secret|token|password|passwd|pwd|passphrase|authorization|credentials?|connection[_-]?string"
@@ -34,7 +38,9 @@ def secret_name(kind: str, component: str) -> str:
 
 def has_password(address: str) -> bool:
     """Whether an address, as written in a stack file, holds a password that no variable stands for."""
-    return bool(_PASSWORD_IN_ADDRESS.search(re.sub(r"\$\{\w+\}", "", address)))
+    while (rest := _NOTHING_IN_CLEAR.sub("", address)) != address:
+        address = rest
+    return bool(_PASSWORD_IN_ADDRESS.search(address))
 
 
 def refuse_in_clear(

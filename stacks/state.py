@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from stacks.definition import STACKS_FOLDER, StackDefinition, read_raw
-from stacks.errors import StackError
+from stacks.definition import STACKS_FOLDER, read_raw
+from stacks.errors import NotAppliedError, StackError
 from stacks.placeholders import fill, set_here
 from stacks.secrets import is_reference
 from stacks.zenml_store import find_stack
 
 if TYPE_CHECKING:
     from zenml.client import Client
-    from zenml.models import StackResponse
+    from zenml.models import ComponentResponse, StackResponse
 
 LABEL = "file"
 State = Literal["applied", "changed since", "not applied"]
@@ -36,20 +36,26 @@ def state_of(stack: StackResponse | None, digest: str) -> State:
     return "applied" if labels.get(LABEL) == digest else "changed since"
 
 
+def applied_stack(client: Client, name: str) -> StackResponse:
+    """Return the stack as it is in the store. Raises NotAppliedError if it is not there."""
+    stack = find_stack(client, name)
+    if stack is None:
+        raise NotAppliedError(
+            f"Stack {name} has not been applied to ZenML's store at {client.zen_store.url}. "
+            f"Apply it: python run.py stack apply {name}"
+        )
+    return stack
+
+
 def refuse_unless_applied(client: Client, name: str, folder: Path = STACKS_FOLDER) -> StackResponse:
     """Return the stack as it is in the store.
 
     Raises
     ------
     StackError
-        If it is not there, or is not what its file says now.
+        If it is not there (then a NotAppliedError), or is not what its file says now.
     """
-    stack = find_stack(client, name)
-    if stack is None:
-        raise StackError(
-            f"Stack {name} has not been applied to ZenML's store at {client.zen_store.url}. "
-            f"Apply it: python run.py stack apply {name}"
-        )
+    stack = applied_stack(client, name)
     if state_of(stack, file_digest(name, folder)) != "applied":
         raise StackError(
             f"{folder / name}.yaml is not what was applied to ZenML's store at {client.zen_store.url}, where "
@@ -58,20 +64,32 @@ def refuse_unless_applied(client: Client, name: str, folder: Path = STACKS_FOLDE
     return stack
 
 
-def overlooked(stack: StackResponse, definition: StackDefinition) -> list[str]:
-    """Return the variables set here that would make a setting another one than was applied, which counts.
+def overlooked(stack: StackResponse, name: str, folder: Path = STACKS_FOLDER) -> list[str]:
+    """Return the variables set here that would make a component another one than was applied, which counts.
 
-    Secrets, which only the store knows, and what is within a setting are not compared.
+    Secrets, which only the store knows, what is within a setting, and components that the file does not have
+    are not compared.
     """
+    written = read_raw(name, folder)["components"]
     found = {
         name
         for kind, (component, *_) in stack.components.items()
-        for key, text in definition.components[kind.value].config.items()
-        if isinstance(text, str)
+        if kind.value in written  # others may have added one
+        for text, applied in _texts_with_applied(written[kind.value], component)
         for name in set_here(text)
-        if _differs(text, component.configuration.get(key))
+        if _differs(text, applied)
     }
     return sorted(found)
+
+
+def _texts_with_applied(
+    written: Mapping[str, Any], component: ComponentResponse
+) -> Iterator[tuple[str, object]]:
+    """Yield flavor and settings as a file has them, each with what the store has."""
+    yield written["flavor"], component.flavor_name
+    for key, text in written.get("config", {}).items():
+        if isinstance(text, str):
+            yield text, component.configuration.get(key)
 
 
 def _differs(text: str, applied: object) -> bool:

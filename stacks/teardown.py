@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from stacks.component_removal import needed_by, remove_component
+from stacks.component_removal import needed_by, remove_component, served_with
 from stacks.connectors import remove_connectors
 from stacks.definition import STACKS_FOLDER, stack_names
 from stacks.endpoints import DeploymentError, Endpoints, State, endpoints_of
@@ -104,7 +104,7 @@ def _refuse_if_serving(
         )
     if sure or is_embedded(client):
         return
-    elsewhere = [text for flavor in sorted(unseen) for text in _served_elsewhere(client, flavor)]
+    elsewhere = [text for flavor in sorted(unseen) for text in served_with(client, flavor)]
     if elsewhere:
         raise StackError(
             f"By ZenML's store {', '.join(elsewhere)}, where this machine does not see it, and perhaps on "
@@ -131,17 +131,3 @@ def _serving(endpoints: Endpoints) -> Iterator[str]:
         if endpoint.state().state != State.stopped:
             numbers = " and ".join(version.version for version in endpoint.versions())
             yield f"{endpoint.name} version {numbers}"
-
-
-def _served_elsewhere(client: Client, flavor: str) -> Iterator[str]:
-    """Yield what the store says is served by a deployer of this flavor, and who serves it.
-
-    Of which stack it does not say, and another's machine, or that cluster, cannot be asked.
-    """
-    from zenml.enums import ServiceState
-
-    for service in client.list_services(flavor=flavor, hydrate=True, size=1_000).items:
-        if service.admin_state is ServiceState.ACTIVE:
-            who = service.user.name if service.user else "somebody"
-            model, version = (service.config.get(name, "?") for name in ("model_name", "model_version"))
-            yield f"{who} serves {model} version {version}"

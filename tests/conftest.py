@@ -13,6 +13,10 @@ from tests.leftovers import nothing_is_left  # noqa: F401 - a fixture for every 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as stacks/environment.py sets it, before LightGBM loads
 os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # the same, before gcsfs is imported
 
+# Also not one that the shell names: no test asks a server on which a team works.
+for _name in [name for name in os.environ if name.startswith("ZENML_STORE_")]:
+    del os.environ[_name]
+
 # What tests send must arrive, also under `nohup make test &`, which hands down that some signals are ignored.
 for _told, _usual in (
     (signal.SIGINT, signal.default_int_handler),

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from accidents.evaluation.metrics import READABLE
@@ -18,6 +19,7 @@ from accidents.files import write_whole
 
 NAME = "index.html"
 _RUNS = ".runs.json"  # by the folder that a run has left: its facts
+_LOCK = ".runs.lock"
 Facts = Mapping[str, str]
 # What each file is, in the order in which it is listed; what is not here comes last, by its name alone.
 _ABOUT = {
@@ -44,6 +46,8 @@ _METRICS = ("roc_auc", "pr_auc", "ece", "recall_at_budget")
 def write_index(folder: Path, part: Path | None = None, run: Facts | None = None) -> None:
     """Write the page whole or not at all, from what `folder`, that of all reports, holds now.
 
+    Runs that end together take turns: each is kept.
+
     Parameters
     ----------
     part : folder of the run that has just ended: `folder`, or one in it.
@@ -56,16 +60,17 @@ def write_index(folder: Path, part: Path | None = None, run: Facts | None = None
         trim_blocks=True,
     ).get_template("index.html")
     folder.mkdir(parents=True, exist_ok=True)
-    runs = _runs(folder)
-    if part is not None and run is not None:
-        runs[part.relative_to(folder).as_posix()] = run
-        write_whole(folder / _RUNS, json.dumps(runs, indent=1))
-    text = page.render(
-        training=_training(folder, runs.get(".", {})),
-        look=_look(folder / "monitor", runs.get("monitor", {})),
-        parts=list(_parts(folder, runs)),
-    )
-    write_whole(folder / NAME, text)
+    with FileLock(folder / _LOCK):
+        runs = _runs(folder)
+        if part is not None and run is not None:
+            runs[part.relative_to(folder).as_posix()] = run
+            write_whole(folder / _RUNS, json.dumps(runs, indent=1))
+        text = page.render(
+            training=_training(folder, runs.get(".", {})),
+            look=_look(folder / "monitor", runs.get("monitor", {})),
+            parts=list(_parts(folder, runs)),
+        )
+        write_whole(folder / NAME, text)
 
 
 def _runs(folder: Path) -> dict[str, Facts]:

@@ -5,6 +5,7 @@ from stacks.endpoints.lookup import (
     deployed_endpoint,
     endpoints_of,
     endpoints_on,
+    every_endpoints,
     find_endpoints,
     other_endpoints,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "deployed_endpoint",
     "endpoints_of",
     "endpoints_on",
+    "every_endpoints",
     "find_endpoints",
     "other_endpoints",
 ]

@@ -52,7 +52,10 @@ class BentoMLEndpoints:
         self._component = component
 
     def names(self) -> list[str]:
-        """Models that ZenML's store has a service of."""
+        """Models that ZenML's store has a service of; none, also without BentoML, where its folder is not."""
+        home = self._component.settings.get("service_path")
+        if home and not Path(home).is_dir():
+            return []
         return sorted({server.name for server in _servers(self._component).all()})
 
     def endpoint(self, name: str) -> Endpoint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,8 +14,9 @@ from stacks.endpoints.mlserver import MLServerEndpoints
 from stacks.endpoints.protocol import DeploymentError, Endpoint, Endpoints
 from stacks.endpoints.seldon_core import SeldonCoreEndpoints
 from stacks.errors import NotAppliedError, StackError
+from stacks.state import applied_stack
 from stacks.zenml_database import serving_flavors
-from stacks.zenml_store import find_stack, opened_store
+from stacks.zenml_store import opened_store
 
 if TYPE_CHECKING:
     from zenml.model_deployers import BaseModelDeployer
@@ -64,11 +65,35 @@ def endpoints_on(stack: str) -> Endpoints | None:
 def other_endpoints(stack: str) -> dict[str, Endpoints]:
     """Those of the other stacks that may still serve, by stack; of stacks with one deployer the first.
 
-    A stack whose settings cannot be read here, such as for want of a password, serves nothing from here.
+    Stacks that nobody has applied serve nothing, nor does one whose settings cannot be read here, such as for
+    want of a password.
     """
-    flavors, endpoints = serving_flavors(), dict[str, Endpoints]()
-    seen = [_deployer_of(stack)]
-    for name in stack_names():
+    flavors, others = serving_flavors(), [name for name in stack_names() if name != stack]
+    if flavors is None:
+        applied = _applied_stacks()
+        others = [name for name in others if name in applied]
+    return _each_once(others, flavors, but=_deployer_of(stack))
+
+
+def every_endpoints(stack: str) -> dict[str, Endpoints]:
+    """Those of this stack and of all others that may serve, by stack, for who is to stop them.
+
+    On a shared server those of applied stacks first, for these can be stopped. What others serve in a folder
+    here was deployed through another store; where only ZenML knows what, asking raises NotAppliedError.
+    """
+    if serving_flavors() is not None:
+        own = endpoints_on(stack)
+        return {**({stack: own} if own else {}), **other_endpoints(stack)}
+    applied = _applied_stacks()
+    return _each_once(sorted(stack_names(), key=lambda name: (name not in applied, name != stack)), None)
+
+
+def _each_once(
+    stacks: Iterable[str], flavors: Collection[str] | None, but: tuple[str, Mapping[str, Any]] | None = None
+) -> dict[str, Endpoints]:
+    """Those of stacks whose model deployer is of one of the flavors; each deployer once, without `but`."""
+    endpoints, seen = dict[str, Endpoints](), [but]
+    for name in stacks:
         deployer = _deployer_of(name)
         if deployer is None or deployer in seen:
             continue
@@ -77,6 +102,12 @@ def other_endpoints(stack: str) -> dict[str, Endpoints]:
         if flavor in _ADAPTERS and (flavors is None or flavor in flavors):
             endpoints[name] = endpoints_with(Component(flavor, settings, partial(_applied_deployer, name)))
     return endpoints
+
+
+def _applied_stacks() -> set[str]:
+    """Names of the stacks in ZenML's store."""
+    with opened_store() as client:
+        return {stack.name for stack in client.list_stacks(size=1_000).items}
 
 
 def _deployer_of(stack: str) -> tuple[str, Mapping[str, Any]] | None:
@@ -98,10 +129,9 @@ def _applied_deployer(stack: str) -> BaseModelDeployer:
     from zenml.stack import StackComponent
 
     with opened_store() as client:
-        applied = find_stack(client, stack)
-    components = applied.components.get(StackComponentType.MODEL_DEPLOYER) if applied else None
+        components = applied_stack(client, stack).components.get(StackComponentType.MODEL_DEPLOYER)
     if not components:
-        raise NotAppliedError(f"Stack {stack} was not applied.")
+        raise NotAppliedError(f"Stack {stack} was applied when it had no model deployer.")
     return cast("BaseModelDeployer", StackComponent.from_model(components[0]))
 
 

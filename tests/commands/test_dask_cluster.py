@@ -60,7 +60,7 @@ def test_what_is_wrong_with_the_cluster_of_a_file_is_told(
     config.write_text("engine: dask\n", encoding="utf-8")
     with pytest.raises(StackError, match=r"`dask.schedular`, did you mean `scheduler`"):
         read_stack("shared", named(tmp_path, {"schedular": "tcp://x:1"}))
-    with pytest.raises(StackError, match="`dask` give `scheduler` or `kubernetes`, and not both"):
+    with pytest.raises(StackError, match="`dask` must have `scheduler` or `kubernetes`, and not both"):
         read_stack("shared", named(tmp_path, PODS | FOLDER))
     with pytest.raises(
         SettingsError, match=r"stacks/shared.yaml: unknown key `dask.kubernetes.worker`.*workers"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -10,10 +11,20 @@ import pytest
 from accidents.rollout.traffic_split import CHAMPION
 from commands import other_stacks as module
 from commands.other_stacks import beside
-from stacks.endpoints import DeploymentError, Endpoint, Endpoints, EndpointState, ServedVersion, State, lookup
-from stacks.errors import NotAppliedError
-from tests.conftest import ROOT
+from stacks.apply import apply_stack
+from stacks.endpoints import (
+    DeploymentError,
+    Endpoint,
+    Endpoints,
+    EndpointState,
+    ServedVersion,
+    State,
+    bentoml,
+    lookup,
+)
+from tests.zenml_store import zenml_store
 
+__all__ = ["zenml_store"]
 NAME = "accident-severity-dispatch"
 HERE, THERE = "http://127.0.0.1:8085", "http://127.0.0.1:3000"
 
@@ -47,19 +58,10 @@ class Silent(At):
         raise DeploymentError("no answer")
 
 
-class NotApplied(At):
-    def names(self) -> list[str]:
-        raise NotAppliedError("Stack bento was not applied.")
-
-
 def told(monkeypatch: pytest.MonkeyPatch, asked: str | None, **others: At) -> dict[str, str]:
     monkeypatch.setattr(module, "other_endpoints", lambda stack: cast(dict[str, Endpoints], others))
     monkeypatch.setattr(type(module.API), "variable", lambda self, name: asked)
     return beside("local", {NAME: cast(Endpoint, At(HERE))})
-
-
-def test_nothing_is_told_of_a_stack_that_was_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert told(monkeypatch, None, bento=NotApplied(THERE)) == {}
 
 
 def test_what_serves_on_another_stack_is_told_and_which_is_live(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,9 +83,20 @@ def test_what_does_not_serve_is_not_told_and_who_cannot_be_asked_is(monkeypatch:
     }
 
 
-def test_a_stack_with_the_same_deployer_is_no_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZENML_CUSTOM_SOURCE_ROOT", str(ROOT))
+def test_of_a_shared_server_the_stacks_that_are_applied_are_others_each_deployer_once(
+    zenml_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one that nobody has applied nothing is told, also where BentoML is not installed."""
+    monkeypatch.setenv("ZENML_CUSTOM_SOURCE_ROOT", str(tmp_path))  # nobody's model server
     monkeypatch.setattr(lookup, "serving_flavors", lambda: None)
+    (tmp_path / "bento.txt").write_text("no-such-package==1.0\n", encoding="utf-8")
+    monkeypatch.setattr(bentoml, "_lock", lambda: tmp_path / "bento.txt")
+    assert beside("local", {}) == {}
+    for variable in ("S3_ACCESS_KEY", "S3_SECRET_KEY", "MLFLOW_PASSWORD"):
+        monkeypatch.setenv(variable, "x")
+    for name in ("local-mlflow", "staging"):
+        apply_stack(name, activate=False)
     others = lookup.other_endpoints("local")
-    assert "staging" not in others  # its MLServer is that of this machine, with an image that is left empty
-    assert {"local-mlflow", "local-bento"} <= others.keys()
+    assert set(others) == {"local-mlflow"}, "staging's MLServer is that of this machine, too"
+    assert beside("local", {}) == {}
+    assert list(lookup.every_endpoints("local"))[:2] == ["local-mlflow", "staging"]

@@ -16,13 +16,13 @@ import yaml
 from accidents.bundle import Bundle
 from accidents.errors import AccidentsError
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION
+from benchmarks.project_copy import copy_project
 from commands import platform
 from serving.api.operations.keys import Keys
 from stacks import placeholders
 from stacks.endpoints import ServedVersion, State
 from steps.support import champion_and_versions
 from tests import model_servers
-from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -107,14 +107,27 @@ def test_what_is_served_here_is_laid_out_for_the_model_server(
 
 @pytest.mark.parametrize(
     ("changed", "told"),
-    [({"state": State.stopped}, "--pipeline deploy"), ({"digest": "of another store"}, "deploy it again")],
+    [
+        ({"state": State.stopped}, "--pipeline deploy --stack docker"),
+        ({"digest": "of another store"}, "deploy it again"),
+    ],
 )
 def test_what_is_stopped_or_of_another_store_is_a_plain_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, object], told: str
 ) -> None:
     serve(monkeypatch, model_servers.make_version(tmp_path / "made", seed=1).bundle, "1", **changed)
     with pytest.raises(AccidentsError, match=told):
-        platform.publish_models(tmp_path / "platform")
+        platform.publish_models(tmp_path / "platform", "docker")
+
+
+def test_words_that_mean_nothing_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(platform, "publish_models", lambda *_: pytest.fail("a stack too many"))
+    monkeypatch.setattr(platform, "write_settings", lambda: pytest.fail("nobody asked for that"))
+    for words in (("model", "local", "docker"), ("modle",)):
+        assert platform.main(*words) == 1
+        assert f"{' '.join(words)}: it takes no word, `model`," in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -169,11 +182,13 @@ def test_a_laptop_without_the_platforms_passwords_is_told_so(
     assert "PREDICTIONS_DATABASE_PASSWORD, which is not set" in capsys.readouterr().err
 
 
-def test_without_the_logs_password_it_is_told_and_no_monitor_begins() -> None:
+def test_without_the_logs_password_it_is_told_and_no_monitor_begins(tmp_path: Path) -> None:
+    """In a copy: the project's own `.env` may have the password, and name a server on which a team works."""
+    project = copy_project(tmp_path / "project")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ZENML_")}
     environment["PREDICTIONS_DATABASE_PASSWORD"] = ""
     words = [sys.executable, "-m", "commands.platform", "monitor", "--decide-only"]
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "PREDICTIONS_DATABASE_PASSWORD" in done.stderr
     assert "Traceback" not in done.stderr

@@ -89,7 +89,7 @@ def test_keys_are_made_where_the_api_looks_for_them(tmp_path: Path, monkeypatch:
 def test_a_stack_logs_where_the_shell_zenmls_secret_or_its_file_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of `staging` that is the database that `make up` starts: it was SQLite, and nobody said so."""
+    """Of `staging` that is the database that `make up` starts."""
     secret: list[str | None] = [None]
     monkeypatch.setattr("steps.support.prediction_store._address_in_secret", lambda: secret[0])
     monkeypatch.setattr("zenml.client.Client", ClientOfDocker)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from accidents.predictions.store import VARIABLE
+from benchmarks.project_copy import copy_project
 from commands import dask_cluster, stack
 from stacks import check, placeholders
 from stacks.check import Finding
+from stacks.definition import read_raw, stack_names
 from stacks.errors import StackError
 from steps.support import prediction_store
+from tests.zenml_store import isolated_environment
+
+ON_CLUSTERS = [name for name in stack_names() if "kubernetes_image" in str(read_raw(name))]
 
 
 @pytest.fixture
@@ -36,17 +43,30 @@ def test_without_zenmls_server_the_verdict_is_told(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.usefixtures("store_is_gone")
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("staging", "Stack staging, unless ACCIDENTS_DATABASE_URL says where"),
+        *((name, f"The prediction log of stack {name} needs") for name in ON_CLUSTERS),
+    ],
+)
 def test_a_stack_that_logs_in_postgresql_is_not_well_without_its_address(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """On a cluster the monitor's job looks at it: a look from here at another log would be a second loop."""
     monkeypatch.setattr(prediction_store, "_address_in_secret", lambda: None)
     monkeypatch.setattr(placeholders, "project_root", lambda: tmp_path)  # where no `.env` is
     monkeypatch.delenv("PREDICTIONS_DATABASE_PASSWORD", raising=False)
     with pytest.raises(StackError, match="2 of what was tried"):
-        stack.check("staging")
+        stack.check(name)
     said = capsys.readouterr().out
-    assert "wrong prediction log: Stack staging, unless ACCIDENTS_DATABASE_URL says where" in said
-    assert "needs the environment variable PREDICTIONS_DATABASE_PASSWORD" in said
+    assert f"wrong prediction log: {told}" in said
+    variable = "PREDICTIONS_DATABASE_PASSWORD" if name == "staging" else VARIABLE
+    assert f"needs the environment variable {variable}" in said
 
 
 @pytest.mark.usefixtures("store_is_gone")
@@ -57,3 +77,13 @@ def test_a_log_that_the_environment_names_is_tried_without_it(
     with pytest.raises(StackError, match="1 of what was tried"):
         stack.check("local")
     assert "ok    prediction log: a file of this machine, not made yet" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_read_is_told_once(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    (project / "stacks" / "local.yaml").write_text("name: [", encoding="utf-8")
+    words = [sys.executable, "run.py", "stack", "check", "local"]
+    environment = isolated_environment(tmp_path / "store", project)
+    done = subprocess.run(words, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.count("is not YAML")) == (1, 1)
+    assert "1 of what was tried is wrong" in done.stderr

@@ -10,11 +10,15 @@ from typing import cast
 import pytest
 from rich.console import Console
 
-from accidents.predictions.store import PredictionStore
+from accidents.predictions.store import VARIABLE, PredictionStore
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION
-from commands import status
-from commands.status import _loop, _models, _predictions, _supervision, _trials
+from commands import prediction_store, status
+from commands.status import _loop, _models, _supervision, _trials
+from serving.api.settings import ApiSettings
 from stacks.endpoints import Endpoint, EndpointState, ServedVersion, State
+from tests.zenml_store import zenml_store
+
+__all__ = ["zenml_store"]
 
 NAME = "accident-severity-dispatch"
 WHO = "supervised by process 123456, which brought it back 2 times"
@@ -53,29 +57,55 @@ def test_what_the_loop_did_last_is_told_however_often_it_has_looked_since(
     monkeypatch.setenv("ACCIDENTS_DATABASE_URL", address)
     store = PredictionStore(address)
     store.create()
-    assert _loop([NAME]) == "has retrained nothing yet"
+    assert _loop("local", [NAME]) == "has retrained nothing yet"
     moment = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
     store.history.add_event("a loop", moment, NAME, "rollback", "ok", "13")
     for day in range(2, 23):
         look = moment.replace(day=day)
         store.history.add_event(f"loop {day}", look, NAME, "monitor", "ok", "12", action="keep")
     store.close()
-    assert _loop([NAME]) == "rollback of version 13: ok (2026-11-01 06:00 UTC)"
+    assert _loop("local", [NAME]) == "rollback of version 13: ok (2026-11-01 06:00 UTC)"
 
 
-def test_the_log_that_is_told_of_is_where_zenmls_secret_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def on_stack(stack: str) -> None:
-        monkeypatch.setenv("ACCIDENTS_DATABASE_URL", f"sqlite:///{tmp_path}/secret.db")
-
-    monkeypatch.delenv("ACCIDENTS_DATABASE_URL", raising=False)
-    monkeypatch.setattr(status, "has_secret", lambda name: name == "accidents")
-    monkeypatch.setattr(status, "on_stack", on_stack)
-    monkeypatch.setattr(status, "endpoints_on", lambda _: None)
-    monkeypatch.setattr(status, "_champions", lambda *_: {})
+@pytest.fixture
+def log_of_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only configs/api.yaml says where predictions are logged; no API is asked, and nothing serves."""
+    monkeypatch.setenv(VARIABLE, "")  # as it was before, afterwards
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setenv("ZENML_CUSTOM_SOURCE_ROOT", str(tmp_path))  # where no `.env` is
+    for variable in ("MLFLOW_PASSWORD", "PREDICTIONS_DATABASE_PASSWORD"):
+        monkeypatch.delenv(variable, raising=False)
+    settings = ApiSettings(database_url=f"sqlite:///{tmp_path}/settings.db")
+    monkeypatch.setattr(prediction_store, "api_settings", lambda: settings)
     monkeypatch.setattr(status, "_api", str)
-    monkeypatch.setattr(status, "_drift", str)
-    monkeypatch.setattr(status, "beside", lambda *_: {})
-    status.show_status("local")
-    assert str(tmp_path / "secret.db") in _predictions()
+
+
+@pytest.mark.usefixtures("zenml_store", "log_of_settings")
+@pytest.mark.parametrize(
+    ("stack", "told"),
+    [
+        ("staging", "cannot be counted: Stack staging, unless ACCIDENTS_DATABASE_URL says where"),
+        ("docker", "none: There is no prediction log"),
+    ],
+)
+def test_without_a_stacks_passwords_all_is_told_that_needs_none(
+    stack: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status.show_status(stack)
+    said = capsys.readouterr().out
+    assert f"Stack {stack}" in said
+    assert told in said
+    assert "no batch checked yet" in said
+
+
+@pytest.mark.usefixtures("zenml_store", "log_of_settings")
+def test_the_log_that_is_told_of_is_where_zenmls_secret_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from zenml.client import Client
+
+    Client().create_secret("accidents", {"database_url": f"sqlite:///{tmp_path}/secret.db"})
+    for stack in ("local", "docker"):
+        status.show_status(stack)
+        assert str(tmp_path / "secret.db") in capsys.readouterr().out
+        monkeypatch.delenv(VARIABLE)  # where it was found

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import pytest
 
+from accidents.errors import AccidentsError
 from accidents.rollout.traffic_split import CHAMPION
 from commands import api
-from stacks import endpoints
-from stacks.endpoints import DeploymentError, Endpoints, EndpointState, ServedVersion, State
+from stacks import apply, endpoints
+from stacks.components.mlserver.folder import ServedModel, ServerFolder
+from stacks.endpoints import (
+    DeploymentError,
+    Endpoints,
+    EndpointState,
+    ServedVersion,
+    State,
+    bentoml,
+    lookup,
+)
+from tests.zenml_store import zenml_store
+
+__all__ = ["zenml_store"]
 
 
 @dataclass
@@ -44,11 +58,11 @@ class Serving:
 def stacks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Serving]:
     """The endpoints of each stack; `local` is the active one."""
     made = {"local": Serving(), "local-mlflow": Serving(), "kubernetes": Serving(on_this_machine=False)}
-    others = {name: cast(Endpoints, one) for name, one in made.items() if name != "local"}
+    every = {name: cast(Endpoints, one) for name, one in made.items()}
     monkeypatch.setattr(api, "on_stack", lambda _: None)
     monkeypatch.setattr(type(api.API), "stop", lambda _: False)
     monkeypatch.setattr(endpoints, "find_endpoints", lambda: made["local"])
-    monkeypatch.setattr(endpoints, "other_endpoints", lambda _: others)
+    monkeypatch.setattr(endpoints, "every_endpoints", lambda _: every)
     return made
 
 
@@ -62,7 +76,42 @@ def test_without_it_other_stacks_serve_on(stacks: dict[str, Serving]) -> None:
     assert {name for name, one in stacks.items() if one.stopped} == {"local"}
 
 
-def test_one_that_cannot_be_stopped_is_an_error(stacks: dict[str, Serving]) -> None:
-    stacks["local-mlflow"].broken = True
-    with pytest.raises(DeploymentError, match="does not end"):
+def test_one_that_cannot_be_stopped_is_an_error_once_the_others_are(stacks: dict[str, Serving]) -> None:
+    stacks["local"].broken = True
+    with pytest.raises(AccidentsError, match="may serve still:\n  a-model of stack local: it does not end"):
         api.stop_serving("local", everywhere=True)
+    assert stacks["local-mlflow"].stopped
+
+
+@pytest.fixture
+def shared(zenml_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerFolder:
+    """A folder's model server; ZenML's server is one that others use, too, and `make bento` was not done."""
+    monkeypatch.setattr(type(api.API), "stop", lambda _: False)
+    monkeypatch.setattr(lookup, "serving_flavors", lambda: None)
+    monkeypatch.setattr(apply, "is_embedded", lambda _: False)
+    monkeypatch.setenv("ZENML_CUSTOM_SOURCE_ROOT", str(tmp_path))
+    (tmp_path / "bento.txt").write_text("no-such-package==1.0\n", encoding="utf-8")
+    monkeypatch.setattr(bentoml, "_lock", lambda: tmp_path / "bento.txt")
+    for variable in ("S3_ACCESS_KEY", "S3_SECRET_KEY", "MLFLOW_PASSWORD"):
+        monkeypatch.setenv(variable, "x")
+    server = ServerFolder(tmp_path / ".serving" / "model-server")
+    server.serve(ServedModel("severity", "3", "of its bundle"))
+    return server
+
+
+def test_on_a_shared_server_what_can_be_stopped_is_and_the_rest_is_told(
+    shared: ServerFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AccidentsError, match=r"severity of stack \S+: Stack .* run\.py stack apply"):
+        api.stop_serving("local", everywhere=True)  # deployed before anybody had that server
+    assert list(shared.served()) == ["severity"]
+    for name in ("local-bento", "staging"):
+        apply.apply_stack(name, activate=False)
+    api.stop_serving("local", everywhere=True)  # which nobody has applied: of staging it is the same server
+    assert "severity version 3 stopped." in capsys.readouterr().out
+    assert list(shared.served()) == []
+    shared.serve(ServedModel("severity", "4", "of its bundle"))
+    (tmp_path / ".serving" / "bento").mkdir()
+    with pytest.raises(AccidentsError, match="stack local-bento: BentoML cannot serve from this environment"):
+        api.stop_serving("local", everywhere=True)
+    assert list(shared.served()) == [], "of another stack"

@@ -104,8 +104,9 @@ KEY = {"ZENML_STORE_URL": "https://zenml.example.org", "ZENML_STORE_API_KEY": "a
         ({}, True),
         ({"ZENML_STORE_URL": "https://zenml.example.org"}, True),
         ({"ZENML_STORE_URL": "https://other.example.org"}, False),
+        ({"ZENML_CONFIG_PATH": "elsewhere"}, False),
     ],
-    ids=["nothing", "the same", "another server"],
+    ids=["nothing", "the same", "another server", "another folder"],
 )
 def test_the_store_that_the_projects_file_names_is_zenmls_unless_the_shell_names_another(
     shell: dict[str, str], taken: bool, tmp_path: Path
@@ -116,7 +117,8 @@ def test_the_store_that_the_projects_file_names_is_zenmls_unless_the_shell_names
     os.environ.update(shell)
     prepare_environment(tmp_path)
     found = {name: value for name, value in os.environ.items() if name.startswith("ZENML_STORE_")}
-    assert found == (KEY if taken else shell)
+    of_shell = {name: value for name, value in shell.items() if name in KEY}
+    assert found == (KEY if taken else of_shell)
     assert "S3_SECRET_KEY" not in os.environ
 
 

@@ -108,6 +108,10 @@ def _artifact_store(stack: str) -> Any:
             {"proxies": [f"http://me:{CANARY}@127.0.0.1:1"]},
             "address in 'client_kwargs.proxies' holds a password",
         ),
+        (
+            {"log": f"postgresql://db/log?password={CANARY}"},
+            "address in 'client_kwargs.log' holds a password",
+        ),
     ],
 )
 def test_a_secret_within_a_setting_is_refused(zenml_store: Path, within: dict[str, Any], told: str) -> None:
@@ -122,13 +126,24 @@ def test_a_secret_within_a_setting_is_refused(zenml_store: Path, within: dict[st
 
 
 def test_a_password_in_the_prediction_logs_address_is_refused(stack_file: StackWriter) -> None:
-    for given in (f"postgresql://me:{CANARY}@db/log", f"${{LOG:-postgresql://me:{CANARY}@db/log}}"):
+    for given in (
+        f"postgresql://me:{CANARY}@db/log",
+        f"${{LOG:-postgresql://me:{CANARY}@db/log}}",
+        f"postgresql://me:${{PASSWORD:-{CANARY}}}@db/log",
+        f"postgresql://db/log?user=me&password={CANARY}",
+        f"postgresql://db/log?password=${{PASSWORD:-{CANARY}}}&user=me",
+    ):
         folder = stack_file("logging", {"predictions": given})
-        with pytest.raises(StackError, match="`predictions` the address holds a password") as raised:
+        with pytest.raises(StackError, match="`predictions` must hold no password") as raised:
             read_stack("logging", folder)
         assert CANARY not in str(raised.value)
-    folder = stack_file("logging", {"predictions": "${LOG:-postgresql://me:${PASSWORD}@db/log}"})
-    assert read_stack("logging", folder).predictions
+    for given in (
+        "${LOG:-postgresql://me:${PASSWORD}@db/log}",
+        "postgresql://me:${DB_PASSWORD:-${POSTGRES_PASSWORD}}@db/log",
+        "${LOG:-postgresql://db/log?user=me&password=${PASSWORD}}",
+    ):
+        folder = stack_file("logging", {"predictions": given})
+        assert read_stack("logging", folder).predictions == given
 
 
 def test_what_only_sounds_like_a_secret_is_taken(zenml_store: Path) -> None:

@@ -73,6 +73,8 @@ def test_only_apply_changes_a_stack_of_a_shared_server(server: str, tmp_path: Pa
     code, said = ann("status", "--stack", "bare")
     assert code == 1
     assert f"Stack bare has not been applied to ZenML's store at {server}. Apply it: " in said
+    code, said = ann("stop", "--all")
+    assert code == 0, f"nobody has applied any stack: {said}"
     code, said = ann("stack", "apply", "bare")
     assert code == 0
     assert "created stack bare" in said

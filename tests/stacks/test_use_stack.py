@@ -102,6 +102,27 @@ def test_on_a_shared_store_an_image_of_the_shell_is_deployed_only_once_it_is_app
     assert use_stack("released", folder) == []
 
 
+def test_on_a_shared_store_another_flavor_of_the_shell_is_told_and_what_others_have_added_is_let_be(
+    zenml_store: Path, stack_file: StackWriter, shared: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zenml.client import Client
+    from zenml.enums import StackComponentType
+    from zenml.models import StackUpdate
+
+    folder = stack_file("team", orchestrator=read_raw("staging")["components"]["orchestrator"])
+    apply_stack("team", activate=False, folder=folder)
+    monkeypatch.setenv("ACCIDENTS_ORCHESTRATOR", "local_image")
+    assert use_stack("team", folder) == ["ACCIDENTS_ORCHESTRATOR"]
+    monkeypatch.setenv("ACCIDENTS_ORCHESTRATOR", "local")
+    assert use_stack("team", folder) == []
+    client, kind = Client(), StackComponentType.DATA_VALIDATOR
+    added = client.create_stack_component("of_somebody", VALIDATOR, kind, {})
+    stack = client.get_stack("team")
+    has = {one: [each.id for each in several] for one, several in stack.components.items()}
+    client.zen_store.update_stack(stack.id, StackUpdate(components={**has, kind: [added.id]}))
+    assert use_stack("team", folder) == []
+
+
 def test_comments_do_not_count_as_a_change(zenml_store: Path, stack_file: StackWriter) -> None:
     folder = write(stack_file, "commented", 3)
     before = file_digest("commented", folder)

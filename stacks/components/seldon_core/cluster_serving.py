@@ -188,10 +188,7 @@ class ClusterServing:
             return f"{kept}; whether somebody has changed its objects cannot be told: {error}"
         words = [kept]
         if changed:
-            wanted = json.loads(json.dumps(self._rendering.render(served, self.settings)))
-            ours = self._applied(served) != wanted
-            why = "not as this stack's settings have it now" if ours else "changed since by others"
-            words.append(f"{why}: {', '.join(changed)} (deploy again)")
+            words.append(f"{self._why_it_differs(served)}: {', '.join(changed)} (deploy again)")
         if added:
             words.append(f"others have added to {', '.join(added)}: take it back with kubectl")
         return "; ".join(words)
@@ -294,20 +291,33 @@ class ClusterServing:
         version, digest, uri = identities.pop()
         return Served(name, ServedBundle(version, digest, uri))
 
+    def _why_it_differs(self, served: Served) -> str:
+        """Tell who has to do with objects that are not as these settings have them."""
+        written = self._written(served)
+        if not written:
+            return "changed since, by others or by this stack's settings"
+        wanted = json.loads(json.dumps(self._rendering.render(served, self.settings)))
+        return "changed since by others" if written == wanted else "not as this stack's settings have it now"
+
     def _applied(self, served: Served) -> list[Manifest]:
         """Return the objects as they were applied; where that is not written down, those that are there.
 
         Where there are none, as they would be now.
         """
+        written = self._written(served)
+        if written:
+            return written
+        rendered = self._rendering.render(served, self.settings)
+        return self._objects.live(rendered) or rendered
+
+    def _written(self, served: Served) -> list[Manifest]:
+        """Return the objects as it is written down that they were applied; none where it is not."""
         record = self._namespace.read("ConfigMap", served.name) or {}
         try:
             written: list[Manifest] = json.loads(record.get("data", {}).get(OBJECTS, "[]"))
         except ValueError:  # somebody has edited it
             written = []
-        if written:
-            return written
-        rendered = self._rendering.render(served, self.settings)
-        return self._objects.live(rendered) or rendered
+        return written
 
     def _prove(self, served: Served, bundle: ServedBundle, golden: dict[str, Any]) -> None:
         """Have a version give the golden answers in pods of its own, which nobody is led to; then they go.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -102,6 +103,17 @@ def test_each_run_is_named_with_when_where_and_of_which_commit(reports: Path, pa
     assert RUN["Commit"] in after
     assert (RUN["When"] in after) == (part != "monitor"), "a look says when it was itself"
     assert "another" not in text
+
+
+def test_of_runs_that_end_together_each_is_named(reports: Path) -> None:
+    """As the years of an inference do that are scored at once."""
+    years = [f"202{digit}" for digit in range(8)]
+    for year in years:
+        (reports / "inference" / year).mkdir()
+    with ThreadPoolExecutor(len(years)) as runs:
+        list(runs.map(lambda year: write_index(reports, reports / "inference" / year, RUN), years))
+    noted = json.loads((reports / ".runs.json").read_text())
+    assert sorted(noted) == [f"inference/{year}" for year in years]
 
 
 def test_without_any_run_it_says_so(tmp_path: Path) -> None:

@@ -117,6 +117,8 @@ def test_what_others_have_changed_is_told_apart_from_settings_that_are_new(
     assert f"; not as this stack's settings have it now: Deployment {NAME}" in newer.supervision(served)
     fake.objects["deployments", NAME]["spec"]["template"]["spec"]["containers"][0]["image"] = "theirs:1"
     assert f"; changed since by others: Deployment {NAME}" in serving.supervision(served)
+    fake.objects["configmaps", NAME]["data"]["objects.json"] = "[{"
+    assert "; changed since, by others or by this stack's settings: " in serving.supervision(served)
 
 
 def test_a_version_that_answers_is_healthy_also_where_its_objects_cannot_be_compared(
