@@ -194,8 +194,8 @@ def test_of_many_rows_both_engines_draw_the_same_for_baselines_and_trials(
         np.testing.assert_array_equal(there[name], predict(frames[2]))
     assert not np.array_equal(there["logistic_regression"], unlike), "all rows were learnt from"
     settings = ModelSettings(bags=1, n_estimators=100, n_jobs=1)
-    found = training.tune(learnt, settings, "dispatch", 3, 7)
-    assert found == tuning.tune(frames[0], settings, "dispatch", 3, 7)
+    found = training.tune(learnt, settings, "dispatch", 2, 7)
+    assert found == tuning.tune(frames[0], settings, "dispatch", 2, 7)
 
 
 def without_memory(*_: object) -> None:
