@@ -187,7 +187,8 @@ def wait(name: str, raised: Exception | None = None) -> Run:
     ended = _ended(name)
     steps = ended.steps  # each look asks the store
     if ended.status.is_successful:
-        return Run(name, steps, ended.run_metadata[_CODE]["git_commit"])
+        code: Any = ended.run_metadata[_CODE]
+        return Run(name, steps, code["git_commit"])
     failure = _failure(ended, steps.values())
     # It failed in this process: the traceback is here, or the only word, where the store could not be told.
     if raised is not None and (str(raised) == str(failure) or _says_more(raised, failure)):
