@@ -49,8 +49,7 @@ def whole_folder(folder: Path, keep: Collection[str] = ()) -> Iterator[Path]:
     ----------
     keep : names of files in `folder` that stay as they are.
     """
-    own = secrets.token_hex(4)
-    part, before = (folder.with_name(f".{folder.name}.{own}{ending}") for ending in (_PART, _BEFORE))
+    part = _beside(folder, _PART)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder, _PART)
     try:
@@ -59,18 +58,25 @@ def whole_folder(folder: Path, keep: Collection[str] = ()) -> Iterator[Path]:
         for name in keep:
             if (folder / name).exists():
                 shutil.copy2(folder / name, part / name)
-        _swap(part, folder, before)
+        _swap(part, folder)
         _sweep(folder, _BEFORE)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
 
 
-def _swap(part: Path, folder: Path, before: Path) -> None:
+def _beside(folder: Path, ending: str) -> Path:
+    """Return a name for a hidden folder that nobody else has."""
+    return folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{ending}")
+
+
+def _swap(part: Path, folder: Path) -> None:
     """Put `part` in the place of `folder`, where others may be putting theirs."""
+    before = list[Path]()  # what was there, which stays until something is there again
     while True:
+        before.append(_beside(folder, _BEFORE))
         with suppress(FileNotFoundError):  # there is none, or others have just taken it away
-            os.replace(folder, before)
+            os.replace(folder, before[-1])
         try:
             os.replace(part, folder)
         except OSError as error:
@@ -79,8 +85,8 @@ def _swap(part: Path, folder: Path, before: Path) -> None:
         else:
             return
         finally:
-            if folder.exists():
-                shutil.rmtree(before, ignore_errors=True)
+            for old in before if folder.exists() else ():
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def _sweep(folder: Path, ending: str) -> None:

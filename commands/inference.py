@@ -67,7 +67,7 @@ def inference(
         n_bootstrap=params.evaluation.n_bootstrap,
     )
     run.export([("report_predictions", "inference_report")], whole_folder(folder))
-    renew_index(folder, stack)
+    renew_index(folder, stack, run.commit)
     inference_summary.show(run, folder, stack, time.monotonic() - started, console)
 
 

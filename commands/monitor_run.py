@@ -51,7 +51,7 @@ def run_monitor(
     # The metrics of the last push of each model are kept there, too.
     kept = [metrics_file(model_name(stage)).name for stage in STAGES]
     run.export([("report_window", "monitor_reports")], whole_folder(REPORTS, keep=kept))
-    renew_index(REPORTS, stack)
+    renew_index(REPORTS, stack, run.commit)
     report: MonitorReport = run.load("decide_action", "monitor_report")
     _show(report, stack, time.monotonic() - started)
     return report

@@ -46,7 +46,7 @@ def replay(params: Params, stack: str, config: Path | None, years: Sequence[int]
 
     run = runs.run(pipeline, settings, params=params, raw_version=raw_version)
     run.export([("replay_months", "replay")], whole_folder(FOLDER))
-    renew_index(FOLDER, stack)
+    renew_index(FOLDER, stack, run.commit)
     _show(Replay.model_validate(run.load("replay_months", "records")), stack, time.monotonic() - started)
 
 

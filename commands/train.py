@@ -62,7 +62,7 @@ def train(
     with on_engine(settings.on_dask):
         run = runs.run(pipeline, settings.now(cache), **arguments)
     run.export(summary.FOLDERS, whole_content(ROOT / "reports", ".of-training.json"))
-    renew_index(ROOT / "reports", stack)
+    renew_index(ROOT / "reports", stack, run.commit)
     made: dict[str, Any] = run.load("summarise", "figures")
     summary.show(run, made, stack, time.monotonic() - started, console)
     return made

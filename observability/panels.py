@@ -59,9 +59,9 @@ def dashboard(uid: str, title: str, parts: Sequence[Part], variables: Sequence[t
     for part in parts:
         number += 1
         built = built.with_row(Row(part.title).id(number))
-        for drawn in part.panels:
+        for panel in part.panels:
             number += 1
-            built = built.with_panel(_panel(drawn).id(number))
+            built = built.with_panel(_built(panel).id(number))
     return built.build()
 
 
@@ -78,24 +78,24 @@ def _variable(name: str, metric: str) -> QueryVariable:
     )
 
 
-def _panel(drawn: Panel) -> Any:
-    panel = (
-        _BUILDERS[drawn.kind]()
-        .title(drawn.title)
-        .description(drawn.about)
-        .unit(drawn.unit)
+def _built(panel: Panel) -> Any:
+    built = (
+        _BUILDERS[panel.kind]()
+        .title(panel.title)
+        .description(panel.about)
+        .unit(panel.unit)
         .datasource(SOURCE)
-        .span(_WIDTH[drawn.kind])
-        .height(_HEIGHT[drawn.kind])
+        .span(_WIDTH[panel.kind])
+        .height(_HEIGHT[panel.kind])
     )
-    if drawn.kind == "lines":
+    if panel.kind == "lines":
         shown = common.LegendDisplayMode.LIST
-        panel = panel.legend(VizLegendOptions().display_mode(shown).show_legend(True)).fill_opacity(5)
-    if drawn.kind in ("number", "bars"):
-        panel = panel.reduce_options(ReduceDataOptions().calcs(["lastNotNull"]))
-    if drawn.kind == "bars":
-        panel = panel.orientation(common.VizOrientation.HORIZONTAL)
-    for letter, (expression, legend) in zip("ABCDEFGH", drawn.queries, strict=False):
+        built = built.legend(VizLegendOptions().display_mode(shown).show_legend(True)).fill_opacity(5)
+    if panel.kind in ("number", "bars"):
+        built = built.reduce_options(ReduceDataOptions().calcs(["lastNotNull"]))
+    if panel.kind == "bars":
+        built = built.orientation(common.VizOrientation.HORIZONTAL)
+    for letter, (expression, legend) in zip("ABCDEFGH", panel.queries, strict=False):
         query = Dataquery().ref_id(letter).expr(expression).legend_format(legend).datasource(SOURCE)
-        panel = panel.with_target(query.instant() if drawn.kind in ("number", "bars") else query.range())
-    return panel
+        built = built.with_target(query.instant() if panel.kind in ("number", "bars") else query.range())
+    return built

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from zenml import log_metadata
 from zenml.client import Client
 from zenml.enums import ExecutionStatus
+from zenml.orchestrators import ContainerizedOrchestrator
 from zenml.utils.exception_utils import reconstruct_exception
 from zenml.utils.run_utils import refresh_run_status
 
@@ -30,11 +31,13 @@ from pipelines.progress import tell
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, StepRunResponse
+    from zenml.orchestrators import BaseOrchestrator
     from zenml.pipelines.pipeline_definition import Pipeline
 
     from pipelines.config import PipelineConfig
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between looks at a run that is not over
+_CODE = "code"  # in a run's metadata: what `code_used` says
 
 
 class RunError(AccidentsError):
@@ -47,6 +50,7 @@ class Run:
 
     name: str
     steps: Mapping[str, StepRunResponse]
+    commit: str  # of the code that its steps ran
 
     @property
     def cached(self) -> int:
@@ -139,7 +143,7 @@ def run(pipeline: Pipeline, config: PipelineConfig, **arguments: Any) -> Run:
 
 
 def _log_code(name: str, code: Mapping[str, str]) -> None:
-    log_metadata(metadata={"code": dict(code)}, run_id_name_or_prefix=name)
+    log_metadata(metadata={_CODE: dict(code)}, run_id_name_or_prefix=name)
 
 
 def _require_fit(pipeline: Pipeline, config: PipelineConfig, arguments: Mapping[str, Any]) -> None:
@@ -185,7 +189,8 @@ def wait(name: str, raised: Exception | None = None) -> Run:
     ended = _ended(name)
     steps = ended.steps  # each look asks the store
     if ended.status.is_successful:
-        return Run(name, steps)
+        code: Any = ended.run_metadata[_CODE]
+        return Run(name, steps, code["git_commit"])
     failure = _failure(ended, steps.values())
     # It failed in this process: the traceback is here, or the only word, where the store could not be told.
     if raised is not None and (str(raised) == str(failure) or _says_more(raised, failure)):
@@ -211,7 +216,7 @@ def _check_image(pipeline: Pipeline, config: PipelineConfig) -> None:
     if not config.names_image:
         return
     stack, image = Client().active_stack, image_orchestrator()
-    if image is None and not stack.orchestrator.config.is_local:
+    if image is None and (_builds_images(stack.orchestrator) or not stack.orchestrator.config.is_local):
         return
     where = (
         f"in {image.image}: its orchestrator's `image` in stacks/{stack.name}.yaml names it" if image
@@ -221,6 +226,11 @@ def _check_image(pipeline: Pipeline, config: PipelineConfig) -> None:
         f"configs/{pipeline.name}.yaml: `settings.docker` has no effect on stack {stack.name}, whose steps "
         f"run {where}. Take it out."
     )
+
+
+def _builds_images(orchestrator: BaseOrchestrator) -> bool:
+    """Whether ZenML builds what its steps run in, wherever that is; orchestrators of ours have none built."""
+    return type(orchestrator).get_docker_builds is ContainerizedOrchestrator.get_docker_builds
 
 
 def _find(name: str) -> PipelineRunResponse | None:

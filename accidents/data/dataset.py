@@ -72,7 +72,7 @@ def in_partitions(settings: DataSettings) -> bool:
 def raw_of(version: str, settings: DataSettings, folder: Path = DATA, remote: str | None = None) -> RawData:
     """Have the raw files of a version, where the source has them, or from DVC's cache or remote.
 
-    Raises SourceError if none of these has them; files of any other hash are refused.
+    Raises SourceError if none of these gives them; files of any other hash are refused.
 
     Parameters
     ----------
@@ -100,7 +100,9 @@ def raw_of(version: str, settings: DataSettings, folder: Path = DATA, remote: st
         if raw.version == version:
             return raw
         missed.append(f"{settings.source} gives other files now: {raw.version}.")
-    raise SourceError(f"The raw files of {version}, which the run was promised, are gone. {' '.join(missed)}")
+    raise SourceError(
+        f"The raw files of {version}, which the run was promised, cannot be had. {' '.join(missed)}"
+    )
 
 
 def source_of(raw: RawData, settings: DataSettings) -> str:

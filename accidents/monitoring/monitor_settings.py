@@ -5,11 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from accidents.features import FEATURES
 from accidents.rollout.traffic_split import SHARES
 from accidents.strict import Strict
+
+LEAST_SPELLS = 3  # looks that see a canary fail before it is taken back for that: one slow answer is one look
 
 
 class WindowSettings(Strict):
@@ -103,6 +105,19 @@ class ProbationPolicy(Strict):
         if any(later <= earlier for earlier, later in pairwise(shares)):
             raise ValueError("the shares of a canary must go up, as [5, 25, 50]")
         return shares
+
+    @model_validator(mode="after")
+    def _can_see_a_canary_fail(self) -> ProbationPolicy:
+        """Raise ValueError if a share is looked at too few times. The first look is before any accident."""
+        seconds = self.minutes * 60 / (len(self.canary) + 1)
+        looks = max(self.min_probes, int(seconds // self.every_seconds) + 1)
+        enough = LEAST_SPELLS + 1
+        if self.canary and looks < enough:
+            raise ValueError(
+                f"must allow {enough} looks at each share of the `canary`, and allows {looks}: one that "
+                f"fails would not be found. Set `min_probes` to {enough}, or `every_seconds` lower"
+            )
+        return self
 
 
 class MonitorSettings(Strict):

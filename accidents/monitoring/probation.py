@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from accidents.monitoring.callers import at_most, hangs_on
-from accidents.monitoring.monitor_settings import ProbationPolicy
+from accidents.monitoring.monitor_settings import LEAST_SPELLS, ProbationPolicy
 from accidents.strict import Strict
-
-LEAST_SPELLS = 3  # of failing that take a version back before the end: one slow answer does not
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,14 @@ class Compared:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Accidents that came in; by caller, those that were the version's to answer, and those that it missed.
+    """Accidents by caller: all that came in, those that were the version's to answer, those that it missed.
 
     A challenger that fails has its accidents answered by the champion: nobody notices, but here.
-    `spells`: of each look at the log that saw it fail, whose accidents. All that waits for one slow answer
-    fails in the same.
+    `spells`: of each look at the log that saw it fail anew, whose accidents. All that waits for one slow
+    answer fails in the same.
     """
 
-    came: int = 0
+    came: Counter[str] = field(default_factory=Counter)
     due: Counter[str] = field(default_factory=Counter)
     missed: Counter[str] = field(default_factory=Counter)
     spells: tuple[frozenset[str], ...] = ()
@@ -60,24 +58,56 @@ class Traffic:
         """How many it answered itself."""
         return self.due.total() - self.missed.total()
 
-    def __add__(self, later: Traffic) -> Traffic:
-        """Return both together."""
-        return Traffic(
-            self.came + later.came,
-            self.due + later.due,
-            self.missed + later.missed,
-            self.spells + later.spells,
-        )
-
     def of(self, callers: Collection[str]) -> Traffic:
         """Return what came of these callers, without `came`."""
         spells = (spell.intersection(callers) for spell in self.spells)
         return Traffic(
-            0,
+            Counter(),
             Counter({name: self.due[name] for name in callers}),
             Counter({name: self.missed[name] for name in callers}),
             tuple(filter(None, spells)),
         )
+
+
+class Answer(NamedTuple):
+    """The newest answer to an accident: of which request, and whether the version was to give it, and did."""
+
+    request: str
+    due: bool
+    own: bool
+
+    @property
+    def missed(self) -> bool:
+        """Whether another version had to give it."""
+        return self.due and not self.own
+
+
+class TrafficSeen:
+    """What several looks at the log saw. An accident counts once, as its caller was answered last.
+
+    So a look may read again what the one before has read: what was written late, or by a clock that is slow,
+    is seen by the next one.
+    """
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, str], Answer] = {}
+        self._spells: list[frozenset[str]] = []
+
+    def add(self, look: Mapping[tuple[str, str], Answer]) -> None:
+        """Take up what a look saw: the answers by caller and accident."""
+        failed = {
+            key[0] for key, answer in look.items() if answer.missed and answer != self._answers.get(key)
+        }
+        if failed:
+            self._spells.append(frozenset(failed))
+        self._answers.update(look)
+
+    def traffic(self) -> Traffic:
+        """Return how much all looks saw."""
+        came, answers = Counter(caller for caller, _ in self._answers), self._answers.items()
+        due = Counter(caller for (caller, _), answer in answers if answer.due)
+        missed = Counter(caller for (caller, _), answer in answers if answer.missed)
+        return Traffic(came, due, missed, tuple(self._spells))
 
 
 class Verdict(Strict):
@@ -135,7 +165,7 @@ def judge_probation(
     if missed:
         (notes if caller else reasons).append(_told(missed, caller))
     elif over and not traffic.answered:
-        came = f"none of the {traffic.came:,} accidents that came was its to answer"
+        came = f"none of the {traffic.came.total():,} accidents that came was its to answer"
         notes.append(f"It is judged on probes alone: {came if traffic.came else 'no accident came in'}.")
     return Verdict(
         stays=not reasons,
@@ -159,14 +189,16 @@ def _told(finding: str, caller: str | None) -> str:
 def _missed(traffic: Traffic, policy: ProbationPolicy, over: bool) -> tuple[str, str | None]:
     """Say that the champion had to answer for it, and whose accidents that hangs on; an empty text if not.
 
-    At the end always is enough, whoever asked: nothing is known of what it answers.
+    At the end always is enough, whoever asked: nothing is known of what it answers. Where only one caller
+    came that is not asked either: there is no other whom it could harm.
     """
     callers = np.array(sorted(traffic.due), dtype=object)
     enough, caller = policy.min_predictions, None
     if not (over and traffic.due and not traffic.answered):
         if not _fails(traffic, policy, enough):
             return "", None
-        caller = hangs_on([callers], lambda left: _fails(traffic.of(callers[left]), policy, enough / 2))
+        if len(traffic.came) > 1:
+            caller = hangs_on([callers], lambda left: _fails(traffic.of(callers[left]), policy, enough / 2))
     finding = (
         f"{traffic.missed.total():,} of the {traffic.due.total():,} accidents of its share were answered by "
         "the champion instead: it failed, or the API does not ask it (the API's log says which)"

@@ -123,7 +123,10 @@ class PredictionLog:
         self.write_rows([to_row(record) for record in records])
 
     def write_rows(self, rows: Sequence[Row], shadow_rows: Sequence[Row] = ()) -> None:
-        """As `write`, of rows made by `to_row`, and in the same transaction some made by `to_shadow_row`."""
+        """As `write`, of rows made by `to_row`, and beside them some made by `to_shadow_row`.
+
+        In SQLite all are in one transaction; in PostgreSQL those of each table are in one of their own.
+        """
         parts = ((PREDICTIONS, rows), (SHADOW_SCORES, shadow_rows))
         if given := [(table, of_table) for table, of_table in parts if of_table]:
             self._database.insert(*given)

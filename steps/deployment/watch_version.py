@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -18,7 +17,7 @@ from accidents.bundle.golden import Golden, make_golden
 from accidents.errors import AccidentsError
 from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.monitor_settings import MonitorSettings
-from accidents.monitoring.probation import Compared, Probe, Traffic, Verdict, judge_probation
+from accidents.monitoring.probation import Answer, Compared, Probe, TrafficSeen, Verdict, judge_probation
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, Role, is_in_share
 from accidents.scoring.score import probabilities
 from stacks.endpoints import State, active_endpoints
@@ -32,8 +31,6 @@ SHOWN_EVERY = 60  # seconds
 LOOKED_AT = 2_000  # predictions, the newest, that a look at the log reads
 _API_SECONDS = 3
 _KNOWN_AFTER = timedelta(seconds=10)  # the API learns of a trial within a second or two, see `routes_every`
-
-_WRITTEN_AFTER = timedelta(seconds=5)  # the API writes what it answered a moment later
 
 
 @step(enable_cache=False)  # it watches what serves now
@@ -63,18 +60,15 @@ def watch_version(
     golden = make_golden(watched, PROBED_ROWS)
     replaced = None if earlier is None or before is None else before.load(earlier)
     begun = datetime.fromisoformat(since)
-    probes, traffic, looked = list[Probe](), Traffic(), begun + _KNOWN_AFTER
+    probes, seen = list[Probe](), TrafficSeen()
     shown = float("inf")  # seconds that were left when progress was shown last
     while True:
         probes.append(_probe(version.name, golden, api, role))
         compared = _first_predictions(watched, replaced, version.version, begun)
-        now = datetime.now(begun.tzinfo)
-        left = policy.minutes * 60 - (now - begun).total_seconds()
+        left = policy.minutes * 60 - (datetime.now(begun.tzinfo) - begun).total_seconds()
         over = left <= 0 and len(probes) >= policy.min_probes
-        until = max(looked, now if over else now - _WRITTEN_AFTER)
-        traffic += _traffic(watched, version, before, (looked, until), role, share)
-        looked = until
-        verdict = judge_probation(probes, compared, policy, settings.per_caller, traffic, over)
+        seen.add(_answers(watched, version, before, begun + _KNOWN_AFTER, role, share))
+        verdict = judge_probation(probes, compared, policy, settings.per_caller, seen.traffic(), over)
         if shown - left >= SHOWN_EVERY or not verdict.stays:
             shown = left
             _progress(version.version, verdict, left)
@@ -129,38 +123,30 @@ def _first_predictions(watched: Bundle, earlier: Bundle | None, version: str, si
     return Compared(np.array(answered), before, np.array(callers, dtype=object))
 
 
-def _traffic(
+def _answers(
     watched: Bundle,
     version: VersionReference,
     before: VersionReference | None,
-    between: tuple[datetime, datetime],
+    since: datetime,
     role: Role,
     share: int,
-) -> Traffic:
-    """Return how much came in, and of a challenger's share of it how much the challenger answered itself.
+) -> dict[tuple[str, str], Answer]:
+    """Return the newest answers by caller and accident; of a challenger's share, whether it gave them itself.
 
     What other versions answered came to another endpoint, whose API writes into the same log.
     """
-    since, until = between
     ours = {each.version for each in (version, before) if each is not None}
+    answers = {}
     with opened_store() as store:
-        rows = [
-            (
-                row["accident_id"] or row["session"] or row["request_id"],  # as the API draws the share
-                (row["model_version"], row["model_digest"]) == (version.version, watched.digest),
-                row["key_name"] or NO_KEY,
-            )
-            for row in store.log.read(since, until, LOOKED_AT, stage=watched.stage)
-            if row["model_name"] == version.name and row["model_version"] in ours
-        ]
-    its = [
-        (caller, own)
-        for name, own, caller in rows
-        if (is_in_share(name, share) if role == CHALLENGER else own)
-    ]
-    missed = Counter(caller for caller, own in its if not own)
-    due = Counter(caller for caller, _ in its)
-    return Traffic(len(rows), due, missed, (frozenset(missed),) if missed else ())
+        for row in store.log.read(since, last=LOOKED_AT, stage=watched.stage):  # the newest comes last
+            if row["model_name"] != version.name or row["model_version"] not in ours:
+                continue
+            accident = row["accident_id"] or row["session"] or row["request_id"]  # as the API draws the share
+            own = (row["model_version"], row["model_digest"]) == (version.version, watched.digest)
+            due = is_in_share(accident, share) if role == CHALLENGER else own
+            form = row["session"] or accident  # which may be given its id at the end
+            answers[row["key_name"] or NO_KEY, form] = Answer(row["request_id"], due, own)
+    return answers
 
 
 def _values(features: Mapping[str, float | None], bundle: Bundle) -> list[float]:

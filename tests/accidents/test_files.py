@@ -111,6 +111,34 @@ def test_two_may_replace_a_folder_at_once_and_the_last_one_counts(
     ]
 
 
+def test_a_folder_that_a_third_takes_away_meanwhile_is_replaced_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, away, replace = tmp_path / "out", tmp_path / "taken away", os.replace
+    rounds = iter(("first", "a second is faster", "the third puts its own"))
+
+    def others_are_between(source: Path, target: Path) -> None:
+        now = next(rounds, "")
+        if now == "a second is faster":
+            (folder / "second").mkdir(parents=True)
+            try:
+                replace(source, target)
+            finally:
+                folder.rename(away)
+        else:
+            if now == "the third puts its own":
+                away.rename(folder)
+            replace(source, target)
+
+    with whole_folder(folder) as part:
+        (part / "old").write_text("old")
+    with whole_folder(folder) as part:
+        (part / "new").write_text("new")
+        monkeypatch.setattr(os, "replace", others_are_between)
+    assert next(rounds, None) is None
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["out", "out/new"]
+
+
 def test_content_goes_in_whole_beside_what_others_have_there(tmp_path: Path) -> None:
     (tmp_path / "others").mkdir()
     (tmp_path / "others" / "a").write_text("theirs")

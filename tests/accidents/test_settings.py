@@ -43,6 +43,11 @@ def test_the_projects_own_params_are_valid() -> None:
         ("split: {method: random, test_year: 2022}", "test_year 2022 means nothing where method is random"),
         ("split: {test_share: 0.7, calibration_share: 0.45}", "leave nothing to train on"),
         ("split: {test_share: 0.55, calibration_share: 0.45}", "leave nothing to train on"),
+        (
+            "monitor: {probation: {canary: [5], minutes: 10, every_seconds: 300, min_probes: 2}}",
+            "`monitor.probation` must allow 4 looks at each share of the `canary`, and allows 2: one that "
+            "fails would not be found. Set `min_probes` to 4, or `every_seconds` lower",
+        ),
         ("data: {version: main}", "`data.version`"),
         ("- a list", "must hold keys and values, not a list"),
         ("a: [1", "cannot be read as YAML"),
@@ -53,6 +58,16 @@ def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, text: str, told: str
         load_params(params(tmp_path, text))
     assert told in str(raised.value)
     assert "params.yaml" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "probation",
+    ["{canary: [5, 25]}", "{canary: [5], min_probes: 1}", "{minutes: 0, every_seconds: 600, min_probes: 1}",
+     "{canary: [5], minutes: 0, min_probes: 4}",
+     "{canary: [5], minutes: 10, every_seconds: 100, min_probes: 1}"],
+)  # fmt: skip
+def test_a_canary_needs_looks_enough_to_see_it_fail(tmp_path: Path, probation: str) -> None:
+    load_params(params(tmp_path, f"monitor: {{probation: {probation}}}"))
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:

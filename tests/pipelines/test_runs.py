@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,6 +55,7 @@ def test_what_it_left_is_read_from_the_store(where: str, tmp_path: Path) -> None
     assert (process == os.getpid()) == (where == "here")
     told = Client().get_pipeline_run(run.name).run_metadata["code"]
     assert told == {"git_commit": code_commit(), "image": "no image"}
+    assert run.commit == code_commit()
     run.export([("write", "written"), ("absent", "written")], whole_folder(tmp_path / "out"))
     assert (tmp_path / "out" / "process.txt").read_text() == str(process)
     assert run.cached == 0
@@ -153,6 +155,35 @@ def test_an_image_is_refused_where_none_is_built(where: str, monkeypatch: pytest
     monkeypatch.setattr(runs, "image_orchestrator", lambda: in_image)
     with pytest.raises(SettingsError, match=r"run in accidents:1: .*`image` in stacks/\w+\.yaml"):
         runs.run(elsewhere, PipelineConfig.model_validate(docker))
+
+
+@pytest.mark.parametrize(
+    ("orchestrator", "builds"),
+    [
+        ("flavor: local_docker", True),
+        ("flavor: kubernetes\n    config: {local: true, skip_local_validations: true}", True),
+        ("flavor: airflow_local", False),
+    ],
+)
+def test_an_image_is_taken_where_zenml_builds_it_on_this_machine_too(
+    zenml_store: Path, tmp_path: Path, orchestrator: str, builds: bool
+) -> None:
+    from tests.pipelines.elsewhere_steps import elsewhere
+
+    (tmp_path / "one.yaml").write_text(
+        f"name: one\ndescription: of a test\ncomponents:\n  orchestrator:\n    {orchestrator}\n"
+        '  artifact_store:\n    flavor: local\n    config: {path: "{store}/artifacts"}\n'
+    )
+    client, before = Client(), Client().active_stack_model.id
+    apply_stack("one", folder=tmp_path)
+    try:
+        assert client.active_stack.orchestrator.config.is_local
+        config = PipelineConfig.model_validate({"settings": {"docker": {"parent_image": "r/gpu:1"}}})
+        expected = nullcontext() if builds else pytest.raises(SettingsError, match="in no container")
+        with expected:
+            runs._check_image(elsewhere, config)
+    finally:
+        client.activate_stack(before)
 
 
 @pytest.mark.parametrize("check", ["require_own_code", "_require_bucket"])

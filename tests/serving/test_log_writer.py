@@ -114,38 +114,145 @@ def test_a_shadows_scores_are_there_when_add_returns(address: str) -> None:
     asyncio.run(scenario())
 
 
-def test_scores_go_in_the_transaction_of_predictions_or_none_of_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(log_writer, "_SCORES_WAIT", 60)
-    address, written = f"sqlite:///{tmp_path}/p.db", list[tuple[int, int]]()
-    log = PredictionLog(address)
-    write = log.write_rows
+Written = list[tuple[int, int]]
 
-    def noted(rows: Sequence[Row], scores: Sequence[Row]) -> None:
+
+def noted(log: PredictionLog, monkeypatch: pytest.MonkeyPatch) -> Written:
+    """How many predictions and scores each transaction has, also one that fails."""
+    written, write = Written(), log.write_rows
+
+    def note(rows: Sequence[Row], scores: Sequence[Row] = ()) -> None:
         written.append((len(rows), len(scores)))
         write(rows, scores)
 
-    async def both(writer: LogWriter) -> list[BaseException | None]:
-        scores = asyncio.ensure_future(writer.add_scores([SCORE]))
-        await asyncio.sleep(0)
-        return await asyncio.gather(scores, writer.add(prediction()), return_exceptions=True)
+    monkeypatch.setattr(log, "write_rows", note)
+    return written
+
+
+def many(count: int) -> list[ShadowScore]:
+    return [replace(SCORE, request_id=f"{number:032x}") for number in range(count)]
+
+
+def test_in_sqlite_scores_go_with_predictions_some_in_each_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_writer, "_SCORES_WAIT", 60)
+    address = f"sqlite:///{tmp_path}/p.db"
+    log = PredictionLog(address)
+    written = noted(log, monkeypatch)
 
     async def scenario() -> None:
         async with started(log, **PATIENT) as writer:
-            with connected(address) as other, other.begin():
-                other.execute(text("CREATE TRIGGER no BEFORE INSERT ON shadow_scores "
-                                   "BEGIN SELECT RAISE(ABORT, 'broken'); END"))  # fmt: skip
-            assert {type(result) for result in await both(writer)} == {LogUnavailable}
-            with connected(address) as other, other.begin():
-                other.execute(text("DROP TRIGGER no"))
-            assert (ids(address), scored(address)) == ([], [])
-            assert await both(writer) == [None, None]
+            scores = asyncio.ensure_future(writer.add_scores(many(60)))
+            await asyncio.sleep(0)
+            for already in (25, 50, 60):
+                assert not scores.done()
+                await writer.add(prediction())
+                assert len(scored(address)) == already
+            await scores
+            assert (writer.records, writer.waiting, writer.failures) == (3, 0, 0)
 
-    monkeypatch.setattr(log, "write_rows", noted)
     asyncio.run(scenario())
-    assert written == [(1, 1), (1, 1)]
-    assert (len(ids(address)), scored(address)) == (1, [SCORE.request_id])
+    assert [one for one in written if any(one)] == [(1, 25), (1, 25), (1, 10)]
+
+
+def test_in_sqlite_the_scores_of_a_call_wait_once_and_predictions_do_not_wait_for_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_writer, "_SCORES_WAIT", 0.5)
+    address = f"sqlite:///{tmp_path}/p.db"
+    log = PredictionLog(address)
+    written = noted(log, monkeypatch)
+
+    async def scenario() -> None:
+        async with started(log, **PATIENT) as writer:
+            begun = time.perf_counter()
+            await writer.add_scores(many(250))
+            assert 0.5 <= time.perf_counter() - begun < 2, "ten parts, each of them half a second"
+
+    asyncio.run(scenario())
+    assert [one for one in written if any(one)] == [(0, 25)] * 10
+
+
+def test_scores_that_nobody_waits_for_any_more_are_left_out(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/p.db"
+
+    async def scenario() -> None:
+        async with started(PredictionLog(address), **PATIENT) as writer:
+            gone = asyncio.ensure_future(writer.add_scores(many(60)))
+            await asyncio.sleep(0)
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+            await writer.add_scores([replace(SCORE, request_id="f" * 32)])
+
+    asyncio.run(scenario())
+    assert scored(address) == ["f" * 32]
+
+
+async def with_scores(writer: LogWriter) -> list[BaseException | None]:
+    """Add a prediction while scores wait for one; what became of the scores, and of the prediction."""
+    scores = asyncio.ensure_future(writer.add_scores(many(20)))
+    await asyncio.sleep(0)
+    return await asyncio.gather(scores, writer.add(prediction()), return_exceptions=True)
+
+
+def test_scores_that_cannot_be_written_refuse_no_prediction(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_writer, "_SCORES_WAIT", 60)
+
+    async def scenario() -> None:
+        async with started(PredictionLog(address), **PATIENT) as writer:
+            assert await with_scores(writer) == [None, None]
+            with connected(address) as other, other.begin():
+                other.execute(text("DROP TABLE shadow_scores"))
+            refused, confirmed = await with_scores(writer)
+            assert isinstance(refused, LogUnavailable | PredictionLogError)
+            assert "shadow_scores" in str(refused)
+            assert confirmed is None
+            assert (writer.records, writer.failures, writer.last_error) == (2, 0, None)
+
+    asyncio.run(scenario())
+    with connected(address) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM predictions")) == 2
+
+
+@pytest.mark.server
+def test_scores_that_wait_for_their_locked_table_keep_no_prediction_waiting(postgres: PostgresServer) -> None:
+    address = postgres.new_database()
+
+    async def scenario() -> None:
+        async with started(PredictionLog(address)) as writer:
+            await writer.add(prediction())
+            with connected(address) as other, other.begin():
+                other.execute(text("LOCK TABLE shadow_scores IN ACCESS EXCLUSIVE MODE"))
+                scores = asyncio.ensure_future(writer.add_scores(many(60)))
+                await asyncio.sleep(0.1)
+                await asyncio.gather(*(writer.add(prediction()) for _ in range(20)))
+                assert not scores.done()
+                with pytest.raises(PredictionLogError, match="lock"):
+                    await scores
+
+    asyncio.run(scenario())
+    assert len(ids(address)) == 21
+
+
+def test_a_log_that_is_locked_refuses_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_writer, "_SCORES_WAIT", 60)
+    address = f"sqlite:///{tmp_path}/p.db"
+
+    async def scenario() -> None:
+        async with started(PredictionLog(address)) as writer:
+            await writer.add(prediction())
+            with closing(sqlite3.connect(tmp_path / "p.db")) as other:
+                other.execute("BEGIN IMMEDIATE")
+                begun = time.perf_counter()
+                assert {type(one) for one in await with_scores(writer)} == {LogUnavailable}
+                assert time.perf_counter() - begun < 3
+                other.rollback()
+            assert await with_scores(writer) == [None, None]
+
+    asyncio.run(scenario())
 
 
 def test_stop_writes_what_waits_and_refuses_what_comes_later(log: PredictionLog) -> None:

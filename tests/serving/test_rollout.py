@@ -15,6 +15,7 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from accidents.rollout.traffic_split import is_in_share
+from serving.api.predicting import log_writer
 from serving.api.predicting import shadow as shadow_module
 from serving.api.predicting.rollout import Rollout
 from serving.api.schema.answers import PredictionAnswer, ReadyAnswer
@@ -140,18 +141,22 @@ def test_a_batch_is_shared_out_too(client: TestClient, model: StandIn) -> None:
 
 @pytest.mark.parametrize("fault", [{"status": 404}, {"status": 500}, {"delay": 4.5}, {"answer": b"?"}])
 def test_a_challenger_that_fails_costs_nobody_an_answer(
-    client: TestClient, model: StandIn, fault: dict[str, Any]
+    client: TestClient, model: StandIn, fault: dict[str, Any], caplog: Any
 ) -> None:
     begin(client, model, CHALLENGER | {"share": 99})
     for name, value in fault.items():
         setattr(model.beside[CHALLENGER["model"]], name, value)
     assert {predict(client, accident_id=one)["model"]["role"] for one in IDS[:8]} == {"champion"}
+    assert "The challenger did not answer, the champion does" in caplog.text
 
 
 def test_a_challenger_that_is_asked_too_much_at_once_has_not_failed(
-    client: TestClient, model: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, model: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    """Else who floods it has the champion answer what others ask of it, too, which looks like a failure."""
+    """Else who floods it has the champion answer what others ask of it, too, which looks like a failure.
+
+    Nor is it told of each accident: a flood would fill the log of the API.
+    """
     begin(client, model, CHALLENGER | {"share": 99})
     dropped = list[Rollout]()
     monkeypatch.setattr(Rollout, "drop_challenger", lambda rollout: dropped.append(rollout))
@@ -160,6 +165,7 @@ def test_a_challenger_that_is_asked_too_much_at_once_has_not_failed(
     first, second, *_ = (one for one in IDS if is_in_share(one, 99))
     assert predict(client, accident_id=first)["model"]["role"] == "champion"
     assert dropped == []
+    assert "did not answer" not in caplog.text
     predictor._batcher._limit = 0
     error_of(client.post("/predict", json=ACCIDENT | {"accident_id": second}), 503, "busy")
     assert [name for (name,) in rows(tmp_path, "SELECT accident_id FROM predictions")] == [first]
@@ -234,6 +240,36 @@ def test_what_finds_no_place_with_a_slow_shadow_is_dropped_and_counted(
     client.post("/predict/batch?reasons=false", json={"accidents": accidents})
     wait_for(lambda: counted("logged") - before[1] == 10)
     assert counted("dropped") - before[0] == len(IDS) - 10
+
+
+def test_a_shadows_scores_of_batches_wait_for_predictions_once_a_call(
+    client: TestClient, model: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a shadow that is well falls behind a caller of batches, and its copies are dropped."""
+    monkeypatch.setattr(log_writer, "_SCORES_WAIT", 0.5)
+    begin(client, model, SHADOW)
+    before = counted("dropped"), counted("logged")
+    for batch in range(2):
+        accidents = [ACCIDENT | {"accident_id": f"{batch}-{k}"} for k in range(250)]
+        client.post("/predict/batch?reasons=false", json={"accidents": accidents})
+    wait_for(lambda: counted("logged") - before[1] == 500)
+    assert counted("dropped") == before[0]
+
+
+@pytest.mark.parametrize("change", ["DROP TABLE shadow_scores",
+    "CREATE TRIGGER no BEFORE INSERT ON shadow_scores BEGIN SELECT RAISE(ABORT, 'broken'); END"])  # fmt: skip
+def test_a_log_that_takes_no_scores_costs_no_caller_an_answer(
+    client: TestClient, model: StandIn, tmp_path: Path, change: str
+) -> None:
+    begin(client, model, SHADOW)
+    predict(client)
+    failed = counted("failed")
+    with connected(f"sqlite:///{tmp_path / 'predictions.db'}") as connection, connection.begin():
+        connection.execute(text(change))
+    for one in IDS:
+        predict(client, accident_id=one)
+    wait_for(lambda: counted("failed") > failed)
+    assert len(rows(tmp_path, "SELECT request_id FROM predictions")) == 1 + len(IDS)
 
 
 def test_both_at_once_and_the_end_of_both(client: TestClient, model: StandIn) -> None:

@@ -148,7 +148,7 @@ def test_a_step_that_loads_such_a_bundle_refuses_it_naming_the_version(
         version.load(Folder(folder))
 
 
-def test_a_version_names_the_loop_that_made_it_until_something_is_remarked(register: Register) -> None:
+def test_a_version_names_the_loop_that_made_it_until_something_is_recorded(register: Register) -> None:
     from zenml import log_metadata
 
     by_hand, made = register(), register(loop="a loop")

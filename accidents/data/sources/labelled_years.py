@@ -16,7 +16,10 @@ _LABELS = "usagers"
 def labelled_years(data: DataSettings, after: int, until: int) -> tuple[int, ...]:
     """Years later than `after`, up to `until`.
 
-    Raises SourceError if the source is a folder that is not on this machine, or a store that does not answer.
+    Raises
+    ------
+    SourceError : the source is a folder that is not on this machine, or a store that does not answer.
+    DataError : its partitions' manifest.json is none.
     """
     return tuple(year for year in _offered(data, after, until) if after < year <= until)
 

@@ -2,7 +2,7 @@
 
 One thread writes. While it commits, further predictions wait in a queue; all that wait go into the next
 transaction (group commit), so that one flush to the disk carries the load of the moment. A shadow's scores go
-with it: a transaction of their own would have predictions wait for its flush, too.
+with it, some in each: a transaction of their own would have predictions wait for its flush, too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -22,7 +23,8 @@ from accidents.predictions.shadow import ShadowScore, to_shadow_row
 
 LOGGER = logging.getLogger(__name__)
 STOP_PATIENCE = 10.0  # seconds that `stop` gives the last commits
-_SCORES_WAIT = 0.05  # seconds that scores wait for predictions to go with
+_SCORES_WAIT = 0.05  # seconds that a shadow's scores, all of a call, wait for predictions to go with
+_SCORES_TOGETHER = 25  # of them in one transaction, whose predictions wait for them
 
 
 class LogUnavailable(AccidentsError):  # noqa: N818 - a state, not a mistake
@@ -35,7 +37,16 @@ class _Waiting:
 
     rows: list[Row]
     committed: asyncio.Future[None]
-    scores: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Scores(_Waiting):
+    """What of one `add_scores` is not written yet.
+
+    alone_from: when it no longer waits for predictions to go with, as `time.monotonic()`.
+    """
+
+    alone_from: float
 
 
 class LogWriter:
@@ -123,10 +134,15 @@ class LogWriter:
             ) from None
 
     async def add_scores(self, scores: Sequence[ShadowScore]) -> None:
-        """Return once these of a shadow are committed, all of them in one transaction.
+        """Return once these of a shadow's call are committed, however long that takes.
 
-        Raises LogUnavailable or PredictionLogError, as `add_many` does. Predictions wait as long as the
-        transaction takes that they go into: add some tens at a time.
+        In SQLite some go into each transaction, for predictions wait for it; once one of these fails, no more
+        are written. In PostgreSQL all or none.
+
+        Raises
+        ------
+        LogUnavailable : the log is not open; in SQLite also what is wrong with the log.
+        PredictionLogError : one is not what the log can hold; in PostgreSQL also what is wrong with the log.
         """
         if self._loop is None:
             raise LogUnavailable("The prediction log is not open: the API is starting or ending.")
@@ -134,59 +150,70 @@ class LogWriter:
             await asyncio.to_thread(self._log.write_shadow, scores)
             return
         rows = [to_shadow_row(score) for score in scores]
-        item = _Waiting(rows, self._loop.create_future(), scores=True)
+        item = _Scores(rows, self._loop.create_future(), time.monotonic() + _SCORES_WAIT)
         self._queue.put(item)
         await item.committed
 
     def _write_all(self, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
         """Write in a thread of its own, one transaction after another, until `stop`."""
-        stopping = False
-        while not stopping:
-            items, stopping = self._take()
-            if items:
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                    loop.call_soon_threadsafe(self._tell, items, *self._commit(items))
+        scores, stopping = deque[_Scores](), False
+        while not stopping or scores:
+            items, ends = self._take(scores)
+            stopping |= ends
+            # Whoever gave up waiting was told that it failed; `done` is a plain flag, safe to read from here.
+            rows = [row for item in items if not item.committed.done() for row in item.rows]
+            some = _next_of(scores, bool(rows))
+            seconds, error, of_scores = self._commit(rows, some)
+            ended_scores = _tick_off(scores, len(some), of_scores)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                if items:
+                    loop.call_soon_threadsafe(self._tell, items, len(rows), seconds, error)
+                if ended_scores:
+                    loop.call_soon_threadsafe(_wake, ended_scores, of_scores)
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(ended.set_result, None)
 
-    def _take(self) -> tuple[list[_Waiting], bool]:
-        """Wait for something, then take all there is; whether the end is among it."""
-        items = [self._queue.get()]
-        if items[0] is not None and items[0].scores:
-            with contextlib.suppress(Empty):
-                items.append(self._queue.get(timeout=_SCORES_WAIT))
-        while not self._queue.empty():
-            items.append(self._queue.get())
-        return [item for item in items if item is not None], None in items
+    def _take(self, scores: deque[_Scores]) -> tuple[list[_Waiting], bool]:
+        """Wait for something, no longer than scores wait for predictions; then take all there is.
 
-    def _commit(self, items: Sequence[_Waiting]) -> tuple[int, float, str | None]:
-        """Predictions written, seconds it took, and what went wrong if something did."""
-        # Whoever gave up waiting was told that it failed; `done` is a plain flag, safe to read from here.
-        rows, scores = list[Row](), list[Row]()
-        for item in items:
-            if not item.committed.done():
-                (scores if item.scores else rows).extend(item.rows)
+        Returns
+        -------
+        the predictions, and whether the end is there; what scores there are goes to `scores`.
+        """
+        taken = list[_Waiting | None]()
+        with contextlib.suppress(Empty):
+            left = max(0.0, scores[0].alone_from - time.monotonic()) if scores else None
+            taken.append(self._queue.get(timeout=left))
+        while not self._queue.empty():
+            taken.append(self._queue.get())
+        scores.extend(item for item in taken if isinstance(item, _Scores))
+        return [item for item in taken if item and not isinstance(item, _Scores)], None in taken
+
+    def _commit(self, rows: Sequence[Row], scores: Sequence[Row]) -> tuple[float, str | None, str | None]:
+        """Seconds it took, and what went wrong, if something did: with predictions, and with scores."""
         begun = time.perf_counter()
+        error = of_scores = self._write(rows, scores)
+        if error and rows and scores:  # what is wrong with scores alone refuses no prediction
+            error = self._write(rows, [])
+        return time.perf_counter() - begun, error, of_scores
+
+    def _write(self, rows: Sequence[Row], scores: Sequence[Row]) -> str | None:
+        """Commit all of them, or say why there is none."""
         try:
             self._log.write_rows(rows, scores)
         except PredictionLogError as error:
-            return 0, 0.0, str(error)
+            return str(error)
         except Exception as error:  # a defect, but the thread must live: without it nothing is answered
             LOGGER.exception("Writing to the prediction log failed")
-            return 0, 0.0, f"The prediction log failed: {type(error).__name__}. See the API's own log."
-        return len(rows), time.perf_counter() - begun, None
+            return f"The prediction log failed: {type(error).__name__}. See the API's own log."
+        return None
 
     def _tell(self, items: Sequence[_Waiting], records: int, seconds: float, error: str | None) -> None:
         """On the loop: count, and wake who waits."""
-        self.waiting -= sum(len(item.rows) for item in items if not item.scores)
+        self.waiting -= sum(len(item.rows) for item in items)
         self._count(records, seconds, error)
         for item in items:
-            if item.committed.done():
-                continue
-            if error is None:
-                item.committed.set_result(None)
-            else:
-                item.committed.set_exception(LogUnavailable(error))
+            _wake(item, error)
 
     def _count(self, records: int, seconds: float, error: str | None) -> None:
         self.last_error = error
@@ -198,3 +225,28 @@ class LogWriter:
             self.last_commit_seconds = seconds
             if self._on_commit:
                 self._on_commit(records, seconds)
+
+
+def _next_of(scores: deque[_Scores], beside: bool) -> list[Row]:
+    """Return the scores that go now, `beside` predictions or alone."""
+    while scores and scores[0].committed.done():  # nobody waits for them any more
+        scores.popleft()
+    goes = scores and (beside or time.monotonic() >= scores[0].alone_from)
+    return scores[0].rows[:_SCORES_TOGETHER] if goes else []
+
+
+def _tick_off(scores: deque[_Scores], count: int, error: str | None) -> _Scores | None:
+    """Take away the `count` scores that were written, or all of their call; return it if it has ended."""
+    if not count:
+        return None
+    del scores[0].rows[:count]
+    return scores.popleft() if error or not scores[0].rows else None
+
+
+def _wake(item: _Waiting, error: str | None) -> None:
+    if item.committed.done():
+        return
+    if error is None:
+        item.committed.set_result(None)
+    else:
+        item.committed.set_exception(LogUnavailable(error))

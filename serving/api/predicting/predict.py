@@ -139,9 +139,9 @@ class Predictor:
             try:
                 return await challenger.score(row, stage, contributions, patient)
             except ApiError as error:
-                _LOG.warning("The challenger did not answer, the champion does: %s", error.message)
                 FALLBACKS.inc()
-                if error.code != "busy":
+                if error.code != "busy":  # of a flood there would be a line for each accident
+                    _LOG.warning("The challenger did not answer, the champion does: %s", error.message)
                     self._rollout.drop_challenger()
         return await self._batcher.score(row, stage, contributions, patient)
 

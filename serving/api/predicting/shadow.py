@@ -1,6 +1,7 @@
 """Copies of answered accidents go to the shadow, many in a call, and its scores into the log.
 
-No caller waits for any of it, nor for its place in the queue: what finds none is dropped and counted.
+No caller waits for the shadow, nor for a place in the queue: what finds none is dropped and counted. In
+SQLite some scores go into the transaction of a caller's prediction, which is logged also if they cannot be.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from serving.api.predicting.rollout import Rollout
 _LOG = logging.getLogger(__name__)
 _GATHER = 0.5  # seconds in which copies come together: a call costs the model server more than its rows do
 _TOGETHER = 250  # copies in a call; with 16 callers waited no less long, and 8 of them longer in the median
-_COMMITTED = 25  # scores in one transaction of the log, whose predictions wait for it
 _LIMIT = 2_000  # copies that wait; a batch is half of that
 
 
@@ -79,17 +79,13 @@ class ShadowQueue:
         shadow = self._rollout.shadow
         if shadow is None:  # it has ended meanwhile
             return
-        logged = 0
+        outcome = "logged"
         try:
-            rows = _rows(taken, await _ask(shadow.server, taken))
-            for start in range(0, len(rows), _COMMITTED):
-                some = rows[start : start + _COMMITTED]
-                await self._writer.add_scores(some)
-                logged += len(some)
+            await self._writer.add_scores(_rows(taken, await _ask(shadow.server, taken)))
         except (ApiError, AccidentsError) as error:
-            _LOG.warning("%d copies were not scored by the shadow: %s", len(taken) - logged, error)
-        SHADOW_SCORES.labels("logged").inc(logged)
-        SHADOW_SCORES.labels("failed").inc(len(taken) - logged)
+            outcome = "failed"  # a call, so also what of it is in the log
+            _LOG.warning("Of %d copies the shadow's scores are not all in the log: %s", len(taken), error)
+        SHADOW_SCORES.labels(outcome).inc(len(taken))
 
 
 async def _ask(server: ModelServers, taken: Sequence[Prediction]) -> Scores:

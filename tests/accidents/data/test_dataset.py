@@ -16,11 +16,12 @@ from dvc.repo import Repo
 from accidents.data import dataset
 from accidents.data.data_versions import push, restore, snapshot
 from accidents.data.dataset import SYNTHETIC, fetch_raw, made_from, raw_of, source_of
+from accidents.data.partition_files import MANIFEST
 from accidents.data.sources import UNKNOWN, fetch
 from accidents.data.sources.labelled_years import labelled_years
 from accidents.data.sources.sample.partitions import write_partitions
 from accidents.data.sources.settings import DataSettings
-from accidents.errors import SourceError
+from accidents.errors import DataError, SourceError
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_what_a_person_has_changed_since_is_not_taken_for_what_was_promised(
     assert found.version == promised
     assert (found.years[2018].lieux or Path()).read_text().endswith("1\n")
     shutil.rmtree(repository / ".dvc" / "cache")
-    with pytest.raises(SourceError, match=rf"{promised}, .* are gone.*other files now"):
+    with pytest.raises(SourceError, match=rf"{promised}, .* cannot be had.*other files now"):
         raw_of(promised, given, tmp_path / "data")
 
 
@@ -86,6 +87,23 @@ def test_a_folder_that_is_not_for_this_account_to_see_is_passed_over(
 
     monkeypatch.setattr(Path, "stat", refused)  # root, who may run the tests, is refused nothing
     assert raw_of(promised, given, tmp_path / "data").version == promised
+
+
+def test_a_source_that_cannot_be_written_down_here_is_not_called_gone(
+    repository: Path, given: DataSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(dataset, "fetch", full)
+    with pytest.raises(SourceError, match=r"0f\.dir, .* cannot be had\. .*No space left on device"):
+        raw_of("0f.dir", given, tmp_path / "data")
+
+
+def test_labelled_years_of_a_broken_manifest_are_refused(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text("[]")
+    with pytest.raises(DataError, match="is no manifest of partitions"):
+        labelled_years(DataSettings(source=str(tmp_path)), 2020, 2030)
 
 
 @pytest.fixture

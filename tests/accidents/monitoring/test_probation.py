@@ -10,7 +10,7 @@ import pytest
 
 from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.monitor_settings import ProbationPolicy
-from accidents.monitoring.probation import Compared, Probe, Traffic, judge_probation
+from accidents.monitoring.probation import Answer, Compared, Probe, Traffic, TrafficSeen, judge_probation
 
 POLICY = ProbationPolicy()
 SHARE = 0.2  # of the predictions, at most, from one caller
@@ -96,12 +96,16 @@ def test_one_caller_does_not_hide_what_the_others_see() -> None:
     assert "875 of its predictions are +0.120" in verdict.reasons[0]
 
 
-def traffic(
-    due: int, missed: int, spells: int = 0, callers: tuple[str, ...] = ("lyon", "lille"), came: int = 400
-) -> Traffic:
-    """Accidents of the callers in turns."""
-    counts = (Counter(islice(cycle(callers), count)) for count in (due, missed))
-    return Traffic(came, *counts, (frozenset(callers),) * spells)
+def traffic(due: int, missed: int, spells: int = 0, callers: tuple[str, ...] = ("lyon", "lille")) -> Traffic:
+    """Accidents of the callers in turns, all of them the version's."""
+    counts = (Counter(islice(cycle(callers), count)) for count in (due, due, missed))
+    return Traffic(*counts, (frozenset(callers),) * spells)
+
+
+def both(one: Traffic, other: Traffic) -> Traffic:
+    return Traffic(
+        one.came + other.came, one.due + other.due, one.missed + other.missed, one.spells + other.spells
+    )
 
 
 def end(traffic: Traffic, over: bool = True) -> tuple[bool, str]:
@@ -120,26 +124,69 @@ def test_a_canary_whose_accidents_the_champion_had_to_answer_does_not_pass() -> 
 
 def test_one_slow_answer_takes_no_canary_back_however_many_waited_for_it() -> None:
     """At 40 accidents a second a time-out of two seconds is more than all that are allowed for a minute."""
-    looks = [traffic(40, 0), traffic(40, 40, spells=1), traffic(40, 0)]
-    assert end(sum(looks, Traffic()), over=False)[0]
-    assert not end(sum([looks[1]] * 3, Traffic()), over=False)[0], "nobody answers"
+    assert end(traffic(120, 40, spells=1), over=False)[0]
+    assert not end(traffic(120, 120, spells=3), over=False)[0], "nobody answers"
+
+
+def look(
+    first: int, count: int, own: bool, request: str = "", due: bool = True
+) -> dict[tuple[str, str], Answer]:
+    """Accidents as a look at the log has them; of each number the caller is another."""
+    return {
+        (ROOMS[k % 7], f"accident-{k}"): Answer(f"{request}{k}", due, own)
+        for k in range(first, first + count)
+    }
+
+
+def seen(*looks: dict[tuple[str, str], Answer]) -> Traffic:
+    several = TrafficSeen()
+    for one in looks:
+        several.add(one)
+    return several.traffic()
+
+
+def test_what_a_look_has_seen_before_is_counted_once_and_is_no_new_spell() -> None:
+    twice = seen(look(0, 70, own=False), look(0, 70, own=False), look(0, 70, own=False))
+    assert (twice.came.total(), twice.due.total(), twice.missed.total()) == (70, 70, 70)
+    assert twice.spells == (frozenset(ROOMS),)
+    assert seen(look(0, 7, own=False), look(7, 7, own=True)).due == dict.fromkeys(ROOMS, 2)
+
+
+def test_a_form_counts_as_it_was_answered_last_and_each_failure_of_it_is_seen() -> None:
+    forms = [look(0, 70, own=False, request=name) for name in "abc"]
+    assert seen(*forms) == Traffic(*[Counter(dict.fromkeys(ROOMS, 10))] * 3, (frozenset(ROOMS),) * 3)
+    assert seen(*forms, look(0, 70, own=True, request="d")).missed == Counter()
+    others = seen(look(0, 7, own=False, due=False))
+    assert (others.came.total(), others.due, others.missed, others.spells) == (7, Counter(), Counter(), ())
 
 
 def test_what_it_misses_of_one_caller_takes_no_canary_back() -> None:
     """Who sends many at once that are the canary's has the champion answer some of them."""
     flood, others = traffic(900, 300, 30, callers=("attacker",)), traffic(100, 1, 1)
-    stays, told = end(flood + others)
+    stays, told = end(both(flood, others))
     assert stays
     assert "301 of the 1,000 accidents of its share were answered by the champion instead" in told
     assert "but not without those of attacker" in told
-    assert not end(flood + traffic(100, 10, 3))[0], "the others miss it too"
-    assert end(flood + traffic(20, 10, 3))[0], "they are too few to say"
-    assert not end(traffic(900, 900, 30, callers=("lyon",)))[0], "at the end nothing is known of its answers"
+    assert not end(both(flood, traffic(100, 10, 3)))[0], "the others miss it too"
+    assert end(both(flood, traffic(20, 10, 3)))[0], "they are too few to say"
+    assert end(both(flood, Traffic(came=Counter({"lyon": 20}))))[0], "what they ask is not the canary's"
+    assert not end(both(traffic(900, 900, 30, callers=("lyon",)), Traffic(came=Counter({"lille": 1}))))[0], (
+        "at the end nothing is known of its answers"
+    )
     assert not end(traffic(900, 300, 30, callers=(NO_KEY,)), over=False)[0], "nobody can be told apart"
+
+
+def test_where_one_caller_alone_asks_what_it_sees_counts() -> None:
+    """It harms no other, and a canary that answers one of a thousand would pass."""
+    stays, told = end(traffic(1_000, 999, 100, callers=("lyon",)))
+    assert not stays
+    assert "999 of the 1,000 accidents" in told
+    assert not end(traffic(1_000, 500, 3, callers=("lyon",)), over=False)[0]
+    assert end(traffic(1_000, 10, 3, callers=("lyon",)))[0], "fewer than `error_rate`"
 
 
 def test_without_accidents_probes_alone_decide_and_that_is_said() -> None:
     assert end(Traffic()) == (True, "It is judged on probes alone: no accident came in.")
     told = "It is judged on probes alone: none of the 3 accidents that came was its to answer."
-    assert end(Traffic(came=3)) == (True, told)
+    assert end(Traffic(came=Counter({"lyon": 3}))) == (True, told)
     assert end(Traffic(), over=False) == (True, "")
