@@ -21,7 +21,7 @@ from scipy.spatial import cKDTree
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from accidents.data.sources.sample import severity, world
+from accidents.data.sources.sample import draw_accidents, severity
 from accidents.data.sources.sample import tables as keys
 from benchmarks.sample_aggregates import (
     SPEED_LIMITS,
@@ -191,9 +191,9 @@ def main() -> None:
 def level(path: Path, prevalence: float) -> dict[str, float]:
     """Centre of the sample's logit, and the level at which synthetic 2018 is as often severe as real 2018."""
     calibration = keys.load_calibration(path)
-    a = world.draw_accidents(calibration, 2018, 60_000, seed=7)
-    v = world.draw_vehicles(world.stream(7, 2018, "vehicles"), calibration, a, 2018)
-    u = world.draw_users(world.stream(7, 2018, "users"), calibration, a, v)
+    a = draw_accidents.draw_accidents(calibration, 2018, 60_000, seed=7)
+    v = draw_accidents.draw_vehicles(draw_accidents.stream(7, 2018, "vehicles"), calibration, a, 2018)
+    u = draw_accidents.draw_users(draw_accidents.stream(7, 2018, "users"), calibration, a, v)
     score = severity.accident_logit(calibration, a, v, u, 2018, seed=7)
     at = brentq(lambda shift: expit(SPREAD * (score - score.mean()) + shift).mean() - prevalence, -5, 5)
     return {"centre": round(float(score.mean()), 4), "level": round(at, 4), "spread": SPREAD}

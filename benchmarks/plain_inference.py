@@ -26,7 +26,7 @@ def score_year(bundle: str, given: str, reasons: str) -> dict[str, float]:
 
     from accidents.bundle import load_bundle
     from accidents.params import DataSettings
-    from accidents.reports.predictions import summary, write_report
+    from accidents.reports.prediction_files import summary, write_report
     from accidents.scoring.batch import read_input
     from accidents.scoring.score import input_features, score
 

@@ -62,7 +62,7 @@ def asked_folder(output: str) -> Path:
 
 def earlier_summary(folder: Path) -> Mapping[str, Any] | None:
     """Return the summary of an output that a folder holds; None where it holds none, or more than that."""
-    from accidents.reports.predictions import FILES
+    from accidents.reports.prediction_files import FILES
 
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if not {"predictions.parquet", "summary.json"} <= there <= FILES:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from zenml import log_metadata, step
 
-from accidents.reports.predictions import UNCHECKED, summary, write_report
+from accidents.reports.prediction_files import UNCHECKED, summary, write_report
 from accidents.scoring.batch import Intake
 from steps.folder import Folder
 from steps.support.references import VersionReference

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from accidents.reports.predictions import FILES
+from accidents.reports.prediction_files import FILES
 from tests.pipelines.conftest import Project
 
 pytestmark = pytest.mark.slow

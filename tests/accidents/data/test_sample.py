@@ -16,8 +16,8 @@ from accidents.data.quality import QualityReport
 from accidents.data.reading import read_year
 from accidents.data.sources import sample
 from accidents.data.sources.sample import severity, write_sample
+from accidents.data.sources.sample.draw_accidents import draw_accidents
 from accidents.data.sources.sample.tables import Calibration, load_calibration
-from accidents.data.sources.sample.world import draw_accidents
 from accidents.data.sources.year_files import YearFiles, find_years
 from accidents.data.tables import Tables
 from accidents.errors import SettingsError

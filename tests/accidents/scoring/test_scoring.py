@@ -11,7 +11,7 @@ import pytest
 
 from accidents.bundle import Bundle, write_bundle
 from accidents.data.sources.settings import DataSettings
-from accidents.reports.predictions import drift_in_words, summary, write_report
+from accidents.reports.prediction_files import drift_in_words, summary, write_report
 from accidents.scoring import score as scoring
 from accidents.scoring.batch import Intake, read_input
 from accidents.training.fit_bags import ModelSettings, train

@@ -13,10 +13,10 @@ from typing import Literal, get_args
 import pandas as pd
 
 from accidents.data.sources.sample import drift as drifts
-from accidents.data.sources.sample import manifest, raw
+from accidents.data.sources.sample import manifest, published_form
+from accidents.data.sources.sample.draw_accidents import draw_accidents, draw_users, draw_vehicles, stream
 from accidents.data.sources.sample.severity import accident_logit, draw_severe, user_severity
 from accidents.data.sources.sample.tables import Calibration, load_calibration
-from accidents.data.sources.sample.world import draw_accidents, draw_users, draw_vehicles, stream
 from accidents.data.sources.year_files import YearFiles
 from accidents.errors import SettingsError
 from accidents.files import write_whole
@@ -70,12 +70,12 @@ def write_sample(
         year: manifest.recipe(year, accidents_per_year, seed, drift if year == last else "none")
         for year in sorted(set(years))
     }
-    there = {year: raw.year_files(folder / str(year), year) for year in recipes}
+    there = {year: published_form.year_files(folder / str(year), year) for year in recipes}
     missing = [year for year, recipe in recipes.items() if not manifest.is_made(there[year], recipe)]
     calibration = load_calibration()
     for year in track(missing, "Writing synthetic years"):
         tables = make_year(calibration, year, accidents_per_year, seed, recipes[year]["drift"])
-        manifest.note(raw.write_year(folder / str(year), year, tables), recipes[year])
+        manifest.note(published_form.write_year(folder / str(year), year, tables), recipes[year])
     return there
 
 
@@ -96,7 +96,7 @@ def make_year(
     severity = user_severity(rng, calibration, a, u, draw_severe(rng, score))
     drifts.change_coordinates(a, drift)
     return drifts.break_field(
-        raw.raw_tables(stream(seed, year, "flaws"), year, a, v, u, severity), year, drift
+        published_form.raw_tables(stream(seed, year, "flaws"), year, a, v, u, severity), year, drift
     )
 
 
