@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.pipelines.conftest import Project, make_project
@@ -19,6 +23,7 @@ SMALLER = {"model: {n_estimators: 60}": "model: {n_estimators: 10, bags: 2}",
            "accidents_per_year: 4000": "accidents_per_year: 2000"}  # fmt: skip
 # Beyond so many rows baselines learn from some that are drawn: lowered, of our training rows too.
 CAP = ("accidents/training/drawn_rows.py", "MOST_LEARNT = 500_000", "MOST_LEARNT = 1_000")
+AT_WORK = 5.0  # seconds of processor time: imports take three
 ON_DASK = "engine: dask\ndask: {local: {workers: 2, memory_limit: 3GiB}, partition_rows: 1000}\n"
 
 
@@ -62,7 +67,29 @@ def lower_the_cap(project: Project) -> None:
     (project.folder / name).write_text(text.replace(usual, low))
 
 
-def test_both_engines_make_the_same_bundle(tmp_path: Path) -> None:
+def kill_a_worker(folder: Path, killed: list[int]) -> threading.Thread:
+    """Kill, once, one of Dask's workers of a project's command, when it has come to its work."""
+
+    def kill() -> None:
+        end = time.monotonic() + 400
+        while not killed and time.monotonic() < end:
+            for process in psutil.process_iter():
+                with suppress(psutil.Error):
+                    at_work = process.cpu_times().user > AT_WORK and "spawn_main" in " ".join(
+                        process.cmdline()
+                    )
+                    if at_work and process.cwd() == str(folder):
+                        process.kill()
+                        killed.append(process.pid)
+                        break
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_both_engines_make_the_same_bundle_though_a_worker_is_killed(tmp_path: Path) -> None:
     project = make_project(tmp_path / "a project")
     try:
         params = project.folder / "params.yaml"
@@ -75,7 +102,11 @@ def test_both_engines_make_the_same_bundle(tmp_path: Path) -> None:
         project("--pipeline", "train", "--stack", "bare")
         config = tmp_path / "dask.yaml"
         config.write_text(ON_DASK)
+        killed = list[int]()
+        killer = kill_a_worker(project.folder, killed)
         told = project("--pipeline", "train", "--stack", "bare", "--config", str(config))
+        killer.join(1)
+        assert killed, "no worker came to its work"
         assert "this is version 1, nothing was registered" in told.stdout.replace("\n", " ")
         on_dask, local = bundles(project)
         assert on_dask == local
