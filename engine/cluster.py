@@ -80,7 +80,7 @@ def _in_kubernetes(workers: KubernetesWorkers, settings: DaskSettings) -> tuple[
         where = {"scheduler": cluster.start(), "kubernetes": None}
         client = _client_of_scheduler(settings.model_copy(update=where))
         cluster.wait_for_workers(client)
-        _require_same_code(client)
+        _require_same_code(client, settings.wait_seconds)
     except BaseException:
         _close(cluster, client)
         raise
@@ -137,7 +137,7 @@ def _require_workers(client: Client, settings: DaskSettings) -> None:
             f"The Dask scheduler {where} has had no worker for {settings.wait_seconds:g} s: {remedy}."
         ) from None
     if settings.scheduler is not None:
-        _require_same_code(client)
+        _require_same_code(client, settings.wait_seconds)
 
 
 def _local_cluster(settings: DaskSettings) -> Any:
@@ -167,17 +167,37 @@ def _local_cluster(settings: DaskSettings) -> Any:
         ) from error
 
 
-def _require_same_code(client: Client) -> None:
-    """Raise ClusterError if workers run other code: results would be of neither."""
+def _require_same_code(client: Client, wait_seconds: float) -> None:
+    """Raise ClusterError if workers run other code, as results would be of neither, or if none answers."""
     ours = running_version()
-    there = client.run(running_version, on_error="return")  # an error where it cannot be imported
-    others = {worker: theirs for worker, theirs in there.items() if theirs != ours}
+    others = {worker: theirs for worker, theirs in _codes(client, wait_seconds).items() if theirs != ours}
     if others:
         worker, theirs = next(iter(others.items()))
         raise ClusterError(
             f"{len(others)} Dask workers run other code than this ({ours}), such as {worker} ({theirs}). "
             "Start them again, from the same image, or in a copy of this folder with the same packages."
         )
+
+
+def _codes(client: Client, wait_seconds: float) -> dict[str, Any]:
+    """Ask every worker for its code; an error where it cannot be imported.
+
+    One that is gone, which the scheduler lists for a while, is left out: who does its work is asked again
+    with each piece. Where none answers they are asked again. Raises ClusterError if that goes on.
+    """
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        there = client.run(running_version, on_error="return")
+        answers = {worker: code for worker, code in there.items() if not isinstance(code, OSError)}
+        if answers:
+            return answers
+        if time.monotonic() > deadline:
+            worker, error = next(iter(there.items()), ("none is left", "it has gone"))
+            raise ClusterError(
+                f"None of {len(there)} Dask workers that the scheduler knows answers within {wait_seconds:g} "
+                f"s, such as {worker} ({error}). Do they run, and does the scheduler reach them?"
+            )
+        time.sleep(PAUSE)
 
 
 @atexit.register

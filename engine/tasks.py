@@ -27,6 +27,8 @@ TICK = 1.0  # seconds between looks
 # A piece of work that takes so many times as long as the others did, and so many seconds, is begun a second
 # time on another worker; whichever ends first counts.
 SLOW, SLOW_SECONDS = 4.0, 20.0
+SMALLER_PARTITIONS = "lower `dask.partition_rows`"
+_NO_MEMORY_HERE = "this process has too little memory for it: run it on a machine, or in a pod, with more."
 
 
 class PartitionError(AccidentsError):
@@ -37,7 +39,13 @@ class LostError(Exception):
     """The scheduler is gone, or the connection to it, or all workers are."""
 
 
-def each(settings: DaskSettings, work: Callable[..., T], named: Named, what: str) -> list[T]:
+def each(
+    settings: DaskSettings,
+    work: Callable[..., T],
+    named: Named,
+    what: str,
+    saves_memory: str = SMALLER_PARTITIONS,
+) -> list[T]:
     """Do `work(*arguments)` for each of `named`, on whichever worker is free; results in their order.
 
     They are begun in the order of `named`: what takes longest belongs first, where pieces are few.
@@ -45,16 +53,30 @@ def each(settings: DaskSettings, work: Callable[..., T], named: Named, what: str
     workers after all were gone for `settings.wait_seconds`, what is not done yet is. So `work` may be done
     twice, also at once, and what it writes it writes whole.
 
+    Parameters
+    ----------
+    saves_memory : what to do, other than to give workers more memory, where a piece does not fit; empty:
+        nothing.
+
     Raises
     ------
     PartitionError : naming what failed, and why; what was not begun is not begun any more.
     ClusterError : the cluster is gone and does not come back.
     """
     done: dict[int, T] = {}
-    progress = track(_again_while_lost(settings, work, named, what, done), what, len(named))
+    results = _again_while_lost(settings, work, named, what, done, saves_memory)
+    progress = track(results, what, len(named))
     for at, result in progress:
         done[at] = result
     return [done[at] for at in range(len(named))]
+
+
+def one_by_one(work: Callable[..., T], named: Named, what: str) -> list[T]:
+    """Do as `each` does, but in this process, one after another: what no worker elsewhere could do.
+
+    Raises PartitionError naming what failed, and why.
+    """
+    return [_told(name, work, arguments, _NO_MEMORY_HERE) for name, arguments in track(named, what)]
 
 
 def reduced(
@@ -77,18 +99,25 @@ def reduced(
 
 def _summed(work: Callable[..., T], named: Named, add: Callable[[T, T], T]) -> T:
     ours = running_version()
-    total: T = reduce(add, (_do(name, work, arguments, ours)[0] for name, arguments in named))
+    done = (_do(name, work, arguments, ours, SMALLER_PARTITIONS)[0] for name, arguments in named)
+    total: T = reduce(add, done)
     return total
 
 
 def _again_while_lost(
-    settings: DaskSettings, work: Callable[..., T], named: Named, what: str, done: Mapping[int, object]
+    settings: DaskSettings,
+    work: Callable[..., T],
+    named: Named,
+    what: str,
+    done: Mapping[int, object],
+    saves_memory: str = SMALLER_PARTITIONS,
 ) -> Iterator[tuple[int, T]]:
     lost: Exception | None = None
     for _ in range(1 + RECONNECTIONS):
         waiting = [at for at in range(len(named)) if at not in done]
         try:
-            following = _Following(client_of(settings), work, named, what, settings.wait_seconds)
+            client = client_of(settings)
+            following = _Following(client, work, named, what, settings.wait_seconds, saves_memory)
             yield from following.results(waiting)
             return
         except (LostError, OSError) as error:  # what the work raises is a PartitionError, never an OSError
@@ -109,6 +138,7 @@ class _Following(Generic[T]):
     named: Named
     what: str
     wait_seconds: float
+    saves_memory: str = SMALLER_PARTITIONS
     pending: dict[Future, int] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     twice: set[int] = field(default_factory=set)
@@ -147,7 +177,7 @@ class _Following(Generic[T]):
         # Trap: an idle worker takes over what waits at another only of work whose duration Dask knows, and
         # it knows it by a tuple's first part, or by a whole text.
         key = (self.what, name, uuid4().hex[:12])
-        given = (name, self.work, arguments, running_version())
+        given = (name, self.work, arguments, running_version(), self.saves_memory)
         self.pending[self.client.submit(_do, *given, key=key, pure=False, **how)] = at
 
     def _finished(self) -> list[Future]:
@@ -185,8 +215,7 @@ class _Following(Generic[T]):
             raise PartitionError(
                 f"{self.what}, {name}: {error.allowed_failures + 1} workers ended while they had it, the "
                 f"last at {error.last_worker.address}. If they needed too much memory, raise "
-                "`dask.local.memory_limit` (or the workers' own) or lower `dask.partition_rows`; their logs "
-                "tell."
+                f"`dask.local.memory_limit` (or the workers' own){_or(self.saves_memory)}; their logs tell."
             ) from None
         except BaseException as error:
             if future.status in ("cancelled", "lost"):
@@ -222,18 +251,23 @@ class _Following(Generic[T]):
                 self._submit(at, workers=sorted(others))
 
 
-def _do(name: str, work: Callable[..., T], arguments: tuple[Any, ...], code: str) -> tuple[T, float]:
+def _do(
+    name: str, work: Callable[..., T], arguments: tuple[Any, ...], code: str, saves_memory: str
+) -> tuple[T, float]:
     """Do one piece, on a worker that runs this `code`; whatever is wrong is told with its name."""
     started = time.monotonic()
     if code != running_version():  # one that has come since the run began
         raise PartitionError(f"Partition {name}: its worker runs other code than this run: start it again.")
+    remedy = f"the worker has too little memory. Raise its limit{_or(saves_memory)}."
+    return _told(name, work, arguments, remedy), time.monotonic() - started
+
+
+def _told(name: str, work: Callable[..., T], arguments: tuple[Any, ...], no_memory: str) -> T:
+    """Do one piece; whatever is wrong is told with its name."""
     try:
-        return work(*arguments), time.monotonic() - started
+        return work(*arguments)
     except MemoryError:
-        raise PartitionError(
-            f"Partition {name}: the worker has too little memory. Raise its limit, or lower "
-            "`dask.partition_rows`."
-        ) from None
+        raise PartitionError(f"Partition {name}: {no_memory}") from None
     except PartitionError:
         raise
     except AccidentsError as error:
@@ -241,3 +275,7 @@ def _do(name: str, work: Callable[..., T], arguments: tuple[Any, ...], code: str
     except Exception as error:
         first = (str(error).strip() or "no reason given").splitlines()[0]
         raise PartitionError(f"Partition {name}: {type(error).__name__}: {first}") from error
+
+
+def _or(remedy: str) -> str:
+    return f", or {remedy}" if remedy else ""

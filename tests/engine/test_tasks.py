@@ -83,8 +83,9 @@ def take_all_down() -> None:
 
 
 def test_a_partition_that_kills_every_worker_is_named(dask: DaskSettings) -> None:
-    with pytest.raises(PartitionError, match=r"year=2021/part-0.* workers ended while they had it"):
-        each(dask, take_all_down, [("year=2021/part-0", ())], "Killing")
+    told = r"Killing, bag 1: . workers ended while they had it.*, or raise `dask.workers_per_bag`; their logs"
+    with pytest.raises(PartitionError, match=told):
+        each(dask, take_all_down, [("bag 1", ())], "Killing", saves_memory="raise `dask.workers_per_bag`")
     assert each(dask, fail, [("after", (1,))], "After") == [1]
     disconnect_all()  # a worker that is killed while it starts is not started again
 
@@ -246,7 +247,7 @@ def test_workers_that_lack_our_code_are_named(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(cluster, "running_version", import_module("only_here").version)
     with pytest.raises(ClusterError, match=r"run other code than this \(ours\).*No module named 'only_here'"):
-        cluster._require_same_code(client)
+        cluster._require_same_code(client, 1)
 
 
 def test_a_scheduler_that_ends_the_first_connection_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
