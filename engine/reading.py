@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from accidents.training.drawn_rows import drawn
 from accidents.training.trained_model import Model
 from engine.models import publish, published
 from engine.partitions import KEYS, PartitionedRows, Piece
@@ -52,9 +53,7 @@ def rows_at(pieces: Sequence[Piece], positions: Positions | None) -> pd.DataFram
 
 def sampled(rows: PartitionedRows, most: int, seed: int) -> tuple[tuple[Piece, ...], Positions | None]:
     """Return what `rows_at` takes for so many rows at most, drawn at random, in their order."""
-    if len(rows) <= most:
-        return rows.pieces, None
-    return rows.pieces, np.sort(np.random.default_rng(seed).permutation(len(rows))[:most])
+    return rows.pieces, drawn(len(rows), most, seed)
 
 
 def predicted(model: Model, rows: PartitionedRows) -> Doubles:

@@ -12,6 +12,7 @@ from accidents.lightgbm.booster import Booster
 from accidents.progress import track
 from accidents.training.baselines import BASELINES, fit_baseline
 from accidents.training.calibration import BetaCalibration
+from accidents.training.drawn_rows import MOST_LEARNT
 from accidents.training.fit_bags import ModelSettings, boost, of_bags, require_both_outcomes
 from accidents.training.place_encoder import PlaceCounts, PlaceEncoder
 from accidents.training.refit import Refit, folds, months_before_the_last, put_together, refit_bag
@@ -22,7 +23,6 @@ from engine.shared_bags import grow
 from engine.tasks import each, reduced
 
 T = TypeVar("T")
-SAMPLED_ROWS = 500_000  # more would take a baseline hours: a random forest learns on one thread
 
 
 def train(
@@ -63,13 +63,9 @@ def refit(rows: PartitionedRows, settings: ModelSettings, stage: str, seed: int)
 
 
 def tune(rows: PartitionedRows, settings: ModelSettings, stage: str, trials: int, seed: int) -> ModelSettings:
-    """Search as `accidents.training.tuning.tune` does, on one worker: trials follow from those before.
-
-    Where one cannot hold all rows, and workers share a bag: on 500,000 of them, drawn at random.
-    """
-    searched = (rows.pieces, None) if rows.dask.workers_per_bag == 1 else sampled(rows, SAMPLED_ROWS, seed)
-    named = [("all trials", (searched, settings, stage, trials, seed))]
-    (best,) = each(rows.dask, _tune_one, named, "Tuning")
+    """Search as `accidents.training.tuning.tune` does, on one worker: trials follow from those before."""
+    named = [("all trials", (sampled(rows, MOST_LEARNT, seed), settings, stage, trials, seed))]
+    (best,) = each(rows.dask, _tune_one, named, "Tuning", saves_memory="")
     return best
 
 
@@ -78,12 +74,12 @@ def score_baselines(
 ) -> pd.DataFrame:
     """P(severe) of each test row by each baseline, one column each.
 
-    A baseline learns on one worker, from at most 500,000 of the rows, drawn at random: with more it would
-    take hours, and hardly differ.
+    Each is fitted on one worker, as `accidents.training.baselines.fit_baselines` does.
     """
-    learnt, later = sampled(train, SAMPLED_ROWS, seed), sampled(calibration, SAMPLED_ROWS, seed)
+    learnt, later = sampled(train, MOST_LEARNT, seed), sampled(calibration, MOST_LEARNT, seed)
     named = [(name, (name, learnt, later, test.pieces, stage, seed)) for name in BASELINES]
-    return pd.DataFrame(dict(zip(BASELINES, each(test.dask, _baseline, named, "Baselines"), strict=True)))
+    scored = each(test.dask, _baseline, named, "Baselines", saves_memory="")
+    return pd.DataFrame(dict(zip(BASELINES, scored, strict=True)))
 
 
 def _each_bag(
@@ -92,7 +88,8 @@ def _each_bag(
     """Do `work` for each bag; the slow kind is begun first, so that the workers end together."""
     order = sorted(range(settings.bags), key=settings.draws_thresholds)
     named = [(f"bag {bag + 1}", (rows.pieces, settings, stage, seed, bag)) for bag in order]
-    results = dict(zip(order, each(rows.dask, work, named, what), strict=True))
+    grown = each(rows.dask, work, named, what, saves_memory="raise `dask.workers_per_bag`")
+    results = dict(zip(order, grown, strict=True))
     return [results[bag] for bag in range(settings.bags)]
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from accidents.features import feature_names, features_of
 from accidents.training.calibration import BetaCalibration
+from accidents.training.drawn_rows import MOST_LEARNT, labelled_at_most
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,14 +27,14 @@ def fit_baselines(
     """Fit all baselines on `build_features` frames; each predicts P(severe), float64 [n], for such a frame.
 
     The two learnt ones are calibrated like the model, so that the comparison is of knowledge, not of scale.
+    Of more than `MOST_LEARNT` rows with a label, in either frame, so many are drawn.
     """
-    return {name: fit_baseline(name, train, calibration, stage, seed) for name in BASELINES}
+    learnt, later = (labelled_at_most(rows, MOST_LEARNT, seed) for rows in (train, calibration))
+    return {name: fit_baseline(name, learnt, later, stage, seed) for name in BASELINES}
 
 
 def fit_baseline(name: str, train: pd.DataFrame, calibration: pd.DataFrame, stage: str, seed: int) -> Predict:
-    """Fit one of `BASELINES`, as `fit_baselines` does."""
-    train = train[train["severe"].notna()]
-    calibration = calibration[calibration["severe"].notna()]
+    """Fit one of `BASELINES` on rows that all have a label, as `fit_baselines` does."""
     if name == "prevalence":
         prevalence = float(train["severe"].mean())
         return lambda frame: np.full(len(frame), prevalence)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from accidents.errors import DataError
+from accidents.training.drawn_rows import MOST_LEARNT, labelled_at_most
 from accidents.training.fit_bags import ModelSettings, train
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def tune(
     """Find the best of `trials` settings around `settings`, by log loss on the latest quarter of rows.
 
     `settings` itself is the first trial, so the result is never worse there. With 0 trials it is returned.
+    Of more than `MOST_LEARNT` rows with a label, so many are drawn.
+
     Raises DataError if the labelled rows are all of one month.
     """
     if trials == 0:
@@ -34,7 +37,7 @@ def tune(
     import optuna
     from sklearn.metrics import log_loss
 
-    rows = train_rows[train_rows["severe"].notna()]
+    rows = labelled_at_most(train_rows, MOST_LEARNT, seed)
     late = _latest(rows)
     fitting, judging = rows[~late], rows[late]
     label = judging["severe"].to_numpy()
