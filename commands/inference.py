@@ -90,7 +90,8 @@ def _by_partition(
     if not partitioned and not is_year(given):
         raise SettingsError(
             f"--input {given}: with `engine: dask` it is a year, such as 2022, or a folder of partitions, "
-            "which `make sample` makes. A file of accidents is scored with `engine: local`."
+            "which `make sample` or a run on raw files writes. A file of accidents is scored with `engine: "
+            "local`."
         )
     # What is wrong is said before anything starts.
     promised = read_manifest(given).version if partitioned else raw_year(given, params.data).version

@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from accidents.data.storage import join, read_bytes, remove, write_bytes
 from accidents.errors import AccidentsError
 from engine.cluster import client_of
 from engine.errors import ClusterError
-from engine.preparation import folder_of
 from engine.settings import DaskSettings
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 PATIENCE = 15.0  # seconds for each thing that is asked of the cluster
 FOLDER = (
@@ -41,18 +43,18 @@ def share_folder(settings: DaskSettings) -> str:
 
     Raises ClusterError naming who cannot.
     """
-    client, folder = client_of(settings), folder_of(settings)
+    client, folder = client_of(settings), settings.folder_address
     file, content = join(folder, f"check-{uuid4().hex}"), uuid4().hex.encode()
     workers = list(client.scheduler_info(n_workers=-1)["workers"])
     try:
-        written = client.run(_done_there, partial(write_bytes, file, content), workers=workers[:1])
+        written = _done_by_one(client, workers, partial(write_bytes, file, content))
         _require(written, None, f"write to {folder}")
-        read = client.run(_done_there, partial(read_bytes, file), workers=workers)
+        read = _done_by(client, workers, partial(read_bytes, file))
         here = {"This process": _done(partial(read_bytes, file))}
-        _require(read | here, content, f"read what {workers[0]} wrote to {folder}")
+        _require(read | here, content, f"read what {next(iter(written))} wrote to {folder}")
     finally:
         with suppress(Exception):  # what is wrong has been told
-            client.run(_done_there, partial(remove, file), workers=workers[:1])
+            _done_by_one(client, workers, partial(remove, file))
     return f"one of {len(workers)} workers wrote to {folder}, and all and this process read it"
 
 
@@ -60,9 +62,24 @@ def require_seen(settings: DaskSettings, file: str, content: bytes, remedy: str)
     """Raise ClusterError with the remedy if a worker does not find a file of this process as it is here."""
     client = client_of(settings)
     workers = list(client.scheduler_info(n_workers=-1)["workers"])
-    # Of one that is gone by now, as workers that come and go, nothing is asked: others do its work.
-    answers = client.run(_done_there, partial(read_bytes, file), workers=workers, on_error="ignore")
+    answers = _done_by(client, workers, partial(read_bytes, file))
     _require(answers, content, f"read what this process wrote to {file}", remedy)
+
+
+def _done_by(client: Client, workers: list[str], work: Callable[[], Any]) -> dict[str, Any]:
+    """Return what comes out on each worker, or what is wrong there.
+
+    Of one that is gone by now, as workers that come and go, nothing is told: others do its work.
+    """
+    return dict(client.run(_done_there, work, workers=workers, on_error="ignore"))
+
+
+def _done_by_one(client: Client, workers: list[str], work: Callable[[], Any]) -> dict[str, Any]:
+    """Return what comes out on the first worker that is not gone. Raises ClusterError if all are."""
+    for worker in workers:
+        if answer := _done_by(client, [worker], work):
+            return answer
+    raise ClusterError(f"None of {len(workers)} Dask workers that the scheduler knows answers. Do they run?")
 
 
 def _require(answers: dict[str, Any], expected: bytes | None, what: str, remedy: str = FOLDER) -> None:

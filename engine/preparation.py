@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from accidents.bundle.provenance import APART
 from accidents.data.dataset import RawData
 from accidents.data.partition_files import (
+    MANIFEST,
     Manifest,
     TablePart,
     cut,
@@ -22,22 +22,22 @@ from accidents.data.partition_files import (
     read_part,
     read_quality,
     require_once,
+    write_manifest,
     write_part,
 )
 from accidents.data.quality import QualityReport
 from accidents.data.reading.years import read_year, without_known
 from accidents.data.sources import YearFiles
-from accidents.data.storage import exists, is_remote, join, read_json, write_frame, write_json
-from accidents.errors import SourceError
+from accidents.data.storage import exists, join, read_json, remove, write_frame, write_json
 from accidents.features import build_features
-from accidents.files import ROOT
 from accidents.source_code import code_version
 from accidents.training.split import months_of
+from engine.cluster_check import share_folder
 from engine.partitions import PartitionedRows, RowPart
 from engine.reading import columns_of
 from engine.settings import DaskSettings
 from engine.table_partitions import PartitionedTables
-from engine.tasks import each
+from engine.tasks import each, one_by_one
 
 _YEAR = 10**8  # an accident's id is its year, and eight digits behind it
 
@@ -48,28 +48,36 @@ def tables_of(raw: RawData, years: Sequence[int], dask: DaskSettings) -> Partiti
 
 
 def read_tables(raw: RawData, dask: DaskSettings) -> PartitionedTables:
-    """Read the raw files of each year on a worker, as `read_years` does, into partitions.
+    """Read the raw files of each year, as `read_years` does, into partitions; their manifest comes last.
 
-    Partitions that the same code has made of the same files are taken as they are.
+    Workers of this machine read a year each. Others need not see the files: this process reads one year after
+    another for them. Partitions that the same code has made of the same files are taken as they are.
 
-    Raises PartitionError naming the year that cannot be read.
+    Raises
+    ------
+    ClusterError : a worker elsewhere does not see `dask.folder`.
+    PartitionError : naming the year that cannot be read.
     """
+    _require_shared(dask)
     code = code_version("accidents.data.reading", "accidents.data.partition_files")
     key = _key(raw.version, *sorted(raw.years), code, dask.partition_rows)
-    address = join(folder_of(dask), f"tables-{key}")
-    files = list(raw.years.values())
-    read = each(
-        dask,
-        _read_one,
-        [(str(year.year), (year, _md5s(year, dask), address, dask.partition_rows)) for year in files],
-        "Reading years",
-    )
+    address = join(dask.folder_address, f"tables-{key}")
+    named = [(str(files.year), (files, address, dask.partition_rows)) for files in raw.years.values()]
+    if dask.is_elsewhere:
+        read = one_by_one(_read_one, named, "Reading years")
+    else:
+        read = each(dask, _read_one, named, "Reading years", saves_memory="")
     parts = _without_known([list(map(_part, made["parts"])) for made in read], read, address, dask)
+    write_manifest(address, parts, raw.synthetic, raw_version=raw.version)
     return PartitionedTables(address=address, version=raw.version, parts=parts, dask=dask)
 
 
 def open_tables(manifest: Manifest, years: Sequence[int], dask: DaskSettings) -> PartitionedTables:
-    """Take partitions of tables that somebody has written, without reading them."""
+    """Take partitions of tables that somebody has written, without reading them.
+
+    Raises SourceError naming a year that is not there, ClusterError as `read_tables` does.
+    """
+    _require_shared(dask)
     parts = manifest.of_years(years)
     return PartitionedTables(address=manifest.address, version=manifest.version, parts=parts, dask=dask)
 
@@ -77,7 +85,7 @@ def open_tables(manifest: Manifest, years: Sequence[int], dask: DaskSettings) ->
 def build_rows(tables: PartitionedTables, stage: str) -> PartitionedRows:
     """`build_features` of each partition, written as partitions of rows."""
     code = code_version("accidents.features", "engine.preparation", but=APART)
-    address = join(folder_of(tables.dask), f"rows-{_key(tables.address, tables.version, code, stage)}")
+    address = join(tables.dask.folder_address, f"rows-{_key(tables.address, tables.version, code, stage)}")
     parts = each(
         tables.dask,
         _build_one,
@@ -96,33 +104,20 @@ def require_tables_once(tables: PartitionedTables) -> None:
     require_once(tables.address, each(tables.dask, ids_of, named, "Comparing accidents"))
 
 
-def _md5s(files: YearFiles, dask: DaskSettings) -> dict[str, str]:
-    """Return the MD5 of each file, as other machines may have another of its name; none for our own."""
-    return {table: _md5(path) for table, path in files.paths.items()} if dask.is_elsewhere else {}
+def _require_shared(dask: DaskSettings) -> None:
+    """Raise ClusterError if a worker elsewhere does not see the folder, before anything is made for it."""
+    if dask.is_elsewhere:
+        share_folder(dask)
 
 
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
-
-
-def _require_same(files: YearFiles, promised: Mapping[str, str]) -> None:
-    for table, path in files.paths.items():
-        if table in promised and not (path.exists() and _md5(path) == promised[table]):
-            raise SourceError(
-                f"{path} is not on this worker as it is where the run began. Give partitions in a store "
-                "(`make sample`, then --source s3://bucket/folder), or a folder that every worker sees."
-            )
-
-
-def _read_one(files: YearFiles, promised: Mapping[str, str], address: str, rows: int) -> dict[str, Any]:
-    """Read a year, and write its partitions; on a worker. Its note is written last."""
+def _read_one(files: YearFiles, address: str, rows: int) -> dict[str, Any]:
+    """Read a year, and write its partitions; its note is written last."""
     note = join(address, f"year={files.year}", "made.json")
     if exists(note):
         made: dict[str, Any] = read_json(note)
         if all(is_written(address, part["name"]) for part in made["parts"]):
             return made
-    _require_same(files, promised)
+    remove(join(address, MANIFEST))  # before what it lists
     tables, quality = read_year(files)
     tables.validate()
     parts = []
@@ -202,11 +197,6 @@ def _build_one(tables: str, part: TablePart, address: str, stage: str) -> RowPar
 
 def _part(content: Mapping[str, Any]) -> TablePart:
     return TablePart(**content)
-
-
-def folder_of(dask: DaskSettings) -> str:
-    """Return where partitions go, by a name that workers elsewhere understand too."""
-    return dask.folder if is_remote(dask.folder) else str(ROOT / dask.folder)
 
 
 def _key(*of: object) -> str:

@@ -41,7 +41,6 @@ from accidents.scoring.score import Explained, input_features, score
 from accidents.source_code import code_version
 from engine.cluster_check import require_seen
 from engine.models import publish_folder, published_folder
-from engine.preparation import folder_of
 from engine.table_partitions import PartitionedTables
 from engine.tasks import PartitionError, each
 
@@ -92,7 +91,7 @@ def score_tables(
     _begin(output, made_of, replace)
     if tables.dask.is_elsewhere:
         require_seen(tables.dask, join(output, MADE_OF), read_bytes(join(output, MADE_OF)), SHARED)
-    where = publish_folder(bundle.folder, folder_of(tables.dask))
+    where = publish_folder(bundle.folder, tables.dask.folder_address)
     made = hashlib.sha256(repr(sorted(made_of.items())).encode()).hexdigest()
     arguments = (made, where, bundle.digest, name, version, explained)
     named = [(part.name, (tables.address, part, output, *arguments)) for part in tables.parts]

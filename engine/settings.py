@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from accidents.__about__ import __version__
+from accidents.files import ROOT
 from accidents.strict import Strict
 
 Engine = Literal["local", "dask"]
@@ -129,6 +130,11 @@ class DaskSettings(Strict):
     def is_elsewhere(self) -> bool:
         """Whether workers may be on other machines, with other files of the same names."""
         return self.scheduler is not None or self.kubernetes is not None
+
+    @property
+    def folder_address(self) -> str:
+        """Where partitions go, by a name that workers elsewhere understand too."""
+        return self.folder if "://" in self.folder else str(ROOT / self.folder)
 
     @property
     def workers(self) -> LocalWorkers:

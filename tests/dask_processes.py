@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,9 +17,9 @@ def start_scheduler(port: int, logs: Path) -> Started:
     return _start("dask_scheduler", "--host", "127.0.0.1", "--port", str(port), folder=ROOT, logs=logs)
 
 
-def start_worker(address: str, logs: Path, folder: Path = ROOT) -> Started:
-    """`folder` is where our code is."""
-    words = (address, "--nthreads", "1", "--no-nanny", "--local-directory", str(logs))
+def start_worker(address: str, logs: Path, folder: Path = ROOT, more: Sequence[str] = ()) -> Started:
+    """`folder` is where our code is; `more` are options of Dask's."""
+    words = (address, "--nthreads", "1", "--no-nanny", "--local-directory", str(logs), *more)
     return _start("dask_worker", *words, folder=folder, logs=logs)
 
 

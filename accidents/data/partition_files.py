@@ -104,7 +104,8 @@ def read_manifest(address: str) -> Manifest:
     if not exists(where):
         raise SourceError(
             f"{address} holds no {MANIFEST}: it is no folder of partitions, or its writing was not finished. "
-            "`make sample` writes one."
+            "`make sample` writes one of synthetic accidents; a run with `engine: dask` leaves one of the "
+            "raw files that it read, in `dask.folder`."
         )
     content = read_bytes(where)
     try:

@@ -32,7 +32,7 @@ from accidents.data.sources.settings import DataSettings
 from accidents.errors import DataError, SettingsError, SourceError
 from accidents.features import build_features, feature_names
 from accidents.scoring.batch import check_input
-from accidents.training import place_encoder, tree_inputs
+from accidents.training import baselines, place_encoder, tree_inputs, tuning
 from accidents.training.fit_bags import ModelSettings, boost, labelled, train
 from accidents.training.place_encoder import PlaceCounts, PlaceEncoder, cross_fit
 from accidents.training.split import SplitSettings, split
@@ -43,7 +43,7 @@ from engine.partitions import PartitionedRows, labelled_rows
 from engine.scoring import score_tables
 from engine.settings import DaskSettings
 from engine.splitting import split_rows
-from engine.tasks import PartitionError
+from engine.tasks import PartitionError, each
 from examples.mapped_scoring.pipeline import list_partitions
 from steps.scoring.score_partitions import score_partitions
 from tests.engine.conftest import ON_DASK
@@ -159,7 +159,7 @@ def test_a_bag_reads_partitions_in_stretches_and_grows_the_same_trees(
 def test_bags_of_the_slow_kind_are_begun_first(dask: DaskSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     named: list[str] = []
 
-    def noted(_: object, work: object, bags: list[tuple[str, Any]], what: str) -> list[str]:
+    def noted(_: object, work: object, bags: list[tuple[str, Any]], what: str, **__: str) -> list[str]:
         named.extend(name for name, _ in bags)
         return [name for name, _ in bags]
 
@@ -168,6 +168,61 @@ def test_bags_of_the_slow_kind_are_begun_first(dask: DaskSettings, monkeypatch: 
     given = training._each_bag(rows, abs, ModelSettings(bags=5), "dispatch", 0, "Bags")
     assert named == ["bag 1", "bag 3", "bag 5", "bag 2", "bag 4"]
     assert given == ["bag 1", "bag 2", "bag 3", "bag 4", "bag 5"]
+
+
+def parts_of(raw_folder: Path, dask: DaskSettings) -> tuple[list[PartitionedRows], list[pd.DataFrame]]:
+    """Training, calibration and test rows of either engine."""
+    raw = versioned(find_years(raw_folder))
+    whole = build_features(read_years(raw.years)[0], "dispatch")
+    cut, names = split(whole, SplitSettings(), 7), ("train", "calibration", "test")
+    there, _ = split_rows(
+        preparation.build_rows(preparation.read_tables(raw, dask), "dispatch"), SplitSettings()
+    )
+    return [there[name] for name in names], [whole[cut.mask(name)].reset_index(drop=True) for name in names]
+
+
+def test_of_many_rows_both_engines_draw_the_same_for_baselines_and_trials(
+    raw_folder: Path, dask: DaskSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    (learnt, later, tested), frames = parts_of(raw_folder, dask)
+    unlike = baselines.fit_baselines(*frames[:2], "dispatch", 7)["logistic_regression"](frames[2])
+    for module in (baselines, tuning, training):  # workers draw as ever: they are given no more
+        monkeypatch.setattr(module, "MOST_LEARNT", 700)
+    there = training.score_baselines(learnt, later, tested, "dispatch", 7)
+    for name, predict in baselines.fit_baselines(*frames[:2], "dispatch", 7).items():
+        np.testing.assert_array_equal(there[name], predict(frames[2]))
+    assert not np.array_equal(there["logistic_regression"], unlike), "all rows were learnt from"
+    settings = ModelSettings(bags=1, n_estimators=100, n_jobs=1)
+    found = training.tune(learnt, settings, "dispatch", 2, 7)
+    assert found == tuning.tune(frames[0], settings, "dispatch", 2, 7)
+
+
+def without_memory(*_: object) -> None:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("what", ["a bag", "a year", "trials", "a baseline", "a partition"])
+def test_where_memory_is_short_what_helps_is_told(
+    raw_folder: Path, dask: DaskSettings, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    raw = versioned({2018: find_years(raw_folder)[2018]})
+    rows = PartitionedRows(address="", stage="dispatch", parts=(), dask=dask)
+    for module, name in ((preparation, "_read_one"), (training, "_tune_one"), (training, "_baseline")):
+        monkeypatch.setattr(module, name, without_memory)
+    bag: Any = (rows, without_memory, ModelSettings(bags=1), "dispatch", 7, "Bags")
+    work = {
+        "a bag": lambda: training._each_bag(*bag),
+        "a year": lambda: preparation.read_tables(raw, dask.model_copy(update={"partition_rows": 501})),
+        "trials": lambda: training.tune(rows, ModelSettings(), "dispatch", 1, 7),
+        "a baseline": lambda: training.score_baselines(rows, rows, rows, "dispatch", 7),
+        "a partition": lambda: each(dask, without_memory, [("part-0000", ())], "Working"),
+    }
+    remedy = {"a bag": ", or raise `dask.workers_per_bag`", "a partition": ", or lower `dask.partition_rows`"}
+    with pytest.raises(PartitionError) as told:
+        work[what]()
+    words = f"the worker has too little memory. Raise its limit{remedy.get(what, '')}."
+    assert str(told.value).partition(": ")[2] == words
 
 
 def test_predictions_by_partition_are_those_of_the_whole_and_none_is_there_twice(
@@ -209,19 +264,6 @@ def test_tables_that_are_gone_are_written_again(raw_folder: Path, dask: DaskSett
     (Path(tables.address) / tables.parts[0].name / "users.parquet").unlink()
     assert preparation.read_tables(raw, dask) == tables
     read_part(tables.address, tables.parts[0])
-
-
-def test_raw_files_that_a_worker_has_otherwise_are_not_read(raw_folder: Path, tmp_path: Path) -> None:
-    files = find_years(raw_folder)[2018]
-    promised = preparation._md5s(files, DaskSettings(scheduler="tcp://elsewhere:8786"))
-    assert preparation._md5s(files, DaskSettings()) == {}
-    changed = tmp_path / files.paths["usagers"].name
-    changed.write_bytes(files.paths["usagers"].read_bytes() + b" ")
-    for other in (changed, tmp_path / "usagers-none.csv"):
-        with pytest.raises(
-            SourceError, match=r"usagers.* is not on this worker as it is where the run began"
-        ):
-            preparation._read_one(replace(files, usagers=other), promised, str(tmp_path), 500)
 
 
 def test_an_accident_in_two_partitions_is_refused(tmp_path: Path, dask: DaskSettings) -> None:

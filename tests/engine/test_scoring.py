@@ -64,7 +64,7 @@ def test_what_reading_a_raw_year_drops_and_warns_of_is_in_the_manifest(
     raw.rows["caracteristiques"][4] = raw.rows["caracteristiques"][3]
     files = RawData({2016: raw.write(tmp_path)}, "0.dir", synthetic=False)
 
-    def each(_: object, work: Callable[..., Any], named: list[tuple[str, Any]], what: str) -> list[Any]:
+    def each(_: object, work: Callable[..., Any], named: list[tuple[str, Any]], *__: str, **___: str) -> Any:
         return [work(*arguments) for _, arguments in named]
 
     def score_part(tables: Tables, *_: object) -> tuple[pd.DataFrame, pd.DataFrame, float]:
