@@ -16,6 +16,7 @@ import pandas as pd
 
 from accidents.bundle import Bundle, write_bundle
 from accidents.bundle.golden import Golden
+from accidents.features import feature_names
 from accidents.training.fit_bags import ModelSettings, train
 from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.config import MLServerDeployerConfig
@@ -53,7 +54,9 @@ def make_version(folder: Path, seed: int) -> Version:
     )
     facts = {"name": NAME, "stage": "dispatch", "threshold": 0.5, "budget": 0.2, "synthetic": True}
     rows = frame[1_500:]
-    bundle = write_bundle(folder / "bundle", model, facts, rows.assign(p_severe=0.5), "# Card")
+    matrix = rows[list(feature_names("dispatch"))].to_numpy(np.float32)
+    reference = rows.assign(p_severe=model.predict_matrix(matrix))
+    bundle = write_bundle(folder / "bundle", model, facts, reference, "# Card")
     golden = folder / "golden.json"
     features = rows[bundle.features].head(20)
     Golden(features, bundle.predict(features.to_numpy(np.float32))).write(golden)

@@ -1,4 +1,7 @@
-"""The BentoML service: a bundle from BentoML's model store, asked over V2 or over BentoML's own API.
+"""The BentoML service: bundles from BentoML's model store, asked over V2 or over BentoML's own API.
+
+One is the champion, which the model's metadata are of; `routes` in them are the versions on trial beside it,
+as docs/decisions/0029-routes-from-metadata.md has them. By hand, of a model as it is in the store:
 
     bentoml build --arg model=accident-severity-dispatch:TAG     # TAG: as `bentoml models list` has it
 
@@ -8,6 +11,7 @@ The stack `local-bento` builds and serves it by itself: stacks/endpoints/bentoml
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,7 @@ from serving.runtime.predictor import Predictor
 from serving.runtime.tensors import RequestError
 from serving.runtime.v2_binary_data import PlainBodies
 
-BUNDLE = "bundle"  # its folder in the model, which has a file of BentoML's beside it
+BUNDLE = "bundle"  # the champion's folder in the model, which has a file of BentoML's beside it
 
 
 class Arguments(BaseModel):
@@ -43,7 +47,7 @@ class Prediction(BaseModel):
     synthetic: bool
 
 
-_served: list[ServedBundle] = []  # one, once the service has been made
+_served: dict[str, ServedBundle] = {}  # by the name that V2 asks for, once the service has been made
 
 
 @bentoml.service(
@@ -51,21 +55,23 @@ _served: list[ServedBundle] = []  # one, once the service has been made
     workers=1,
     logging={"access": {"enabled": False}},  # a line a request, in a log that nothing rotates
 )
-@bentoml.asgi_app(V2Routes(lambda: _served[0], "bentoml", bentoml.__version__).app(), path="/")
+@bentoml.asgi_app(V2Routes(_served, "bentoml", bentoml.__version__).app(), path="/")
 class AccidentSeverity:
     """How likely it is that someone is killed or hospitalised in an accident."""
 
     model = BentoModel(bentoml.use_arguments(Arguments).model)
 
     def __init__(self) -> None:
-        metadata = self.model.info.metadata
-        predictor = Predictor(Path(self.model.path) / BUNDLE, str(metadata["digest"]))
-        _served[:] = [ServedBundle(str(metadata["name"]), str(metadata["version"]), predictor)]
+        metadata, folder = self.model.info.metadata, Path(self.model.path)
+        routes: list[dict[str, Any]] = metadata.get("routes", [])
+        self._champion = _loaded(str(metadata["name"]), folder / BUNDLE, metadata, json.dumps(routes))
+        trials = [_loaded(route["model"], folder / f"{BUNDLE}-{route['role']}", route) for route in routes]
+        _served.update({served.name: served for served in (self._champion, *trials)})
 
     @bentoml.api  # type: ignore[untyped-decorator]
     async def predict(self, accidents: list[dict[str, Any]]) -> Prediction:
         """P(severe) of accidents, each the model's features by name; null is not known."""
-        served = _served[0]
+        served = self._champion
         try:
             (output,) = await served.predictor.answer(as_request(accidents))
         except RequestError as error:
@@ -79,6 +85,10 @@ class AccidentSeverity:
             bands=json.loads(facts["bands"]),
             synthetic=facts["synthetic"],
         )
+
+
+def _loaded(name: str, bundle: Path, version: Mapping[str, Any], routes: str = "[]") -> ServedBundle:
+    return ServedBundle(name, str(version["version"]), Predictor(bundle, str(version["digest"])), routes)
 
 
 # To mypy it is the class, not the service that the decorator has made of it.

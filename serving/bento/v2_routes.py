@@ -1,8 +1,8 @@
-"""The Open Inference Protocol (V2) over REST, for one bundle: what our MLServer answers, without MLServer."""
+"""The Open Inference Protocol (V2) over REST, for bundles: what our MLServer answers, without MLServer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -22,17 +22,23 @@ from serving.runtime.v2_requests import InferenceRequest, parsed
 
 @dataclass(frozen=True)
 class ServedBundle:
-    """A version of a model, under the names that requests ask for it."""
+    """A version of a model, under the names that requests ask for it.
+
+    Attributes
+    ----------
+    routes : a JSON list of the versions on trial beside this one, which its metadata tell.
+    """
 
     name: str
     version: str
     predictor: Predictor
+    routes: str = "[]"
 
 
 class V2Routes:
-    """Answers for the bundle that `served` gives; `server` and `release` are what it says of itself."""
+    """Answers for the bundles in `served`, by name; `server` and `release` are what it says of itself."""
 
-    def __init__(self, served: Callable[[], ServedBundle], server: str, release: str) -> None:
+    def __init__(self, served: Mapping[str, ServedBundle], server: str, release: str) -> None:
         self._served = served
         self._about = {"name": server, "version": release, "extensions": []}
 
@@ -65,7 +71,7 @@ class V2Routes:
 
     async def _metadata(self, request: Request) -> Response:
         served = self._asked(request)
-        return _json(served.predictor.metadata(served.name, served.version))
+        return _json(served.predictor.metadata(served.name, served.version, served.routes))
 
     async def _infer(self, request: Request) -> Response:
         served = self._asked(request)
@@ -83,8 +89,9 @@ class V2Routes:
 
     def _asked(self, request: Request) -> ServedBundle:
         """Return the bundle. Raises Refused (404) if the request is for another model, or another version."""
-        served, name = self._served(), request.path_params["name"]
-        if name != served.name:
+        name = request.path_params["name"]
+        served = self._served.get(name)
+        if served is None:
             raise Refused(HTTPStatus.NOT_FOUND, f"Model {name} not found")
         version = request.path_params.get("version", served.version)
         if version != served.version:

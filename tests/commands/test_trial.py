@@ -122,7 +122,7 @@ class Served:
         ([10], None, Served("3", State.healthy), False),
         ([10], "3", Served("2", State.healthy), False),
         ([10], "3", Served("3", State.failing), False),
-        ([10], "3", Served("3", State.healthy, "BentoML serves one version at a time"), False),
+        ([10], "3", Served("3", State.healthy, "MLflow serves one version at a time"), False),
     ],
 )
 def test_a_canary_needs_the_version_before_beside_it(

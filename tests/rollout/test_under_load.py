@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from sqlalchemy import text
 
 from accidents.predictions.prediction_log import PredictionLog
 from accidents.rollout.traffic_split import is_in_share
@@ -27,8 +23,7 @@ from tests.model_servers import (
     make_version,
     model_server,
 )
-from tests.predictions import connected
-from tests.serving.api_client import ACCIDENT
+from tests.rollout.asking import ask, see, shadow_scores
 from tests.serving.api_process import api_process
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -49,29 +44,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
 
 def try_out(server: ModelServer, number: str, version: Version, role: str, share: int = 0) -> None:
     server.try_out(NAME, number, version.bundle.folder, version.golden, role, share)
-
-
-def ask(client: httpx.Client, caller: int, number: int) -> dict[str, Any]:
-    """Accidents of the caller's own."""
-    own = {"accident_id": f"{caller}-{number % 200}", "speed_limit": 10 + number % 12 * 10}
-    answer: dict[str, Any] = (
-        client.post("/predict?reasons=false", json=ACCIDENT | own).raise_for_status().json()
-    )
-    return answer
-
-
-def see(load: Load, *seen: tuple[str, str]) -> None:
-    """Wait until these (version, role), and no others, are answered."""
-    load.wait(lambda: _seen(load.answers[-80:]).keys() == set(seen))
-
-
-def _seen(answers: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
-    return Counter((answer["model"]["version"], answer["model"]["role"]) for answer in answers)
-
-
-def shadow_scores(folder: Path) -> Counter[str]:
-    with connected(f"sqlite:///{folder / 'predictions.db'}") as connection:
-        return Counter(connection.scalars(text("SELECT model_version FROM shadow_scores")))
 
 
 def test_no_request_fails_from_the_start_of_a_trial_to_its_end(

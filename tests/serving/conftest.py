@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stacks.components.bentoml.bento_stores import BentoHome
+from stacks.components.bentoml.bento_stores import BentoHome, HeldVersion
 from stacks.components.bentoml.processes import served_aside
 from stacks.components.mlserver.server import ModelServer
 from tests.conftest import ROOT
@@ -21,6 +21,12 @@ INFER = f"/v2/models/{NAME}/infer"
 def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
     """A tiny bundle."""
     return make_version(tmp_path_factory.mktemp("version"), seed=1)
+
+
+@pytest.fixture(scope="session")
+def on_trial(tmp_path_factory: pytest.TempPathFactory) -> Version:
+    """Another one, of which nothing but the seed is other."""
+    return make_version(tmp_path_factory.mktemp("version"), seed=2)
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +52,16 @@ def http(mlserver_http: httpx.Client) -> httpx.Client:
 
 
 @pytest.fixture(scope="session")
-def bentoml_http(version: Version, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """Asks BentoML, which serves the same as version 7."""
-    home = BentoHome(tmp_path_factory.mktemp("bento"), ROOT)
-    tag = home.build(NAME, "7", version.bundle.digest, version.bundle.folder)
+def bentoml_http(
+    version: Version, on_trial: Version, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """Asks BentoML, which serves the same as version 7, and version 9 on trial beside it."""
+    home, tried = BentoHome(tmp_path_factory.mktemp("bento"), ROOT), on_trial.bundle
+    tag = home.build(
+        NAME,
+        HeldVersion("7", version.bundle.digest, version.bundle.folder),
+        HeldVersion("9", tried.digest, tried.folder, "challenger", 30),
+    )
     with served_aside(home, tag, timeout=120) as served, client_at(served.url) as client:
         yield client
 

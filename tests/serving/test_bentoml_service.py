@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import bentoml
@@ -10,7 +11,8 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.model_servers import NAME, Version
+from serving.api.predicting.rollout import Route, parse_routes
+from tests.model_servers import NAME, Version, request
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -33,6 +35,30 @@ def test_bentomls_own_client_gets_the_bundles_probabilities(
     )
     assert (answer["model"], answer["version"]) == (NAME, "7")
     assert answer["threshold"] == version.bundle.threshold
+
+
+def test_a_version_on_trial_answers_to_its_own_name_and_the_champion_tells_of_it(
+    bentoml_http: httpx.Client, version: Version, on_trial: Version
+) -> None:
+    told = bentoml_http.get(f"/v2/models/{NAME}").json()["parameters"]["routes"]
+    (route,) = json.loads(told)
+    assert route == {
+        "role": "challenger", "share": 30, "model": f"{NAME}-challenger", "version": "9",
+        "digest": on_trial.bundle.digest,
+    }  # fmt: skip
+    assert parse_routes(told) == {"challenger": Route("challenger", route["model"], 30)}, (
+        "so the API reads it"
+    )
+    body = request(version.rows[version.bundle.features].head(40))
+    for model, number, expected in ((NAME, "7", version), (route["model"], "9", on_trial)):
+        answer = bentoml_http.post(f"/v2/models/{model}/infer", json=body).json()
+        assert (answer["model_name"], answer["model_version"]) == (model, number)
+        np.testing.assert_allclose(
+            answer["outputs"][0]["data"], expected.bundle.predict(version.matrix[:40]), rtol=0, atol=1e-12
+        )
+    tried = bentoml_http.get(f"/v2/models/{route['model']}").json()
+    assert (tried["versions"], tried["parameters"]["routes"]) == (["9"], "[]")
+    assert bentoml_http.get(f"/v2/models/{NAME}-shadow/ready").status_code == 404
 
 
 @pytest.mark.parametrize(

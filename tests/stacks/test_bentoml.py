@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from circus.sockets import CircusSocket
 
-from stacks.components.bentoml.bento_stores import BentoHome
+from stacks.components.bentoml.bento_stores import BentoHome, HeldVersion
 from stacks.components.bentoml.installed import require_installed
 from stacks.components.bentoml.servers import port_for
+from stacks.components.bentoml.shared_socket import share_ports
 from stacks.components.services_here import services_here
 from stacks.endpoints import DeploymentError
 from stacks.endpoints import bentoml as endpoint
@@ -92,6 +97,50 @@ def test_on_a_shared_server_nobody_serves_in_the_folder_of_another(
     assert [one.name for one in services_here(services, str(bens.folder))] == ["ben", "begun"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere both get connections")
+def test_of_two_that_listen_the_newer_gets_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    for method in ("bind", "listen"):  # put back afterwards
+        monkeypatch.setattr(CircusSocket, method, getattr(CircusSocket, method))
+    share_ports()
+    with listening(0) as old, ExitStack() as clients:
+        connect(old.port, clients)
+        assert accepted(old) == CONNECTIONS
+        with listening(old.port) as new:
+            connect(old.port, clients)
+            assert (accepted(old), accepted(new)) == (0, CONNECTIONS)
+            old.close()
+            connect(new.port, clients)
+            assert accepted(new) == CONNECTIONS, "also alone"
+
+
+CONNECTIONS = 40  # given out at random, some would come to the older one
+
+
+@contextmanager
+def listening(port: int) -> Iterator[CircusSocket]:
+    """A socket of an arbiter's at which a worker listens."""
+    with CircusSocket(host="127.0.0.1", port=port) as bound:
+        bound.bind_and_listen()
+        socket.socket.listen(bound)
+        time.sleep(0.2)  # until the arbiter has seen it
+        yield bound
+
+
+def connect(port: int, clients: ExitStack) -> None:
+    for _ in range(CONNECTIONS):
+        clients.enter_context(socket.create_connection(("127.0.0.1", port)))
+
+
+def accepted(listener: CircusSocket) -> int:
+    """How many connections wait at it."""
+    count = 0
+    with suppress(BlockingIOError):
+        while True:
+            listener.accept()[0].close()
+            count += 1
+    return count
+
+
 @pytest.mark.slow
 def test_an_interrupted_build_leaves_no_bento_and_the_next_one_removes_the_rest(tmp_path: Path) -> None:
     bundle = make_version(tmp_path / "version", 3).bundle
@@ -100,8 +149,9 @@ def test_an_interrupted_build_leaves_no_bento_and_the_next_one_removes_the_rest(
     interrupt_build(home, bundle.folder, bundle.digest)
     assert bentos(home) == []
     assert list(home.folder.glob("building-*")), "it was interrupted in the middle"
-    tag = home.build(NAME, "7", bundle.digest, bundle.folder)
-    other = home.build(NAME, "8", bundle.digest, bundle.folder)
+    tag = home.build(NAME, HeldVersion("7", bundle.digest, bundle.folder))
+    other = home.build(NAME, HeldVersion("8", bundle.digest, bundle.folder))
+    assert home.trials(tag) == []
     assert bentos(home) == sorted([str(tag), str(other)])
     home.keep_only({tag})
     assert bentos(home) == [str(tag)]
@@ -117,7 +167,7 @@ def test_what_cannot_be_built_says_why_and_leaves_nothing(tmp_path: Path) -> Non
     home.folder.mkdir()
     (tmp_path / "bentofile.yaml").write_text("service: nowhere:Service\n", encoding="utf-8")
     with pytest.raises(StackError, match=r"could not be built: .*nowhere"):
-        home.build(NAME, "7", bundle.digest, bundle.folder)
+        home.build(NAME, HeldVersion("7", bundle.digest, bundle.folder))
     assert list(home.folder.iterdir()) == []
 
 
@@ -125,9 +175,10 @@ def interrupt_build(home: BentoHome, bundle: Path, digest: str) -> None:
     """End a build with SIGKILL, its children too, once BentoML's store has something of the Bento."""
     words = [str(home.folder), str(ROOT), NAME, digest, str(bundle)]
     code = (
-        "import sys; from pathlib import Path; from stacks.components.bentoml.bento_stores import BentoHome;"
+        "import sys; from pathlib import Path;"
+        "from stacks.components.bentoml.bento_stores import BentoHome, HeldVersion;"
         "home, root, name, digest, bundle = sys.argv[1:];"
-        "BentoHome(Path(home), Path(root)).build(name, '7', digest, Path(bundle))"
+        "BentoHome(Path(home), Path(root)).build(name, HeldVersion('7', digest, Path(bundle)))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, *words], cwd=ROOT, start_new_session=True)
     deadline = time.monotonic() + 120

@@ -15,18 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+import yaml
 from filelock import FileLock, Timeout
 
+from stacks.components.mlserver.folder import CHAMPION, served_as
 from stacks.errors import StackError
 from stacks.processes import KEPT_VARIABLES
 
-BUNDLE = "bundle"  # the bundle's folder in a model, as serving/bento/service.py reads it
 _BUILDING = "stacks.components.bentoml.building"  # a name: it imports BentoML, which may not be installed
 _ROOT = Path(__file__).resolve().parents[3]  # where that is found
 _LOCK_SECONDS = 900.0
 _EXCEPTION = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Argument|NotFound): (.+)$", re.M)
 _UNFINISHED = "building-"  # begins the name of a folder in which a Bento is being built
 _STORES = ("models", "bentos")  # a Bento comes after the model it is of
+_MODEL = "model.yaml"  # what BentoML writes of a model, its metadata among the rest
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,24 @@ class BentoTag:
 
     def __str__(self) -> str:
         return f"{self.name}:{self.version}"
+
+
+@dataclass(frozen=True)
+class HeldVersion:
+    """A version that a Bento holds, or is to hold.
+
+    Attributes
+    ----------
+    bundle : the folder of its files.
+    role : champion, or challenger or shadow beside it.
+    share : percent of the requests that a challenger answers, else 0.
+    """
+
+    version: str
+    digest: str
+    bundle: Path
+    role: str = CHAMPION
+    share: int = 0
 
 
 class BentoHome:
@@ -64,17 +84,21 @@ class BentoHome:
                 f"Another deployment to {self.folder} has not ended for {_LOCK_SECONDS:.0f} s."
             ) from None
 
-    def build(self, name: str, version: str, digest: str, bundle: Path) -> BentoTag:
-        """Return a new Bento of a bundle. Raises StackError with what BentoML says.
+    def build(self, name: str, champion: HeldVersion, *trials: HeldVersion) -> BentoTag:
+        """Return a new Bento of a version, and of those on trial. Raises StackError with what BentoML says.
 
         It is built aside: BentoML's own stores have a name from the first file on, and an interrupted build
         would leave a Bento that they cannot read.
         """
-        tag = BentoTag(name, f"{version}-{uuid4().hex[:8]}")
-        metadata = {"name": name, "version": version, "digest": digest}
+        tag = BentoTag(name, f"{champion.version}-{uuid4().hex[:8]}")
+        metadata = {
+            "name": name, "version": champion.version, "digest": champion.digest,
+            "routes": [_route(name, trial) for trial in trials],
+        }  # fmt: skip
+        bundles = {bundle_folder(held.role): str(held.bundle) for held in (champion, *trials)}
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=self.folder) as place:
             aside = Path(place)
-            words = [str(self._code), str(bundle), tag.name, tag.version, json.dumps(metadata)]
+            words = [str(self._code), tag.name, tag.version, json.dumps(metadata), json.dumps(bundles)]
             done = subprocess.run(
                 [sys.executable, "-m", _BUILDING, *words],
                 env=environment(aside) | {"PYTHONPATH": str(_ROOT)},
@@ -82,13 +106,33 @@ class BentoHome:
             )  # fmt: skip
             if done.returncode:
                 reason = last_error(done.stderr) or f"exit code {done.returncode}"
-                raise StackError(f"The Bento of {name} version {version} could not be built: {reason}")
+                raise StackError(
+                    f"The Bento of {name} version {champion.version} could not be built: {reason}"
+                )
             self._keep_compiled(aside / self._path("bentos", tag) / "src")
             for store in _STORES:
                 path = self._path(store, tag)
                 (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(aside / path, self.folder / path)
         return tag
+
+    def bundle(self, tag: BentoTag, role: str = CHAMPION) -> Path:
+        """Return the folder of a version's files in a Bento's model."""
+        return self.folder / self._path("models", tag) / bundle_folder(role)
+
+    def trials(self, tag: BentoTag) -> list[HeldVersion]:
+        """Return the versions on trial that a Bento holds beside its champion."""
+        try:
+            told = (self.folder / self._path("models", tag) / _MODEL).read_text(encoding="utf-8")
+        except FileNotFoundError:  # deleted by hand: what serves has loaded it
+            return []
+        return [
+            HeldVersion(
+                route["version"], route["digest"], self.bundle(tag, route["role"]), route["role"],
+                route["share"],
+            )
+            for route in yaml.safe_load(told)["metadata"].get("routes", ())
+        ]  # fmt: skip
 
     def keep_only(self, tags: Collection[BentoTag]) -> None:
         """Delete every other Bento and model, and what interrupted builds have left."""
@@ -121,9 +165,22 @@ class BentoHome:
             shutil.copy2(file, copy)
 
 
+def bundle_folder(role: str) -> str:
+    """Return the name of a version's folder in a model, as serving/bento/service.py reads it."""
+    return served_as("bundle", role)
+
+
 def last_error(words: str) -> str:
     """Return what the last exception in what BentoML has written says; empty if there is none."""
     return next(reversed(_EXCEPTION.findall(words)), "")
+
+
+def _route(name: str, trial: HeldVersion) -> dict[str, str | int]:
+    """Return what the champion's V2 metadata say of a version on trial."""
+    return {
+        "role": trial.role, "share": trial.share, "model": served_as(name, trial.role),
+        "version": trial.version, "digest": trial.digest,
+    }  # fmt: skip
 
 
 def environment(home: Path) -> dict[str, str]:
