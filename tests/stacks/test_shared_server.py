@@ -21,6 +21,11 @@ from tests.processes import free_port
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 PASSWORD = "of-the-tests-1"
 START_SECONDS = 120
+LOGGED = "predictions: postgresql+psycopg://someone:${PREDICTIONS_PASSWORD}@db.example/log\n"
+SECRET = """
+from zenml.client import Client
+Client().create_secret("accidents", {"database_url": "sqlite:///.serving/predictions.db"})
+"""
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +103,34 @@ def test_only_apply_changes_a_stack_of_a_shared_server(server: str, tmp_path: Pa
     assert code == 1
     assert "is active" in said
     assert "removed stack bare" in bob("stack", "teardown", "bare", "--yes")[1]
+
+
+def test_who_has_the_key_alone_needs_the_prediction_logs_address_only_to_open_it(
+    server: str, tmp_path: Path
+) -> None:
+    """What trains and deploys so: tests/servers/test_shared_server.py."""
+    ann, bob = Member(tmp_path / "anna", server), Member(tmp_path / "ben", server)
+    for member in (ann, bob):
+        stacks = member.project.folder / "stacks"
+        bare = (stacks / "bare.yaml").read_text(encoding="utf-8")
+        logged = bare.replace("name: bare", "name: logged") + LOGGED
+        (stacks / "logged.yaml").write_text(logged, encoding="utf-8")
+    assert "created stack logged" in ann("stack", "apply", "logged")[1]
+
+    assert bob("stop", "--stack", "logged")[0] == 0
+    code, said = bob("promote", "1", "--stack", "logged")
+    assert (code, "PREDICTIONS_PASSWORD" in said) == (1, False), said
+    for words in (("database", "upgrade", "--stack", "logged"), ("stack", "check", "logged")):
+        code, said = bob(*words)
+        assert code == 1
+        assert "needs the environment variable PREDICTIONS_PASSWORD, which is not set" in said
+        assert "zenml secret create accidents --database_url=" in said
+    code, said = bob("status", "--stack", "logged")
+    assert (code, "cannot be counted: Stack logged, unless" in said) == (0, True), said
+
+    ann.project.python(SECRET)
+    assert "is up to date" in bob("database", "upgrade", "--stack", "logged")[1]
+    assert bob("stack", "check", "logged")[0] == 0
 
 
 def test_a_server_that_is_not_there_and_a_wrong_key_are_told_plainly(server: str, tmp_path: Path) -> None:
