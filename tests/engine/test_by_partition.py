@@ -32,7 +32,8 @@ from accidents.data.sources.settings import DataSettings
 from accidents.errors import DataError, SettingsError, SourceError
 from accidents.features import build_features, feature_names
 from accidents.scoring.batch import check_input
-from accidents.training import baselines, place_encoder, tree_inputs, tuning
+from accidents.training import baselines, place_encoder, tree_inputs
+from accidents.training.drawn_rows import labelled_at_most
 from accidents.training.fit_bags import ModelSettings, boost, labelled, train
 from accidents.training.place_encoder import PlaceCounts, PlaceEncoder, cross_fit
 from accidents.training.split import SplitSettings, split
@@ -181,21 +182,25 @@ def parts_of(raw_folder: Path, dask: DaskSettings) -> tuple[list[PartitionedRows
     return [there[name] for name in names], [whole[cut.mask(name)].reset_index(drop=True) for name in names]
 
 
+def rows_given(searched: Any, *_: object) -> pd.DataFrame:
+    return reading.rows_at(*searched)
+
+
 def test_of_many_rows_both_engines_draw_the_same_for_baselines_and_trials(
     raw_folder: Path, dask: DaskSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("optuna")
     (learnt, later, tested), frames = parts_of(raw_folder, dask)
     unlike = baselines.fit_baselines(*frames[:2], "dispatch", 7)["logistic_regression"](frames[2])
-    for module in (baselines, tuning, training):  # workers draw as ever: they are given no more
+    for module in (baselines, training):  # workers draw as ever: they are given no more
         monkeypatch.setattr(module, "MOST_LEARNT", 700)
     there = training.score_baselines(learnt, later, tested, "dispatch", 7)
     for name, predict in baselines.fit_baselines(*frames[:2], "dispatch", 7).items():
         np.testing.assert_array_equal(there[name], predict(frames[2]))
     assert not np.array_equal(there["logistic_regression"], unlike), "all rows were learnt from"
-    settings = ModelSettings(bags=1, n_estimators=100, n_jobs=1)
-    found = training.tune(learnt, settings, "dispatch", 2, 7)
-    assert found == tuning.tune(frames[0], settings, "dispatch", 2, 7)
+    monkeypatch.setattr(training, "_tune_one", rows_given)
+    given: Any = training.tune(learnt, ModelSettings(), "dispatch", 2, 7)
+    drawn = labelled_at_most(frames[0], 700, 7).reset_index(drop=True)
+    pd.testing.assert_frame_equal(given, drawn, check_exact=True)
 
 
 def without_memory(*_: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from accidents.errors import BundleError, DataError
 from accidents.evaluation.metrics import evaluate
 from accidents.features import feature_names
 from accidents.lightgbm.booster import Booster
+from accidents.training import tuning
 from accidents.training.baselines import fit_baselines
 from accidents.training.calibration import BetaCalibration
 from accidents.training.fit_bags import ModelSettings, train
@@ -91,6 +93,7 @@ for name in ("pandas", "sklearn", "scipy", "pyarrow"):
     sys.modules[name] = None  # importing it raises ImportError
 import numpy as np
 from pathlib import Path
+from typing import Any
 from accidents.features import build_one
 from accidents.training.trained_model import Model
 folder = Path(sys.argv[1])
@@ -269,6 +272,19 @@ def test_tuning_returns_settings_and_needs_two_months(rows: pd.DataFrame):
     assert found == few  # the first trial is the starting point
     with pytest.raises(DataError, match="two months"):
         tune(rows.assign(month=np.int8(3)), few, "dispatch", 1, 7)
+
+
+def test_of_many_rows_a_trial_learns_from_some(rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch):
+    learnt: list[int] = []
+
+    def noted(fitting: pd.DataFrame, *rest: Any) -> Any:
+        learnt.append(len(fitting))
+        return train(fitting, *rest)
+
+    monkeypatch.setattr(tuning, "train", noted)
+    monkeypatch.setattr(tuning, "MOST_LEARNT", 400)
+    tune(rows, ModelSettings(bags=1, n_estimators=100), "dispatch", 1, 7)
+    assert 200 < learnt[0] < 400
 
 
 def test_calibration_is_fitted_on_the_later_rows_and_on_no_others():
