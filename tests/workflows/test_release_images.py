@@ -40,7 +40,7 @@ class Registry:
         context = {
             "github.repository": "owner/name", "github.actor": "a", "github.token": "", "github.sha": TAG,
             "github.ref_name": RELEASE, "github.workspace": str(self.clone), "secrets.KUBECONFIG": "a: b",
-            "needs.promote.outputs.digests": attested,
+            "needs.promote.outputs.digests": attested, "vars.PRODUCTION_OVERLAY": "",
         }  # fmt: skip
         return jobs.run(jobs.job("release", name), self.clone, context, {"IMAGES": "api"}, BUT)
 
