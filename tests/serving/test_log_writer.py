@@ -117,8 +117,10 @@ def test_a_shadows_scores_are_there_when_add_returns(address: str) -> None:
 Written = list[tuple[int, int]]
 
 
-def noted(log: PredictionLog, monkeypatch: pytest.MonkeyPatch) -> Written:
-    """How many predictions and scores each transaction has, also one that fails."""
+def noted(address: str, monkeypatch: pytest.MonkeyPatch, wait: float) -> tuple[PredictionLog, Written]:
+    """A log whose scores wait so long, and how much is in each transaction, also of one that fails."""
+    monkeypatch.setattr(log_writer, "_SCORES_WAIT", wait)
+    log = PredictionLog(address)
     written, write = Written(), log.write_rows
 
     def note(rows: Sequence[Row], scores: Sequence[Row] = ()) -> None:
@@ -126,7 +128,7 @@ def noted(log: PredictionLog, monkeypatch: pytest.MonkeyPatch) -> Written:
         write(rows, scores)
 
     monkeypatch.setattr(log, "write_rows", note)
-    return written
+    return log, written
 
 
 def many(count: int) -> list[ShadowScore]:
@@ -136,10 +138,8 @@ def many(count: int) -> list[ShadowScore]:
 def test_in_sqlite_scores_go_with_predictions_some_in_each_transaction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_writer, "_SCORES_WAIT", 60)
     address = f"sqlite:///{tmp_path}/p.db"
-    log = PredictionLog(address)
-    written = noted(log, monkeypatch)
+    log, written = noted(address, monkeypatch, 60)
 
     async def scenario() -> None:
         async with started(log, **PATIENT) as writer:
@@ -159,10 +159,8 @@ def test_in_sqlite_scores_go_with_predictions_some_in_each_transaction(
 def test_in_sqlite_the_scores_of_a_call_wait_once_and_predictions_do_not_wait_for_all_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_writer, "_SCORES_WAIT", 0.5)
     address = f"sqlite:///{tmp_path}/p.db"
-    log = PredictionLog(address)
-    written = noted(log, monkeypatch)
+    log, written = noted(address, monkeypatch, 0.5)
 
     async def scenario() -> None:
         async with started(log, **PATIENT) as writer:

@@ -64,3 +64,10 @@ def test_so_is_what_was_cut_off(project: Path) -> None:
 def test_what_fails_fails_all_the_same(project: Path, target: str) -> None:
     code, said = run(project, FAILS=target, SECONDS="3000")
     assert (code > 0, said) == (True, set())
+
+
+def test_an_engine_that_does_not_stop_fails_and_what_was_missed_is_still_said(project: Path) -> None:
+    with (project / ".ci" / "container-engine").open("a") as engine:
+        engine.write('[ "$1" = start ]\n')
+    code, said = run(project, CUT_OFF="matrix")
+    assert (code, said) == (1, {"NOT FINISHED for lack of time: make matrix"})
