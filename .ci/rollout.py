@@ -39,7 +39,7 @@ def pinned(overlay: str, images: dict[str, str]) -> list[dict[str, Any]]:
     objects = [document for document in yaml.safe_load_all(text) if document]
     left = set()
     for container in _with_image(objects):
-        repository = re.sub(r":[\w.-]+$", "", container["image"])  # without the tag
+        repository = re.sub(r"(:[\w.-]+)?(@.*)?$", "", container["image"])  # without tag and digest
         name = repository.rpartition("/")[2]
         image = images.get(name, "")
         if image and repository in (f"road-accidents/{name}", image.partition("@")[0]):

@@ -59,7 +59,7 @@ def use_prediction_log(stack: str | None = None) -> None:
     from accidents.predictions.store import VARIABLE
     from stacks.definition import read_stack, stack_names
     from stacks.errors import StackError
-    from steps.support.prediction_store import TO_TELL_ALL, use_secret
+    from steps.support.prediction_store import SECRET_COMMAND, use_secret
 
     use_secret()
     if os.environ.get(VARIABLE):
@@ -74,7 +74,7 @@ def use_prediction_log(stack: str | None = None) -> None:
     try:
         address = definition.prediction_log()
     except StackError as error:
-        raise StackError(f"{error} Or have ZenML tell all who use the stack: {TO_TELL_ALL}") from error
+        raise StackError(f"{error} Or have ZenML tell all who use the stack: {SECRET_COMMAND}") from error
     if address:
         os.environ[VARIABLE] = address
 

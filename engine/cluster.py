@@ -7,6 +7,7 @@ import atexit
 import logging
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 PAUSE = 0.2  # seconds between two tries to connect
+PATIENCE = 15.0  # seconds for each thing that a worker is asked beside its pieces
 _OPEN: dict[str, tuple[Any, Client]] = {}  # by settings: a run's steps are in one process, or each in its own
 
 
@@ -182,12 +184,12 @@ def _require_same_code(client: Client, wait_seconds: float) -> None:
 def _codes(client: Client, wait_seconds: float) -> dict[str, Any]:
     """Ask every worker for its code; an error where it cannot be imported.
 
-    One that is gone, which the scheduler lists for a while, is left out: who does its work is asked again
-    with each piece. Where none answers they are asked again. Raises ClusterError if that goes on.
+    One that is gone, which the scheduler lists for a while, or hangs is left out: who does its work is asked
+    again with each piece. Where none answers they are asked again. Raises ClusterError if that goes on.
     """
     deadline = time.monotonic() + wait_seconds
     while True:
-        there = client.run(running_version, on_error="return")
+        there = answers_of(client, _done_or_why_not, running_version, seconds=min(PATIENCE, wait_seconds))
         answers = {worker: code for worker, code in there.items() if not isinstance(code, OSError)}
         if answers:
             return answers
@@ -198,6 +200,41 @@ def _codes(client: Client, wait_seconds: float) -> dict[str, Any]:
                 f"s, such as {worker} ({error}). Do they run, and does the scheduler reach them?"
             )
         time.sleep(PAUSE)
+
+
+def _done_or_why_not(work: Callable[[], Any]) -> Any:
+    """Return what it returns, or what is wrong with a file, which is no sign that a worker is gone."""
+    try:
+        return work()
+    except OSError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def answers_of(
+    client: Client,
+    work: Callable[..., Any],
+    *arguments: Any,
+    workers: list[str] | None = None,
+    seconds: float,
+) -> dict[str, Any]:
+    """Have workers, or all, do this beside their pieces: what each returned, or the exception instead.
+
+    An OSError, of which TimeoutError is one, says that a worker is gone or hangs. Each is asked for itself:
+    `Client.run` of all waits for ever for one that hangs, and the others' answers with it.
+    """
+
+    async def answer_of(worker: str) -> Any:
+        asked = client.run(work, *arguments, workers=[worker], on_error="return")  # awaitable in its loop
+        try:
+            return (await asyncio.wait_for(asked, seconds))[worker]
+        except TimeoutError:
+            return TimeoutError(f"no answer within {seconds:g} s")
+
+    async def all_answers(asked: list[str]) -> dict[str, Any]:
+        return dict(zip(asked, await asyncio.gather(*map(answer_of, asked)), strict=True))
+
+    known = list(client.scheduler_info(n_workers=-1)["workers"]) if workers is None else workers
+    return dict(client.sync(all_answers, known))
 
 
 @atexit.register

@@ -11,14 +11,15 @@ from uuid import uuid4
 
 from accidents.data.storage import join, read_bytes, remove, write_bytes
 from accidents.errors import AccidentsError
-from engine.cluster import client_of
+from accidents.source_code import running_version
+from engine.cluster import PATIENCE, answers_of, client_of
 from engine.errors import ClusterError
 from engine.settings import DaskSettings
 
 if TYPE_CHECKING:
     from distributed import Client
 
-PATIENCE = 15.0  # seconds for each thing that is asked of the cluster
+ANSWER = 5.0  # seconds more for a worker to say that what it was asked took too long
 FOLDER = (
     "Name a `dask.folder` that every worker and this machine see, such as s3://bucket/folder with a login in "
     "their environment."
@@ -34,8 +35,10 @@ def reach(settings: DaskSettings) -> str:
         from engine.kubernetes_cluster import can_start
 
         return can_start(settings.kubernetes)
-    workers = client_of(settings).scheduler_info(n_workers=-1)["workers"]
-    return f"{settings.scheduler} answers, with {len(workers)} workers of our code"
+    answers = answers_of(client_of(settings), running_version, seconds=PATIENCE)
+    silent = [worker for worker, answer in answers.items() if isinstance(answer, OSError)]
+    workers = len(answers) - len(silent)
+    return f"{settings.scheduler} answers, with {workers} workers of our code{_but(silent)}"
 
 
 def share_folder(settings: DaskSettings) -> str:
@@ -55,7 +58,12 @@ def share_folder(settings: DaskSettings) -> str:
     finally:
         with suppress(Exception):  # what is wrong has been told
             _done_by_one(client, workers, partial(remove, file))
-    return f"one of {len(workers)} workers wrote to {folder}, and all and this process read it"
+    silent = [worker for worker in workers if worker not in read]
+    return f"one of {len(read)} workers wrote to {folder}, and all and this process read it{_but(silent)}"
+
+
+def _but(silent: list[str]) -> str:
+    return f"; no answer comes from {len(silent)} more, such as {silent[0]}" if silent else ""
 
 
 def require_seen(settings: DaskSettings, file: str, content: bytes, remedy: str) -> None:
@@ -69,9 +77,11 @@ def require_seen(settings: DaskSettings, file: str, content: bytes, remedy: str)
 def _done_by(client: Client, workers: list[str], work: Callable[[], Any]) -> dict[str, Any]:
     """Return what comes out on each worker, or what is wrong there.
 
-    Of one that is gone by now, as workers that come and go, nothing is told: others do its work.
+    Of one that is gone by now, as workers that come and go, or that hangs, nothing is told: others do its
+    work.
     """
-    return dict(client.run(_done_there, work, workers=workers, on_error="ignore"))
+    answers = answers_of(client, _done_there, work, workers=workers, seconds=PATIENCE + ANSWER)
+    return {worker: answer for worker, answer in answers.items() if not isinstance(answer, Exception)}
 
 
 def _done_by_one(client: Client, workers: list[str], work: Callable[[], Any]) -> dict[str, Any]:

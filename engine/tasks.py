@@ -76,7 +76,7 @@ def one_by_one(work: Callable[..., T], named: Named, what: str) -> list[T]:
 
     Raises PartitionError naming what failed, and why.
     """
-    return [_told(name, work, arguments, _NO_MEMORY_HERE) for name, arguments in track(named, what)]
+    return [_do_named(name, work, arguments, _NO_MEMORY_HERE) for name, arguments in track(named, what)]
 
 
 def reduced(
@@ -256,13 +256,13 @@ def _do(
 ) -> tuple[T, float]:
     """Do one piece, on a worker that runs this `code`; whatever is wrong is told with its name."""
     started = time.monotonic()
-    if code != running_version():  # one that has come since the run began
-        raise PartitionError(f"Partition {name}: its worker runs other code than this run: start it again.")
     remedy = f"the worker has too little memory. Raise its limit{_or(saves_memory)}."
-    return _told(name, work, arguments, remedy), time.monotonic() - started
+    if code != _do_named(name, running_version, (), remedy):  # one that has come since the run began
+        raise PartitionError(f"Partition {name}: its worker runs other code than this run: start it again.")
+    return _do_named(name, work, arguments, remedy), time.monotonic() - started
 
 
-def _told(name: str, work: Callable[..., T], arguments: tuple[Any, ...], no_memory: str) -> T:
+def _do_named(name: str, work: Callable[..., T], arguments: tuple[Any, ...], no_memory: str) -> T:
     """Do one piece; whatever is wrong is told with its name."""
     try:
         return work(*arguments)

@@ -23,8 +23,8 @@ from stacks.components.bentoml.installed import require_installed
 from stacks.components.bentoml.processes import served_aside, wait_until_ready
 from stacks.components.bentoml.servers import BentoServer, BentoServers, port_for, require_free
 from stacks.components.mlserver.client import ModelServerClient
-from stacks.components.mlserver.folder import served_as
 from stacks.components.mlserver.model import predict_with
+from stacks.components.trials import already_served, nothing_to_try_beside, served_as, stays_beside
 from stacks.endpoints.adapter import explained, fetched
 from stacks.endpoints.component import Component
 from stacks.endpoints.protocol import (
@@ -37,7 +37,6 @@ from stacks.endpoints.protocol import (
     State,
 )
 from stacks.environment import project_root
-from stacks.errors import StackError
 from stacks.zenml_store import is_embedded
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class BentoMLEndpoint:
         self._server: BentoServer | None = None  # as it was looked up last
 
     def deploy(self, bundle: BundleReference, golden: Golden) -> ServedVersion:
-        """Prove the version beside the one that serves, then switch, which no request notices."""
+        """Prove the version beside the one that serves, then switch: on Linux no request notices."""
         with explained(), fetched(bundle) as files, self._changing() as servers:
             held = HeldVersion(bundle.version, bundle.digest, files)
             self._serve(servers, [ProvableVersion(held, golden)])
@@ -100,12 +99,9 @@ class BentoMLEndpoint:
         with explained(), fetched(bundle) as files, self._changing() as servers:
             champion, trials = self._held(servers)
             if (bundle.version, bundle.digest) == (champion.version, champion.digest):
-                raise StackError(
-                    f"Version {bundle.version} of {self.name} is the one that is served: try another."
-                )
-            others = [
-                trial for trial in trials if trial.role != role and trial.version != bundle.version
-            ]  # fmt: skip
+                raise already_served(self.name, bundle.version)
+            new = (role, bundle.version)
+            others = [trial for trial in trials if stays_beside(trial.role, trial.version, *new)]
             tried = HeldVersion(bundle.version, bundle.digest, files, role, share)
             kept = [_provable(held) for held in (champion, *others)]
             self._serve(servers, [*kept, ProvableVersion(tried, golden)])
@@ -196,7 +192,7 @@ class BentoMLEndpoint:
         """Return the champion and what is on trial. Raises StackError if nothing is to be served."""
         server = self._newest(servers)
         if server is None or not server.wanted:
-            raise StackError(f"No version of {self.name} is served that another could be tried beside.")
+            raise nothing_to_try_beside(self.name)
         return _champion(servers, server), _trials(servers, server)
 
     def _newest(self, servers: BentoServers) -> BentoServer | None:

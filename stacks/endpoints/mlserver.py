@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, cast
 
 from accidents.config import parse
 from accidents.rollout.traffic_split import CHAMPION, Role
-from stacks.components.mlserver.folder import ServedModel, served_as
+from stacks.components.mlserver.folder import ServedModel
 from stacks.components.mlserver.model import fault_of, predict
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.settings import ServerSettings
+from stacks.components.trials import served_as
 from stacks.endpoints.adapter import explained, fetched
 from stacks.endpoints.component import Component
 from stacks.endpoints.protocol import (

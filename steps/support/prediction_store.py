@@ -14,7 +14,7 @@ from accidents.predictions.store import VARIABLE, PredictionStore
 from accidents.predictions.store import opened_store as opened_at
 
 SECRET, KEY = "accidents", "database_url"  # of ZenML: the secret, and its key that holds the address
-TO_TELL_ALL = f"zenml secret create {SECRET} --{KEY}=postgresql://..."
+SECRET_COMMAND = f"zenml secret create {SECRET} --{KEY}=postgresql://..."
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def opened_store() -> Iterator[PredictionStore]:
     if not address:
         raise SettingsError(
             f"{VARIABLE} is not set, and ZenML has no secret {SECRET!r} with a key {KEY!r}, so the "
-            f"prediction log cannot be found. Where steps run on other machines: {TO_TELL_ALL}"
+            f"prediction log cannot be found. Where steps run on other machines: {SECRET_COMMAND}"
         )
     with opened_at(address) as store:
         yield store

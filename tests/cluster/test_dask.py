@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from engine.cluster import client_of, disconnect_all
 from engine.cluster_check import reach, share_folder
@@ -24,6 +25,9 @@ from engine.errors import ClusterError
 from engine.settings import DaskSettings, KubernetesWorkers
 from engine.tasks import each
 from tests.cluster.conftest import BUCKET, TestNamespace, kubectl
+from tests.pipelines.test_engines import bundles
+from tests.processes import kill_all_of
+from tests.servers.conftest import tiny_project
 
 pytest.importorskip("distributed")
 pytestmark = [
@@ -105,6 +109,26 @@ def test_a_run_works_on_pods_that_go_with_it(cluster: TestNamespace, workers: Ku
         assert left(cluster).count("pod/") == 3
     finally:
         disconnect_all()
+    until(lambda: not left(cluster))
+
+
+def test_a_training_on_pods_makes_the_model_of_this_machine(
+    cluster: TestNamespace, workers: KubernetesWorkers, tmp_path: Path
+) -> None:
+    project, config = tiny_project(tmp_path / "project"), tmp_path / "pods.yaml"
+    project.environment["KUBECONFIG"] = str(cluster.kubeconfig)
+    pods = on(workers, cpu="500m", memory="3Gi").model_dump(exclude={"scheduler", "local"})
+    config.write_text(yaml.safe_dump({"engine": "dask", "dask": pods}))
+    train = ("--pipeline", "train", "--stack", "bare")
+    try:
+        project(*train)
+        told = project(*train, "--config", str(config), cold=True)
+        assert "starts in namespace" in told.stderr
+        assert "this is version 1, nothing was registered" in " ".join(told.stdout.split())
+        on_pods, here = bundles(project)
+        assert on_pods == here
+    finally:
+        kill_all_of(project.folder)
     until(lambda: not left(cluster))
 
 

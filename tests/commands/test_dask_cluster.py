@@ -135,7 +135,7 @@ def test_stack_check_tries_the_scheduler_the_workers_and_the_folder(
             (told,) = checked().values()
             assert not told[0]
             assert "1 Dask workers run other code" in told[1]
-            assert "No module named 'accidents'" in told[1]
+            assert "No module named 'engine'" in told[1]
         (told,) = checked(3).values()
         assert not told[0]
         assert f"scheduler at {address} has had no worker for 3 s: start some" in told[1]

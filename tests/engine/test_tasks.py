@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +19,7 @@ from typing import Any
 import pytest
 
 from accidents.errors import DataError, SettingsError
-from engine import cluster, tasks
+from engine import cluster, cluster_check, tasks
 from engine.cluster import client_of, disconnect_all
 from engine.errors import ClusterError
 from engine.settings import DaskSettings, LocalWorkers
@@ -142,6 +144,39 @@ def test_what_is_slow_is_begun_again_elsewhere(
         (tmp_path / "over").touch()
 
 
+@pytest.fixture
+def one_of_two_hangs(tmp_path: Path) -> Iterator[DaskSettings]:
+    """A cluster elsewhere, of whose two workers one is stopped before anybody is asked."""
+    pytest.importorskip("distributed")
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    running = [start_scheduler(port, tmp_path), *(start_worker(address, tmp_path) for _ in range(2))]
+    settings = DaskSettings(scheduler=address, folder=str(tmp_path / "seen"), wait_seconds=PATIENCE)
+    try:
+        client_of(settings).wait_for_workers(2, timeout=PATIENCE)
+        disconnect_all()
+        os.killpg(running[-1].pid, signal.SIGSTOP)
+        yield settings
+    finally:
+        disconnect_all()
+        for process in running:
+            kill(process)
+
+
+def test_a_worker_that_hangs_keeps_no_run_from_its_end(
+    one_of_two_hangs: DaskSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (cluster, cluster_check):
+        monkeypatch.setattr(module, "PATIENCE", 5.0)
+    monkeypatch.setattr(tasks, "SLOW_SECONDS", 0.5)
+    named = [(f"part {at}", (str(tmp_path), at, 0.1)) for at in range(6)]
+    assert each(one_of_two_hangs, note, named, "Noting") == list(range(6))
+    assert len(set(begun(tmp_path))) == 1, "both worked: none hangs"
+    for check in (cluster_check.reach, cluster_check.share_folder):
+        told = check(one_of_two_hangs)
+        assert re.search(r" 1 workers .*; no answer comes from 1 more, such as tcp://", told), told
+
+
 @dataclass(frozen=True)
 class Twin:
     """A future, as far as it is asked here; `content` is a result or why it failed."""
@@ -248,6 +283,20 @@ def test_workers_that_lack_our_code_are_named(
     monkeypatch.setattr(cluster, "running_version", import_module("only_here").version)
     with pytest.raises(ClusterError, match=r"run other code than this \(ours\).*No module named 'only_here'"):
         cluster._require_same_code(client, 1)
+
+
+def cannot_be_read() -> str:
+    raise PermissionError(13, "Permission denied", "accidents/params.py")
+
+
+def test_a_worker_that_cannot_read_our_code_is_named_and_not_taken_for_lost(
+    dask: DaskSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "running_version", cannot_be_read)
+    with pytest.raises(PartitionError, match=r"Partition year=2021: PermissionError.*accidents/params.py"):
+        tasks._do("year=2021", fail, (1,), "ours", "")
+    answer = client_of(dask).run(cluster._done_or_why_not, partial(open, "/nowhere"))
+    assert {words[:17] for words in answer.values()} == {"FileNotFoundError"}
 
 
 def test_a_scheduler_that_ends_the_first_connection_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,12 +245,17 @@ def test_a_log_that_is_locked_refuses_both(tmp_path: Path, monkeypatch: pytest.M
             with closing(sqlite3.connect(tmp_path / "p.db")) as other:
                 other.execute("BEGIN IMMEDIATE")
                 begun = time.perf_counter()
-                assert {type(one) for one in await with_scores(writer)} == {LogUnavailable}
+                refused = await with_scores(writer)
+                assert {type(one) for one in refused} == {LogUnavailable}
+                assert all("locked" in str(one) for one in refused)
                 assert time.perf_counter() - begun < 3
                 other.rollback()
+            await asyncio.sleep(0.5)  # in which a second try would write what was refused
             assert await with_scores(writer) == [None, None]
+            await writer.add_scores([])
 
     asyncio.run(scenario())
+    assert PredictionLog(address).count() == 2
 
 
 def test_stop_writes_what_waits_and_refuses_what_comes_later(log: PredictionLog) -> None:

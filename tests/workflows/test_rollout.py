@@ -99,6 +99,18 @@ def test_the_images_of_an_overlay_are_those_of_the_release(overlay: ModuleType, 
     assert {image for image in found if "pushgateway" not in image} == {images["api"], images["pipelines"]}
 
 
+def test_a_digest_that_an_overlay_names_is_replaced_too(overlay: ModuleType, tmp_path: Path) -> None:
+    file = tmp_path / "kubernetes" / "overlays" / "mine" / "kustomization.yaml"
+    text, named = re.subn(
+        r"(newName: [^,}]+)", rf"\1, digest: sha256:{'0' * 64}", file.read_text(encoding="utf-8")
+    )
+    assert named == 2
+    file.write_text(text, encoding="utf-8")
+    images = {image: f"{RELEASED}/{image}@sha256:{image}" for image in ("api", "pipelines")}
+    found = {one["image"] for one in overlay._with_image(overlay.pinned("mine", images))}
+    assert {image for image in found if "pushgateway" not in image} == set(images.values())
+
+
 @pytest.mark.parametrize(
     ("images", "left"),
     [

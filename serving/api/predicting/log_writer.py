@@ -24,6 +24,7 @@ from accidents.predictions.shadow import ShadowScore, to_shadow_row
 LOGGER = logging.getLogger(__name__)
 STOP_PATIENCE = 10.0  # seconds that `stop` gives the last commits
 _SCORES_WAIT = 0.05  # seconds that a shadow's scores, all of a call, wait for predictions to go with
+_AT_ONCE = 0.1  # seconds: who is refused by a lock or a database that hangs has waited longer
 _SCORES_TOGETHER = 25  # of them in one transaction, whose predictions wait for them
 
 
@@ -146,6 +147,8 @@ class LogWriter:
         """
         if self._loop is None:
             raise LogUnavailable("The prediction log is not open: the API is starting or ending.")
+        if not scores:
+            return
         if not self._log.has_one_writer:
             await asyncio.to_thread(self._log.write_shadow, scores)
             return
@@ -193,7 +196,8 @@ class LogWriter:
         """Seconds it took, and what went wrong, if something did: with predictions, and with scores."""
         begun = time.perf_counter()
         error = of_scores = self._write(rows, scores)
-        if error and rows and scores:  # what is wrong with scores alone refuses no prediction
+        at_once = time.perf_counter() - begun < _AT_ONCE
+        if error and rows and scores and at_once:  # what is wrong with scores alone refuses no prediction
             error = self._write(rows, [])
         return time.perf_counter() - begun, error, of_scores
 

@@ -18,7 +18,7 @@ from uuid import uuid4
 import yaml
 from filelock import FileLock, Timeout
 
-from stacks.components.mlserver.folder import CHAMPION, served_as
+from stacks.components.trials import CHAMPION, route, served_as
 from stacks.errors import StackError
 from stacks.processes import KEPT_VARIABLES
 
@@ -177,10 +177,7 @@ def last_error(words: str) -> str:
 
 def _route(name: str, trial: HeldVersion) -> dict[str, str | int]:
     """Return what the champion's V2 metadata say of a version on trial."""
-    return {
-        "role": trial.role, "share": trial.share, "model": served_as(name, trial.role),
-        "version": trial.version, "digest": trial.digest,
-    }  # fmt: skip
+    return route(served_as(name, trial.role), trial.version, trial.digest, trial.role, trial.share)
 
 
 def environment(home: Path) -> dict[str, str]:

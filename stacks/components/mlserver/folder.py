@@ -28,10 +28,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from accidents.files import whole_folder, write_whole
+from stacks.components.trials import route
 from stacks.errors import StackError
 from stacks.processes import KEPT_VARIABLES
 
-CHAMPION = "champion"
 TRIALS = ("-challenger", "-shadow")  # end the name under which a version is on trial beside another
 CODE_ROOMS = ("serving", "serving/runtime")  # whose modules a server imports, beside accidents/
 CANDIDATE = "-candidate"  # ends the name under which a version proves itself beside the one it is to replace
@@ -170,21 +170,16 @@ class ServerFolder:
         except FileNotFoundError:
             return []
         return [
-            Trial(
-                route["role"], route["share"], ServedModel(route["model"], route["version"], route["digest"])
-            )
-            for route in routes
+            Trial(each["role"], each["share"], ServedModel(each["model"], each["version"], each["digest"]))
+            for each in routes
         ]
 
     def set_trials(self, name: str, trials: Iterable[Trial]) -> None:
         """Have requests go to these beside the model, as its metadata tell; its model must be served."""
         routes = [
-            {
-                "role": trial.role, "share": trial.share, "model": trial.model.name,
-                "version": trial.model.version, "digest": trial.model.digest,
-            }
-            for trial in trials
-        ]  # fmt: skip
+            route(each.model.name, each.model.version, each.model.digest, each.role, each.share)
+            for each in trials
+        ]
         write_json(self.models / name / _ROUTES, routes)
 
     def delete(self) -> None:
@@ -251,11 +246,6 @@ def model_settings(name: str, bundle: Path, version: str, digest: str, routes: s
         "implementation": IMPLEMENTATION,
         "parameters": {"uri": str(bundle), "extra": extra},
     }
-
-
-def served_as(name: str, role: str) -> str:
-    """Return the name on the server of a model's version in a role."""
-    return name if role == CHAMPION else f"{name}-{role}"
 
 
 def bundle_digest(bundle: Path) -> str:

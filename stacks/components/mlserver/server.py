@@ -20,12 +20,12 @@ from stacks.components.mlserver.folder import (
     ServerFolder,
     Trial,
     say,
-    served_as,
 )
 from stacks.components.mlserver.ports import PORTS, choose_ports
 from stacks.components.mlserver.process_or_container import last_server, way_of
 from stacks.components.mlserver.server_runner import RunningServer, Runtime
 from stacks.components.mlserver.settings import ServerSettings
+from stacks.components.trials import already_served, nothing_to_try_beside, served_as, stays_beside
 from stacks.errors import StackError
 
 _CHANCES = 3  # questions a living server may leave unanswered before it counts as stuck
@@ -71,14 +71,14 @@ class ModelServer:
         with self._changing():
             champion = self.folder.served().get(name)
             if champion is None:
-                raise StackError(f"No version of {name} is served that another could be tried beside.")
+                raise nothing_to_try_beside(name)
             model = self.folder.add(served_as(name, role), version, bundle, golden)
             if (model.version, model.digest) == (champion.version, champion.digest):
-                raise StackError(f"Version {version} of {name} is the one that is served: try another.")
+                raise already_served(name, version)
             daemon = self._put(model)
             others = [
                 other for other in self.folder.trials(name)
-                if other.role != role and other.model.version != version
+                if stays_beside(other.role, other.model.version, role, version)
             ]  # fmt: skip
             trial = Trial(role, share, model)
             self._set_trials(name, [*others, trial])

@@ -23,7 +23,6 @@ from stacks.components.mlserver.client import probabilities_of, require_golden
 from stacks.components.seldon_core.applied_objects import AppliedObjects, added_by, differs, named
 from stacks.components.seldon_core.description import (
     CANDIDATE,
-    CHAMPION,
     OBJECTS,
     RECORD,
     ROUTES,
@@ -39,6 +38,7 @@ from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.components.seldon_core.settings import MICROSERVICE, SeldonCoreSettings
+from stacks.components.trials import CHAMPION, route
 from stacks.errors import StackError
 
 _EVERY = 1.0  # seconds between two looks
@@ -357,12 +357,10 @@ class ClusterServing:
     def _routes(self, served: Served) -> str:
         """Return the versions beside the champion as its pods tell them."""
         routes = [
-            {
-                "role": bundle.role, "share": bundle.share, "model": served.model(bundle),
-                "version": bundle.version, "digest": bundle.digest, "server": self.url(served, bundle),
-            }
-            for bundle in served.beside
-        ]  # fmt: skip
+            route(served.model(each), each.version, each.digest, each.role, each.share)
+            | {"server": self.url(served, each)}
+            for each in served.beside
+        ]
         return json.dumps(routes)
 
     def _wait_until_told(self, before: Served, now: Served) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from stacks.components.trials import CHAMPION, served_as
+
 # A candidate proves itself and is told to nobody. Its model is named by its role, and not "-candidate": so
 # ends what a killed deployment to a machine's one server leaves, which no model server loads at its start.
-CHAMPION, CANDIDATE = "champion", "proving"
+CANDIDATE = "proving"
 HTTP_PORT, GRPC_PORT, METRICS_PORT = 8085, 8086, 8087  # of serving/Dockerfile
 RECORD, ROUTES, RUNTIME, OBJECTS = "served.json", "routes.json", "runtime", "objects.json"  # of the ConfigMap
 
@@ -65,7 +67,7 @@ class Served:
 
     def model(self, bundle: ServedBundle) -> str:
         """Return the name that a version has at its model server."""
-        return self.name if bundle.role == CHAMPION else f"{self.name}-{bundle.role}"
+        return served_as(self.name, bundle.role)
 
     def to_json(self) -> str:
         """Write it down."""

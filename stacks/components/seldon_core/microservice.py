@@ -16,7 +16,7 @@ from typing import Any
 
 from stacks.components.mlserver.client import probabilities_of, require_golden
 from stacks.components.mlserver.folder import ServerFolder, bundle_digest, copy_folder, write_json
-from stacks.components.seldon_core.description import CHAMPION, Served, ServedBundle
+from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.microservice_process import (
     Microservice,
     end_all,
@@ -27,6 +27,7 @@ from stacks.components.seldon_core.microservice_process import (
 )
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from stacks.components.seldon_core.v1_protocol import PREDICTIONS, STATUS, NoAnswerError, V1Client
+from stacks.components.trials import CHAMPION
 from stacks.errors import StackError
 
 _AGAIN = "deploy again: python run.py --pipeline deploy"

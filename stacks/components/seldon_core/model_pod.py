@@ -8,7 +8,6 @@ import math
 from typing import Any
 
 from stacks.components.seldon_core.description import (
-    CHAMPION,
     GRPC_PORT,
     HTTP_PORT,
     METRICS_PORT,
@@ -18,6 +17,7 @@ from stacks.components.seldon_core.description import (
 )
 from stacks.components.seldon_core.labels import labels_of, selector_of
 from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.components.trials import CHAMPION
 
 MODELS, ROUTES_FOLDER = "/models", "/routes"
 BROUGHT = "/mnt/models"  # where a platform's storage initializer puts the bundle

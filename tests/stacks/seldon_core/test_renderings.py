@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from stacks import fetch_bundle
-from stacks.components.seldon_core.description import CANDIDATE, CHAMPION, Served, ServedBundle
+from stacks.components.seldon_core.description import CANDIDATE, Served, ServedBundle
 from stacks.components.seldon_core.model_pod import MODELS
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.settings import Runtime, SeldonCoreSettings
+from stacks.components.trials import CHAMPION
 from tests.conftest import ROOT
 
 NAME = "severity"

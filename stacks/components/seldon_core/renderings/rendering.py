@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stacks.cluster.objects import Manifest
-from stacks.components.seldon_core.description import CHAMPION, Served, ServedBundle
+from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.labels import ROLE
 from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.components.trials import CHAMPION
 
 
 def if_of_champion(applied: Manifest) -> Manifest | None:

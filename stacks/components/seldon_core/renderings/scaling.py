@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from stacks.cluster.objects import Manifest
-from stacks.components.seldon_core.description import CHAMPION, Served, ServedBundle
+from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.labels import selector_of
 from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.components.trials import CHAMPION
 
 REQUESTS = (
     "rest_server_requests_per_second"  # as a metrics adapter makes it of MLServer's rest_server_requests

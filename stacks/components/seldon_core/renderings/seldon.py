@@ -14,7 +14,6 @@ from dataclasses import replace
 from stacks.cluster.objects import Manifest
 from stacks.components.seldon_core.description import (
     CANDIDATE,
-    CHAMPION,
     HTTP_PORT,
     Served,
     ServedBundle,
@@ -30,6 +29,7 @@ from stacks.components.seldon_core.renderings.scaling import (
     scales,
 )
 from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.components.trials import CHAMPION
 
 _LONGEST = 63  # characters of a service's name
 
