@@ -38,8 +38,7 @@ def check_cluster(stack: str, folder: Path = STACKS_FOLDER) -> Iterator[Finding]
             return
     except StackError:  # told as the file's fault
         return
-    from engine import cluster_check
-    from engine.cluster import disconnect
+    from engine import cluster, cluster_check
     from engine.settings import DaskSettings
     from pipelines.config import load_config
     from stacks.check import tried
@@ -48,9 +47,9 @@ def check_cluster(stack: str, folder: Path = STACKS_FOLDER) -> Iterator[Finding]
 
     def connect() -> str:
         nonlocal settings
-        cluster = read_stack(stack, folder).cluster() or {}
-        config = load_config("train", stack, ROOT / "configs").with_cluster(cluster, f"stacks/{stack}.yaml")
-        wait = min(cluster_check.PATIENCE, config.dask.wait_seconds)
+        named = read_stack(stack, folder).cluster() or {}
+        config = load_config("train", stack, ROOT / "configs").with_cluster(named, f"stacks/{stack}.yaml")
+        wait = min(cluster.PATIENCE, config.dask.wait_seconds)
         settings = config.dask.model_copy(update={"wait_seconds": wait})
         return cluster_check.reach(settings)
 
@@ -60,4 +59,4 @@ def check_cluster(stack: str, folder: Path = STACKS_FOLDER) -> Iterator[Finding]
         if reached.well and settings.kubernetes is None:
             yield tried("dask partitions", lambda: cluster_check.share_folder(settings), "Do workers run?")
     finally:
-        disconnect(settings)
+        cluster.disconnect(settings)

@@ -13,7 +13,7 @@ import pytest
 from accidents.__about__ import __version__
 from accidents.errors import SettingsError
 from commands.dask_cluster import check_cluster, configuration
-from engine import cluster_check
+from engine import cluster
 from stacks.definition import read_stack
 from stacks.errors import StackError
 from tests.dask_processes import Started, kill, start_scheduler, start_worker
@@ -120,7 +120,7 @@ def test_stack_check_tries_the_scheduler_the_workers_and_the_folder(
     address = f"tcp://127.0.0.1:{port}"
 
     def checked(patience: float = 30, **other: Any) -> dict[str, tuple[bool, str]]:
-        monkeypatch.setattr(cluster_check, "PATIENCE", patience)
+        monkeypatch.setattr(cluster, "PATIENCE", patience)
         return {
             finding.what: (finding.well, finding.words)
             for finding in check_cluster("shared", named(tmp_path, stack | other))

@@ -103,26 +103,21 @@ def test_predictions_that_landed_elsewhere_are_not_told_as_there(scored: Score, 
 def test_an_output_that_a_worker_does_not_see_is_refused_before_anything_is_scored(
     scored: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = SimpleNamespace(
-        scheduler_info=lambda **_: {"workers": {"tcp://other:1": {}}},
-        run=lambda *_, workers, **__: dict.fromkeys(workers, "no such file"),
-    )
+    client = SimpleNamespace(scheduler_info=lambda **_: {"workers": {"tcp://other:1": {}}})
     monkeypatch.setattr(cluster_check, "client_of", lambda _: client)
+    monkeypatch.setattr(
+        cluster_check, "answers_of", lambda *_, workers, **__: dict.fromkeys(workers, "no such file")
+    )
     with pytest.raises(ClusterError, match=r"tcp://other:1 cannot read .*scored/made_of.json: .*--output"):
         scored(scheduler="tcp://other:8786")
     assert not (tmp_path / "scored" / f"{PART.name}.parquet").exists()
 
 
 def test_a_worker_that_is_gone_by_then_ends_no_run(scored: Score, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Dask's client: without a word it raises what the connection to the worker does, after 30 s."""
-
-    def run(*_: object, workers: list[str], on_error: str = "raise") -> dict[str, bytes]:
-        if on_error == "raise":
-            raise OSError(f"Timed out trying to connect to {workers[0]} after 30 s")
-        return {}
-
-    client = SimpleNamespace(scheduler_info=lambda **_: {"workers": {"tcp://gone:1": {}}}, run=run)
+    client = SimpleNamespace(scheduler_info=lambda **_: {"workers": {"tcp://gone:1": {}}})
+    gone = OSError("Timed out trying to connect to tcp://gone:1 after 30 s")
     monkeypatch.setattr(cluster_check, "client_of", lambda _: client)
+    monkeypatch.setattr(cluster_check, "answers_of", lambda *_, workers, **__: dict.fromkeys(workers, gone))
     assert scored(scheduler="tcp://other:8786")["scored"] == 3
 
 
