@@ -180,7 +180,7 @@ def _declared(stage: str, more: tuple[Feature, ...]) -> Iterator[None]:
     stages = {stage: (*features_of(stage), *more)}
     sources = {feature.name: feature.compute.sources for feature in more}
     with (
-        patch.dict("accidents.features.declared._BY_STAGE", stages),
+        patch.dict("accidents.features.features_by_stage._BY_STAGE", stages),
         patch.dict("accidents.training.masking._SOURCES", sources),
     ):
         yield
