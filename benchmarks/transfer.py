@@ -38,7 +38,8 @@ from accidents.evaluation.behaviour import CHECKS
 from accidents.features import STAGES, Feature, build_features, feature_names, features_of
 from accidents.features.computations import Value
 from accidents.progress import track
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
+from accidents.training.model_settings import ModelSettings
 from accidents.training.place_encoder import PlaceCounts
 from accidents.training.refit import months_before_the_last
 from accidents.training.trained_model import matrix_of
