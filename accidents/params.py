@@ -18,7 +18,7 @@ from accidents.promotion.champion_comparison import JudgingSettings
 from accidents.promotion.champion_decision import PromotionSettings
 from accidents.promotion.gates import GateRules, GateSettings
 from accidents.strict import Strict
-from accidents.training.fit_bags import ModelSettings
+from accidents.training.model_settings import ModelSettings
 from accidents.training.split import SplitSettings
 
 Stage = Literal["dispatch", "on_scene"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from accidents.nearest import nearest
+from accidents.did_you_mean import nearest
 
 
 class Strict(BaseModel):

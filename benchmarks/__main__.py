@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from accidents.did_you_mean import nearest
 from accidents.errors import AccidentsError
 from accidents.files import ROOT
-from accidents.nearest import nearest
 from benchmarks import own_commands
 from benchmarks.options import Options, SkippedError
 from benchmarks.results_page import Outcome, Section, assemble, keep, markdown, this_machine

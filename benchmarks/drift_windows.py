@@ -21,7 +21,8 @@ from accidents.monitoring.measurements import Champion, LoopDecision, Measuremen
 from accidents.monitoring.monitor_settings import DriftPolicy, MonitorSettings
 from accidents.monitoring.performance import measure_performance
 from accidents.monitoring.window_drift import measure_drift
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
+from accidents.training.model_settings import ModelSettings
 from accidents.training.refit import refit
 from accidents.training.trained_model import Model
 

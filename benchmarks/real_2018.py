@@ -27,7 +27,8 @@ from accidents.data.sources.year_files import find_years
 from accidents.evaluation.metrics import evaluate
 from accidents.features import STAGES, build_features
 from accidents.progress import track
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
+from accidents.training.model_settings import ModelSettings
 from accidents.training.trained_model import Model
 
 SEED, FOLDS, BUDGET = 7, 5, 0.2

@@ -20,7 +20,7 @@ from accidents.files import ROOT
 from accidents.monitoring.recalibration import recalibrate
 from accidents.params import Params, load_params
 from accidents.progress import track
-from accidents.training.fit_bags import ModelSettings
+from accidents.training.model_settings import ModelSettings
 from accidents.training.refit import refit
 from benchmarks.options import Options
 from benchmarks.real_2018 import SEED

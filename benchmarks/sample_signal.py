@@ -92,7 +92,8 @@ def cross_validated(
 
     from accidents.data.reading import read_year
     from accidents.features import build_features, feature_names
-    from accidents.training.fit_bags import ModelSettings, train
+    from accidents.training.fit_bags import train
+    from accidents.training.model_settings import ModelSettings
 
     tables, _ = read_year(find_years(Path(folder))[2018])
     rows = build_features(tables, stage)

@@ -38,7 +38,8 @@ from accidents.evaluation.behaviour import CHECKS
 from accidents.features import STAGES, Feature, build_features, feature_names, features_of
 from accidents.features.computations import Value
 from accidents.progress import track
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
+from accidents.training.model_settings import ModelSettings
 from accidents.training.place_encoder import PlaceCounts
 from accidents.training.refit import months_before_the_last
 from accidents.training.trained_model import matrix_of
@@ -180,7 +181,7 @@ def _declared(stage: str, more: tuple[Feature, ...]) -> Iterator[None]:
     stages = {stage: (*features_of(stage), *more)}
     sources = {feature.name: feature.compute.sources for feature in more}
     with (
-        patch.dict("accidents.features.declared._BY_STAGE", stages),
+        patch.dict("accidents.features.features_by_stage._BY_STAGE", stages),
         patch.dict("accidents.training.masking._SOURCES", sources),
     ):
         yield

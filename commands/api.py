@@ -231,7 +231,7 @@ def how_to_call(url: str) -> str:
 
 def hook_variables(stack: str, stage: str) -> dict[str, str]:
     """Return what tells the API the loop of the served model, and that of each model an alert may name."""
-    from accidents.features.declared import STAGES
+    from accidents.features.features_by_stage import STAGES
     from steps.support.champion_and_versions import model_name
 
     by_model = {model_name(each): _loop(stack, each) for each in STAGES}

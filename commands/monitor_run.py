@@ -24,7 +24,7 @@ def run_monitor(
     params: Params, stack: str, config: Path | None, given: str | None, loop_id: str
 ) -> MonitorReport:
     """Run the monitor pipeline; put its files into reports/monitor and print what was decided."""
-    from accidents.features.declared import STAGES
+    from accidents.features.features_by_stage import STAGES
     from accidents.scoring.batch import check_input
     from commands.push import metrics_file
     from pipelines import runs

@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from accidents.features.declared import STAGES
+from accidents.features.features_by_stage import STAGES
 from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.prediction_log import PredictionLogError
 from accidents.predictions.store import VARIABLE, PredictionStore

@@ -91,5 +91,5 @@ def _alerts() -> Iterator[tuple[str, ...]]:
 
 
 def _recorded() -> Iterator[tuple[str, str]]:
-    for rule in rules("recording.yml"):
+    for rule in (*rules("objectives.yml"), *rules("recording.yml")):
         yield code(rule["record"]), code(" ".join(str(rule["expr"]).split()))

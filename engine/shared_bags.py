@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from accidents.errors import SettingsError
 from accidents.lightgbm.booster import Booster
-from accidents.training.fit_bags import ModelSettings, of_bags, params_of
+from accidents.training.fit_bags import of_bags, params_of
+from accidents.training.model_settings import ModelSettings
 from accidents.training.place_encoder import FOLDS, PlaceCounts, PlaceEncoder, count_folds, cross_fitted
 from accidents.training.trained_model import Layout
 from accidents.training.tree_inputs import SAMPLE, TreeInputs, binned

@@ -13,7 +13,8 @@ from accidents.progress import track
 from accidents.training.baselines import BASELINES, fit_baseline
 from accidents.training.calibration import BetaCalibration
 from accidents.training.drawn_rows import MOST_LEARNT
-from accidents.training.fit_bags import ModelSettings, boost, of_bags, require_both_outcomes
+from accidents.training.fit_bags import boost, of_bags, require_both_outcomes
+from accidents.training.model_settings import ModelSettings
 from accidents.training.place_encoder import PlaceCounts, PlaceEncoder
 from accidents.training.refit import Refit, folds, months_before_the_last, put_together, refit_bag
 from accidents.training.trained_model import Model

@@ -18,7 +18,7 @@ _HEAD = "# Written by `python -m observability.kubernetes` from observability/: 
 
 def objects() -> dict[str, str]:
     """Return the content of each file, by its name."""
-    rules = [_rule(file) for file in ("recording", "alerts")]
+    rules = [_rule(file) for file in ("objectives", "recording", "alerts")]
     boards = [_dashboard(name, content) for name, content in dashboards().items()]
     return {"rules.yaml": _text(rules), "dashboards.yaml": _text(boards)}
 

@@ -11,8 +11,8 @@ from zenml.config import DockerSettings, ResourceSettings
 from zenml.config.schedule import Schedule
 
 from accidents.config import parse, read_yaml
+from accidents.did_you_mean import nearest
 from accidents.errors import SettingsError
-from accidents.nearest import nearest
 from accidents.strict import Strict
 from engine.settings import DaskSettings, Engine
 

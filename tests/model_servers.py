@@ -17,7 +17,8 @@ import pandas as pd
 from accidents.bundle import Bundle, write_bundle
 from accidents.bundle.golden import Golden
 from accidents.features import feature_names
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
+from accidents.training.model_settings import ModelSettings
 from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.config import MLServerDeployerConfig
 from stacks.components.mlserver.environments import SHARED

@@ -162,7 +162,7 @@ def test_rules_and_dashboards_are_those_of_observability() -> None:
     written = {name: (FOLDER / name).read_text(encoding="utf-8") for name in objects()}
     assert written == objects(), "python -m observability.kubernetes"
     prod = list(yaml.safe_load_all(kustomize("prod")))
-    assert len(of_kind(prod, "PrometheusRule")) == 2
+    assert len(of_kind(prod, "PrometheusRule")) == 3
     assert len([each for each in of_kind(prod, "ConfigMap") if "dashboard" in each["metadata"]["name"]]) == 3
     assert [len(of_kind(prod, kind)) for kind in ("ServiceMonitor", "PodMonitor")] == [2, 1]
 

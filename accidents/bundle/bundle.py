@@ -27,7 +27,7 @@ import numpy as np
 
 from accidents.bundle.questions import Questions
 from accidents.errors import BundleError
-from accidents.features.declared import Feature, features_of
+from accidents.features.features_by_stage import Feature, features_of
 from accidents.files import whole_folder
 from accidents.training.trained_model import Model
 from accidents.vocabulary.bands import DEFAULT_BANDS, check_bands

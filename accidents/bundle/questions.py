@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accidents.features.declared import features_of
+from accidents.features.features_by_stage import features_of
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from accidents.features import build_one
-from accidents.features.declared import FEATURES
+from accidents.features.features_by_stage import FEATURES
 
 Predict = Callable[[pd.DataFrame], npt.NDArray[Any]]
 Change = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from accidents.features.computations import Accident
-from accidents.features.declared import features_of
+from accidents.features.features_by_stage import features_of
 from accidents.features.label import severe
 from accidents.features.year_view import YearView
 

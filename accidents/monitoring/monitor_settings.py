@@ -43,7 +43,7 @@ class DriftPolicy(Strict):
         unknown = sorted(set(names) - {feature.name for feature in FEATURES})
         if unknown:
             raise ValueError(
-                f"no such feature: {', '.join(unknown)}; accidents/features/declared.py lists them"
+                f"no such feature: {', '.join(unknown)}; accidents/features/features_by_stage.py lists them"
             )
         return names
 

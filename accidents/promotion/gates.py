@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import model_validator
 
+from accidents.did_you_mean import nearest
 from accidents.evaluation.behaviour import CHECKS, BehaviourResult
 from accidents.evaluation.metrics import (
     HIGHER_IS_BETTER,
@@ -25,7 +26,6 @@ from accidents.evaluation.metrics import (
     compare,
 )
 from accidents.evaluation.slices import SLICES, SliceResult
-from accidents.nearest import nearest
 from accidents.strict import Strict
 
 EVERY = "every"

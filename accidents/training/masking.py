@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from accidents.features.declared import FEATURES
+from accidents.features.features_by_stage import FEATURES
 from accidents.training.place_encoder import PLACE, PlaceEncoder
 
 Floats = npt.NDArray[np.float32]

@@ -22,7 +22,8 @@ from accidents.features import feature_names
 from accidents.lightgbm.booster import Booster
 from accidents.progress import track
 from accidents.training.calibration import BetaCalibration
-from accidents.training.fit_bags import ModelSettings, boost, labelled, of_bags
+from accidents.training.fit_bags import boost, labelled, of_bags
+from accidents.training.model_settings import ModelSettings
 from accidents.training.place_encoder import PlaceEncoder
 from accidents.training.reference import learnt_from
 from accidents.training.trained_model import Model

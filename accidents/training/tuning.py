@@ -14,7 +14,8 @@ import pandas as pd
 
 from accidents.errors import DataError
 from accidents.training.drawn_rows import MOST_LEARNT, labelled_at_most
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
+from accidents.training.model_settings import ModelSettings
 
 if TYPE_CHECKING:
     import optuna

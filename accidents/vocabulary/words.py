@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from accidents.errors import SettingsError
-from accidents.features.declared import FEATURES
+from accidents.features.features_by_stage import FEATURES
 from accidents.vocabulary import codes
 
 FILES = {"en": "words_en.yaml", "fr": "words_fr.yaml"}

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from accidents.did_you_mean import nearest
 from accidents.errors import AccidentsError
-from accidents.nearest import nearest
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import pandas as pd
 from zenml import step
 
-from accidents.training.fit_bags import ModelSettings
+from accidents.training.model_settings import ModelSettings
 from accidents.training.refit import refit
 from engine import training
 from steps.folder import Folder

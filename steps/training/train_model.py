@@ -6,7 +6,7 @@ import pandas as pd
 from zenml import step
 
 from accidents.training import fit_bags
-from accidents.training.fit_bags import ModelSettings
+from accidents.training.model_settings import ModelSettings
 from engine import training
 from steps.folder import Folder
 from steps.support.cluster_report import on_cluster

@@ -5,7 +5,7 @@ from typing import Annotated
 import pandas as pd
 from zenml import step
 
-from accidents.training.fit_bags import ModelSettings
+from accidents.training.model_settings import ModelSettings
 from engine import training
 from steps.support.cluster_report import on_cluster
 from steps.support.rows import Rows, partitions

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from accidents.data.sources.datagouv_download import MANIFEST, download
 from accidents.data.sources.published_files import published_files
-from accidents.data.sources.transfer import TransferSettings
+from accidents.data.sources.retried_download import TransferSettings
 from accidents.data.sources.year_files import YearFiles
 from tests.accidents.hostile_server import (
     HostileServer,

@@ -7,8 +7,8 @@ import pytest
 
 from accidents.features import feature_names
 from accidents.params import Params
-from accidents.training.fit_bags import ModelSettings
 from accidents.training.masking import _SOURCES
+from accidents.training.model_settings import ModelSettings
 from accidents.training.place_encoder import PlaceCounts
 from accidents.training.tree_inputs import LabelledRows
 from benchmarks.real_2018 import SEED

@@ -160,7 +160,9 @@ def test_every_metric_is_there_with_what_it_means() -> None:
     } == set()
 
 
-@pytest.mark.parametrize(("file", "kind"), [("alerts.yml", "alert"), ("recording.yml", "record")])
+@pytest.mark.parametrize(
+    ("file", "kind"), [("alerts.yml", "alert"), ("objectives.yml", "record"), ("recording.yml", "record")]
+)
 def test_every_rule_is_there(file: str, kind: str) -> None:
     page = pages()["reference/metrics_and_alerts.md"]
     groups = yaml.safe_load((ROOT / "observability" / "rules" / file).read_text())["groups"]

@@ -34,7 +34,8 @@ from accidents.features import build_features, feature_names
 from accidents.scoring.batch import check_input
 from accidents.training import baselines, place_encoder, tree_inputs
 from accidents.training.drawn_rows import labelled_at_most
-from accidents.training.fit_bags import ModelSettings, boost, labelled, train
+from accidents.training.fit_bags import boost, labelled, train
+from accidents.training.model_settings import ModelSettings
 from accidents.training.place_encoder import PlaceCounts, PlaceEncoder, cross_fit
 from accidents.training.split import SplitSettings, split
 from accidents.training.trained_model import Layout, matrix_of

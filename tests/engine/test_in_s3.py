@@ -15,7 +15,7 @@ from accidents.data.sources.sample.partitions import write_partitions
 from accidents.data.storage import join, read_frame, read_json
 from accidents.features import build_features
 from accidents.training import fit_bags
-from accidents.training.fit_bags import ModelSettings
+from accidents.training.model_settings import ModelSettings
 from accidents.training.split import SplitSettings, split
 from engine import preparation, reading, training
 from engine.cluster import disconnect_all

@@ -18,7 +18,8 @@ from accidents.errors import SettingsError
 from accidents.evaluation.metrics import evaluate
 from accidents.features import feature_names
 from accidents.lightgbm.booster import Booster
-from accidents.training.fit_bags import ModelSettings, labelled
+from accidents.training.fit_bags import labelled
+from accidents.training.model_settings import ModelSettings
 from accidents.training.refit import folds, months_before_the_last
 from accidents.training.split import SplitSettings
 from accidents.training.tree_inputs import LabelledRows, unseen_inputs

@@ -70,7 +70,8 @@ def test_a_rule_that_is_wrong_does_not(tmp_path: Path, alert: str, expression: s
     wrong = text.replace(ALERTS[alert]["expr"], expression, 1)
     assert wrong != text
     (tmp_path / "rules" / "alerts.yml").write_text(wrong, encoding="utf-8")
-    (tmp_path / "rules" / "recording.yml").write_text("groups: []", encoding="utf-8")
+    for name in ("objectives.yml", "recording.yml"):
+        (tmp_path / "rules" / name).write_text("groups: []", encoding="utf-8")
     (tmp_path / "tests" / "service.yml").write_text(
         yaml.safe_dump({**cases_of("service"), "tests": cases_of("service")["tests"][:2]}), encoding="utf-8"
     )

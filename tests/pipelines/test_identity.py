@@ -64,10 +64,10 @@ def test_what_no_model_comes_from_changes_no_version(project: Path, file: str, o
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("accidents/training/fit_bags.py", "default=300", "default=301"),
+        ("accidents/training/model_settings.py", "default=300", "default=301"),
         ("accidents/training/place_encoder.py", "def cross_fit(", "def cross_fit_(x): ...\ndef cross_fit("),
         ("accidents/vocabulary/codes.yaml", "first: 2018, last: 2018", "first: 2018, last: 2019"),
-        ("accidents/features/declared.py", "rises=1", "rises=-1"),
+        ("accidents/features/features_by_stage.py", "rises=1", "rises=-1"),
         ("accidents/training/split.py", "LABEL_BREAK = 2018", "LABEL_BREAK = 2019"),
         ("steps/training/build_bundle.py", '"stage": deployed.stage', '"stage": str(deployed.stage)'),
     ],

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from accidents.evaluation.metrics import EvaluationSettings, threshold_for_budget
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
+from accidents.training.model_settings import ModelSettings
 from steps.evaluation.evaluate_model import evaluate_model
 from steps.folder import Folder
 from tests.accidents.frames import feature_frame

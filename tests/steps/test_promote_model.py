@@ -12,7 +12,8 @@ import pytest
 from accidents.bundle import Bundle, write_bundle
 from accidents.promotion.champion_comparison import JudgingSettings
 from accidents.promotion.gates import GateReport, GateResult
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
+from accidents.training.model_settings import ModelSettings
 from steps.folder import Folder
 from steps.promotion.promote_model import promote_model
 from steps.promotion.promote_recalibrated import promote_recalibrated

@@ -15,7 +15,7 @@ from accidents.evaluation.metrics import EvaluationSettings
 from accidents.promotion.champion_comparison import JudgingSettings
 from accidents.promotion.gates import GateRules
 from accidents.training import fit_bags
-from accidents.training.fit_bags import ModelSettings
+from accidents.training.model_settings import ModelSettings
 from accidents.training.refit import refit
 from accidents.training.split import SplitSettings
 from accidents.training.trained_model import Model

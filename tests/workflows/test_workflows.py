@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from accidents.features.declared import STAGES
+from accidents.features.features_by_stage import STAGES
 from accidents.params import Params
 from tests.conftest import ROOT
 from tests.containers.test_release import BUT

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from accidents.data.quality import Action, QualityReport
+from accidents.data.reading.one_road_per_accident import further_roads
 from accidents.data.reading.raw_columns import Source
 from accidents.data.reading.raw_files import read_raw
 from accidents.data.reading.raw_tables import IDENTITY, read_frame
@@ -186,17 +187,11 @@ def _without_orphans(frame: pd.DataFrame, table: str, accidents: pd.DataFrame, l
 
 
 def _one_place_each(frame: pd.DataFrame, accidents: pd.DataFrame, log: _Log) -> pd.DataFrame:
-    """One place per accident, in the order of `accidents`.
-
-    Of several roads the one with the highest speed limit is kept, the first of equals: the road class never
-    differs between them, and the faster road is what makes an accident severe.
-    """
+    """One place per accident, in the order of `accidents`."""
     if not frame["accident_id"].is_unique:
         frame = _drop(frame, frame.duplicated(), "places", "copy of another row", log)
-        frame = frame.sort_values("speed_limit", ascending=False, na_position="last", kind="stable")
-        frame = frame.reset_index(drop=True)
-        slower = frame["accident_id"].duplicated()
-        frame = _drop(frame, slower, "places", "further road of the accident; the fastest is kept", log)
+        further = further_roads(frame)
+        frame = _drop(frame, further, "places", "further road of the accident; the fastest is kept", log)
     ids = accidents["accident_id"]
     if frame["accident_id"].equals(ids):
         return frame

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from accidents.data.sources.year_files import YearFiles, find_years
+from accidents.did_you_mean import nearest
 from accidents.errors import SourceError
-from accidents.nearest import nearest
 
 __all__ = ["SOURCES", "UNKNOWN", "YearFiles", "fetch", "find_years"]
 

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from accidents.data.sources.download_progress import DownloadProgress
 from accidents.data.sources.partial_download import Version
 from accidents.data.sources.published_files import PublishedFile, check_content, published_files
-from accidents.data.sources.transfer import Transfer, TransferSettings
+from accidents.data.sources.retried_download import Transfer, TransferSettings
 from accidents.data.sources.year_files import TABLES, YearFiles
 from accidents.errors import SourceError
 from accidents.files import write_whole

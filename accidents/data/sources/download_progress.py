@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from accidents.data.sources.transfer import Listener
+from accidents.data.sources.retried_download import Listener
 
 
 class DownloadProgress:

@@ -13,7 +13,7 @@ import pandas as pd
 from accidents.data.reading.cell_parsers import Cell
 from accidents.data.reading.insee import department_of, parse_commune
 from accidents.data.tables import DTYPES
-from accidents.features.declared import FEATURES
+from accidents.features.features_by_stage import FEATURES
 from accidents.geography import coordinates
 from accidents.geography.departments import department_at
 from accidents.scoring.batch import row_parsers

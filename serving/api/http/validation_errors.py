@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from accidents.nearest import nearest
+from accidents.did_you_mean import nearest
 from accidents.strict import fields_at
 from serving.api.errors import ApiError
 

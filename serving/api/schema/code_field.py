@@ -8,7 +8,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
-from accidents.nearest import nearest
+from accidents.did_you_mean import nearest
 from accidents.vocabulary.code_parser import codes_of
 from accidents.vocabulary.normal_form import spoken
 

@@ -13,7 +13,8 @@ from accidents.bundle import Bundle, load_bundle, write_bundle
 from accidents.errors import BundleError
 from accidents.features import feature_names
 from accidents.files import ROOT
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
+from accidents.training.model_settings import ModelSettings
 from accidents.training.trained_model import Model
 
 FACTS = {"name": "accident-severity-dispatch", "stage": "dispatch", "threshold": 0.5}

@@ -11,7 +11,7 @@ import pytest
 
 from accidents.data.sources.datagouv_download import BASE_URL, MANIFEST, download
 from accidents.data.sources.published_files import published_files
-from accidents.data.sources.transfer import TransferSettings
+from accidents.data.sources.retried_download import TransferSettings
 from accidents.data.sources.year_files import TABLES, parse_name
 from accidents.errors import SourceError
 from tests.accidents.hasty_download import FIRST, NAME, YEAR, get, is_complete, manifest

@@ -10,7 +10,7 @@ import pytest
 from accidents.evaluation.metrics import Alerts, compare, evaluate
 from accidents.evaluation.slices import NOT_STATED, REGIONS, SLICES, compare_slices, evaluate_slices
 from accidents.features import feature_names
-from accidents.features.declared import insee_number
+from accidents.features.features_by_stage import insee_number
 from accidents.vocabulary.codes import column
 from tests.accidents.frames import feature_frame, risk
 

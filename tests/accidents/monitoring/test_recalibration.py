@@ -16,7 +16,8 @@ from accidents.monitoring.recalibration import recalibrate, write_recalibrated
 from accidents.monitoring.window import Window, unlearnt
 from accidents.params import Params
 from accidents.training.calibration import BetaCalibration
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
+from accidents.training.model_settings import ModelSettings
 from accidents.training.refit import refit
 from tests.accidents.frames import feature_frame, risk
 

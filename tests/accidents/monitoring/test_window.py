@@ -14,7 +14,8 @@ from accidents.bundle import Bundle, write_bundle
 from accidents.features import feature_names
 from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.window import Window, capped, file_window, log_window, new_years, unlearnt
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
+from accidents.training.model_settings import ModelSettings
 from tests.accidents.frames import feature_frame
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

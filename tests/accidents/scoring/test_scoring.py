@@ -14,7 +14,8 @@ from accidents.data.sources.settings import DataSettings
 from accidents.reports.prediction_files import drift_in_words, summary, write_report
 from accidents.scoring import score as scoring
 from accidents.scoring.batch import Intake, read_input
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
+from accidents.training.model_settings import ModelSettings
 from accidents.vocabulary.bands import DEFAULT_BANDS, band_of
 from tests.accidents.frames import feature_frame
 

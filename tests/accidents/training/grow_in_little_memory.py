@@ -11,7 +11,8 @@ import lightgbm  # noqa: F401 - before memory is counted
 import numpy as np
 
 from accidents.features import feature_names
-from accidents.training.fit_bags import ModelSettings, boost
+from accidents.training.fit_bags import boost
+from accidents.training.model_settings import ModelSettings
 from accidents.training.place_encoder import PLACE
 from accidents.training.trained_model import Floats, tree_columns
 from accidents.training.tree_inputs import LabelledRows

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from accidents.features import feature_names
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
 from accidents.training.masking import groups, hide
+from accidents.training.model_settings import ModelSettings
 from accidents.training.trained_model import tree_columns
 from tests.accidents.frames import feature_frame
 

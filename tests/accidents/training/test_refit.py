@@ -14,7 +14,8 @@ from accidents.evaluation.metrics import evaluate
 from accidents.features import feature_names
 from accidents.params import Params
 from accidents.promotion.refit_gate import check_refit
-from accidents.training.fit_bags import ModelSettings, labelled, train
+from accidents.training.fit_bags import labelled, train
+from accidents.training.model_settings import ModelSettings
 from accidents.training.place_encoder import PlaceEncoder
 from accidents.training.refit import (
     Refit,

@@ -21,7 +21,8 @@ from accidents.lightgbm.booster import Booster
 from accidents.training import tuning
 from accidents.training.baselines import fit_baselines
 from accidents.training.calibration import BetaCalibration
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
+from accidents.training.model_settings import ModelSettings
 from accidents.training.place_encoder import AREAS, PLACE, PlaceEncoder, blur, fine_cell, fine_cells
 from accidents.training.trained_model import Model
 from accidents.training.tuning import tune

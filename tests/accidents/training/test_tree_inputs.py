@@ -11,7 +11,8 @@ import pytest
 
 from accidents.features import feature_names
 from accidents.training import fit_bags, tree_inputs
-from accidents.training.fit_bags import ModelSettings, boost, labelled
+from accidents.training.fit_bags import boost, labelled
+from accidents.training.model_settings import ModelSettings
 from accidents.training.place_encoder import cross_fit
 from accidents.training.trained_model import Floats, Layout, tree_columns
 from accidents.training.tree_inputs import LabelledRows, TreeInputs, unseen_inputs

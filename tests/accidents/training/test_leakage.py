@@ -8,7 +8,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from accidents.features import FEATURES, STAGES, build_features, features_of
-from accidents.training.fit_bags import ModelSettings, train
+from accidents.training.fit_bags import train
+from accidents.training.model_settings import ModelSettings
 from accidents.training.place_encoder import PLACE, PlaceEncoder, cross_fit
 from accidents.vocabulary.codes import column, columns
 from tests.accidents.features.test_features import as_tables
