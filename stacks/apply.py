@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stacks.component_removal import needed_by, remove_component, served_with
 from stacks.component_validation import WantedComponent, wanted_component
-from stacks.connectors import apply_connector
+from stacks.connectors import OF_STACK, apply_connector
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
 from stacks.flavors import register_flavors
 from stacks.secrets import has_secrets, keep, secret_name
@@ -49,7 +49,7 @@ def apply_stack(name: str, activate: bool = True, folder: Path = STACKS_FOLDER) 
     """Make ZenML's store agree with `<folder>/<name>.yaml`; call `prepare_environment` first.
 
     Components changed by hand are put back as the file has them, and `changes` says so. Processes that apply
-    at once wait for one another.
+    at once wait for one another; what one that was broken off has left is removed.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def apply_stack(name: str, activate: bool = True, folder: Path = STACKS_FOLDER) 
     definition = read_stack(name, folder)
     with opened_store() as client:
         _keep_telemetry_off()
-        stack, changes = _make(client, definition, file_digest(name, folder))
+        stack, changes = _make(client, definition, file_digest(name, folder), clear=True)
         if activate:
             changes += _activate(client, stack, bool(changes))
         elif changes and client.active_stack_model.id == stack.id:
@@ -95,10 +95,16 @@ def use_stack(name: str, folder: Path = STACKS_FOLDER) -> list[str]:
         return overlooked(stack, name, folder)
 
 
-def _make(client: Client, definition: StackDefinition, digest: str) -> tuple[StackResponse, list[str]]:
+def _make(
+    client: Client, definition: StackDefinition, digest: str, clear: bool = False
+) -> tuple[StackResponse, list[str]]:
     """Have the flavors, the components and the stack as the file says; return the stack, and what changed.
 
     All that can be wrong with the file is found out before anything is changed.
+
+    Parameters
+    ----------
+    clear : whether what is left over is looked for also where the stack is as it was.
     """
     wanted = [wanted_component(client, definition, kind) for kind in definition.components]
     connector = wanted_connector(client, definition)
@@ -106,10 +112,14 @@ def _make(client: Client, definition: StackDefinition, digest: str) -> tuple[Sta
     for component in wanted:
         component.check_against(known.get((component.type, component.name)))
     changes = register_flavors(client)
-    made = [_apply_component(client, component, known, changes) for component in wanted]
+    made = [_apply_component(client, definition.name, component, known, changes) for component in wanted]
     changes += apply_connector(client, definition.name, connector, made)
     ids = {component.type: component.id for component in made}
-    return _apply_stack(client, definition, digest, ids, changes), changes
+    before = find_stack(client, definition.name)
+    stack = _apply_stack(client, before, definition, digest, ids, changes)
+    if clear or stack is not before:
+        changes += _clear_away(client, stack, before, set(ids.values()))
+    return stack, changes
 
 
 def _activate(client: Client, stack: StackResponse, changed: bool) -> list[str]:
@@ -135,11 +145,12 @@ def _keep_telemetry_off() -> None:
 
 def _apply_component(
     client: Client,
+    stack: str,
     wanted: WantedComponent,
     components: Mapping[tuple[StackComponentType, str], ComponentResponse],
     changes: list[str],
 ) -> ComponentResponse:
-    """Create one component, or update it if it is among `components`; its secrets before it.
+    """Create one component of a stack, or update it if it is among `components`; its secrets before it.
 
     What was done is added to `changes`.
     """
@@ -149,7 +160,11 @@ def _apply_component(
     known = components.get((wanted.type, name))
     if known is None:
         known = client.create_stack_component(
-            name=name, flavor=wanted.flavor.name, component_type=wanted.type, configuration=config
+            name=name,
+            flavor=wanted.flavor.name,
+            component_type=wanted.type,
+            configuration=config,
+            labels={OF_STACK: stack},
         )
         changes.append(f"created {kind} {name}")
     elif known.configuration != config:
@@ -162,16 +177,21 @@ def _apply_component(
 
 def _apply_stack(
     client: Client,
+    stack: StackResponse | None,
     definition: StackDefinition,
     digest: str,
     ids: Mapping[StackComponentType, UUID],
     changes: list[str],
 ) -> StackResponse:
-    """Create the stack, or give it exactly these components, and keep the digest of its file with it."""
+    """Create the stack, or give it exactly these components, and keep the digest of its file with it.
+
+    Parameters
+    ----------
+    stack : as the store has it; returned itself where it is so already.
+    """
     from zenml.models import StackRequest, StackUpdate
 
     wanted = {kind: [component] for kind, component in ids.items()}
-    stack = find_stack(client, definition.name)
     if stack is None:
         request = StackRequest(
             name=definition.name,
@@ -180,9 +200,7 @@ def _apply_stack(
             labels={LABEL: digest},
         )
         changes.append(f"created stack {definition.name}")
-        made = client.zen_store.create_stack(request)
-        changes += _clear_away(client, made, (), set(ids.values()))
-        return made
+        return client.zen_store.create_stack(request)
     labels = {**(stack.labels or {}), LABEL: digest}
     now = {kind: [item.id for item in items] for kind, items in stack.components.items()}
     same = (now, stack.description) == (wanted, definition.description)
@@ -191,18 +209,22 @@ def _apply_stack(
     if not same:
         changes.append(f"updated stack {definition.name}")
     update = StackUpdate(components=wanted, description=definition.description, labels=labels)
-    updated = client.zen_store.update_stack(stack.id, update)
-    before = (one for items in stack.components.values() for one in items)
-    changes += _clear_away(client, updated, before, set(ids.values()))
-    return updated
+    return client.zen_store.update_stack(stack.id, update)
 
 
 def _clear_away(
-    client: Client, stack: StackResponse, before: Iterable[ComponentResponse], now: Set[UUID]
+    client: Client, stack: StackResponse, before: StackResponse | None, now: Set[UUID]
 ) -> list[str]:
-    """Remove what a stack had `before`, and what is of none, unless it has it `now`; what was done."""
-    left = {one.id: one for one in (*before, *_of_none(client, stack.name, now)) if one.id not in now}
-    return [line for component in left.values() for line in _left(client, stack, component)]
+    """Remove what a stack had `before`, and what is of none, unless it has it `now`; what was done.
+
+    What must stay is told as it leaves the stack, and no more after that.
+    """
+    had = [one for items in before.components.values() for one in items] if before else []
+    changes = [line for one in had if one.id not in now for line in _left(client, stack, one)]
+    for one in _of_none(client, stack.name, now):
+        if not _why_kept(client, stack, one):
+            changes += remove_component(client, one)
+    return changes
 
 
 def _of_none(client: Client, stack: str, now: Set[UUID]) -> list[ComponentResponse]:
@@ -213,16 +235,21 @@ def _of_none(client: Client, stack: str, now: Set[UUID]) -> list[ComponentRespon
 
 
 def _left(client: Client, stack: StackResponse, component: ComponentResponse) -> list[str]:
-    """Remove a component that a stack has no more, but for one that is needed; what was done."""
+    """Remove a component that a stack has no more, but for one that must stay; what was done."""
+    if why := _why_kept(client, stack, component):
+        return [f"kept {component.type.value} {component.name}: {why}"]
+    return remove_component(client, component)
+
+
+def _why_kept(client: Client, stack: StackResponse, component: ComponentResponse) -> str | None:
+    """Why a component that a stack has no more must stay; None if it may go."""
     from zenml.enums import StackComponentType
 
     why = needed_by(client, stack, component)
     if component.type is StackComponentType.MODEL_DEPLOYER and not why:
         serving = ", ".join(served_with(client, component.flavor_name))
-        why = serving and f"it may serve still: {serving}"
-    if why:
-        return [f"kept {component.type.value} {component.name}: {why}"]
-    return remove_component(client, component)
+        why = f"it may serve still: {serving}" if serving else None
+    return why
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> str:

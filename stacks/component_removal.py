@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from stacks.connectors import OF_STACK
 from stacks.secrets import forget, secret_name
 
 if TYPE_CHECKING:
@@ -20,11 +21,19 @@ def needed_by(client: Client, stack: StackResponse, component: ComponentResponse
     others = sorted(other.name for other in stacks if other.id != stack.id)
     if others:
         return f"also of stack {', '.join(others)}"
+    if not _made_by_apply(stack, component):
+        return "`stack apply` did not make it"
     if component.type is StackComponentType.ARTIFACT_STORE:
         # ZenML would forget where they lie.
         artifacts = client.list_artifact_versions(artifact_store_id=component.id, size=1).total
         return f"{artifacts:,} artifacts lie in it" if artifacts else None
     return None
+
+
+def _made_by_apply(stack: StackResponse, component: ComponentResponse) -> bool:
+    """By its label; by its name, too, where it was made before there was one."""
+    named = component.name == f"{stack.name}_{component.flavor_name}"
+    return named or OF_STACK in (component.labels or {})
 
 
 def served_with(client: Client, flavor: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zenml.enums import StackComponentType
     from zenml.models import ComponentResponse, ServiceConnectorResponse
 
-LABEL = "of-stack"  # on what we have made
+OF_STACK = "of-stack"  # label of what `stack apply` has made, with the name of the stack
 
 
 def apply_connector(
@@ -47,7 +47,7 @@ def remove_connectors(client: Client, stack: str) -> list[str]:
 
 def connectors_of(client: Client, stack: str) -> list[ServiceConnectorResponse]:
     """Return those that were made for a stack."""
-    return list(client.list_service_connectors(labels={LABEL: stack}, hydrate=True).items)
+    return list(client.list_service_connectors(labels={OF_STACK: stack}, hydrate=True).items)
 
 
 def _made(
@@ -74,7 +74,7 @@ def _created(
         connector_type=wanted.kind,
         auth_method=wanted.auth_method,
         configuration=wanted.config,
-        labels={LABEL: stack},
+        labels={OF_STACK: stack},
         verify=False,
     )
     close_to_others(client)

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from accidents.did_you_mean import nearest
 from accidents.strict import Strict, explain
+from stacks.components.image_layout import DATABASE
 from stacks.errors import StackError
 from stacks.placeholders import fill
 from stacks.secrets import has_password
@@ -95,8 +96,8 @@ class StackDefinition(Strict):
 
         Raises StackError naming a variable that is not set.
         """
-        where = f"Stack {self.name}, unless ACCIDENTS_DATABASE_URL says where predictions are logged,"
-        if "${ACCIDENTS_DATABASE_URL}" in self.predictions:
+        where = f"Stack {self.name}, unless {DATABASE} says where predictions are logged,"
+        if f"${{{DATABASE}}}" in self.predictions:
             where = f"The prediction log of stack {self.name}"
         return str(fill(self.predictions, where))
 

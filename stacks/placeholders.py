@@ -22,6 +22,11 @@ def has_variable(value: Any) -> bool:
     return isinstance(value, str) and bool(_VARIABLE.search(value))
 
 
+def in_clear(text: str) -> str:
+    """Return what a text says by itself: `${NAME}` says nothing, `${NAME:-else}` what is to do otherwise."""
+    return _VARIABLE.sub(lambda match: in_clear(match[2] or ""), text)
+
+
 def set_here(text: str) -> list[str]:
     """Return the variables in a text that the shell or `.env` sets, and that are asked for."""
     names: list[str] = []

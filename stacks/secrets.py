@@ -12,17 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from stacks.errors import StackError
-from stacks.placeholders import has_variable
+from stacks.placeholders import has_variable, in_clear
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from zenml.client import Client
 
-_PASSWORD_IN_ADDRESS = re.compile(
-    r"[a-z][a-z0-9+.-]*://([^/@\s]*:[^/@\s]+@|\S*[?&]password=[^&}\s])",  # } ends what is around the address
-    re.I,
-)
-_NOTHING_IN_CLEAR = re.compile(r"\$\{\w+(:-)?\}")  # a variable; one around another, once that is taken away
+_PASSWORD_IN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://([^/@\s]*:[^/@\s]+@|\S*[?&]password=[^&\s])", re.I)
 # Not every key: a toleration in Kubernetes has a `key`, and an affinity a `topology_key`.
 _SAYS_SECRET = re.compile(
     r"(secret|token|password|passwd|pwd|passphrase|authorization|credentials?|connection[_-]?string"
@@ -38,9 +34,7 @@ def secret_name(kind: str, component: str) -> str:
 
 def has_password(address: str) -> bool:
     """Whether an address, as written in a stack file, holds a password that no variable stands for."""
-    while (rest := _NOTHING_IN_CLEAR.sub("", address)) != address:
-        address = rest
-    return bool(_PASSWORD_IN_ADDRESS.search(address))
+    return bool(_PASSWORD_IN_ADDRESS.search(in_clear(address)))
 
 
 def refuse_in_clear(

@@ -2,6 +2,7 @@
 
 from stacks.endpoints.lookup import (
     active_endpoints,
+    applied_endpoints,
     deployed_endpoint,
     endpoints_of,
     endpoints_on,
@@ -28,6 +29,7 @@ __all__ = [
     "ServedVersion",
     "State",
     "active_endpoints",
+    "applied_endpoints",
     "deployed_endpoint",
     "endpoints_of",
     "endpoints_on",

@@ -78,14 +78,27 @@ def other_endpoints(stack: str) -> dict[str, Endpoints]:
 def every_endpoints(stack: str) -> dict[str, Endpoints]:
     """Those of this stack and of all others that may serve, by stack, for who is to stop them.
 
-    On a shared server those of applied stacks first, for these can be stopped. What others serve in a folder
-    here was deployed through another store; where only ZenML knows what, asking raises NotAppliedError.
+    Those of applied stacks first, for these can be stopped. What others serve in a folder here was deployed
+    through another store; where only ZenML knows what, asking raises NotAppliedError. A stack whose settings
+    cannot be read here is not among them: see `applied_endpoints`.
     """
-    if serving_flavors() is not None:
-        own = endpoints_on(stack)
-        return {**({stack: own} if own else {}), **other_endpoints(stack)}
-    applied = _applied_stacks()
-    return _each_once(sorted(stack_names(), key=lambda name: (name not in applied, name != stack)), None)
+    flavors = serving_flavors()
+    applied = set[str]() if flavors == set() else _applied_stacks()  # nothing serves: no ZenML
+    names = sorted(stack_names(), key=lambda name: (name not in applied, name != stack))
+    if flavors is None:
+        return _each_once(names, None)
+    deployer = _deployer_of(stack)
+    own = endpoints_on(stack) if deployer and deployer[0] in _ADAPTERS else None
+    others = _each_once((name for name in names if name != stack), flavors, but=deployer)
+    return {**({stack: own} if own else {}), **others}
+
+
+def applied_endpoints(stack: str) -> Endpoints:
+    """Those of a stack as it was applied, whatever its file would need here.
+
+    Raises NotAppliedError if it was not, or had no model deployer; DeploymentError as `endpoints_with`.
+    """
+    return endpoints_of(_applied_deployer(stack))
 
 
 def _each_once(

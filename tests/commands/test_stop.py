@@ -115,3 +115,20 @@ def test_on_a_shared_server_what_can_be_stopped_is_and_the_rest_is_told(
     with pytest.raises(AccidentsError, match="stack local-bento: BentoML cannot serve from this environment"):
         api.stop_serving("local", everywhere=True)
     assert list(shared.served()) == [], "of another stack"
+
+
+@pytest.mark.parametrize("flavors", [None, {"mlserver"}], ids=["a shared server", "a store of this machine"])
+def test_a_stack_that_lacks_a_variable_here_is_asked_as_applied_and_others_are_stopped(
+    shared: ServerFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavors: set[str] | None
+) -> None:
+    for variable in ("S3_ENDPOINT", "MLFLOW_SERVER"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    monkeypatch.setenv("KUBERNETES_CONTEXT", "a-cluster")
+    for name in ("kubernetes", "staging"):
+        apply.apply_stack(name, activate=False)
+    monkeypatch.delenv("KUBERNETES_CONTEXT")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setattr(lookup, "serving_flavors", lambda: flavors)
+    with pytest.raises(AccidentsError, match=r"still:\n  stack kubernetes: There is no context a-cluster"):
+        api.stop_serving("kubernetes", everywhere=True)
+    assert list(shared.served()) == [], "of staging, and of other stacks that nobody has applied"

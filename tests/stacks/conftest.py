@@ -26,6 +26,19 @@ def stack_file(tmp_path: Path) -> StackWriter:
     return write
 
 
+def add_by_hand(stack: str, component: str) -> None:
+    """Add a data validator of no file to a stack, as others may by `zenml`."""
+    from zenml.client import Client
+    from zenml.enums import StackComponentType
+    from zenml.models import StackUpdate
+
+    client, kind = Client(), StackComponentType.DATA_VALIDATOR
+    added = client.create_stack_component(component, "evidently_modern", kind, {})
+    known = client.get_stack(stack)
+    has = {one: [each.id for each in several] for one, several in known.components.items()}
+    client.zen_store.update_stack(known.id, StackUpdate(components={**has, kind: [added.id]}))
+
+
 def write_stack(
     folder: Path, name: str, extra: dict[str, Any] | None = None, **components: dict[str, Any]
 ) -> Path:

@@ -16,7 +16,7 @@ from stacks import apply
 from stacks.apply import apply_stack
 from stacks.definition import read_stack, stack_names
 from stacks.errors import StackError
-from tests.stacks.conftest import StackWriter
+from tests.stacks.conftest import StackWriter, add_by_hand
 from tests.zenml_store import ROOT, isolated_environment
 
 VALIDATOR = "evidently_modern"
@@ -139,26 +139,71 @@ def test_what_a_file_has_no_more_goes_with_its_secret_unless_it_is_needed(
     assert apply_stack("changing", activate=False, folder=folder).changes == ()
 
 
+def test_what_somebody_else_has_made_and_added_leaves_the_stack_and_stays_with_its_secret(
+    local: Path, stack_file: StackWriter
+) -> None:
+    from zenml.client import Client
+
+    folder = stack_file("joined")
+    apply_stack("joined", activate=False, folder=folder)
+    add_by_hand("joined", "of_somebody")
+    Client().create_secret("data_validator_of_somebody", {"key": "a-canary"})
+    stack_file("joined", {"description": "Another."})
+    assert apply_stack("joined", activate=False, folder=folder).changes == (
+        "updated stack joined",
+        "kept data_validator of_somebody: `stack apply` did not make it",
+    )
+    assert Client().list_stack_components(name="of_somebody").total == 1
+    assert Client().get_secret("data_validator_of_somebody").secret_values == {"key": "a-canary"}
+    assert apply_stack("joined", activate=False, folder=folder).changes == ()
+
+
+def test_what_an_older_apply_made_is_known_by_its_name(local: Path, stack_file: StackWriter) -> None:
+    folder = stack_file("aged")
+    apply_stack("aged", activate=False, folder=folder)
+    add_by_hand("aged", f"aged_{VALIDATOR}")  # without the label that apply puts on it now
+    stack_file("aged", {"description": "Another."})
+    assert apply_stack("aged", activate=False, folder=folder).changes == (
+        "updated stack aged",
+        f"removed data_validator aged_{VALIDATOR}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "applied"),
+    [("broken", False), ("mended", True)],
+    ids=["a new stack", "one that is again as it was"],
+)
 def test_what_an_apply_that_was_broken_off_has_left_goes_with_the_next_unless_it_is_in_the_file(
-    local: Path, stack_file: StackWriter, tracker: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    local: Path,
+    stack_file: StackWriter,
+    tracker: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    applied: bool,
 ) -> None:
     from zenml.client import Client
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    folder = stack_file("broken", experiment_tracker=tracker, data_validator={"flavor": VALIDATOR})
+    validator = {"flavor": VALIDATOR}
+    folder = stack_file(name, data_validator=validator)
+    if applied:
+        apply_stack(name, activate=False, folder=folder)
+    stack_file(name, experiment_tracker=tracker, data_validator=validator)
     with monkeypatch.context() as broken_off:
         broken_off.setattr(apply, "_apply_stack", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            apply_stack("broken", activate=False, folder=folder)
-    stack_file("broken", data_validator={"flavor": VALIDATOR})
-    assert apply_stack("broken", activate=False, folder=folder).changes == (
-        "created stack broken",
-        "removed experiment_tracker broken_mlflow",
-        "removed secret experiment_tracker_broken_mlflow",
+            apply_stack(name, activate=False, folder=folder)
+    stack_file(name, data_validator=validator)
+    assert apply_stack(name, activate=False, folder=folder).changes == (
+        *(() if applied else (f"created stack {name}",)),
+        f"removed experiment_tracker {name}_mlflow",
+        f"removed secret experiment_tracker_{name}_mlflow",
     )
-    assert not [one.name for one in Client().list_secrets().items if "broken" in one.name]
+    assert not [one.name for one in Client().list_secrets().items if name in one.name]
+    assert apply_stack(name, activate=False, folder=folder).changes == ()
 
 
 def test_a_deployer_that_may_serve_still_stays(local: Path, stack_file: StackWriter, tmp_path: Path) -> None:

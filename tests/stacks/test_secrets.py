@@ -132,6 +132,8 @@ def test_a_password_in_the_prediction_logs_address_is_refused(stack_file: StackW
         f"postgresql://me:${{PASSWORD:-{CANARY}}}@db/log",
         f"postgresql://db/log?user=me&password={CANARY}",
         f"postgresql://db/log?password=${{PASSWORD:-{CANARY}}}&user=me",
+        f"postgresql://${{USER:-me}}:{CANARY}@db/log",
+        f"postgresql://${{LOGIN:-me:{CANARY}}}@db/log",
     ):
         folder = stack_file("logging", {"predictions": given})
         with pytest.raises(StackError, match="`predictions` must hold no password") as raised:
@@ -141,6 +143,8 @@ def test_a_password_in_the_prediction_logs_address_is_refused(stack_file: StackW
         "${LOG:-postgresql://me:${PASSWORD}@db/log}",
         "postgresql://me:${DB_PASSWORD:-${POSTGRES_PASSWORD}}@db/log",
         "${LOG:-postgresql://db/log?user=me&password=${PASSWORD}}",
+        "postgresql://${DB_USER:-accidents}:${DB_PASSWORD}@db/log",
+        "postgresql://${DB_USER:-accidents}@db/log",
     ):
         folder = stack_file("logging", {"predictions": given})
         assert read_stack("logging", folder).predictions == given

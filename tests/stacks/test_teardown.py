@@ -11,7 +11,7 @@ from stacks.apply import apply_stack
 from stacks.components.mlserver.folder import ServedModel, ServerFolder
 from stacks.errors import StackError
 from stacks.teardown import teardown_stack
-from tests.stacks.conftest import StackWriter
+from tests.stacks.conftest import StackWriter, add_by_hand
 
 pytestmark = pytest.mark.filterwarnings("error::sqlalchemy.exc.SAWarning")
 
@@ -55,6 +55,15 @@ def test_what_another_stack_uses_stays(zenml_store: Path, stack_file: StackWrite
     assert stacks() >= {"second"}
     teardown_stack("second", folder=folder)
     assert "first_local" not in components()
+
+
+def test_what_somebody_else_has_made_and_added_stays(zenml_store: Path, stack_file: StackWriter) -> None:
+    folder = stack_file("joined")
+    apply_stack("joined", activate=False, folder=folder)
+    add_by_hand("joined", "of_somebody")
+    told = teardown_stack("joined", folder=folder)
+    assert "kept data_validator of_somebody: `stack apply` did not make it" in told
+    assert {"of_somebody"} == components() & {"of_somebody", "joined_local"}
 
 
 def test_an_artifact_store_that_something_lies_in_stays_and_so_does_what_lies_there(

@@ -12,7 +12,7 @@ from stacks.definition import read_raw
 from stacks.errors import StackError
 from stacks.overview import list_stacks
 from stacks.state import file_digest
-from tests.stacks.conftest import StackWriter
+from tests.stacks.conftest import StackWriter, add_by_hand
 
 VALIDATOR = "evidently_modern"
 
@@ -105,21 +105,13 @@ def test_on_a_shared_store_an_image_of_the_shell_is_deployed_only_once_it_is_app
 def test_on_a_shared_store_another_flavor_of_the_shell_is_told_and_what_others_have_added_is_let_be(
     zenml_store: Path, stack_file: StackWriter, shared: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zenml.client import Client
-    from zenml.enums import StackComponentType
-    from zenml.models import StackUpdate
-
     folder = stack_file("team", orchestrator=read_raw("staging")["components"]["orchestrator"])
     apply_stack("team", activate=False, folder=folder)
     monkeypatch.setenv("ACCIDENTS_ORCHESTRATOR", "local_image")
     assert use_stack("team", folder) == ["ACCIDENTS_ORCHESTRATOR"]
     monkeypatch.setenv("ACCIDENTS_ORCHESTRATOR", "local")
     assert use_stack("team", folder) == []
-    client, kind = Client(), StackComponentType.DATA_VALIDATOR
-    added = client.create_stack_component("of_somebody", VALIDATOR, kind, {})
-    stack = client.get_stack("team")
-    has = {one: [each.id for each in several] for one, several in stack.components.items()}
-    client.zen_store.update_stack(stack.id, StackUpdate(components={**has, kind: [added.id]}))
+    add_by_hand("team", "of_somebody")
     assert use_stack("team", folder) == []
 
 
