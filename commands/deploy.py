@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from rich.markup import escape
 
 from accidents.params import Params
-from commands.api import API
+from commands.api import API, ASKED
 from commands.project import ROOT, console, on_stack
+
+if TYPE_CHECKING:
+    from stacks.endpoints import Endpoint
 
 
 class DeploymentFacts(TypedDict):
@@ -45,7 +48,8 @@ def deploy(params: Params, stack: str, config: Path | None, version: str | None)
     endpoints = active_endpoints()  # a stack without one is told before a run is begun
     run = runs.run(pipeline, settings, version=refer_to(params.stage, version))
     facts: DeploymentFacts = run.load("deploy_model", "deployment")
-    _show(facts, time.monotonic() - started, endpoints.on_this_machine)
+    next_step = _next(endpoints.endpoint(facts["name"]), endpoints.on_this_machine)
+    _show(facts, time.monotonic() - started, next_step)
     return facts
 
 
@@ -59,7 +63,7 @@ def redeploy(params: Params, stack: str) -> None:
         deploy(params, stack, None, None)
 
 
-def _show(facts: DeploymentFacts, seconds: float, on_this_machine: bool) -> None:
+def _show(facts: DeploymentFacts, seconds: float, next_step: str) -> None:
     before = facts["before"]
     was = "" if before is None else " as before" if before == facts["version"] else f" (before: {before})"
     synthetic = ", learnt from the synthetic sample" if facts["synthetic"] else ""
@@ -67,13 +71,14 @@ def _show(facts: DeploymentFacts, seconds: float, on_this_machine: bool) -> None
         f"\n[bold]{facts['name']}[/] version {facts['version']}{was} serves at {facts['url']}{synthetic}.",
         f"{facts['golden_rows']:,} golden rows, asked of the endpoint: {_difference(facts['difference'])}.",
         *([f"On trial no more: version {', '.join(facts['ended'])}."] if facts["ended"] else []),
-        f"{seconds:.0f} s. {_next(on_this_machine)} [bold]python run.py status[/] tells what runs.",
+        f"{seconds:.0f} s. {next_step} [bold]python run.py status[/] tells what runs.",
     ]:
         console.print(line if "[" in line else escape(line), highlight=False)
 
 
-def _next(on_this_machine: bool) -> str:
-    if API.url:
+def _next(endpoint: Endpoint, on_this_machine: bool) -> str:
+    asked = API.variable(ASKED)  # it may be one of another stack
+    if asked is not None and asked == endpoint.v2_address():
         return f"The API runs at {API.url};"
     if not on_this_machine:
         return "The API in the cluster answers with it (docs/kubernetes.md);"

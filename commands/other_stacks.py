@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from accidents.errors import AccidentsError
 from commands.api import API, ASKED
 from stacks.endpoints import Endpoint, Endpoints, State, other_endpoints
-from stacks.errors import StackError
+from stacks.errors import NotAppliedError, StackError
 
 
 def beside(stack: str, deployed: Mapping[str, Endpoint]) -> dict[str, str]:
@@ -24,6 +24,8 @@ def beside(stack: str, deployed: Mapping[str, Endpoint]) -> dict[str, str]:
             if serving:
                 places[other] = set(_addresses(serving))
                 lines.append(_line(other, serving))
+        except NotAppliedError:
+            continue  # serves nothing
         except (StackError, AccidentsError) as error:
             lines.append(f"stack {other} cannot be asked: {error}")
     if not lines:

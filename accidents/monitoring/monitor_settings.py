@@ -12,6 +12,7 @@ from accidents.rollout.traffic_split import SHARES
 from accidents.strict import Strict
 
 LEAST_SPELLS = 3  # looks that see a canary fail before it is taken back for that: one slow answer is one look
+KNOWN_AFTER = 10  # seconds of a share that no look reads: the API learns of it meanwhile, see `routes_every`
 
 
 class WindowSettings(Strict):
@@ -108,14 +109,15 @@ class ProbationPolicy(Strict):
 
     @model_validator(mode="after")
     def _can_see_a_canary_fail(self) -> ProbationPolicy:
-        """Raise ValueError if a share is looked at too few times. The first look is before any accident."""
+        """Raise ValueError if too few looks at a share see accidents of it: none until `KNOWN_AFTER`."""
         seconds = self.minutes * 60 / (len(self.canary) + 1)
         looks = max(self.min_probes, int(seconds // self.every_seconds) + 1)
-        enough = LEAST_SPELLS + 1
+        enough = LEAST_SPELLS + 1 + int(KNOWN_AFTER // self.every_seconds)
         if self.canary and looks < enough:
             raise ValueError(
                 f"must allow {enough} looks at each share of the `canary`, and allows {looks}: one that "
-                f"fails would not be found. Set `min_probes` to {enough}, or `every_seconds` lower"
+                f"fails would not be found, for looks within {KNOWN_AFTER} s see nothing. "
+                f"Set `min_probes` to {enough}, or `minutes` higher"
             )
         return self
 

@@ -58,6 +58,15 @@ class Traffic:
         """How many it answered itself."""
         return self.due.total() - self.missed.total()
 
+    def __add__(self, other: Traffic) -> Traffic:
+        """Return what came in both together: other accidents, seen by later looks."""
+        return Traffic(
+            self.came + other.came,
+            self.due + other.due,
+            self.missed + other.missed,
+            self.spells + other.spells,
+        )
+
     def of(self, callers: Collection[str]) -> Traffic:
         """Return what came of these callers, without `came`."""
         spells = (spell.intersection(callers) for spell in self.spells)
@@ -82,32 +91,43 @@ class Answer(NamedTuple):
         return self.due and not self.own
 
 
+Look = Mapping[tuple[str, str], Answer]  # the answers that a look at the log saw, by caller and accident
+
+
 class TrafficSeen:
     """What several looks at the log saw. An accident counts once, as its caller was answered last.
 
     So a look may read again what the one before has read: what was written late, or by a clock that is slow,
-    is seen by the next one.
+    is seen by the next one. Of what the newest look no longer reads the numbers alone are kept, for a day of
+    answers is millions: an accident that is answered again after that counts as one more.
     """
 
     def __init__(self) -> None:
-        self._answers: dict[tuple[str, str], Answer] = {}
-        self._spells: list[frozenset[str]] = []
+        self._newest: Look = {}
+        self._earlier = Traffic()
 
-    def add(self, look: Mapping[tuple[str, str], Answer]) -> None:
-        """Take up what a look saw: the answers by caller and accident."""
-        failed = {
-            key[0] for key, answer in look.items() if answer.missed and answer != self._answers.get(key)
-        }
-        if failed:
-            self._spells.append(frozenset(failed))
-        self._answers.update(look)
+    def add(self, look: Look) -> None:
+        """Take up what a look saw."""
+        failed = frozenset(
+            caller
+            for (caller, accident), answer in look.items()
+            if answer.missed and answer != self._newest.get((caller, accident))
+        )
+        gone = {key: answer for key, answer in self._newest.items() if key not in look}
+        self._earlier += _traffic(gone) + Traffic(spells=(failed,) if failed else ())
+        self._newest = look
 
     def traffic(self) -> Traffic:
         """Return how much all looks saw."""
-        came, answers = Counter(caller for caller, _ in self._answers), self._answers.items()
-        due = Counter(caller for (caller, _), answer in answers if answer.due)
-        missed = Counter(caller for (caller, _), answer in answers if answer.missed)
-        return Traffic(came, due, missed, tuple(self._spells))
+        return self._earlier + _traffic(self._newest)
+
+
+def _traffic(look: Look) -> Traffic:
+    return Traffic(
+        Counter(caller for caller, _ in look),
+        Counter(caller for (caller, _), answer in look.items() if answer.due),
+        Counter(caller for (caller, _), answer in look.items() if answer.missed),
+    )
 
 
 class Verdict(Strict):

@@ -165,18 +165,17 @@ class PredictionLog:
     def forget(self, ages: Ages) -> Iterator[int]:
         """Remove them and their labels, some at a time; yield how many were removed with each transaction.
 
-        In PostgreSQL whole months, which go once all of a month is that old; what is not in months, as above.
+        That may be 0: who has no more time, or no right any more, ends it there, too. In PostgreSQL whole
+        months, which go once all of a month is that old; what is not in months, as above.
         """
         limits = self._limits(ages)
         if self._database.by_month:
             parts = self._database.run(lambda connection: old_parts(connection, limits), write=False)
             for part in parts:
-                if removed := self._database.change(partial(forget_part, part=part, limits=limits)):
-                    yield removed
+                yield self._database.change(partial(forget_part, part=part, limits=limits))
         last = None
         while expired := self._database.run(partial(oldest, limits=limits, after=last), write=False):
-            if removed := self._database.run(partial(forget, limits=limits, expired=expired), write=True):
-                yield removed
+            yield self._database.run(partial(forget, limits=limits, expired=expired), write=True)
             last = expired[-1]
 
     def _limits(self, ages: Ages) -> Limits:

@@ -116,10 +116,16 @@ def forget(connection: Connection, limits: Limits, expired: Sequence[Row[Any]]) 
 
 
 def old_parts(connection: Connection, limits: Limits) -> list[Part]:
-    """Return the months of which something goes, and nothing that is not old: oldest first."""
+    """Return the months of which something may go, and nothing that is not old.
+
+    First those that are dropped; then the newest, for of older ones earlier looks have left what stays, and
+    to see that again may take all the time there is.
+    """
     if limits.unlabelled is None:
         return []
-    return over(parts_of(connection, PREDICTIONS.name), limits.unlabelled)
+    old = over(parts_of(connection, PREDICTIONS.name), limits.unlabelled)
+    dropped = [] if limits.labelled is None else over(old, limits.labelled)
+    return [*dropped, *reversed(old[len(dropped) :])]
 
 
 def forget_part(connection: Connection, part: Part, limits: Limits) -> int:

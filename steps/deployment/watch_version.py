@@ -16,7 +16,7 @@ from accidents.bundle import Bundle
 from accidents.bundle.golden import Golden, make_golden
 from accidents.errors import AccidentsError
 from accidents.monitoring.callers import NO_KEY
-from accidents.monitoring.monitor_settings import MonitorSettings
+from accidents.monitoring.monitor_settings import KNOWN_AFTER, MonitorSettings
 from accidents.monitoring.probation import Answer, Compared, Probe, TrafficSeen, Verdict, judge_probation
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, Role, is_in_share
 from accidents.scoring.score import probabilities
@@ -30,7 +30,6 @@ PROBED_ROWS = 20
 SHOWN_EVERY = 60  # seconds
 LOOKED_AT = 2_000  # predictions, the newest, that a look at the log reads
 _API_SECONDS = 3
-_KNOWN_AFTER = timedelta(seconds=10)  # the API learns of a trial within a second or two, see `routes_every`
 
 
 @step(enable_cache=False)  # it watches what serves now
@@ -60,6 +59,7 @@ def watch_version(
     golden = make_golden(watched, PROBED_ROWS)
     replaced = None if earlier is None or before is None else before.load(earlier)
     begun = datetime.fromisoformat(since)
+    known = begun + timedelta(seconds=KNOWN_AFTER)
     probes, seen = list[Probe](), TrafficSeen()
     shown = float("inf")  # seconds that were left when progress was shown last
     while True:
@@ -67,7 +67,7 @@ def watch_version(
         compared = _first_predictions(watched, replaced, version.version, begun)
         left = policy.minutes * 60 - (datetime.now(begun.tzinfo) - begun).total_seconds()
         over = left <= 0 and len(probes) >= policy.min_probes
-        seen.add(_answers(watched, version, before, begun + _KNOWN_AFTER, role, share))
+        seen.add(_answers(watched, version, before, known, role, share))
         verdict = judge_probation(probes, compared, policy, settings.per_caller, seen.traffic(), over)
         if shown - left >= SHOWN_EVERY or not verdict.stays:
             shown = left

@@ -46,7 +46,16 @@ def test_the_projects_own_params_are_valid() -> None:
         (
             "monitor: {probation: {canary: [5], minutes: 10, every_seconds: 300, min_probes: 2}}",
             "`monitor.probation` must allow 4 looks at each share of the `canary`, and allows 2: one that "
-            "fails would not be found. Set `min_probes` to 4, or `every_seconds` lower",
+            "fails would not be found, for looks within 10 s see nothing. "
+            "Set `min_probes` to 4, or `minutes` higher",
+        ),
+        (
+            "monitor: {probation: {canary: [5], minutes: 1, min_probes: 1}}",  # at 0, 10, 20 and 30 s
+            "must allow 5 looks at each share of the `canary`, and allows 4",
+        ),
+        (
+            "monitor: {probation: {canary: [5], minutes: 0.4, every_seconds: 2}}",  # of 7 one is after 10 s
+            "must allow 9 looks at each share of the `canary`, and allows 7",
         ),
         ("data: {version: main}", "`data.version`"),
         ("- a list", "must hold keys and values, not a list"),
@@ -63,7 +72,8 @@ def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, text: str, told: str
 @pytest.mark.parametrize(
     "probation",
     ["{canary: [5, 25]}", "{canary: [5], min_probes: 1}", "{minutes: 0, every_seconds: 600, min_probes: 1}",
-     "{canary: [5], minutes: 0, min_probes: 4}",
+     "{canary: [5], minutes: 0, min_probes: 5}", "{canary: [5], minutes: 1.4, min_probes: 1}",
+     "{canary: [5], minutes: 0.4, every_seconds: 2, min_probes: 9}",
      "{canary: [5], minutes: 10, every_seconds: 100, min_probes: 1}"],
 )  # fmt: skip
 def test_a_canary_needs_looks_enough_to_see_it_fail(tmp_path: Path, probation: str) -> None:

@@ -22,6 +22,8 @@ from stacks.endpoints import (
     bentoml,
     lookup,
 )
+from stacks.endpoints.mlflow import MLflowEndpoints
+from stacks.errors import NotAppliedError
 from tests.zenml_store import zenml_store
 
 __all__ = ["zenml_store"]
@@ -81,6 +83,17 @@ def test_what_does_not_serve_is_not_told_and_who_cannot_be_asked_is(monkeypatch:
     assert told(monkeypatch, HERE, bento=Silent(THERE)) == {
         "Beside": "stack bento cannot be asked: no answer"
     }
+
+
+@pytest.mark.usefixtures("zenml_store")
+def test_nothing_is_told_of_a_stack_that_was_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here another one's MLflow serves, so that each stack with such a deployer is asked."""
+    monkeypatch.setattr(lookup, "serving_flavors", lambda: {MLflowEndpoints.flavor})
+    others = lookup.other_endpoints("local")
+    assert set(others) == {"local-mlflow"}
+    with pytest.raises(NotAppliedError):
+        others["local-mlflow"].names()
+    assert beside("local", {}) == {}
 
 
 def test_of_a_shared_server_the_stacks_that_are_applied_are_others_each_deployer_once(

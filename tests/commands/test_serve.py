@@ -11,7 +11,7 @@ import pytest
 
 from accidents.errors import AccidentsError
 from accidents.predictions.store import PredictionStore
-from commands import api, deploy
+from commands import api
 from commands.background import Background
 from commands.keys import to_database
 from serving.api.operations.keys import Keys
@@ -86,22 +86,3 @@ def test_why_no_api_runs_here_in_front_of_a_model_is_told(
     monkeypatch.setattr(endpoints, "active_endpoints", lambda: served)
     with pytest.raises(AccidentsError, match=told):
         api._deployed(SimpleNamespace(stage="dispatch"), "a-stack")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("on_this_machine", "told"), [(True, "Next: make serve"), (False, "The API in the cluster answers with")]
-)
-def test_a_deployment_tells_what_comes_next_where_it_is(
-    on_this_machine: bool,
-    told: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(deploy, "API", Background(tmp_path, "api"))
-    facts: deploy.DeploymentFacts = {
-        "name": "a-model", "version": "1", "url": "http://a", "before": None, "ended": [],
-        "golden_rows": 1, "difference": 0.0, "synthetic": False,
-    }  # fmt: skip
-    deploy._show(facts, 1.0, on_this_machine)
-    assert told in capsys.readouterr().out

@@ -93,6 +93,22 @@ def test_years_of_predictions_go_with_several_looks(
         assert len(left(store)) == count
 
 
+@pytest.mark.server
+@pytest.mark.parametrize("address", ["postgresql"], indirect=True)
+def test_months_of_which_nothing_goes_end_with_the_lease_too(store: PredictionStore) -> None:
+    """All that is left of them has an outcome: each is looked through, every time."""
+
+    def asked() -> None:
+        raise LeaseLostError("another one has taken its place")
+
+    write(store, 150, 200)
+    store.log.add_labels([Label(True, accident_id=age, key_name="control-room") for age in ("150", "200")])
+    lease: Any = SimpleNamespace(require=asked)
+    with pytest.raises(LeaseLostError):
+        trim(KEEP, store, lease)
+    assert len(left(store)) == 2
+
+
 @pytest.mark.parametrize("address", ["sqlite"], indirect=True)
 def test_what_cannot_be_removed_is_told_and_the_other_goes(
     store: PredictionStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

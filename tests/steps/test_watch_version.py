@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from accidents.monitoring.callers import NO_KEY
-from accidents.monitoring.monitor_settings import MonitorSettings, ProbationPolicy
+from accidents.monitoring.monitor_settings import KNOWN_AFTER, MonitorSettings, ProbationPolicy
 from accidents.monitoring.probation import Probe, Traffic, TrafficSeen, Verdict, judge_probation
 from accidents.predictions.prediction_log import Prediction
 from accidents.predictions.store import PredictionStore
@@ -25,7 +25,7 @@ from steps.deployment import watch_version
 from steps.folder import Folder
 from tests.predictions import START, prediction
 
-KNOWN = START + watch_version._KNOWN_AFTER
+KNOWN = START + timedelta(seconds=KNOWN_AFTER)
 NEW: dict[str, Any] = {"model_version": "4", "model_digest": "new"}
 WATCHED: Any = SimpleNamespace(name="accident-severity-dispatch", digest="new", stage="dispatch")
 

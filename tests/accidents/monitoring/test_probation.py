@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from itertools import cycle, islice
 
@@ -102,12 +103,6 @@ def traffic(due: int, missed: int, spells: int = 0, callers: tuple[str, ...] = (
     return Traffic(*counts, (frozenset(callers),) * spells)
 
 
-def both(one: Traffic, other: Traffic) -> Traffic:
-    return Traffic(
-        one.came + other.came, one.due + other.due, one.missed + other.missed, one.spells + other.spells
-    )
-
-
 def end(traffic: Traffic, over: bool = True) -> tuple[bool, str]:
     verdict = judge_probation(WELL, NONE, POLICY, SHARE, traffic, over)
     return verdict.stays, " ".join((*verdict.reasons, *verdict.notes))
@@ -160,17 +155,43 @@ def test_a_form_counts_as_it_was_answered_last_and_each_failure_of_it_is_seen() 
     assert (others.came.total(), others.due, others.missed, others.spells) == (7, Counter(), Counter(), ())
 
 
+def test_an_accident_counts_once_as_long_as_a_look_reads_it() -> None:
+    """Of what no look reads any more the number is known, and no more."""
+    asked, others = look(0, 70, own=False), look(70, 70, own=True)
+    again = look(0, 70, own=True, request="later")
+    assert seen(asked, asked | others, others | again).missed == Counter()
+    late = seen(asked, others, again)
+    assert (late.came.total(), late.due.total(), late.missed.total()) == (210, 210, 70)
+    assert late.spells == (frozenset(ROOMS),)
+
+
+def test_no_more_answers_are_kept_than_a_look_reads() -> None:
+    """A probation may be a day, with millions of them."""
+    several, held = TrafficSeen(), list[int]()
+    tracemalloc.start()
+    try:
+        for first in range(0, 50_000, 1_000):
+            several.add(look(first, 1_000, own=first % 2_000 == 0))
+            held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert held[-1] < 2 * held[0]
+    traffic = several.traffic()
+    assert (traffic.came.total(), traffic.due.total(), traffic.missed.total()) == (50_000, 50_000, 25_000)
+    assert len(traffic.spells) == 25
+
+
 def test_what_it_misses_of_one_caller_takes_no_canary_back() -> None:
     """Who sends many at once that are the canary's has the champion answer some of them."""
     flood, others = traffic(900, 300, 30, callers=("attacker",)), traffic(100, 1, 1)
-    stays, told = end(both(flood, others))
+    stays, told = end(flood + others)
     assert stays
     assert "301 of the 1,000 accidents of its share were answered by the champion instead" in told
     assert "but not without those of attacker" in told
-    assert not end(both(flood, traffic(100, 10, 3)))[0], "the others miss it too"
-    assert end(both(flood, traffic(20, 10, 3)))[0], "they are too few to say"
-    assert end(both(flood, Traffic(came=Counter({"lyon": 20}))))[0], "what they ask is not the canary's"
-    assert not end(both(traffic(900, 900, 30, callers=("lyon",)), Traffic(came=Counter({"lille": 1}))))[0], (
+    assert not end(flood + traffic(100, 10, 3))[0], "the others miss it too"
+    assert end(flood + traffic(20, 10, 3))[0], "they are too few to say"
+    assert end(flood + Traffic(came=Counter({"lyon": 20})))[0], "what they ask is not the canary's"
+    assert not end(traffic(900, 900, 30, callers=("lyon",)) + Traffic(came=Counter({"lille": 1})))[0], (
         "at the end nothing is known of its answers"
     )
     assert not end(traffic(900, 300, 30, callers=(NO_KEY,)), over=False)[0], "nobody can be told apart"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, text
 
+from accidents.predictions import prediction_log
 from accidents.predictions import retention as prediction_retention
 from accidents.predictions.database import PredictionDatabase
 from accidents.predictions.labels import add_labels, lock_labels, targets_of
@@ -66,6 +67,22 @@ def test_what_is_removed_while_a_label_is_on_its_way_has_none(log: PredictionLog
     assert statuses == ["unknown", "recorded"]
     with connected(address) as connection:
         assert connection.execute(text("SELECT count(*) FROM labels")).scalar_one() == 1
+
+
+def test_who_removes_may_end_it_also_where_nothing_went(
+    log: PredictionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outcome came between the two transactions: what was too old stays."""
+    found = prediction_log.oldest
+
+    def then_labelled(connection: Any, **more: Any) -> Any:
+        rows = found(connection, **more)
+        log.add_labels([Label(True, request_id=row.request_id) for row in rows])
+        return rows
+
+    monkeypatch.setattr(prediction_log, "oldest", then_labelled)
+    log.write([aged(200)])
+    assert list(log.forget(AGES)) == [0]
 
 
 def test_null_is_for_ever(log: PredictionLog):

@@ -94,7 +94,6 @@ for name in ("pandas", "sklearn", "scipy", "pyarrow"):
     sys.modules[name] = None  # importing it raises ImportError
 import numpy as np
 from pathlib import Path
-from typing import Any
 from accidents.features import build_one
 from accidents.training.trained_model import Model
 folder = Path(sys.argv[1])
