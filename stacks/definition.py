@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from accidents.did_you_mean import nearest
 from accidents.strict import Strict, explain
-from stacks.components.image_layout import DATABASE
+from stacks.env_file import DATABASE
 from stacks.errors import StackError
 from stacks.placeholders import fill
 from stacks.secrets import has_password

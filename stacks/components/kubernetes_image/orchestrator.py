@@ -21,10 +21,10 @@ from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
 from zenml.orchestrators import SubmissionResult
 
 from stacks.cluster.namespace import Namespace, find_namespace, is_pod
-from stacks.components.image_layout import DATABASE
 from stacks.components.kubernetes_image.config import KubernetesImageConfig, locked_down
 from stacks.components.kubernetes_image.run_pods import RunPods
 from stacks.components.orchestrator_base import DATA_REMOTE, OwnImage
+from stacks.env_file import DATABASE
 from stacks.errors import StackError
 
 if TYPE_CHECKING:
