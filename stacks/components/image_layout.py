@@ -7,4 +7,3 @@ STATE = "/state"  # what the code writes; the rest of the root may be read-only
 USER = 10001
 # Folders under STATE to which links in CODE lead: they must be there before a step runs.
 WRITTEN = ("data", "dvc/cache", "dvc/tmp", "reports", "serving", "zenml")
-DATABASE = "ACCIDENTS_DATABASE_URL"  # as accidents/predictions/store.py reads it: a test holds them together

@@ -21,11 +21,11 @@ from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
 from zenml.orchestrators import SubmissionResult
 
 from stacks.cluster.namespace import Namespace, find_namespace, is_pod
-from stacks.components.image_layout import DATABASE
 from stacks.components.kubernetes_image.config import KubernetesImageConfig, locked_down
 from stacks.components.kubernetes_image.run_pods import RunPods
 from stacks.components.orchestrator_base import DATA_REMOTE, OwnImage
 from stacks.errors import StackError
+from stacks.shell_variables import DATABASE
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
