@@ -11,10 +11,10 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from accidents.did_you_mean import nearest
 from accidents.strict import Strict, explain
-from stacks.env_file import DATABASE
 from stacks.errors import StackError
 from stacks.placeholders import fill
 from stacks.secrets import has_password
+from stacks.shell_variables import DATABASE
 
 STACKS_FOLDER = Path(__file__).parent
 

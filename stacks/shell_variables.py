@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 
+DATABASE = "ACCIDENTS_DATABASE_URL"  # as accidents/predictions/store.py reads it: a test holds them together
 _STACK = "the stack says where runs and models go"
 _PROJECT = "steps are found in this project's folder"
 _GIT = "the commit that is recorded is this project's"

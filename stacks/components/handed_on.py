@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from stacks.env_file import DATABASE
+from stacks.shell_variables import DATABASE
 
 _HANDED_ON = (
     DATABASE, "ACCIDENTS_DVC_REMOTE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",

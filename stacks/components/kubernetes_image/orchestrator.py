@@ -26,6 +26,7 @@ from stacks.components.kubernetes_image.run_pods import RunPods
 from stacks.components.orchestrator_base import DATA_REMOTE, OwnImage
 from stacks.env_file import DATABASE
 from stacks.errors import StackError
+from stacks.shell_variables import DATABASE
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
