@@ -10,7 +10,6 @@ from dotenv import dotenv_values
 from stacks.errors import StackError
 
 ENV_FILE = ".env"
-DATABASE = "ACCIDENTS_DATABASE_URL"  # as accidents/predictions/store.py reads it: a test holds them together
 
 
 def read_env_file(root: Path, beginning: str = "") -> dict[str, str]:

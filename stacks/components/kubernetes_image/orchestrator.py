@@ -24,7 +24,6 @@ from stacks.cluster.namespace import Namespace, find_namespace, is_pod
 from stacks.components.kubernetes_image.config import KubernetesImageConfig, locked_down
 from stacks.components.kubernetes_image.run_pods import RunPods
 from stacks.components.orchestrator_base import DATA_REMOTE, OwnImage
-from stacks.env_file import DATABASE
 from stacks.errors import StackError
 from stacks.shell_variables import DATABASE
 
