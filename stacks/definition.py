@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from accidents.nearest import nearest
+from accidents.did_you_mean import nearest
 from accidents.strict import Strict, explain
 from stacks.errors import StackError
 from stacks.placeholders import fill
