@@ -172,7 +172,7 @@ def _local_cluster(settings: DaskSettings) -> Any:
 def _require_same_code(client: Client, wait_seconds: float) -> None:
     """Raise ClusterError if workers run other code, as results would be of neither, or if none answers."""
     ours = running_version()
-    others = {worker: theirs for worker, theirs in _codes(client, wait_seconds).items() if theirs != ours}
+    others = {worker: theirs for worker, theirs in codes_of(client, wait_seconds).items() if theirs != ours}
     if others:
         worker, theirs = next(iter(others.items()))
         raise ClusterError(
@@ -181,11 +181,12 @@ def _require_same_code(client: Client, wait_seconds: float) -> None:
         )
 
 
-def _codes(client: Client, wait_seconds: float) -> dict[str, Any]:
+def codes_of(client: Client, wait_seconds: float) -> dict[str, Any]:
     """Ask every worker for its code; an error where it cannot be imported.
 
-    One that is gone, which the scheduler lists for a while, or hangs is left out: who does its work is asked
-    again with each piece. Where none answers they are asked again. Raises ClusterError if that goes on.
+    One that is gone, which the scheduler lists for a while, hangs or takes more than `PATIENCE` is left out:
+    who does its work is asked again with each piece. Where none answers they are asked again, as imports may
+    take long on a busy machine. Raises ClusterError if none has answered after `wait_seconds`.
     """
     deadline = time.monotonic() + wait_seconds
     while True:

@@ -11,15 +11,14 @@ from uuid import uuid4
 
 from accidents.data.storage import join, read_bytes, remove, write_bytes
 from accidents.errors import AccidentsError
-from accidents.source_code import running_version
-from engine.cluster import PATIENCE, answers_of, client_of
+from engine.cluster import PATIENCE, answers_of, client_of, codes_of
 from engine.errors import ClusterError
 from engine.settings import DaskSettings
 
 if TYPE_CHECKING:
     from distributed import Client
 
-ANSWER = 5.0  # seconds more for a worker to say that what it was asked took too long
+ANSWER = 45.0  # seconds more for a busy worker, which answered a moment ago, to say that it took too long
 FOLDER = (
     "Name a `dask.folder` that every worker and this machine see, such as s3://bucket/folder with a login in "
     "their environment."
@@ -35,10 +34,8 @@ def reach(settings: DaskSettings) -> str:
         from engine.kubernetes_cluster import can_start
 
         return can_start(settings.kubernetes)
-    answers = answers_of(client_of(settings), running_version, seconds=PATIENCE)
-    silent = [worker for worker, answer in answers.items() if isinstance(answer, OSError)]
-    workers = len(answers) - len(silent)
-    return f"{settings.scheduler} answers, with {workers} workers of our code{_but(silent)}"
+    workers, silent = _who_answers(client_of(settings), settings.wait_seconds)
+    return f"{settings.scheduler} answers, with {len(workers)} workers of our code{_but(silent)}"
 
 
 def share_folder(settings: DaskSettings) -> str:
@@ -48,7 +45,7 @@ def share_folder(settings: DaskSettings) -> str:
     """
     client, folder = client_of(settings), settings.folder_address
     file, content = join(folder, f"check-{uuid4().hex}"), uuid4().hex.encode()
-    workers = list(client.scheduler_info(n_workers=-1)["workers"])
+    workers, silent = _who_answers(client, settings.wait_seconds)
     try:
         written = _done_by_one(client, workers, partial(write_bytes, file, content))
         _require(written, None, f"write to {folder}")
@@ -58,8 +55,13 @@ def share_folder(settings: DaskSettings) -> str:
     finally:
         with suppress(Exception):  # what is wrong has been told
             _done_by_one(client, workers, partial(remove, file))
-    silent = [worker for worker in workers if worker not in read]
-    return f"one of {len(read)} workers wrote to {folder}, and all and this process read it{_but(silent)}"
+    return f"one of {len(workers)} workers wrote to {folder}, and all and this process read it{_but(silent)}"
+
+
+def _who_answers(client: Client, wait_seconds: float) -> tuple[list[str], list[str]]:
+    """Return the workers that answer, and those that the scheduler lists and that do not."""
+    listed, there = client.scheduler_info(n_workers=-1)["workers"], codes_of(client, wait_seconds)
+    return list(there), [worker for worker in listed if worker not in there]
 
 
 def _but(silent: list[str]) -> str:
@@ -69,7 +71,7 @@ def _but(silent: list[str]) -> str:
 def require_seen(settings: DaskSettings, file: str, content: bytes, remedy: str) -> None:
     """Raise ClusterError with the remedy if a worker does not find a file of this process as it is here."""
     client = client_of(settings)
-    workers = list(client.scheduler_info(n_workers=-1)["workers"])
+    workers, _ = _who_answers(client, settings.wait_seconds)
     answers = _done_by(client, workers, partial(read_bytes, file))
     _require(answers, content, f"read what this process wrote to {file}", remedy)
 
@@ -77,8 +79,7 @@ def require_seen(settings: DaskSettings, file: str, content: bytes, remedy: str)
 def _done_by(client: Client, workers: list[str], work: Callable[[], Any]) -> dict[str, Any]:
     """Return what comes out on each worker, or what is wrong there.
 
-    Of one that is gone by now, as workers that come and go, or that hangs, nothing is told: others do its
-    work.
+    Of one that is gone by now, as workers that come and go, nothing is told: others do its work.
     """
     answers = answers_of(client, _done_there, work, workers=workers, seconds=PATIENCE + ANSWER)
     return {worker: answer for worker, answer in answers.items() if not isinstance(answer, Exception)}
