@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-Doubles = npt.NDArray[np.float64]
-Box = tuple[float, float, float, float]
+from accidents.geography.boxes import MAINLAND, OVERSEAS, Box
 
-# South, north, west, east in degrees, a little wider than the land.
-MAINLAND: Box = (41.2, 51.3, -5.4, 9.8)
-OVERSEAS: Mapping[str, Box] = {
-    "971": (15.7, 18.2, -63.3, -60.8),  # held St-Martin and St-Barthelemy until 2007
-    "972": (14.2, 15.0, -61.4, -60.6),
-    "973": (2.0, 6.1, -54.8, -51.4),
-    "974": (-21.6, -20.7, 55.0, 56.0),
-    "975": (46.6, 47.3, -56.7, -56.0),
-    "976": (-13.2, -12.5, 44.9, 45.5),
-    "977": (17.8, 18.0, -63.0, -62.7),
-    "978": (18.0, 18.2, -63.3, -62.9),
-    "986": (-14.6, -13.0, -178.5, -175.9),
-    "987": (-28.5, -7.5, -155.5, -134.0),
-    "988": (-23.5, -17.5, 158.0, 172.5),
-}
+Doubles = npt.NDArray[np.float64]
 _AREAS = {"mainland": MAINLAND, **OVERSEAS}
 GOOD, SIGN_LOST, SWAPPED, OUTSIDE = range(4)
 

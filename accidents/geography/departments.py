@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from accidents.geography.coordinates import OVERSEAS
+from accidents.geography.boxes import OVERSEAS
 
 SHAPES = Path(__file__).parent / "departments.json"
 NEAR_KM = 10.0

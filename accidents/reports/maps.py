@@ -13,21 +13,11 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from accidents.geography.boxes import SHOWN_MAINLAND, SHOWN_OVERSEAS, Box
 from accidents.reports.figures import DPI, FAINT, INK, PALE, WIDTH
 
 Array = npt.NDArray[Any]
 
-Box = tuple[float, float, float, float]
-
-# What a picture shows: south, north, west, east in degrees.
-MAINLAND: Box = (41.3, 51.2, -5.2, 9.7)
-OVERSEAS: Mapping[str, Box] = {
-    "Guadeloupe": (15.8, 16.6, -61.9, -60.9),
-    "Martinique": (14.35, 14.95, -61.3, -60.7),
-    "Guyane": (2.0, 6.0, -54.7, -51.5),
-    "La Réunion": (-21.45, -20.8, 55.15, 55.9),
-    "Mayotte": (-13.05, -12.6, 44.95, 45.35),
-}
 FEWEST = 5  # accidents in a hexagon; with fewer its share says nothing
 FEWEST_OVERSEAS = 50  # accidents for an inset
 ENOUGH = 1_000  # accidents on a map; of fewer each is shown
@@ -60,7 +50,9 @@ def _draw_maps(
 ) -> Figure:
     """One map a side, by its title; `p` decides on the colours."""
     insets = [
-        name for name, box in OVERSEAS.items() if _within(latitude, longitude, box).sum() >= FEWEST_OVERSEAS
+        name
+        for name, box in SHOWN_OVERSEAS.items()
+        if _within(latitude, longitude, box).sum() >= FEWEST_OVERSEAS
     ]
     width = WIDTH if len(sides) > 1 else WIDTH * 0.65
     figure = Figure(figsize=(width, 7.4 + (1.5 if insets else 0)), dpi=DPI, layout="constrained")
@@ -71,9 +63,9 @@ def _draw_maps(
     layout = figure.subplot_mosaic(_mosaic(insets, len(sides)), height_ratios=[5.2, 1] if insets else [1])
     for side, (title, values) in enumerate(sides.items()):
         for name in insets:
-            _draw(layout[f"{side}{name}"], latitude, longitude, values, OVERSEAS[name], top, fewest)
+            _draw(layout[f"{side}{name}"], latitude, longitude, values, SHOWN_OVERSEAS[name], top, fewest)
             _frame(layout[f"{side}{name}"], name)
-        drawn = _draw(layout[str(side)], latitude, longitude, values, MAINLAND, top, fewest)
+        drawn = _draw(layout[str(side)], latitude, longitude, values, SHOWN_MAINLAND, top, fewest)
         layout[str(side)].set_title(title, loc="left", fontsize=14, color=INK)
     bar = figure.colorbar(drawn, ax=list(layout.values()), orientation="horizontal", aspect=60, shrink=0.6,
                           extend="max", format=PercentFormatter(1, decimals=0))  # fmt: skip

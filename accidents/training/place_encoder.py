@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accidents.errors import BundleError
+from accidents.geography.boxes import GRIDDED
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -65,16 +66,7 @@ class Area:
         return self.rows_a_degree * math.cos(math.radians((self.south + self.north) / 2))
 
 
-AREAS = (
-    Area(41.0, 51.6, -5.5, 10.0),  # mainland and Corsica
-    Area(14.2, 18.3, -63.3, -60.6),  # Antilles
-    Area(2.0, 6.2, -54.8, -51.4),  # French Guiana
-    Area(-21.6, -20.7, 55.0, 56.0),  # Réunion
-    Area(-13.2, -12.4, 44.9, 45.5),  # Mayotte
-    Area(46.6, 47.3, -56.7, -56.0),  # St-Pierre-et-Miquelon
-    Area(-22.9, -19.4, 163.4, 168.3),  # New Caledonia
-    Area(-18.0, -16.2, -152.0, -149.0),  # Society Islands
-)
+AREAS = tuple(Area(*box) for box in GRIDDED)
 _SHAPES = tuple(area.shape for area in AREAS)
 _STARTS = tuple(int(n) for n in np.cumsum([0, *(rows * columns for rows, columns in _SHAPES)]))
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from accidents.features import build_one, features_of
-from accidents.geography.coordinates import OVERSEAS
+from accidents.geography.boxes import OVERSEAS
 from serving.api.errors import ApiError
 from serving.api.schema.accident import Accident, Place, department_of
 
