@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from engine.settings import DaskSettings
 from tests.pipelines.conftest import Project, make_project
 from tests.processes import kill_all_of
 
@@ -23,7 +24,8 @@ SMALLER = {"model: {n_estimators: 60}": "model: {n_estimators: 10, bags: 2}",
            "accidents_per_year: 4000": "accidents_per_year: 2000"}  # fmt: skip
 # Beyond so many rows baselines learn from some that are drawn: lowered, of our training rows too.
 CAP = ("accidents/training/drawn_rows.py", "MOST_LEARNT = 500_000", "MOST_LEARNT = 1_000")
-AT_WORK = 5.0  # seconds of processor time: imports take three
+AT_WORK = 1.0  # seconds of processor time: what only looks after a worker takes none
+PARTITIONS = DaskSettings().folder
 ON_DASK = "engine: dask\ndask: {local: {workers: 2, memory_limit: 3GiB}, partition_rows: 1000}\n"
 
 
@@ -68,10 +70,12 @@ def lower_the_cap(project: Project) -> None:
 
 
 def kill_a_worker(folder: Path, killed: list[int]) -> threading.Thread:
-    """Kill, once, one of Dask's workers of a project's command, when it has come to its work."""
+    """Kill, once, one of Dask's workers of a project's command, when first results of theirs are written."""
 
     def kill() -> None:
         end = time.monotonic() + 400
+        while not any((folder / PARTITIONS).rglob("*.parquet")) and time.monotonic() < end:
+            time.sleep(0.1)
         while not killed and time.monotonic() < end:
             for process in psutil.process_iter():
                 with suppress(psutil.Error):
