@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from rich.markup import escape
 
+from accidents.errors import AccidentsError
 from accidents.params import Params
 from commands.api import API, ASKED
 from commands.project import ROOT, console, on_stack
+from stacks.errors import StackError
 
 if TYPE_CHECKING:
     from stacks.endpoints import Endpoint
@@ -77,12 +80,21 @@ def _show(facts: DeploymentFacts, seconds: float, next_step: str) -> None:
 
 
 def _next(endpoint: Endpoint, on_this_machine: bool) -> str:
-    asked = API.variable(ASKED)  # it may be one of another stack
-    if asked is not None and asked == endpoint.v2_address():
+    asked = API.variable(ASKED)
+    if asked is not None and asked == _address(endpoint):
         return f"The API runs at {API.url};"
     if not on_this_machine:
         return "The API in the cluster answers with it (docs/kubernetes.md);"
+    if asked is not None:
+        return f"The API at {API.url} asks another model: [bold]python run.py stop[/], then make serve;"
     return "Next: [bold]make serve[/], the API in front of it;"
+
+
+def _address(endpoint: Endpoint) -> str | None:
+    """Where it speaks V2; None if that cannot be told now, which is no fault of a deployment."""
+    with suppress(AccidentsError, StackError):
+        return endpoint.v2_address()
+    return None
 
 
 def _difference(largest: float) -> str:

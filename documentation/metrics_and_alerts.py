@@ -12,11 +12,11 @@ from prometheus_client import Counter, Info
 from prometheus_client.metrics import MetricWrapperBase
 
 from documentation.tables import code, table
+from observability.addresses import RULES
 from observability.metric_names import MODEL_SERVER, OWN, PROCESS, PUSHED, SUPERVISOR
 from serving.api.operations import metrics
 
 ROOT = Path(__file__).resolve().parent.parent
-_RULES = ROOT / "observability" / "rules"
 _GAUGES = ROOT / "accidents" / "monitoring" / "gauges_and_thresholds.py"
 _TOP = """# Metrics and alerts
 
@@ -46,10 +46,10 @@ def metrics_and_alerts_page() -> str:
     return _TOP + "\n".join(parts)
 
 
-def rules(file: str) -> list[dict[str, Any]]:
-    """Return the rules of a file of observability/rules, in their order."""
-    groups = yaml.safe_load((_RULES / file).read_text(encoding="utf-8"))["groups"]
-    return [rule for group in groups for rule in group["rules"]]
+def rules(kind: str) -> list[dict[str, Any]]:
+    """Return the rules of observability/rules of a kind, `alert` or `record`, in their order."""
+    files = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted(RULES.glob("*.yml"))]
+    return [rule for file in files for group in file["groups"] for rule in group["rules"] if kind in rule]
 
 
 def api_metrics() -> Iterator[tuple[str, str, str, str]]:
@@ -81,7 +81,7 @@ def _pushed() -> Iterator[tuple[str, str, str]]:
 
 
 def _alerts() -> Iterator[tuple[str, ...]]:
-    for rule in rules("alerts.yml"):
+    for rule in rules("alert"):
         name, says = rule["alert"], rule["annotations"]
         link = f"[{name}](../{says['runbook'].removeprefix('docs/')})"
         severity = rule["labels"]["severity"] + (
@@ -91,5 +91,5 @@ def _alerts() -> Iterator[tuple[str, ...]]:
 
 
 def _recorded() -> Iterator[tuple[str, str]]:
-    for rule in (*rules("objectives.yml"), *rules("recording.yml")):
+    for rule in rules("record"):
         yield code(rule["record"]), code(" ".join(str(rule["expr"]).split()))

@@ -82,7 +82,7 @@ def _in_kubernetes(workers: KubernetesWorkers, settings: DaskSettings) -> tuple[
         where = {"scheduler": cluster.start(), "kubernetes": None}
         client = _client_of_scheduler(settings.model_copy(update=where))
         cluster.wait_for_workers(client)
-        _require_same_code(client, settings.wait_seconds)
+        workers_of_our_code(client, settings.wait_seconds)
     except BaseException:
         _close(cluster, client)
         raise
@@ -139,7 +139,7 @@ def _require_workers(client: Client, settings: DaskSettings) -> None:
             f"The Dask scheduler {where} has had no worker for {settings.wait_seconds:g} s: {remedy}."
         ) from None
     if settings.scheduler is not None:
-        _require_same_code(client, settings.wait_seconds)
+        workers_of_our_code(client, settings.wait_seconds)
 
 
 def _local_cluster(settings: DaskSettings) -> Any:
@@ -169,19 +169,23 @@ def _local_cluster(settings: DaskSettings) -> Any:
         ) from error
 
 
-def _require_same_code(client: Client, wait_seconds: float) -> None:
-    """Raise ClusterError if workers run other code, as results would be of neither, or if none answers."""
-    ours = running_version()
-    others = {worker: theirs for worker, theirs in codes_of(client, wait_seconds).items() if theirs != ours}
+def workers_of_our_code(client: Client, wait_seconds: float) -> list[str]:
+    """Return the workers that answer.
+
+    Raises ClusterError if some run other code, as results would be of neither, or if none answers.
+    """
+    ours, codes = running_version(), _codes(client, wait_seconds)
+    others = {worker: theirs for worker, theirs in codes.items() if theirs != ours}
     if others:
         worker, theirs = next(iter(others.items()))
         raise ClusterError(
             f"{len(others)} Dask workers run other code than this ({ours}), such as {worker} ({theirs}). "
             "Start them again, from the same image, or in a copy of this folder with the same packages."
         )
+    return list(codes)
 
 
-def codes_of(client: Client, wait_seconds: float) -> dict[str, Any]:
+def _codes(client: Client, wait_seconds: float) -> dict[str, Any]:
     """Ask every worker for its code; an error where it cannot be imported.
 
     One that is gone, which the scheduler lists for a while, hangs or takes more than `PATIENCE` is left out:

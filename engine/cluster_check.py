@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from accidents.data.storage import join, read_bytes, remove, write_bytes
 from accidents.errors import AccidentsError
-from engine.cluster import PATIENCE, answers_of, client_of, codes_of
+from engine.cluster import PATIENCE, answers_of, client_of, workers_of_our_code
 from engine.errors import ClusterError
 from engine.settings import DaskSettings
 
@@ -59,9 +59,12 @@ def share_folder(settings: DaskSettings) -> str:
 
 
 def _who_answers(client: Client, wait_seconds: float) -> tuple[list[str], list[str]]:
-    """Return the workers that answer, and those that the scheduler lists and that do not."""
-    listed, there = client.scheduler_info(n_workers=-1)["workers"], codes_of(client, wait_seconds)
-    return list(there), [worker for worker in listed if worker not in there]
+    """Return the workers that answer, and those that the scheduler lists and that do not.
+
+    Raises ClusterError if none does, or one is of other code, as one may be that has come since.
+    """
+    listed, there = client.scheduler_info(n_workers=-1)["workers"], workers_of_our_code(client, wait_seconds)
+    return there, [worker for worker in listed if worker not in there]
 
 
 def _but(silent: list[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 HERE = Path(__file__).resolve().parent
+RULES = HERE / "rules"  # Prometheus reads every file of it
 METRICS_KEY, HOOK_KEY = "metrics-key", "hook-key"  # beside the files; for whom they are is in their names
 
 
@@ -40,7 +41,7 @@ class Addresses:
 def write_configs(folder: Path, at: Addresses) -> None:
     """Write them all into `folder`; the keys that they name are files there, made by somebody else."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(HERE / "rules", folder / "rules", dirs_exist_ok=True)
+    shutil.copytree(RULES, folder / "rules", dirs_exist_ok=True)
     _write(folder / "prometheus.yml", _prometheus(at))
     _write(folder / "alertmanager.yml", _alertmanager(at))
     provisioning = folder / "provisioning"

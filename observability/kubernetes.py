@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from observability.addresses import HERE
+from observability.addresses import HERE, RULES
 from observability.dashboards import dashboards
 
 FOLDER = HERE.parent / "kubernetes" / "components" / "prometheus-operator"
@@ -18,7 +19,7 @@ _HEAD = "# Written by `python -m observability.kubernetes` from observability/: 
 
 def objects() -> dict[str, str]:
     """Return the content of each file, by its name."""
-    rules = [_rule(file) for file in ("objectives", "recording", "alerts")]
+    rules = [_rule(file) for file in sorted(RULES.glob("*.yml"))]
     boards = [_dashboard(name, content) for name, content in dashboards().items()]
     return {"rules.yaml": _text(rules), "dashboards.yaml": _text(boards)}
 
@@ -29,12 +30,12 @@ def main() -> None:
         (FOLDER / name).write_text(content, encoding="utf-8")
 
 
-def _rule(file: str) -> dict[str, Any]:
-    content = yaml.safe_load((HERE / "rules" / f"{file}.yml").read_text(encoding="utf-8"))
+def _rule(file: Path) -> dict[str, Any]:
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
-        "metadata": {"name": f"accidents-{file}"},
+        "metadata": {"name": f"accidents-{file.stem}"},
         "spec": content,
     }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stacks.component_removal import needed_by, remove_component, served_with
+from stacks.component_removal import made_for, needed_by, remove_component, served_with
 from stacks.component_validation import WantedComponent, wanted_component
 from stacks.connectors import OF_STACK, apply_connector
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
@@ -49,7 +49,7 @@ def apply_stack(name: str, activate: bool = True, folder: Path = STACKS_FOLDER) 
     """Make ZenML's store agree with `<folder>/<name>.yaml`; call `prepare_environment` first.
 
     Components changed by hand are put back as the file has them, and `changes` says so. Processes that apply
-    at once wait for one another; what one that was broken off has left is removed.
+    at once on this machine wait for one another; what one that was broken off has left is removed.
 
     Raises
     ------
@@ -229,8 +229,8 @@ def _clear_away(
 
 def _of_none(client: Client, stack: str, now: Set[UUID]) -> list[ComponentResponse]:
     """Return components that were made for a stack and are of none: an apply was broken off, or kept them."""
-    named = client.list_stack_components(name=f"startswith:{stack}_", size=1_000).items
-    ours = [one for one in named if one.id not in now and one.name == f"{stack}_{one.flavor_name}"]
+    every = client.list_stack_components(size=1_000, hydrate=True).items  # ZenML does not look for labels
+    ours = [one for one in every if one.id not in now and made_for(stack, one)]
     return [one for one in ours if not client.list_stacks(component_id=one.id).total]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from stacks.connectors import OF_STACK
+from stacks.definition import stack_names
 from stacks.secrets import forget, secret_name
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ def needed_by(client: Client, stack: StackResponse, component: ComponentResponse
     others = sorted(other.name for other in stacks if other.id != stack.id)
     if others:
         return f"also of stack {', '.join(others)}"
-    if not _made_by_apply(stack, component):
-        return "`stack apply` did not make it"
+    named_by_apply = any(made_for(name, component) for name in (stack.name, *stack_names()))
+    if not named_by_apply and OF_STACK not in (component.labels or {}):
+        return "nothing says that `stack apply` made it"
     if component.type is StackComponentType.ARTIFACT_STORE:
         # ZenML would forget where they lie.
         artifacts = client.list_artifact_versions(artifact_store_id=component.id, size=1).total
@@ -30,10 +32,10 @@ def needed_by(client: Client, stack: StackResponse, component: ComponentResponse
     return None
 
 
-def _made_by_apply(stack: StackResponse, component: ComponentResponse) -> bool:
-    """By its label; by its name, too, where it was made before there was one."""
-    named = component.name == f"{stack.name}_{component.flavor_name}"
-    return named or OF_STACK in (component.labels or {})
+def made_for(stack: str, component: ComponentResponse) -> bool:
+    """Whether `stack apply` made it for a stack: by its label; before there was one, by its name."""
+    named = component.name == f"{stack}_{component.flavor_name}"
+    return named or (component.labels or {}).get(OF_STACK) == stack
 
 
 def served_with(client: Client, flavor: str) -> Iterator[str]:

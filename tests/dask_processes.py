@@ -6,8 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from engine.cluster import disconnect_all
+from tests.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 Started = subprocess.Popen[bytes]
@@ -21,6 +25,29 @@ def start_worker(address: str, logs: Path, folder: Path = ROOT, more: Sequence[s
     """`folder` is where our code is; `more` are options of Dask's."""
     words = (address, "--nthreads", "1", "--no-nanny", "--local-directory", str(logs), *more)
     return _start("dask_worker", *words, folder=folder, logs=logs)
+
+
+@contextmanager
+def running(*processes: Started) -> Iterator[list[Started]]:
+    """Kill them in the end, and those that came to the list; our connections are let go before."""
+    every = list(processes)
+    try:
+        yield every
+    finally:
+        disconnect_all()
+        for process in every:
+            kill(process)
+
+
+@contextmanager
+def running_cluster(logs: Path, workers: int = 1) -> Iterator[tuple[str, list[Started]]]:
+    """A scheduler and workers of our code: its address, and the processes, the scheduler first."""
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    with running(
+        start_scheduler(port, logs), *(start_worker(address, logs) for _ in range(workers))
+    ) as every:
+        yield address, every
 
 
 def kill(process: Started) -> None:

@@ -85,12 +85,13 @@ def every_endpoints(stack: str) -> dict[str, Endpoints]:
     flavors = serving_flavors()
     applied = set[str]() if flavors == set() else _applied_stacks()  # nothing serves: no ZenML
     names = sorted(stack_names(), key=lambda name: (name not in applied, name != stack))
-    if flavors is None:
-        return _each_once(names, None)
     deployer = _deployer_of(stack)
-    own = endpoints_on(stack) if deployer and deployer[0] in _ADAPTERS else None
-    others = _each_once((name for name in names if name != stack), flavors, but=deployer)
-    return {**({stack: own} if own else {}), **others}
+    if flavors is None or deployer is None:
+        return _each_once(names, flavors)
+    found = _each_once(names, {*flavors, deployer[0]})
+    if stack in found and stack not in applied and (own := endpoints_on(stack)):
+        found[stack] = own  # on a store of this machine the stack is applied where that is needed
+    return found
 
 
 def applied_endpoints(stack: str) -> Endpoints:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from commands.dask_cluster import check_cluster, configuration
 from engine import cluster
 from stacks.definition import read_stack
 from stacks.errors import StackError
-from tests.dask_processes import Started, kill, start_scheduler, start_worker
+from tests.dask_processes import running, start_scheduler, start_worker
 from tests.processes import free_port
 from tests.stacks.conftest import write_stack
 from tests.zenml_store import zenml_store
@@ -98,15 +96,6 @@ def test_a_stack_may_start_workers_in_kubernetes_for_each_run(
         (each.what, each.well, each.words) for each in check_cluster("shared", named(tmp_path, PODS))
     ] == [("dask scheduler", True, "it could")]
     assert asked == [dask.kubernetes]
-
-
-@contextmanager
-def running(*processes: Started) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for process in processes:
-            kill(process)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 from commands import deploy
 from commands.api import ASKED
 from commands.background import Background
+from stacks.errors import StackError
 
 HERE = "http://127.0.0.1:8085"
 FACTS: deploy.DeploymentFacts = {
@@ -29,8 +30,13 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Background]
     made.stop()
 
 
-def next_step(v2_address: str | None, on_this_machine: bool) -> str:
-    endpoint: Any = SimpleNamespace(v2_address=lambda: v2_address)
+def next_step(v2_address: str | StackError | None, on_this_machine: bool) -> str:
+    def address() -> str | None:
+        if isinstance(v2_address, StackError):
+            raise v2_address
+        return v2_address
+
+    endpoint: Any = SimpleNamespace(v2_address=address)
     return deploy._next(endpoint, on_this_machine)
 
 
@@ -45,8 +51,10 @@ def test_an_api_that_runs_here_is_told_if_it_asks_this_model(
     assert next_step(HERE, on_this_machine).startswith(told)
     api.start([sys.executable, "-c", "import time; time.sleep(60)"], {ASKED: HERE}, "http://127.0.0.1:8000")
     assert next_step(HERE, on_this_machine) == "The API runs at http://127.0.0.1:8000;"
-    for other in (None, "http://model.example.org"):
-        assert next_step(other, on_this_machine).startswith(told)
+    told = "The API at http://127.0.0.1:8000 asks another model: [bold]python run.py stop[/]"
+    for other in (None, "http://model.example.org", StackError("it does not answer")):
+        expected = told if on_this_machine else "The API in the cluster answers with it"
+        assert next_step(other, on_this_machine).startswith(expected)
 
 
 def test_it_stands_at_the_end_of_what_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,6 +117,19 @@ def test_on_a_shared_server_what_can_be_stopped_is_and_the_rest_is_told(
     assert list(shared.served()) == [], "of another stack"
 
 
+def test_a_stack_that_nobody_applied_hides_no_server_that_another_can_stop(
+    shared: ServerFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a store of this machine, where it would need variables to be applied now."""
+    monkeypatch.setattr(apply, "is_embedded", lambda _: True)
+    monkeypatch.setattr(lookup, "serving_flavors", lambda: {"mlserver"})
+    apply.apply_stack("local")
+    for variable in ("S3_ACCESS_KEY", "S3_SECRET_KEY", "MLFLOW_PASSWORD"):
+        monkeypatch.delenv(variable)
+    api.stop_serving("staging", everywhere=True)
+    assert list(shared.served()) == []
+
+
 @pytest.mark.parametrize("flavors", [None, {"mlserver"}], ids=["a shared server", "a store of this machine"])
 def test_a_stack_that_lacks_a_variable_here_is_asked_as_applied_and_others_are_stopped(
     shared: ServerFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavors: set[str] | None

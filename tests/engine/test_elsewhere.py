@@ -24,13 +24,13 @@ from accidents.data.tables import Tables
 from accidents.errors import DataError
 from accidents.features import build_features
 from engine import preparation, reading
-from engine.cluster import client_of, codes_of, disconnect_all
+from engine.cluster import client_of, workers_of_our_code
 from engine.cluster_check import share_folder
 from engine.errors import ClusterError
 from engine.settings import DaskSettings
 from engine.tasks import PartitionError
 from steps.scoring.score_partitions import score_partitions
-from tests.dask_processes import kill, start_scheduler, start_worker
+from tests.dask_processes import kill, running, running_cluster, start_scheduler, start_worker
 from tests.engine.conftest import ON_DASK
 from tests.processes import free_port
 
@@ -42,16 +42,10 @@ YEARS = (2018, 2021)
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskSettings]:
     pytest.importorskip("distributed")
-    place, port = tmp_path_factory.mktemp("elsewhere"), free_port()
-    address = f"tcp://127.0.0.1:{port}"
-    running = [start_scheduler(port, place), start_worker(address, place)]
-    folder = str(place / "partitions")
-    try:
+    place = tmp_path_factory.mktemp("elsewhere")
+    with running_cluster(place) as (address, _):
+        folder = str(place / "partitions")
         yield DaskSettings(scheduler=address, folder=folder, partition_rows=300, wait_seconds=PATIENCE)
-    finally:
-        disconnect_all()
-        for process in running:
-            kill(process)
 
 
 @pytest.fixture(scope="module")
@@ -157,23 +151,19 @@ def test_a_worker_that_is_gone_and_still_listed_is_passed_over(
     # As on a node that is lost: the scheduler lists it, and nobody listens where it was.
     gone = ("--listen-address", "tcp://127.0.0.1:0", "--contact-address", f"tcp://127.0.0.1:{nobody}")
     settings = DaskSettings(scheduler=address, folder=str(tmp_path / "partitions"), wait_seconds=PATIENCE)
-    running = [start_scheduler(port, tmp_path), start_worker(address, tmp_path, more=gone)]
-    try:
+    processes = start_scheduler(port, tmp_path), start_worker(address, tmp_path, more=gone)
+    with running(*processes) as every:
         hasty = settings.model_copy(update={"wait_seconds": 1})
         with distributed.Client(address, set_as_default=False, timeout=PATIENCE) as client:
             client.wait_for_workers(1, timeout=PATIENCE)
             told = r"None of 1 Dask workers .* within 1 s, such as tcp.*(Timed|no answer)"
             with pytest.raises(ClusterError, match=told):
                 client_of(hasty)
-            running.append(start_worker(address, tmp_path))
+            every.append(start_worker(address, tmp_path))
             client.wait_for_workers(2, timeout=PATIENCE)
         assert len(client_of(settings).scheduler_info(n_workers=-1)["workers"]) == 2
         told = r"one of 1 workers wrote to .*; no answer comes from 1 more, such as tcp://"
         assert re.search(told, share_folder(settings))
-        kill(running.pop())
+        kill(every.pop())
         with pytest.raises(ClusterError, match=r"None of \d Dask workers that the scheduler knows answers"):
-            codes_of(client_of(settings), 1)
-    finally:
-        disconnect_all()
-        for process in running:
-            kill(process)
+            workers_of_our_code(client_of(settings), 1)

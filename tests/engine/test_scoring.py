@@ -105,7 +105,7 @@ def test_an_output_that_a_worker_does_not_see_is_refused_before_anything_is_scor
 ) -> None:
     client = SimpleNamespace(scheduler_info=lambda **_: {"workers": {"tcp://other:1": {}}})
     monkeypatch.setattr(cluster_check, "client_of", lambda _: client)
-    monkeypatch.setattr(cluster_check, "codes_of", lambda *_: {"tcp://other:1": "ours"})
+    monkeypatch.setattr(cluster_check, "workers_of_our_code", lambda *_: ["tcp://other:1"])
     monkeypatch.setattr(
         cluster_check, "answers_of", lambda *_, workers, **__: dict.fromkeys(workers, "no such file")
     )
@@ -118,7 +118,7 @@ def test_a_worker_that_is_gone_by_then_ends_no_run(scored: Score, monkeypatch: p
     client = SimpleNamespace(scheduler_info=lambda **_: {"workers": {"tcp://gone:1": {}}})
     gone = OSError("Timed out trying to connect to tcp://gone:1 after 30 s")
     monkeypatch.setattr(cluster_check, "client_of", lambda _: client)
-    monkeypatch.setattr(cluster_check, "codes_of", lambda *_: {"tcp://gone:1": "ours"})
+    monkeypatch.setattr(cluster_check, "workers_of_our_code", lambda *_: ["tcp://gone:1"])
     monkeypatch.setattr(cluster_check, "answers_of", lambda *_, workers, **__: dict.fromkeys(workers, gone))
     assert scored(scheduler="tcp://other:8786")["scored"] == 3
 

@@ -24,9 +24,8 @@ from engine.cluster import client_of, disconnect_all
 from engine.errors import ClusterError
 from engine.settings import DaskSettings, LocalWorkers
 from engine.tasks import PartitionError, each, reduced
-from tests.dask_processes import kill, start_scheduler, start_worker
+from tests.dask_processes import kill, running_cluster, start_scheduler, start_worker
 from tests.engine.conftest import ON_DASK
-from tests.processes import free_port
 
 pytestmark = ON_DASK
 PATIENCE = 240.0  # seconds for what comes at its own time: a busy machine starts workers slowly
@@ -148,19 +147,12 @@ def test_what_is_slow_is_begun_again_elsewhere(
 def one_of_two_hangs(tmp_path: Path) -> Iterator[DaskSettings]:
     """A cluster elsewhere, of whose two workers one is stopped before anybody is asked."""
     pytest.importorskip("distributed")
-    port = free_port()
-    address = f"tcp://127.0.0.1:{port}"
-    running = [start_scheduler(port, tmp_path), *(start_worker(address, tmp_path) for _ in range(2))]
-    settings = DaskSettings(scheduler=address, folder=str(tmp_path / "seen"), wait_seconds=PATIENCE)
-    try:
+    with running_cluster(tmp_path, workers=2) as (address, processes):
+        settings = DaskSettings(scheduler=address, folder=str(tmp_path / "seen"), wait_seconds=PATIENCE)
         client_of(settings).wait_for_workers(2, timeout=PATIENCE)
         disconnect_all()
-        os.killpg(running[-1].pid, signal.SIGSTOP)
+        os.killpg(processes[-1].pid, signal.SIGSTOP)
         yield settings
-    finally:
-        disconnect_all()
-        for process in running:
-            kill(process)
 
 
 def test_a_worker_that_hangs_keeps_no_run_from_its_end(
@@ -238,39 +230,35 @@ def test_a_scheduler_that_is_started_anew_gets_what_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed")
-    port = free_port()
-    address = f"tcp://127.0.0.1:{port}"
-    running = [start_scheduler(port, tmp_path), start_worker(address, tmp_path)]
-    settings = DaskSettings(scheduler=address, folder=str(tmp_path), wait_seconds=PATIENCE)
-    heard = []
+    with running_cluster(tmp_path) as (address, processes):
+        settings = DaskSettings(scheduler=address, folder=str(tmp_path), wait_seconds=PATIENCE)
+        heard = []
 
-    def listen(results: Iterator[tuple[int, int]], *_: object) -> Iterator[tuple[int, int]]:
-        for result in results:
-            heard.append(result)
-            yield result
+        def listen(results: Iterator[tuple[int, int]], *_: object) -> Iterator[tuple[int, int]]:
+            for result in results:
+                heard.append(result)
+                yield result
 
-    def restart() -> None:
-        until(lambda: len(heard) == 3 and len(begun(tmp_path)) == 4)
-        for process in running:
-            kill(process)
-        running[:] = [start_scheduler(port, tmp_path), start_worker(address, tmp_path)]
-        (tmp_path / "anew").touch()
+        def restart() -> None:
+            until(lambda: len(heard) == 3 and len(begun(tmp_path)) == 4)
+            for process in processes:
+                kill(process)
+            port = int(address.rpartition(":")[2])
+            processes[:] = [start_scheduler(port, tmp_path), start_worker(address, tmp_path)]
+            (tmp_path / "anew").touch()
 
-    monkeypatch.setattr(tasks, "track", listen)
-    restarter = threading.Thread(target=restart)
-    restarter.start()
-    try:
-        named = [(f"part {at}", (str(tmp_path), at)) for at in range(8)]
-        assert each(settings, wait_after_three, named, "Noting") == list(range(8))
-        twice = [at for at in range(8) if len(begun(tmp_path, at)) == 2]
-        assert len(begun(tmp_path)) == 9, "what was done is not done again"
-        assert len(twice) == 1
-        assert twice[0] not in [at for at, _ in heard[:3]]
-    finally:
-        restarter.join()
-        disconnect_all()
-        for process in running:
-            kill(process)
+        monkeypatch.setattr(tasks, "track", listen)
+        restarter = threading.Thread(target=restart)
+        restarter.start()
+        try:
+            named = [(f"part {at}", (str(tmp_path), at)) for at in range(8)]
+            assert each(settings, wait_after_three, named, "Noting") == list(range(8))
+        finally:
+            restarter.join()
+    twice = [at for at in range(8) if len(begun(tmp_path, at)) == 2]
+    assert len(begun(tmp_path)) == 9, "what was done is not done again"
+    assert len(twice) == 1
+    assert twice[0] not in [at for at, _ in heard[:3]]
 
 
 def test_workers_that_lack_our_code_are_named(
@@ -280,8 +268,11 @@ def test_workers_that_lack_our_code_are_named(
     (tmp_path / "only_here.py").write_text("def version():\n    return 'ours'\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(cluster, "running_version", import_module("only_here").version)
-    with pytest.raises(ClusterError, match=r"run other code than this \(ours\).*No module named 'only_here'"):
-        cluster._require_same_code(client, 1)
+    told = r"run other code than this \(ours\).*No module named 'only_here'"
+    with pytest.raises(ClusterError, match=told):
+        cluster.workers_of_our_code(client, 1)
+    with pytest.raises(ClusterError, match=told):  # they have come since the connection was made
+        cluster_check.reach(dask)
 
 
 def cannot_be_read() -> str:

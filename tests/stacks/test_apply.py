@@ -151,7 +151,7 @@ def test_what_somebody_else_has_made_and_added_leaves_the_stack_and_stays_with_i
     stack_file("joined", {"description": "Another."})
     assert apply_stack("joined", activate=False, folder=folder).changes == (
         "updated stack joined",
-        "kept data_validator of_somebody: `stack apply` did not make it",
+        "kept data_validator of_somebody: nothing says that `stack apply` made it",
     )
     assert Client().list_stack_components(name="of_somebody").total == 1
     assert Client().get_secret("data_validator_of_somebody").secret_values == {"key": "a-canary"}
@@ -204,6 +204,25 @@ def test_what_an_apply_that_was_broken_off_has_left_goes_with_the_next_unless_it
     )
     assert not [one.name for one in Client().list_secrets().items if name in one.name]
     assert apply_stack(name, activate=False, folder=folder).changes == ()
+
+
+def test_so_does_what_it_left_under_a_name_of_its_own(
+    local: Path, stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = stack_file("named")
+    apply_stack("named", activate=False, folder=folder)
+    stack_file("named", data_validator={"flavor": VALIDATOR, "name": "own"})
+    with monkeypatch.context() as broken_off:
+        broken_off.setattr(apply, "_apply_stack", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            apply_stack("named", activate=False, folder=folder)
+    apply_stack("beside", activate=False, folder=stack_file("beside"))  # it is none of this one's
+    stack_file("named")
+    told = apply_stack("named", activate=False, folder=folder).changes
+    assert told == ("removed data_validator own",)
 
 
 def test_a_deployer_that_may_serve_still_stays(local: Path, stack_file: StackWriter, tmp_path: Path) -> None:

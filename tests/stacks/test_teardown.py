@@ -57,12 +57,27 @@ def test_what_another_stack_uses_stays(zenml_store: Path, stack_file: StackWrite
     assert "first_local" not in components()
 
 
+def test_what_an_older_apply_made_for_two_goes_with_the_second(
+    zenml_store: Path, stack_file: StackWriter
+) -> None:
+    """Named after a stack of ours, and without the label that apply puts on it now."""
+    from zenml.client import Client
+    from zenml.enums import StackComponentType
+
+    Client().create_stack_component(
+        "local_local", flavor="local", component_type=StackComponentType.ORCHESTRATOR, configuration={}
+    )
+    folder = stack_file("shares", orchestrator={"flavor": "local", "name": "local_local"})
+    apply_stack("shares", activate=False, folder=folder)
+    assert "removed orchestrator local_local" in teardown_stack("shares", folder=folder)
+
+
 def test_what_somebody_else_has_made_and_added_stays(zenml_store: Path, stack_file: StackWriter) -> None:
     folder = stack_file("joined")
     apply_stack("joined", activate=False, folder=folder)
     add_by_hand("joined", "of_somebody")
     told = teardown_stack("joined", folder=folder)
-    assert "kept data_validator of_somebody: `stack apply` did not make it" in told
+    assert "kept data_validator of_somebody: nothing says that `stack apply` made it" in told
     assert {"of_somebody"} == components() & {"of_somebody", "joined_local"}
 
 

@@ -197,7 +197,9 @@ class LogWriter:
         begun = time.perf_counter()
         error = of_scores = self._write(rows, scores)
         at_once = time.perf_counter() - begun < _AT_ONCE
-        if error and rows and scores and at_once:  # what is wrong with scores alone refuses no prediction
+        if (
+            error and rows and scores and at_once
+        ):  # what is wrong with scores alone refuses no prediction, unless it comes late
             error = self._write(rows, [])
         return time.perf_counter() - begun, error, of_scores
 
