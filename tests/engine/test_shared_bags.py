@@ -24,7 +24,7 @@ from accidents.training.refit import folds, months_before_the_last
 from accidents.training.split import SplitSettings
 from accidents.training.tree_inputs import LabelledRows, unseen_inputs
 from engine import preparation, reading, shared_bags, training
-from engine.cluster import client_of
+from engine.cluster import client_of, disconnect_all
 from engine.errors import ClusterError
 from engine.partitions import PartitionedRows, Piece
 from engine.settings import DaskSettings, KubernetesWorkers, LocalWorkers
@@ -52,6 +52,15 @@ def rows(shared: DaskSettings, tmp_path_factory: pytest.TempPathFactory) -> Part
     write_sample(folder, (2018, 2019, 2021, 2022), 4_000)
     tables = preparation.read_tables(versioned(find_years(folder)), shared)
     return preparation.build_rows(tables, "dispatch")
+
+
+@pytest.fixture(autouse=True)
+def two_workers(request: pytest.FixtureRequest) -> None:
+    """A cluster that has not got back who was killed in a test before is no cluster for the next one."""
+    if "rows" in request.fixturenames:
+        dask: DaskSettings = request.getfixturevalue("dask")
+        if len(client_of(dask).nthreads()) < 2:
+            disconnect_all()  # the next connection starts both
 
 
 def alone(rows: PartitionedRows) -> PartitionedRows:
