@@ -171,23 +171,28 @@ def install_api(cluster: TestNamespace, *components: str) -> str:
 
 def _overlay(components: Iterable[str]) -> list[dict[str, Any]]:
     """Return the overlay's objects with the images of the test, and a second pod of the API."""
-    with tempfile.TemporaryDirectory() as name:
-        (Path(name) / "kubernetes").symlink_to(ROOT / "kubernetes")
-        content = {
-            "resources": ["kubernetes/overlays/kind"],
-            "components": [f"kubernetes/components/{each}" for each in components],
-        }
-        (Path(name) / "kustomization.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-        text = kubectl("kustomize", "--load-restrictor=LoadRestrictionsNone", name)
-    for image in ("api", "pipelines"):
-        text = text.replace(f"road-accidents/{image}:{__version__}", f"road-accidents/{image}:{TAG}")
-    documents: list[dict[str, Any]] = list(yaml.safe_load_all(text))
+    documents = kustomized("kind", components)
     for document in documents:
         if document["kind"] == "HorizontalPodAutoscaler":
             document["spec"]["minReplicas"] = 2  # one that is evicted has no other
         if document["kind"] == "Service":
             document["spec"]["ports"][0].pop("nodePort")  # of several namespaces at once the cluster chooses
     return documents
+
+
+def kustomized(overlay: str, components: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Return what an overlay with components of kubernetes/ makes, with the images of the test."""
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "kubernetes").symlink_to(ROOT / "kubernetes")
+        content = {
+            "resources": [f"kubernetes/overlays/{overlay}"],
+            "components": [f"kubernetes/components/{each}" for each in components],
+        }
+        (Path(name) / "kustomization.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        text = kubectl("kustomize", "--load-restrictor=LoadRestrictionsNone", name)
+    for image in ("api", "pipelines"):
+        text = text.replace(f"road-accidents/{image}:{__version__}", f"road-accidents/{image}:{TAG}")
+    return list(yaml.safe_load_all(text))
 
 
 @pytest.fixture(scope="session")
