@@ -65,8 +65,14 @@ class ClusterServing:
         return at and f"{at} (`address` of the model deployer) leads to the champion alone"
 
     def reached(self) -> str:
-        """Return what was reached, in words. Raises ClusterError if it was not, or a right is lacking."""
-        return self._namespace.require_rights(rights(self._rendering))
+        """Return what was reached, in words.
+
+        Raises ClusterError if it was not, or a right, the namespace or a kind that is made is lacking.
+        """
+        reached = self._namespace.require_rights(rights(self._rendering))
+        for kind in self._rendering.kinds:
+            self._namespace.require_kind(kind)
+        return reached
 
     def names(self) -> list[str]:
         """Return the models that this runtime serves here, running or not."""
@@ -221,7 +227,7 @@ class ClusterServing:
     def how_to_follow(self, served: Served, bundle: ServedBundle) -> str:
         """Return the command that shows what its pods log from now on."""
         labels = ",".join(f"{key}={value}" for key, value in selector_of(served, bundle).items())
-        return f"kubectl logs --follow --selector {labels}"
+        return f"kubectl --namespace {self._namespace.name} logs --follow --selector {labels}"
 
     def log(self, served: Served, bundle: ServedBundle, lines: int) -> Iterator[str]:
         """Yield the last lines that each model server of a version has logged."""
@@ -448,10 +454,17 @@ def _telling(cause: BaseException) -> Iterator[None]:
 
 
 def rights(rendering: Rendering) -> dict[str, tuple[str, ...]]:
-    """Return what a login must be allowed, by kind, or by kind and a part of it."""
+    """Return what a login must be allowed, by kind, or by kind and a part of it.
+
+    To forget a model takes the rights of every rendering.
+    """
     applied = ("create", "get", "list", "patch", "delete")
+    made = dict.fromkeys(("ConfigMap", *rendering.kinds), applied)
+    nothing = _nothing_of("")
+    looked_at = [kind for kind, _ in rendering.workloads(nothing, nothing.champion)]
     return {
-        **dict.fromkeys(("ConfigMap", *rendering.kinds), applied),
+        **made,
+        **{kind: ("get",) for kind in looked_at if kind not in made},  # which a controller makes
         "Lease": ("create", "get", "patch", "delete"),
         "Pod": ("list",),
         "Pod/log": ("get",),
