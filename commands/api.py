@@ -16,7 +16,15 @@ from urllib.error import HTTPError
 
 from accidents.errors import AccidentsError
 from commands.background import Background
-from commands.project import ROOT, api_settings, console, on_stack, open_own, require_prediction_log
+from commands.project import (
+    ROOT,
+    NoHttpError,
+    api_settings,
+    console,
+    on_stack,
+    open_own,
+    require_prediction_log,
+)
 from stacks.errors import NotAppliedError, StackError
 
 if TYPE_CHECKING:
@@ -199,7 +207,7 @@ def stranger_at(url: str) -> str | None:
     try:
         with open_own(f"{url}/health/live", timeout=3) as answer:
             identity = json.load(answer)["api"]
-    except (HTTPError, HTTPException, ValueError, KeyError, TypeError):
+    except (HTTPError, NoHttpError, HTTPException, ValueError, KeyError, TypeError):
         return "another program"
     ours = identity == identity_of(api_settings())
     return None if ours else "the API of another project (or of another prediction log)"

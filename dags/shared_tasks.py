@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -261,7 +262,7 @@ def _tell(context: Mapping[str, Any], words: str, ends: datetime) -> str | None:
     )
     try:
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         return f"Alertmanager at {address} ({ALERTMANAGER}) was not told: {error}"
     return None
 
