@@ -51,8 +51,8 @@ def push(name: str, stage: str) -> None:
         )  # fmt: skip
     except (OSError, HTTPException) as error:
         console.print(
-            f"[yellow]The Pushgateway {settings.pushgateway} does not take the metrics:[/] {escape(str(error))}. "
-            f"They are in {file.relative_to(ROOT)}."
+            f"[yellow]The Pushgateway {settings.pushgateway} does not take the metrics:[/] "
+            f"{escape(str(error))}. They are in {file.relative_to(ROOT)}."
         )
 
 

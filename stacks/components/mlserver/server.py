@@ -3,7 +3,8 @@
 A version is put in place of another like this: it is loaded beside it as NAME-candidate and must give the
 golden answers; then NAME is reloaded, which MLServer does without missing a request, and asked again. If
 what it runs on has changed (code, environment, image), a second server proves that first, on other ports and
-with all models but the trials that end; then the first is started anew, which takes some seconds in which nobody answers.
+with all models but the trials that end; then the first is started anew, which takes some seconds in which
+nobody answers.
 """
 
 from __future__ import annotations
