@@ -71,10 +71,12 @@ class Loop:
             push(self.name, self.params.stage)
         return report
 
-    def run_only(self, stage: str, config: Path | None, given: str | None, reason: str) -> None:
+    def run_only(
+        self, stage: str, config: Path | None, given: str | None, reason: str
+    ) -> MonitorReport | None:
         """Do one stage, and leave the next one to whoever asks for it: a scheduler that shows each.
 
-        `monitor` finishes what was left in the middle, as `run` does, looks, and decides.
+        `monitor` finishes what was left in the middle, as `run` does, looks, and decides; returns its report.
 
         Raises
         ------
@@ -85,9 +87,9 @@ class Loop:
                 self._resume()
                 self._heal()
                 self._trim()
-                self._look(config, given, reason)
-            else:
-                self._follow_only(stage)
+                return self._look(config, given, reason)
+            self._follow_only(stage)
+            return None
         finally:
             push(self.name, self.params.stage)
 

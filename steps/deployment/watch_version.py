@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from http.client import HTTPException
 from typing import Annotated
 
 import numpy as np
@@ -94,13 +95,14 @@ def _probe(name: str, golden: Golden, api: str | None, role: Role) -> Probe:
         seconds = time.perf_counter() - begun
         if api is not None:
             _require_ready(api)
-    except (AccidentsError, OSError) as error:
-        return Probe(time.perf_counter() - begun, str(error)[:300])
+    except (AccidentsError, OSError, HTTPException) as error:
+        words = str(error).strip() or type(error).__name__
+        return Probe(time.perf_counter() - begun, words[:300])
     return Probe(seconds)
 
 
 def _require_ready(api: str) -> None:
-    """Raise OSError unless the API says that predictions can be made."""
+    """Raise OSError or HTTPException unless the API says that predictions can be made."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     opener.open(f"{api}/health/ready", timeout=_API_SECONDS).close()
 

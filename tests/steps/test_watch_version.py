@@ -21,8 +21,10 @@ from accidents.monitoring.probation import Probe, Traffic, TrafficSeen, Verdict,
 from accidents.predictions.prediction_log import Prediction
 from accidents.predictions.store import PredictionStore
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, Role, is_in_share
+from stacks.endpoints import EndpointState, State
 from steps.deployment import watch_version
 from steps.folder import Folder
+from tests.no_http import no_http
 from tests.predictions import START, prediction
 
 KNOWN = START + timedelta(seconds=KNOWN_AFTER)
@@ -190,3 +192,19 @@ def test_looks_add_up(watch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         [partial(answered, 0, ITS[start : start + 10], own=start % 20 == 0) for start in range(0, 60, 10)]
     )
     assert (verdict.stays, verdict.due, verdict.answered) == (False, 60, 30)
+
+
+def test_an_api_that_answers_no_http_fails_the_probe_and_not_the_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A failed probe leads to a roll-back, a step that ends with an error leaves the new version there."""
+    endpoint = SimpleNamespace(
+        state=lambda: EndpointState(State.healthy), predictor=lambda role: lambda features: features
+    )
+    monkeypatch.setattr(
+        watch_version, "active_endpoints", lambda: SimpleNamespace(endpoint=lambda name: endpoint)
+    )
+    golden: Any = SimpleNamespace(features=None, check=lambda *_: None)
+    with no_http() as api:
+        probe = watch_version._probe("accident-severity-dispatch", golden, api, CHAMPION)
+    assert probe.error == "SSH-2.0-OpenSSH_9"
