@@ -107,8 +107,8 @@ def in_words(names: Sequence[str], megabytes: float) -> str:
         return f"{megabytes:,.0f} MB are their base, `{own}`."
     which = f"{megabytes:,.0f} MB are their base, `{names[0]}`" if names else "their base is not known here"
     return (
-        f"{which} (`.ci/base-image` makes one of Debian's packages where the Dockerfiles' own, `{own}`, cannot "
-        "be pulled): on that one the budgets are unproved."
+        f"{which} (`.ci/base-image` makes one of Debian's packages where the Dockerfiles' own, `{own}`, "
+        "cannot be pulled): on that one the budgets are unproved."
     )
 
 

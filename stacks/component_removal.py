@@ -24,8 +24,9 @@ def needed_by(client: Client, stack: StackResponse, component: ComponentResponse
     others = sorted(other.name for other in stacks if other.id != stack.id)
     if others:
         return f"also of stack {', '.join(others)}"
-    named_by_apply = any(made_for(name, component) for name in (stack.name, *stack_names()))
-    if not named_by_apply and OF_STACK not in (component.labels or {}):
+    # Before there was the label, what `stack apply` had made was known by its name.
+    named_by_apply = {f"{name}_{component.flavor_name}" for name in (stack.name, *stack_names())}
+    if OF_STACK not in (component.labels or {}) and component.name not in named_by_apply:
         return "nothing says that `stack apply` made it"
     if component.type is StackComponentType.ARTIFACT_STORE:
         # ZenML would forget where they lie.
@@ -35,12 +36,6 @@ def needed_by(client: Client, stack: StackResponse, component: ComponentResponse
         )
         return f"{artifacts:,} artifacts lie in it" if artifacts else None
     return None
-
-
-def made_for(stack: str, component: ComponentResponse) -> bool:
-    """Whether `stack apply` made it for a stack: by its label; before there was one, by its name."""
-    named = component.name == f"{stack}_{component.flavor_name}"
-    return named or (component.labels or {}).get(OF_STACK) == stack
 
 
 def served_with(client: Client, flavor: str) -> Iterator[str]:
