@@ -58,7 +58,7 @@ def _make_store(settings: ApiSettings) -> None:
     Raises
     ------
     PredictionLogError
-        It cannot be made.
+        It cannot be made, or is older and `upgrade_log` is false.
     SettingsError
         There is no key in it or in the file, and others can reach `host`; or keys were left in the file.
     """
@@ -66,7 +66,7 @@ def _make_store(settings: ApiSettings) -> None:
     try:
         if settings.keys_in == "file":
             _require_key_or_loopback(settings, store)
-        store.create()
+        store.create(settings.upgrade_log)
         if settings.keys_in == "database":
             _require_none_left_in_file(settings, store)
             _require_key_or_loopback(settings, store)
