@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-# Imports that a contract must find, deferred, which counts: {file: what it imports}, each alone or as one circle.
+# Imports that a contract must find, deferred, which counts, each by itself: {file: what it imports}.
 PLANTED: dict[str, dict[str, str] | list[dict[str, str]]] = {
     "accidents is plain Python": {"accidents/training/model.py": "zenml"},
     "commands use pipelines": {"pipelines/runs.py": "commands"},
