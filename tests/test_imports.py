@@ -36,7 +36,14 @@ PLANTED: dict[str, dict[str, str] | list[dict[str, str]]] = {
     "the rooms of the domain stand on each other one way": {
         "accidents/features/build.py": "accidents.training"
     },
-    "no circles": {"commands/loop.py": "commands.monitor", "commands/monitor.py": "commands.loop"},
+    "no circles": [
+        {"commands/loop.py": "commands.monitor", "commands/monitor.py": "commands.loop"},
+        {
+            "accidents/geography/boxes.py": "accidents.vocabulary",
+            "accidents/vocabulary/words.py": "accidents.geography",
+        },
+        {"accidents/data/tables.py": "accidents.data.b", "accidents/data/b.py": "accidents.data.tables"},
+    ],
 }
 
 
