@@ -33,7 +33,7 @@ READY_SECONDS = 30
 
 def serve_api(params: Params, stack: str, detach: bool) -> None:
     """Run the API in its own environment: in this terminal until Ctrl-C, or in the background."""
-    from stacks.components.mlserver.environments import environment, environments_folder
+    from stacks.locked_environments import environment, environments_folder
 
     running = API.url
     if running:
