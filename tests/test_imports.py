@@ -20,6 +20,7 @@ PLANTED: dict[str, dict[str, str] | list[dict[str, str]]] = {
     "commands use pipelines": {"pipelines/runs.py": "commands"},
     "the engine is Dask and the domain": {"engine/tasks.py": "zenml"},
     "stack components know nothing of accidents": {"stacks/components/server.py": "accidents.training"},
+    "commands know endpoints": {"commands/api.py": "stacks.components"},
     "stacks know nothing of what runs on them": [
         {"stacks/apply.py": "serving"},
         {"stacks/apply.py": "engine"},
