@@ -46,7 +46,7 @@ def outcome(years: int, accidents: int) -> Outcome:
     """Measure on partitions that are written for it, of so many accidents each."""
     if not has_dask():
         raise SkippedError("it needs Dask: make dask")
-    from accidents.data.sources.sample.partitions import write_partitions
+    from accidents.data.sample_partitions import write_partitions
 
     with tempfile.TemporaryDirectory(prefix="scale-out-") as place:
         source = str(Path(place) / "sample")

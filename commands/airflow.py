@@ -22,8 +22,8 @@ from accidents.errors import AccidentsError
 from accidents.files import write_whole
 from commands.project import ROOT, NoHttpError, console, open_own
 from commands.signals import heed_signals
-from stacks.components.mlserver.environments import environment, environments_folder
 from stacks.errors import StackError
+from stacks.locked_environments import environment, environments_folder
 from stacks.processes import end, start
 
 HOME = ROOT / ".airflow"

@@ -46,7 +46,7 @@ def serve_api(params: Params, stack: str, detach: bool, params_file: Path | None
     ----------
     params_file : what `params` are of, for the loop that an alert starts; None for params.yaml.
     """
-    from stacks.components.mlserver.environments import environment, environments_folder
+    from stacks.locked_environments import environment, environments_folder
 
     running = API.url
     if running:

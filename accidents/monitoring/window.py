@@ -21,7 +21,6 @@ from accidents.bundle import Bundle
 from accidents.monitoring.callers import NO_KEY, at_most
 from accidents.monitoring.measurements import WindowFacts
 from accidents.monitoring.monitor_settings import MonitorSettings
-from accidents.predictions.drawing import Drawing
 from accidents.scoring.score import probabilities
 
 LOG = "prediction log"
@@ -64,14 +63,14 @@ def log_window(
     bundle: Bundle,
     since: datetime | None,
     until: datetime,
-    drawing: Drawing | None = None,
+    drawn_of: int | None = None,
 ) -> Window:
     """Return the predictions of the bundle's stage, as `PredictionLog.read` gives them.
 
     Of several predictions of one accident the last counts: the call goes on, and more is known. An accident
     whose predictions were labelled differently has no label here. The champion's probability is computed
-    anew, since another version may have given the answer. `drawing`: what part of the log the rows are, if
-    they are one.
+    anew, since another version may have given the answer. `drawn_of`: how many predictions there are, if the
+    rows are a drawn part of them.
     """
     names, known = bundle.features, set(bundle.features)
     kept: dict[Key, dict[str, Any]] = {}
@@ -100,7 +99,7 @@ def log_window(
     contradicting = sum(len(outcomes) > 1 for outcomes in labels.values())
     drawn = int(frame["drawn"].sum())
     notes = [
-        *_drawn_only(drawing, drawn, len(frame)),
+        *_drawn_only(drawn_of, drawn, len(frame)),
         f"{read - len(kept):,} earlier predictions of the same accidents do not count." * (read > len(kept)),
         f"{other:,} predictions of another stage are left out." * bool(other),
         f"{contradicting:,} accidents have labels that contradict each other: none of them counts."
@@ -117,18 +116,18 @@ def log_window(
         until=until,
         rows=drawn,
         labelled=int(frame["severe"].notna().sum()),
-        predictions=None if drawing is None or drawing.all else drawing.predictions,
+        predictions=drawn_of,
         first_month=first,
         last_month=last,
     )
     return Window(frame, facts, tuple(filter(None, notes)))
 
 
-def _drawn_only(drawing: Drawing | None, drawn: int, read: int) -> list[str]:
-    if drawing is None or drawing.all:
+def _drawn_only(drawn_of: int | None, drawn: int, read: int) -> list[str]:
+    if drawn_of is None:
         return []
     more = f", and {read - drawn:,} more for their outcome" * (read > drawn)
-    return [f"Of {drawing.predictions:,} predictions {drawn:,} accidents were drawn{more}."]
+    return [f"Of {drawn_of:,} predictions {drawn:,} accidents were drawn{more}."]
 
 
 def capped(window: Window, policy: MonitorSettings, seed: int) -> Window:

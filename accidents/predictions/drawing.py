@@ -61,6 +61,11 @@ class Drawing:
         """Whether nothing is left out."""
         return self.bound is None
 
+    @property
+    def drawn_of(self) -> int | None:
+        """How many predictions there are, where a part of them is drawn."""
+        return None if self.all else self.predictions
+
 
 def draw(
     connection: Connection, since: datetime | None, last: int | None, most: int, stage: str | None

@@ -42,6 +42,6 @@ def read_log_window(
         )
         if between is not None:  # else not: after a clock has moved back, those "of the future" still count
             rows = (row for row in rows if row["created"] <= until)
-        window = log_window(rows, model, since, until, drawing)
+        window = log_window(rows, model, since, until, drawing.drawn_of)
     capped(window, policy, seed).save(folder.path)
     return folder

@@ -25,9 +25,9 @@ from accidents.data.partition_files import (
 )
 from accidents.data.quality import QualityReport
 from accidents.data.reading import read_years
+from accidents.data.sample_partitions import write_partitions
 from accidents.data.sources import find_years
 from accidents.data.sources.sample import write_sample
-from accidents.data.sources.sample.partitions import write_partitions
 from accidents.data.sources.settings import DataSettings
 from accidents.errors import DataError, SettingsError, SourceError
 from accidents.features import build_features, feature_names

@@ -16,9 +16,9 @@ from accidents.data.partition_files import is_partitioned, read_manifest, read_t
 from accidents.data.quality import QualityReport
 from accidents.data.reading import read_years
 from accidents.data.reading.years import read_year
+from accidents.data.sample_partitions import write_partitions
 from accidents.data.sources import YearFiles, find_years
 from accidents.data.sources.sample import write_sample
-from accidents.data.sources.sample.partitions import write_partitions
 from accidents.data.sources.settings import DataSettings
 from accidents.data.tables import Tables
 from accidents.errors import DataError
