@@ -1,7 +1,7 @@
 """What the shell says of other projects, and would lead ours astray: each variable is decided on here.
 
-Left out, and told: those below. Honoured, and told: `ZENML_CONFIG_PATH`, `ZENML_STORE_*` (whose store it is, a
-person's own choice). Honoured: MLflow's credentials, proxies, and all of ACCIDENTS_*.
+Left out, and told: those below. Honoured, and told: `ZENML_CONFIG_PATH` and `ZENML_STORE_URL` (whose store it
+is, a person chooses). Honoured: the rest of ZENML_STORE_*, MLflow's credentials, proxies, and ACCIDENTS_*.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def leave_out(environ: MutableMapping[str, str], ours: Collection[str]) -> list[
 
 
 def honoured(environ: Mapping[str, str], folder: Path) -> list[str]:
-    """Return a line for each variable that names another store than that of this folder; no password in it."""
+    """Return a line for each variable that names another store than this folder's; no password in it."""
     said = []
     config, url = environ.get(CONFIG, ""), environ.get(f"{STORE}URL", "")
     if config and Path(config).resolve() != folder.resolve():
