@@ -53,11 +53,11 @@ def monitor(
     with opened_store(begin=given is not None) as store, store.lease(LOOP, seconds) as lease:
         loop = Loop(params, stack, store, lease, source)
         if only is None:
-            found: MonitorReport | None = loop.run(config, given, act, reason)
+            looked: MonitorReport | None = loop.run(config, given, act, reason)
         else:
-            found = loop.run_only(only, config, given, reason)
-    if report is not None and found is not None:
-        write_whole(report, found.model_dump_json(indent=1) + "\n")
+            looked = loop.run_only(only, config, given, reason)
+    if report is not None and looked is not None:
+        write_whole(report, looked.model_dump_json(indent=1) + "\n")
 
 
 def monitor_every(

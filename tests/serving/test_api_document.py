@@ -24,11 +24,11 @@ from schemathesis.checks import (
 from starlette.testclient import TestClient
 
 from accidents.__about__ import __version__
-from serving.api.__main__ import config_of
 from serving.api.app import create_app
 from serving.api.errors import STATUS
 from serving.api.http.openapi import document_of
 from serving.api.schema.accident import Accident
+from serving.api.serve import config_of
 from tests.serving.api_client import api, settings_of
 from tests.serving.v2_stand_in import StandIn, stand_in
 
