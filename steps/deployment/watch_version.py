@@ -6,7 +6,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import numpy as np
@@ -58,14 +58,14 @@ def watch_version(
     watched = version.load(bundle)
     golden = make_golden(watched, PROBED_ROWS)
     replaced = None if earlier is None or before is None else before.load(earlier)
-    begun = datetime.fromisoformat(since)
+    begun, end = _begun_and_end(since, policy.minutes * 60)
     known = begun + timedelta(seconds=KNOWN_AFTER)
     probes, seen = list[Probe](), TrafficSeen()
     shown = float("inf")  # seconds that were left when progress was shown last
     while True:
         probes.append(_probe(version.name, golden, api, role))
         compared = _first_predictions(watched, replaced, version.version, begun)
-        left = policy.minutes * 60 - (datetime.now(begun.tzinfo) - begun).total_seconds()
+        left = end - time.monotonic()
         over = left <= 0 and len(probes) >= policy.min_probes
         seen.add(_answers(watched, version, before, known, role, share))
         verdict = judge_probation(probes, compared, policy, settings.per_caller, seen.traffic(), over)
@@ -78,6 +78,17 @@ def watch_version(
     chosen = champion_and_versions.version(version.name, version.version)
     log_metadata(metadata={"probation": verdict.to_dict()}, model_version_id=chosen.id)
     return verdict
+
+
+def _begun_and_end(since: str, whole: float) -> tuple[datetime, float]:
+    """Return when the probation began, and when its seconds are over, as `time.monotonic` counts.
+
+    From here on no clock that is set ends it, or makes it longer. A `since` in the future, of a clock that
+    was ahead, counts as now.
+    """
+    now, begun = datetime.now(UTC), datetime.fromisoformat(since)
+    elapsed = min(max((now - begun).total_seconds(), 0), whole)
+    return min(begun, now), time.monotonic() + whole - elapsed
 
 
 def _probe(name: str, golden: Golden, api: str | None, role: Role) -> Probe:
