@@ -39,6 +39,7 @@ from accidents.predictions.labels import Label, NewestLabels, add_labels, target
 from accidents.predictions.retention import (
     Ages,
     Limits,
+    as_of,
     count_old,
     forget,
     forget_part,
@@ -157,18 +158,22 @@ class PredictionLog:
         targets = self._database.run(lambda connection: targets_of(connection, labels), write=False)
         return self._database.run(lambda connection: add_labels(connection, labels, targets), write=True)
 
-    def count_old(self, ages: Ages) -> int:
-        """How many predictions are older than `ages` allows."""
-        limits = self._limits(ages)
+    def aged_as_of(self, now: datetime) -> datetime:
+        """Return as of when predictions are to be aged: not by a clock that the log itself speaks against."""
+        return self._database.run(lambda connection: as_of(connection, now), write=False)
+
+    def count_old(self, ages: Ages, now: datetime | None = None) -> int:
+        """How many predictions are older than `ages` allows; `now`: None is that of this machine's clock."""
+        limits = self._limits(ages, now)
         return self._database.run(lambda connection: count_old(connection, limits), write=False)
 
-    def forget(self, ages: Ages) -> Iterator[int]:
+    def forget(self, ages: Ages, now: datetime | None = None) -> Iterator[int]:
         """Remove them and their labels, some at a time; yield how many were removed with each transaction.
 
         That may be 0: who has no more time, or no right any more, ends it there, too. In PostgreSQL whole
         months, which go once all of a month is that old; what is not in months, as above.
         """
-        limits = self._limits(ages)
+        limits = self._limits(ages, now)
         if self._database.by_month:
             parts = self._database.run(lambda connection: old_parts(connection, limits), write=False)
             for part in parts:
@@ -178,8 +183,8 @@ class PredictionLog:
             yield self._database.run(partial(forget, limits=limits, expired=expired), write=True)
             last = expired[-1]
 
-    def _limits(self, ages: Ages) -> Limits:
-        return limits_of(ages, datetime.now(UTC), self._database.by_month)
+    def _limits(self, ages: Ages, now: datetime | None) -> Limits:
+        return limits_of(ages, now or datetime.now(UTC), self._database.by_month)
 
     def count(self) -> int:
         """How many predictions there are; drafts do not count."""
