@@ -70,8 +70,8 @@ def _tell_held_back(store: PredictionStore, ages: Ages, as_of: datetime, now: da
     held = store.log.count_old(ages, now) - store.log.count_old(ages, as_of)
     if held > 0:
         console.print(
-            f"Predictions held back: {held:,}. They are too old by this machine's clock ({now:%Y-%m-%d}), but "
-            f"the log has nothing, or only a few days, from after {as_of:%Y-%m-%d}: is the clock ahead? If it "
-            "is right: `python run.py clean` removes them.",
+            f"Predictions held back: {held:,}. They are too old by this machine's clock ({now:%Y-%m-%d}), "
+            f"but the log has nothing, or only a few days, from after {as_of:%Y-%m-%d}: is the clock ahead? "
+            "If it is right: `python run.py clean` removes them.",
             soft_wrap=True, markup=False, highlight=False,
         )  # fmt: skip

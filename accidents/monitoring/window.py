@@ -19,6 +19,7 @@ import pandas as pd
 
 from accidents.bundle import Bundle
 from accidents.monitoring.callers import NO_KEY, at_most
+from accidents.monitoring.dated_ahead import latest
 from accidents.monitoring.measurements import WindowFacts
 from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.predictions.drawing import Drawing
@@ -127,8 +128,10 @@ def log_window(
 def _drawn_only(drawing: Drawing | None, drawn: int, read: int) -> list[str]:
     if drawing is None or drawing.all:
         return []
+    less = sorted(name or NO_KEY for name in drawing.of_callers)
+    fewer = f" Of {', '.join(less)} fewer: one caller is at most its share of them." * bool(less)
     more = f", and {read - drawn:,} more for their outcome" * (read > drawn)
-    return [f"Of {drawing.predictions:,} predictions {drawn:,} accidents were drawn{more}."]
+    return [f"Of {drawing.predictions:,} predictions {drawn:,} accidents were drawn{more}.{fewer}"]
 
 
 def capped(window: Window, policy: MonitorSettings, seed: int) -> Window:
@@ -189,11 +192,23 @@ def unlearnt(window: Window, bundle: Bundle) -> pd.DataFrame:
     labelled = window.frame[window.frame["severe"].notna()]
     recalibrated = bundle.facts.get("recalibrated", {})
     labelled = labelled[~_month_of(labelled).isin(recalibrated.get("file_months", []))]
-    if "created" in labelled and recalibrated.get("log_until"):
-        labelled = labelled[labelled["created"] > pd.Timestamp(recalibrated["log_until"])]
+    until = recalibrated.get("log_until")
+    if "created" in labelled and until and not of_a_wrong_clock(bundle, window.facts.until):
+        labelled = labelled[labelled["created"] > pd.Timestamp(until)]
     if bundle.facts["synthetic"] and window.facts.synthetic is not True:
         return labelled
     return labelled[~_month_of(labelled).isin(bundle.facts["learnt_from"])]
+
+
+def of_a_wrong_clock(bundle: Bundle, now: datetime | None) -> tuple[str, ...]:
+    """Say that a bundle was recalibrated on labels "of the future": when it learnt is not known then."""
+    until = bundle.facts.get("recalibrated", {}).get("log_until")
+    if not until or now is None or datetime.fromisoformat(until) <= latest(now):
+        return ()
+    return (
+        f"The champion was recalibrated on labels of predictions until {until[:10]}, under a clock that was "
+        "ahead: all labels of the log count, also those that it may have learnt from.",
+    )
 
 
 def _facts_of(row: Mapping[str, Any]) -> dict[str, Any]:

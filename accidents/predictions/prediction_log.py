@@ -198,6 +198,12 @@ class PredictionLog:
         query = select(every - drafted + sessions)
         return int(self._database.run(lambda connection: connection.execute(query).scalar_one(), write=False))
 
+    def count_from(self, moment: datetime, stage: str) -> int:
+        """How many predictions of a stage were created at a moment or later, each draft one."""
+        own = PREDICTIONS.c.created >= moment, PREDICTIONS.c.stage == stage
+        query = select(func.count()).select_from(PREDICTIONS).where(*own)
+        return int(self._database.run(lambda connection: connection.execute(query).scalar_one(), write=False))
+
     def last_of_sessions(self, requests: Sequence[str]) -> set[str]:
         """Return those of the requests after which none came in the same session of the same caller."""
         query = select(PREDICTIONS.c.request_id).where(PREDICTIONS.c.request_id.in_(requests), _is_no_draft())
@@ -243,12 +249,24 @@ class PredictionLog:
                     more = {"shadow": scores.get(row["request_id"])} if shadow else {}
                     yield _from_row(row) | labels.of(row) | more
 
-    def draw(self, since: datetime | None, last: int | None, most: int, stage: str | None = None) -> Drawing:
+    def draw(
+        self, since: datetime | None, last: int | None, most: int, stage: str | None = None,
+        until: datetime | None = None, per_caller: float | None = None, enough: int = 1,
+    ) -> Drawing:  # fmt: skip
         """Say what is drawn of a stage's predictions since a moment, or of its last so many: `most`, or all.
 
         Without a stage, of those of all stages.
+
+        Parameters
+        ----------
+        until : only of those created before it.
+        per_caller : the share that one caller may be of what is drawn; None: any. Of few an equal one.
+        enough : who has fewer predictions is no caller of its own in this.
         """
-        return self._database.run(lambda connection: draw(connection, since, last, most, stage), write=False)
+        return self._database.run(
+            lambda connection: draw(connection, since, last, most, stage, until, per_caller, enough),
+            write=False,
+        )
 
     def read_drawn(self, drawing: Drawing) -> Iterator[Mapping[str, Any]]:
         """Predictions of the accidents drawn, those of each together in the order of time, without drafts.

@@ -16,6 +16,7 @@ from accidents.bundle import Bundle
 from accidents.bundle.golden import Golden, make_golden
 from accidents.errors import AccidentsError
 from accidents.monitoring.callers import NO_KEY
+from accidents.monitoring.dated_ahead import latest, told
 from accidents.monitoring.monitor_settings import KNOWN_AFTER, MonitorSettings
 from accidents.monitoring.probation import Answer, Compared, Probe, TrafficSeen, Verdict, judge_probation
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, Role, is_in_share
@@ -75,6 +76,7 @@ def watch_version(
         if not verdict.stays or over:
             break
         time.sleep(policy.every_seconds)
+    verdict = verdict.model_copy(update={"notes": (*verdict.notes, *_dated_ahead(watched))})
     chosen = champion_and_versions.version(version.name, version.version)
     log_metadata(metadata={"probation": verdict.to_dict()}, model_version_id=chosen.id)
     return verdict
@@ -124,7 +126,7 @@ def _first_predictions(watched: Bundle, earlier: Bundle | None, version: str, si
     with opened_store() as store:
         rows = [
             (row["probability"], _values(row["features"], earlier), row["key_name"] or NO_KEY)
-            for row in store.log.read(since=since, last=LOOKED_AT, digest=watched.digest)
+            for row in store.log.read(since, latest(datetime.now(UTC)), LOOKED_AT, digest=watched.digest)
             if row["model_version"] == version
         ]
     if not rows:
@@ -149,7 +151,8 @@ def _answers(
     ours = {each.version for each in (version, before) if each is not None}
     answers = {}
     with opened_store() as store:
-        for row in store.log.read(since, last=LOOKED_AT, stage=watched.stage):  # the newest comes last
+        until = latest(datetime.now(UTC))
+        for row in store.log.read(since, until, LOOKED_AT, stage=watched.stage):  # the newest comes last
             if row["model_name"] != version.name or row["model_version"] not in ours:
                 continue
             accident = row["accident_id"] or row["session"] or row["request_id"]  # as the API draws the share
@@ -158,6 +161,12 @@ def _answers(
             form = row["session"] or accident  # which may be given its id at the end
             answers[row["key_name"] or NO_KEY, form] = Answer(row["request_id"], due, own)
     return answers
+
+
+def _dated_ahead(watched: Bundle) -> tuple[str, ...]:
+    until = latest(datetime.now(UTC))
+    with opened_store() as store:
+        return told(store.log.count_from(until, watched.stage), until)
 
 
 def _values(features: Mapping[str, float | None], bundle: Bundle) -> list[float]:

@@ -108,6 +108,20 @@ def test_a_stage_that_asks_more_often_hides_no_canary(
     assert look(WATCHED, version, None) == Traffic(asked, asked)
 
 
+def test_what_a_clock_has_dated_ahead_hides_no_canary(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest 2,000 would be these until their time comes."""
+    own = [prediction(60 + k, **NEW) for k in range(3)]
+    ahead = [prediction(created=datetime.now(UTC) + timedelta(days=400)) for _ in range(10)]
+    monkeypatch.setattr(watch_version, "LOOKED_AT", 5)
+    store.log.write([*own, *ahead])
+    version = SimpleNamespace(name=own[0].model_name, version="4")
+    asked = Counter({own[0].key_name or NO_KEY: 3})
+    assert look(WATCHED, version, SimpleNamespace(version="3")) == Traffic(asked, asked)
+    assert watch_version._dated_ahead(WATCHED)[0].startswith("10 predictions are dated later than")
+
+
 Written = Callable[[], list[Prediction]]
 
 
@@ -202,9 +216,7 @@ def test_no_clock_that_is_set_ends_a_probation_or_makes_it_longer() -> None:
 def test_a_probation_that_began_in_the_future_ends(watch: Any) -> None:
     """A second of it, of which a clock that was ahead by a year would make a year."""
     began = time.monotonic()
-    verdict = watch(
-        [partial(answered, -15, ITS[:30], own=True)] * 4, timedelta(days=400), seconds=0.01
-    )
+    verdict = watch([partial(answered, -15, ITS[:30], own=True)] * 4, timedelta(days=400), seconds=0.01)
     assert verdict.stays
     assert time.monotonic() - began < 30
 
