@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import repeat
 from pathlib import Path
 
@@ -145,7 +146,8 @@ def _predictions(keep: KeepSettings) -> Iterator[Old]:
     except PredictionLogError as error:
         console.print(f"[yellow]The prediction log is left alone:[/] {error}", highlight=False)
         return
-    kept = f"{keep.prediction_days} days, {keep.labelled_days} with an outcome"
+    days = f"{keep.prediction_days} days, {keep.labelled_days} with an outcome"
+    kept = f"{days}; as of {datetime.now(UTC):%Y-%m-%d}"  # who is asked sees whether the clock is right
     yield Old("predictions", count, kept, lambda: _forget(ages))
 
 
