@@ -125,9 +125,7 @@ def log_window(
     return Window(frame, facts, tuple(filter(None, notes)))
 
 
-def _drawn_only(
-    drawn_of: int | None, fewer_of: Collection[str | None], drawn: int, read: int
-) -> list[str]:
+def _drawn_only(drawn_of: int | None, fewer_of: Collection[str | None], drawn: int, read: int) -> list[str]:
     if drawn_of is None:
         return []
     less = sorted(name or NO_KEY for name in fewer_of)

@@ -145,7 +145,7 @@ def test_a_recalibrated_champion_is_not_judged_on_the_labels_it_learnt_from(cham
 def test_a_recalibration_under_a_clock_that_was_ahead_hides_no_labels(champion, tmp_path: Path) -> None:
     rows = later(1_500, 1, 0.6).assign(month=np.int8(6))
     ahead = rows.assign(created=pd.Timestamp.now("UTC") + pd.Timedelta(days=400))
-    made = recalibrate(champion, ahead, "3", PARAMS)
+    made = recalibrate(champion, ahead, "3", RULES)
     assert pd.Timestamp(made.facts["log_until"]) <= pd.Timestamp.now("UTC")
     until = ahead["created"].iloc[0].isoformat()
     wrong = replace(made, facts=made.facts | {"log_until": until})  # by that clock it was no later than now
@@ -154,7 +154,7 @@ def test_a_recalibration_under_a_clock_that_was_ahead_hides_no_labels(champion, 
     facts = WindowFacts(source="log", from_log=True, until=now, rows=1_500, labelled=1_500)
     window = Window(rows.assign(created=pd.Timestamp(now)), facts)
     assert len(unlearnt(window, mended)) == 1_500, "none would count for 400 days"
-    again = recalibrate(mended, window.frame, "4", PARAMS)
+    again = recalibrate(mended, window.frame, "4", RULES)
     assert pd.Timestamp(again.facts["log_until"]) <= pd.Timestamp.now("UTC")
 
 
