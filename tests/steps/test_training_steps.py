@@ -169,7 +169,8 @@ def test_the_card_says_in_a_sentence_whose_figures_are_whose(parts: Parts, bundl
     assert (
         "All figures on this card are of the model that was judged, which learnt from accidents up to "
         f"{facts['judged']['learnt_from'][-1]}; what is deployed is its refit on all 4,000 accidents up to "
-        f"2022-12, whose ROC-AUC / PR-AUC / ECE out of fold, on {tested} of the test accidents, are {of_refit}."
+        f"2022-12, whose ROC-AUC / PR-AUC / ECE out of fold, on {tested} of the test accidents, are "
+        f"{of_refit}."
     ) in card
 
 
