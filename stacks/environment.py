@@ -182,10 +182,10 @@ def _take_store_of_env_file(root: Path) -> None:
     """
     if store_folder() != (root / STORE_FOLDER).resolve():
         return
-    said = read_env_file(root, _STORE)
+    written = read_env_file(root, _STORE)
     shell = {name: value for name, value in os.environ.items() if name.startswith(_STORE)}
-    if all(said.get(name, value) == value for name, value in shell.items()):
-        os.environ.update(said)
+    if all(written.get(name, value) == value for name, value in shell.items()):
+        os.environ.update(written)
 
 
 def _keep_to_own_store(folder: Path) -> None:
