@@ -107,11 +107,11 @@ def _endpoints_to_stop(stack: str, everywhere: bool, faults: list[str]) -> dict[
 
     if everywhere:
         every = every_endpoints(stack).items()
-        found = {name: one for name, one in every if name == stack or one.on_this_machine}
-        if stack not in found:  # its file needs a variable that is not set here, perhaps
+        serving = {name: of for name, of in every if name == stack or of.on_this_machine}
+        if stack not in serving:  # its file needs a variable that is not set here, perhaps
             with _noted(faults, f"stack {stack}"), suppress(NotAppliedError):
-                found[stack] = applied_endpoints(stack)
-        return found
+                serving[stack] = applied_endpoints(stack)
+        return serving
     on_stack(stack)
     own = find_endpoints()
     return {stack: own} if own else {}

@@ -7,7 +7,6 @@ goes on from there. The old champion serves until a new one has proved itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from commands.probation import may_try, part_of, walk_up, watch
 from commands.project import console
 from commands.push import push
 from commands.recalibrate import recalibrate
-from commands.train import train
+from commands.train import TrainingFacts, train
 from commands.trim import trim
 from stacks.endpoints import State, deployed_endpoint
 from stacks.errors import StackError
@@ -224,10 +223,12 @@ class Loop:
             ) from error
         self._after_making(made, before)
 
-    def _after_making(self, made: Mapping[str, Any], before: str | None) -> None:
-        kept = {key: made[key] for key in ("model_version", "champion_version")}
-        decision = {key: made["decision"][key] for key in ("promote", "rule", "reason")}
-        self._say("train", "ok", made["model_version"], before=before, **kept, decision=decision)
+    def _after_making(self, made: TrainingFacts, before: str | None) -> None:
+        verdict = made["decision"]  # has more of a training: the comparison, the gates
+        self._say("train", "ok", made["model_version"], before=before, model_version=made["model_version"],
+                  champion_version=made["champion_version"],
+                  decision={"promote": verdict["promote"], "rule": verdict["rule"],
+                            "reason": verdict["reason"]})  # fmt: skip
 
     def _note_promotion(self, events: list[Event]) -> None:
         """Go on with the new champion if this loop has made it; who was promoted otherwise is left alone."""

@@ -219,11 +219,12 @@ def _clear_away(
 
     What must stay is told as it leaves the stack, and no more after that.
     """
-    had = [one for items in before.components.values() for one in items] if before else []
-    changes = [line for one in had if one.id not in now for line in _left(client, stack, one)]
-    for one in _of_none(client, stack.name, now):
-        if not _why_kept(client, stack, one):
-            changes += remove_component(client, one)
+    had = [component for items in before.components.values() for component in items] if before else []
+    gone = [component for component in had if component.id not in now]
+    changes = [line for component in gone for line in _left(client, stack, component)]
+    for component in _of_none(client, stack.name, now):
+        if not _why_kept(client, stack, component):
+            changes += remove_component(client, component)
     return changes
 
 
@@ -233,8 +234,13 @@ def _of_none(client: Client, stack: str, now: Set[UUID]) -> list[ComponentRespon
     By the label alone: one of such a name, and of no stack, may be anybody's.
     """
     every = client.list_stack_components(size=1_000, hydrate=True).items  # ZenML does not look for labels
+<<<<<<< HEAD
     ours = [one for one in every if one.id not in now and (one.labels or {}).get(OF_STACK) == stack]
     return [one for one in ours if not client.list_stacks(component_id=one.id).total]
+=======
+    ours = [component for component in every if component.id not in now and made_for(stack, component)]
+    return [component for component in ours if not client.list_stacks(component_id=component.id).total]
+>>>>>>> e0b6bcf58f198a50883c0716b56425b2ba047967
 
 
 def _left(client: Client, stack: StackResponse, component: ComponentResponse) -> list[str]:

@@ -141,7 +141,14 @@ def files_in(saved: Path) -> Iterator[tuple[str, bytes]]:
 @pytest.mark.parametrize("name", ["api", "model-server"])  # pipelines: two minutes more, by the same means
 def test_the_same_input_gives_the_same_layers(images: dict[str, str], base_image: str, name: str) -> None:
     again = f"road-accidents/{name}:again"
-    told = ("--build-arg", f"BASE_IMAGE={base_image}", "--file", str(ROOT / "serving" / "Dockerfile"), "--target", name)
+    told = (
+        "--build-arg",
+        f"BASE_IMAGE={base_image}",
+        "--file",
+        str(ROOT / "serving" / "Dockerfile"),
+        "--target",
+        name,
+    )
     docker("build", "--no-cache", *told, "--tag", again, str(ROOT), timeout=1100)
     try:
         assert inspect("image", again)["RootFS"] == inspect("image", images[name])["RootFS"]

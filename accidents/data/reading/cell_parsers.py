@@ -13,7 +13,7 @@ from typing import NamedTuple
 from accidents.data.quality import Action
 from accidents.vocabulary.codes import Column
 from accidents.vocabulary.normal_form import NOT_STATED, WHOLE, plain
-from accidents.vocabulary.said_values import read_whole
+from accidents.vocabulary.value_parsers import read_whole
 
 LAST_OLD_YEAR = 2018  # the format changed in 2019
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,15}(?:[.,][0-9]*)?|[+-]?[.,][0-9]+")

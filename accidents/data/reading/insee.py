@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from accidents.data.reading.cell_parsers import LAST_OLD_YEAR, MISSING, Cell
 from accidents.vocabulary.codes import column
 from accidents.vocabulary.normal_form import plain
-from accidents.vocabulary.said_values import read_commune
+from accidents.vocabulary.value_parsers import read_commune
 
 
 def is_old_form(counts: Mapping[str, int], year: int) -> bool:

@@ -11,8 +11,8 @@ from typing import Any
 from accidents.data.reading.cell_parsers import Cell, parser
 from accidents.vocabulary.code_parser import codes_of
 from accidents.vocabulary.codes import Column, column
-from accidents.vocabulary.said_values import read_yes_or_no
 from accidents.vocabulary.times import FIRST_YEAR, read_time
+from accidents.vocabulary.value_parsers import read_yes_or_no
 
 Parser = Callable[[str], Cell]
 

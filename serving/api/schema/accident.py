@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from accidents.strict import Strict
 from accidents.vocabulary.times import FIRST_YEAR, SAY, read_time
 from serving.api.schema.code_field import Coded
-from serving.api.schema.said_field import Commune, Whole, YesOrNo
+from serving.api.schema.parsed_fields import Commune, Whole, YesOrNo
 
 FIRST_DAY = date(FIRST_YEAR, 1, 1)
 MAX_BATCH = 1000

@@ -14,7 +14,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
-from accidents.vocabulary.said_values import read_commune, read_whole, read_yes_or_no
+from accidents.vocabulary.value_parsers import read_commune, read_whole, read_yes_or_no
 from serving.api.schema.code_field import echo
 
 _LONGEST = 200  # characters that are looked at
