@@ -234,13 +234,12 @@ def _of_none(client: Client, stack: str, now: Set[UUID]) -> list[ComponentRespon
     By the label alone: one of such a name, and of no stack, may be anybody's.
     """
     every = client.list_stack_components(size=1_000, hydrate=True).items  # ZenML does not look for labels
-<<<<<<< HEAD
-    ours = [one for one in every if one.id not in now and (one.labels or {}).get(OF_STACK) == stack]
-    return [one for one in ours if not client.list_stacks(component_id=one.id).total]
-=======
-    ours = [component for component in every if component.id not in now and made_for(stack, component)]
+    ours = [
+        component
+        for component in every
+        if component.id not in now and (component.labels or {}).get(OF_STACK) == stack
+    ]
     return [component for component in ours if not client.list_stacks(component_id=component.id).total]
->>>>>>> e0b6bcf58f198a50883c0716b56425b2ba047967
 
 
 def _left(client: Client, stack: StackResponse, component: ComponentResponse) -> list[str]:

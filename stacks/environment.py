@@ -190,17 +190,10 @@ def _take_store_of_env_file(root: Path) -> None:
     """
     if store_folder() != (root / STORE_FOLDER).resolve():
         return
-<<<<<<< HEAD
-    said = read_env_file(root, STORE)
+    written = read_env_file(root, STORE)
     shell = {name: value for name, value in os.environ.items() if name.startswith(STORE)}
-    if all(said.get(name, value) == value for name, value in shell.items()):
-        os.environ.update(said)
-=======
-    written = read_env_file(root, _STORE)
-    shell = {name: value for name, value in os.environ.items() if name.startswith(_STORE)}
     if all(written.get(name, value) == value for name, value in shell.items()):
         os.environ.update(written)
->>>>>>> e0b6bcf58f198a50883c0716b56425b2ba047967
 
 
 def _keep_to_own_store(folder: Path) -> None:
