@@ -65,11 +65,27 @@ def run_py(*words: str) -> None:
 
 
 def run_py_or_wait(*words: str) -> None:
-    """Run it as `run_py` does, but try again later where another loop runs: it does something else."""
-    try:
-        run_py(*words)
-    except AirflowSkipException as reason:
-        raise CommandFailedError(f"not now: {reason}") from None
+    """Run it as `run_py` does, but have the task tried again where another loop runs: it does something else.
+
+    The task's many tries are for that alone: an error is tried again here, as often as in other tasks.
+
+    Raises
+    ------
+    CommandFailedError : another loop runs.
+    AirflowFailException : anything else, for the last time.
+    """
+    first = DEFAULTS["retry_delay"].total_seconds()
+    for pause in [first * 2**number for number in range(DEFAULTS["retries"])] + [None]:
+        try:
+            return run_py(*words)
+        except AirflowSkipException as reason:
+            raise CommandFailedError(f"not now: {reason}") from None
+        except CommandFailedError as error:
+            if pause is None:
+                raise AirflowFailException(str(error)) from None
+            print(f"{error}\nAgain in {pause:.0f} s.", flush=True)
+            time.sleep(pause)
+    return None
 
 
 def _run(words: list[str]) -> tuple[int, str]:
