@@ -46,6 +46,7 @@ from accidents.predictions.retention import (
     limits_of,
     old_parts,
     oldest,
+    tables_by_row,
 )
 from accidents.predictions.shadow import ShadowScore, shadow_scores, to_shadow_row
 from accidents.rollout.traffic_split import CHAMPION
@@ -173,13 +174,20 @@ class PredictionLog:
         That may be 0: who has no more time, or no right any more, ends it there, too. In PostgreSQL whole
         months, which go once all of a month is that old; what is not in months, as above.
         """
-        limits = self._limits(ages, now)
+        limits, tables = self._limits(ages, now), [PREDICTIONS.name]
         if self._database.by_month:
             parts = self._database.run(lambda connection: old_parts(connection, limits), write=False)
             for part in parts:
                 yield self._database.change(partial(forget_part, part=part, limits=limits))
+            tables = self._database.run(lambda connection: tables_by_row(connection, limits), write=False)
+        for table in tables:
+            yield from self._forget_rows(limits, table)
+
+    def _forget_rows(self, limits: Limits, table: str) -> Iterator[int]:
         last = None
-        while expired := self._database.run(partial(oldest, limits=limits, after=last), write=False):
+        while expired := self._database.run(
+            partial(oldest, limits=limits, after=last, table=table), write=False
+        ):
             yield self._database.run(partial(forget, limits=limits, expired=expired), write=True)
             last = expired[-1]
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from accidents.data.sources.sample.partitions import write_partitions
 from accidents.errors import AccidentsError
+from accidents.params import load_params
 from benchmarks import containers, scale_out, zenml_overhead
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.options import Options, SkippedError
@@ -145,6 +147,25 @@ def test_another_model_on_dask_is_a_figure_that_is_not_met(
         one for one in scale_out.outcome(1, accidents=2_000).figures if "same to the byte" in one.what
     )
     assert figure.met is same
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # Dask's own, as its cluster ends
+def test_a_run_on_dask_leaves_its_report_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("distributed")
+    params = load_params(ROOT / "params.yaml")
+    small = {
+        "model": params.model.model_copy(update={"bags": 1, "n_estimators": 5}),
+        "evaluation": params.evaluation.model_copy(update={"n_bootstrap": 100}),
+    }
+    monkeypatch.setattr(scale_out, "load_params", lambda _: params.model_copy(update=small))
+    source, report = str(tmp_path / "sample"), tmp_path / "reports" / "run.html"
+    write_partitions(source, scale_out.YEARS[-3:], accidents=1_000, processes=1)
+    scale_out.train_on_dask(source, str(tmp_path / "work"), str(report))
+    assert "Dask Performance Report" in report.read_text(encoding="utf-8")
+    assert f"Dask's report of the run: {report}" in capsys.readouterr().err
 
 
 def test_a_document_has_every_benchmark_and_renewing_one_leaves_the_others(tmp_path: Path) -> None:
