@@ -151,9 +151,13 @@ sbom: $(VENV)/dev  ## what is in the images of TAG=, as CycloneDX in dist/
 scan: $(VENV)/dev  ## known vulnerabilities in the images of TAG=, where Trivy's image can be pulled
 	$(BIN)/python .ci/scan.py $(TAG) $(IMAGES)
 
-attested:  ## were the images of dist/images.json built by this repository's workflow? asks `gh`
+# `gh` of 2.68 or later. An empty --source-digest would ask for none.
+attested:  ## were the images of dist/images.json built by images.yml, on main, of COMMIT= (else what is checked out)? asks `gh`
 	@images=$$($(RUNNING) -c 'import json; print(*json.load(open("dist/images.json")).values())') && \
-		for one in $$images; do gh attestation verify "oci://$$one" --repo "$$GITHUB_REPOSITORY" || exit 1; done
+		commit=$(or $(COMMIT),$$(git rev-parse --verify HEAD)) && \
+		for one in $$images; do gh attestation verify "oci://$$one" --repo "$$GITHUB_REPOSITORY" \
+			--signer-workflow "$$GITHUB_REPOSITORY/.github/workflows/images.yml" \
+			--source-ref refs/heads/main --source-digest "$$commit" || exit 1; done
 
 released:  ## is RELEASE= the version of accidents/__about__.py?
 	@test "$(RELEASE)" = "v$(VERSION)" || \

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -94,7 +95,7 @@ class Repository:
                 return self._ask(method, reference, manifest, again=False)
             kind = NotThereError if error.code == 404 else RegistryError
             raise kind(self._refused(method, reference, error)) from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise RegistryError(f"The registry {self.host} does not answer: {error}") from error
 
     def _refused(self, method: str, reference: str, error: urllib.error.HTTPError) -> str:
@@ -127,7 +128,7 @@ def _login(challenge: str) -> str:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
             content = json.load(answer)
             return f"Bearer {content.get('token') or content['access_token']}"
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
         raise RegistryError(
             f"The registry's login is refused: {error}. Are REGISTRY_USER and REGISTRY_PASSWORD right?"
         ) from None

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -59,6 +59,7 @@ class Cluster:
     namespace: str
     stack: str
     refused: list[str] = field(default_factory=list)  # evictions, by the budget
+    kept: list[str] = field(default_factory=list)  # pods that a restart has left as they were
 
     def kubectl(self, *words: str, give: str | None = None) -> str:
         """Return what kubectl prints. Raises AccidentsError if it fails."""
@@ -99,10 +100,26 @@ class Cluster:
             self.wait_ready()
 
     def restart(self, selector: str) -> None:
-        """Make every pod anew, one after another."""
-        for name in self.deployments(selector):
-            self.kubectl("rollout", "restart", f"deployment/{name}")
-        self.wait_ready()
+        """Make every pod anew, one after another; remember those that are still there."""
+        before = self.pods(selector)
+        deployments = self.deployments(selector)
+        if any(self._has_operator(name) for name in deployments):
+            self._delete_one_by_one(before)
+        else:
+            for name in deployments:
+                self.kubectl("rollout", "restart", f"deployment/{name}")
+            self.wait_ready()
+        self.kept.extend(set(before).intersection(self.pods(selector)))
+
+    def _has_operator(self, deployment: str) -> bool:
+        """Tell whether an operator, such as Seldon's, has made it: it undoes what others change in it."""
+        owners = "jsonpath={.metadata.ownerReferences[*].kind}"
+        return bool(self.kubectl("get", f"deployment/{deployment}", "--output", owners).strip())
+
+    def _delete_one_by_one(self, pods: Iterable[str]) -> None:
+        for pod in pods:
+            self.kubectl("delete", "pod", pod, "--ignore-not-found")
+            self.wait_ready()
 
     def canary(self) -> None:
         """Have version 2 answer half of the accidents for a while, then none."""
@@ -148,6 +165,7 @@ API_PODS = "app.kubernetes.io/name=api"
 MODEL_PODS = f"app.kubernetes.io/instance={MODEL},accidents/role=champion"
 CANARY, SECOND, FIRST = "a canary of 50 %, and back", "version 2 in place of 1", "version 1 in place of 2"
 DRAIN = "every pod is evicted (drain)"
+API_RESTARTS, MODEL_RESTARTS = "the API restarts, pod by pod", "the model server restarts"
 
 
 def run(options: Options) -> Outcome:
@@ -158,8 +176,8 @@ def run(options: Options) -> Outcome:
     cluster.wait_ready()
     happenings: dict[str, Callable[[], Any]] = {
         "nothing": lambda: time.sleep(SETTLE_SECONDS),
-        "the API restarts, pod by pod": partial(cluster.restart, API_PODS),
-        "the model server restarts": partial(cluster.restart, MODEL_PODS),
+        API_RESTARTS: partial(cluster.restart, API_PODS),
+        MODEL_RESTARTS: partial(cluster.restart, MODEL_PODS),
         SECOND: partial(cluster.run, "--pipeline", "deploy", "--version", "2"),
         FIRST: partial(cluster.run, "--pipeline", "deploy", "--version", "1"),
         CANARY: cluster.canary,
@@ -237,7 +255,8 @@ def _scaled(cluster: Cluster, accident: Mapping[str, Any]) -> tuple[dict[str, Me
     asked = f"{cluster.api}/predict?reasons=true", cluster.key, accident
     up, down = f"1 to {MOST_REPLICAS}", f"{MOST_REPLICAS} to 1"
     with cluster.autoscaled(1, 60):
-        _wait_for(cluster, 1)
+        if (begun := _wait_for(cluster, 1)) == float("inf"):  # from more pods no growth can be measured
+            return met, {"to 1 before they grow": begun}
         with steady_load(*asked, 4 * CLIENTS) as met[up]:
             reached[up] = _wait_for(cluster, MOST_REPLICAS)
         with steady_load(*asked, 1, GENTLE_SECONDS) as met[down]:
@@ -284,6 +303,13 @@ def _outcome(
                 met=min(both) > 0,
             )
             for name, both in _of_both(met).items()
+        ),
+        *(
+            Figure(
+                what="Pods that a restart left as they were", target="0", figure=str(count), met=count == 0
+            )
+            for count in [len(cluster.kept)]
+            if {API_RESTARTS, MODEL_RESTARTS} & met.keys()
         ),
         *(
             Figure(what="Evictions that a budget refused", target="some", figure=str(count), met=count > 0)

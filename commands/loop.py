@@ -35,6 +35,7 @@ from commands.trim import trim
 from stacks.endpoints import State, deployed_endpoint
 from stacks.errors import StackError
 from steps.support import champion_and_versions
+from steps.support.champion_and_versions import ChampionChangedError
 
 
 class Loop:
@@ -70,10 +71,12 @@ class Loop:
             push(self.name, self.params.stage)
         return report
 
-    def run_only(self, stage: str, config: Path | None, given: str | None, reason: str) -> None:
+    def run_only(
+        self, stage: str, config: Path | None, given: str | None, reason: str
+    ) -> MonitorReport | None:
         """Do one stage, and leave the next one to whoever asks for it: a scheduler that shows each.
 
-        `monitor` finishes what was left in the middle, as `run` does, looks, and decides.
+        `monitor` finishes what was left in the middle, as `run` does, looks, and decides; returns its report.
 
         Raises
         ------
@@ -84,9 +87,9 @@ class Loop:
                 self._resume()
                 self._heal()
                 self._trim()
-                self._look(config, given, reason)
-            else:
-                self._follow_only(stage)
+                return self._look(config, given, reason)
+            self._follow_only(stage)
+            return None
         finally:
             push(self.name, self.params.stage)
 
@@ -281,6 +284,7 @@ class Loop:
         """Watch the first hour since the deployment, which may have begun before a crash."""
         last, before = events[-1], _before(events)
         since = datetime.fromisoformat(last.detail["since"]) if last.stage == "verify" else last.created
+        since = min(since, datetime.now(UTC))  # it was written while the clock was ahead
         version = str(last.version)
         self._say("verify", "started", version, before=before, since=since.isoformat())
         walked = any(event.detail.get("canary") for event in events if event.stage == "deploy")
@@ -301,8 +305,7 @@ class Loop:
         self._say("rollback", "started", version, before=before, reason=why)
         console.print(f"[red]Version {version} is taken back:[/] {escape(why)}")
         try:
-            if self._champion() == version:
-                champion_and_versions.rollback(self.name)
+            self._put_back(version)
             deploy(self.params, self.stack, None, None)
         except Exception as error:
             self._say("rollback", "failed", version, before=before, error=_words(error))
@@ -312,6 +315,13 @@ class Loop:
             ) from error
         self._say("rollback", "ok", version, before=before, reason=why)
         self._record(version, probation="failed", taken_back=why[:200])
+
+    def _put_back(self, version: str) -> None:
+        """Have the registry put back whom a version replaced; who else is champion by now stays."""
+        try:
+            champion_and_versions.rollback(self.name, version)
+        except ChampionChangedError as changed:
+            console.print(f"Version {changed.champion} is champion by now, and stays.", highlight=False)
 
     def _champion(self) -> str | None:
         """Return the number of who is champion now."""

@@ -132,15 +132,15 @@ def accidents_yearly() -> None:
 def accidents_new_year() -> None:
     """Hold the champion against a new year, and train on it too."""
 
-    # Tries, an hour apart, for longer than another loop may take.
+    # Tries, an hour apart, for longer than another loop may take; of an error it makes no use of them.
     @task(execution_timeout=LOOP, retries=36, inlets=[RAW_YEAR])
     def look(*, inlet_events: Any = None) -> dict[str, Any]:
         """Look at each announced year and decide; it waits for another loop that runs."""
         *before, last = choices(announced(inlet_events))
         for choice in before:
             run_py_or_wait(*look_at(choice))
-        run_py_or_wait(*look_at(last), "--only", "monitor")  # its other stages are tasks
-        return decision(last)
+        its = [*look_at(last), "--only", "monitor"]  # its other stages are tasks
+        return decision(run_py_or_wait, its, last)
 
     follow(look())
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stacks.component_removal import made_for, needed_by, remove_component, served_with
+from stacks.component_removal import needed_by, remove_component, served_with
 from stacks.component_validation import WantedComponent, wanted_component
 from stacks.connectors import OF_STACK, apply_connector
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
@@ -229,9 +229,16 @@ def _clear_away(
 
 
 def _of_none(client: Client, stack: str, now: Set[UUID]) -> list[ComponentResponse]:
-    """Return components that were made for a stack and are of none: an apply was broken off, or kept them."""
+    """Return components that were made for a stack and are of none: an apply was broken off, or kept them.
+
+    By the label alone: one of such a name, and of no stack, may be anybody's.
+    """
     every = client.list_stack_components(size=1_000, hydrate=True).items  # ZenML does not look for labels
-    ours = [component for component in every if component.id not in now and made_for(stack, component)]
+    ours = [
+        component
+        for component in every
+        if component.id not in now and (component.labels or {}).get(OF_STACK) == stack
+    ]
     return [component for component in ours if not client.list_stacks(component_id=component.id).total]
 
 

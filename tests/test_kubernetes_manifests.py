@@ -34,12 +34,15 @@ from stacks.components.seldon_core.description import (
 from stacks.components.seldon_core.model_pod import pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.placeholders import fill
 from tests.conftest import ROOT
 from tests.observability.test_rules import RULES, named_in, of_the_api
 
 OVERLAYS = ("dev", "prod", "kind", "dask")
 NAME = "app.kubernetes.io/name"
-CUSTOM = "monitoring.coreos.com/v1"  # the Prometheus operator's kinds: no schema of Kubernetes' own
+COMPONENTS = sorted(each.name for each in (ROOT / "kubernetes" / "components").iterdir())
+# Kinds of the Prometheus operator and of External Secrets: no schema of Kubernetes' own.
+CUSTOM = ("monitoring.coreos.com/v1", "external-secrets.io/v1")
 KUBECTL = str(Path(sys.executable).with_name("kubectl"))
 
 
@@ -72,11 +75,27 @@ def pods(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_it_is_valid_and_an_unknown_field_is_not(documents: list[dict[str, Any]], tmp_path: Path) -> None:
-    known = deepcopy([each for each in documents if each["apiVersion"] != CUSTOM])
+    known = deepcopy([each for each in documents if each["apiVersion"] not in CUSTOM])
     done = validated(known, tmp_path)
     assert done.returncode == 0, done.stdout
     of_kind(known, "Deployment")[0]["spec"]["replica"] = 3
     assert "'replica' was unexpected" in validated(known, tmp_path).stdout
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_each_component_is_valid_beside_an_overlay(component: str, tmp_path: Path) -> None:
+    """But its custom kinds, which a cluster that knows them checks: tests/cluster/test_manifests.py."""
+    known = [each for each in _with_component("dev", component, tmp_path) if each["apiVersion"] not in CUSTOM]
+    done = validated(known, tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+def _with_component(overlay: str, component: str, folder: Path) -> list[dict[str, Any]]:
+    (folder / "base").symlink_to(ROOT / "kubernetes")
+    (folder / "kustomization.yaml").write_text(
+        f"resources: [base/overlays/{overlay}]\ncomponents: [base/components/{component}]\n", encoding="utf-8"
+    )
+    return list(yaml.safe_load_all(_built(folder)))
 
 
 def validated(documents: list[dict[str, Any]], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -247,15 +266,7 @@ def test_the_api_asks_where_the_monitors_stack_serves(documents: list[dict[str, 
 
 def test_with_seldon_core_the_api_asks_its_service_and_the_monitor_runs_on_its_stack(tmp_path: Path) -> None:
     """By the example of an overlay, of which nothing is passed over."""
-    overlay = (ROOT / "kubernetes" / "overlays" / "example.yaml").read_text(encoding="utf-8")
-    folder = tmp_path / "overlays" / "ours"
-    folder.mkdir(parents=True)
-    for part in ("base", "components"):
-        (tmp_path / part).symlink_to(ROOT / "kubernetes" / part)
-    (tmp_path / "overlays" / "dev").symlink_to(ROOT / "kubernetes" / "overlays" / "dev")
-    text = overlay.replace("components: []", "components: [../../components/seldon]")
-    (folder / "kustomization.yaml").write_text(text.replace("REGISTRY", "registry.test"), encoding="utf-8")
-    documents = list(yaml.safe_load_all(_built(folder)))
+    documents = _by_the_example(tmp_path, "seldon")
     assert _stack_whose_champion_is_asked(documents) == "kubernetes"
     images = {container["image"] for pod in pods(documents) for container in pod["containers"]}
     assert images == {f"registry.test/{name}:{__version__}" for name in ("api", "pipelines")}
@@ -269,13 +280,55 @@ def test_with_seldon_core_the_api_asks_its_service_and_the_monitor_runs_on_its_s
     )
 
 
+@pytest.mark.parametrize("runtime", [None, "deployment", "kserve"])
+@pytest.mark.parametrize("cloud", ["aws", "gcp", "azure"])
+def test_on_a_cloud_the_monitor_runs_on_its_stack_and_the_api_asks_what_its_runtime_makes(
+    cloud: str, runtime: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the example's line for it, and the component that the page names for the runtime."""
+    monkeypatch.setenv("ZENML_CUSTOM_SOURCE_ROOT", str(tmp_path))  # nobody's .env
+    monkeypatch.delenv("SELDON_RUNTIME", raising=False)
+    if runtime is not None:
+        monkeypatch.setenv("SELDON_RUNTIME", runtime)
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `(\w+)`.* \| (?:none|`components/(\w+)`) \| `(http://\S+)` \|$", page, re.MULTILINE
+    )
+    told = {named: (component or None, asked) for named, component, asked in rows}
+    component, asked = told[runtime or "seldon"]
+    documents = _by_the_example(tmp_path, component, cloud)
+    assert _stack_whose_champion_is_asked(documents) == cloud
+    (api,) = deployed(documents, "accidents-api")["containers"]
+    assert {"name": "ACCIDENTS_MODEL_SERVER", "value": asked} in api["env"]
+
+
+def _by_the_example(
+    folder: Path, component: str | None = None, stack: str | None = None
+) -> list[dict[str, Any]]:
+    """Return what overlays/example.yaml makes, once a person has edited it."""
+    text = (ROOT / "kubernetes" / "overlays" / "example.yaml").read_text(encoding="utf-8")
+    text = text.replace("REGISTRY", "registry.test")
+    if component is not None:
+        text = text.replace("components: []", f"components: [../../components/{component}]")
+    if stack is not None:
+        text = re.sub("^  # (?=- target: {kind: CronJob|  )", "  ", text, flags=re.MULTILINE)
+        text = text.replace("STACK", stack)
+    overlay = folder / "overlays" / "ours"
+    overlay.mkdir(parents=True)
+    for part in ("base", "components"):
+        (folder / part).symlink_to(ROOT / "kubernetes" / part)
+    (folder / "overlays" / "dev").symlink_to(ROOT / "kubernetes" / "overlays" / "dev")
+    (overlay / "kustomization.yaml").write_text(text, encoding="utf-8")
+    return list(yaml.safe_load_all(_built(overlay)))
+
+
 def _stack_whose_champion_is_asked(documents: list[dict[str, Any]]) -> str:
     """Return the stack of the monitor, once the API asks where that one serves."""
     (monitor,) = of_kind(documents, "CronJob")
     (container,) = monitor["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     stack = str(container["command"][container["command"].index("--stack") + 1])
     content = yaml.safe_load((ROOT / "stacks" / f"{stack}.yaml").read_text(encoding="utf-8"))
-    runtime = content["components"]["model_deployer"]["config"]["runtime"]
+    runtime = fill(content["components"]["model_deployer"]["config"]["runtime"], f"Stack {stack}")
     (api,) = deployed(documents, "accidents-api")["containers"]
     told = {each["name"]: each.get("value") for each in api["env"]}
     champion = ServedBundle("1", "d", "s3://bucket/1")
@@ -302,14 +355,8 @@ def test_a_probation_asks_the_api_of_the_cluster(documents: list[dict[str, Any]]
 
 def test_a_clouds_identity_reaches_the_init_container_only_where_that_is_asked_for(tmp_path: Path) -> None:
     """What answers with it is no pod: without the component the model server's policy keeps it away."""
-    (tmp_path / "base").symlink_to(ROOT / "kubernetes")
-    (tmp_path / "kustomization.yaml").write_text(
-        "resources: [base/overlays/prod]\ncomponents: [base/components/workload-identity]\n", encoding="utf-8"
-    )
-    text = _built(tmp_path)
-    policies = {
-        each["metadata"]["name"]: each for each in of_kind(list(yaml.safe_load_all(text)), "NetworkPolicy")
-    }
+    documents = _with_component("prod", "workload-identity", tmp_path)
+    policies = {each["metadata"]["name"]: each for each in of_kind(documents, "NetworkPolicy")}
     assert policies["workload-identity"]["metadata"]["namespace"] == "accidents"
     rules = policies["workload-identity"]["spec"]["egress"]
     assert {(rule["to"][0]["ipBlock"]["cidr"], rule["ports"][0]["port"]) for rule in rules} == {
@@ -320,11 +367,7 @@ def test_a_clouds_identity_reaches_the_init_container_only_where_that_is_asked_f
 
 def test_external_secrets_bring_every_secret_that_is_asked_for(tmp_path: Path) -> None:
     """But for the ingress's certificate, which others renew."""
-    (tmp_path / "base").symlink_to(ROOT / "kubernetes")
-    (tmp_path / "kustomization.yaml").write_text(
-        "resources: [base/overlays/prod]\ncomponents: [base/components/external-secrets]\n", encoding="utf-8"
-    )
-    brought = of_kind(list(yaml.safe_load_all(_built(tmp_path))), "ExternalSecret")
+    brought = of_kind(_with_component("prod", "external-secrets", tmp_path), "ExternalSecret")
     stack = yaml.safe_load((ROOT / "stacks" / "kubernetes.yaml").read_text(encoding="utf-8"))["components"]
     asked = set(secrets_in(list(yaml.safe_load_all(kustomize("prod")))))
     asked |= {stack["model_deployer"]["config"]["bucket_secret"]}

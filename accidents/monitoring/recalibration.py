@@ -100,8 +100,8 @@ def _learnt(rows: pd.DataFrame, earlier: Mapping[str, Any]) -> dict[str, Any]:
     """
     until, of_files = earlier.get("log_until"), set(earlier.get("file_months", ()))
     if "created" in rows:
-        newest = rows["created"].max().tz_convert("UTC").isoformat()
-        until = max(newest, until or newest, key=pd.Timestamp)
+        newest = max(rows["created"].max(), pd.Timestamp(until or rows["created"].max()))
+        until = min(newest.tz_convert("UTC"), pd.Timestamp.now("UTC")).isoformat()  # else a clock was ahead
     else:
         of_files |= set(_months(rows))
     return {"log_until": until, "file_months": sorted(of_files)}

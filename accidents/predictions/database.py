@@ -38,7 +38,7 @@ from accidents.predictions.engines import (
 )
 from accidents.predictions.insert_statements import as_driver_takes, insert_into
 from accidents.predictions.postgres_inserts import PostgresInserts
-from accidents.predictions.schema_migration import MADE_BY, require_current, upgrade
+from accidents.predictions.schema_migration import BY_HAND, MADE_BY, require_current, upgrade
 from accidents.predictions.sqlite_files import FilesBeside, Identity, identity_of
 
 Result = TypeVar("Result")
@@ -88,10 +88,15 @@ class PredictionDatabase:
             table: PostgresInserts(self._engine, self._require_current) for table in months.TABLES_BY_MONTH
         }
 
-    def create(self) -> None:
+    def create(self, upgrades: bool = True) -> None:
         """Make folder, file and tables where they are missing, and bring older tables up to date.
 
         The database of PostgreSQL must exist. Of several that do this at once, one does it.
+
+        Parameters
+        ----------
+        upgrades
+            Whether older tables are brought up to date; else they are an OutdatedError.
 
         Raises
         ------
@@ -101,7 +106,10 @@ class PredictionDatabase:
             self._create_file(self.file)
         try:
             self.check()
-        except (NoDatabaseError, OutdatedError):
+        except (NoDatabaseError, OutdatedError) as error:
+            if isinstance(error, OutdatedError) and not upgrades:
+                older = f"The prediction log {self.place} is older than this program."
+                raise OutdatedError(older, BY_HAND) from None
             with self._explained(), self._upgrading() as connection:
                 upgrade(connection, self.place)
             self.check()

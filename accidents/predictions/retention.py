@@ -34,6 +34,9 @@ from accidents.predictions.months import Part, attach, beginning_of, month_of, o
 
 Result = TypeVar("Result")
 AT_ONCE = 1_000  # rows a transaction: others want to write meanwhile
+DAY = timedelta(days=1)
+PAUSE = timedelta(days=30)  # what a log goes on with after a longer one may be of a clock that is ahead,
+PROVEN = timedelta(days=7)  # until it has gone on for so long
 SWAP_PATIENCE = 60  # seconds for the locks of tables that change places, once all else is done
 # Whether a row of `p` has an outcome; {after}: one of those that came after a label's id.
 _LABELLED = (
@@ -75,6 +78,27 @@ def limits_of(ages: Ages, now: datetime, by_month: bool) -> Limits:
     return Limits(limit(ages.unlabelled), limit(ages.labelled))
 
 
+def as_of(connection: Connection, now: datetime) -> datetime:
+    """Return as of when predictions are aged: a day after the newest, and now at the latest.
+
+    So a clock that is set forward makes none of them old. Nor do those that it has dated meanwhile: after a
+    pause the newest before it counts, until the log has gone on for a week.
+    """
+
+    def newest(*where: ColumnElement[bool]) -> datetime | None:
+        query = select(PREDICTIONS.c.created).where(*where).order_by(PREDICTIONS.c.created.desc()).limit(1)
+        moment: datetime | None = connection.scalar(query)
+        return moment
+
+    last = newest(PREDICTIONS.c.created <= now)
+    if last is None:
+        return now
+    before = newest(PREDICTIONS.c.created < last - PROVEN)
+    if before is not None and last - PROVEN - before > PAUSE:
+        last = before
+    return min(now, last + DAY)
+
+
 def count_old(connection: Connection, limits: Limits) -> int:
     """How many predictions are older than that."""
     old = _old(limits)
@@ -89,8 +113,6 @@ def oldest(connection: Connection, limits: Limits, after: Row[Any] | None) -> Se
     old, p = _old(limits), PREDICTIONS.c
     if old is None:
         return []
-    # Of the index of time no more than may be too old: else the last look would go through all of the log.
-    old = old.where(p.created < max(limit for limit in (limits.unlabelled, limits.labelled) if limit))
     if after is not None:
         place = tuple_(literal(after.created, p.created.type), literal(after.request_id))
         old = old.where(tuple_(p.created, p.request_id) > place)
@@ -282,7 +304,9 @@ def _old(limits: Limits) -> Select[Any] | None:
     if not too_old:
         return None
     p = PREDICTIONS.c
-    return select(p.request_id, p.created, p.accident_id).where(or_(*too_old))
+    # Of the index of time no more than may be too old: else the last look would go through all of the log.
+    last = p.created < max(limit for limit in (limits.unlabelled, limits.labelled) if limit)
+    return select(p.request_id, p.created, p.accident_id).where(last, or_(*too_old))
 
 
 def _of_accident() -> ColumnElement[bool]:

@@ -21,6 +21,11 @@ VERSION_TABLE = (
     "prediction_store_version"  # not Alembic's usual name: the database may hold other programs' tables
 )
 MADE_BY = "start the API, or run: python run.py database upgrade"
+# Where a start does not do it: configs/api.yaml, `upgrade_log`.
+BY_HAND = (
+    "This API does not bring it up to date by itself (`upgrade_log`), as programs before this one cannot use "
+    "it then, and there is no way back. Make a backup, then run: python run.py database upgrade"
+)
 # Before Alembic, log and history each had a table of one row, its version.
 _LOG_BEFORE, _HISTORY_BEFORE = "prediction_log_version", "monitor_history_version"
 _REVISION_OF = {1: "0001", 2: "0002"}  # of what was the log's version

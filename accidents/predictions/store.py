@@ -52,9 +52,15 @@ class PredictionStore:
         """Whether other machines may use it too."""
         return self._database.file is None
 
-    def create(self) -> None:
-        """Make the tables where there are none, and bring older ones up to date; what is there stays."""
-        self._database.create()
+    def create(self, upgrades: bool = True) -> None:
+        """Make the tables where there are none, and bring older ones up to date; what is there stays.
+
+        Raises
+        ------
+        PredictionLogError
+            It cannot be made; without `upgrades` an OutdatedError, where they are older.
+        """
+        self._database.create(upgrades)
 
     def check(self) -> None:
         """Raise PredictionLogError unless it is there, answers, and is of our version."""

@@ -123,14 +123,16 @@ def _parts(folder: Path, runs: Mapping[str, Facts]) -> Iterator[tuple[str, Facts
     yield "Replay", runs.get("replay", {}), _files(folder, folder / "replay")
     for scored in sorted((folder / "inference").glob("*/")):
         facts = runs.get(scored.relative_to(folder).as_posix(), {})
-        yield f"Scored: {scored.name}", facts, _files(folder, scored)
+        yield f"Scored: {scored.name}", facts, _files(folder, scored, "**/[!.]*")
 
 
-def _files(root: Path, folder: Path) -> list[tuple[str, str]]:
+def _files(root: Path, folder: Path, pattern: str = "[!.]*") -> list[tuple[str, str]]:
+    """Give a folder's files; those of partitions, which are folders within, have these in their names."""
     order = list(_ABOUT)
-    there = [path for path in folder.glob("[!.]*") if path.is_file() and path != root / NAME]
-    there.sort(key=lambda path: (order.index(path.name) if path.name in order else len(order), path.name))
-    return [(path.relative_to(root).as_posix(), _ABOUT.get(path.name, path.name)) for path in there]
+    there = [path for path in folder.glob(pattern) if path.is_file() and path != root / NAME]
+    names = {path: path.relative_to(folder).as_posix() for path in there}
+    there.sort(key=lambda path: (order.index(path.name) if path.name in order else len(order), names[path]))
+    return [(path.relative_to(root).as_posix(), _ABOUT.get(path.name, names[path])) for path in there]
 
 
 def _read(path: Path) -> Any:

@@ -69,6 +69,7 @@ class ApiSettings(BaseSettings):
     routes_every: float = Field(default=1, ge=0.05, le=60)
 
     database_url: str = "sqlite:///.serving/predictions.db"
+    upgrade_log: bool = True
     keys_in: Literal["file", "database"] = "file"
     keys_file: Path = Path(".serving/keys.json")
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from accidents.errors import AccidentsError
-from benchmarks import scale_out, zenml_overhead
+from benchmarks import containers, scale_out, zenml_overhead
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.options import Options, SkippedError
 from benchmarks.own_commands import figures
@@ -112,6 +112,16 @@ def test_the_document_is_what_the_results_say(tmp_path: Path) -> None:
     titles = {name: benchmark.title for name, benchmark in BENCHMARKS.items()}
     assemble(titles, ROOT / "benchmarks" / "results", tmp_path / "made.md")
     assert (tmp_path / "made.md").read_text() == (ROOT / "docs" / "benchmarks.md").read_text()
+
+
+def test_budgets_are_proved_on_the_base_of_the_dockerfiles_alone() -> None:
+    own = containers.base_of_dockerfile()
+    assert containers.in_words(["another:name", own], 129.8) == f"130 MB are their base, `{own}`."
+    on_another = containers.in_words(["accidents-base:bookworm"], 123.3)
+    assert on_another.startswith("123 MB are their base, `accidents-base:bookworm` (")
+    assert f"`{own}`" in on_another
+    for said in (on_another, containers.in_words([], 0)):
+        assert said.endswith("on that one the budgets are unproved.")
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -67,6 +67,64 @@ def test_the_autoscaler_is_as_before_also_if_something_fails(
     assert cluster.patches[-1] == HPA["spec"]
 
 
+def test_pods_that_do_not_become_one_are_told_and_no_growth_is_measured(
+    cluster: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubernetes, "_wait_for", lambda cluster, replicas: float("inf"))
+    met, reached = kubernetes._scaled(cluster, {})
+    outcome = kubernetes._outcome(met, 0, 1.0, reached, cluster)
+    missed = [(figure.what, figure.figure) for figure in outcome.figures if figure.met is False]
+    assert missed == [("Pods of the API, to 1 before they grow", "not reached")]
+    assert cluster.patches[-1] == HPA["spec"]
+
+
+class FakePods(kubernetes.Cluster):
+    """A fake of the cluster's API: two pods of a Deployment; an operator undoes what others change in it."""
+
+    @classmethod
+    def begun(cls, owner: str, ignores: bool = False) -> FakePods:
+        pods = cls("http://api", "key", "sqlite://", "accidents", "kubernetes")
+        for name, value in {"owner": owner, "ignores": ignores, "names": ["p-1-a", "p-1-b"]}.items():
+            object.__setattr__(pods, name, value)
+        return pods
+
+    owner: str
+    ignores: bool
+    names: list[str]
+
+    def kubectl(self, *words: str, give: str | None = None) -> str:
+        match words:
+            case ("get", "pods", *_):
+                return json.dumps({"items": [_pod(name) for name in self.names]})
+            case ("get", _, "--output", path) if "ownerReferences" in path:
+                return self.owner
+            case ("rollout", "restart", _) if not self.owner and not self.ignores:
+                self._replace(*self.names)
+            case ("delete", "pod", pod, _) if not self.ignores:
+                self._replace(pod)
+        return ""
+
+    def _replace(self, *pods: str) -> None:
+        object.__setattr__(self, "names", [f"{name}x" if name in pods else name for name in self.names])
+
+
+def _pod(name: str) -> dict[str, Any]:
+    owner, labels = {"name": "p-1"}, {"pod-template-hash": "1"}
+    return {"metadata": {"name": name, "ownerReferences": [owner], "labels": labels}}
+
+
+@pytest.mark.parametrize("owner", ["", "SeldonDeployment"], ids=["ours", "Seldon's operator's"])
+@pytest.mark.parametrize("ignored", [False, True], ids=["obeyed", "ignored"])
+def test_a_restart_that_replaces_no_pod_is_no_restart(owner: str, ignored: bool) -> None:
+    pods = FakePods.begun(owner, ignored)
+    before = list(pods.names)
+    pods.restart(kubernetes.MODEL_PODS)
+    assert sorted(pods.kept) == (before if ignored else [])
+    outcome = kubernetes._outcome({kubernetes.MODEL_RESTARTS: Met()}, 0, 1.0, {}, pods)
+    missed = [(figure.what, figure.figure) for figure in outcome.figures if figure.met is False]
+    assert missed == ([("Pods that a restart left as they were", "2")] if ignored else [])
+
+
 def test_where_nobody_was_answered_that_is_told() -> None:
     assert kubernetes._cells(Met(failed=Counter({"503": 4}))) == ("0", "", "0", "4 x 503", *3 * ("none",))
 

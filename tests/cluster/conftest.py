@@ -1,5 +1,7 @@
 """A namespace of a real cluster, with the rights of kubernetes/base and no more, and a bucket for its pods.
 
+Each module has its own, which may take rights away in it, or have its Secrets lead to servers of its own.
+
     KUBECONFIG=... CLUSTER_HOST=ADDRESS IMAGES_TAG=TAG python -m pytest tests/cluster
 
 CLUSTER_HOST is the address under which pods reach this machine. The nodes must have our images with this tag.
@@ -70,9 +72,9 @@ def kubectl(*words: str, give: str | None = None) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestNamespace]:
-    """Make the namespace and its rights as kubernetes/base has them; it goes with the tests."""
+    """Make the namespace and its rights as kubernetes/base has them; it goes with the module."""
     name = f"accidents-test-{uuid.uuid4().hex[:6]}"
     documents = list(yaml.safe_load_all(kubectl("kustomize", str(ROOT / "kubernetes" / "overlays" / "dev"))))
     wanted = ("Namespace", "ServiceAccount", "Role", "RoleBinding", "LimitRange", "NetworkPolicy")
@@ -81,9 +83,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestNamespace]
     try:
         folder = tmp_path_factory.mktemp("kubeconfig")
         kubeconfig = _login(name, folder / "kubeconfig")
-        os.environ["KUBECONFIG"], before = str(kubeconfig), os.environ["KUBECONFIG"]
-        namespace = find_namespace(name)
-        os.environ["KUBECONFIG"] = before
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("KUBECONFIG", str(kubeconfig))
+            namespace = find_namespace(name)
         yield TestNamespace(name, kubeconfig, namespace)
     finally:
         kubectl("delete", "namespace", name, "--wait=false")
@@ -97,9 +99,13 @@ def moved(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _login(namespace: str, file: Path) -> Path:
-    """Write a kubeconfig with a token of the pipelines' service account."""
+    """Write a kubeconfig with a token of the pipelines' service account.
+
+    It must last as long as a module, hours on a busy machine. A cluster with a lower bound of its own gives
+    that without an error (`--service-account-max-token-expiration` of its API server).
+    """
     token = kubectl(
-        "--namespace", namespace, "create", "token", "accidents-pipelines", "--duration=3h"
+        "--namespace", namespace, "create", "token", "accidents-pipelines", "--duration=12h"
     ).strip()
     content = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--flatten"))
     content["users"] = [{"name": content["users"][0]["name"], "user": {"token": token}}]
@@ -107,13 +113,29 @@ def _login(namespace: str, file: Path) -> Path:
     return file
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bucket(cluster: TestNamespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A bucket that pods reach, whose files are in this folder; its login is in a Secret."""
     folder = tmp_path_factory.mktemp("s3")
-    with running_s3(folder, BUCKET) as server, forwarded(int(server.url.rpartition(":")[2])) as address:
-        os.environ |= {**give_login(cluster, address), "AWS_ENDPOINT_URL": server.url}
+    with (
+        running_s3(folder, BUCKET) as server,
+        forwarded(int(server.url.rpartition(":")[2])) as address,
+        logged_in({**give_login(cluster, address), "AWS_ENDPOINT_URL": server.url}),
+    ):
         yield folder
+
+
+@contextmanager
+def logged_in(login: Mapping[str, str]) -> Iterator[None]:
+    """Have this process ask the S3 server of a login; else s3fs keeps the one before, which has ended."""
+    import s3fs
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in login.items():
+            patched.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def give_login(cluster: TestNamespace, address: str) -> dict[str, str]:
@@ -149,17 +171,7 @@ def install_api(cluster: TestNamespace, *components: str) -> str:
 
 def _overlay(components: Iterable[str]) -> list[dict[str, Any]]:
     """Return the overlay's objects with the images of the test, and a second pod of the API."""
-    with tempfile.TemporaryDirectory() as name:
-        (Path(name) / "kubernetes").symlink_to(ROOT / "kubernetes")
-        content = {
-            "resources": ["kubernetes/overlays/kind"],
-            "components": [f"kubernetes/components/{each}" for each in components],
-        }
-        (Path(name) / "kustomization.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-        text = kubectl("kustomize", "--load-restrictor=LoadRestrictionsNone", name)
-    for image in ("api", "pipelines"):
-        text = text.replace(f"road-accidents/{image}:{__version__}", f"road-accidents/{image}:{TAG}")
-    documents: list[dict[str, Any]] = list(yaml.safe_load_all(text))
+    documents = kustomized("kind", components)
     for document in documents:
         if document["kind"] == "HorizontalPodAutoscaler":
             document["spec"]["minReplicas"] = 2  # one that is evicted has no other
@@ -168,18 +180,36 @@ def _overlay(components: Iterable[str]) -> list[dict[str, Any]]:
     return documents
 
 
+def kustomized(overlay: str, components: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Return what an overlay with components of kubernetes/ makes, with the images of the test."""
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "kubernetes").symlink_to(ROOT / "kubernetes")
+        content = {
+            "resources": [f"kubernetes/overlays/{overlay}"],
+            "components": [f"kubernetes/components/{each}" for each in components],
+        }
+        (Path(name) / "kustomization.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        text = kubectl("kustomize", "--load-restrictor=LoadRestrictionsNone", name)
+    for image in ("api", "pipelines"):
+        text = text.replace(f"road-accidents/{image}:{__version__}", f"road-accidents/{image}:{TAG}")
+    return list(yaml.safe_load_all(text))
+
+
 @pytest.fixture(scope="session")
-def versions(bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[Version, str], ...]:
-    """Two tiny bundles, and where each is in the bucket."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Version, ...]:
+    """Two tiny bundles."""
+    return tuple(make_version(tmp_path_factory.mktemp(f"version-{number}"), number) for number in (1, 2))
+
+
+@pytest.fixture(scope="module")
+def versions(bucket: Path, made: tuple[Version, ...]) -> tuple[tuple[Version, str], ...]:
+    """The two bundles, and where each is in the bucket."""
     import s3fs
 
-    store, made = s3fs.S3FileSystem(), []
-    for number in (1, 2):
-        version = make_version(tmp_path_factory.mktemp(f"version-{number}"), number)
-        uri = f"s3://{BUCKET}/{number}"
+    store, uris = s3fs.S3FileSystem(), [f"s3://{BUCKET}/{number}" for number in (1, 2)]
+    for version, uri in zip(made, uris, strict=True):
         store.put(f"{version.bundle.folder}/", f"{uri}/", recursive=True)
-        made.append((version, uri))
-    return tuple(made)
+    return tuple(zip(made, uris, strict=True))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from operator import neg
 from pathlib import Path
 from typing import Any
@@ -228,14 +229,28 @@ def test_a_quota_that_is_spent_is_told(cluster: TestNamespace, workers: Kubernet
         cluster.admin("delete", "quota", "small")
 
 
+@contextmanager
+def without(cluster: TestNamespace, binding: str) -> Iterator[None]:
+    """Have nobody the rights of a RoleBinding meanwhile."""
+    content = json.loads(cluster.admin("get", "rolebinding", binding, "--output=json"))
+    content["metadata"] = {"name": binding, "labels": content["metadata"].get("labels", {})}
+    cluster.admin("delete", "rolebinding", binding)
+    try:
+        yield
+    finally:
+        cluster.admin("create", "--filename", "-", give=json.dumps(content))
+
+
 def test_rights_that_are_missing_are_told(cluster: TestNamespace, workers: KubernetesWorkers) -> None:
-    cluster.admin("delete", "rolebinding", "forward")
-    with pytest.raises(ClusterError, match="may not get pods/portforward, create pods/portforward"):
-        reach(on(workers))
-    with pytest.raises(ClusterError, match=r"does not forward port 8786 of pod .*403.*pods/portforward"):
-        client_of(on(workers))
-    until(lambda: not left(cluster))
-    cluster.admin("delete", "rolebinding", "accidents-pipelines")
-    with pytest.raises(ClusterError, match="cannot create resource"):
-        client_of(on(workers))
+    with without(cluster, "forward"):
+        with pytest.raises(ClusterError, match="may not get pods/portforward, create pods/portforward"):
+            reach(on(workers))
+        with pytest.raises(ClusterError, match=r"does not forward port 8786 of pod .*403.*pods/portforward"):
+            client_of(on(workers))
+        until(lambda: not left(cluster))
+        with (
+            without(cluster, "accidents-pipelines"),
+            pytest.raises(ClusterError, match="cannot create resource"),
+        ):
+            client_of(on(workers))
     assert left(cluster) == ""

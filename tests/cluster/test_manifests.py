@@ -11,16 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from stacks.components.seldon_core.description import CANDIDATE, Served, ServedBundle
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.settings import Runtime, SeldonCoreSettings
-from tests.cluster.conftest import KUBECTL, TestNamespace, kubectl, moved
+from tests.cluster.conftest import KUBECTL, TestNamespace, kubectl, kustomized, moved
 from tests.conftest import ROOT
 from tests.workflows.test_rollout import rollout
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+IN_OVERLAYS = "".join(
+    each.read_text() for each in (ROOT / "kubernetes").glob("overlays/*/kustomization.yaml")
+)
+ALONE = sorted(
+    each.name
+    for each in (ROOT / "kubernetes" / "components").iterdir()
+    if f"components/{each.name}\n" not in IN_OVERLAYS
+)
 FIRST = ServedBundle("1", "1" * 64, "s3://bucket/1")
 TRIED = (
     Served("severity", FIRST)
@@ -41,8 +48,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("overlay", ["dev", "prod", "kind", "dask"])
 def test_a_cluster_takes_each_overlay(overlay: str, cluster: TestNamespace) -> None:
-    documents = yaml.safe_load_all(kubectl("kustomize", str(ROOT / "kubernetes" / "overlays" / overlay)))
-    taken(cluster, [moved(document, cluster.name) for document in documents])
+    taken(cluster, [moved(document, cluster.name) for document in kustomized(overlay)])
+
+
+@pytest.mark.parametrize("component", ALONE)
+def test_a_cluster_takes_each_component_that_no_overlay_has(component: str, cluster: TestNamespace) -> None:
+    taken(cluster, [moved(document, cluster.name) for document in kustomized("dev", [component])])
 
 
 @pytest.mark.parametrize("how", SETTINGS)
@@ -74,8 +85,7 @@ def test_a_cluster_refuses_a_field_that_it_does_not_know(cluster: TestNamespace)
 def test_a_release_goes_over_what_was_installed_without_server_side_apply(
     cluster: TestNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    documents = yaml.safe_load_all(kubectl("kustomize", str(ROOT / "kubernetes" / "overlays" / "dev")))
-    (api,) = [each for each in documents if each["kind"] == "Deployment"]
+    (api,) = [each for each in kustomized("dev") if each["kind"] == "Deployment"]
     api = moved(api, cluster.name)
     api["spec"]["replicas"] = 0  # ready without an image
     cluster.admin("apply", "--filename", "-", give=json.dumps(api))

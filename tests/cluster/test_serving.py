@@ -59,11 +59,8 @@ def test_the_whole_way_of_two_versions(
     serving: ClusterServing, versions: tuple[tuple[Version, str], ...], cluster: TestNamespace
 ) -> None:
     served = serving.switch(NAME, bundle_of(1, versions), golden_of(1, versions))
-    assert serving.fault(served, served.champion) == ""
     assert serving.drift(served) == serving.additions(served) == []
-    golden = golden_of(1, versions)
-    answered = serving.predict(served, served.champion, golden["request"])  # type: ignore[arg-type]
-    np.testing.assert_allclose(answered, golden["p_severe"], rtol=0, atol=1e-6)  # type: ignore[arg-type]
+    assert_gives(serving, served, served.champion, golden_of(1, versions))
 
     other = replace(bundle_of(2, versions), digest="0" * 64)
     with pytest.raises(ClusterError, match=r"did not become ready.*fetch-bundle"):
@@ -71,7 +68,7 @@ def test_the_whole_way_of_two_versions(
     with pytest.raises(StackError, match="does not give the golden probabilities"):
         serving.switch(NAME, bundle_of(2, versions), golden_of(1, versions))
     assert serving.served(NAME) == served
-    assert serving.fault(served, served.champion) == ""
+    assert_gives(serving, served, served.champion, golden_of(1, versions))
 
     challenger = replace(bundle_of(2, versions, "challenger"), share=10)
     tried = serving.try_out(NAME, challenger, golden_of(2, versions))
@@ -83,10 +80,7 @@ def test_the_whole_way_of_two_versions(
     shadow = replace(bundle_of(2, versions, "shadow"), share=0)
     tried = serving.try_out(NAME, shadow, golden_of(2, versions))
     assert [(bundle.role, bundle.version) for bundle in tried] == [("champion", "1"), ("shadow", "2")]
-    assert serving.fault(tried, shadow) == ""
-    golden = golden_of(2, versions)
-    answered = serving.predict(tried, shadow, golden["request"])  # type: ignore[arg-type]
-    np.testing.assert_allclose(answered, golden["p_severe"], rtol=0, atol=1e-6)  # type: ignore[arg-type]
+    assert_gives(serving, tried, shadow, golden_of(2, versions))
     pods = names_of_pods(cluster)
     newer = serving.settings.model_copy(update={"cpu": "60m"})
     ClusterServing(cluster.namespace, newer).end_trials(NAME)
@@ -155,15 +149,32 @@ def test_what_others_add_to_an_object_is_known(cluster: TestNamespace) -> None:
     cluster.namespace.delete("Service", served.name)
 
 
-def test_an_image_that_is_not_there_is_told_at_once(
+def test_an_image_that_is_not_there_is_told_at_once_and_the_version_before_goes_on(
     serving: ClusterServing, versions: tuple[tuple[Version, str], ...], cluster: TestNamespace
 ) -> None:
     runtime = serving.settings.runtime
     settings = settings_of(cluster, runtime).model_copy(
         update={"fetch_image": "road-accidents/none:1", "image_pull_policy": "Never"}
     )
+    without_image = ClusterServing(cluster.namespace, settings)
     with pytest.raises(ClusterError, match="the image road-accidents/none:1 cannot be had"):
-        ClusterServing(cluster.namespace, settings).switch(
-            NAME, bundle_of(1, versions), golden_of(1, versions)
-        )
+        without_image.switch(NAME, bundle_of(1, versions), golden_of(1, versions))
     assert serving.served(NAME) is None
+
+    served = serving.switch(NAME, bundle_of(1, versions), golden_of(1, versions))
+    before = names_of_pods(cluster)
+    with pytest.raises(ClusterError, match="the image road-accidents/none:1 cannot be had"):
+        without_image.switch(NAME, bundle_of(2, versions), golden_of(2, versions))
+    assert serving.served(NAME) == served
+    assert names_of_pods(cluster) == before
+    assert_gives(serving, served, served.champion, golden_of(1, versions))
+    serving.forget(NAME)
+
+
+def assert_gives(
+    serving: ClusterServing, served: Served, bundle: ServedBundle, golden: dict[str, object]
+) -> None:
+    """Assert that a version is healthy, and answers as it did in training."""
+    assert serving.fault(served, bundle) == ""
+    answered = serving.predict(served, bundle, golden["request"])  # type: ignore[arg-type]
+    np.testing.assert_allclose(answered, golden["p_severe"], rtol=0, atol=1e-6)  # type: ignore[arg-type]

@@ -130,6 +130,7 @@ def test_a_release_from_tag_to_production_and_back(
     production: Production, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "filled", _with_registry(production.registry.host))
+    commit = git(production.clone, "rev-parse", "HEAD")
     first = production.released(__version__)
     assert production.serving() == [first["api"]]
     assert production.serving("accidents-api-canary") == []
@@ -138,7 +139,7 @@ def test_a_release_from_tag_to_production_and_back(
         part["purl"].partition("@")[0] for part in bill["components"]
     }
     attested = Path(production.environment["ATTESTED"]).read_text()
-    assert attested.endswith(f"/owner/road-accidents/api@{first['api']} of owner/road-accidents\n")
+    assert attested.endswith(f"/api@{first['api']} of owner/road-accidents at {commit}\n")
 
     edit(production.clone, "accidents/__about__.py", (__version__, NEXT))
     git(production.clone, "commit", "--quiet", "--all", "--message", "the next version")
@@ -172,7 +173,7 @@ def test_a_release_from_tag_to_production_and_back(
     production.environment["ATTESTED"] = str(tmp_path / "attested")
     assert production.run("rollback", "rollback", **back).well
     assert production.serving() == [first["api"]]
-    assert f"api@{first['api']} of " in (tmp_path / "attested").read_text()
+    assert f"api@{first['api']} of owner/road-accidents at {commit}\n" in (tmp_path / "attested").read_text()
     assert not (production.clone / ".kube" / "config").exists()
 
 

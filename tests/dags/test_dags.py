@@ -170,8 +170,10 @@ print(json.dumps(told))
 LOOKED_AT = """
 sys.path.insert(0, folder)
 import shared_tasks
-shared_tasks.REPORT = Path(os.environ["AIRFLOW_HOME"]) / "monitor.json"
-shared_tasks.REPORT.write_text(json.dumps({"decision": {"action": "retrain", "reasons": ["drift"]}}))
+def look(*words):
+    # As `run.py` does with --report.
+    decided = {"decision": {"action": "retrain", "reasons": ["drift"]}}
+    Path(words[words.index("--report") + 1]).write_text(json.dumps(decided))
 
 class Server:
     # What Airflow's own knows of a run: what its look has decided, if it has.
@@ -191,7 +193,8 @@ def labels(name, server):
     one = told.pop()["labels"]
     return [one["task"], one["stack"], one["stage"]]
 
-decided = Server(shared_tasks.decision({"stack": "staging", "stage": "dispatch", "year": 2024}))
+choice = {"stack": "staging", "stage": "dispatch", "year": 2024}
+decided = Server(shared_tasks.decision(look, shared_tasks.only("monitor", choice), choice))
 print(json.dumps({
     "behind": labels("train", decided), "last": labels("roll_back", decided), "look": labels("look", decided),
     "not yet": labels("train", Server(None)), "not asked": labels("train", None),
@@ -293,6 +296,45 @@ def test_a_year_from_elsewhere_is_announced_and_looked_at_as_the_form_said(tmp_p
     assert [said.partition(" are no years")[0] for said in asked["no_years"]] == [
         "'2024-2021'", "'20'", "'2020,x'", "'2024-2021,2020'",
     ]  # fmt: skip
+
+
+WAITED = """
+import json, os, sys
+from datetime import timedelta
+from pathlib import Path
+from airflow.configuration import conf
+sys.path.insert(0, conf.get("core", "dags_folder"))
+import shared_tasks
+shared_tasks.PROJECT, shared_tasks.PYTHON = Path(os.environ["AIRFLOW_HOME"]), Path(sys.executable)
+shared_tasks.DEFAULTS["retry_delay"] = timedelta(seconds=0.1)
+(shared_tasks.PROJECT / "run.py").write_text(
+    "import sys; open('tries', 'a').write('.'); raise SystemExit(int(sys.argv[1]))"
+)
+
+def ended(code):
+    tries = shared_tasks.PROJECT / "tries"
+    tries.write_text("")
+    try:
+        shared_tasks.run_py_or_wait(str(code))
+        how = "well"
+    except Exception as error:
+        how = type(error).__name__
+    return [len(tries.read_text()), how]
+
+print(json.dumps({code: ended(code) for code in (0, 1, 2, 75)}))
+"""
+
+
+def test_what_waits_for_another_loop_does_not_wait_with_an_error(tmp_path: Path) -> None:
+    """Its many tries, an hour apart, would tell of one after a day and a half."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "dags").symlink_to(ROOT / "dags")
+    assert in_airflow(WAITED, tmp_path / "home") == {
+        "0": [1, "well"],
+        "1": [3, "AirflowFailException"],  # not tried again by Airflow either
+        "2": [1, "AirflowFailException"],
+        "75": [1, "CommandFailedError"],  # which Airflow tries again
+    }
 
 
 @pytest.fixture(scope="module")

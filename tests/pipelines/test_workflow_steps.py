@@ -106,7 +106,7 @@ def test_staging_is_trained_served_and_asked_and_a_model_goes_back(checkout: Pro
         **{f"secrets.{name}": "" for name in secrets}, "vars.ZENML_STORE_URL": "",
         "secrets.ACCIDENTS_DATABASE_URL": f"sqlite:///{tmp_path / 'predictions.db'}",
         "vars.STAGING_STACK": STACK, "vars.PRODUCTION_STACK": STACK, "inputs.what": "model",
-        "vars.PRODUCTION_OVERLAY": "", "inputs.release": "", "inputs.stage": "dispatch",
+        "vars.PRODUCTION_OVERLAY": "", "inputs.release": "v0.0.0", "inputs.stage": "dispatch",
         "github.repository": REPOSITORY, "github.actor": "a", "github.token": TOKEN,
         "github.workspace": str(tmp_path),
     }  # fmt: skip

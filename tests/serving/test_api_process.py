@@ -10,15 +10,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+import yaml
 
+from accidents.predictions.database_tables import OutdatedError
 from accidents.predictions.prediction_log import PredictionLog
 from serving.api.operations.keys import Keys
 from stacks.components.mlserver.server import ModelServer
+from tests.accidents.predictions.old_stores import make_old
 from tests.conftest import ROOT
 from tests.model_servers import Version, client_of, copy_code, deploy, model_server
 from tests.serving.api_client import ACCIDENT, error_of
@@ -71,6 +75,17 @@ def test_it_does_not_start_on_what_is_wrong_and_says_it_in_a_line(
     assert "Traceback" not in ended.stderr
 
 
+def test_a_folder_of_metrics_that_another_project_names_is_not_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be gone, or hold what others count."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "gone"))
+    ended = start(tmp_path, host="0.0.0.0")
+    assert ended.stderr.startswith("PROMETHEUS_MULTIPROC_DIR of the shell is not used: ")
+    assert "holds no key" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_keys_that_are_left_in_the_file_do_not_open_the_api(tmp_path: Path) -> None:
     """Whoever sets `keys_in: database` and forgets them is told, and nobody is let in without a key."""
     Keys(tmp_path / "keys.json").new("one")
@@ -78,6 +93,29 @@ def test_keys_that_are_left_in_the_file_do_not_open_the_api(tmp_path: Path) -> N
     assert ended.returncode == 1
     assert "keys to-database" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_pod_of_a_cluster_begins_a_log_and_leaves_an_older_one_as_it_is(
+    model: StandIn, tmp_path: Path
+) -> None:
+    """Else one canary would bring it up to date, and the pods beside it could not use it any more."""
+    manifest = next(yaml.safe_load_all((ROOT / "kubernetes" / "base" / "api.yaml").read_text("utf-8")))
+    (pod,) = manifest["spec"]["template"]["spec"]["containers"]
+    (told,) = (each["value"] for each in pod["env"] if each["name"] == "ACCIDENTS_UPGRADE_LOG")
+    with api_process(tmp_path, model.address, upgrade_log=told):  # there is none yet
+        pass
+    old = f"sqlite:///{tmp_path / 'old' / 'predictions.db'}"
+    make_old(old, "log 2 and history")
+    ended = start(tmp_path, database_url=old, upgrade_log=told)
+    assert ended.returncode == 1
+    assert ended.stderr.strip().endswith("Make a backup, then run: python run.py database upgrade")
+    assert "no way back" in ended.stderr
+    with closing(PredictionLog(old)) as log, pytest.raises(OutdatedError):
+        log.count()
+    with api_process(tmp_path, model.address, database_url=old):  # elsewhere its start does it
+        pass
+    with closing(PredictionLog(old)) as log:
+        assert log.count() == 4
 
 
 def test_with_a_key_it_may_be_reached_from_elsewhere(model: StandIn, tmp_path: Path) -> None:

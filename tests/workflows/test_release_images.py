@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +19,9 @@ import pytest
 from accidents.__about__ import __version__
 from tests.conftest import ROOT
 from tests.workflows import jobs
+from tests.workflows.clone import git
 
+STAND_INS = ROOT / "tests" / "workflows" / "stand_ins"
 TAG, RELEASE = "commit", f"v{__version__}"
 BUILT, OTHER = b'{"made": "by images.yml"}', b'{"made": "by somebody else"}'
 BUT = {
@@ -96,6 +100,33 @@ def test_the_digests_that_were_attested_are_promoted_and_handed_on(registry: Reg
     assert registry.tags[RELEASE] == BUILT
     assert json.loads(promoted.outputs["digests"]) == {"api": f"sha256:{hashlib.sha256(BUILT).hexdigest()}"}
     assert registry.run("promote").well, "the workflow may run again"
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["checked out", "named"])
+def test_it_is_asked_for_images_of_one_commit_of_main_by_the_one_workflow(
+    registry: Registry, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any other workflow of the repository, and any branch, can have an image attested as well."""
+    clone, images = (
+        registry.clone,
+        {"api": "registry.test/api@sha256:1", "seldon": "registry.test/seldon@sha256:2"},
+    )
+    (clone / "dist").mkdir()
+    (clone / "dist" / "images.json").write_text(json.dumps(images), encoding="utf-8")
+    monkeypatch.setenv("PATH", f"{STAND_INS}{os.pathsep}{os.environ['PATH']}")
+    for name, value in {"GH_TOKEN": "a", "GITHUB_REPOSITORY": "o/n", "ATTESTED": str(clone / "said")}.items():
+        monkeypatch.setenv(name, value)
+    words = ["make", "attested", *([f"COMMIT={'a' * 40}"] if named else [])]
+    if not named:
+        assert subprocess.run(words, cwd=clone, check=False).returncode, "of no commit at all"
+        shutil.rmtree(clone / ".git")
+        git(clone, "init", "--quiet")
+        git(clone, "commit", "--quiet", "--allow-empty", "--message", "a")
+    subprocess.run(words, cwd=clone, check=True)
+    commit = "a" * 40 if named else git(clone, "rev-parse", "HEAD")
+    assert (clone / "said").read_text().splitlines() == [
+        f"oci://{image} of o/n at {commit}" for image in images.values()
+    ]
 
 
 def test_a_tag_that_was_put_elsewhere_after_promotion_does_not_go_to_production(registry: Registry) -> None:

@@ -191,12 +191,31 @@ def test_what_goes_into_production_was_attested_before_anything_is_changed() -> 
 def test_a_model_of_each_stage_can_go_back_by_a_click() -> None:
     asked = jobs.read("rollback")[True]["workflow_dispatch"]["inputs"]["stage"]
     assert (tuple(asked["options"]), asked["default"]) == (STAGES, Params().stage)
-    assert '--stage "$STAGE"' in "".join(step.run for step in jobs.job("rollback", "rollback").steps)
+    done = "".join(step.run for step in jobs.job("rollback", "rollback").steps)
+    assert 'run.py rollback --champion --stack "$STACK" --stage "$STAGE"' in done, "also beside a trial"
 
 
-@pytest.mark.parametrize("what", ["images", "both"])
-def test_images_do_not_go_back_to_a_release_that_is_not_named(what: str, tmp_path: Path) -> None:
-    """Nor does the model, before that is found out."""
+def test_a_rollback_waits_for_no_release_that_waits_for_its_reviewer() -> None:
+    """GitHub counts a run that waits for an approval as one that runs: it ends with the rollback's begin."""
+    whole, release = jobs.read("rollback"), jobs.read("release")
+    acts = whole["jobs"]["rollback"]
+    assert acts["environment"] == release["jobs"]["production"]["environment"]
+    assert acts["concurrency"] == {**release["concurrency"], "cancel-in-progress": True}
+    assert not release["concurrency"].get("cancel-in-progress"), "it would end a rollback"
+    # Two rollbacks: the second is behind the first, and does not end it halfway.
+    assert whole["concurrency"]["group"] != release["concurrency"]["group"]
+    assert not whole["concurrency"].get("cancel-in-progress")
+
+
+@pytest.mark.parametrize("what", ["model", "images", "both"])
+def test_nothing_goes_back_where_no_release_is_named(what: str, tmp_path: Path) -> None:
+    """It is the code that does it: main's stack may not be the applied one."""
+    named = jobs.read("rollback")
+    assert named[True]["workflow_dispatch"]["inputs"]["release"]["required"] is True
+    (checkout,) = (
+        step["with"] for step in named["jobs"]["rollback"]["steps"] if "ref" in step.get("with", {})
+    )
+    assert checkout["ref"] == "${{ inputs.release }}"
     (tmp_path / ".git").mkdir()
     context = {
         "github.repository": "owner/name", "github.workspace": str(tmp_path), "inputs.what": what,

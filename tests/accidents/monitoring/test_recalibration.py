@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +140,22 @@ def test_a_recalibrated_champion_is_not_judged_on_the_labels_it_learnt_from(cham
     both = write_recalibrated(tmp_path / "files", mended, again)
     assert unlearnt(Window(rows.assign(month=np.int8(7)), facts), both).empty
     assert len(unlearnt(Window(rows, facts), both)) == 500, "what was learnt before is not forgotten"
+
+
+def test_a_recalibration_under_a_clock_that_was_ahead_hides_no_labels(champion, tmp_path: Path) -> None:
+    rows = later(1_500, 1, 0.6).assign(month=np.int8(6))
+    ahead = rows.assign(created=pd.Timestamp.now("UTC") + pd.Timedelta(days=400))
+    made = recalibrate(champion, ahead, "3", RULES)
+    assert pd.Timestamp(made.facts["log_until"]) <= pd.Timestamp.now("UTC")
+    until = ahead["created"].iloc[0].isoformat()
+    wrong = replace(made, facts=made.facts | {"log_until": until})  # by that clock it was no later than now
+    mended = write_recalibrated(tmp_path / "wrong", champion, wrong)
+    now = datetime.now(UTC)
+    facts = WindowFacts(source="log", from_log=True, until=now, rows=1_500, labelled=1_500)
+    window = Window(rows.assign(created=pd.Timestamp(now)), facts)
+    assert len(unlearnt(window, mended)) == 1_500, "none would count for 400 days"
+    again = recalibrate(mended, window.frame, "4", RULES)
+    assert pd.Timestamp(again.facts["log_until"]) <= pd.Timestamp.now("UTC")
 
 
 def test_the_bounds_of_params_apply_where_there_are_labels_enough(champion: Bundle) -> None:

@@ -53,6 +53,8 @@ def reports(tmp_path: Path) -> Path:
         "replay/replay.png",
         "monitor/report.html",
         "inference/a b/report.html",
+        "inference/a b/year=2022/part.0.parquet",
+        "inference/a b/year=2023/part.0.parquet",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
@@ -68,6 +70,7 @@ def test_it_leads_to_every_file_and_to_no_other(reports: Path) -> None:
     there = {path.relative_to(reports).as_posix() for path in reports.rglob("[!.]*") if path.is_file()}
     assert set(links(reports)) == there - {"index.html"}
     assert links(reports)[0] == "model_card.html"
+    assert ">year=2023/part.0.parquet</a>" in (reports / "index.html").read_text(), "each is told apart"
 
 
 def test_the_facts_are_on_top(reports: Path) -> None:
