@@ -52,13 +52,13 @@ def leave_out(environ: MutableMapping[str, str], ours: Collection[str]) -> list[
 
 def honoured(environ: Mapping[str, str], folder: Path) -> list[str]:
     """Return a line for each variable that names another store than this folder's; no password in it."""
-    said = []
+    lines = []
     config, url = environ.get(CONFIG, ""), environ.get(f"{STORE}URL", "")
     if config and Path(config).resolve() != folder.resolve():
-        said.append(f"{CONFIG} of the shell is used: ZenML's store and settings are in {config}.")
+        lines.append(f"{CONFIG} of the shell is used: ZenML's store and settings are in {config}.")
     if url:
-        said.append(f"{STORE}URL of the shell is used: ZenML's store is {_without_password(url)}.")
-    return said
+        lines.append(f"{STORE}URL of the shell is used: ZenML's store is {_without_password(url)}.")
+    return lines
 
 
 def _without_password(address: str) -> str:

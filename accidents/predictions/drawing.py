@@ -109,13 +109,13 @@ def draw(
         share = min(share, _FURTHER * most / predictions)
     drawn = 0 if less else share * labels  # as many as are drawn anyhow are not needed once more
     further = most / 2 - drawn
-    told, told_less = min(1.0, max(0.0, further / max(labels, 1))), dict[str | None, float]()
-    if less and told:
-        told, told_less = allot(
+    labels_share, labels_less = min(1.0, max(0.0, further / max(labels, 1))), dict[str | None, float]()
+    if less and labels_share:
+        labels_share, labels_less = allot(
             _labels_by_caller(connection, since, labels), further, per_caller or 1, enough
         )
     bounds = {caller: _bound(part) for caller, part in less.items()}
-    return Drawing(since, stage, predictions, _bound(share), told, until, bounds, told_less)
+    return Drawing(since, stage, predictions, _bound(share), labels_share, until, bounds, labels_less)
 
 
 def allot(
@@ -132,14 +132,14 @@ def allot(
     while True:
         left = sum(count for caller, count in counts.items() if caller not in less)
         share = min(1.0, (most - at_most * len(less)) / max(left, 1))
-        found = {
+        too_much = {
             caller: at_most / count
             for caller, count in counts.items()
             if caller not in less and share * count > at_most * 1.01  # else rounding
         }
-        if not found:
+        if not too_much:
             return share, less
-        less |= found
+        less |= too_much
 
 
 def _by_caller(connection: Connection, inside: ColumnElement[bool], share: float) -> dict[str | None, float]:
@@ -153,8 +153,8 @@ def _labels_by_caller(
     connection: Connection, since: datetime | None, labels: float
 ) -> dict[str | None, float]:
     """How many outcomes there are of each caller's accidents, if all of them together are so many."""
-    told = _labels(since, 1).subquery()
-    rows = connection.execute(select(told.c.caller, func.count()).group_by(told.c.caller)).all()
+    newest = _labels(since, 1).subquery()
+    rows = connection.execute(select(newest.c.caller, func.count()).group_by(newest.c.caller)).all()
     every = sum(count for _, count in rows)
     return {name: count * labels / every for name, count in rows}
 
@@ -226,8 +226,8 @@ def drawn_rows(
     if not drawing.labels:
         return
     for labels in batched(stream(_labels(drawing.since, drawing.labels, drawing.labels_of_callers))):
-        told = reader.labelled(labels)
-        further = [request for caller, request in told if not drawing.draws(caller, request)]
+        labelled = reader.labelled(labels)
+        further = [request for caller, request in labelled if not drawing.draws(caller, request)]
         for row in reader.of(list(reader.rows(further).values())):
             yield row, False
 

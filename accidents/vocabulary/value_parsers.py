@@ -20,30 +20,30 @@ _YES_OR_NO = {
 _CORSICA = ("2A", "2B")
 
 
-def read_whole(said: object, low: int, high: int, missing: Collection[str] = NOT_STATED) -> int | None:
+def read_whole(given: object, low: int, high: int, missing: Collection[str] = NOT_STATED) -> int | None:
     """Return a whole number between two bounds; None where it says that it is not known.
 
     Parameters
     ----------
-    said : a number, or a text as programs write one: 50, 50.0, "50", " 050", "50,0".
+    given : a number, or a text as programs write one: 50, 50.0, "50", " 050", "50,0".
     missing : texts in normal form that say that it is not known, beside those of every column.
 
     Raises ValueError, whose text is the rule that it breaks.
     """
-    number = _number(said, missing)
+    number = _number(given, missing)
     if number is not None and not low <= number <= high:
         raise ValueError(f"not between {low} and {high}")
     return number
 
 
-def read_yes_or_no(said: object) -> bool | None:
+def read_yes_or_no(given: object) -> bool | None:
     """Return what 1, 0, true, false or a word in English or French says; None where it is not known.
 
     Raises ValueError, whose text is the rule that it breaks.
     """
-    if isinstance(said, bool):
-        return said
-    word = plain(said if isinstance(said, str) else str(said)).lower()
+    if isinstance(given, bool):
+        return given
+    word = plain(given if isinstance(given, str) else str(given)).lower()
     if word in ("", "-1"):
         return None
     if word not in _YES_OR_NO:
@@ -51,12 +51,12 @@ def read_yes_or_no(said: object) -> bool | None:
     return _YES_OR_NO[word]
 
 
-def read_commune(said: object, department: str | None) -> str | None:
+def read_commune(given: object, department: str | None) -> str | None:
     """Return the INSEE code of five characters; up to three digits are put behind the department.
 
     Raises ValueError, whose text is the rule that it breaks.
     """
-    number = plain(said if isinstance(said, str) else str(said)).upper()
+    number = plain(given if isinstance(given, str) else str(given)).upper()
     if number in ("", ".", "-1", "0"):
         return None
     if len(number) <= 3:
@@ -71,12 +71,12 @@ def read_commune(said: object, department: str | None) -> str | None:
     return code
 
 
-def _number(said: object, missing: Collection[str]) -> int | None:
-    if isinstance(said, float) and said.is_integer():
-        said = int(said)
-    if isinstance(said, int) and not isinstance(said, bool):
-        return None if said == _NOT_STATED else said
-    text = plain(said) if isinstance(said, str) else "?"
+def _number(given: object, missing: Collection[str]) -> int | None:
+    if isinstance(given, float) and given.is_integer():
+        given = int(given)
+    if isinstance(given, int) and not isinstance(given, bool):
+        return None if given == _NOT_STATED else given
+    text = plain(given) if isinstance(given, str) else "?"
     if text in NOT_STATED or text in missing:
         return None
     if not WHOLE.fullmatch(text):
