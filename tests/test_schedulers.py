@@ -18,7 +18,9 @@ def text(file: str) -> str:
 
 
 def test_systemd_counts_it_as_success() -> None:
-    (codes,) = re.findall("^SuccessExitStatus=(.*)", text("references/systemd/accidents-monitor.service"), re.M)
+    (codes,) = re.findall(
+        "^SuccessExitStatus=(.*)", text("references/systemd/accidents-monitor.service"), re.M
+    )
     assert str(BusyError.exit_code) in codes.split()
 
 
