@@ -48,24 +48,24 @@ def audit(role: str, ignored: frozenset[str]) -> list[str]:
     audited = [package for package in packages if "skip_reason" not in package]
     if not audited:
         return _unreached(role, "it knows none of the packages")
-    found = [
+    known = [
         f"{role}: {package['name']} {package['version']}: {each['id']}, fixed in {each['fix_versions']}"
         for package in audited
         for each in package["vulns"]
     ]
     held = accepted.ANY in ignored
-    print(f"{role}: {len(packages)} packages, {len(audited)} audited, {len(found)} found{', held' * held}")
-    if held and found:
-        print("\n".join(found))
-    return [] if held else found
+    print(f"{role}: {len(packages)} packages, {len(audited)} audited, {len(known)} found{', held' * held}")
+    if held and known:
+        print("\n".join(known))
+    return [] if held else known
 
 
 def _unreached(role: str, reason: str) -> list[str]:
     """Tell that a lock was not audited: a fault only where the audit is required."""
-    told = f"{role}: not audited, no advisory database can be reached ({reason})"
+    message = f"{role}: not audited, no advisory database can be reached ({reason})"
     if REQUIRED:
-        return [told]
-    print(told)
+        return [message]
+    print(message)
     return []
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -60,12 +61,12 @@ class Repository:
 
     def manifest(self, reference: str) -> Manifest:
         """Return the manifest of a tag or digest."""
-        found = self._ask("GET", reference)
-        if reference.startswith("sha256:") and found.digest != reference:
+        manifest = self._ask("GET", reference)
+        if reference.startswith("sha256:") and manifest.digest != reference:
             raise RegistryError(
-                f"{self.name}: the registry gives {found.digest} where {reference} was asked for."
+                f"{self.name}: the registry gives {manifest.digest} where {reference} was asked for."
             )
-        return found
+        return manifest
 
     def tag(self, manifest: Manifest, tag: str) -> None:
         """Put a tag on a manifest that the repository has."""
@@ -94,7 +95,7 @@ class Repository:
                 return self._ask(method, reference, manifest, again=False)
             kind = NotThereError if error.code == 404 else RegistryError
             raise kind(self._refused(method, reference, error)) from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise RegistryError(f"The registry {self.host} does not answer: {error}") from error
 
     def _refused(self, method: str, reference: str, error: urllib.error.HTTPError) -> str:
@@ -104,8 +105,8 @@ class Repository:
             return f"The registry has no {name}. Has the workflow `images` pushed that commit?"
         if error.code in (401, 403):
             return f"The registry refuses {method} of {name}: are REGISTRY_USER and REGISTRY_PASSWORD right?"
-        said = error.read()[:200].decode(errors="replace")
-        return f"The registry answers {error.code} to {method} of {name}: {said}"
+        content = error.read()[:200].decode(errors="replace")
+        return f"The registry answers {error.code} to {method} of {name}: {content}"
 
 
 def _login(challenge: str) -> str:
@@ -114,20 +115,20 @@ def _login(challenge: str) -> str:
     basic = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
     if not challenge.startswith("Bearer "):
         return basic
-    told = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
-    if not told.get("realm", "").startswith("https://"):
+    wanted = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
+    if not wanted.get("realm", "").startswith("https://"):
         raise RegistryError(
             "The registry wants a login at an address that is not https, which gets no password."
         )
-    asked = urllib.parse.urlencode({name: told[name] for name in ("service", "scope") if name in told})
+    asked = urllib.parse.urlencode({name: wanted[name] for name in ("service", "scope") if name in wanted})
     request = urllib.request.Request(
-        f"{told['realm']}?{asked}", headers={"Authorization": basic} if user else {}
+        f"{wanted['realm']}?{asked}", headers={"Authorization": basic} if user else {}
     )
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
             content = json.load(answer)
             return f"Bearer {content.get('token') or content['access_token']}"
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
         raise RegistryError(
             f"The registry's login is refused: {error}. Are REGISTRY_USER and REGISTRY_PASSWORD right?"
         ) from None

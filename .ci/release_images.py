@@ -51,14 +51,14 @@ def promote(registry: str, tag: str, new: str, images: tuple[str, ...]) -> dict[
 def _manifests(registry: str, tag: str, images: tuple[str, ...]) -> dict[str, Manifest]:
     """Return what a tag is of. Raises RegistryError where DIGESTS says otherwise."""
     wanted = json.loads(os.environ.get("DIGESTS") or "{}")
-    found = {image: Repository(f"{registry}/{image}").manifest(tag) for image in images}
-    for image, manifest in found.items():
+    manifests = {image: Repository(f"{registry}/{image}").manifest(tag) for image in images}
+    for image, manifest in manifests.items():
         if wanted and manifest.digest != wanted.get(image):
             raise RegistryError(
                 f"{registry}/{image}:{tag} is {manifest.digest} now, and {wanted.get(image)} was attested: "
                 "find out who has put the tag there."
             )
-    return found
+    return manifests
 
 
 def _require_free(repository: Repository, tag: str, manifest: Manifest) -> None:

@@ -35,7 +35,7 @@ def pinned(overlay: str, images: dict[str, str]) -> list[dict[str, Any]]:
 
     An overlay may have renamed ours to where the registry has them, as overlays/example.yaml does.
     """
-    text = _kubectl("kustomize", str(ROOT / "kubernetes" / "overlays" / overlay), told=True)
+    text = _kubectl("kustomize", str(ROOT / "kubernetes" / "overlays" / overlay), captured=True)
     objects = [document for document in yaml.safe_load_all(text) if document]
     left = set()
     for container in _with_image(objects):
@@ -59,8 +59,8 @@ def _with_image(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict) and isinstance(value.get("image"), str):
         yield value
     if isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _with_image(one)
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _with_image(inner)
 
 
 def canary(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -88,9 +88,11 @@ def end() -> None:
     _kubectl("delete", f"deployment/{CANARY}", "--ignore-not-found")
 
 
-def _kubectl(*words: str, told: bool = False) -> str:
+def _kubectl(*words: str, captured: bool = False) -> str:
     begin = ["kubectl"] if words[0] == "kustomize" else ["kubectl", "--namespace", NAMESPACE]
-    done = subprocess.run([*begin, *words], stdout=subprocess.PIPE if told else None, text=True, check=False)
+    done = subprocess.run(
+        [*begin, *words], stdout=subprocess.PIPE if captured else None, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(f"Error: kubectl {words[0]} failed; what it said is above.")
     return done.stdout or ""

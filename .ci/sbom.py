@@ -21,7 +21,7 @@ from release_images import IMAGES
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = """
 import importlib.metadata as m, json
-print(json.dumps(sorted({(one.metadata["Name"], one.version) for one in m.distributions()})))
+print(json.dumps(sorted({(package.metadata["Name"], package.version) for package in m.distributions()})))
 """
 # In Airflow's image its own environment stands beside the pipelines'.
 EACH_PYTHON = 'python -c "$1"; if [ -x /airflow/bin/python ]; then /airflow/bin/python -c "$1"; fi'
@@ -38,7 +38,7 @@ def bill(image: str, tag: str) -> str:
     )
     packages = _inside(name, "sh", "-ec", EACH_PYTHON, "sh", PYTHON).splitlines()
     for package, version in sorted(
-        {(one, version) for line in packages for one, version in json.loads(line)}
+        {(package, version) for line in packages for package, version in json.loads(line)}
     ):
         bom.components.add(_component(PackageURL("pypi", name=package.lower(), version=version)))
     for line in _inside(name, *DEBIAN).splitlines():

@@ -40,10 +40,10 @@ def check(url: str, version: str, key: str) -> Iterator[str]:
     """Tell what is well, one after the other. Raises SmokeError at the first that is not."""
     ready = _until_ready(url)
     yield f"ready, model version {ready['model']['version']}"
-    found = _version(url, key)
-    if version and found != version:
-        raise SmokeError(f"{url} is version {found}, not {version}")
-    yield f"API version {found}"
+    actual = _version(url, key)
+    if version and actual != version:
+        raise SmokeError(f"{url} is version {actual}, not {version}")
+    yield f"API version {actual}"
     accident = json.loads(EXAMPLE.read_text(encoding="utf-8"))
     status, answer = _ask(f"{url}/predict", accident, key)
     if status != 200 or not 0 < answer.get("probability", -1) < 1:
@@ -57,17 +57,17 @@ def check(url: str, version: str, key: str) -> Iterator[str]:
 
 
 def _until_ready(url: str) -> dict[str, Any]:
-    end, said = time.monotonic() + PATIENCE, "nothing"
+    end, last = time.monotonic() + PATIENCE, "nothing"
     while time.monotonic() < end:
         try:
             status, answer = _ask(f"{url}/health/ready")
             if status == 200 and "model" in answer:
                 return answer
-            said = f"{status}: {' '.join(answer.get('reasons', ['no answer of our API']))}"
+            last = f"{status}: {' '.join(answer.get('reasons', ['no answer of our API']))}"
         except (OSError, http.client.HTTPException) as error:
-            said = str(error)
+            last = str(error)
         time.sleep(1)
-    raise SmokeError(f"{url} is not ready after {PATIENCE:.0f} s: {said}")
+    raise SmokeError(f"{url} is not ready after {PATIENCE:.0f} s: {last}")
 
 
 def _version(url: str, key: str) -> str:
@@ -91,10 +91,10 @@ def _ask(url: str, body: Any = None, key: str = "") -> tuple[int, dict[str, Any]
 def _read(answer: IO[bytes]) -> dict[str, Any]:
     """Return the JSON of an answer; of anything else, such as a proxy's page, nothing."""
     try:
-        found = json.load(answer)
+        content = json.load(answer)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 @contextmanager

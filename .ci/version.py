@@ -42,11 +42,11 @@ def written(version: str, root: Path) -> dict[Path, str]:
     texts = {}
     for file, (around, often) in NAMED.items():
         text = (root / file).read_text(encoding="utf-8")
-        texts[root / file], found = re.subn(around, rf"\g<1>{version}\g<5>", text, flags=re.M)
-        if found != often:
-            raise ValueError(f"{file} names a version {found} times, and not {often}: see .ci/version.py.")
-    told = (root / CHANGELOG).read_text(encoding="utf-8")
-    texts[root / CHANGELOG] = re.sub(r"^## ", f"## {version}\n\n## ", told, count=1, flags=re.M)
+        texts[root / file], count = re.subn(around, rf"\g<1>{version}\g<5>", text, flags=re.M)
+        if count != often:
+            raise ValueError(f"{file} names a version {count} times, and not {often}: see .ci/version.py.")
+    changes = (root / CHANGELOG).read_text(encoding="utf-8")
+    texts[root / CHANGELOG] = re.sub(r"^## ", f"## {version}\n\n## ", changes, count=1, flags=re.M)
     return texts
 
 

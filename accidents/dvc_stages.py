@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 
-from accidents.data.dataset import DATA, STAMP, fetch_raw, laid_out, layout, made_from, versioned
+from accidents.data.dataset import DATA, STAMP, fetch_raw, laid_out, layout, stamp, versioned
 from accidents.data.reading import read_years
 from accidents.data.sources.settings import DataSettings
 from accidents.data.table_files import save_tables
@@ -27,7 +26,7 @@ def _prepared() -> None:
     tables, quality = read_years(raw.years)
     with whole_folder(STAMP.parent) as part:
         save_tables(part, tables.validate(), quality)
-        (part / STAMP.name).write_text(json.dumps(made_from(raw)), encoding="utf-8")
+        (part / STAMP.name).write_text(stamp(raw, part), encoding="utf-8")
     print(f"{len(tables.accidents):,} accidents prepared.")
 
 

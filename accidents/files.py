@@ -102,14 +102,16 @@ def _sweep(folder: Path, ending: str) -> None:
 def whole_content(folder: Path, listed: str) -> Iterator[Path]:
     """Yield an empty folder whose content goes into `folder` when the block ends well, and nothing when not.
 
-    What the block before had put there goes; what others have put there stays.
+    What the block before had put there goes, and after a day what a killed one has left; what others have put
+    there stays.
 
     Parameters
     ----------
     listed : name of the file in `folder` that lists what is the block's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".", dir=folder) as part:
+    _sweep(folder / listed, _PART)
+    with TemporaryDirectory(prefix=f".{listed}.", suffix=_PART, dir=folder) as part:
         yield Path(part)
         _replace(folder, Path(part), folder / listed)
 

@@ -69,8 +69,13 @@ class Params(Strict):
     keep: KeepSettings = KeepSettings()
 
     def of_training(self) -> dict[str, Any]:
-        """Return what a model depends on beside data and code; JSON-ready."""
-        return self.model_dump(mode="json", exclude=set(NOT_OF_TRAINING))
+        """Return what a model depends on beside data and code; JSON-ready.
+
+        However many threads there are, they grow the same trees.
+        """
+        depends = self.model_dump(mode="json", exclude=set(NOT_OF_TRAINING))
+        del depends["model"]["n_jobs"]
+        return depends
 
     def experiment(self) -> dict[str, Any]:
         """All that says how a candidate was made and judged; JSON-ready."""

@@ -114,7 +114,7 @@ def monitor(folder: str, address: str | None = None) -> dict[str, Any]:
     drawing = log.draw(since, None, WindowSettings().most, bundle.stage)
     done("counting the window")
     rows = log.read(since, stage=bundle.stage) if drawing.all else log.read_drawn(drawing)
-    window = log_window(rows, bundle, since, now, drawing)
+    window = log_window(rows, bundle, since, now, drawing.drawn_of)
     done("reading the log, the champion's probabilities")
     reference, holdout = (pd.read_parquet(bundle.folder / name) for name in ("reference.parquet", HOLDOUT))
     drift, result = measure_drift(

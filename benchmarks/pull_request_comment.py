@@ -8,6 +8,7 @@ imports nothing that is to be installed: the job that holds the token runs nothi
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -86,7 +87,7 @@ class PullRequest:
                 return json.load(answer), page
         except urllib.error.HTTPError as error:
             raise GitHubError(self._refused(method, where, error)) from error
-        except (OSError, ValueError) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise GitHubError(f"GitHub's API at {self.api} does not answer: {error}.") from error
 
     def _refused(self, method: str, where: str, error: urllib.error.HTTPError) -> str:

@@ -111,7 +111,7 @@ def _by_month(rows: pd.DataFrame, seed: int) -> Positions:
 
 
 def _mended(there: Elsewhere, labelled: Positions, params: Params, seed: int) -> Mended:
-    made = recalibrate(there.champion, there.rows.iloc[labelled], "1", params)
+    made = recalibrate(there.champion, there.rows.iloc[labelled], "1", params.gate_rules)
     others = np.setdiff1d(np.arange(len(there.rows)), labelled)
     before = there.champion.model.calibration
     after = made.calibration if made.decision.promote else before
@@ -127,7 +127,7 @@ def _again_and_again(there: Elsewhere, params: Params) -> Mended:
     stretches = [order[start : start + LABELS] for start in range(0, len(order), LABELS)]
     champion, taken, after = there.champion, 0, []
     for labelled, following in pairwise(stretches):
-        made = recalibrate(champion, there.rows.iloc[labelled], "1", params)
+        made = recalibrate(champion, there.rows.iloc[labelled], "1", params.gate_rules)
         if made.decision.promote:
             champion = replace(champion, model=champion.model.calibrated_by(made.calibration))
             taken += 1

@@ -28,9 +28,10 @@ from benchmarks.results_page import Figure, Outcome, table
 from benchmarks.separate_process import clean_environment, measure
 from benchmarks.served_project import MODEL
 from benchmarks.serving import accidents_of
-from stacks.components.mlserver.environments import environment, environments_folder
-from stacks.components.mlserver.folder import IMPLEMENTATION, PROGRAM
+from stacks.components.mlserver.folder import PROGRAM
 from stacks.components.mlserver.server_runner import server_settings
+from stacks.locked_environments import environment, environments_folder
+from stacks.mlserver_layout import IMPLEMENTATION
 
 TITLE = "Many predictions: processes of the API, model servers, one PostgreSQL"
 PROCESSES, MODEL_SERVERS = (1, 2, 4), (1, 2)

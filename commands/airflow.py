@@ -20,10 +20,10 @@ import psutil
 
 from accidents.errors import AccidentsError
 from accidents.files import write_whole
-from commands.project import ROOT, console, open_own
+from commands.project import ROOT, NoHttpError, console, open_own
 from commands.signals import heed_signals
-from stacks.components.mlserver.environments import environment, environments_folder
 from stacks.errors import StackError
+from stacks.locked_environments import environment, environments_folder
 from stacks.processes import end, start
 
 HOME = ROOT / ".airflow"
@@ -139,7 +139,7 @@ def _require_free(address: str) -> None:
 def _answers(address: str) -> bool:
     try:
         open_own(f"{address}/api/v2/version", 5).close()
-    except urllib.error.HTTPError:
+    except (urllib.error.HTTPError, NoHttpError):
         return True
     except OSError:
         return False

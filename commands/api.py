@@ -16,7 +16,15 @@ from urllib.error import HTTPError
 
 from accidents.errors import AccidentsError
 from commands.background import Background
-from commands.project import ROOT, api_settings, console, on_stack, open_own, require_prediction_log
+from commands.project import (
+    ROOT,
+    NoHttpError,
+    api_settings,
+    console,
+    on_stack,
+    open_own,
+    require_prediction_log,
+)
 from stacks.errors import NotAppliedError, StackError
 
 if TYPE_CHECKING:
@@ -31,9 +39,14 @@ ASKED = "ACCIDENTS_MODEL_SERVER"  # tells the API which model server it asks
 READY_SECONDS = 30
 
 
-def serve_api(params: Params, stack: str, detach: bool) -> None:
-    """Run the API in its own environment: in this terminal until Ctrl-C, or in the background."""
-    from stacks.components.mlserver.environments import environment, environments_folder
+def serve_api(params: Params, stack: str, detach: bool, params_file: Path | None = None) -> None:
+    """Run the API in its own environment: in this terminal until Ctrl-C, or in the background.
+
+    Parameters
+    ----------
+    params_file : what `params` are of, for the loop that an alert starts; None for params.yaml.
+    """
+    from stacks.locked_environments import environment, environments_folder
 
     running = API.url
     if running:
@@ -47,7 +60,7 @@ def serve_api(params: Params, stack: str, detach: bool) -> None:
     python = environment(ROOT / "requirements" / "api.txt", environments)
     variables = {ASKED: model_server, "ACCIDENTS_MODEL_NAME": name}
     if not settings.hook_command:
-        variables |= hook_variables(stack, params.stage)
+        variables |= hook_variables(stack, params.stage, params_file)
     words = [str(python), "-m", "serving.api"]
     if not detach:
         console.print(how_to_call(url), highlight=False, soft_wrap=True)
@@ -94,11 +107,11 @@ def _endpoints_to_stop(stack: str, everywhere: bool, faults: list[str]) -> dict[
 
     if everywhere:
         every = every_endpoints(stack).items()
-        found = {name: one for name, one in every if name == stack or one.on_this_machine}
-        if stack not in found:  # its file needs a variable that is not set here, perhaps
+        serving = {name: of for name, of in every if name == stack or of.on_this_machine}
+        if stack not in serving:  # its file needs a variable that is not set here, perhaps
             with _noted(faults, f"stack {stack}"), suppress(NotAppliedError):
-                found[stack] = applied_endpoints(stack)
-        return found
+                serving[stack] = applied_endpoints(stack)
+        return serving
     on_stack(stack)
     own = find_endpoints()
     return {stack: own} if own else {}
@@ -199,7 +212,7 @@ def stranger_at(url: str) -> str | None:
     try:
         with open_own(f"{url}/health/live", timeout=3) as answer:
             identity = json.load(answer)["api"]
-    except (HTTPError, HTTPException, ValueError, KeyError, TypeError):
+    except (HTTPError, NoHttpError, HTTPException, ValueError, KeyError, TypeError):
         return "another program"
     ours = identity == identity_of(api_settings())
     return None if ours else "the API of another project (or of another prediction log)"
@@ -234,23 +247,25 @@ def how_to_call(url: str) -> str:
     )
 
 
-def hook_variables(stack: str, stage: str) -> dict[str, str]:
+def hook_variables(stack: str, stage: str, params_file: Path | None = None) -> dict[str, str]:
     """Return what tells the API the loop of the served model, and that of each model an alert may name."""
     from accidents.features.features_by_stage import STAGES
     from steps.support.champion_and_versions import model_name
 
-    by_model = {model_name(each): _loop(stack, each) for each in STAGES}
+    loops = {each: _loop(stack, each, params_file) for each in STAGES}
+    by_model = {model_name(each): words for each, words in loops.items()}
     return {
-        "ACCIDENTS_HOOK_COMMAND": json.dumps(_loop(stack, stage)),
+        "ACCIDENTS_HOOK_COMMAND": json.dumps(loops[stage]),
         "ACCIDENTS_HOOK_COMMANDS": json.dumps(by_model),
     }
 
 
-def _loop(stack: str, stage: str) -> list[str]:
-    """Return one look of the monitor, which may retrain."""
+def _loop(stack: str, stage: str, params_file: Path | None) -> list[str]:
+    """Return one look of the monitor, which may retrain, wherever it is started."""
+    computed = [] if params_file is None else ["--params", str(params_file.absolute())]
     return [
         sys.executable, str(ROOT / "run.py"), "--pipeline", "monitor", "--stack", stack, "--stage", stage,
-        "--reason", "alert",
+        *computed, "--reason", "alert",
     ]  # fmt: skip
 
 

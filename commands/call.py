@@ -10,6 +10,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 from accidents.errors import AccidentsError
@@ -34,7 +35,7 @@ def ask(url: str, accident: dict[str, Any]) -> dict[str, Any]:
     except urllib.error.HTTPError as error:
         hint = f" Put your key into {KEY}." if error.code == 401 else ""
         raise AccidentsError(f"The API answered {error.code}: {error.read().decode()}{hint}") from None
-    except OSError as error:
+    except (OSError, HTTPException) as error:  # it may also break off in the middle of an answer
         raise AccidentsError(f"The API at {url} does not answer: {error}") from None
 
 

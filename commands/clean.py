@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import repeat
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.progress import track
 from rich.prompt import Confirm
 from rich.table import Table
@@ -17,6 +19,7 @@ from accidents.params import KeepSettings, Params
 from accidents.predictions.database_tables import NoDatabaseError
 from accidents.predictions.prediction_log import PredictionLogError
 from accidents.predictions.retention import Ages
+from commands.output_folder import is_output
 from commands.prediction_store import opened_store
 from commands.project import ROOT, console, on_stack
 from commands.trim import ages_of
@@ -87,9 +90,17 @@ def _runs(keep: KeepSettings, stack: str) -> Iterator[Old]:
 
 
 def _reports(kept: int | None) -> Old:
-    notes = ("summary.json", "made_of.json")  # of either engine, and nothing else is ours
-    folders = {file.parent for note in notes for file in (ROOT / "reports" / "inference").glob(f"*/{note}")}
-    return _folders("folders in reports/inference", folders, kept)
+    """Find the outputs of batch scoring; a folder that holds other files too is left alone, and named."""
+    notes = ("summary.json", "made_of.json")  # of either engine
+    noted = {file.parent for note in notes for file in (ROOT / "reports" / "inference").glob(f"*/{note}")}
+    folders = {folder for folder in noted if not folder.is_symlink()}  # what a link leads to is elsewhere
+    outputs = {folder for folder in folders if is_output(folder)}
+    for folder in sorted(folders - outputs):
+        console.print(
+            f"[yellow]Left alone, as other files are in it:[/] {escape(str(folder.relative_to(ROOT)))}",
+            highlight=False,
+        )
+    return _folders("folders in reports/inference", outputs, kept)
 
 
 def _partitions(kept: int | None) -> Old:
@@ -135,7 +146,8 @@ def _predictions(keep: KeepSettings) -> Iterator[Old]:
     except PredictionLogError as error:
         console.print(f"[yellow]The prediction log is left alone:[/] {error}", highlight=False)
         return
-    kept = f"{keep.prediction_days} days, {keep.labelled_days} with an outcome"
+    days = f"{keep.prediction_days} days, {keep.labelled_days} with an outcome"
+    kept = f"{days}; as of {datetime.now(UTC):%Y-%m-%d}"  # who is asked sees whether the clock is right
     yield Old("predictions", count, kept, lambda: _forget(ages))
 
 

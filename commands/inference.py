@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from rich.markup import escape
 
@@ -20,6 +19,23 @@ from commands.reports_index import renew_index
 
 if TYPE_CHECKING:
     from pipelines.config import PipelineConfig
+
+
+class ScoredPartitions(TypedDict):
+    """Of what the step `score_partitions` leaves, the manifest's facts that are shown.
+
+    `dropped`: rows that reading left out; `parts`: one a partition of predictions.
+    """
+
+    rows: int
+    scored: int
+    set_aside: int
+    dropped: int
+    alerts: int
+    model_name: str
+    model_version: str
+    warnings: list[str]
+    parts: list[Any]
 
 
 def inference(
@@ -128,7 +144,7 @@ def _by_partition(
     console.print(f"{time.monotonic() - started:.0f} s on stack {stack}.", highlight=False)
 
 
-def _show_partitions(scored: Mapping[str, Any], address: str) -> None:
+def _show_partitions(scored: ScoredPartitions, address: str) -> None:
     dropped = f", [yellow]{scored['dropped']:,} dropped as they were read[/]" if scored["dropped"] else ""
     lines = [
         f"{scored['rows']:,} rows: {scored['scored']:,} scored, {scored['set_aside']:,} set aside{dropped}; "

@@ -7,7 +7,6 @@ goes on from there. The old champion serves until a new one has proved itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,11 +30,12 @@ from commands.probation import may_try, part_of, walk_up, watch
 from commands.project import console
 from commands.push import push
 from commands.recalibrate import recalibrate
-from commands.train import train
+from commands.train import TrainingFacts, train
 from commands.trim import trim
 from stacks.endpoints import State, deployed_endpoint
 from stacks.errors import StackError
 from steps.support import champion_and_versions
+from steps.support.champion_and_versions import ChampionChangedError
 
 
 class Loop:
@@ -71,10 +71,12 @@ class Loop:
             push(self.name, self.params.stage)
         return report
 
-    def run_only(self, stage: str, config: Path | None, given: str | None, reason: str) -> None:
+    def run_only(
+        self, stage: str, config: Path | None, given: str | None, reason: str
+    ) -> MonitorReport | None:
         """Do one stage, and leave the next one to whoever asks for it: a scheduler that shows each.
 
-        `monitor` finishes what was left in the middle, as `run` does, looks, and decides.
+        `monitor` finishes what was left in the middle, as `run` does, looks, and decides; returns its report.
 
         Raises
         ------
@@ -85,9 +87,9 @@ class Loop:
                 self._resume()
                 self._heal()
                 self._trim()
-                self._look(config, given, reason)
-            else:
-                self._follow_only(stage)
+                return self._look(config, given, reason)
+            self._follow_only(stage)
+            return None
         finally:
             push(self.name, self.params.stage)
 
@@ -221,10 +223,12 @@ class Loop:
             ) from error
         self._after_making(made, before)
 
-    def _after_making(self, made: Mapping[str, Any], before: str | None) -> None:
-        kept = {key: made[key] for key in ("model_version", "champion_version")}
-        decision = {key: made["decision"][key] for key in ("promote", "rule", "reason")}
-        self._say("train", "ok", made["model_version"], before=before, **kept, decision=decision)
+    def _after_making(self, made: TrainingFacts, before: str | None) -> None:
+        verdict = made["decision"]  # has more of a training: the comparison, the gates
+        self._say("train", "ok", made["model_version"], before=before, model_version=made["model_version"],
+                  champion_version=made["champion_version"],
+                  decision={"promote": verdict["promote"], "rule": verdict["rule"],
+                            "reason": verdict["reason"]})  # fmt: skip
 
     def _note_promotion(self, events: list[Event]) -> None:
         """Go on with the new champion if this loop has made it; who was promoted otherwise is left alone."""
@@ -280,6 +284,7 @@ class Loop:
         """Watch the first hour since the deployment, which may have begun before a crash."""
         last, before = events[-1], _before(events)
         since = datetime.fromisoformat(last.detail["since"]) if last.stage == "verify" else last.created
+        since = min(since, datetime.now(UTC))  # it was written while the clock was ahead
         version = str(last.version)
         self._say("verify", "started", version, before=before, since=since.isoformat())
         walked = any(event.detail.get("canary") for event in events if event.stage == "deploy")
@@ -300,8 +305,7 @@ class Loop:
         self._say("rollback", "started", version, before=before, reason=why)
         console.print(f"[red]Version {version} is taken back:[/] {escape(why)}")
         try:
-            if self._champion() == version:
-                champion_and_versions.rollback(self.name)
+            self._put_back(version)
             deploy(self.params, self.stack, None, None)
         except Exception as error:
             self._say("rollback", "failed", version, before=before, error=_words(error))
@@ -311,6 +315,13 @@ class Loop:
             ) from error
         self._say("rollback", "ok", version, before=before, reason=why)
         self._record(version, probation="failed", taken_back=why[:200])
+
+    def _put_back(self, version: str) -> None:
+        """Have the registry put back whom a version replaced; who else is champion by now stays."""
+        try:
+            champion_and_versions.rollback(self.name, version)
+        except ChampionChangedError as changed:
+            console.print(f"Version {changed.champion} is champion by now, and stays.", highlight=False)
 
     def _champion(self) -> str | None:
         """Return the number of who is champion now."""

@@ -11,6 +11,8 @@ import schedule
 from rich.markup import escape
 
 from accidents.errors import AccidentsError, SettingsError
+from accidents.files import write_whole
+from accidents.monitoring.measurements import MonitorReport
 from accidents.params import Params
 from accidents.predictions.store import LOOP
 from commands.champion_params import champion_params
@@ -26,7 +28,7 @@ _TICK = 1.0  # seconds between looks at the clock
 
 def monitor(
     params: Params, stack: str, config: Path | None, given: str | None, source: str | None, act: bool,
-    reason: str, only: str | None = None,
+    reason: str, only: str | None = None, report: Path | None = None,
 ) -> None:  # fmt: skip
     """Look, decide and, if `act`, act on it.
 
@@ -36,17 +38,26 @@ def monitor(
     source : what `--source` says; None for the champion's.
     reason : who started it: by hand, schedule, alert.
     only : the one stage of the loop to do.
+    report : file for what this look finds and decides; reports/monitor is that of whoever looked last.
+
+    Raises
+    ------
+    SettingsError : `report` is in a folder that is not there.
     """
     from commands.loop import Loop
 
+    if report is not None and not report.parent.is_dir():
+        raise SettingsError(f"--report {report}: there is no folder {report.parent}")
     seconds = loop_settings().lease_seconds
     params = champion_params(params, stack, source)
     with opened_store(begin=given is not None) as store, store.lease(LOOP, seconds) as lease:
         loop = Loop(params, stack, store, lease, source)
         if only is None:
-            loop.run(config, given, act, reason)
+            looked: MonitorReport | None = loop.run(config, given, act, reason)
         else:
-            loop.run_only(only, config, given, reason)
+            looked = loop.run_only(only, config, given, reason)
+    if report is not None and looked is not None:
+        write_whole(report, looked.model_dump_json(indent=1) + "\n")
 
 
 def monitor_every(

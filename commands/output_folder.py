@@ -74,6 +74,21 @@ def earlier_summary(folder: Path) -> Mapping[str, Any] | None:
     return summary if isinstance(summary, dict) and {"scored", "set_aside"} <= summary.keys() else None
 
 
+def is_output(folder: Path) -> bool:
+    """Whether a folder holds an output of either engine, and no other files."""
+    return earlier_summary(folder) is not None or _holds_partitions_alone(folder)
+
+
+def _holds_partitions_alone(folder: Path) -> bool:
+    from engine.scoring import MADE_OF, MANIFEST
+
+    there = {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()}
+    notes = {Path(MADE_OF), Path(MANIFEST)}
+    return Path(MADE_OF) in there and all(
+        path.parts[0].startswith("year=") and path.suffix in (".parquet", ".json") for path in there - notes
+    )
+
+
 def _default(given: str, is_earlier: Callable[[Path], bool]) -> Path:
     """Return reports/inference/INPUT, or the first INPUT-2, INPUT-3, ... that holds nothing else."""
     from accidents.scoring.batch import name_of

@@ -8,14 +8,11 @@ prediction log and for its Prometheus. The champion is in the laptop's ZenML sto
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import sys
 from pathlib import Path
 
 from accidents.errors import AccidentsError
-from accidents.files import whole_folder
 from accidents.predictions.store import VARIABLE
 from commands.loop_settings import PUSHGATEWAY
 from commands.project import ROOT, api_settings, console, on_stack
@@ -60,8 +57,8 @@ def publish_models(target: Path, stack: str = "local") -> list[str]:
 
     Raises AccidentsError if it serves none, or what serves is no version of its own.
     """
-    from stacks.components.mlserver.folder import model_settings
     from stacks.endpoints import State, endpoints_on
+    from stacks.mlserver_layout import write_model
     from steps.support import champion_and_versions
 
     endpoints = endpoints_on(stack)
@@ -78,12 +75,7 @@ def publish_models(target: Path, stack: str = "local") -> list[str]:
             raise AccidentsError(
                 f"{name} version {model.version} serves with another bundle: deploy it again."
             )
-        settings = model_settings(name, Path("bundle"), model.version, bundle.digest, routes=None)
-        with whole_folder(target / name) as part:
-            shutil.copytree(bundle.folder, part / "bundle")
-            (part / "model-settings.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-            for path in (part, *part.rglob("*")):  # to the container's user, whatever this one's umask
-                path.chmod(0o755 if path.is_dir() else 0o644)
+        write_model(target, name, model.version, bundle.folder, bundle.digest)
     return [f"{name} version {model.version}" for name, model in served.items()]
 
 

@@ -30,12 +30,23 @@ def api_settings() -> ApiSettings:
         return load_settings()
 
 
+class NoHttpError(OSError):
+    """What listens at an address answers, but not as HTTP says."""
+
+
 def open_own(address: str | Request, timeout: float) -> HTTPResponse:
-    """`urlopen` for servers of this machine, past any proxy."""
+    """`urlopen` for servers of this machine, past any proxy.
+
+    Raises OSError: HTTPError for an answer that refuses, NoHttpError for one that is no HTTP.
+    """
     import urllib.request
+    from http.client import HTTPException
 
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    answer: HTTPResponse = opener.open(address, timeout=timeout)
+    try:
+        answer: HTTPResponse = opener.open(address, timeout=timeout)
+    except HTTPException as error:
+        raise NoHttpError(f"what listens there answers no HTTP ({type(error).__name__})") from error
     return answer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
 
 from prometheus_client import push_to_gateway
@@ -48,10 +49,10 @@ def push(name: str, stage: str) -> None:
             str(settings.pushgateway).rstrip("/"), job=JOB, registry=exposed.registry,
             grouping_key={"model": name}, timeout=settings.push_timeout,
         )  # fmt: skip
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         console.print(
-            f"[yellow]The Pushgateway {settings.pushgateway} does not take the metrics:[/] {error}. They are "
-            f"in {file.relative_to(ROOT)}."
+            f"[yellow]The Pushgateway {settings.pushgateway} does not take the metrics:[/] "
+            f"{escape(str(error))}. They are in {file.relative_to(ROOT)}."
         )
 
 

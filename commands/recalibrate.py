@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from accidents.params import Params
 from commands.project import ROOT, on_stack
 from commands.raw_files import hand_over_input
+from commands.train import TrainingFacts
 
 
 def recalibrate(
@@ -16,7 +16,7 @@ def recalibrate(
     given: str | None,
     provenance: Mapping[str, str],
     between: list[str] | None = None,
-) -> dict[str, Any]:
+) -> TrainingFacts:
     """Run the pipeline; return decision, model_version and champion_version, as `commands.train.train` does.
 
     `given` is what `--input` says; None for the prediction log; `between` the moments of
@@ -41,9 +41,8 @@ def recalibrate(
         between=between,
         provenance={**code_used(), **provenance},
     )
-    outputs = {
-        "decision": ("promote_recalibrated", "decision"),
-        "model_version": ("register_recalibrated", "model_version"),
-        "champion_version": ("promote_recalibrated", "champion_version"),
-    }
-    return {name: run.load(step, output) for name, (step, output) in outputs.items()}
+    return TrainingFacts(
+        decision=run.load("promote_recalibrated", "decision"),
+        model_version=run.load("register_recalibrated", "model_version"),
+        champion_version=run.load("promote_recalibrated", "champion_version"),
+    )

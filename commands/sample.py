@@ -17,7 +17,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=7)
     asked = parser.parse_args(words)
     try:
-        from accidents.data.sources.sample.partitions import write_partitions
+        from accidents.data.sample_partitions import write_partitions
         from commands.arguments.options import parse_years
 
         parts = write_partitions(asked.folder, parse_years(asked.years), max(asked.scale, 1), asked.seed)

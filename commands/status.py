@@ -7,6 +7,7 @@ import os
 import urllib.error
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
 from rich.box import SIMPLE_HEAD
@@ -136,7 +137,7 @@ def _reasons(error: urllib.error.HTTPError) -> str:
     """Why it is not ready, as it says itself; a proxy before it says nothing of that."""
     try:
         return " ".join(json.load(error)["reasons"])
-    except (ValueError, KeyError, TypeError):
+    except (HTTPException, ValueError, KeyError, TypeError):
         return str(error)
 
 

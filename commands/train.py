@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from accidents.files import whole_content
 from accidents.params import Params
@@ -15,6 +15,25 @@ from commands.raw_files import hand_over, raw_data
 from commands.reports_index import renew_index
 
 
+class Verdict(TypedDict):
+    """Whether a candidate became champion, by which rule, and why."""
+
+    promote: bool
+    rule: str
+    reason: str
+
+
+class TrainingFacts(TypedDict, total=False):
+    """What a training or recalibration leads to; nothing if it was scheduled.
+
+    `champion_version`: who is champion after it.
+    """
+
+    decision: Verdict
+    model_version: str
+    champion_version: str
+
+
 def train(
     params: Params,
     stack: str,
@@ -22,7 +41,7 @@ def train(
     cache: bool,
     provenance: Mapping[str, str] | None = None,
     by_loop: bool = False,
-) -> dict[str, Any]:
+) -> TrainingFacts:
     """Check everything, have the data, run the pipeline on the stack, show what came out.
 
     Parameters
@@ -32,7 +51,7 @@ def train(
 
     Returns
     -------
-    What summary.json holds: decision, model_version, champion_version and more; nothing if it was scheduled.
+    Of what summary.json holds the decision and the versions; nothing if it was scheduled.
     """
     started = time.monotonic()
     settings = configuration("train", stack, config)
@@ -63,6 +82,10 @@ def train(
         run = runs.run(pipeline, settings.now(cache), **arguments)
     run.export(summary.FOLDERS, whole_content(ROOT / "reports", ".of-training.json"))
     renew_index(ROOT / "reports", stack, run.commit)
-    made: dict[str, Any] = run.load("summarise", "figures")
-    summary.show(run, made, stack, time.monotonic() - started, console)
-    return made
+    figures = run.load("summarise", "figures")
+    summary.show(run, figures, stack, time.monotonic() - started, console)
+    return TrainingFacts(
+        decision=figures["decision"],
+        model_version=figures["model_version"],
+        champion_version=figures["champion_version"],
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from accidents.params import KeepSettings
@@ -50,9 +50,10 @@ def ages_of(keep: KeepSettings) -> Ages:
 
 def _forget(keep: KeepSettings, store: PredictionStore, lease: Lease) -> None:
     """Remove predictions that are too old, and tell how many; another look goes on where time runs out."""
-    removed, until = 0, time.monotonic() + FORGET_SECONDS
+    removed, until, now = 0, time.monotonic() + FORGET_SECONDS, datetime.now(UTC)
+    as_of = store.log.aged_as_of(now)
     try:
-        for count in store.log.forget(ages_of(keep)):
+        for count in store.log.forget(ages_of(keep), as_of):
             removed += count
             if time.monotonic() > until:
                 break
@@ -60,3 +61,17 @@ def _forget(keep: KeepSettings, store: PredictionStore, lease: Lease) -> None:
     finally:
         if removed:
             console.print(f"Predictions older than params.yaml keeps, removed: {removed:,}.", highlight=False)
+    if as_of < now:
+        _tell_held_back(store, ages_of(keep), as_of, now)
+
+
+def _tell_held_back(store: PredictionStore, ages: Ages, as_of: datetime, now: datetime) -> None:
+    """Tell how many predictions are too old by this machine's clock alone."""
+    held = store.log.count_old(ages, now) - store.log.count_old(ages, as_of)
+    if held > 0:
+        console.print(
+            f"Predictions held back: {held:,}. They are too old by this machine's clock ({now:%Y-%m-%d}), "
+            f"but the log has nothing, or only a few days, from after {as_of:%Y-%m-%d}: is the clock ahead? "
+            "If it is right: `python run.py clean` removes them.",
+            soft_wrap=True, markup=False, highlight=False,
+        )  # fmt: skip

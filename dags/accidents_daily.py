@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, dag, task
-from shared_tasks import DEFAULTS, LOOP, START, alert_of_run, choices, decision, follow, form, only, options
+from shared_tasks import DEFAULTS, LOOP, START, alert_of_run, choices, decision, follow, form, only, run_py
 
 
 @dag(
@@ -46,8 +46,7 @@ def accidents_daily() -> None:
     def monitor() -> dict[str, Any]:
         """Finish what was left in the middle, look, and decide."""
         (choice,) = choices()
-        only("monitor", options(choice))
-        return decision(choice)
+        return decision(run_py, only("monitor", choice), choice)
 
     follow(monitor())
 

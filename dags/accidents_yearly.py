@@ -139,8 +139,8 @@ def accidents_new_year() -> None:
         *before, last = choices(announced(inlet_events))
         for choice in before:
             run_py_or_wait(*look_at(choice))
-        run_py_or_wait(*look_at(last), "--only", "monitor")  # its other stages are tasks
-        return decision(last)
+        its = [*look_at(last), "--only", "monitor"]  # its other stages are tasks
+        return decision(run_py_or_wait, its, last)
 
     follow(look())
 

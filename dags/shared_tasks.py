@@ -13,9 +13,11 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from airflow.sdk import Param, TriggerRule, get_current_context, task
@@ -23,7 +25,6 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 PROJECT = Path(__file__).resolve().parent.parent
 PYTHON = PROJECT / ".venv" / "bin" / "python"
-REPORT = PROJECT / "reports" / "monitor" / "monitor.json"
 ALERTMANAGER = "ACCIDENTS_ALERTMANAGER"  # address of the one that is told of tasks that have failed
 STACK = "ACCIDENTS_STACK"  # that a run is on, unless the form says otherwise
 RETRY_SECONDS = "ACCIDENTS_RETRY_SECONDS"  # from a failure to the first new try; then twice as long each time
@@ -162,14 +163,20 @@ def options(choice: Mapping[str, Any]) -> list[str]:
     return ["--stack", choice["stack"], "--stage", choice["stage"]]
 
 
-def only(stage: str, words: Sequence[str]) -> None:
-    """Do one stage of the loop, with these words of `options`."""
-    run_py("--pipeline", "monitor", "--only", stage, "--reason", "airflow", *words)
+def only(stage: str, choice: Mapping[str, Any]) -> list[str]:
+    """Return the words of the command that does one stage of the loop of the model that was chosen."""
+    return ["--pipeline", "monitor", "--only", stage, "--reason", "airflow", *options(choice)]
 
 
-def decision(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the last look has decided, and why, for those who look at the run; and of which model."""
-    decided = json.loads(REPORT.read_text(encoding="utf-8"))["decision"]
+def decision(run: Callable[..., None], words: Sequence[str], choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Have `run` look, with these words; return what that decided, and why, and of which model.
+
+    Its report comes in a file of this task's own: reports/monitor is that of whoever looked last.
+    """
+    with TemporaryDirectory() as folder:
+        report = Path(folder) / "monitor.json"
+        run(*words, "--report", str(report))
+        decided = json.loads(report.read_text(encoding="utf-8"))["decision"]
     return {name: decided[name] for name in ("action", "reasons")} | {name: choice[name] for name in _MODEL}
 
 
@@ -188,7 +195,7 @@ def follow(look: Any) -> None:
     """
 
     def due(stage: str) -> None:
-        only(stage, options(decision_before(get_current_context())))
+        run_py(*only(stage, decision_before(get_current_context())))
 
     @task(execution_timeout=timedelta(hours=6))
     def train() -> None:
@@ -277,7 +284,7 @@ def _tell(context: Mapping[str, Any], words: str, ends: datetime) -> str | None:
     )
     try:
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         return f"Alertmanager at {address} ({ALERTMANAGER}) was not told: {error}"
     return None
 

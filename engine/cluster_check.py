@@ -72,11 +72,11 @@ def _but(silent: list[str]) -> str:
 
 
 def require_seen(settings: DaskSettings, file: str, content: bytes, remedy: str) -> None:
-    """Raise ClusterError with the remedy if a worker does not find a file of this process as it is here."""
+    """Raise ClusterError with the remedy if a worker does not find a file as this process does."""
     client = client_of(settings)
     workers, _ = _who_answers(client, settings.wait_seconds)
     answers = _done_by(client, workers, partial(read_bytes, file))
-    _require(answers, content, f"read what this process wrote to {file}", remedy)
+    _require(answers, content, f"read {file} as this process does", remedy)
 
 
 def _done_by(client: Client, workers: list[str], work: Callable[[], Any]) -> dict[str, Any]:

@@ -61,10 +61,10 @@ def _measured(
         *((name, (file, name, settings, seed, None)) for name in ("model", *baselines)),
         ("the threshold", (file, "model", settings, seed, alerts)),
     ]
-    *each_model, at_threshold = each(test.dask, _evaluate_one, whole, "Evaluating")
+    *each_model, at_threshold = each(test.dask, _evaluate_one, whole, "Evaluating", saves_memory="")
     reached = alerts_for_budget(read_frame(file, ["model"])["model"], settings.budget)
     cuts = [(part.title, (file, test.pieces, at, settings, seed, reached)) for at, part in enumerate(SLICES)]
-    groups = each(test.dask, _evaluate_slice, cuts, "Slices")
+    groups = each(test.dask, _evaluate_slice, cuts, "Slices", saves_memory="")
     model, *others = each_model
     return {
         "model": model,

@@ -34,6 +34,7 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "Pod": ("get", "list"),
     "Pod/log": ("get",),
     "Event": ("list",),
+    "ConfigMap": ("get",),  # whether there is such a namespace
 }
 FORWARD_RIGHTS: dict[str, tuple[str, ...]] = {"Pod/portforward": ("get", "create")}  # from outside
 

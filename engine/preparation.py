@@ -28,17 +28,21 @@ from accidents.data.partition_files import (
 from accidents.data.quality import QualityReport
 from accidents.data.reading.years import read_year, without_known
 from accidents.data.sources import YearFiles
-from accidents.data.storage import exists, join, read_json, remove, write_frame, write_json
+from accidents.data.storage import exists, join, read_bytes, read_json, remove, write_frame, write_json
 from accidents.features import build_features
 from accidents.source_code import code_version
 from accidents.training.split import months_of
-from engine.cluster_check import share_folder
+from engine.cluster_check import require_seen, share_folder
 from engine.partitions import PartitionedRows, RowPart
 from engine.reading import columns_of
 from engine.settings import DaskSettings
 from engine.table_partitions import PartitionedTables
 from engine.tasks import each, one_by_one
 
+SEEN = (
+    "Copy the folder to where every worker and this machine see it, such as s3://bucket/folder, and name "
+    "that place with --source or --input."
+)
 _YEAR = 10**8  # an accident's id is its year, and eight digits behind it
 
 
@@ -75,9 +79,13 @@ def read_tables(raw: RawData, dask: DaskSettings) -> PartitionedTables:
 def open_tables(manifest: Manifest, years: Sequence[int], dask: DaskSettings) -> PartitionedTables:
     """Take partitions of tables that somebody has written, without reading them.
 
-    Raises SourceError naming a year that is not there, ClusterError as `read_tables` does.
+    Raises SourceError naming a year that is not there, ClusterError as `read_tables` does, or if a worker
+    elsewhere does not see the partitions.
     """
     _require_shared(dask)
+    if dask.is_elsewhere:
+        there = join(manifest.address, MANIFEST)
+        require_seen(dask, there, read_bytes(there), SEEN)
     parts = manifest.of_years(years)
     return PartitionedTables(address=manifest.address, version=manifest.version, parts=parts, dask=dask)
 

@@ -220,6 +220,12 @@ class _Following(Generic[T]):
         except BaseException as error:
             if future.status in ("cancelled", "lost"):
                 raise LostError(str(error)) from None
+            if future.status == "error":  # nothing of ours: `_do` names what is wrong with a piece
+                raise PartitionError(
+                    f"{self.what}, {name}: a worker could not begin it ({_in_short(error)}). Has one of "
+                    "other code come since the run began? Start workers again, from the same image or in a "
+                    "copy of this folder with the same packages; then run the command again."
+                ) from error
             raise
 
     def _drop(self, at: int) -> None:
@@ -273,8 +279,12 @@ def _do_named(name: str, work: Callable[..., T], arguments: tuple[Any, ...], no_
     except AccidentsError as error:
         raise PartitionError(f"Partition {name}: {error}") from error
     except Exception as error:
-        first = (str(error).strip() or "no reason given").splitlines()[0]
-        raise PartitionError(f"Partition {name}: {type(error).__name__}: {first}") from error
+        raise PartitionError(f"Partition {name}: {_in_short(error)}") from error
+
+
+def _in_short(error: BaseException) -> str:
+    first = (str(error).strip() or "no reason given").splitlines()[0]
+    return f"{type(error).__name__}: {first}"
 
 
 def _or(remedy: str) -> str:

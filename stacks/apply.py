@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stacks.component_removal import made_for, needed_by, remove_component, served_with
+from stacks.component_removal import needed_by, remove_component, served_with
 from stacks.component_validation import WantedComponent, wanted_component
 from stacks.connectors import OF_STACK, apply_connector
 from stacks.definition import STACKS_FOLDER, StackDefinition, read_stack
@@ -219,19 +219,27 @@ def _clear_away(
 
     What must stay is told as it leaves the stack, and no more after that.
     """
-    had = [one for items in before.components.values() for one in items] if before else []
-    changes = [line for one in had if one.id not in now for line in _left(client, stack, one)]
-    for one in _of_none(client, stack.name, now):
-        if not _why_kept(client, stack, one):
-            changes += remove_component(client, one)
+    had = [component for items in before.components.values() for component in items] if before else []
+    gone = [component for component in had if component.id not in now]
+    changes = [line for component in gone for line in _left(client, stack, component)]
+    for component in _of_none(client, stack.name, now):
+        if not _why_kept(client, stack, component):
+            changes += remove_component(client, component)
     return changes
 
 
 def _of_none(client: Client, stack: str, now: Set[UUID]) -> list[ComponentResponse]:
-    """Return components that were made for a stack and are of none: an apply was broken off, or kept them."""
+    """Return components that were made for a stack and are of none: an apply was broken off, or kept them.
+
+    By the label alone: one of such a name, and of no stack, may be anybody's.
+    """
     every = client.list_stack_components(size=1_000, hydrate=True).items  # ZenML does not look for labels
-    ours = [one for one in every if one.id not in now and made_for(stack, one)]
-    return [one for one in ours if not client.list_stacks(component_id=one.id).total]
+    ours = [
+        component
+        for component in every
+        if component.id not in now and (component.labels or {}).get(OF_STACK) == stack
+    ]
+    return [component for component in ours if not client.list_stacks(component_id=component.id).total]
 
 
 def _left(client: Client, stack: StackResponse, component: ComponentResponse) -> list[str]:

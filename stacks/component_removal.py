@@ -10,6 +10,8 @@ from stacks.definition import stack_names
 from stacks.secrets import forget, secret_name
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from zenml.client import Client
     from zenml.models import ComponentResponse, StackResponse
 
@@ -22,20 +24,18 @@ def needed_by(client: Client, stack: StackResponse, component: ComponentResponse
     others = sorted(other.name for other in stacks if other.id != stack.id)
     if others:
         return f"also of stack {', '.join(others)}"
-    named_by_apply = any(made_for(name, component) for name in (stack.name, *stack_names()))
-    if not named_by_apply and OF_STACK not in (component.labels or {}):
+    # Before there was the label, what `stack apply` had made was known by its name.
+    named_by_apply = {f"{name}_{component.flavor_name}" for name in (stack.name, *stack_names())}
+    if OF_STACK not in (component.labels or {}) and component.name not in named_by_apply:
         return "nothing says that `stack apply` made it"
     if component.type is StackComponentType.ARTIFACT_STORE:
         # ZenML would forget where they lie.
-        artifacts = client.list_artifact_versions(artifact_store_id=component.id, size=1).total
+        artifacts = sum(
+            client.list_artifact_versions(artifact_store_id=component.id, project=project, size=1).total
+            for project in _projects(client)
+        )
         return f"{artifacts:,} artifacts lie in it" if artifacts else None
     return None
-
-
-def made_for(stack: str, component: ComponentResponse) -> bool:
-    """Whether `stack apply` made it for a stack: by its label; before there was one, by its name."""
-    named = component.name == f"{stack}_{component.flavor_name}"
-    return named or (component.labels or {}).get(OF_STACK) == stack
 
 
 def served_with(client: Client, flavor: str) -> Iterator[str]:
@@ -45,11 +45,17 @@ def served_with(client: Client, flavor: str) -> Iterator[str]:
     """
     from zenml.enums import ServiceState
 
-    for service in client.list_services(flavor=flavor, hydrate=True, size=1_000).items:
-        if service.admin_state is ServiceState.ACTIVE:
-            who = service.user.name if service.user else "somebody"
-            model, version = (service.config.get(name, "?") for name in ("model_name", "model_version"))
-            yield f"{who} serves {model} version {version}"
+    for project in _projects(client):
+        for service in client.list_services(flavor=flavor, project=project, hydrate=True, size=1_000).items:
+            if service.admin_state is ServiceState.ACTIVE:
+                who = service.user.name if service.user else "somebody"
+                model, version = (service.config.get(name, "?") for name in ("model_name", "model_version"))
+                yield f"{who} serves {model} version {version}"
+
+
+def _projects(client: Client) -> list[UUID]:
+    """Return ZenML's projects: components are of all of them, artifacts and services each of one."""
+    return [project.id for project in client.list_projects(size=1_000).items]
 
 
 def remove_component(client: Client, component: ComponentResponse) -> list[str]:

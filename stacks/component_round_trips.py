@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -64,8 +65,21 @@ def try_experiment_tracker(tracker: Any) -> str:
 
 
 def try_model_registry(registry: Any) -> str:
-    """List the models."""
-    return f"{len(registry.list_models()):,} models"
+    """List the models; register one and delete it, where the registry is MLflow's."""
+    models = f"{len(registry.list_models()):,} models"
+    if not hasattr(registry, "mlflow_client"):
+        return models
+    from mlflow.exceptions import MlflowException
+
+    client, name = registry.mlflow_client, f"stack-check-{uuid4().hex}"
+    try:
+        client.create_registered_model(name)
+    except BaseException:  # whoever ends the check leaves none there either
+        with suppress(MlflowException):
+            client.delete_registered_model(name)
+        raise
+    client.delete_registered_model(name)
+    return f"registered and deleted a model; {models}"
 
 
 def try_model_deployer(deployer: Any) -> str:

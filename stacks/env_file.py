@@ -18,8 +18,8 @@ def read_env_file(root: Path, beginning: str = "") -> dict[str, str]:
     Raises StackError if there are any, and others than its owner may read the file.
     """
     file = root / ENV_FILE
-    said = dotenv_values(file, interpolate=False) if os.access(file, os.R_OK) else {}
-    found = {name: value for name, value in said.items() if value and name.startswith(beginning)}
-    if found and file.stat().st_mode & 0o077:
+    written = dotenv_values(file, interpolate=False) if os.access(file, os.R_OK) else {}
+    variables = {name: value for name, value in written.items() if value and name.startswith(beginning)}
+    if variables and file.stat().st_mode & 0o077:
         raise StackError(f"{file} holds passwords, and others may read it: chmod 600 {file}")
-    return found
+    return variables

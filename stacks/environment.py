@@ -18,10 +18,10 @@ import yaml
 from stacks.cache_folder import home_variables
 from stacks.env_file import read_env_file
 from stacks.errors import StackError
-from stacks.shell_variables import leave_out
+from stacks.shell_variables import CONFIG, STORE, honoured, leave_out
 
 STORE_FOLDER = ".zenml"
-_STORE = "ZENML_STORE_"  # begins what says where ZenML's server is, and who asks
+_ROOT = "ZENML_CUSTOM_SOURCE_ROOT"  # as we set it, also for our children
 
 # Nothing leaves the machine, and nothing is asked of the person at the keyboard.
 _NO_TELEMETRY = {
@@ -77,8 +77,8 @@ def prepare_environment(root: Path) -> Path:
 
     Call it first, with the project's root. Values already in the environment win, so `ZENML_CONFIG_PATH`
     moves the store, whatever `.env` says, and `ZENML_LOGGING_VERBOSITY=INFO` brings ZenML's own messages
-    back; those that would lead astray go, which is told on standard error: stacks/shell_variables.py. No file
-    is written.
+    back; those that would lead astray go. Both that and a store of the shell's are told on standard error, by
+    the first of our processes: stacks/shell_variables.py. No file is written.
 
     Raises
     ------
@@ -89,13 +89,13 @@ def prepare_environment(root: Path) -> Path:
     root = root.resolve()
     _refuse_if_too_late(root)
     places = {
-        "ZENML_CONFIG_PATH": str(root / STORE_FOLDER),
+        CONFIG: str(root / STORE_FOLDER),
         # Our flavors and steps are found from here, whatever the working directory ...
-        "ZENML_CUSTOM_SOURCE_ROOT": str(root),
+        _ROOT: str(root),
         # ... and a `.zen` folder of somebody else's above the working directory is not taken for ours.
         "ZENML_REPOSITORY_PATH": str(root),
     }
-    for line in leave_out(os.environ, ours=str(root)):
+    for line in _decide_on_shell(root):
         print(line, file=sys.stderr)
     for name, value in {**places, **READ_AT_IMPORT}.items():
         os.environ.setdefault(name, value)
@@ -109,6 +109,14 @@ def prepare_environment(root: Path) -> Path:
     _take_store_of_env_file(root)
     _keep_to_own_store(store_folder())
     return store_folder()
+
+
+def _decide_on_shell(root: Path) -> list[str]:
+    """Leave out what leads astray; say so, and which store the shell names, unless a parent has said it."""
+    is_child = os.environ.get(_ROOT) == str(root)
+    stores = Path(os.environ.get(CONFIG) or root / STORE_FOLDER).resolve() / "local_stores"
+    lines = leave_out(os.environ, ours=(str(root), str(stores)))
+    return lines if is_child else lines + honoured(os.environ, root / STORE_FOLDER)
 
 
 def keep_google_quiet() -> None:
@@ -161,7 +169,7 @@ def _is_own_dashboard(url: str, folder: Path) -> bool:
 
 def store_folder() -> Path:
     """Return the folder of ZenML's store, as `prepare_environment` or the user set it."""
-    return Path(os.environ["ZENML_CONFIG_PATH"]).resolve()
+    return Path(os.environ[CONFIG]).resolve()
 
 
 def store_url() -> str:
@@ -171,7 +179,7 @@ def store_url() -> str:
 
 def project_root() -> Path:
     """Return the project's root, as `prepare_environment` or the user set it."""
-    return Path(os.environ["ZENML_CUSTOM_SOURCE_ROOT"]).resolve()
+    return Path(os.environ[_ROOT]).resolve()
 
 
 def _take_store_of_env_file(root: Path) -> None:
@@ -182,10 +190,10 @@ def _take_store_of_env_file(root: Path) -> None:
     """
     if store_folder() != (root / STORE_FOLDER).resolve():
         return
-    said = read_env_file(root, _STORE)
-    shell = {name: value for name, value in os.environ.items() if name.startswith(_STORE)}
-    if all(said.get(name, value) == value for name, value in shell.items()):
-        os.environ.update(said)
+    written = read_env_file(root, STORE)
+    shell = {name: value for name, value in os.environ.items() if name.startswith(STORE)}
+    if all(written.get(name, value) == value for name, value in shell.items()):
+        os.environ.update(written)
 
 
 def _keep_to_own_store(folder: Path) -> None:
@@ -194,7 +202,7 @@ def _keep_to_own_store(folder: Path) -> None:
     After `zenml login --local` every run goes through the dashboard, and fails, after half a minute, once
     that is gone. And a project folder that was moved or copied would use the database at its old place.
     """
-    if any(name.startswith(_STORE) for name in os.environ):
+    if any(name.startswith(STORE) for name in os.environ):
         return
     own, url = _own_store(folder), _configured_store(folder)
     if (url.startswith("sqlite:") and url != own) or _is_own_dashboard(url, folder):
@@ -220,7 +228,7 @@ def _configured_store(folder: Path) -> str:
 
 
 def _refuse_if_too_late(root: Path) -> None:
-    if "zenml" in sys.modules and "ZENML_CUSTOM_SOURCE_ROOT" not in os.environ:
+    if "zenml" in sys.modules and _ROOT not in os.environ:
         raise StackError(
             f"prepare_environment({str(root)!r}) was called after `import zenml`, which has read its "
             "environment already. Call it before anything that imports zenml."

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from accidents.bundle import load_bundle
 from accidents.errors import AccidentsError, BundleError
-from stacks.components.mlserver.folder import model_settings, write_json
+from stacks.components.mlserver.folder import write_json
 from stacks.environment import READ_AT_IMPORT, keep_google_quiet
+from stacks.mlserver_layout import SETTINGS_FILE, model_settings
 from stacks.server_errors import diagnosis
 
 
@@ -38,7 +39,7 @@ def main() -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     settings = model_settings(arguments.model, bundle, arguments.version, arguments.digest, arguments.routes)
-    write_json(folder / "model-settings.json", settings)
+    write_json(folder / SETTINGS_FILE, settings)
     is_here = "will be brought" if arguments.brought else "is here, and is the one that was registered"
     print(f"Version {arguments.version} of {arguments.model} {is_here}.")
     return 0

@@ -71,7 +71,7 @@ def overlooked(stack: StackResponse, name: str, folder: Path = STACKS_FOLDER) ->
     are not compared.
     """
     written = read_raw(name, folder)["components"]
-    found = {
+    variables = {
         name
         for kind, (component, *_) in stack.components.items()
         if kind.value in written  # others may have added one
@@ -79,7 +79,7 @@ def overlooked(stack: StackResponse, name: str, folder: Path = STACKS_FOLDER) ->
         for name in set_here(text)
         if _differs(text, applied)
     }
-    return sorted(found)
+    return sorted(variables)
 
 
 def _texts_with_applied(

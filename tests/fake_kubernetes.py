@@ -21,6 +21,7 @@ from uuid import uuid4
 
 Object = dict[str, Any]
 READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+AUTHORITY = ("configmaps", "kube-root-ca.crt")  # in each namespace; empty unless a test puts one there
 _PATH = re.compile(
     r"^/apis?/(?:(?P<group>[^/]+)/)?v[^/]+/namespaces/(?P<namespace>[^/]+)/(?P<plural>[^/]+)(?P<rest>/.*)?$"
 )
@@ -93,7 +94,7 @@ class FakeKubernetes:
             if found is None or found["plural"] in self.unknown:
                 return 404, "404 page not found", {}
             if found["namespace"] != self.namespace:
-                return 404, _status(404, f'namespaces "{found["namespace"]}" not found'), {}
+                return *_of_no_namespace(method, found), {}
             plural, name, *rest = [found["plural"], *(found["rest"] or "/").strip("/").split("/")]
             if rest and rest[0] == "proxy":
                 return *self.answer(name.split(":")[0], method, f"/{'/'.join(rest[1:])}", body), {}
@@ -116,6 +117,8 @@ class FakeKubernetes:
         if method == "POST":
             return self._created(plural, body)
         there = self.objects.get((plural, name))
+        if method == "GET" and there is None and (plural, name) == AUTHORITY:
+            return 200, {"metadata": {"name": name}, "data": {}}
         if method == "PATCH":
             uid = body["metadata"].get("uid")
             if uid not in (None, (there or {"metadata": {}})["metadata"].get("uid")):
@@ -217,6 +220,16 @@ def fake_kubernetes() -> Iterator[FakeKubernetes]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _of_no_namespace(method: str, asked: re.Match[str]) -> tuple[int, Any]:
+    """Answer as the real one does an admin: a list is empty, an object not there; nothing can be made."""
+    name = (asked["rest"] or "").strip("/").split("/")[0]
+    if method == "PATCH" or (method == "POST" and not name):
+        return 404, _status(404, f'namespaces "{asked["namespace"]}" not found')
+    if not name:
+        return 200, {"metadata": {}, "items": []}
+    return 404, _status(404, f'{asked["plural"]} "{name}" not found')
 
 
 def _status(code: int, message: str) -> Object:

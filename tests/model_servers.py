@@ -21,9 +21,9 @@ from accidents.training.fit_bags import train
 from accidents.training.model_settings import ModelSettings
 from stacks.components.mlserver.client import ModelServerClient
 from stacks.components.mlserver.config import MLServerDeployerConfig
-from stacks.components.mlserver.environments import SHARED
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.server_process import Daemon
+from stacks.locked_environments import SHARED
 from tests.accidents.frames import feature_frame
 from tests.compiled import compile_once
 from tests.conftest import ROOT

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from benchmarks.containers import BUDGETS
 from tests.conftest import ROOT
 from tests.documentation.command_blocks import OTHERS
 
@@ -58,6 +59,19 @@ def test_no_page_sends_its_reader_to_figures_that_were_not_measured() -> None:
     sent = [(page.name, anchor) for page in LINKED for link, anchor in links_of(page)
             if link.endswith("benchmarks.md") and anchor in anchors]  # fmt: skip
     assert sent == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_command_needs_one_of_the_two_composes(page: Path) -> None:
+    """`make` takes the one that is there; `docker exec` asks neither."""
+    assert re.findall(r"docker[ -]compose +[-\w]+.*", page.read_text(encoding="utf-8")) == []
+
+
+def test_sizes_of_images_are_on_one_page_alone() -> None:
+    """As they were measured, in docs/benchmarks.md; others name the budgets."""
+    text = (ROOT / "docs" / "from_laptop_to_platform.md").read_text(encoding="utf-8")
+    named = dict(re.findall(r"^\| `road-accidents/([\w-]+)`.*\| (.+) \|$", text, re.M))
+    assert named == {name: f"{most:,}" for name, most in {**BUDGETS, "seldon": 600, "airflow": 1_450}.items()}
 
 
 def test_every_page_of_the_site_is_looked_at() -> None:

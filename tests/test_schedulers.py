@@ -18,9 +18,8 @@ def text(file: str) -> str:
 
 
 def test_systemd_counts_it_as_success() -> None:
-    (codes,) = re.findall(
-        "^SuccessExitStatus=(.*)", text("references/systemd/accidents-monitor.service"), re.M
-    )
+    unit = text("references/systemd/accidents-monitor.service")
+    (codes,) = re.findall("^SuccessExitStatus=(.*)", unit, re.M)
     assert str(BusyError.exit_code) in codes.split()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from accidents.data.sources import SOURCES, UNKNOWN, YearFiles, fetch, find_year
 from accidents.data.sources.published_files import check_years
 from accidents.data.sources.settings import DataSettings
 from accidents.data.storage import is_remote
-from accidents.data.table_files import load_tables
+from accidents.data.table_files import file_hashes, load_tables
 from accidents.data.tables import Tables
 from accidents.errors import AccidentsError, SourceError
 from accidents.files import ROOT
@@ -133,14 +134,14 @@ def laid_out(folder: Path, years: Sequence[int] = ()) -> dict[int, YearFiles]:
 
 
 def prepare(raw: RawData, years: Sequence[int] = ()) -> tuple[Tables, QualityReport]:
-    """Read and check the years, or take `data/prepared` if this code made it from the same.
+    """Read and check the years, or take `data/prepared` if this code made it from the same, as it is.
 
     `years` are those wanted of partitions, which may hold more.
     """
     if raw.partitions is not None:
         tables, quality = read_together(raw.partitions.address, raw.partitions.of_years(years))
         return tables.validate(), quality
-    if STAMP.exists() and json.loads(STAMP.read_text(encoding="utf-8")) == made_from(raw):
+    if _prepared_from(raw):
         return load_tables(STAMP.parent)
     tables, quality = read_years(raw.years)
     return tables.validate(), quality
@@ -156,6 +157,32 @@ def made_from(raw: RawData) -> dict[str, Any]:
     """Return what prepared tables are a function of: raw files, years, and the code that reads them."""
     code = code_version("accidents.data.reading")
     return {"data_version": raw.version, "years": sorted(raw.years), "code_version": code}
+
+
+def stamp(raw: RawData, folder: Path) -> str:
+    """Return what belongs in `STAMP`: what the tables in a folder were made from, and their files' hashes."""
+    return json.dumps(made_from(raw) | {"files": file_hashes(folder)})
+
+
+def _prepared_from(raw: RawData) -> bool:
+    """Whether `data/prepared` was made from these raw files, and is as it was made; say so if it is not."""
+    try:
+        stamped = json.loads(STAMP.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    hashes = stamped.pop("files", None)  # an earlier release stamped none
+    if hashes is None or stamped != made_from(raw):
+        return False
+    there = file_hashes(STAMP.parent)
+    changed = sorted(name for name in hashes if there.get(name) != hashes[name])
+    if changed:
+        print(
+            f"{STAMP.parent} is not as it was made ({', '.join(changed)}): the raw files are read instead. "
+            "`dvc repro prepared` makes it anew.",
+            file=sys.stderr,
+            flush=True,
+        )
+    return not changed
 
 
 def _restored(version: str, settings: DataSettings, folder: Path, remote: str | None = None) -> RawData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -24,3 +25,14 @@ def load_tables(folder: Path) -> tuple[Tables, QualityReport]:
     tables = Tables(*(pd.read_parquet(folder / f"{field.name}.parquet") for field in fields(Tables)))
     findings = json.loads((folder / "quality.json").read_text(encoding="utf-8"))
     return tables, QualityReport([Finding(**finding) for finding in findings])
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that `save_tables` writes, by name; of those that are there."""
+    names = (*(f"{field.name}.parquet" for field in fields(Tables)), "quality.json")
+    return {name: _sha256(folder / name) for name in names if (folder / name).exists()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -32,8 +32,10 @@ def at_most(
     kept = np.ones(len(callers), dtype=bool)
     names, places, counts = np.unique(callers.astype(str), return_inverse=True, return_counts=True)
     voices = int(np.minimum(counts, enough).sum()) // enough
-    if share is None or voices < 2:
+    if share is None or not len(counts):
         return kept, ()
+    if voices < 2:
+        return kept, _flood(names, counts, share, enough)
     share = max(share, 1 / voices)
     most = _most(counts, share)
     random, notes = np.random.default_rng(seed), []
@@ -45,6 +47,21 @@ def at_most(
             f"at most {share:.0%} of a window come from one caller."
         )
     return kept, tuple(notes)
+
+
+def _flood(
+    names: npt.NDArray[np.str_], counts: npt.NDArray[np.int_], share: float, enough: int
+) -> tuple[str, ...]:
+    """Say that one caller is most of a window of which nothing can be left out: the others are too few."""
+    place, every = int(counts.argmax()), int(counts.sum())
+    others = every - int(counts[place])
+    if not others or counts[place] < enough or counts[place] <= max(share, 0.5) * every:
+        return ()
+    return (
+        f"{counts[place]:,} of {every:,} predictions are of {names[place]}, and all count: the others' "
+        f"{others:,} are fewer than {enough:,}, too few to be a window without. What is found may be of "
+        "that caller alone.",
+    )
 
 
 def _most(counts: npt.NDArray[np.int_], share: float) -> int:

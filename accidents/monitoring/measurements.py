@@ -6,13 +6,11 @@ raises `SCHEMA`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal, Protocol
 
 from accidents.strict import Strict
-
-if TYPE_CHECKING:
-    from accidents.bundle import Bundle
 
 SCHEMA = 2
 Action = Literal["keep", "alert", "recalibrate", "retrain"]
@@ -21,6 +19,25 @@ KINDS: tuple[Kind, ...] = ("missing", "features", "predictions", "performance", 
 ACTIONS: tuple[Action, ...] = ("keep", "alert", "recalibrate", "retrain")
 COOLED: tuple[Action, ...] = ("recalibrate", "retrain")  # after one, none of its kind for a while
 CALIBRATION = ("calibration_gap", "brier", "ece")  # metrics that a recalibration can mend
+
+
+class DescribedModel(Protocol):
+    """What a champion is known by; a bundle has it."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What is written of it: where its rows are from, and until when."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """The bundle's."""
+        ...
+
+    @property
+    def stage(self) -> str:
+        """What is known at prediction."""
+        ...
 
 
 class Champion(Strict):
@@ -35,7 +52,7 @@ class Champion(Strict):
     years: tuple[int, ...]
 
     @classmethod
-    def of(cls, bundle: Bundle, name: str, version: str) -> Champion:
+    def of(cls, bundle: DescribedModel, name: str, version: str) -> Champion:
         """Return the champion whose bundle this is."""
         facts = bundle.facts
         return cls(

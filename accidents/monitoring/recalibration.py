@@ -17,9 +17,8 @@ import pandas as pd
 from accidents.bundle import HOLDOUT, Bundle, write_bundle
 from accidents.bundle.provenance import identity_of
 from accidents.evaluation.metrics import compare, evaluate
-from accidents.params import Params
 from accidents.promotion.champion_decision import PromotionDecision
-from accidents.promotion.gates import GateReport, GateResult, GateSettings
+from accidents.promotion.gates import GateReport, GateResult, GateRules, GateSettings
 from accidents.training.calibration import BetaCalibration
 from accidents.vocabulary.months import month_name, month_number
 
@@ -38,7 +37,7 @@ class Recalibration:
     facts: dict[str, Any]
 
 
-def recalibrate(bundle: Bundle, labelled: pd.DataFrame, version: str, params: Params) -> Recalibration:
+def recalibrate(bundle: Bundle, labelled: pd.DataFrame, version: str, rules: GateRules) -> Recalibration:
     """Fit the calibration of champion `version` again on labelled accidents, as a monitoring window has them.
 
     Gates of ranking need not be asked again: a calibration changes no order. What can get worse are the
@@ -53,7 +52,7 @@ def recalibrate(bundle: Bundle, labelled: pd.DataFrame, version: str, params: Pa
     calibration = BetaCalibration.fit(raw, severe, prior=before)
     late, mended = severe[early:], tried.apply(raw[early:])
     gates = GateReport(
-        (_better_late(late, before.apply(raw[early:]), mended, params), *_bounds(late, mended, params))
+        (_better_late(late, before.apply(raw[early:]), mended, rules), *_bounds(late, mended, rules))
     )
     facts = {
         "version": version,
@@ -101,31 +100,29 @@ def _learnt(rows: pd.DataFrame, earlier: Mapping[str, Any]) -> dict[str, Any]:
     """
     until, of_files = earlier.get("log_until"), set(earlier.get("file_months", ()))
     if "created" in rows:
-        newest = rows["created"].max().tz_convert("UTC").isoformat()
-        until = max(newest, until or newest, key=pd.Timestamp)
+        newest = max(rows["created"].max(), pd.Timestamp(until or rows["created"].max()))
+        until = min(newest.tz_convert("UTC"), pd.Timestamp.now("UTC")).isoformat()  # else a clock was ahead
     else:
         of_files |= set(_months(rows))
     return {"log_until": until, "file_months": sorted(of_files)}
 
 
-def _better_late(severe: np.ndarray, before: np.ndarray, after: np.ndarray, params: Params) -> GateResult:
-    settings = params.evaluation
-    comparison = compare(
-        severe, before, after, "log_loss", settings.budget, settings.n_bootstrap, params.seed
-    )
+def _better_late(severe: np.ndarray, before: np.ndarray, after: np.ndarray, rules: GateRules) -> GateResult:
+    settings = rules.evaluation
+    comparison = compare(severe, before, after, "log_loss", settings.budget, settings.n_bootstrap, rules.seed)
     numbers = f"{comparison.verdict}: log_loss {comparison.challenger:.4f} against {comparison.champion:.4f}"
     return GateResult(
         "recalibrated: the latest labels", "log_loss not worse than before", numbers, comparison.high >= 0
     )
 
 
-def _bounds(severe: np.ndarray, p: np.ndarray, params: Params) -> tuple[GateResult, ...]:
+def _bounds(severe: np.ndarray, p: np.ndarray, rules: GateRules) -> tuple[GateResult, ...]:
     """Return the gates of params.yaml on whole-set metrics that a calibration can change."""
-    gates = [gate for gate in params.gates if _is_calibration(gate)]
+    gates = [gate for gate in rules.gates if _is_calibration(gate)]
     if len(severe) < ENOUGH_FOR_BOUNDS:
         why = f"not measured: {len(severe):,} labels held back, fewer than {ENOUGH_FOR_BOUNDS:,}"
         return tuple(GateResult(str(gate.metric), gate.wanted, why, True) for gate in gates)
-    estimates = evaluate(severe, p, params.evaluation.budget, params.evaluation.n_bootstrap, params.seed)
+    estimates = evaluate(severe, p, rules.evaluation.budget, rules.evaluation.n_bootstrap, rules.seed)
     return tuple(
         GateResult(str(gate.metric), gate.wanted, str(estimate), gate.room(estimate) >= 0)
         for gate in gates

@@ -7,7 +7,7 @@ NaN while there is no label), `p_severe` as the champion gives it, and `accident
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,9 +19,9 @@ import pandas as pd
 
 from accidents.bundle import Bundle
 from accidents.monitoring.callers import NO_KEY, at_most
+from accidents.monitoring.dated_ahead import latest
 from accidents.monitoring.measurements import WindowFacts
 from accidents.monitoring.monitor_settings import MonitorSettings
-from accidents.predictions.drawing import Drawing
 from accidents.scoring.score import probabilities
 
 LOG = "prediction log"
@@ -64,14 +64,15 @@ def log_window(
     bundle: Bundle,
     since: datetime | None,
     until: datetime,
-    drawing: Drawing | None = None,
+    drawn_of: int | None = None,
+    fewer_of: Collection[str | None] = (),
 ) -> Window:
     """Return the predictions of the bundle's stage, as `PredictionLog.read` gives them.
 
     Of several predictions of one accident the last counts: the call goes on, and more is known. An accident
     whose predictions were labelled differently has no label here. The champion's probability is computed
-    anew, since another version may have given the answer. `drawing`: what part of the log the rows are, if
-    they are one.
+    anew, since another version may have given the answer. `drawn_of`: how many predictions there are, if the
+    rows are a drawn part of them. `fewer_of`: callers of whom a smaller part was drawn.
     """
     names, known = bundle.features, set(bundle.features)
     kept: dict[Key, dict[str, Any]] = {}
@@ -100,7 +101,7 @@ def log_window(
     contradicting = sum(len(outcomes) > 1 for outcomes in labels.values())
     drawn = int(frame["drawn"].sum())
     notes = [
-        *_drawn_only(drawing, drawn, len(frame)),
+        *_drawn_only(drawn_of, fewer_of, drawn, len(frame)),
         f"{read - len(kept):,} earlier predictions of the same accidents do not count." * (read > len(kept)),
         f"{other:,} predictions of another stage are left out." * bool(other),
         f"{contradicting:,} accidents have labels that contradict each other: none of them counts."
@@ -117,18 +118,20 @@ def log_window(
         until=until,
         rows=drawn,
         labelled=int(frame["severe"].notna().sum()),
-        predictions=None if drawing is None or drawing.all else drawing.predictions,
+        predictions=drawn_of,
         first_month=first,
         last_month=last,
     )
     return Window(frame, facts, tuple(filter(None, notes)))
 
 
-def _drawn_only(drawing: Drawing | None, drawn: int, read: int) -> list[str]:
-    if drawing is None or drawing.all:
+def _drawn_only(drawn_of: int | None, fewer_of: Collection[str | None], drawn: int, read: int) -> list[str]:
+    if drawn_of is None:
         return []
+    less = sorted(name or NO_KEY for name in fewer_of)
+    fewer = f" Of {', '.join(less)} fewer: one caller is at most its share of them." * bool(less)
     more = f", and {read - drawn:,} more for their outcome" * (read > drawn)
-    return [f"Of {drawing.predictions:,} predictions {drawn:,} accidents were drawn{more}."]
+    return [f"Of {drawn_of:,} predictions {drawn:,} accidents were drawn{more}.{fewer}"]
 
 
 def capped(window: Window, policy: MonitorSettings, seed: int) -> Window:
@@ -189,11 +192,23 @@ def unlearnt(window: Window, bundle: Bundle) -> pd.DataFrame:
     labelled = window.frame[window.frame["severe"].notna()]
     recalibrated = bundle.facts.get("recalibrated", {})
     labelled = labelled[~_month_of(labelled).isin(recalibrated.get("file_months", []))]
-    if "created" in labelled and recalibrated.get("log_until"):
-        labelled = labelled[labelled["created"] > pd.Timestamp(recalibrated["log_until"])]
+    until = recalibrated.get("log_until")
+    if "created" in labelled and until and not of_a_wrong_clock(bundle, window.facts.until):
+        labelled = labelled[labelled["created"] > pd.Timestamp(until)]
     if bundle.facts["synthetic"] and window.facts.synthetic is not True:
         return labelled
     return labelled[~_month_of(labelled).isin(bundle.facts["learnt_from"])]
+
+
+def of_a_wrong_clock(bundle: Bundle, now: datetime | None) -> tuple[str, ...]:
+    """Say that a bundle was recalibrated on labels "of the future": when it learnt is not known then."""
+    until = bundle.facts.get("recalibrated", {}).get("log_until")
+    if not until or now is None or datetime.fromisoformat(until) <= latest(now):
+        return ()
+    return (
+        f"The champion was recalibrated on labels of predictions until {until[:10]}, under a clock that was "
+        "ahead: all labels of the log count, also those that it may have learnt from.",
+    )
 
 
 def _facts_of(row: Mapping[str, Any]) -> dict[str, Any]:

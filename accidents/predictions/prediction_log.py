@@ -39,12 +39,14 @@ from accidents.predictions.labels import Label, NewestLabels, add_labels, target
 from accidents.predictions.retention import (
     Ages,
     Limits,
+    as_of,
     count_old,
     forget,
     forget_part,
     limits_of,
     old_parts,
     oldest,
+    tables_by_row,
 )
 from accidents.predictions.shadow import ShadowScore, shadow_scores, to_shadow_row
 from accidents.rollout.traffic_split import CHAMPION
@@ -157,29 +159,40 @@ class PredictionLog:
         targets = self._database.run(lambda connection: targets_of(connection, labels), write=False)
         return self._database.run(lambda connection: add_labels(connection, labels, targets), write=True)
 
-    def count_old(self, ages: Ages) -> int:
-        """How many predictions are older than `ages` allows."""
-        limits = self._limits(ages)
+    def aged_as_of(self, now: datetime) -> datetime:
+        """Return as of when predictions are to be aged: not by a clock that the log itself speaks against."""
+        return self._database.run(lambda connection: as_of(connection, now), write=False)
+
+    def count_old(self, ages: Ages, now: datetime | None = None) -> int:
+        """How many predictions are older than `ages` allows; `now`: None is that of this machine's clock."""
+        limits = self._limits(ages, now)
         return self._database.run(lambda connection: count_old(connection, limits), write=False)
 
-    def forget(self, ages: Ages) -> Iterator[int]:
+    def forget(self, ages: Ages, now: datetime | None = None) -> Iterator[int]:
         """Remove them and their labels, some at a time; yield how many were removed with each transaction.
 
         That may be 0: who has no more time, or no right any more, ends it there, too. In PostgreSQL whole
         months, which go once all of a month is that old; what is not in months, as above.
         """
-        limits = self._limits(ages)
+        limits, tables = self._limits(ages, now), [PREDICTIONS.name]
         if self._database.by_month:
             parts = self._database.run(lambda connection: old_parts(connection, limits), write=False)
             for part in parts:
                 yield self._database.change(partial(forget_part, part=part, limits=limits))
+            tables = self._database.run(lambda connection: tables_by_row(connection, limits), write=False)
+        for table in tables:
+            yield from self._forget_rows(limits, table)
+
+    def _forget_rows(self, limits: Limits, table: str) -> Iterator[int]:
         last = None
-        while expired := self._database.run(partial(oldest, limits=limits, after=last), write=False):
+        while expired := self._database.run(
+            partial(oldest, limits=limits, after=last, table=table), write=False
+        ):
             yield self._database.run(partial(forget, limits=limits, expired=expired), write=True)
             last = expired[-1]
 
-    def _limits(self, ages: Ages) -> Limits:
-        return limits_of(ages, datetime.now(UTC), self._database.by_month)
+    def _limits(self, ages: Ages, now: datetime | None) -> Limits:
+        return limits_of(ages, now or datetime.now(UTC), self._database.by_month)
 
     def count(self) -> int:
         """How many predictions there are; drafts do not count."""
@@ -191,6 +204,12 @@ class PredictionLog:
             for of in (PREDICTIONS, session.subquery(), session.distinct().subquery())
         )
         query = select(every - drafted + sessions)
+        return int(self._database.run(lambda connection: connection.execute(query).scalar_one(), write=False))
+
+    def count_from(self, moment: datetime, stage: str) -> int:
+        """How many predictions of a stage were created at a moment or later, each draft one."""
+        own = PREDICTIONS.c.created >= moment, PREDICTIONS.c.stage == stage
+        query = select(func.count()).select_from(PREDICTIONS).where(*own)
         return int(self._database.run(lambda connection: connection.execute(query).scalar_one(), write=False))
 
     def last_of_sessions(self, requests: Sequence[str]) -> set[str]:
@@ -238,12 +257,24 @@ class PredictionLog:
                     more = {"shadow": scores.get(row["request_id"])} if shadow else {}
                     yield _from_row(row) | labels.of(row) | more
 
-    def draw(self, since: datetime | None, last: int | None, most: int, stage: str | None = None) -> Drawing:
+    def draw(
+        self, since: datetime | None, last: int | None, most: int, stage: str | None = None,
+        until: datetime | None = None, per_caller: float | None = None, enough: int = 1,
+    ) -> Drawing:  # fmt: skip
         """Say what is drawn of a stage's predictions since a moment, or of its last so many: `most`, or all.
 
         Without a stage, of those of all stages.
+
+        Parameters
+        ----------
+        until : only of those created before it.
+        per_caller : the share that one caller may be of what is drawn; None: any. Of few an equal one.
+        enough : who has fewer predictions is no caller of its own in this.
         """
-        return self._database.run(lambda connection: draw(connection, since, last, most, stage), write=False)
+        return self._database.run(
+            lambda connection: draw(connection, since, last, most, stage, until, per_caller, enough),
+            write=False,
+        )
 
     def read_drawn(self, drawing: Drawing) -> Iterator[Mapping[str, Any]]:
         """Predictions of the accidents drawn, those of each together in the order of time, without drafts.

@@ -6,14 +6,18 @@ old for predictions without an outcome a table is made of those that have one, w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
+    MetaData,
     Row,
     Select,
     and_,
@@ -26,6 +30,7 @@ from sqlalchemy import (
     text,
     tuple_,
 )
+from sqlalchemy.exc import DBAPIError
 
 from accidents.predictions.database_tables import LABELS, PREDICTIONS, SHADOW_SCORES
 from accidents.predictions.engines import in_short_tries
@@ -34,6 +39,11 @@ from accidents.predictions.months import Part, attach, beginning_of, month_of, o
 
 Result = TypeVar("Result")
 AT_ONCE = 1_000  # rows a transaction: others want to write meanwhile
+DAY = timedelta(days=1)
+PAUSE = timedelta(days=30)  # what a log goes on with after a longer one may be of a clock that is ahead,
+PROVEN = timedelta(days=7)  # until it has gone on for so long
+# After which a month without anything that goes is read again: a clock that is behind may have added to it.
+READ_AGAIN = timedelta(days=30)
 SWAP_PATIENCE = 60  # seconds for the locks of tables that change places, once all else is done
 # Whether a row of `p` has an outcome; {after}: one of those that came after a label's id.
 _LABELLED = (
@@ -46,6 +56,9 @@ _LEFT = (
     "EXISTS (SELECT 1 FROM predictions p WHERE p.accident_id = l.accident_id "
     "AND p.key_name IS NOT DISTINCT FROM l.caller AND NOT ({inside}))"
 )
+
+
+_THROUGH = re.compile(r"only predictions with an outcome on (\S+)")  # a month's comment
 
 
 @dataclass(frozen=True)
@@ -75,22 +88,46 @@ def limits_of(ages: Ages, now: datetime, by_month: bool) -> Limits:
     return Limits(limit(ages.unlabelled), limit(ages.labelled))
 
 
+def as_of(connection: Connection, now: datetime) -> datetime:
+    """Return as of when predictions are aged: a day after the newest, and now at the latest.
+
+    So a clock that is set forward makes none of them old. Nor do those that it has dated meanwhile: after a
+    pause the newest before it counts, until the log has gone on for a week.
+    """
+
+    def newest(*where: ColumnElement[bool]) -> datetime | None:
+        query = select(PREDICTIONS.c.created).where(*where).order_by(PREDICTIONS.c.created.desc()).limit(1)
+        moment: datetime | None = connection.scalar(query)
+        return moment
+
+    last = newest(PREDICTIONS.c.created <= now)
+    if last is None:
+        return now
+    before = newest(PREDICTIONS.c.created < last - PROVEN)
+    if before is not None and last - PROVEN - before > PAUSE:
+        last = before
+    return min(now, last + DAY)
+
+
 def count_old(connection: Connection, limits: Limits) -> int:
     """How many predictions are older than that."""
     old = _old(limits)
     return 0 if old is None else connection.execute(old.with_only_columns(func.count())).scalar_one()
 
 
-def oldest(connection: Connection, limits: Limits, after: Row[Any] | None) -> Sequence[Row[Any]]:
+def oldest(
+    connection: Connection, limits: Limits, after: Row[Any] | None, table: str = PREDICTIONS.name
+) -> Sequence[Row[Any]]:
     """Return the oldest `AT_ONCE` of them; `after`: that come after one, so that no row is looked at twice.
 
-    What stays has an outcome, and may be most of what is that old.
+    What stays has an outcome, and may be most of what is that old. `table`: one of `tables_by_row`.
     """
-    old, p = _old(limits), PREDICTIONS.c
+    predictions = (
+        PREDICTIONS if table == PREDICTIONS.name else PREDICTIONS.to_metadata(MetaData(), name=table)
+    )
+    old, p = _old(limits, predictions), predictions.c
     if old is None:
         return []
-    # Of the index of time no more than may be too old: else the last look would go through all of the log.
-    old = old.where(p.created < max(limit for limit in (limits.unlabelled, limits.labelled) if limit))
     if after is not None:
         place = tuple_(literal(after.created, p.created.type), literal(after.request_id))
         old = old.where(tuple_(p.created, p.request_id) > place)
@@ -115,6 +152,25 @@ def forget(connection: Connection, limits: Limits, expired: Sequence[Row[Any]]) 
     return len(rows)
 
 
+def tables_by_row(connection: Connection, limits: Limits) -> list[str]:
+    """Return the tables in PostgreSQL of which single rows may be old.
+
+    That for the rest has rows of any age; a partition's are looked at if `forget_part` leaves such: it is old
+    in part only, as what was there before the months, or predictions without an outcome stay for ever.
+    """
+    given = [limit for limit in (limits.unlabelled, limits.labelled) if limit is not None]
+    by_row = [f"{PREDICTIONS.name}_rest"] if given else []
+    by_month = {part.table for part in old_parts(connection, limits)}
+    for part in parts_of(connection, PREDICTIONS.name):
+        begin = beginning_of(connection, part.table)
+        since = None if begin is None else datetime.fromisoformat(begin)
+        is_cut = any((since is None or since < limit) and limit < part.until for limit in given)
+        is_left = part.table not in by_month and any(part.until <= limit for limit in given)
+        if is_cut or is_left:
+            by_row.append(part.table)
+    return by_row
+
+
 def old_parts(connection: Connection, limits: Limits) -> list[Part]:
     """Return the months of which something may go, and nothing that is not old.
 
@@ -136,13 +192,30 @@ def forget_part(connection: Connection, part: Part, limits: Limits) -> int:
     """
     if part not in parts_of(connection, PREDICTIONS.name):
         return 0  # somebody else has removed it meanwhile
-    before = _count(connection, part.table)
     if limits.labelled is not None and part.until <= limits.labelled:
+        before = _count(connection, part.table)
         _drop_month(connection, part)
         return before
-    if not connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {part.table} p WHERE NOT {_labelled()})")):
+    if _has_been_through(connection, part):
         return 0
+    if not connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {part.table} p WHERE NOT {_labelled()})")):
+        with suppress(DBAPIError), connection.begin_nested():  # who has no lock or right reads it again
+            _mark_through(connection, part.table)
+        return 0
+    before = _count(connection, part.table)
     return before - _keep_labelled(connection, part)
+
+
+def _has_been_through(connection: Connection, part: Part) -> bool:
+    """Whether nothing of a month went, or all that could, less than `READ_AGAIN` ago."""
+    comment = connection.scalar(text("SELECT obj_description(to_regclass(:table))"), {"table": part.table})
+    when = _THROUGH.search(comment or "")
+    return when is not None and datetime.now(UTC) - datetime.fromisoformat(when[1]) < READ_AGAIN
+
+
+def _mark_through(connection: Connection, table: str) -> None:
+    words = _THROUGH.pattern.replace(r"(\S+)", datetime.now(UTC).isoformat(timespec="seconds"))
+    connection.execute(text(f"COMMENT ON TABLE {table} IS '{words}'"))
 
 
 def _drop_month(connection: Connection, part: Part) -> None:
@@ -197,6 +270,7 @@ def _keep_labelled(connection: Connection, part: Part) -> int:
     connection.execute(text(keep.format(labelled=_labelled())))
     late = keep.format(labelled=_labelled(after=newest))  # those of which it is said while we copy
     connection.execute(text(f"ANALYZE {kept}"))
+    _mark_through(connection, kept)
     parts_by_table = [(PREDICTIONS.name, part)]
     for shadows in _shadows_of(connection, part):
         late = _keep_shadows(connection, part, shadows, late)
@@ -270,22 +344,24 @@ def _labelled(after: int = 0) -> str:
     return _LABELLED.format(after=after)
 
 
-def _old(limits: Limits) -> Select[Any] | None:
-    of_request = LABELS.c.request_id == PREDICTIONS.c.request_id
-    of_accident = and_(LABELS.c.request_id.is_(None), _of_accident())
+def _old(limits: Limits, predictions: FromClause = PREDICTIONS) -> Select[Any] | None:
+    p = predictions.c
+    of_request = LABELS.c.request_id == p.request_id
+    of_accident = and_(LABELS.c.request_id.is_(None), _of_accident(predictions))
     labelled = or_(exists().where(of_request), exists().where(of_accident))
     too_old = []
     if limits.unlabelled is not None:
-        too_old.append(and_(PREDICTIONS.c.created < limits.unlabelled, ~labelled))
+        too_old.append(and_(p.created < limits.unlabelled, ~labelled))
     if limits.labelled is not None:
-        too_old.append(and_(PREDICTIONS.c.created < limits.labelled, labelled))
+        too_old.append(and_(p.created < limits.labelled, labelled))
     if not too_old:
         return None
-    p = PREDICTIONS.c
-    return select(p.request_id, p.created, p.accident_id).where(or_(*too_old))
+    # Of the index of time no more than may be too old: else the last look would go through all of the log.
+    last = p.created < max(limit for limit in (limits.unlabelled, limits.labelled) if limit)
+    return select(p.request_id, p.created, p.accident_id).where(last, or_(*too_old))
 
 
-def _of_accident() -> ColumnElement[bool]:
+def _of_accident(predictions: FromClause = PREDICTIONS) -> ColumnElement[bool]:
     """Whether a label speaks of a prediction's accident: an id is its caller's own."""
-    same_caller = LABELS.c.caller.is_not_distinct_from(PREDICTIONS.c.key_name)
-    return and_(LABELS.c.accident_id == PREDICTIONS.c.accident_id, same_caller)
+    same_caller = LABELS.c.caller.is_not_distinct_from(predictions.c.key_name)
+    return and_(LABELS.c.accident_id == predictions.c.accident_id, same_caller)

@@ -12,7 +12,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from accidents.vocabulary.words import phrase, sentence, word
+from accidents.features.phrases import phrase
+from accidents.vocabulary.words import sentence, word
 
 PLACE = "place"
 SIZES = "lightest_and_heaviest"

@@ -140,7 +140,12 @@ def refit_facts(
             "threshold": facts["threshold"],
             "metrics": _values(results.model),
         },
-        "refit": {"rows": len(rows), "out_of_fold": len(known), "metrics_out_of_fold": _values(metrics)},
+        "refit": {
+            "rows": len(rows),
+            "out_of_fold": len(known),
+            "tested_out_of_fold": len(test),
+            "metrics_out_of_fold": _values(metrics),
+        },
     }
 
 

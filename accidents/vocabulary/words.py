@@ -12,13 +12,10 @@ from typing import Any
 import yaml
 
 from accidents.errors import SettingsError
-from accidents.features.features_by_stage import FEATURES
 from accidents.vocabulary import codes
 
 FILES = {"en": "words_en.yaml", "fr": "words_fr.yaml"}
 LANGUAGES = tuple(FILES)
-# Where the words of a category's codes are: feature -> column.
-CODED = {f.name: str(getattr(f.compute, "column", f.name)) for f in FEATURES if f.kind == "category"}
 
 
 def label(name: str, language: str = "en") -> str:
@@ -28,18 +25,7 @@ def label(name: str, language: str = "en") -> str:
 
 def word(column: str, code: float | str, language: str = "en") -> str | None:
     """Return the word of a code (3.0 or "3") of a column; None if it has none."""
-    return _codes(language).get(column, {}).get(_text(code))
-
-
-@lru_cache(maxsize=4096)
-def phrase(feature: str, value: float, language: str = "en") -> str:
-    """Return what a feature of this value says; `value` is a number or a code."""
-    called, pattern = label(feature, language), _pattern(feature, value, language)
-    known_as = word(CODED[feature], value, language) if feature in CODED else None
-    gaps = {"label": called, "n": _text(value), "next": _text(value + 1), "word": known_as or ""}
-    if feature in CODED and known_as is None:
-        pattern = None  # no such code: its number is all that can be said
-    return pattern.format(**gaps) if pattern else sentence("coded" if known_as else "plain", language, **gaps)
+    return _codes(language).get(column, {}).get(text_of(code))
 
 
 def sentence(name: str, language: str = "en", **gaps: str) -> str:
@@ -65,6 +51,17 @@ def words(language: str = "en") -> dict[str, Any]:
         "codes": {column: dict(known) for column, known in _codes(language).items() if column != "mass"},
         "retired": _retired(),
     }
+
+
+def wording(feature: str, language: str = "en") -> str | dict[str, str] | None:
+    """Return the phrase of a feature, its gaps not filled in, or one for each form; None if it has none."""
+    phrase: str | dict[str, str] | None = _document(language)["phrases"].get(feature)
+    return phrase
+
+
+def text_of(number: float | str) -> str:
+    """Return a number or a code as it is written: 3.0 as "3"."""
+    return number if isinstance(number, str) else f"{number:g}"
 
 
 @lru_cache
@@ -94,18 +91,3 @@ def _retired() -> dict[str, list[str]]:
     return {
         str(c.name): [code for code in c.codes if code in c.codes_until] for c in columns if c.codes_until
     }
-
-
-def _pattern(feature: str, value: float, language: str) -> str | None:
-    """Return the wording for a value, its gaps not filled in; None where there is none of its own."""
-    wording: str | dict[str, str] | None = _document(language)["phrases"].get(feature)
-    if not isinstance(wording, dict):
-        return wording
-    if feature in CODED:
-        return wording.get(_text(value), wording.get("any"))
-    kind = "none" if value == 0 else "one" if value == 1 else "many"
-    return wording.get(kind, wording.get("many"))
-
-
-def _text(number: float | str) -> str:
-    return number if isinstance(number, str) else f"{number:g}"

@@ -19,17 +19,27 @@ def promote(
     """Make a version champion by hand; the endpoint follows."""
     prepare(stack)
     asked = read_params(params, {"stage": stage})
-    from commands.champion import change_champion
+    from commands import champion
 
-    change_champion(asked, stack, version)
+    champion.promote(asked, stack, version)
 
 
 def rollback(
-    stage: options.Stage = None, stack: options.Stack = "local", params: options.ParamsFile = None
+    champion: Annotated[
+        bool,
+        typer.Option("--champion", help="Put back the champion too, where something is on trial."),
+    ] = False,
+    stage: options.Stage = None,
+    stack: options.Stack = "local",
+    params: options.ParamsFile = None,
 ) -> None:
-    """Put back the champion before this one; the endpoint follows."""
+    """End a trial, or put back the champion before this one.
+
+    Where something is on trial, that goes and the champion stays, unless --champion says otherwise. The
+    endpoint follows.
+    """
     prepare(stack)
     asked = read_params(params, {"stage": stage})
-    from commands.champion import change_champion
+    from commands.champion import rollback as take_back
 
-    change_champion(asked, stack, None)
+    take_back(asked, stack, champion)

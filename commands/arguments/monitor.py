@@ -31,6 +31,9 @@ def monitor(
     reason: Annotated[
         str | None, typer.Option(help="Who starts it, for the history; without: by hand.", metavar="TEXT")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write what this look decides there, as JSON.")
+    ] = None,
     source: options.Source = None,
     refresh: options.Refresh = False,
     tune: options.Tune = None,
@@ -50,6 +53,8 @@ def monitor(
         raise SettingsError("--days and --last are of the prediction log, and do not go with --input")
     if only is not None and (every is not None or decide_only):
         raise SettingsError("--only does not go with --every or --decide-only: give one of them")
+    if report is not None and (every is not None or only not in (None, "monitor")):
+        raise SettingsError("--report is of one look, and does not go with --every or another stage's --only")
     if only not in (None, "monitor") and input is not None:
         raise SettingsError(f"--input does not go with --only {only}: the loop knows it")
     if input is not None and Path(input).expanduser().is_dir():
@@ -71,6 +76,8 @@ def monitor(
 
     if every is None:
         accidents = None if input is None else absolute(input)
-        watch.monitor(asked, stack, config, accidents, source, not decide_only, reason or "by hand", only)
+        watch.monitor(
+            asked, stack, config, accidents, source, not decide_only, reason or "by hand", only, report
+        )
     else:
         watch.monitor_every(asked, stack, config, source, not decide_only, every)

@@ -24,7 +24,7 @@ def serve(
     asked = read_params(params, {"stage": stage})
     from commands.api import serve_api
 
-    serve_api(asked, stack, detach)
+    serve_api(asked, stack, detach, params)
 
 
 def stop(

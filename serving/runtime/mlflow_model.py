@@ -17,8 +17,12 @@ class BundleModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]
     """Loads the bundle once, checked against its manifest, and predicts P(severe)."""
 
     def load_context(self, context: Any) -> None:
-        """Load the bundle that MLflow kept as an artifact."""
-        self.bundle = load_bundle(Path(context.artifacts["bundle"]))
+        """Load the bundle that MLflow kept as an artifact.
+
+        Raises BundleError if it is not the one that was logged: the manifest is in its own folder, and may be
+        edited together with a file.
+        """
+        self.bundle = load_bundle(Path(context.artifacts["bundle"]), context.model_config["digest"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
         """P(severe) of each row; columns may come in any order, and one that does not come is missing."""

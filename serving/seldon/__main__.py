@@ -8,7 +8,6 @@ This is its REST server, of its own parts: the same routes, the same gunicorn, o
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 from typing import Any
@@ -19,6 +18,7 @@ from seldon_core.wrapper import get_rest_microservice
 from accidents.errors import AccidentsError
 from serving.seldon.guard import MAX_BODY, Guard
 from serving.seldon.model import BundleModel
+from serving.seldon.options import read_options
 
 HOST = "127.0.0.1"
 _THREADS = 8  # connections that are read at once; predictions are made one after another
@@ -37,7 +37,7 @@ class NoMetrics:
 
 def main() -> None:
     """Serve until SIGTERM; requests on their way are answered first."""
-    options = _options()
+    options = read_options(sys.argv[1:])
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("seldon_core.wrapper").setLevel(logging.CRITICAL)  # it logs every wrong request
     try:
@@ -56,17 +56,6 @@ def main() -> None:
         "keepalive": _TIMEOUT,
     }
     UserModelApplication(app, model, False, None, options.name, settings).run()
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m serving.seldon", description=__doc__)
-    parser.add_argument("bundle", help="folder of the bundle")
-    parser.add_argument("--digest", default="", help="that it must have")
-    parser.add_argument("--name", default="")
-    parser.add_argument("--version", default="")
-    parser.add_argument("--port", type=int, default=9000)
-    parser.add_argument("--grace", type=int, default=30, help="seconds to answer what is on its way")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

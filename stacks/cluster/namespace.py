@@ -29,6 +29,8 @@ _AGAIN = (429, 500, 502, 503, 504)  # an API that is overloaded, or changes its 
 _PAGE = 500  # objects a list is read in
 _APPLY = "application/apply-patch+yaml"  # of which JSON is a part
 _AUTHORITY = "kube-root-ca.crt"  # Kubernetes puts its certificate authority into each namespace
+# A list tells nothing of the namespace: of one that is not there it is empty, and no error.
+_TO_LOOK = ("get", "ConfigMap")
 _APPLIED = {"force": "true", "fieldValidation": "Strict"}
 
 
@@ -207,7 +209,10 @@ class Namespace:
         return datetime.now(UTC) + (self._ahead or timedelta(0))
 
     def require_rights(self, rights: Mapping[str, Iterable[str]], others: str = "") -> str:
-        """Return what was reached, in words. Raises ClusterError naming the rights that this login lacks.
+        """Return what was reached, in words.
+
+        Raises ClusterError naming the rights that this login lacks, or if there is no such namespace: in one
+        that is not there an admin may do everything.
 
         Parameters
         ----------
@@ -216,12 +221,14 @@ class Namespace:
         """
         version = self.version()
         wanted = [(verb, what) for what, verbs in rights.items() for verb in verbs]
+        wanted += [_TO_LOOK] if _TO_LOOK not in wanted else []
         lacking = [f"{verb} {_resource(what)}" for verb, what in wanted if not self.may(verb, what)]
         if lacking:
             raise ClusterError(
                 f"This login may not {', '.join(lacking)} in namespace {self.name}. Have these rights "
                 f"granted (kubernetes/base/rbac.yaml has them{others and f', but for {others}'})."
             )
+        self._require_there()
         return f"Kubernetes {version} answers, and grants what is needed in namespace {self.name}"
 
     def may(self, verb: str, what: str) -> bool:
@@ -238,6 +245,13 @@ class Namespace:
         }
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         return bool(json.loads(self._ask("POST", "tell our rights", path, body=review))["status"]["allowed"])
+
+    def _require_there(self) -> None:
+        if self.read("ConfigMap", _AUTHORITY) is None:
+            raise ClusterError(
+                f"There is no namespace {self.name} in this cluster, or it is being deleted. Create it: "
+                f"kubectl create namespace {self.name}."
+            )
 
     def _require_ours(self, kind: str, name: str) -> None:
         there = self.read(kind, name)

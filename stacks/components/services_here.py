@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 def services_here(services: Sequence[BaseService], folder: str) -> list[BaseService]:
     """Those of one of ZenML's own deployers, which keeps each in a folder in its `local_path`."""
     here = Path(folder).resolve()
-    return [one for one in services if (place := _place(one)) is None or place.resolve().parent == here]
+    return [
+        service
+        for service in services
+        if (place := _place(service)) is None or place.resolve().parent == here
+    ]
 
 
 def _place(service: BaseService) -> Path | None:

@@ -88,10 +88,10 @@ def every_endpoints(stack: str) -> dict[str, Endpoints]:
     deployer = _deployer_of(stack)
     if flavors is None or deployer is None:
         return _each_once(names, flavors)
-    found = _each_once(names, {*flavors, deployer[0]})
-    if stack in found and stack not in applied and (own := endpoints_on(stack)):
-        found[stack] = own  # on a store of this machine the stack is applied where that is needed
-    return found
+    endpoints = _each_once(names, {*flavors, deployer[0]})
+    if stack in endpoints and stack not in applied and (own := endpoints_on(stack)):
+        endpoints[stack] = own  # on a store of this machine the stack is applied where that is needed
+    return endpoints
 
 
 def applied_endpoints(stack: str) -> Endpoints:

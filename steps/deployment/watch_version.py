@@ -6,7 +6,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 from typing import Annotated
 
 import numpy as np
@@ -16,6 +17,7 @@ from accidents.bundle import Bundle
 from accidents.bundle.golden import Golden, make_golden
 from accidents.errors import AccidentsError
 from accidents.monitoring.callers import NO_KEY
+from accidents.monitoring.dated_ahead import latest, told
 from accidents.monitoring.monitor_settings import KNOWN_AFTER, MonitorSettings
 from accidents.monitoring.probation import Answer, Compared, Probe, TrafficSeen, Verdict, judge_probation
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, Role, is_in_share
@@ -58,14 +60,14 @@ def watch_version(
     watched = version.load(bundle)
     golden = make_golden(watched, PROBED_ROWS)
     replaced = None if earlier is None or before is None else before.load(earlier)
-    begun = datetime.fromisoformat(since)
+    begun, end = _begun_and_end(since, policy.minutes * 60)
     known = begun + timedelta(seconds=KNOWN_AFTER)
     probes, seen = list[Probe](), TrafficSeen()
     shown = float("inf")  # seconds that were left when progress was shown last
     while True:
         probes.append(_probe(version.name, golden, api, role))
         compared = _first_predictions(watched, replaced, version.version, begun)
-        left = policy.minutes * 60 - (datetime.now(begun.tzinfo) - begun).total_seconds()
+        left = end - time.monotonic()
         over = left <= 0 and len(probes) >= policy.min_probes
         seen.add(_answers(watched, version, before, known, role, share))
         verdict = judge_probation(probes, compared, policy, settings.per_caller, seen.traffic(), over)
@@ -75,9 +77,21 @@ def watch_version(
         if not verdict.stays or over:
             break
         time.sleep(policy.every_seconds)
+    verdict = verdict.model_copy(update={"notes": (*verdict.notes, *_dated_ahead(watched))})
     chosen = champion_and_versions.version(version.name, version.version)
     log_metadata(metadata={"probation": verdict.to_dict()}, model_version_id=chosen.id)
     return verdict
+
+
+def _begun_and_end(since: str, whole: float) -> tuple[datetime, float]:
+    """Return when the probation began, and when its seconds are over, as `time.monotonic` counts.
+
+    From here on no clock that is set ends it, or makes it longer. A `since` in the future, of a clock that
+    was ahead, counts as now.
+    """
+    now, begun = datetime.now(UTC), datetime.fromisoformat(since)
+    elapsed = min(max((now - begun).total_seconds(), 0), whole)
+    return min(begun, now), time.monotonic() + whole - elapsed
 
 
 def _probe(name: str, golden: Golden, api: str | None, role: Role) -> Probe:
@@ -94,13 +108,14 @@ def _probe(name: str, golden: Golden, api: str | None, role: Role) -> Probe:
         seconds = time.perf_counter() - begun
         if api is not None:
             _require_ready(api)
-    except (AccidentsError, OSError) as error:
-        return Probe(time.perf_counter() - begun, str(error)[:300])
+    except (AccidentsError, OSError, HTTPException) as error:
+        words = str(error).strip() or type(error).__name__
+        return Probe(time.perf_counter() - begun, words[:300])
     return Probe(seconds)
 
 
 def _require_ready(api: str) -> None:
-    """Raise OSError unless the API says that predictions can be made."""
+    """Raise OSError or HTTPException unless the API says that predictions can be made."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     opener.open(f"{api}/health/ready", timeout=_API_SECONDS).close()
 
@@ -113,7 +128,7 @@ def _first_predictions(watched: Bundle, earlier: Bundle | None, version: str, si
     with opened_store() as store:
         rows = [
             (row["probability"], _values(row["features"], earlier), row["key_name"] or NO_KEY)
-            for row in store.log.read(since=since, last=LOOKED_AT, digest=watched.digest)
+            for row in store.log.read(since, latest(datetime.now(UTC)), LOOKED_AT, digest=watched.digest)
             if row["model_version"] == version
         ]
     if not rows:
@@ -138,7 +153,8 @@ def _answers(
     ours = {each.version for each in (version, before) if each is not None}
     answers = {}
     with opened_store() as store:
-        for row in store.log.read(since, last=LOOKED_AT, stage=watched.stage):  # the newest comes last
+        until = latest(datetime.now(UTC))
+        for row in store.log.read(since, until, LOOKED_AT, stage=watched.stage):  # the newest comes last
             if row["model_name"] != version.name or row["model_version"] not in ours:
                 continue
             accident = row["accident_id"] or row["session"] or row["request_id"]  # as the API draws the share
@@ -147,6 +163,12 @@ def _answers(
             form = row["session"] or accident  # which may be given its id at the end
             answers[row["key_name"] or NO_KEY, form] = Answer(row["request_id"], due, own)
     return answers
+
+
+def _dated_ahead(watched: Bundle) -> tuple[str, ...]:
+    until = latest(datetime.now(UTC))
+    with opened_store() as store:
+        return told(store.log.count_from(until, watched.stage), until)
 
 
 def _values(features: Mapping[str, float | None], bundle: Bundle) -> list[float]:

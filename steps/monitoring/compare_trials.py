@@ -1,12 +1,14 @@
 """Versions on trial against the champion, on the accidents of the log that they scored: a page each."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from zenml import step
 
 from accidents.bundle import Bundle
+from accidents.monitoring.dated_ahead import latest, told
 from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.scored_accidents import Scored, compare_scored, scored_by
 from accidents.reports.trial import write_trial
@@ -48,8 +50,11 @@ def _on_trial(name: str) -> Iterable[ServedVersion]:
 
 def _scored(trial: Bundle, champion: Bundle, policy: MonitorSettings, seed: int) -> Scored:
     window = policy.window
-    since = None if window.last else datetime.now(UTC) - timedelta(days=window.days)
+    now = datetime.now(UTC)
+    since, until = None if window.last else now - timedelta(days=window.days), latest(now)
     last = min(window.last or LOOKED_AT, LOOKED_AT)
     with opened_store() as store:
-        rows = store.log.read(since=since, last=last, shadow=trial.digest, stage=champion.stage)
-        return scored_by(trial, champion, rows, policy, seed)
+        rows = store.log.read(since, until, last, shadow=trial.digest, stage=champion.stage)
+        scored = scored_by(trial, champion, rows, policy, seed)
+        ahead = told(store.log.count_from(until, champion.stage), until)
+    return replace(scored, notes=(*scored.notes, *ahead))

@@ -1,13 +1,15 @@
 """The predictions that are looked at, with their labels."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from zenml import step
 
 from accidents.bundle import load_bundle
+from accidents.monitoring.dated_ahead import latest, told
 from accidents.monitoring.monitor_settings import MonitorSettings
-from accidents.monitoring.window import capped, log_window
+from accidents.monitoring.window import capped, log_window, of_a_wrong_clock
 from steps.folder import Folder
 from steps.support.prediction_store import opened_store
 
@@ -33,15 +35,19 @@ def read_log_window(
         until, last = datetime.now(UTC), settings.last
         since = None if last else until - timedelta(days=settings.days)
     folder = Folder.temporary("window-")
+    # After a clock has moved back a little, what it has dated still counts; not so what is far ahead.
+    end = until + timedelta(microseconds=1) if between is not None else latest(until)
     with opened_store() as store:
-        drawing = store.log.draw(since, last, settings.most, model.stage)
+        drawing = store.log.draw(
+            since, last, settings.most, model.stage, end, policy.per_caller, policy.min_rows
+        )
         rows = (
-            store.log.read(since, last=last, stage=model.stage)
+            store.log.read(since, end, last, stage=model.stage)
             if drawing.all
             else store.log.read_drawn(drawing)
         )
-        if between is not None:  # else not: after a clock has moved back, those "of the future" still count
-            rows = (row for row in rows if row["created"] <= until)
-        window = log_window(rows, model, since, until, drawing)
+        window = log_window(rows, model, since, until, drawing.drawn_of, drawing.of_callers)
+        ahead = () if between is not None else told(store.log.count_from(end, model.stage), end)
+    window = replace(window, notes=(*window.notes, *ahead, *of_a_wrong_clock(model, until)))
     capped(window, policy, seed).save(folder.path)
     return folder

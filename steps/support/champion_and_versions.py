@@ -247,14 +247,21 @@ def conclude(candidate: ModelVersionResponse, decision: Mapping[str, Any]) -> st
     return str(now.number) if now else ""
 
 
-def rollback(name: str) -> tuple[ModelVersionResponse, ModelVersionResponse]:
-    """Put the version back that the champion replaced; return (new champion, old champion)."""
+def rollback(name: str, judged: str = ANYBODY) -> tuple[ModelVersionResponse, ModelVersionResponse]:
+    """Put the version back that the champion replaced; return (new champion, old champion).
+
+    Parameters
+    ----------
+    judged : the version that was found wrong. Raises ChampionChangedError if another is champion now.
+    """
     from zenml import log_metadata
 
     with changing():
         now = champion(name)
         if now is None:
             raise RegistryError(f"{name} has no champion to roll back from. Run --pipeline train.")
+        if judged not in (ANYBODY, str(now.number)):
+            raise ChampionChangedError(now)
         replaced = _promotion(now).get("replaced")
         if not replaced:
             raise RegistryError(f"Version {now.number} of {name} replaced no other: nothing to roll back to.")

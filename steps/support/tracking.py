@@ -77,6 +77,7 @@ def log_model(bundle: Bundle) -> tuple[str, str]:
             name="model",
             python_model=str(ROOT / "serving" / "runtime" / "mlflow_model.py"),
             artifacts={"bundle": str(bundle.folder)},
+            model_config={"digest": bundle.digest},
             code_paths=[str(code)],
             signature=signature_of(bundle),
             input_example=rows.head(3).astype(float),

@@ -25,7 +25,7 @@ def recalibrate_model(
         raise DataError("The window has no labels of both outcomes that the champion has not learnt from.")
     if why := why_not_fitted(labelled, params.monitor, looked_at.facts.from_log):
         raise DataError(f"Nothing is calibrated: {why}. The next look decides on the labels as they are now.")
-    made = recalibrate(loaded, labelled, version.version, params)
+    made = recalibrate(loaded, labelled, version.version, params.gate_rules)
     folder = Folder.temporary("bundle-")
     write_recalibrated(folder.path, loaded, made)
     judgement = {**made.decision.to_dict(), **made.gates.to_dict(), "against": version.version}

@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from accidents import files
 from accidents.files import whole_content, whole_folder, write_whole
+from tests.conftest import ROOT
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -158,3 +162,26 @@ def test_content_goes_in_whole_beside_what_others_have_there(tmp_path: Path) -> 
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert written == [".ours.json", "new/picture", "others/a", "page"]
     assert (tmp_path / "page").read_text() == "page"
+
+
+def test_what_a_killed_export_has_left_goes_after_a_day_and_nothing_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that writes still has a folder there, too; a person's hidden one is nobody's to remove."""
+    (tmp_path / ".a_persons").mkdir()
+    code = """
+import os, sys; from pathlib import Path; from accidents.files import whole_content
+with whole_content(Path(sys.argv[1]), ".ours.json") as part:
+    (part / "page").write_text("half")
+    os._exit(9)
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=False)
+    (left,) = (path for path in tmp_path.iterdir() if path.name != ".a_persons")
+    for days, there in ((0, True), (2, False)):
+        later = time.time() + days * 86_400
+        with monkeypatch.context() as moved:
+            moved.setattr(time, "time", lambda moment=later: moment)
+            with whole_content(tmp_path, ".ours.json") as part:
+                (part / "page").write_text("whole")
+        assert left.exists() is there
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a_persons", ".ours.json", "page"]

@@ -12,8 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from accidents.data.sources.sample.partitions import write_partitions
 from accidents.errors import AccidentsError
-from benchmarks import scale_out, zenml_overhead
+from accidents.params import load_params
+from benchmarks import containers, scale_out, zenml_overhead
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.options import Options, SkippedError
 from benchmarks.own_commands import figures
@@ -114,6 +116,16 @@ def test_the_document_is_what_the_results_say(tmp_path: Path) -> None:
     assert (tmp_path / "made.md").read_text() == (ROOT / "docs" / "benchmarks.md").read_text()
 
 
+def test_budgets_are_proved_on_the_base_of_the_dockerfiles_alone() -> None:
+    own = containers.base_of_dockerfile()
+    assert containers.in_words(["another:name", own], 129.8) == f"130 MB are their base, `{own}`."
+    on_another = containers.in_words(["accidents-base:bookworm"], 123.3)
+    assert on_another.startswith("123 MB are their base, `accidents-base:bookworm` (")
+    assert f"`{own}`" in on_another
+    for said in (on_another, containers.in_words([], 0)):
+        assert said.endswith("on that one the budgets are unproved.")
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_another_model_on_dask_is_a_figure_that_is_not_met(
     monkeypatch: pytest.MonkeyPatch, same: bool
@@ -135,6 +147,25 @@ def test_another_model_on_dask_is_a_figure_that_is_not_met(
         one for one in scale_out.outcome(1, accidents=2_000).figures if "same to the byte" in one.what
     )
     assert figure.met is same
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # Dask's own, as its cluster ends
+def test_a_run_on_dask_leaves_its_report_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("distributed")
+    params = load_params(ROOT / "params.yaml")
+    small = {
+        "model": params.model.model_copy(update={"bags": 1, "n_estimators": 5}),
+        "evaluation": params.evaluation.model_copy(update={"n_bootstrap": 100}),
+    }
+    monkeypatch.setattr(scale_out, "load_params", lambda _: params.model_copy(update=small))
+    source, report = str(tmp_path / "sample"), tmp_path / "reports" / "run.html"
+    write_partitions(source, scale_out.YEARS[-3:], accidents=1_000, processes=1)
+    scale_out.train_on_dask(source, str(tmp_path / "work"), str(report))
+    assert "Dask Performance Report" in report.read_text(encoding="utf-8")
+    assert f"Dask's report of the run: {report}" in capsys.readouterr().err
 
 
 def test_a_document_has_every_benchmark_and_renewing_one_leaves_the_others(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from commands import clean
+from tests.commands.test_output_folder import write_output
 
 
 @pytest.fixture
@@ -67,8 +68,10 @@ def test_the_newest_reports_stay(root: Path):
 
     for age, name in enumerate(("new", "older", "oldest")):
         folder = root / "reports" / "inference" / name
-        folder.mkdir(parents=True)
-        (folder / ("made_of.json" if name == "oldest" else "summary.json")).write_text("{}")
+        if name == "oldest":
+            write_partitions(folder)
+        else:
+            write_output(folder)
         os.utime(folder, (1e9 - age, 1e9 - age))
     (root / "reports" / "inference" / "a persons own").mkdir()
     found = clean._reports(1)
@@ -77,6 +80,35 @@ def test_the_newest_reports_stay(root: Path):
     left = {one.name for one in (root / "reports" / "inference").iterdir()}
     assert left == {"new", "a persons own"}
     assert clean._reports(None).count == 0
+
+
+def write_partitions(folder: Path) -> Path:
+    """What scoring by partition leaves."""
+    (folder / "year=2021").mkdir(parents=True)
+    for name in ("part-0000.parquet", "part-0000.json", "part-0000.set_aside.parquet"):
+        (folder / "year=2021" / name).touch()
+    (folder / "made_of.json").write_text("{}")
+    (folder / "manifest.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize("write", [write_output, write_partitions])
+@pytest.mark.parametrize("name", ["my_notes.txt", "year=2021/my_notes.txt", "slides/talk.parquet"])
+def test_a_folder_with_a_persons_file_beside_the_output_stays_and_is_named(
+    root: Path, capsys: pytest.CaptureFixture[str], write: Any, name: str
+):
+    """`--output` refuses to replace it, for the same reason."""
+    theirs = write(root / "reports" / "inference" / "2023") / name
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.touch()
+    linked = root / "reports" / "inference" / "linked"
+    linked.symlink_to(write(root / "elsewhere"))
+    found = clean._reports(0)
+    assert found.count == 0
+    list(found.remove())
+    assert theirs.exists()
+    told = capsys.readouterr().out
+    assert "Left alone, as other files are in it: reports/inference/2023\n" in told
 
 
 def test_the_newest_sets_of_partitions_stay(root: Path):

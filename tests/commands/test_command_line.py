@@ -29,7 +29,7 @@ OPTIONS = {
     | {"--config", "--input", "--output", "--version", "--reasons", "--raw-csv"},
     "--pipeline monitor": ON_A_STACK
     | {"--config", "--source", "--refresh", "--tune", "--input", "--every", "--days", "--last"}
-    | {"--decide-only", "--only", "--reason"},
+    | {"--decide-only", "--only", "--reason", "--report"},
     "data download": {"--source", "--refresh", "--params"},
     "data check": {"--source", "--params"},
     "replay": ON_A_STACK | FILES | {"--config"},
@@ -37,7 +37,7 @@ OPTIONS = {
     "stop": {"--stack", "--all"},
     "status": {"--stack"},
     "promote": ON_A_STACK,
-    "rollback": ON_A_STACK,
+    "rollback": ON_A_STACK | {"--champion"},
     "clean": {"--stack", "--params", "--yes"},
     "database upgrade": {"--stack"},
     "keys to-database": set(),
@@ -156,6 +156,8 @@ def test_what_is_misplaced_is_told_in_one_line(
         "--pipeline monitor --input 2022 --every 1d",
         "--pipeline monitor --only train --every 1d",
         "--pipeline monitor --only monitor --decide-only",
+        "--pipeline monitor --only train --report look.json",
+        "--pipeline monitor --every 1d --report look.json",
         "--pipeline monitor --only deploy --input 2022",
         f"--pipeline monitor --input {ROOT / 'data'}",
         "--pipeline monitor --every 1d --reason me",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,7 @@ from accidents.predictions.store import LOOP, PredictionStore
 from commands import loop as module
 from commands.loop import Loop
 from commands.not_due import NotDueError
+from steps.support.champion_and_versions import ChampionChangedError
 from tests.conftest import ROOT
 from tests.monitor_reports import measurements, report, verdict
 
@@ -58,7 +59,10 @@ class FakeStack:
     def record_loop(self, version: str, **tags: str) -> None:
         self.recorded.update(tags)
 
-    def rollback(self, name: str) -> None:
+    def rollback(self, name: str, judged: str | None = None) -> None:
+        self.number = "3" if self.breaks == "promoted meanwhile" else self.number
+        if judged not in (None, self.number):
+            raise ChampionChangedError(self.champion(name))
         self.number = "1"
 
     def work(self, what: str, version: str | None = None) -> None:
@@ -85,6 +89,7 @@ class FakeStack:
 
     def watch(self, params: Any, stack: str, version: str, before: str, since: datetime) -> Verdict:
         self.done.append(f"watch {version}")
+        self.since = since
         return verdict(self.breaks != "probation", "its errors")
 
 
@@ -226,6 +231,27 @@ def test_what_breaks_is_written_down_and_told(
     assert bool(store.history.unfinished(name)) == (written[-1] == "rollback failed"), (
         "only that is tried again"
     )
+
+
+def test_who_was_promoted_between_a_verdict_and_the_rollback_stays(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = FakeStack("2", breaks="promoted meanwhile")
+    assert follow(store, stack, monkeypatch, LOOKED, PROMOTED, DEPLOYED, WRONG)[-1] == "rollback ok"
+    assert (stack.number, stack.done) == ("3", ["deploy 3"])
+    assert "Version 3 is champion by now, and stays." in capsys.readouterr().out
+
+
+def test_a_probation_that_began_under_a_clock_that_was_ahead_begins_now(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = datetime.now(UTC) + timedelta(days=400)
+    begun = ("verify", "started", "2", {"before": "1", "since": ahead.isoformat()})
+    stack = FakeStack("2")
+    follow(store, stack, monkeypatch, LOOKED, TRAINING, TRAINED, PROMOTED, DEPLOYED, begun)
+    assert stack.since <= datetime.now(UTC)
+    again = store.history.events("accident-severity-dispatch")[-2].detail["since"]
+    assert datetime.fromisoformat(again) == stack.since, "a restart begins there too"
 
 
 ALONE = {  # what a stage writes alone, by the place where it is due

@@ -14,6 +14,7 @@ from accidents.predictions.history import new_loop
 from accidents.predictions.store import VARIABLE, PredictionStore
 from commands import push as module
 from tests import monitor_reports
+from tests.no_http import no_http
 from tests.observability import reports
 
 NAMES = {"dispatch": "accident-severity-dispatch", "on_scene": "accident-severity-on-scene"}
@@ -85,3 +86,15 @@ def test_figures_of_a_look_before_are_not_left_beside_those_of_the_last(
     assert 'version="4"' in text
     assert 'version="3"' not in text
     assert "accidents_monitor_performance" not in text
+
+
+def test_a_gateway_that_answers_no_http_is_told_of_and_no_more(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The loop pushes at its end: what it raised there would hide what went wrong before."""
+    monkeypatch.setattr(module, "ROOT", module.FOLDER.parent)
+    store.history.add_run(reports.report(), judged=True, loop_id=new_loop())
+    with no_http() as at:
+        monkeypatch.setenv("ACCIDENTS_PUSHGATEWAY", at)
+        module.push(NAMES["dispatch"], "dispatch")
+    assert f"The Pushgateway {at}" in " ".join(capsys.readouterr().out.split())

@@ -8,8 +8,8 @@ import pytest
 
 from accidents.data import dataset
 from accidents.data.dataset import RawData
+from accidents.data.sample_partitions import write_partitions
 from accidents.data.sources import YearFiles
-from accidents.data.sources.sample.partitions import write_partitions
 from accidents.errors import SettingsError
 from accidents.params import Params, load_params
 from commands import raw_files

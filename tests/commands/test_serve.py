@@ -6,6 +6,7 @@ import os
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,8 @@ from stacks import endpoints
 from stacks.components.mlserver import environments
 from stacks.endpoints import EndpointState, State
 from tests.processes import free_port
+
+HOOK = "ACCIDENTS_HOOK_COMMAND"
 
 
 @pytest.fixture
@@ -35,16 +38,19 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_serve_starts_the_api_which_makes_the_tables(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    started: list[list[str]] = []
+    started: list[tuple[list[str], str]] = []
     monkeypatch.setenv("ACCIDENTS_PORT", str(free_port()))
     monkeypatch.setattr(api, "API", Background(tmp_path, "api"))
     monkeypatch.setattr(api, "_deployed", lambda *_: ("a-model", "http://127.0.0.1:8085"))
     monkeypatch.setattr(environments, "environment", lambda *_: tmp_path / "python")
-    monkeypatch.setattr(os, "execve", lambda _, words, variables: started.append(words))
+    monkeypatch.setattr(os, "execve", lambda _, words, told: started.append((words, told[HOOK])))
     monkeypatch.setattr(api, "_wait", lambda url: None)
     monkeypatch.setattr(Background, "start", lambda *_: None)
-    api.serve_api(SimpleNamespace(stage="dispatch"), "local", detach=False)  # type: ignore[arg-type]
-    assert [words[1:] for words in started] == [["-m", "serving.api"]]
+    params: Any = SimpleNamespace(stage="dispatch")
+    api.serve_api(params, "local", detach=False, params_file=tmp_path / "mine.yaml")
+    ((words, loop),) = started
+    assert words[1:] == ["-m", "serving.api"]
+    assert f'"--params", "{tmp_path}/mine.yaml"' in loop
     assert "X-API-Key" not in capsys.readouterr().out
 
 

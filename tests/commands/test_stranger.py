@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from accidents.errors import AccidentsError
-from commands import api, status
+from commands import airflow, api, call, status
 from commands.background import Background
-from commands.project import api_settings
+from commands.project import NoHttpError, api_settings, open_own
 from serving.api.http.project_identity import identity_of
+from tests.no_http import no_http
 from tests.processes import free_port
 
 
@@ -64,6 +65,25 @@ def test_others_are_not_taken_for_ours(who: str, monkeypatch: pytest.MonkeyPatch
         assert f"At {url} {found} answers" in status._api()
         with pytest.raises(AccidentsError, match=f"On 127.0.0.1:{port} {said}"):
             api._require_free("127.0.0.1", int(port or 0))
+
+
+def test_what_answers_no_http_is_told_of_by_each_who_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`http.client` raises then what is no OSError."""
+    with no_http() as url:
+        port = urlsplit(url).port
+        monkeypatch.setenv("ACCIDENTS_PORT", str(port))
+        monkeypatch.setattr(status, "API", Background(tmp_path, "api"))
+        with pytest.raises(NoHttpError, match="answers no HTTP"):
+            open_own(url, timeout=3)
+        assert api.stranger_at(url) == "another program"
+        assert f"At {url} another program answers" in status._api()
+        assert airflow._answers(url)
+        with pytest.raises(AccidentsError, match=f"The API at {url} does not answer: .*no HTTP"):
+            call.ask(url, {})
+        monkeypatch.setenv("ACCIDENTS_API", url)
+        assert status._api().startswith(f"does not answer at {url}: ")
 
 
 def test_ours_is_known_and_says_why_it_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:

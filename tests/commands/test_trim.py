@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +27,15 @@ HELD: Any = SimpleNamespace(require=lambda: None)
 
 @pytest.fixture
 def store(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PredictionStore]:
-    """A store with the months of a year, and no runs beside it."""
+    """A store with the months of a year, and no runs beside it; it is in use."""
+    made = empty(address, monkeypatch)
+    made.log.write([prediction(created=datetime.now(UTC), accident_id="now")])
+    monkeypatch.setattr(prediction_retention, "PAUSE", timedelta(days=10_000))
+    yield made
+    made.close()
+
+
+def empty(address: str, monkeypatch: pytest.MonkeyPatch) -> PredictionStore:
     monkeypatch.setattr(retention, "trim", lambda keep: None)
     made = PredictionStore(address)
     made.create()
@@ -37,8 +45,7 @@ def store(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PredictionS
                 for table in months.TABLES_BY_MONTH:
                     months.make(connection, table, months.later(months.month_of(datetime.now(UTC)), -count))
             connection.commit()
-    yield made
-    made.close()
+    return made
 
 
 def write(store: PredictionStore, *days: int) -> list[str]:
@@ -49,7 +56,38 @@ def write(store: PredictionStore, *days: int) -> list[str]:
 
 
 def left(store: PredictionStore) -> set[str]:
-    return {row["request_id"] for row in store.log.read()}
+    return {row["request_id"] for row in store.log.read() if row["accident_id"] != "now"}
+
+
+CLOCKS: dict[str, tuple[Sequence[int], Sequence[int]]] = {  # days from now: of what is there, and what stays
+    "set forward by 400 days": (range(400, 600, 10), range(400, 500, 10)),
+    "set forward, and an API has written under it": ([0, *range(400, 600, 10)], [0, *range(400, 500, 10)]),
+    "some that it has dated ahead, and right again": ([-400, *range(0, 200, 10)], [-400, *range(0, 100, 10)]),
+    "right, after a pause, for eight days": ([0, 4, 8, 80, 120], [0, 4, 8, 80]),
+}
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_a_clock_that_is_ahead_makes_nothing_old(
+    clock: str, address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log of a machine whose clock is set forward is that of one whose predictions are all long ago."""
+    there, stay = CLOCKS[clock]
+    store = empty(address, monkeypatch)
+    write(store, *there)
+    trim(KEEP, store, HELD)
+    kept = {int(row["accident_id"]) for row in store.log.read()}
+    assert kept >= set(stay)
+    if store.shared:
+        assert len(kept) <= len(stay) + 4, "whole months, so that some stay a month longer"
+    else:
+        assert kept == set(stay)
+    told = capsys.readouterr().out
+    assert ("Predictions held back" in told) == (400 in there), told
+    if 400 in there and not store.shared:
+        assert "held back: 10. They are too old by this machine's clock" in told
+        assert sum(store.log.forget(module.ages_of(KEEP))) == 10, "as `clean` does, which asks"
+    store.close()
 
 
 def test_what_is_too_old_goes_and_is_told_and_what_has_an_outcome_stays_longer(

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from accidents.__about__ import __version__
+from benchmarks.containers import base_of
 from benchmarks.project_copy import copy_project
+from stacks.container_engine import container_engine
 from tests import model_servers
 from tests.conftest import ROOT
 from tests.containers.engine import (
@@ -136,15 +138,33 @@ def files_in(saved: Path) -> Iterator[tuple[str, bytes]]:
                     yield each.name, layer.extractfile(each).read()  # type: ignore[union-attr]
 
 
-def test_the_same_input_gives_the_same_layers(images: dict[str, str], base_image: str) -> None:
-    again = "road-accidents/api:again"
-    told = ("--build-arg", f"BASE_IMAGE={base_image}", "--file", str(ROOT / "serving" / "Dockerfile"),
-            "--target", "api")  # fmt: skip
+@pytest.mark.parametrize("name", ["api", "model-server"])  # pipelines: two minutes more, by the same means
+def test_the_same_input_gives_the_same_layers(images: dict[str, str], base_image: str, name: str) -> None:
+    again = f"road-accidents/{name}:again"
+    told = (
+        "--build-arg",
+        f"BASE_IMAGE={base_image}",
+        "--file",
+        str(ROOT / "serving" / "Dockerfile"),
+        "--target",
+        name,
+    )
     docker("build", "--no-cache", *told, "--tag", again, str(ROOT), timeout=1100)
     try:
-        assert inspect("image", again)["RootFS"] == inspect("image", images["api"])["RootFS"]
+        assert inspect("image", again)["RootFS"] == inspect("image", images[name])["RootFS"]
     finally:
         docker("image", "rm", again)
+
+
+@each_image
+def test_the_base_that_sizes_are_told_with_is_the_one_it_was_built_on(
+    images: dict[str, str], base_image: str, name: str
+) -> None:
+    with container_engine() as engine:
+        base = base_of(engine, images[name])
+        assert base is not None
+        assert base_image in base.tags
+        assert base_of(engine, base_image) is None
 
 
 def test_the_pipelines_start_under_a_read_only_root(images: dict[str, str]) -> None:

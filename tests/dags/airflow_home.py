@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.airflow import LOCK, airflow_variables
-from stacks.components.mlserver.environments import built, environments_folder
+from stacks.locked_environments import built, environments_folder
 from tests.conftest import ROOT
 from tests.pipelines.conftest import Project
 

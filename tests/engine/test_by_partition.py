@@ -25,11 +25,12 @@ from accidents.data.partition_files import (
 )
 from accidents.data.quality import QualityReport
 from accidents.data.reading import read_years
+from accidents.data.sample_partitions import write_partitions
 from accidents.data.sources import find_years
 from accidents.data.sources.sample import write_sample
-from accidents.data.sources.sample.partitions import write_partitions
 from accidents.data.sources.settings import DataSettings
 from accidents.errors import DataError, SettingsError, SourceError
+from accidents.evaluation.metrics import Alerts, EvaluationSettings
 from accidents.features import build_features, feature_names
 from accidents.scoring.batch import check_input
 from accidents.training import baselines, place_encoder, tree_inputs
@@ -40,7 +41,7 @@ from accidents.training.place_encoder import PlaceCounts, PlaceEncoder, cross_fi
 from accidents.training.split import SplitSettings, split
 from accidents.training.trained_model import Layout, matrix_of
 from accidents.training.tree_inputs import LabelledRows
-from engine import preparation, reading, training
+from engine import evaluation, preparation, reading, training
 from engine.partitions import PartitionedRows, labelled_rows
 from engine.scoring import score_tables
 from engine.settings import DaskSettings
@@ -208,20 +209,29 @@ def without_memory(*_: object) -> None:
     raise MemoryError
 
 
-@pytest.mark.parametrize("what", ["a bag", "a year", "trials", "a baseline", "a partition"])
+@pytest.mark.parametrize(
+    "what", ["a bag", "a year", "trials", "a baseline", "a figure", "a slice", "a partition"]
+)
 def test_where_memory_is_short_what_helps_is_told(
-    raw_folder: Path, dask: DaskSettings, monkeypatch: pytest.MonkeyPatch, what: str
+    raw_folder: Path, tmp_path: Path, dask: DaskSettings, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
+    scores = tmp_path / "scores.parquet"
+    pd.DataFrame({"severe": [0.0, 1.0] * 100, "model": np.linspace(0, 1, 200)}).to_parquet(scores)
     raw = versioned({2018: find_years(raw_folder)[2018]})
     rows = PartitionedRows(address="", stage="dispatch", parts=(), dask=dask)
-    for module, name in ((preparation, "_read_one"), (training, "_tune_one"), (training, "_baseline")):
+    failing = [(preparation, "_read_one"), (training, "_tune_one"), (training, "_baseline")]
+    failing.append((evaluation, "_evaluate_one" if what == "a figure" else "_evaluate_slice"))
+    for module, name in failing:
         monkeypatch.setattr(module, name, without_memory)
+    judged: Any = (str(scores), rows, (), EvaluationSettings(n_bootstrap=100), Alerts(0.5), 7)
     bag: Any = (rows, without_memory, ModelSettings(bags=1), "dispatch", 7, "Bags")
     work = {
         "a bag": lambda: training._each_bag(*bag),
         "a year": lambda: preparation.read_tables(raw, dask.model_copy(update={"partition_rows": 501})),
         "trials": lambda: training.tune(rows, ModelSettings(), "dispatch", 1, 7),
         "a baseline": lambda: training.score_baselines(rows, rows, rows, "dispatch", 7),
+        "a figure": lambda: evaluation._measured(*judged),
+        "a slice": lambda: evaluation._measured(*judged),
         "a partition": lambda: each(dask, without_memory, [("part-0000", ())], "Working"),
     }
     remedy = {"a bag": ", or raise `dask.workers_per_bag`", "a partition": ", or lower `dask.partition_rows`"}

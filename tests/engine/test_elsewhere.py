@@ -16,9 +16,9 @@ from accidents.data.partition_files import is_partitioned, read_manifest, read_t
 from accidents.data.quality import QualityReport
 from accidents.data.reading import read_years
 from accidents.data.reading.years import read_year
+from accidents.data.sample_partitions import write_partitions
 from accidents.data.sources import YearFiles, find_years
 from accidents.data.sources.sample import write_sample
-from accidents.data.sources.sample.partitions import write_partitions
 from accidents.data.sources.settings import DataSettings
 from accidents.data.tables import Tables
 from accidents.errors import DataError
@@ -137,6 +137,27 @@ def test_a_folder_that_workers_do_not_see_is_told_before_anything_is_made(
         score_partitions.entrypoint(
             address, partitions.version, DataSettings(), *[cast(Any, None)] * 2, "none", str(output), False,
             unseen,
+        )  # fmt: skip
+    assert not output.exists()
+
+
+def test_partitions_that_workers_do_not_see_are_told_with_what_to_do(
+    elsewhere: DaskSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_partitions(str(tmp_path / "sample"), YEARS, accidents=200, processes=1)
+    monkeypatch.chdir(tmp_path)  # where the worker is not
+    address, output = "/proc/self/cwd/sample", tmp_path / "scored"
+    partitions = read_manifest(address)
+    told = (
+        r"cannot read /proc/self/cwd/sample/manifest.json as this process does: .*Copy the folder to where "
+        r"every worker and this machine see it, such as s3://bucket/folder, .*--source or --input"
+    )
+    with pytest.raises(ClusterError, match=told):
+        preparation.open_tables(partitions, YEARS, elsewhere)
+    with pytest.raises(ClusterError, match=told):
+        score_partitions.entrypoint(
+            address, partitions.version, DataSettings(), *[cast(Any, None)] * 2, "none", str(output), False,
+            elsewhere,
         )  # fmt: skip
     assert not output.exists()
 

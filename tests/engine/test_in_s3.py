@@ -11,7 +11,7 @@ import pytest
 
 from accidents.bundle import write_bundle
 from accidents.data.partition_files import read_manifest, read_together
-from accidents.data.sources.sample.partitions import write_partitions
+from accidents.data.sample_partitions import write_partitions
 from accidents.data.storage import join, read_frame, read_json
 from accidents.features import build_features
 from accidents.training import fit_bags

@@ -171,6 +171,8 @@ def test_stack_check_starts_nothing(fake: FakeKubernetes) -> None:
 
 def test_a_namespace_or_context_that_is_not_there_is_told(fake: FakeKubernetes) -> None:
     assert "there is no namespace other" in told_of(KubernetesWorkers(namespace="other"))
+    with pytest.raises(ClusterError, match="There is no namespace other in this cluster"):
+        reach(DaskSettings(kubernetes=KubernetesWorkers(namespace="other"), folder=FOLDER))
     assert "There is no context other in the kubeconfig" in told_of(KubernetesWorkers(context="other"))
 
 

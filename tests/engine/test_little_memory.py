@@ -29,7 +29,7 @@ from accidents.data.partition_files import (
     write_part,
 )
 from accidents.data.quality import QualityReport
-from accidents.data.sources.sample.partitions import write_partitions
+from accidents.data.sample_partitions import write_partitions
 from accidents.data.tables import Tables
 from tests.pipelines.conftest import Project, make_project
 from tests.processes import kill_all_of

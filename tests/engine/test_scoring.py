@@ -109,7 +109,10 @@ def test_an_output_that_a_worker_does_not_see_is_refused_before_anything_is_scor
     monkeypatch.setattr(
         cluster_check, "answers_of", lambda *_, workers, **__: dict.fromkeys(workers, "no such file")
     )
-    with pytest.raises(ClusterError, match=r"tcp://other:1 cannot read .*scored/made_of.json: .*--output"):
+    with pytest.raises(
+        ClusterError,
+        match=r"tcp://other:1 cannot read .*scored/made_of.json as this process does: .*--output",
+    ):
         scored(scheduler="tcp://other:8786")
     assert not (tmp_path / "scored" / f"{PART.name}.parquet").exists()
 

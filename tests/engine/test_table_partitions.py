@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from accidents.data.partition_files import require_once
-from accidents.data.sources.sample.partitions import write_partitions
+from accidents.data.sample_partitions import write_partitions
 from accidents.errors import DataError, SourceError
 from engine.settings import DaskSettings
 from engine.table_partitions import PartitionedTables

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -19,12 +20,12 @@ from typing import Any
 import pytest
 
 from accidents.errors import DataError, SettingsError
-from engine import cluster, cluster_check, tasks
+from engine import cluster, cluster_check, report, tasks
 from engine.cluster import client_of, disconnect_all
 from engine.errors import ClusterError
 from engine.settings import DaskSettings, LocalWorkers
 from engine.tasks import PartitionError, each, reduced
-from tests.dask_processes import kill, running_cluster, start_scheduler, start_worker
+from tests.dask_processes import ROOT, kill, running_cluster, start_scheduler, start_worker
 from tests.engine.conftest import ON_DASK
 
 pytestmark = ON_DASK
@@ -156,7 +157,10 @@ def one_of_two_hangs(tmp_path: Path) -> Iterator[DaskSettings]:
 
 
 def test_a_worker_that_hangs_keeps_no_run_from_its_end(
-    one_of_two_hangs: DaskSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    one_of_two_hangs: DaskSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(cluster, "PATIENCE", 5.0)
     monkeypatch.setattr(tasks, "SLOW_SECONDS", 0.5)
@@ -166,6 +170,12 @@ def test_a_worker_that_hangs_keeps_no_run_from_its_end(
     for check in (cluster_check.reach, cluster_check.share_folder):
         told = check(one_of_two_hangs)
         assert re.search(r" 1 workers .*; no answer comes from 1 more, such as tcp://", told), told
+    monkeypatch.setattr(report, "PATIENCE", 2.0)
+    pages: list[Path] = []
+    with report.reported(one_of_two_hangs, lambda folder, _: pages.append(folder)):
+        each(one_of_two_hangs, note, named[:1], "Again")
+    assert pages == []
+    assert "There is no performance report of Dask: its workers did not answer within 2 s" in caplog.text
 
 
 @dataclass(frozen=True)
@@ -273,6 +283,25 @@ def test_workers_that_lack_our_code_are_named(
         cluster.workers_of_our_code(client, 1)
     with pytest.raises(ClusterError, match=told):  # they have come since the connection was made
         cluster_check.reach(dask)
+
+
+def test_a_worker_of_other_code_that_comes_during_a_run_is_told_with_what_to_do(tmp_path: Path) -> None:
+    """One that cannot import what it gets ends, and counts as a worker that was killed."""
+    pytest.importorskip("distributed")
+    theirs = tmp_path / "theirs"
+    for package in ("accidents", "engine"):
+        shutil.copytree(ROOT / package, theirs / package)
+    source = theirs / "engine" / "tasks.py"
+    source.write_text(f"{source.read_text()}\n\ndef _do(name, work):\n    return work()\n")
+    with running_cluster(tmp_path) as (address, processes):
+        settings = DaskSettings(scheduler=address, folder=str(tmp_path / "seen"), wait_seconds=PATIENCE)
+        client = client_of(settings)
+        kill(processes.pop())
+        until(lambda: not client.nthreads())
+        processes.append(start_worker(address, tmp_path, folder=theirs))
+        told = r"Dividing, year=2021: .*\(TypeError: _do\(\) takes.*from the same image"
+        with pytest.raises(PartitionError, match=told):
+            each(settings, divmod, [("year=2021", (7, 2))], "Dividing")
 
 
 def cannot_be_read() -> str:

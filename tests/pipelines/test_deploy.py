@@ -18,7 +18,7 @@ from accidents.bundle import load_bundle
 from accidents.bundle.golden import make_golden
 from commands.background import Background
 from tests.pipelines.conftest import Project
-from tests.pipelines.served import model_url, served_version, server_folder
+from tests.pipelines.served import NAME, model_url, served_version, server_folder
 from tests.processes import free_port, processes_of, words_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
@@ -155,6 +155,23 @@ def test_the_endpoint_follows_a_champion_made_by_hand_and_back(served: Project) 
     assert asked(url_in(printed), served)[0] == "2"
     printed = served("rollback").stdout
     assert asked(url_in(printed), served)[0] == "1"
+
+
+def test_rollback_ends_a_trial_and_says_who_is_champion_still(served: Project) -> None:
+    """A shadow, which answers nobody, must not keep a bad champion."""
+    on_trial = ("--pipeline", "deploy", "--version", "1", "--shadow")
+    served("promote", "2")
+    served(*on_trial)
+    said = " ".join(served("rollback").stdout.split())
+    assert "The trial of version 1 (shadow) is over." in said
+    assert "the champion is still version 2, as before. To take it back, run the same command again." in said
+    assert served_version(served) == "2"
+    served(*on_trial)
+    said = served("rollback", "--champion").stdout
+    assert "The trial of version 1 (shadow) is over." in said
+    assert "version 1 is champion again; version 2 is not any more" in said
+    assert served_version(served) == "1"
+    assert server_folder(served).trials(NAME) == []
 
 
 def test_an_altered_bundle_never_replaces_a_good_one(served: Project) -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from accidents.data.partition_files import part_name
-from accidents.data.sources.sample.partitions import write_partitions
+from accidents.data.sample_partitions import write_partitions
 from tests.pipelines.conftest import Project
 
 pytestmark = pytest.mark.slow

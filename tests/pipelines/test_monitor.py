@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from accidents.monitoring.measurements import MonitorReport
 from accidents.predictions.prediction_log import PredictionLog, PredictionLogError
 from accidents.predictions.store import LOOP, opened_store
 from commands.background import Background
@@ -88,9 +89,16 @@ def test_one_prediction_and_a_year_before_the_reference_decide_nothing(project: 
     assert report(project).decision.action == "keep"
 
 
-def test_a_gateway_that_is_down_stops_nothing_and_a_decision_can_be_left_at_that(project: Project) -> None:
+def test_a_gateway_that_is_down_stops_nothing_and_a_decision_can_be_left_at_that(
+    project: Project, tmp_path: Path
+) -> None:
     project.environment["ACCIDENTS_PUSHGATEWAY"] = "http://127.0.0.1:9"
-    done = project("--pipeline", "monitor", "--input", "2023", "--decide-only")
+    own = tmp_path / "look.json"
+    words = ("--pipeline", "monitor", "--input", "2023", "--decide-only", "--report")
+    refused = project(*words, str(tmp_path / "nowhere" / "look.json"), check=False)
+    assert (refused.returncode, "there is no folder" in " ".join(refused.stderr.split())) == (2, True)
+    done = project(*words, str(own))
+    assert MonitorReport.model_validate_json(own.read_text(encoding="utf-8")) == report(project)
     assert "does not take the metrics" in done.stdout.replace("\n", " ")
     assert "Labels of 2023 have come in" in done.stdout
     assert report(project).decision.action == "retrain"

@@ -75,6 +75,17 @@ def test_it_does_not_start_on_what_is_wrong_and_says_it_in_a_line(
     assert "Traceback" not in ended.stderr
 
 
+def test_a_folder_of_metrics_that_another_project_names_is_not_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be gone, or hold what others count."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "gone"))
+    ended = start(tmp_path, host="0.0.0.0")
+    assert ended.stderr.startswith("PROMETHEUS_MULTIPROC_DIR of the shell is not used: ")
+    assert "holds no key" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_keys_that_are_left_in_the_file_do_not_open_the_api(tmp_path: Path) -> None:
     """Whoever sets `keys_in: database` and forgets them is told, and nobody is let in without a key."""
     Keys(tmp_path / "keys.json").new("one")

@@ -98,6 +98,18 @@ def test_what_serve_tells_the_api_is_a_loop_for_each_model(
     assert stages == {"accident-severity-dispatch": "dispatch", ON_SCENE: "on_scene"}
 
 
+def test_the_loop_computes_what_serve_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`serve --params mine.yaml`, from any folder."""
+    monkeypatch.chdir(tmp_path)
+    of_file = hook_variables("local", "dispatch", Path("mine.yaml"))
+    commands = [
+        json.loads(of_file["ACCIDENTS_HOOK_COMMAND"]),
+        *json.loads(of_file["ACCIDENTS_HOOK_COMMANDS"]).values(),
+    ]
+    assert [words[words.index("--params") + 1] for words in commands] == [str(tmp_path / "mine.yaml")] * 3
+    assert "--params" not in "".join(hook_variables("local", "dispatch").values())
+
+
 def stage_in(words: tuple[str, ...]) -> str:
     return words[words.index("--stage") + 1]
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stacks.components.mlserver.folder import PROGRAM, model_settings, write_json
+from stacks.components.mlserver.folder import PROGRAM, write_json
 from stacks.components.mlserver.ports import HOST, PORTS, choose_ports
 from stacks.components.mlserver.server import ModelServer
 from stacks.components.mlserver.server_runner import server_settings, wait_until_live
 from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.model_pod import pod_spec
 from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.mlserver_layout import model_settings
 from tests.model_servers import NAME, Version, daemon_of, request
 from tests.serving.conftest import client_at
 

@@ -10,6 +10,7 @@ import pytest
 
 from serving.runtime.tensors import RequestError, TensorReader
 from serving.seldon.guard import MAX_BODY, Guard
+from serving.seldon.options import read_options
 from serving.seldon.v1_requests import read_request
 
 DECLARED = [
@@ -100,3 +101,14 @@ def test_a_body_has_a_length_and_a_bound() -> None:
     assert asked(CONTENT_LENGTH=str(MAX_BODY + 1)).startswith("413")
     assert asked(CONTENT_LENGTH="-1").startswith("413")
     assert asked(HTTP_TRANSFER_ENCODING="chunked").startswith("411")
+
+
+@pytest.mark.parametrize("words", [[], ["--digest", ""], ["--digest", "any"]])
+def test_a_bundle_is_served_only_by_the_digest_that_the_registry_holds(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own manifest may be edited together with its files."""
+    with pytest.raises(SystemExit):
+        read_options(["a bundle", *words])
+    assert "--digest" in capsys.readouterr().err
+    assert read_options(["a bundle", "--digest", "0" * 64]).digest == "0" * 64

@@ -169,6 +169,23 @@ def test_what_an_older_apply_made_is_known_by_its_name(local: Path, stack_file: 
     )
 
 
+def test_what_somebody_else_has_made_and_added_to_no_stack_stays_whatever_its_name(
+    local: Path, stack_file: StackWriter
+) -> None:
+    from zenml.client import Client
+    from zenml.enums import StackComponentType
+
+    name = f"alone_{VALIDATOR}"
+    Client().create_stack_component(name, VALIDATOR, StackComponentType.DATA_VALIDATOR, {"seed": 3})
+    Client().create_secret(f"data_validator_{name}", {"key": "a-canary"})
+    folder = stack_file("alone")
+    assert not [
+        change for change in apply_stack("alone", activate=False, folder=folder).changes if name in change
+    ]
+    assert Client().list_stack_components(name=name).total == 1
+    assert Client().get_secret(f"data_validator_{name}").secret_values == {"key": "a-canary"}
+
+
 @pytest.mark.parametrize(
     ("name", "applied"),
     [("broken", False), ("mended", True)],

@@ -1,10 +1,11 @@
-"""`stack check` against a real S3 server, and answers of a tracker: what is wrong and what to do."""
+"""`stack check` against real S3 and MLflow servers, and answers of a tracker: what is wrong, what to do."""
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,9 +16,9 @@ import pytest
 from s3fs import S3FileSystem
 
 from stacks.apply import apply_stack
-from stacks.check import check_stack
+from stacks.check import Finding, check_stack
 from stacks.server_errors import diagnosis
-from tests.platform_parts import S3_KEY, S3_SECRET, Server, running_s3
+from tests.platform_parts import PASSWORD, S3_KEY, S3_SECRET, Server, running_mlflow, running_s3
 from tests.processes import free_port
 from tests.stacks.conftest import StackWriter
 
@@ -167,3 +168,70 @@ def test_what_a_tracker_answers_is_told(
         found = faults("tracked", folder)
     assert told in found["experiment_tracker tracked_mlflow"]
     assert "a-canary" not in str(found)
+
+
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An MLflow server, whose database is mlflow.db in its folder."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    with running_mlflow(folder, f"sqlite:///{folder}/mlflow.db", None, "files") as server:
+        yield server
+
+
+def of_registry(stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch, server: Server) -> Finding:
+    """What `stack check` says of a model registry on this server."""
+    monkeypatch.setenv("PASSWORD", PASSWORD)
+    login = {"tracking_username": "${NOBODY:-admin}", "tracking_password": "${PASSWORD}"}
+    tracker = {"flavor": "mlflow", "config": {"tracking_uri": server.url, **login}}
+    folder = stack_file("registry", experiment_tracker=tracker, model_registry={"flavor": "mlflow"})
+    apply_stack("registry", activate=False, folder=folder)
+    found = {finding.what: finding for finding in check_stack("registry", folder)}
+    return found["model_registry registry_mlflow"]
+
+
+def in_database(server: Server, statement: str) -> list[Any]:
+    """What a statement gives in an MLflow server's database."""
+    with closing(sqlite3.connect(server.folder / "mlflow.db", timeout=30)) as database, database:
+        return database.execute(statement).fetchall()
+
+
+def test_a_model_is_registered_and_deleted(
+    zenml_store: Path, mlflow: Server, stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = of_registry(stack_file, monkeypatch, mlflow).words
+    assert words == "registered and deleted a model; 0 models"
+    assert in_database(mlflow, "SELECT name FROM registered_models") == []
+
+
+def test_a_registry_that_can_only_be_read_is_told(
+    zenml_store: Path, mlflow: Server, stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = "BEGIN INSERT INTO no_such_table VALUES (1); END"
+    in_database(mlflow, f"CREATE TRIGGER of_the_test BEFORE INSERT ON registered_models {fails}")
+    try:
+        found = of_registry(stack_file, monkeypatch, mlflow)
+    finally:
+        in_database(mlflow, "DROP TRIGGER of_the_test")
+    assert not found.well
+    assert "The server fails at what it is asked." in found.words
+
+
+def test_a_check_that_is_broken_off_leaves_no_model(
+    zenml_store: Path, mlflow: Server, stack_file: StackWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    create = MlflowClient.create_registered_model
+    there: list[Any] = []
+
+    def interrupt(client: MlflowClient, name: str) -> None:
+        create(client, name)
+        there.extend(in_database(mlflow, "SELECT name FROM registered_models"))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken_off:
+        broken_off.setattr(MlflowClient, "create_registered_model", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            of_registry(stack_file, monkeypatch, mlflow)
+    assert len(there) == 1
+    assert in_database(mlflow, "SELECT name FROM registered_models") == []

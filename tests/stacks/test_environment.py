@@ -166,7 +166,7 @@ threading.Thread.start = refuse
 def test_no_thread_is_started_as_python_ends(tmp_path: Path) -> None:
     words = [sys.executable, "-W", "ignore", "-c", LOGS, str(tmp_path)]
     done = subprocess.run(
-        words, env=isolated_environment(tmp_path), capture_output=True, text=True, check=True
+        words, env=isolated_environment(tmp_path / ".zenml"), capture_output=True, text=True, check=True
     )
     assert done.stderr == ""
 
@@ -221,7 +221,108 @@ def test_what_the_shell_says_of_other_projects_is_left_out_and_told(
     assert capsys.readouterr().err == "", "ours are ours"
 
 
+# Read by ZenML, MLflow, git or Prometheus' client, each found to lead astray once: not taken from the code.
+LEADS_ASTRAY = (
+    "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_ACTIVE_MODEL_ID", "ZENML_ACTIVE_STACK_ID", "ZENML_ACTIVE_PROJECT_ID", "ZENML_LOCAL_STORES_PATH",
+    "ZENML_REPOSITORY_PATH", "ZENML_CUSTOM_SOURCE_ROOT", "GIT_DIR", "GIT_WORK_TREE",
+    "PROMETHEUS_MULTIPROC_DIR",
+)  # fmt: skip
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("name", LEADS_ASTRAY)
+def test_a_variable_that_leads_astray_is_left_out_and_told(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.environ[name] = "/of/another/project"
+    prepare_environment(tmp_path)
+    assert os.environ.get(name) in (None, str(tmp_path))
+    assert capsys.readouterr().err.startswith(f"{name} of the shell is not used: ")
+
+
+@pytest.mark.usefixtures("fresh")
+def test_local_stores_of_our_own_store_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """ZenML tells a step's container where they are."""
+    os.environ["ZENML_LOCAL_STORES_PATH"] = str(tmp_path / ".zenml" / "local_stores")
+    prepare_environment(tmp_path)
+    assert (os.environ["ZENML_LOCAL_STORES_PATH"], capsys.readouterr().err) == (
+        str(tmp_path / ".zenml" / "local_stores"), "",
+    )  # fmt: skip
+
+
+def test_zenmls_default_store_is_the_one_that_we_say_it_is(tmp_path: Path) -> None:
+    said = (
+        "from stacks.environment import *; prepare_environment(Path(sys.argv[1])); "
+        "from zenml.config.global_config import GlobalConfiguration; "
+        "print(store_url(), GlobalConfiguration().store_configuration.url)"
+    )
+    environment = isolated_environment(tmp_path) | {"ZENML_LOCAL_STORES_PATH": str(tmp_path / "theirs")}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", said, str(tmp_path)],
+        env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    ours, zenmls = done.stdout.split()
+    assert ours == zenmls
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("ZENML_STORE_URL", "https://zenml.example.org", "https://zenml.example.org"),
+        ("ZENML_STORE_URL", "mysql://ann:p@ss@db.example.org/zenml", "mysql://db.example.org/zenml"),
+        ("ZENML_STORE_URL", "sqlite:////srv/a@b/zenml.db", "sqlite:////srv/a@b/zenml.db"),
+        ("ZENML_CONFIG_PATH", "/srv/theirs", "/srv/theirs"),
+    ],
+)
+def test_a_store_that_the_shell_names_is_told_once(
+    name: str, value: str, shown: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.environ[name] = value
+    prepare_environment(tmp_path)
+    told = capsys.readouterr().err
+    assert told.startswith(f"{name} of the shell is used: ZenML's store ")
+    assert told.endswith(f" {shown}.\n")
+    prepare_environment(tmp_path)  # as a child of ours does
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_store_of_our_own_or_of_the_env_file_is_not_told_as_the_shells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.environ["ZENML_CONFIG_PATH"] = str(tmp_path / ".zenml")
+    (tmp_path / ".env").write_text("ZENML_STORE_URL=https://zenml.example.org\n", encoding="utf-8")
+    (tmp_path / ".env").chmod(0o600)
+    prepare_environment(tmp_path)
+    assert os.environ["ZENML_STORE_URL"] == "https://zenml.example.org"
+    assert capsys.readouterr().err == ""
+
+
+# As a command that pushes what the monitor found, and as a supervisor that a service starts by itself.
+PUSHES = (
+    "import commands.push; from prometheus_client import *; Gauge('a', 'b', registry=CollectorRegistry())"
+)
+MEASURES = "from stacks.components.mlserver.supervisor import Metrics; Metrics()"
+
+
+@pytest.mark.parametrize(
+    ("said", "prepares"), [(PUSHES, True), (MEASURES, False)], ids=["push", "supervisor"]
+)
+def test_a_folder_of_metrics_that_another_project_names_is_not_looked_for(
+    said: str, prepares: bool, tmp_path: Path
+) -> None:
+    root = "from stacks.environment import *; prepare_environment(Path(sys.argv[1])); " if prepares else ""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", root + said, str(tmp_path)],
+        env=isolated_environment(tmp_path) | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "gone")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_store_that_is_set_to_nothing_is_not_set() -> None:
-    variables = {"ZENML_STORE_URL": "", "ZENML_STORE_API_KEY": "a key", "HOME": ""}
-    assert leave_out(variables, ours="/project") == []
+    variables = {"ZENML_STORE_URL": "", "ZENML_CONFIG_PATH": "", "ZENML_STORE_API_KEY": "a key", "HOME": ""}
+    assert leave_out(variables, ours=("/project",)) == []
     assert variables == {"ZENML_STORE_API_KEY": "a key", "HOME": ""}

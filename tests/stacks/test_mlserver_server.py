@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -387,6 +388,31 @@ def test_what_fails_only_in_its_own_place_is_put_back(tmp_path: Path, one: Versi
             deploy(server, "2", two)
         assert served(server, one) == "1"
         assert server.folder.served() == {NAME: ServedModel(NAME, "1", one.bundle.digest)}
+
+
+def test_a_trial_that_no_longer_loads_keeps_no_champion_from_serving_on_changed_code(
+    tmp_path: Path, one: Version, two: Version
+) -> None:
+    """Deploying ends the trial anyway; if the deployment fails, the trial is what it was."""
+    code = copy_code(tmp_path / "project")
+    runtime = code / "serving" / "runtime" / "predictor.py"
+    with model_server(tmp_path / "server", code) as server:
+        deploy(server, "1", one)
+        trial = server.try_out(NAME, "2", two.bundle.folder, two.golden, "challenger", 10)
+        shutil.rmtree(server.folder.root / "bundles" / two.bundle.digest)
+        text = runtime.read_text(encoding="utf-8")
+        elsewhere = "\nif not Path.cwd().match('proof'):\n    raise OSError\n"
+        runtime.write_text(text + elsewhere, encoding="utf-8")
+        with pytest.raises(StackError, match="could not load") as failure:
+            deploy(server, "3", one)
+        assert "failed too" not in str(failure.value)
+        assert served(server, one) == "1"
+        assert server.folder.trials(NAME) == [trial]
+        runtime.write_text(text + "\n# changed\n", encoding="utf-8")
+        deploy(server, "3", one)
+        assert served(server, one) == "3"
+        assert server.folder.trials(NAME) == []
+        assert list(server.folder.served()) == [NAME]
 
 
 def test_stopped_it_leaves_no_process_and_no_port(fresh: ModelServer, one: Version) -> None:

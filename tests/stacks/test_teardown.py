@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,46 @@ def test_an_artifact_store_that_something_lies_in_stays_and_so_does_what_lies_th
     assert Client().get_artifact_version(saved.id).load() == [1, 2, 3]
 
 
+@pytest.fixture
+def another_project(zenml_store: Path) -> Iterator[str]:
+    """The name of a second project of the store, which is not the active one."""
+    from zenml.client import Client
+
+    client, name = Client(), "another-team"
+    client.create_project(name, description="")
+    yield name
+    client.delete_project(name)
+
+
+@contextmanager
+def active(project: str) -> Iterator[None]:
+    """Have it ZenML's active project, as it is for who works in it."""
+    from zenml.client import Client
+
+    before = Client().active_project.name
+    Client().set_active_project(project)
+    try:
+        yield
+    finally:
+        Client().set_active_project(before)
+
+
+def test_so_does_one_that_something_of_another_project_lies_in(
+    another_project: str, stack_file: StackWriter, tmp_path: Path
+) -> None:
+    from zenml import save_artifact
+    from zenml.client import Client
+
+    store = {"flavor": "local", "config": {"path": str(tmp_path / "artifacts")}}
+    folder = stack_file("common", artifact_store=store)
+    apply_stack("common", folder=folder)
+    with active(another_project):
+        saved = save_artifact([1, 2, 3], "their-numbers")
+    told = teardown_stack("common", sure=True, folder=folder)
+    assert "kept artifact_store common_local: 1 artifacts lie in it" in told
+    assert Client().get_artifact_version(saved.id, project=another_project).load() == [1, 2, 3]
+
+
 def test_the_active_stack_goes_only_if_that_is_meant(zenml_store: Path, stack_file: StackWriter) -> None:
     from zenml.client import Client
 
@@ -142,9 +184,18 @@ def test_an_active_stack_that_serves_stays_active(
     teardown_stack("in_use", sure=True, folder=folder)
 
 
-@pytest.mark.parametrize("deployer", ["mlserver", "seldon_core"], ids=["a machine", "a cluster"])
+@pytest.mark.parametrize(
+    ("deployer", "project"),
+    [("mlserver", "default"), ("seldon_core", "default"), ("mlserver", "another-team")],
+    ids=["a machine", "a cluster", "in another project"],
+)
 def test_what_is_served_out_of_sight_is_told_by_a_shared_server(
-    deployer: str, zenml_store: Path, stack_file: StackWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    deployer: str,
+    project: str,
+    another_project: str,
+    stack_file: StackWriter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from zenml.client import Client
     from zenml.enums import ServiceState
@@ -161,18 +212,19 @@ def test_what_is_served_out_of_sight_is_told_by_a_shared_server(
     }[deployer]
     folder = stack_file("shared", model_deployer={"flavor": deployer, "config": config})
     apply_stack("shared", activate=False, folder=folder)
-    service = Client().create_service(
-        config=ServiceConfig(name="severity", model_name="severity", model_version="3"),
-        service_type=kind.SERVICE_TYPE,
-    )
-    Client().update_service(service.id, admin_state=ServiceState.ACTIVE)
+    with active(project):
+        service = Client().create_service(
+            config=ServiceConfig(name="severity", model_name="severity", model_version="3"),
+            service_type=kind.SERVICE_TYPE,
+        )
+        Client().update_service(service.id, admin_state=ServiceState.ACTIVE)
     try:
         with pytest.raises(StackError, match=r"default serves severity version 3.*With --yes"):
             teardown_stack("shared", folder=folder)
         assert "shared" in stacks()
         assert "removed stack shared" in teardown_stack("shared", sure=True, folder=folder)
     finally:
-        Client().delete_service(service.id)
+        Client().delete_service(service.id, project=project)
 
 
 def test_only_stacks_of_a_file_are_torn_down(zenml_store: Path, stack_file: StackWriter) -> None:

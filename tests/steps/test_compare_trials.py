@@ -31,16 +31,18 @@ def test_of_the_log_its_last_days_or_its_last_so_many(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def read(**words: Any) -> Iterator[Any]:
-        asked.update(words)
+    def read(since: Any, until: datetime, last: int, **words: Any) -> Iterator[Any]:
+        asked.update(words, since=since, until=until, last=last)
         return iter(())
 
-    store = SimpleNamespace(log=SimpleNamespace(read=read))
+    store = SimpleNamespace(log=SimpleNamespace(read=read, count_from=lambda moment, stage: 3))
     monkeypatch.setattr(module, "opened_store", lambda: nullcontext(store))
     bundle: Any = SimpleNamespace(
         digest="a" * 64, features=["hour"], stage="dispatch", facts={"synthetic": False, "learnt_from": []}
     )
-    module._scored(bundle, bundle, MonitorSettings(window=WindowSettings(**window)), 7)
+    scored = module._scored(bundle, bundle, MonitorSettings(window=WindowSettings(**window)), 7)
+    assert timedelta(0) < asked["until"] - datetime.now(UTC) <= timedelta(hours=1)
+    assert scored.notes[-1].startswith("3 predictions are dated later than")
     assert (asked["last"], asked["stage"]) == (last, "dispatch"), "another stage's would take their place"
     if days is None:
         assert asked["since"] is None

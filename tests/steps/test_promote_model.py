@@ -93,6 +93,19 @@ def test_a_better_second_takes_over_from_the_first_it_had_not_seen(name: str, tm
     assert (now.number, before.number) == (1, 2)
 
 
+def test_only_who_was_judged_is_rolled_back(name: str, tmp_path: Path) -> None:
+    """Another was promoted by hand between a probation's verdict and its rollback."""
+    bundle = make_bundle(tmp_path / "one", 1, 5)
+    for number in [version_of(bundle, name) for _ in range(3)]:
+        champion_and_versions.promote(champion_and_versions.version(name, number), "by hand")
+    with pytest.raises(champion_and_versions.ChampionChangedError, match="Version 3 has become champion"):
+        champion_and_versions.rollback(name, "2")
+    assert champion_and_versions.champion(name).number == 3
+    assert not champion_and_versions.was_taken_back(champion_and_versions.version(name, "3"))
+    now, before = champion_and_versions.rollback(name, "3")
+    assert (now.number, before.number) == (2, 3)
+
+
 def test_what_was_refused_is_judged_against_the_present_champion_too(name: str, tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "one", 1, 60)
     number = version_of(bundle, name)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from steps.support.tracking import _code
 from tests.conftest import ROOT
-from tests.model_servers import make_version
+from tests.model_servers import forge, make_version
 
 PREDICTS = """
 import sys
@@ -50,6 +50,34 @@ with mlflow.start_run(experiment_id=mlflow.create_experiment("one", artifact_loc
     log_model(load_bundle(Path(sys.argv[1])))
 print(sys.path == before)
 """
+
+
+LOADS = """
+import sys
+import mlflow
+model = mlflow.pyfunc.load_model(sys.argv[1])
+print(model.unwrap_python_model().bundle.digest)
+"""
+
+
+def test_mlflows_copy_is_no_model_where_its_files_and_their_manifest_were_edited_together(
+    tmp_path: Path,
+) -> None:
+    version = make_version(tmp_path, seed=5)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    logged = [sys.executable, "-c", LOGS, str(version.bundle.folder)]
+    subprocess.run(logged, cwd=tmp_path, env=environment, capture_output=True, check=True)
+    (manifest,) = tmp_path.glob("kept/**/manifest.json")
+    words = [sys.executable, "-c", LOADS, str(next(tmp_path.glob("kept/**/MLmodel")).parent)]
+
+    def load() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    assert load().stdout == f"{version.bundle.digest}\n"
+    forge(manifest.parent)
+    assert "This is not the bundle that was registered" in load().stderr
 
 
 def test_a_process_that_logged_a_model_still_starts_others_with_all_of_our_code(tmp_path: Path) -> None:

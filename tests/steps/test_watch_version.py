@@ -21,8 +21,10 @@ from accidents.monitoring.probation import Probe, Traffic, TrafficSeen, Verdict,
 from accidents.predictions.prediction_log import Prediction
 from accidents.predictions.store import PredictionStore
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, Role, is_in_share
+from stacks.endpoints import EndpointState, State
 from steps.deployment import watch_version
 from steps.folder import Folder
+from tests.no_http import no_http
 from tests.predictions import START, prediction
 
 KNOWN = START + timedelta(seconds=KNOWN_AFTER)
@@ -108,6 +110,20 @@ def test_a_stage_that_asks_more_often_hides_no_canary(
     assert look(WATCHED, version, None) == Traffic(asked, asked)
 
 
+def test_what_a_clock_has_dated_ahead_hides_no_canary(
+    store: PredictionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest 2,000 would be these until their time comes."""
+    own = [prediction(60 + k, **NEW) for k in range(3)]
+    ahead = [prediction(created=datetime.now(UTC) + timedelta(days=400)) for _ in range(10)]
+    monkeypatch.setattr(watch_version, "LOOKED_AT", 5)
+    store.log.write([*own, *ahead])
+    version = SimpleNamespace(name=own[0].model_name, version="4")
+    asked = Counter({own[0].key_name or NO_KEY: 3})
+    assert look(WATCHED, version, SimpleNamespace(version="3")) == Traffic(asked, asked)
+    assert watch_version._dated_ahead(WATCHED)[0].startswith("10 predictions are dated later than")
+
+
 Written = Callable[[], list[Prediction]]
 
 
@@ -115,12 +131,14 @@ Written = Callable[[], list[Prediction]]
 def watch(store: PredictionStore, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Written]], Verdict]:
     """Watch a canary of half of the accidents, whose API writes something before each look but the first."""
 
-    def watch(before_looks: Sequence[Written]) -> Verdict:
+    def watch(
+        before_looks: Sequence[Written], ahead: timedelta = timedelta(minutes=-10), seconds: float = 0
+    ) -> Verdict:
         writes = iter(before_looks)
         monkeypatch.setattr(time, "sleep", lambda _: store.log.write(next(writes)()))
-        policy = ProbationPolicy(minutes=0, min_probes=len(before_looks) + 1, min_predictions=20)
+        policy = ProbationPolicy(minutes=seconds / 60, min_probes=len(before_looks) + 1, min_predictions=20)
         version: Any = SimpleNamespace(name=prediction().model_name, version="4", load=lambda _: WATCHED)
-        since = (datetime.now(UTC) - timedelta(minutes=10)).isoformat()
+        since = (datetime.now(UTC) + ahead).isoformat()
         before: Any = SimpleNamespace(name=version.name, version="3")
         settings = MonitorSettings(probation=policy)
         return watch_version.watch_version.entrypoint(
@@ -183,6 +201,28 @@ def test_an_api_whose_clock_is_behind_is_seen(watch: Any) -> None:
     assert (verdict.due, verdict.answered) == (30, 0), "as soon as three looks have seen it, before the end"
 
 
+def test_no_clock_that_is_set_ends_a_probation_or_makes_it_longer() -> None:
+    """One that was ahead as it began: else a year is left, and the loop's lease is held all the while."""
+    now = datetime.now(UTC)
+    for since, left in (
+        (now + timedelta(days=400), 600),
+        (now, 600),
+        (now - timedelta(minutes=4), 360),
+        (now - timedelta(days=400), 0),
+    ):
+        begun, end = watch_version._begun_and_end(since.isoformat(), 600)
+        assert begun <= datetime.now(UTC), "what is answered from now on is read"
+        assert end - time.monotonic() == pytest.approx(left, abs=5)
+
+
+def test_a_probation_that_began_in_the_future_ends(watch: Any) -> None:
+    """A second of it, of which a clock that was ahead by a year would make a year."""
+    began = time.monotonic()
+    verdict = watch([partial(answered, -15, ITS[:30], own=True)] * 4, timedelta(days=400), seconds=0.01)
+    assert verdict.stays
+    assert time.monotonic() - began < 30
+
+
 def test_looks_add_up(watch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one look sees is too little to say anything."""
     monkeypatch.setattr(watch_version, "LOOKED_AT", 15)
@@ -190,3 +230,19 @@ def test_looks_add_up(watch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         [partial(answered, 0, ITS[start : start + 10], own=start % 20 == 0) for start in range(0, 60, 10)]
     )
     assert (verdict.stays, verdict.due, verdict.answered) == (False, 60, 30)
+
+
+def test_an_api_that_answers_no_http_fails_the_probe_and_not_the_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A failed probe leads to a roll-back, a step that ends with an error leaves the new version there."""
+    endpoint = SimpleNamespace(
+        state=lambda: EndpointState(State.healthy), predictor=lambda role: lambda features: features
+    )
+    monkeypatch.setattr(
+        watch_version, "active_endpoints", lambda: SimpleNamespace(endpoint=lambda name: endpoint)
+    )
+    golden: Any = SimpleNamespace(features=None, check=lambda *_: None)
+    with no_http() as api:
+        probe = watch_version._probe("accident-severity-dispatch", golden, api, CHAMPION)
+    assert probe.error == "SSH-2.0-OpenSSH_9"

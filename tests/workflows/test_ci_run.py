@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -32,14 +33,31 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(project: Path, **variables: str) -> tuple[int, set[str]]:
+def at_the_end(project: Path, **variables: str) -> tuple[int, list[str]]:
     """Exit code, and what is said once everything else is over."""
     path = f"{project}/bin{os.pathsep}{os.environ['PATH']}"
+    inherited = {name: value for name, value in os.environ.items() if name != "CLUSTER_HOST"}
     done = subprocess.run(
-        [project / ".ci" / "run"], env=os.environ | {"PATH": path, "TMPDIR": str(project)} | variables,
+        [project / ".ci" / "run"], env=inherited | {"PATH": path, "TMPDIR": str(project)} | variables,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return done.returncode, set(done.stderr.partition(AT_THE_END)[2].splitlines()) - {""}
+    return done.returncode, list(filter(None, done.stderr.partition(AT_THE_END)[2].splitlines()))
+
+
+def run(project: Path, **variables: str) -> tuple[int, set[str]]:
+    """Exit code, and what of it is not said of every run."""
+    code, said = at_the_end(project, **variables)
+    assert sum(line.startswith("NOT RUN here") for line in said) == 2
+    return code, {line for line in said if not line.startswith("NOT RUN here")}
+
+
+def test_what_is_never_run_here_is_said_by_name(project: Path) -> None:
+    (platform,) = re.findall(r"^PLATFORM = ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.M)
+    _, (of_platform, of_cluster) = at_the_end(project)
+    assert of_platform.startswith("NOT RUN here: make platform, of which make matrix is a part: ")
+    assert set(re.findall(r"tests/[\w./]+", of_platform)) == set(re.findall(r"tests/[\w./]+", platform))
+    assert of_cluster == "NOT RUN here: tests/cluster, which needs a real cluster"
+    assert at_the_end(project, CLUSTER_HOST="10.0.0.1") == (0, [of_platform])
 
 
 def test_with_time_enough_nothing_is_missed(project: Path) -> None:

@@ -205,7 +205,8 @@ def test_what_goes_into_production_was_attested_before_anything_is_changed() -> 
 def test_a_model_of_each_stage_can_go_back_by_a_click() -> None:
     asked = jobs.read("rollback")[True]["workflow_dispatch"]["inputs"]["stage"]
     assert (tuple(asked["options"]), asked["default"]) == (STAGES, Params().stage)
-    assert '--stage "$STAGE"' in "".join(step.run for step in jobs.job("rollback", "rollback").steps)
+    done = "".join(step.run for step in jobs.job("rollback", "rollback").steps)
+    assert 'run.py rollback --champion --stack "$STACK" --stage "$STAGE"' in done, "also beside a trial"
 
 
 def test_a_rollback_waits_for_no_release_that_waits_for_its_reviewer() -> None:

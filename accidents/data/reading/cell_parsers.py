@@ -13,6 +13,7 @@ from typing import NamedTuple
 from accidents.data.quality import Action
 from accidents.vocabulary.codes import Column
 from accidents.vocabulary.normal_form import NOT_STATED, WHOLE, plain
+from accidents.vocabulary.value_parsers import read_whole
 
 LAST_OLD_YEAR = 2018  # the format changed in 2019
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,15}(?:[.,][0-9]*)?|[+-]?[.,][0-9]+")
@@ -56,16 +57,13 @@ def _code(column: Column, year: int) -> Parser:
 
 
 def _integer(column: Column, year: int) -> Parser:
-    low, high = column.range or (-(2**31), 2**31 - 1)
+    low, high = map(int, column.range or (-(2**31), 2**31 - 1))
 
     def parse(text: str) -> Cell:
-        number = plain(text)
-        if number in NOT_STATED or number in column.missing:
-            return MISSING
-        if not WHOLE.fullmatch(number):
-            return Cell(None, "blanked", "not a whole number")
-        value = int(number)
-        return Cell(value) if low <= value <= high else Cell(None, "blanked", f"not between {low} and {high}")
+        try:
+            return Cell(read_whole(text, low, high, column.missing))
+        except ValueError as broken:
+            return Cell(None, "blanked", str(broken))
 
     return parse
 

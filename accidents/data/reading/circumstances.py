@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from accidents.data.reading.cell_parsers import LAST_OLD_YEAR, MISSING, Cell, parser
 from accidents.data.reading.insee import department_of, is_old_form, parse_commune, parse_department
 from accidents.data.reading.raw_columns import NO_YEAR, Index, Source, read_cells, typed
+from accidents.data.reading.raw_files import KEY
 from accidents.data.tables import DTYPES
 from accidents.geography import coordinates
 from accidents.vocabulary.codes import Column, columns
@@ -52,15 +53,18 @@ def year_of(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def _years(source: Source, an: Column, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the year of each accident: what two of id, date and file name say; else what its id says."""
+    """Return the year of each accident: what two of id, date and file name say; else what its id says.
+
+    Raises DataError if most are not of the year that the file is named after.
+    """
     of_id = np.where(ids > 0, year_of(ids), source.year)
     stated = np.full(source.raw.rows, NO_YEAR)
     texts = source.raw.columns.get(an.raw)
     if texts is not None:
         values, index = read_cells(source, an, parser(an, source.year))
         stated = np.array([NO_YEAR if value is None else int(value) for value in values])[index]
-        source.check_year(an.raw, stated)
     years = np.where(stated == source.year, source.year, of_id)
+    source.check_year(KEY, years)
     rule = f"of another year than {source.raw.path.name} says, by accident id and date, which are kept"
     source.note("year", rule, "warned", years != source.year, texts)
     other = (stated != NO_YEAR) & (stated != years)

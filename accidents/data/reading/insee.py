@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from accidents.data.reading.cell_parsers import LAST_OLD_YEAR, MISSING, Cell
 from accidents.vocabulary.codes import column
 from accidents.vocabulary.normal_form import plain
+from accidents.vocabulary.value_parsers import read_commune
 
 
 def is_old_form(counts: Mapping[str, int], year: int) -> bool:
@@ -38,24 +39,11 @@ def parse_department(text: str, old: bool) -> Cell:
 
 
 def parse_commune(number: str, department: str | None) -> Cell:
-    """INSEE code of five characters from a plain cell; up to three digits are put behind the department."""
-    number = number.upper()
-    if number in ("", ".", "-1", "0"):
-        return MISSING
-    code = number.zfill(5)
-    if len(number) <= 3:
-        if department is None:
-            return Cell(None, "blanked", "commune without a department")
-        # Overseas the department takes three of the five: 971 + 024 and 971 + 124 are both 97124.
-        tail = number[-2:].zfill(2) if len(department) == 3 else number.zfill(3)
-        code = department + tail
-    valid = (
-        len(code) == 5
-        and code.isascii()
-        and code[2:].isdigit()
-        and (code[:2].isdigit() or code[:2] in ("2A", "2B"))
-    )
-    return Cell(code) if valid else Cell(None, "blanked", "not a commune code")
+    """INSEE code of five characters from a cell; up to three digits are put behind the department."""
+    try:
+        return Cell(read_commune(number, department))
+    except ValueError as broken:
+        return Cell(None, "blanked", str(broken))
 
 
 def department_of(commune: str) -> str | None:

@@ -24,11 +24,15 @@ Array = ExtensionArray | npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Source:
-    """A raw file, the year that it is read as, and the report that findings go to."""
+    """A raw file, the year that it is read as, and the report that findings go to.
+
+    `accidents` are the ids of the year's accidents, as far as they have been read.
+    """
 
     raw: RawFile
     year: int
     report: QualityReport
+    accidents: npt.NDArray[np.int64]
 
     def note(self, column: str, rule: str, action: Action, rows: Mask, texts: pa.Array | None = None) -> None:
         """Report the rows where `rows` holds; the example is the first of them."""

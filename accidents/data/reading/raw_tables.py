@@ -104,9 +104,14 @@ def _drop_without_id(source: Source, bad: Mask) -> None:
 
 
 def _check_year(source: Source, ids: npt.NDArray[np.int64], good: Mask) -> None:
-    """Note accidents of another year than the file's name says."""
+    """Note accidents whose ids are of another year than the file's name says.
+
+    Raises DataError if most rows are of such accidents. The accidents' own table has a further word in this,
+    its dates: `read_circumstances` looks at them, and other tables may hold what it took.
+    """
     years = np.where(good, year_of(ids), NO_YEAR)
-    source.check_year(KEY, years)
+    if source.raw.table != "accidents":
+        source.check_year(KEY, np.where(np.isin(ids, source.accidents), source.year, years))
     other = good & (years != source.year)
     source.note("accident_id", "accident id of another year", "noted", other, source.raw.columns[KEY])
 

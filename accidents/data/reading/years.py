@@ -24,6 +24,7 @@ from accidents.vocabulary.codes import TABLES, raw_table
 
 FIRST_YEAR_OF_FLED_DRIVERS = 2021  # since then drivers who fled are listed as users nobody saw
 DRIVER = 1
+_NONE_KNOWN = np.zeros(0, dtype=np.int64)
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
 
@@ -76,7 +77,9 @@ def read_year(files: YearFiles) -> tuple[Tables, QualityReport]:
     """
     report = QualityReport()
     _warn_of_files(files, report)
-    frames = {table: _read_table(table, files, report) for table in TABLES}
+    frames = {"accidents": _read_table("accidents", files, report, _NONE_KNOWN)}
+    ids = frames["accidents"]["accident_id"].to_numpy(dtype=np.int64)
+    frames |= {table: _read_table(table, files, report, ids) for table in TABLES[1:]}
     log = _Log(files.year, report, {table: len(frame) for table, frame in frames.items()})
     if files.caracteristiques is None:
         frames["accidents"] = _accidents_from_others(frames, log)
@@ -138,14 +141,20 @@ class _Log:
         )
 
 
-def _read_table(table: str, files: YearFiles, report: QualityReport) -> pd.DataFrame:
-    """Return the frame of one table; empty, and noted, where there is no file."""
+def _read_table(
+    table: str, files: YearFiles, report: QualityReport, accidents: npt.NDArray[np.int64]
+) -> pd.DataFrame:
+    """Return the frame of one table; empty, and noted, where there is no file.
+
+    `accidents` are the ids of the year's accidents, as far as they have been read.
+    """
     path = files.paths.get(raw_table(table))
     if path is None:
         report.add(files.year, table, "", "there is no file of this table", "noted", rows=1, count=1)
         empty = {name: pd.Series(dtype=dtype) for name, dtype in DTYPES[table].items()}
         return pd.DataFrame(empty | {IDENTITY: pd.Series(dtype="int32")})
-    return read_frame(Source(read_raw(path, table, files.year), files.year, report))
+    raw = read_raw(path, table, files.year)
+    return read_frame(Source(raw, files.year, report, accidents))
 
 
 def _accidents_from_others(frames: Mapping[str, pd.DataFrame], log: _Log) -> pd.DataFrame:

@@ -11,13 +11,12 @@ from typing import Any
 from accidents.data.reading.cell_parsers import Cell, parser
 from accidents.vocabulary.code_parser import codes_of
 from accidents.vocabulary.codes import Column, column
-from accidents.vocabulary.normal_form import plain
 from accidents.vocabulary.times import FIRST_YEAR, read_time
+from accidents.vocabulary.value_parsers import read_yes_or_no
 
 Parser = Callable[[str], Cell]
 
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
-_YES_OR_NO = {"1": 1, "0": 0, "true": 1, "false": 0, "yes": 1, "no": 0, "oui": 1, "non": 0}
 _PARTS = {"year": (FIRST_YEAR, 2100), "hour": (0, 23), "minute": (0, 59)}
 _MOST = 99  # vehicles of a kind
 
@@ -58,11 +57,11 @@ def count(name: str) -> Parser:
 
 def yes_or_no(text: str) -> Cell:
     """1 or 0."""
-    word = plain(text).lower()
-    if word in ("", "-1"):
-        return Cell(None)
-    value = _YES_OR_NO.get(word)
-    return Cell(value) if value is not None else Cell(None, "blanked", "not 1 or 0")
+    try:
+        value = read_yes_or_no(text)
+    except ValueError as broken:
+        return Cell(None, "blanked", str(broken))
+    return Cell(None if value is None else int(value))
 
 
 def degrees(text: str) -> Cell:

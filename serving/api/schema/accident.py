@@ -11,10 +11,10 @@ from pydantic_core import PydanticCustomError
 from accidents.strict import Strict
 from accidents.vocabulary.times import FIRST_YEAR, SAY, read_time
 from serving.api.schema.code_field import Coded
+from serving.api.schema.parsed_fields import Commune, Whole, YesOrNo
 
 FIRST_DAY = date(FIRST_YEAR, 1, 1)
 MAX_BATCH = 1000
-_COMMUNE = r"^([013-9][0-9]|2[1-9AB])[0-9]{3}$"
 DEPARTMENT = Coded("department", "accidents")
 _TEXT = r"^[^\x00-\x1f\x7f]+$"
 
@@ -52,7 +52,7 @@ def department_of(commune: str) -> str:
 
 
 class RequestModel(Strict):
-    """A part of a body: numbers are numbers, no NaN, no infinity."""
+    """A part of a body: no NaN, no infinity; a text is a number only where a file's is."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -63,7 +63,7 @@ class Place(RequestModel):
     latitude: float | None = Field(None, ge=-90, le=90, description="Degrees north, WGS84.")
     longitude: float | None = Field(None, ge=-180, le=180, description="Degrees east, WGS84.")
     department: Annotated[str | None, DEPARTMENT] = None
-    commune: str | None = Field(None, pattern=_COMMUNE, description="INSEE code of the commune.")
+    commune: Annotated[str | None, Commune("INSEE code of the commune.")] = None
 
     @model_validator(mode="after")
     def _somewhere(self) -> Place:
@@ -91,7 +91,7 @@ class User(RequestModel):
     role: Annotated[int | None, Coded("role", "users")] = None
     seat: Annotated[int | None, Coded("seat", "users")] = None
     sex: Annotated[int | None, Coded("sex", "users")] = None
-    birth_year: int | None = Field(None, ge=1890, le=2100)
+    birth_year: Annotated[int | None, Whole(1890, 2100, "Year of birth.")] = None
 
 
 class Accident(RequestModel):
@@ -125,14 +125,14 @@ class Accident(RequestModel):
     junction: Annotated[int | None, Coded("junction", "accidents")] = None
     road_class: Annotated[int | None, Coded("road_class", "places")] = None
     layout: Annotated[int | None, Coded("layout", "places")] = None
-    lanes: int | None = Field(None, ge=1, le=19, description="Lanes, all directions together.")
+    lanes: Annotated[int | None, Whole(1, 19, "Lanes, all directions together.")] = None
     reserved_lane: Annotated[int | None, Coded("reserved_lane", "places")] = None
     gradient: Annotated[int | None, Coded("gradient", "places")] = None
     alignment: Annotated[int | None, Coded("alignment", "places")] = None
     surface: Annotated[int | None, Coded("surface", "places")] = None
     infrastructure: Annotated[int | None, Coded("infrastructure", "places")] = None
-    speed_limit: int | None = Field(None, ge=10, le=130, description="km/h")
-    pedestrian: bool | None = Field(None, description="Whether a pedestrian is hit.")
+    speed_limit: Annotated[int | None, Whole(10, 130, "km/h")] = None
+    pedestrian: Annotated[bool | None, YesOrNo("Whether a pedestrian is hit.")] = None
     vehicles: list[Vehicle] | None = Field(None, max_length=100)
     collision: Annotated[int | None, Coded("collision", "accidents")] = None
     users: list[User] | None = Field(None, max_length=500)

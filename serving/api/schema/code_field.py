@@ -44,7 +44,7 @@ class Coded:
 
     def refusal(self, value: Any) -> str:
         """Say that this is none of the words, which was perhaps meant, and all there are."""
-        shown, spellings = _echo(value), codes_of(self.name, self.table).spellings
+        shown, spellings = echo(value), codes_of(self.name, self.table).spellings
         near = nearest(spoken(shown.strip("'")), spellings)
         hint = f" did you mean {near!r}?" if near else ""
         known = ", ".join(f"{word!r} ({code})" for code, word in self.words.items())
@@ -52,7 +52,7 @@ class Coded:
 
     def brief_refusal(self, value: Any) -> str:
         """Return the same at next to no cost."""
-        return f"{self._not_known(_echo(value))}; /words lists what is known"
+        return f"{self._not_known(echo(value))}; /words lists what is known"
 
     def _not_known(self, shown: str) -> str:
         return f"{shown} is not a {self.name.replace('_', ' ')}"
@@ -83,7 +83,8 @@ def _is_whole(code: str | int) -> bool:
     return str(code).removeprefix("-").isdecimal()
 
 
-def _echo(value: Any) -> str:
+def echo(value: Any) -> str:
+    """Return what was sent as a message shows it: short, and of lists and objects only that they are."""
     return repr(value[:_SHOWN]) if isinstance(value, str) else _plain(value)
 
 

@@ -11,6 +11,7 @@ import sys
 import urllib.request
 import zipfile
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urljoin
@@ -143,7 +144,7 @@ class AirflowLocalOrchestrator(AirflowOrchestrator):
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with opener.open(urljoin(address, _HEALTH), timeout=10) as answer:
                 health = json.load(answer)
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             why = getattr(error, "reason", error)
             raise StackError(f"No Airflow answers at {address} ({why}). {_START}") from error
         ill = [part for part in _PARTS if (health.get(part) or {}).get("status") != "healthy"]

@@ -123,7 +123,7 @@ class BentoHome:
     def trials(self, tag: BentoTag) -> list[HeldVersion]:
         """Return the versions on trial that a Bento holds beside its champion."""
         try:
-            told = (self.folder / self._path("models", tag) / _MODEL).read_text(encoding="utf-8")
+            model = (self.folder / self._path("models", tag) / _MODEL).read_text(encoding="utf-8")
         except FileNotFoundError:  # deleted by hand: what serves has loaded it
             return []
         return [
@@ -131,7 +131,7 @@ class BentoHome:
                 route["version"], route["digest"], self.bundle(tag, route["role"]), route["role"],
                 route["share"],
             )
-            for route in yaml.safe_load(told)["metadata"].get("routes", ())
+            for route in yaml.safe_load(model)["metadata"].get("routes", ())
         ]  # fmt: skip
 
     def keep_only(self, tags: Collection[BentoTag]) -> None:

@@ -37,6 +37,7 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "Pod": ("get", "list"),
     "Pod/log": ("get",),
     "Event": ("list",),
+    "ConfigMap": ("get",),  # whether there is such a namespace
 }
 TOKEN_RIGHTS: dict[str, tuple[str, ...]] = {"Secret": ("create", "delete")}
 

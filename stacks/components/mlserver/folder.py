@@ -30,15 +30,16 @@ from filelock import FileLock, Timeout
 from accidents.files import whole_folder, write_whole
 from stacks.components.trials import route
 from stacks.errors import StackError
+from stacks.mlserver_layout import SETTINGS_FILE, model_settings
 from stacks.processes import KEPT_VARIABLES
 
 TRIALS = ("-challenger", "-shadow")  # end the name under which a version is on trial beside another
 CODE_ROOMS = ("serving", "serving/runtime")  # whose modules a server imports, beside accidents/
 CANDIDATE = "-candidate"  # ends the name under which a version proves itself beside the one it is to replace
 # Modules of the copy of the code.
-PROGRAM, IMPLEMENTATION = "serving.runtime.guarded_mlserver", "serving.runtime.bundle_runtime.BundleRuntime"
+PROGRAM = "serving.runtime.guarded_mlserver"
 _LOCK_SECONDS = 900.0
-_SETTINGS, _STOPPED, _ROUTES = "model-settings.json", "stopped-settings.json", "routes.json"
+_SETTINGS, _STOPPED, _ROUTES = SETTINGS_FILE, "stopped-settings.json", "routes.json"
 
 
 @dataclass(frozen=True)
@@ -236,16 +237,6 @@ class ServerFolder:
             content = json.loads(path.read_text(encoding="utf-8"))
             extra = content["parameters"]["extra"]
             yield ServedModel(content["name"], extra["version"], extra["digest"])
-
-
-def model_settings(name: str, bundle: Path, version: str, digest: str, routes: str | None) -> dict[str, Any]:
-    """Return MLServer's settings of a model: serving/runtime/bundle_runtime.py says what it makes of them."""
-    extra = {"version": version, "digest": digest, **({"routes": routes} if routes else {})}
-    return {
-        "name": name,
-        "implementation": IMPLEMENTATION,
-        "parameters": {"uri": str(bundle), "extra": extra},
-    }
 
 
 def bundle_digest(bundle: Path) -> str:

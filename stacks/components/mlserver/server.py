@@ -3,12 +3,13 @@
 A version is put in place of another like this: it is loaded beside it as NAME-candidate and must give the
 golden answers; then NAME is reloaded, which MLServer does without missing a request, and asked again. If
 what it runs on has changed (code, environment, image), a second server proves that first, on other ports and
-with all models; then the first is started anew, which takes some seconds in which nobody answers.
+with all models but the trials that end; then the first is started anew, which takes some seconds in which
+nobody answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -236,36 +237,51 @@ class ModelServer:
             say(f"{error}\nGoing on without.")
 
     def _renew(self, old: RunningServer, wanted: Runtime, model: ServedModel) -> RunningServer:
-        """Start anew with all models, on what is wanted now: proved beside first, else as it was."""
-        before = self.folder.served()
-        after = {**before, model.name: model}
+        """Start anew with all models, on what is wanted now: proved beside first, else as it was.
+
+        What is on trial beside the model is left out, and need not load: deploying the model ends its trials.
+        """
+        before, trials = self.folder.served(), self.folder.trials(model.name)
+        ended = {model.name + end for end in TRIALS}
+        after = {name: each for name, each in before.items() if name not in ended} | {model.name: model}
         ports = self._ports(old)
         choose_ports({name: port for name, port in ports.items() if port not in old.ports.values()})
         self._prove_apart(wanted, after.values())
         say("The serving code, what it runs on or a port has changed: the model server is started anew.")
         self._end(old)
         try:
-            return self._start_with(wanted, ports, after)
+            if trials:
+                self.folder.set_trials(model.name, [])
+            return self._start_with(wanted, ports, after, after.values())
         except StackError as error:
             try:
-                self._start_with(old.runtime, old.ports, before)
+                if trials:
+                    self.folder.set_trials(model.name, trials)
+                champions = [each for each in before.values() if not each.on_trial]
+                self._start_with(old.runtime, old.ports, before, champions)
             except StackError as second:
                 raise StackError(f"{error}\nStarting it as it was failed too: {second}") from error
             raise
 
     def _start_with(
-        self, runtime: Runtime, ports: Mapping[str, int], models: Mapping[str, ServedModel]
+        self,
+        runtime: Runtime,
+        ports: Mapping[str, int],
+        models: Mapping[str, ServedModel],
+        required: Collection[ServedModel],
     ) -> RunningServer:
+        """Start it with these models. Raises StackError, and it is ended, if one that is required fails."""
         for name in self.folder.served().keys() - models.keys():
             self.folder.remove(name)
         for model in models.values():
             self.folder.serve(model)
         daemon = self._start(runtime, ports)
         try:
-            self._load(daemon, models.values())
+            self._load(daemon, required)
         except StackError:
             self._end(daemon)
             raise
+        self._load_if_it_goes(daemon, [model for model in models.values() if model not in required])
         return daemon
 
     def _prove_apart(self, wanted: Runtime, models: Iterable[ServedModel]) -> None:

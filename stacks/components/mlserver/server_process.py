@@ -14,12 +14,12 @@ from typing import Any
 
 import psutil
 
-from stacks.components.mlserver.environments import environment, environments_folder
 from stacks.components.mlserver.folder import PROGRAM, ServerFolder, write_json, write_secret
 from stacks.components.mlserver.ports import HOST, LET_GO_SECONDS, PORTS, choose_ports
 from stacks.components.mlserver.server_runner import server_settings, wait_until_live
 from stacks.components.mlserver.settings import ServerSettings
 from stacks.components.mlserver.supervisor_handle import read_supervision, supervise, wait_until_gone
+from stacks.locked_environments import environment, environments_folder
 from stacks.processes import StartedProcess, read_process
 
 

@@ -22,7 +22,6 @@ from typing import NoReturn
 from wsgiref.simple_server import WSGIServer
 
 import psutil
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from stacks.components.mlserver.folder import ServerFolder, write_json
 from stacks.components.mlserver.server import ModelServer
@@ -233,6 +232,9 @@ class Metrics:
     """What Prometheus reads of a supervisor."""
 
     def __init__(self) -> None:
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # another project's: looked for at the import
+        from prometheus_client import CollectorRegistry, Counter, Gauge
+
         self.registry = CollectorRegistry()
         self._server: WSGIServer | None = None
         self.up = Gauge(
@@ -251,6 +253,8 @@ class Metrics:
 
     def expose(self, port: int) -> int:
         """Answer on a port of this machine, and on no other; return it."""
+        from prometheus_client import start_http_server
+
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()

@@ -43,6 +43,7 @@ from stacks.errors import StackError
 
 _EVERY = 1.0  # seconds between two looks
 _TOLD_WITHIN = 90.0  # the kubelet brings a record that has changed to its pods in about a minute
+_LED_WITHIN = 180.0  # longer: what it is judged by begins then, and some take a minute and a half
 _ASKED_A_POD = 5  # times, for the service chooses the pod
 _NO_ROUTES = "[]"
 
@@ -65,8 +66,14 @@ class ClusterServing:
         return at and f"{at} (`address` of the model deployer) leads to the champion alone"
 
     def reached(self) -> str:
-        """Return what was reached, in words. Raises ClusterError if it was not, or a right is lacking."""
-        return self._namespace.require_rights(rights(self._rendering))
+        """Return what was reached, in words.
+
+        Raises ClusterError if it was not, or a right, the namespace or a kind that is made is lacking.
+        """
+        reached = self._namespace.require_rights(rights(self._rendering))
+        for kind in self._rendering.kinds:
+            self._namespace.require_kind(kind)
+        return reached
 
     def names(self) -> list[str]:
         """Return the models that this runtime serves here, running or not."""
@@ -118,7 +125,8 @@ class ClusterServing:
     def try_out(self, name: str, bundle: ServedBundle, golden: dict[str, Any]) -> Served:
         """Have a version in a role beside the champion, once it has given the golden answers.
 
-        Returns when the champion leads to it: what it answers from then on is what it is judged by.
+        Returns when the champion leads to it: what it answers from then on is what it is judged by. Raises
+        ClusterError if it does not, and all is as it was: it would be judged by what nobody asked it.
         """
         if self.no_trials:
             raise ClusterError(
@@ -127,9 +135,14 @@ class ClusterServing:
             )
         with self._changing(name):
             before = self._required(name)
+            was = self._applied(before)
             self._prove(before, bundle, golden)
             now = self._change(before, before.trying(bundle))
-            self._wait_until_led(now, bundle)
+            if not self._comes_to_lead(now, bundle):
+                error = self._not_led(name, bundle)
+                with _telling(error):
+                    self._take_back(before, now, was)
+                raise error
             return now
 
     def end_trials(self, name: str) -> tuple[ServedBundle, ...]:
@@ -221,7 +234,7 @@ class ClusterServing:
     def how_to_follow(self, served: Served, bundle: ServedBundle) -> str:
         """Return the command that shows what its pods log from now on."""
         labels = ",".join(f"{key}={value}" for key, value in selector_of(served, bundle).items())
-        return f"kubectl logs --follow --selector {labels}"
+        return f"kubectl --namespace {self._namespace.name} logs --follow --selector {labels}"
 
     def log(self, served: Served, bundle: ServedBundle, lines: int) -> Iterator[str]:
         """Yield the last lines that each model server of a version has logged."""
@@ -249,11 +262,12 @@ class ClusterServing:
         """Apply what is to be served, wait for it and write it down; else apply what was."""
         wanted = self._rendering.render(now, self.settings)
         was = self._objects.live(wanted) if before is None else self._applied(before)
-        if before is not None and before.beside != now.beside:
-            self._record(before.sharing(()), was)  # nobody is led to what is about to go
+        kept = None if before is None else before.kept_in(now)
+        if kept is not None and kept != before:
+            self._record(kept, was)  # nobody is led to what is about to go
         try:
-            if before is not None:
-                self._wait_until_told(before, now)
+            if before is not None and kept is not None:
+                self._wait_until_told(before, kept)
             self._objects.put(now, wanted)
             for bundle in now:
                 self._readiness.wait(now, bundle)
@@ -347,6 +361,14 @@ class ClusterServing:
             self._record(before, was)
         self._objects.prune(now, was)
 
+    def _take_back(self, before: Served, now: Served, was: list[Manifest]) -> None:
+        """Undo what was written down and serves already: first nobody is led to what goes."""
+        kept = now.kept_in(before)
+        if kept != now:
+            self._record(kept, self._applied(now))
+            self._wait_until_told(now, kept)
+        self._undo(before, now, was)
+
     def _record(self, served: Served, objects: list[Manifest]) -> None:
         data = {
             RECORD: served.to_json(), ROUTES: self._routes(served), RUNTIME: self.settings.runtime,
@@ -363,32 +385,42 @@ class ClusterServing:
         ]
         return json.dumps(routes)
 
-    def _wait_until_told(self, before: Served, now: Served) -> None:
+    def _wait_until_told(self, before: Served, kept: Served) -> None:
         """Wait, not for ever, until no pod of the champion leads to a version that is about to go.
 
         One that does not answer goes at once: the champion answers for it.
         """
-        stay = {(bundle.role, bundle.digest) for bundle in now}
-        going = [bundle for bundle in before.beside if (bundle.role, bundle.digest) not in stay]
+        going = [bundle for bundle in before.beside if bundle not in kept.beside]
         if all(self._answers_wrong(before, bundle) for bundle in going):
             return
         versions = " and ".join(bundle.version for bundle in going)
         print(f"  until nobody is led to version {versions} any more ...", file=sys.stderr, flush=True)
         end = time.monotonic() + _TOLD_WITHIN
-        while self._leads_aside(before) and time.monotonic() < end:
+        while self._leads_aside(kept) and time.monotonic() < end:
             time.sleep(_EVERY)
 
-    def _wait_until_led(self, now: Served, bundle: ServedBundle) -> None:
+    def _comes_to_lead(self, now: Served, bundle: ServedBundle) -> bool:
         """Wait, not for ever, until each pod of the champion leads to a version: until then others answer."""
         print(f"  until the API is led to version {bundle.version} ...", file=sys.stderr, flush=True)
-        end = time.monotonic() + _TOLD_WITHIN
-        while not self._tells(now) and time.monotonic() < end:
+        end = time.monotonic() + _LED_WITHIN
+        while not self._tells(now):
+            if time.monotonic() >= end:
+                return False
             time.sleep(_EVERY)
+        return True
+
+    def _not_led(self, name: str, bundle: ServedBundle) -> ClusterError:
+        at = f"kubectl --namespace {self._namespace.name} get pods --output wide"
+        return ClusterError(
+            f"After {_LED_WITHIN:g} s not every pod of the champion leads to version {bundle.version} as "
+            f"{bundle.role}. Each node's kubelet brings ConfigMap {name} to its pods, in about a minute. See "
+            f"whether nodes or pods are overloaded ({at}), and run the command again."
+        )
 
     def _leads_aside(self, served: Served) -> bool:
-        """Whether a pod of the champion tells a route; where none answers, nobody is led anywhere."""
+        """Whether a pod of the champion tells other routes than these; none does where none answers."""
         try:
-            return any(routes != _NO_ROUTES for routes in self._routes_of_pods(served))
+            return any(routes != self._routes(served) for routes in self._routes_of_pods(served))
         except ClusterError:
             return False
 
@@ -448,10 +480,17 @@ def _telling(cause: BaseException) -> Iterator[None]:
 
 
 def rights(rendering: Rendering) -> dict[str, tuple[str, ...]]:
-    """Return what a login must be allowed, by kind, or by kind and a part of it."""
+    """Return what a login must be allowed, by kind, or by kind and a part of it.
+
+    To forget a model takes the rights of every rendering.
+    """
     applied = ("create", "get", "list", "patch", "delete")
+    made = dict.fromkeys(("ConfigMap", *rendering.kinds), applied)
+    nothing = _nothing_of("")
+    looked_at = [kind for kind, _ in rendering.workloads(nothing, nothing.champion)]
     return {
-        **dict.fromkeys(("ConfigMap", *rendering.kinds), applied),
+        **made,
+        **{kind: ("get",) for kind in looked_at if kind not in made},  # which a controller makes
         "Lease": ("create", "get", "patch", "delete"),
         "Pod": ("list",),
         "Pod/log": ("get",),

@@ -56,6 +56,12 @@ class Served:
         """Return the same without the versions in these roles."""
         return self.sharing(tuple(other for other in self.beside if other.role not in roles))
 
+    def kept_in(self, now: Served) -> Served:
+        """Return the same with those beside the champion alone whom `now` has in their role, in any share."""
+        there = {(other.role, other.version, other.digest) for other in now.beside}
+        kept = [each for each in self.beside if (each.role, each.version, each.digest) in there]
+        return self.sharing(tuple(kept))
+
     def sharing(self, beside: tuple[ServedBundle, ...]) -> Served:
         """Return the same with these beside the champion, which answers what they leave."""
         rest = 100 - sum(other.share for other in beside)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psutil
 
-from stacks.components.mlserver.environments import environment, environments_folder
 from stacks.components.mlserver.folder import CODE_ROOMS, ServerFolder
 from stacks.components.mlserver.ports import choose_ports
 from stacks.components.seldon_core.description import ServedBundle
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from stacks.components.seldon_core.v1_protocol import V1Client
 from stacks.errors import StackError
+from stacks.locked_environments import environment, environments_folder
 from stacks.processes import StartedProcess, end, start
 
 PROGRAM = "serving.seldon"  # a module of the copy of the code

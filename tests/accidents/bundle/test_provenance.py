@@ -20,6 +20,7 @@ def identity(raw: str = "a.dir", code: str = "1", **params: object) -> str:
         {"keep": {"reports": 3}},
         {"promotion": {"metric": "roc_auc"}},
         {"data": {"source": "elsewhere", "refresh": True}},
+        {"model": {"n_jobs": 1}},  # as many trees, and the same: test_tree_inputs
     ],
 )
 def test_what_decides_about_a_model_does_not_make_it(params: dict[str, object]) -> None:

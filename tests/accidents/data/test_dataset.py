@@ -17,9 +17,9 @@ from accidents.data import dataset
 from accidents.data.data_versions import push, restore, snapshot
 from accidents.data.dataset import SYNTHETIC, fetch_raw, made_from, raw_of, source_of
 from accidents.data.partition_files import MANIFEST
+from accidents.data.sample_partitions import write_partitions
 from accidents.data.sources import UNKNOWN, fetch
 from accidents.data.sources.labelled_years import labelled_years
-from accidents.data.sources.sample.partitions import write_partitions
 from accidents.data.sources.settings import DataSettings
 from accidents.errors import DataError, SourceError
 

@@ -73,13 +73,6 @@ def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
         read_year(files)
 
 
-def test_a_year_column_of_another_year_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match="line 2, column an: the accidents are of 2012, but the file name says 2013"
-    ):
-        RawYear(2013).set("caracteristiques", "an", "12", "12", "12").read(tmp_path)
-
-
 def test_a_single_wrong_year_is_put_right(tmp_path: Path) -> None:
     tables, report = RawYear(2013).set("caracteristiques", "an", "12").read(tmp_path)
     assert tables.accidents["year"].tolist() == [2013] * 3

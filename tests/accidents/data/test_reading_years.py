@@ -68,12 +68,29 @@ def test_a_file_of_several_other_years_is_read_row_by_row(tmp_path: Path) -> Non
     assert report.count(rule=SAY) == 4
 
 
-def test_a_file_that_is_mostly_of_one_other_year_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dates", [["15"] * 3, ["14"] * 3, ["", "", ""]])
+def test_a_file_that_is_mostly_of_one_other_year_is_refused(tmp_path: Path, dates: list[str]) -> None:
     raw = RawYear(2016, 5)
     for table in raw.rows:
         raw.set(table, "Num_Acc", *(f"20150000000{at}" for at in (1, 2, 3)))
     with pytest.raises(DataError, match=r"of 2015, but the file name says 2016\. Rename"):
-        raw.read(tmp_path)
+        raw.set("caracteristiques", "an", *dates).read(tmp_path)
+
+
+@pytest.mark.parametrize("apart", [2, 3, 5])
+@pytest.mark.parametrize(("ids", "an"), [("2016", "15"), ("2015", "16")], ids=["date alone", "ids alone"])
+def test_what_two_of_three_say_is_the_year_however_many_accidents_the_third_is_wrong_for(
+    tmp_path: Path, ids: str, an: str, apart: int
+) -> None:
+    raw = RawYear(2016, 5)
+    for table in raw.rows:
+        raw.set(table, "Num_Acc", *(f"{ids}0000000{at + 1}" for at in range(apart)))
+    tables, report = raw.set("caracteristiques", "an", *[an] * apart).read(tmp_path)
+    assert tables.accidents["year"].tolist() == [2016] * 5
+    assert [len(each) for each in (tables.places, tables.vehicles, tables.users)] == [5] * 3
+    assert report.count(column="year", action="repaired") == (apart if an == "15" else 0)
+    said = report.count(table="accidents", rule="accident id of another year", action="noted")
+    assert said == (apart if ids == "2015" else 0)
 
 
 def test_batch_scoring_says_that_the_name_disagrees(tmp_path: Path) -> None:

@@ -55,6 +55,14 @@ def test_callers_too_few_for_the_share_have_equal_ones() -> None:
     assert counted(lyon=9_500, lille=1_000, nice=800) == {"lyon": 800, "lille": 800, "nice": 800}
 
 
+def test_a_flood_beside_so_few_others_that_nothing_can_be_left_out_is_told() -> None:
+    found, told = at_most(window(flood=50_000, lyon=120, nice=80), 0.2, ENOUGH, seed=3)
+    assert found.all()
+    assert told[0].startswith("50,000 of 50,200 predictions are of flood, and all count: the others' 200 are")
+    for others in ({"lyon": 200, "nice": 90}, {"lyon": 9_500}):
+        assert at_most(window(**others), 0.2, ENOUGH, seed=3)[1] == ()
+
+
 def test_one_caller_has_nobody_to_be_compared_with() -> None:
     assert counted(lyon=9_500) == {"lyon": 9_500}
     assert at_most(window(lyon=9_500), 0.2, ENOUGH, seed=3)[1] == ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from accidents.evaluation.metrics import evaluate
 from accidents.monitoring.measurements import WindowFacts
 from accidents.monitoring.recalibration import recalibrate, write_recalibrated
 from accidents.monitoring.window import Window, unlearnt
-from accidents.params import Params
+from accidents.promotion.gates import GateRules
 from accidents.training.calibration import BetaCalibration
 from accidents.training.fit_bags import train
 from accidents.training.model_settings import ModelSettings
@@ -22,7 +24,7 @@ from accidents.training.refit import refit
 from tests.accidents.frames import feature_frame, risk
 
 SETTINGS = ModelSettings(bags=2, n_estimators=40, n_jobs=1)
-PARAMS = Params.model_validate(
+RULES = GateRules.model_validate(
     {"evaluation": {"n_bootstrap": 100}, "gates": [{"metric": "ece", "max": 0.06}]}
 )
 FACTS = {"name": "accident-severity-dispatch", "stage": "dispatch", "threshold": 0.5, "budget": 0.2,
@@ -53,7 +55,7 @@ def p_of(bundle: Bundle, rows: pd.DataFrame) -> np.ndarray:
 
 @pytest.mark.parametrize("odds", [0.6, 1.6])
 def test_two_thousand_labels_mend_a_shift_of_severity(champion: Bundle, tmp_path: Path, odds: float) -> None:
-    made = recalibrate(champion, later(2_000, 1, odds), "3", PARAMS)
+    made = recalibrate(champion, later(2_000, 1, odds), "3", RULES)
     assert made.decision.promote, made.decision.reason
     mended = write_recalibrated(tmp_path / "bundle", champion, made)
     unseen = later(40_000, 2, odds)
@@ -66,7 +68,7 @@ def test_two_thousand_labels_mend_a_shift_of_severity(champion: Bundle, tmp_path
 
 
 def test_the_order_and_the_share_that_is_alerted_stay(champion: Bundle, tmp_path: Path) -> None:
-    made = recalibrate(champion, later(2_000, 1, 0.5), "3", PARAMS)
+    made = recalibrate(champion, later(2_000, 1, 0.5), "3", RULES)
     mended = write_recalibrated(tmp_path / "bundle", champion, made)
     rows = later(20_000, 3, 0.5)
     before, after = p_of(champion, rows), p_of(mended, rows)
@@ -82,7 +84,7 @@ def test_without_scores_out_of_fold_the_share_that_is_alerted_stays_too(tmp_path
     model = train(rows, rows, by_heart, "dispatch", 7)
     reference = rows.assign(p_severe=model.predict_proba(rows))
     champion = write_bundle(tmp_path / "champion", model, FACTS, reference, "# Card\n")
-    made = recalibrate(champion, later(2_000, 1, 0.6), "3", PARAMS)
+    made = recalibrate(champion, later(2_000, 1, 0.6), "3", RULES)
     mended = write_recalibrated(tmp_path / "mended", champion, made)
     fresh = later(5_000, 3, 0.6)
     before, after = p_of(champion, fresh) >= champion.threshold, p_of(mended, fresh) >= mended.threshold
@@ -90,7 +92,7 @@ def test_without_scores_out_of_fold_the_share_that_is_alerted_stays_too(tmp_path
 
 
 def test_trees_and_what_was_judged_are_the_same_and_golden_rows_its_own(champion, tmp_path: Path) -> None:
-    made = recalibrate(champion, later(1_000, 1, 0.6), "3", PARAMS)
+    made = recalibrate(champion, later(1_000, 1, 0.6), "3", RULES)
     mended = write_recalibrated(tmp_path / "bundle", champion, made)
     assert mended.model.booster.text == champion.model.booster.text
     rows = later(100, 5)
@@ -111,7 +113,7 @@ def test_trees_and_what_was_judged_are_the_same_and_golden_rows_its_own(champion
 def test_what_does_not_hold_on_the_latest_labels_is_refused(champion: Bundle) -> None:
     """The earlier labels say half as severe, the latest say what was always so."""
     rows = pd.concat([later(1_400, 1, 0.2).assign(month=np.int8(1)), later(700, 2).assign(month=np.int8(6))])
-    made = recalibrate(champion, rows, "3", PARAMS)
+    made = recalibrate(champion, rows, "3", RULES)
     assert not made.decision.promote
     assert "the latest labels" in made.decision.reason
 
@@ -121,7 +123,7 @@ def test_the_latest_labels_of_a_log_are_the_latest_in_time_not_in_the_log(champi
     rows = pd.concat([early, late]).assign(
         month=np.int8(6), created=pd.date_range("2023-06-01", periods=2_100, freq="15min", tz="UTC")
     )
-    made = recalibrate(champion, rows.sample(frac=1, random_state=1), "3", PARAMS)
+    made = recalibrate(champion, rows.sample(frac=1, random_state=1), "3", RULES)
     assert "the latest labels" in made.decision.reason
 
 
@@ -129,20 +131,36 @@ def test_a_recalibrated_champion_is_not_judged_on_the_labels_it_learnt_from(cham
     rows = later(2_000, 1, 0.6).assign(
         month=np.int8(6), created=pd.date_range("2023-06-01", periods=2_000, freq="15min", tz="UTC")
     )
-    mended = write_recalibrated(tmp_path / "log", champion, recalibrate(champion, rows[:1_500], "3", PARAMS))
+    mended = write_recalibrated(tmp_path / "log", champion, recalibrate(champion, rows[:1_500], "3", RULES))
     facts = WindowFacts(source="log", from_log=True, rows=2_000, labelled=2_000)
     left = unlearnt(Window(rows, facts), mended)
     assert left.index.tolist() == rows.index[1_500:].tolist(), "those that were asked about later"
     files = rows.drop(columns="created")
-    again = recalibrate(mended, files.assign(month=np.int8(7)), "4", PARAMS)
+    again = recalibrate(mended, files.assign(month=np.int8(7)), "4", RULES)
     both = write_recalibrated(tmp_path / "files", mended, again)
     assert unlearnt(Window(rows.assign(month=np.int8(7)), facts), both).empty
     assert len(unlearnt(Window(rows, facts), both)) == 500, "what was learnt before is not forgotten"
 
 
+def test_a_recalibration_under_a_clock_that_was_ahead_hides_no_labels(champion, tmp_path: Path) -> None:
+    rows = later(1_500, 1, 0.6).assign(month=np.int8(6))
+    ahead = rows.assign(created=pd.Timestamp.now("UTC") + pd.Timedelta(days=400))
+    made = recalibrate(champion, ahead, "3", RULES)
+    assert pd.Timestamp(made.facts["log_until"]) <= pd.Timestamp.now("UTC")
+    until = ahead["created"].iloc[0].isoformat()
+    wrong = replace(made, facts=made.facts | {"log_until": until})  # by that clock it was no later than now
+    mended = write_recalibrated(tmp_path / "wrong", champion, wrong)
+    now = datetime.now(UTC)
+    facts = WindowFacts(source="log", from_log=True, until=now, rows=1_500, labelled=1_500)
+    window = Window(rows.assign(created=pd.Timestamp(now)), facts)
+    assert len(unlearnt(window, mended)) == 1_500, "none would count for 400 days"
+    again = recalibrate(mended, window.frame, "4", RULES)
+    assert pd.Timestamp(again.facts["log_until"]) <= pd.Timestamp.now("UTC")
+
+
 def test_the_bounds_of_params_apply_where_there_are_labels_enough(champion: Bundle) -> None:
     gates = [{"metric": "ece", "max": 0.0001}, {"metric": "roc_auc", "min": 0.99}]
-    strict = Params.model_validate({"evaluation": {"n_bootstrap": 100}, "gates": gates})
+    strict = GateRules.model_validate({"evaluation": {"n_bootstrap": 100}, "gates": gates})
     rows = later(6_000, 1, 0.6)
     assert not recalibrate(champion, rows, "3", strict).decision.promote
     few = recalibrate(champion, rows[:3_000], "3", strict)
@@ -154,7 +172,7 @@ def test_the_bounds_are_measured_on_labels_that_the_calibration_has_not_seen(cha
     """The earlier labels say less severe, the latest still less: better than before, and off by much."""
     early, late = (later(n, n, odds) for n, odds in ((4_000, 0.4), (2_000, 0.15)))
     rows = pd.concat([early.assign(month=np.int8(1)), late.assign(month=np.int8(6))])
-    made = recalibrate(champion, rows, "3", PARAMS)
+    made = recalibrate(champion, rows, "3", RULES)
     assert [gate.gate for gate in made.gates.refusals] == ["ece"]
 
 

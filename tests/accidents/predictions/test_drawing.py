@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from accidents.predictions.drawing import allot
 from accidents.predictions.prediction_log import Label, Prediction, PredictionLog
 from tests.predictions import prediction
 
@@ -215,3 +217,69 @@ def test_what_is_drawn_of_a_mixed_log_is_what_reading_all_of_it_gives(log: Predi
         return sorted(found, key=lambda row: str(row["request_id"]))
 
     assert by_request(list(log.read_drawn(drawing))) == by_request(expected)
+
+
+def asked_by(caller: str | None, count: int, ids: random.Random) -> list[Prediction]:
+    return [
+        prediction(
+            request_id=f"{ids.getrandbits(128):032x}",
+            created=NOW - timedelta(seconds=40_000 * k / count),
+            key_name=caller,
+        )
+        for k in range(count)
+    ]
+
+
+ROOMS = {"lyon": 60, "lille": 60, "nice": 60, "brest": 60, None: 60}
+
+
+def test_a_flood_leaves_the_others_in_what_is_drawn(log: PredictionLog) -> None:
+    """Evenly drawn, 8 of each of the others were left, too few for a share of the flood to be left out."""
+    ids = random.Random(3)
+    counts = {"flood": 4_000, **ROOMS}
+    for caller, count in counts.items():
+        rows = asked_by(caller, count, ids)
+        log.write(rows)
+        log.add_labels([Label(k % 2 == 0, request_id=row.request_id) for k, row in enumerate(rows[::2])])
+    assert log.draw(SINCE, None, 500).of_callers == {}
+    drawing = log.draw(SINCE, None, 500, per_caller=0.2, enough=30)
+    assert set(drawing.of_callers) == set(drawing.labels_of_callers) == {"flood"}
+    read = list(log.read_drawn(drawing))
+    assert len({row["request_id"] for row in read}) == len(read)
+    drawn = Counter(row["key_name"] for row in read if row["drawn"])
+    assert {name: drawn[name] for name in ROOMS} == ROOMS, "all of them: they are few"
+    assert 60 < drawn["flood"] < 150, "about a fifth of 500"
+    labelled = Counter(row["key_name"] for row in read if row["severe"] is not None)
+    assert {name: labelled[name] for name in ROOMS} == dict.fromkeys(ROOMS, 30)
+    assert labelled["flood"] < 150, "half of those drawn, and a fifth of 250 more"
+    assert [row["request_id"] for row in log.read_drawn(drawing)] == [row["request_id"] for row in read]
+
+
+def test_what_is_looked_through_beside_a_flood_is_bounded(log: PredictionLog) -> None:
+    ids = random.Random(4)
+    for caller, count in {"flood": 4_000, **ROOMS}.items():
+        log.write(asked_by(caller, count, ids))
+    drawing = log.draw(SINCE, None, 100, per_caller=0.2, enough=30)
+    assert drawing.bound == f"{int(10 * 100 / 4_300 * 16**8):08x}", "ten times what is drawn"
+    drawn = Counter(row["key_name"] for row in log.read_drawn(drawing))
+    assert drawn.total() - drawn["flood"] > 2 * drawn["flood"]
+
+
+def test_callers_who_keep_to_their_share_are_drawn_evenly() -> None:
+    rooms = dict.fromkeys("abcde", 1_000.0)
+    assert allot(rooms, 500, 0.2, 30) == (0.1, {})
+    assert allot({None: 5_000.0}, 500, 0.2, 30) == (0.1, {}), "one caller has nobody to be compared with"
+    assert allot({None: 4_980.0, "a": 10.0, "b": 10.0}, 500, 0.2, 30) == (0.1, {}), "nor with a handful"
+    share, less = allot({"a": 9_000.0, "b": 1_000.0}, 500, 0.2, 30)
+    assert (share, less) == (0.25, {"a": 250 / 9_000}), "of two each half"
+
+
+def test_what_is_dated_ahead_is_in_no_window_that_ends_before(log: PredictionLog) -> None:
+    ahead = [prediction(created=NOW + timedelta(days=400)) for _ in range(2_000)]
+    log.write([*made(300), *ahead])
+    until = NOW + timedelta(hours=1)
+    assert log.count_from(until, "dispatch") == 2_000
+    assert log.draw(SINCE, None, 1_000, until=until).predictions == 500
+    assert log.draw(None, 100, 1_000, until=until).since < until
+    drawing = log.draw(SINCE, None, 400, until=until)
+    assert max(row["created"] for row in log.read_drawn(drawing)) < until

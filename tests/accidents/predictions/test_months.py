@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, text
 
-from accidents.predictions import database, months
+from accidents.predictions import database, months, retention
 from accidents.predictions.labels import add_labels, targets_of
 from accidents.predictions.prediction_log import Label, Prediction, PredictionLog
 from accidents.predictions.retention import Ages
@@ -245,6 +247,68 @@ def test_months_that_earlier_looks_have_been_through_come_last(postgres: Postgre
         make_months(address, 14)
         log.write([prediction(created=ago(age)) for age in (5, 8, 8, 12, 12, 12, 14, 14, 14, 14)])
         assert forgotten(log) == [4, 3, 1, 2]
+
+
+@pytest.fixture
+def heard() -> Iterator[list[str]]:
+    """The statements that anybody of this process executes."""
+    said: list[str] = []
+
+    def hear(*given: Any) -> None:
+        said.append(given[2])
+
+    event.listen(Engine, "before_cursor_execute", hear)
+    yield said
+    event.remove(Engine, "before_cursor_execute", hear)
+
+
+def reads(said: list[str], months_ago: int) -> list[str]:
+    """Those that read the predictions of a month, or of all."""
+    tables = rf"FROM ({name(months_ago)}|predictions)\b"
+    return [one for one in said if re.search(tables, one)]
+
+
+def test_a_month_that_has_been_through_is_not_read_at_each_look(
+    postgres: PostgresServer, heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log:
+        log.create()
+        make_months(address, 8)
+        reduced, whole, goes = (prediction(created=ago(age)) for age in (8, 7, 8))
+        log.write([reduced, whole, goes])
+        log.add_labels([Label(True, request_id=one.request_id) for one in (reduced, whole)])
+        assert forgotten(log) == [1]
+        heard.clear()
+        assert forgotten(log) == []
+        assert [*reads(heard, 8), *reads(heard, 7)] == []
+        log.write([prediction(created=ago(8))])  # by a clock that is months behind
+        assert forgotten(log) == []
+        monkeypatch.setattr(retention, "READ_AGAIN", timedelta(0))
+        assert forgotten(log) == [1], "what came late goes in time"
+        assert {row["request_id"] for row in log.read()} == {reduced.request_id, whole.request_id}
+
+
+def test_of_a_table_that_is_old_in_part_rows_go(postgres: PostgresServer) -> None:
+    """That from before there were months; and the rest, of which rows have any age."""
+    address = postgres.new_database()
+    with closing(PredictionLog(address)) as log:
+        log.create()
+        with connected(address) as connection:
+            connection.execute(text("CREATE TABLE predictions_before (LIKE predictions INCLUDING ALL)"))
+            months.attach(
+                connection, "predictions", "predictions_before", None, months.month_of(NOW).isoformat()
+            )
+            connection.commit()
+        log.write([prediction(created=ago(age)) for age in (14, 8, 8, 1, 0, -9)])
+        assert log.count_old(AGES) == 3
+        assert forgotten(log) == [3]
+        with connected(address) as connection:
+            connection.execute(text("DROP TABLE predictions_before"))
+            connection.commit()
+        log.write([prediction(created=ago(age)) for age in (14, 8)])
+        assert parts(address)["predictions_rest"] == 3
+        assert forgotten(log) == [2]
 
 
 def test_what_was_said_is_removed_while_predictions_are_written(postgres: PostgresServer) -> None:

@@ -7,6 +7,8 @@ from datetime import date, time
 import pytest
 from pydantic import ValidationError
 
+from accidents.data.reading.cell_parsers import Cell
+from accidents.data.reading.insee import parse_commune
 from accidents.scoring.batch import row_parsers
 from accidents.vocabulary.code_parser import codes_of
 from accidents.vocabulary.codes import column
@@ -30,6 +32,65 @@ def test_the_api_and_a_file_understand_the_same(name: str, said: str | float, co
     assert getattr(asked, name) == code
     cell = row_parsers.code(column(name, "accidents"))(str(said))
     assert (cell.value, cell.action) == (code, None)
+
+
+WHOLE = {"speed_limit": (10, 130), "lanes": (1, 19), "birth_year": (1890, 2100)}
+# As pandas writes a column with gaps, as a spreadsheet, and as people do.
+SAID_OTHERWISE = [
+    ("speed_limit", 50, 50), ("speed_limit", 50.0, 50), ("speed_limit", "50", 50),
+    ("speed_limit", " 050 ", 50), ("speed_limit", "50.0", 50), ("speed_limit", "50,", 50),
+    ("speed_limit", "", None), ("speed_limit", -1, None), ("lanes", 2.0, 2), ("lanes", "2", 2),
+    ("birth_year", 1980.0, 1980), ("birth_year", "1980", 1980), ("pedestrian", True, True),
+    ("pedestrian", 1, True), ("pedestrian", 0.0, False), ("pedestrian", "oui", True),
+    ("pedestrian", "No", False), ("pedestrian", "", None), ("commune", 69123, "69123"),
+    ("commune", "2a004", "2A004"), ("commune", 1004, "01004"), ("commune", "69123.0", "69123"),
+    ("commune", 123, "69123"), ("commune", "", None),
+]  # fmt: skip
+UNSAID_OTHERWISE = [
+    ("speed_limit", 131, "not between 10 and 130"), ("speed_limit", "50 km/h", "not a whole number"),
+    ("speed_limit", 50.5, "not a whole number"), ("lanes", 0, "not between 1 and 19"),
+    ("birth_year", 80, "not between 1890 and 2100"), ("pedestrian", 2, "not 1 or 0"),
+    ("pedestrian", "maybe", "not 1 or 0"), ("commune", "693456", "not a commune code"),
+    ("commune", "2C004", "not a commune code"),
+]  # fmt: skip
+
+
+def asked(name: str, said: object) -> object:
+    """What the API takes it for."""
+    place: dict[str, object] = {"department": "69"} if name != "commune" or said != "2a004" else {}
+    body: dict[str, object] = {"time": "2024-03-02T18:30", "place": place}
+    if name == "commune":
+        given = Accident.model_validate(body | {"place": place | {name: said}})
+        return given.place.commune
+    if name == "birth_year":
+        given = Accident.model_validate(body | {"users": [{name: said}]})
+        return given.users[0].birth_year if given.users else None
+    return getattr(Accident.model_validate(body | {name: said}), name)
+
+
+def read(name: str, said: object) -> Cell:
+    """What a file's reader takes it for."""
+    if name == "commune":
+        return parse_commune(str(said), "69")
+    parse = row_parsers.yes_or_no if name == "pedestrian" else row_parsers.whole(name, *WHOLE[name])
+    return parse(str(said))
+
+
+@pytest.mark.parametrize(("name", "said", "value"), SAID_OTHERWISE)
+def test_the_api_and_a_file_understand_the_same_numbers_and_words(
+    name: str, said: object, value: object
+) -> None:
+    assert asked(name, said) == value
+    assert read(name, said) == Cell(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "said", "rule"), UNSAID_OTHERWISE)
+def test_the_api_and_a_file_refuse_the_same_numbers_and_words(name: str, said: object, rule: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        asked(name, said)
+    shown = repr(said) if isinstance(said, str) else said
+    assert f"{shown} is {rule}; send " in str(Mistakes().of(Accident, refused.value))
+    assert read(name, said) == Cell(None, "blanked", rule)
 
 
 @pytest.mark.parametrize(("name", "said"), UNSAID)

@@ -12,9 +12,10 @@ import yaml
 from accidents.bundle.questions import TOGETHER
 from accidents.errors import SettingsError
 from accidents.features import FEATURES
+from accidents.features.phrases import CODED
 from accidents.scoring.next_question import asking
 from accidents.vocabulary import codes
-from accidents.vocabulary.words import CODED, LANGUAGES, label, phrase, word, words
+from accidents.vocabulary.words import LANGUAGES, label, word, words
 
 both = pytest.mark.parametrize("language", LANGUAGES)
 NAMES = {feature.name for feature in FEATURES}
@@ -109,33 +110,6 @@ def test_forms_of_phrases_are_ones_that_can_be_chosen(language: str):
             chosen = published | {"any"} if published else {"none", "one", "many"}
             assert forms.keys() <= chosen, feature
             assert not published or "any" in forms or published <= forms.keys(), feature
-
-
-@pytest.mark.parametrize(
-    ("feature", "value", "english", "french"),
-    [
-        ("pedestrian", 1, "a pedestrian is hit", "un piéton est heurté"),
-        ("pedestrian", 0, "no pedestrian", "aucun piéton heurté"),
-        ("speed_limit", 80, "speed limit 80 km/h", "vitesse limitée à 80 km/h"),
-        ("light", 3, "night, no street lighting", "nuit sans éclairage public"),
-        ("motorcycles", 2, "2 motorcycles", "2 motos"),
-        ("motorcycles", 0, "no motorcycle", "aucune moto"),
-        ("vehicles", 1, "a single vehicle", "un seul véhicule"),
-        ("vehicles", 3.0, "3 vehicles", "3 véhicules"),
-        ("weather", 1, "normal weather", "météo normale"),
-        ("weather", 42, "weather: 42", "météo\u00a0: 42"),
-        ("hour", 23, "between 23:00 and 24:00", "entre 23 h et 24 h"),
-        ("weekday", 5, "on a Saturday", "un samedi"),
-        ("junction", 3, "at a T junction", "à une intersection en T"),
-        ("reserved_lane", 1, "there is a cycle track", "présence d'une piste cyclable"),
-        ("oldest", 1, "the oldest person is aged 1", "la personne la plus âgée a 1 an"),
-        ("obstacle_of_lightest", 2, "fixed obstacle the lightest vehicle hit: tree",
-         "obstacle fixe heurté par le véhicule le plus léger\u00a0: arbre"),
-    ],
-)  # fmt: skip
-def test_phrases(feature: str, value: float, english: str, french: str):
-    assert phrase(feature, value) == english
-    assert phrase(feature, value, "fr") == french
 
 
 def test_what_to_ask_is_a_sentence_of_its_own():

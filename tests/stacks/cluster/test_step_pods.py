@@ -138,6 +138,16 @@ def test_a_run_that_failed_though_the_wait_was_well_says_what_was_wrong_with_its
         waiting()
 
 
+def test_a_check_tells_of_a_namespace_that_is_not_there(
+    fake: FakeKubernetes, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KubernetesImageOrchestrator, "_namespace", namespace)
+    assert "grants what is needed in namespace accidents" in orchestrator({}).reached()
+    fake.namespace = "another"
+    with pytest.raises(StackError, match="There is no namespace accidents in this cluster"):
+        orchestrator({}).reached()
+
+
 def test_its_runs_are_of_the_image_also_where_a_pipeline_asks_for_this_machine() -> None:
     pods = orchestrator(POD)
     assert isinstance(pods, RunsInImage)

@@ -9,7 +9,7 @@ import pytest
 from stacks.cluster.answers import ClusterError
 from stacks.components.seldon_core.applied_objects import added_by
 from stacks.components.seldon_core.cluster_serving import ClusterServing
-from stacks.components.seldon_core.settings import SeldonCoreSettings
+from stacks.components.seldon_core.settings import Runtime, SeldonCoreSettings
 from stacks.endpoints import seldon_core
 from stacks.endpoints.component import Component
 from stacks.endpoints.protocol import State
@@ -189,6 +189,41 @@ def test_a_check_names_the_rights_that_are_lacking(fake: FakeKubernetes, serving
     lacking = "list configmaps, create deployments, get pods/log, get services/proxy, create services/proxy"
     with pytest.raises(ClusterError, match=f"This login may not {lacking} in namespace accidents"):
         serving.reached()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "kind", "words"),
+    [
+        ("seldon", "seldondeployments", r"does not know SeldonDeployment\. Install Seldon Core v1 in it"),
+        ("kserve", "inferenceservices", r"does not know InferenceService\. Install KServe in it"),
+    ],
+)
+def test_a_check_names_what_the_cluster_does_not_know(
+    runtime: Runtime, kind: str, words: str, fake: FakeKubernetes
+) -> None:
+    """Or a training would go before a deployment that cannot be: rights are granted on any word."""
+    serving = serving_of(fake, SeldonCoreSettings(runtime=runtime))
+    assert "grants what is needed" in serving.reached()
+    fake.unknown.add(kind)
+    with pytest.raises(ClusterError, match=words):
+        serving.reached()
+
+
+def test_a_check_tells_of_a_namespace_that_is_not_there(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    """In it an admin may do everything, and each list is empty."""
+    fake.namespace = "another"
+    with pytest.raises(ClusterError, match=r"There is no namespace accidents .*kubectl create namespace acc"):
+        serving.reached()
+
+
+def test_who_follows_what_is_logged_is_told_the_namespace(
+    fake: FakeKubernetes, serving: ClusterServing
+) -> None:
+    served = serving.switch(NAME, FIRST, GOLDEN)
+    told = serving.how_to_follow(served, served.champion)
+    assert told.startswith("kubectl --namespace accidents logs --follow --selector app.kubernetes.io/inst")
 
 
 def test_what_runs_is_found_where_its_record_is_lost(fake: FakeKubernetes, serving: ClusterServing) -> None:

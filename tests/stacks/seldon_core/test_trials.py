@@ -106,11 +106,12 @@ def test_a_trial_goes_when_no_pod_of_the_champion_leads_to_it_any_more_or_in_a_w
     serving.switch(NAME, FIRST, GOLDEN)
     serving.try_out(NAME, replace(SECOND, role="challenger", share=50), GOLDEN)
     kubelets, handled, left = iter(range(stale)), fake.handle, list[int]()
+    told = json.dumps(routes(fake))
 
     def tell_late(service: str, method: str, path: str, body: Any) -> tuple[int, Any]:
         status, content = answer(fake, service, method, path, body)
         if (service, method) == (NAME, "GET") and not routes(fake) and next(kubelets, None) is not None:
-            content["parameters"]["routes"] = '[{"role": "challenger"}]'
+            content["parameters"]["routes"] = told
         return status, content
 
     def look(method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:
@@ -128,14 +129,17 @@ def test_a_trial_goes_when_no_pod_of_the_champion_leads_to_it_any_more_or_in_a_w
 
 
 @pytest.mark.parametrize("stale", [3, 10**9], ids=["late", "never"])
-def test_a_trial_begins_when_each_pod_of_the_champion_leads_to_it_with_its_share_or_in_a_while(
-    stale: int, fake: FakeKubernetes, serving: ClusterServing, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("share", [0, 5], ids=["first share", "next share"])
+def test_a_trial_begins_when_each_pod_of_the_champion_leads_to_it_with_its_share_or_is_taken_back(
+    share: int, stale: int, fake: FakeKubernetes, serving: ClusterServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until then the champion answers its accidents, which the loop would count as its failures."""
     monkeypatch.setattr(cluster_serving, "_EVERY", 0.01)
-    serving.switch(NAME, FIRST, GOLDEN)
-    serving.try_out(NAME, replace(SECOND, role="challenger", share=5), GOLDEN)
-    monkeypatch.setattr(cluster_serving, "_TOLD_WITHIN", 10.0 if stale < 10 else 0.1)
+    before = serving.switch(NAME, FIRST, GOLDEN)
+    if share:
+        before = serving.try_out(NAME, replace(SECOND, role="challenger", share=share), GOLDEN)
+    monkeypatch.setattr(cluster_serving, "_LED_WITHIN", 10.0 if stale < 10 else 0.1)
+    pods = running(fake)
     kubelets, known = iter(range(stale)), json.dumps(routes(fake))
 
     def tell_late(service: str, method: str, path: str, body: Any) -> tuple[int, Any]:
@@ -146,9 +150,55 @@ def test_a_trial_begins_when_each_pod_of_the_champion_leads_to_it_with_its_share
         return status, content
 
     fake.answer = tell_late
-    serving.try_out(NAME, replace(SECOND, role="challenger", share=25), GOLDEN)
-    assert stale > 10 or next(kubelets, None) is None
+    challenger = replace(SECOND, role="challenger", share=25)
+    if stale > 10:
+        with pytest.raises(ClusterError, match="not every pod of the champion leads to version 2 as cha"):
+            serving.try_out(NAME, challenger, GOLDEN)
+        assert serving.served(NAME) == before
+        assert [route["share"] for route in routes(fake)] == [share] * bool(share)
+        assert running(fake) == pods
+        return
+    serving.try_out(NAME, challenger, GOLDEN)
+    assert next(kubelets, None) is None
     assert [route["share"] for route in routes(fake)] == [25]
+
+
+def written_routes(fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[str, str, int]]]:
+    """Return what will have been written down for the champion's pods: role, version, share."""
+    put, written = fake.handle, list[list[tuple[str, str, int]]]()
+
+    def look(method: str, target: str, body: Any) -> tuple[int, Any, dict[str, str]]:
+        if method == "PATCH" and "/configmaps/" in target:
+            told = json.loads(body["data"]["routes.json"])
+            written.append([(each["role"], each["version"], each["share"]) for each in told])
+        return put(method, target, body)
+
+    monkeypatch.setattr(fake, "handle", look)
+    return written
+
+
+def test_another_share_of_the_same_version_is_told_in_place_of_the_one_before(
+    fake: FakeKubernetes, serving: ClusterServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pods stay: with no routes between, an accident of both shares would go to the champion and back."""
+    serving.switch(NAME, FIRST, GOLDEN)
+    serving.try_out(NAME, replace(SECOND, role="challenger", share=20), GOLDEN)
+    written = written_routes(fake, monkeypatch)
+    serving.try_out(NAME, replace(SECOND, role="challenger", share=60), GOLDEN)
+    assert written == [[("challenger", "2", 60)]]
+
+
+def test_a_challenger_answers_on_while_the_shadow_beside_it_is_another(
+    fake: FakeKubernetes, serving: ClusterServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving.switch(NAME, FIRST, GOLDEN)
+    canary = ("challenger", "2", 20)
+    serving.try_out(NAME, replace(SECOND, role="challenger", share=20), GOLDEN)
+    serving.try_out(NAME, ServedBundle("3", "3" * 64, "s3://b", "shadow", 0), GOLDEN)
+    written = written_routes(fake, monkeypatch)
+    serving.try_out(NAME, ServedBundle("4", "4" * 64, "s3://b", "shadow", 0), GOLDEN)
+    assert written == [[canary], [canary, ("shadow", "4", 0)]]
+    assert running(fake) == {NAME: "1", f"{NAME}-challenger": "2", f"{NAME}-shadow": "4"}
 
 
 def test_a_challenger_that_does_not_answer_goes_at_once(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stacks.components.mlserver.environments import SHARED, environment, environments_folder
 from stacks.errors import StackError
+from stacks.locked_environments import SHARED, environment, environments_folder
 
 # One that requirements/dev.txt has: without dependencies, and quick to install.
 PACKAGE = "iniconfig"
