@@ -59,3 +59,16 @@ def test_no_part_asks_for_a_script_of_the_official_image(values: dict[str, Any])
         assert all(probe["command"][0] == "airflow" for probe in probes)
     assert not values["triggerer"]["enabled"]
     assert not values["createUserJob"]["enabled"]
+
+
+def test_its_tasks_have_the_rights_that_the_stack_asks_for(values: dict[str, Any]) -> None:
+    """A task runs in the scheduler's pod, and starts pods and deploys from there."""
+    bindings = [
+        one for one in yaml.safe_load_all(text("kubernetes/base/rbac.yaml")) if one["kind"] == "RoleBinding"
+    ]
+    (pipelines,) = [one for one in bindings if one["metadata"]["name"] == "accidents-pipelines"]
+    account = values["scheduler"]["serviceAccount"]
+    assert account["create"] is False
+    assert account["name"] in [subject["name"] for subject in pipelines["subjects"]]
+    namespace = found("^namespace: (.*)$", "kubernetes/base/kustomization.yaml")
+    assert f"--namespace {namespace} " in text("dags/helm-values.yaml")

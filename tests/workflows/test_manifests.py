@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.workflows import jobs
-from tests.workflows.clone import git
+from tests.workflows.clone import git, stamps_fit
 
 
 def overlay(folder: Path, name: str, quota: str) -> None:
@@ -65,10 +65,17 @@ def test_a_revision_that_is_not_here_and_an_overlay_that_does_not_render_are_tol
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_the_workflow_has_it_told_by_make() -> None:
-    rendering, telling = jobs.job("manifests", "manifests").steps
-    assert rendering.run == 'make manifests BASE="$BASE"'
-    words = ["make", "-n", "manifests", "BASE=before"]
-    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert ".ci/manifests.py before HEAD reports/manifests.md" in said
-    assert telling.run == 'cat reports/manifests.md >> "$GITHUB_STEP_SUMMARY"'
+def test_the_workflow_has_it_on_the_page_of_its_run(project: Path) -> None:
+    for name in (
+        "Makefile",
+        "stacks/cache_folder.py",
+        *(f"requirements/{one}.txt" for one in ("uv", "train", "dev")),
+    ):
+        (project / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, project / name)
+    (project / ".venv").symlink_to(sys.prefix)
+    stamps_fit(project)
+    base = {"github.event.pull_request.base.sha": git(project, "rev-parse", "HEAD~1")}
+    ran = jobs.run(jobs.job("manifests", "manifests"), project, base, {}, {})
+    assert ran.well
+    assert "Overlay <code>prod</code>: 1 lines added, 1 removed" in ran.summary
