@@ -42,12 +42,14 @@ def monitor(
 
     Raises
     ------
-    SettingsError : `report` is in a folder that is not there.
+    SettingsError : `report` is a folder, or in one that is not there.
     """
     from commands.loop import Loop
 
     if report is not None and not report.parent.is_dir():
         raise SettingsError(f"--report {report}: there is no folder {report.parent}")
+    if report is not None and report.is_dir():
+        raise SettingsError(f"--report {report} is a folder; name a file in it")
     seconds = loop_settings().lease_seconds
     params = champion_params(params, stack, source)
     with opened_store(begin=given is not None) as store, store.lease(LOOP, seconds) as lease:

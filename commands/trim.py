@@ -67,7 +67,8 @@ def _forget(keep: KeepSettings, store: PredictionStore, lease: Lease) -> None:
 
 def _tell_held_back(store: PredictionStore, ages: Ages, as_of: datetime, now: datetime) -> None:
     """Tell how many predictions are too old by this machine's clock alone."""
-    held = store.log.count_old(ages, now) - store.log.count_old(ages, as_of)
+    held = store.log.count_old(ages, now)
+    held -= store.log.count_old(ages, as_of) if held else 0
     if held > 0:
         console.print(
             f"Predictions held back: {held:,}. They are too old by this machine's clock ({now:%Y-%m-%d}), "

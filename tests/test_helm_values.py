@@ -61,6 +61,15 @@ def test_no_part_asks_for_a_script_of_the_official_image(values: dict[str, Any])
     assert not values["createUserJob"]["enabled"]
 
 
+def test_its_pods_are_those_that_the_namespace_lets_in(values: dict[str, Any]) -> None:
+    namespace = yaml.safe_load(text("kubernetes/base/namespace.yaml"))
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    pod = values["securityContexts"]["pod"]
+    assert pod["runAsNonRoot"]
+    assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["runAsUser"] == pod["fsGroup"] == values["uid"]
+
+
 def test_its_tasks_have_the_rights_that_the_stack_asks_for(values: dict[str, Any]) -> None:
     """A task runs in the scheduler's pod, and starts pods and deploys from there."""
     bindings = [

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from accidents.data.sources.sample.partitions import write_partitions
+from accidents.data.sample_partitions import write_partitions
 from accidents.errors import AccidentsError
 from accidents.params import load_params
 from benchmarks import containers, scale_out, zenml_overhead

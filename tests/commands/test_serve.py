@@ -16,8 +16,7 @@ from commands import api
 from commands.background import Background
 from commands.keys import to_database
 from serving.api.operations.keys import Keys
-from stacks import endpoints
-from stacks.components.mlserver import environments
+from stacks import endpoints, locked_environments
 from stacks.endpoints import EndpointState, State
 from tests.processes import free_port
 
@@ -42,7 +41,7 @@ def test_serve_starts_the_api_which_makes_the_tables(
     monkeypatch.setenv("ACCIDENTS_PORT", str(free_port()))
     monkeypatch.setattr(api, "API", Background(tmp_path, "api"))
     monkeypatch.setattr(api, "_deployed", lambda *_: ("a-model", "http://127.0.0.1:8085"))
-    monkeypatch.setattr(environments, "environment", lambda *_: tmp_path / "python")
+    monkeypatch.setattr(locked_environments, "environment", lambda *_: tmp_path / "python")
     monkeypatch.setattr(os, "execve", lambda _, words, told: started.append((words, told[HOOK])))
     monkeypatch.setattr(api, "_wait", lambda url: None)
     monkeypatch.setattr(Background, "start", lambda *_: None)

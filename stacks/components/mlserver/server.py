@@ -239,26 +239,28 @@ class ModelServer:
     def _renew(self, old: RunningServer, wanted: Runtime, model: ServedModel) -> RunningServer:
         """Start anew with all models, on what is wanted now: proved beside first, else as it was.
 
-        What is on trial beside the model is left out, and need not load: deploying the model ends its trials.
+        What is on trial beside the model is left out: deploying the model ends its trials. Those of the other
+        stage need not load either: its champion answers for one that does not.
         """
         before, trials = self.folder.served(), self.folder.trials(model.name)
         ended = {model.name + end for end in TRIALS}
         after = {name: each for name, each in before.items() if name not in ended} | {model.name: model}
         ports = self._ports(old)
         choose_ports({name: port for name, port in ports.items() if port not in old.ports.values()})
-        self._prove_apart(wanted, after.values())
+        champions = [each for each in after.values() if not each.on_trial]
+        self._prove_apart(wanted, champions)
         say("The serving code, what it runs on or a port has changed: the model server is started anew.")
         self._end(old)
         try:
             if trials:
                 self.folder.set_trials(model.name, [])
-            return self._start_with(wanted, ports, after, after.values())
+            return self._start_with(wanted, ports, after, champions)
         except StackError as error:
             try:
                 if trials:
                     self.folder.set_trials(model.name, trials)
-                champions = [each for each in before.values() if not each.on_trial]
-                self._start_with(old.runtime, old.ports, before, champions)
+                earlier = [each for each in before.values() if not each.on_trial]
+                self._start_with(old.runtime, old.ports, before, earlier)
             except StackError as second:
                 raise StackError(f"{error}\nStarting it as it was failed too: {second}") from error
             raise
