@@ -154,5 +154,5 @@ def _predictions(keep: KeepSettings) -> Iterator[Old]:
 def _forget(ages: Ages) -> Iterator[None]:
     """One step of progress a prediction."""
     with opened_store() as store:
-        for count in store.log.forget(ages):
+        for count in store.log.forget(ages, again=True):
             yield from repeat(None, count)

@@ -86,7 +86,7 @@ def to_database() -> None:
     from serving.api.operations.keys_in_database import StoredKeys
 
     settings, store = api_settings(), PredictionStore(_address())
-    store.create()
+    store.create(settings.upgrade_log)
     for hook, file in ((False, settings.keys_file), (True, settings.hook_keys_file)):
         keys = StoredKeys(store.keys(hook), watched=False)
         for name in keys.take_over(Keys(ROOT / file).entries()):

@@ -67,8 +67,7 @@ def _forget(keep: KeepSettings, store: PredictionStore, lease: Lease) -> None:
 
 def _tell_held_back(store: PredictionStore, ages: Ages, as_of: datetime, now: datetime) -> None:
     """Tell how many predictions are too old by this machine's clock alone."""
-    held = store.log.count_old(ages, now)
-    held -= store.log.count_old(ages, as_of) if held else 0
+    held = store.log.count_held_back(ages, as_of, now)
     if held > 0:
         console.print(
             f"Predictions held back: {held:,}. They are too old by this machine's clock ({now:%Y-%m-%d}), "

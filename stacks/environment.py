@@ -116,7 +116,9 @@ def _decide_on_shell(root: Path) -> list[str]:
     is_child = os.environ.get(_ROOT) == str(root)
     stores = Path(os.environ.get(CONFIG) or root / STORE_FOLDER).resolve() / "local_stores"
     lines = leave_out(os.environ, ours=(str(root), str(stores)))
-    return lines if is_child else lines + honoured(os.environ, root / STORE_FOLDER)
+    written = read_env_file(root, STORE).items()  # told by whoever started this: the API its loop, for one
+    shell = {name: value for name, value in os.environ.items() if (name, value) not in written}
+    return lines if is_child else lines + honoured(shell, root / STORE_FOLDER)
 
 
 def keep_google_quiet() -> None:

@@ -18,5 +18,5 @@ def told(count: int, until: datetime) -> tuple[str, ...]:
         return ()
     return (
         f"{count:,} predictions are dated later than {until:%Y-%m-%d %H:%M} UTC and count in no window until "
-        "then: the clock of an API is, or was, ahead. Set it right; look whether this machine's is.",
+        "their time comes: the clock of an API is, or was, ahead. Set it right; look whether this machine's is.",
     )

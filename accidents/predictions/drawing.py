@@ -107,6 +107,7 @@ def draw(
     if per_caller is not None:
         share, less = allot(_by_caller(connection, inside, share), most, per_caller, enough)
         share = min(share, _FURTHER * most / predictions)
+        less = {caller: part for caller, part in less.items() if part < share}
     drawn = 0 if less else share * labels  # as many as are drawn anyhow are not needed once more
     further = most / 2 - drawn
     labels_share, labels_less = min(1.0, max(0.0, further / max(labels, 1))), dict[str | None, float]()

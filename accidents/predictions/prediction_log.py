@@ -168,17 +168,27 @@ class PredictionLog:
         limits = self._limits(ages, now)
         return self._database.run(lambda connection: count_old(connection, limits), write=False)
 
-    def forget(self, ages: Ages, now: datetime | None = None) -> Iterator[int]:
+    def count_held_back(self, ages: Ages, as_of: datetime, now: datetime) -> int:
+        """How many predictions are too old as of `now`, and not as of an earlier moment."""
+        earlier, later = self._limits(ages, as_of), self._limits(ages, now)
+        if earlier == later:  # of months, nearly always
+            return 0
+        return self._database.run(
+            lambda connection: count_old(connection, later) - count_old(connection, earlier), write=False
+        )
+
+    def forget(self, ages: Ages, now: datetime | None = None, again: bool = False) -> Iterator[int]:
         """Remove them and their labels, some at a time; yield how many were removed with each transaction.
 
         That may be 0: who has no more time, or no right any more, ends it there, too. In PostgreSQL whole
-        months, which go once all of a month is that old; what is not in months, as above.
+        months, which go once all of a month is that old; what is not in months, as above. `again`: months that
+        have been looked through of late, too, into which an API whose clock is behind may have written.
         """
         limits, tables = self._limits(ages, now), [PREDICTIONS.name]
         if self._database.by_month:
             parts = self._database.run(lambda connection: old_parts(connection, limits), write=False)
             for part in parts:
-                yield self._database.change(partial(forget_part, part=part, limits=limits))
+                yield self._database.change(partial(forget_part, part=part, limits=limits, again=again))
             tables = self._database.run(lambda connection: tables_by_row(connection, limits), write=False)
         for table in tables:
             yield from self._forget_rows(limits, table)

@@ -184,10 +184,10 @@ def old_parts(connection: Connection, limits: Limits) -> list[Part]:
     return [*dropped, *reversed(old[len(dropped) :])]
 
 
-def forget_part(connection: Connection, part: Part, limits: Limits) -> int:
+def forget_part(connection: Connection, part: Part, limits: Limits, again: bool = False) -> int:
     """Remove what is old of a month that `old_parts` gave, in one transaction; how many predictions it were.
 
-    Nobody waits while what stays is copied and what was said is removed; then, for as long as tables change
+    `again`: also of a month that has been read of late. Nobody waits while what stays is copied and what was said is removed; then, for as long as tables change
     places, everybody does.
     """
     if part not in parts_of(connection, PREDICTIONS.name):
@@ -196,7 +196,7 @@ def forget_part(connection: Connection, part: Part, limits: Limits) -> int:
         before = _count(connection, part.table)
         _drop_month(connection, part)
         return before
-    if _has_been_through(connection, part):
+    if not again and _has_been_through(connection, part):
         return 0
     if not connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {part.table} p WHERE NOT {_labelled()})")):
         with suppress(DBAPIError), connection.begin_nested():  # who has no lock or right reads it again
@@ -210,7 +210,9 @@ def _has_been_through(connection: Connection, part: Part) -> bool:
     """Whether nothing of a month went, or all that could, less than `READ_AGAIN` ago."""
     comment = connection.scalar(text("SELECT obj_description(to_regclass(:table))"), {"table": part.table})
     when = _THROUGH.search(comment or "")
-    return when is not None and datetime.now(UTC) - datetime.fromisoformat(when[1]) < READ_AGAIN
+    if when is None:
+        return False
+    return timedelta(0) <= datetime.now(UTC) - datetime.fromisoformat(when[1]) < READ_AGAIN
 
 
 def _mark_through(connection: Connection, table: str) -> None:

@@ -6,6 +6,7 @@ The files of equal runs are equal: when, where and of which commit a run was, on
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -123,14 +124,18 @@ def _parts(folder: Path, runs: Mapping[str, Facts]) -> Iterator[tuple[str, Facts
     yield "Replay", runs.get("replay", {}), _files(folder, folder / "replay")
     for scored in sorted((folder / "inference").glob("*/")):
         facts = runs.get(scored.relative_to(folder).as_posix(), {})
-        yield f"Scored: {scored.name}", facts, _files(folder, scored, "**/[!.]*")
+        yield f"Scored: {scored.name}", facts, _files(folder, scored, "**/*")
 
 
-def _files(root: Path, folder: Path, pattern: str = "[!.]*") -> list[tuple[str, str]]:
+def _files(root: Path, folder: Path, pattern: str = "*") -> list[tuple[str, str]]:
     """Give a folder's files; those of partitions, which are folders within, have these in their names."""
     order = list(_ABOUT)
-    there = [path for path in folder.glob(pattern) if path.is_file() and path != root / NAME]
-    names = {path: path.relative_to(folder).as_posix() for path in there}
+    names = {
+        path: path.relative_to(folder).as_posix()
+        for path in folder.glob(pattern)
+        if path.is_file() and path != root / NAME
+    }
+    there = [path for path, name in names.items() if not re.search(r"(^|/)\.", name)]  # hidden: half written
     there.sort(key=lambda path: (order.index(path.name) if path.name in order else len(order), names[path]))
     return [(path.relative_to(root).as_posix(), _ABOUT.get(path.name, names[path])) for path in there]
 

@@ -59,9 +59,9 @@ def read_commune(given: object, department: str | None) -> str | None:
     number = plain(given if isinstance(given, str) else str(given)).upper()
     if number in ("", ".", "-1", "0"):
         return None
-    if len(number) <= 3:
+    if len(number) <= 3 and number.isdigit():
         if department is None:
-            raise ValueError("commune without a department")
+            raise ValueError("a commune of a department that is not known")
         # Overseas the department takes three of the five: 971 + 024 and 971 + 124 are both 97124.
         number = department + (number[-2:].zfill(2) if len(department) == 3 else number.zfill(3))
     code = number.zfill(5)

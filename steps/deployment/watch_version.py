@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from typing import Annotated
@@ -20,6 +21,7 @@ from accidents.monitoring.callers import NO_KEY
 from accidents.monitoring.dated_ahead import latest, told
 from accidents.monitoring.monitor_settings import KNOWN_AFTER, MonitorSettings
 from accidents.monitoring.probation import Answer, Compared, Probe, TrafficSeen, Verdict, judge_probation
+from accidents.predictions.prediction_log import PredictionLogError
 from accidents.rollout.traffic_split import CHALLENGER, CHAMPION, Role, is_in_share
 from accidents.scoring.score import probabilities
 from stacks.endpoints import State, active_endpoints
@@ -167,8 +169,9 @@ def _answers(
 
 def _dated_ahead(watched: Bundle) -> tuple[str, ...]:
     until = latest(datetime.now(UTC))
-    with opened_store() as store:
+    with suppress(PredictionLogError), opened_store() as store:  # the verdict stands without it
         return told(store.log.count_from(until, watched.stage), until)
+    return ()
 
 
 def _values(features: Mapping[str, float | None], bundle: Bundle) -> list[float]:

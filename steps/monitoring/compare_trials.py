@@ -37,9 +37,8 @@ def compare_trials(
             "champion": version.version,
         }
         trial = champion_and_versions.bundle_of(champion_and_versions.version(name, served.version))
-        write_trial(
-            folder.path, facts, compare_scored(_scored(trial, champion, policy, seed), champion, trial, seed)
-        )
+        scored = _scored(trial, champion, policy, seed)
+        write_trial(folder.path, facts, compare_scored(scored, champion, trial, seed), scored.notes)
     return folder
 
 

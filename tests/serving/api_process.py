@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stacks.locked_environments import environment
+from stacks import locked_environments
 from tests.conftest import ROOT
 from tests.serving.v2_stand_in import NAME
 
@@ -62,7 +62,9 @@ def api_process(folder: Path, model_server: str, **changes: str) -> Iterator[Api
 
 def _python() -> Path:
     """Of the API's own environment: what is not in its lock is not there."""
-    return environment(ROOT / "requirements" / "api.txt", ROOT / ".serving" / "environments")
+    return locked_environments.environment(
+        ROOT / "requirements" / "api.txt", ROOT / ".serving" / "environments"
+    )
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:

@@ -22,6 +22,7 @@ _WHOLE = r"^\s*([+-]?[0-9]{1,15}([.,]0*)?|\.)?\s*$"  # a whole number, or nothin
 _COMMUNE = r"^\s*([0-9]{1,5}([.,]0*)?|2[ABab][0-9]{3}|\.|-1)?\s*$"
 _AS_DOCUMENTED = re.compile(r"[013-9][0-9]{4}|2[1-9AB][0-9]{3}")  # a commune's code
 _NOT_KNOWN = -1
+_ONE_SHORT = 4  # digits of a commune's five
 
 
 _NONE: Mapping[str, Any] = {}
@@ -139,7 +140,12 @@ class Commune(_Said):
         return lambda value, info: value if type(value) is str and is_code(value) else read(value, info.data)
 
     def of(self, value: Any, before: Mapping[str, Any]) -> str | None:
-        """Return the code of five characters."""
+        """Return the code of five characters.
+
+        A text of four digits may lack any of them: a number lacks the zero that it began with.
+        """
+        if isinstance(value, str) and len(value.strip()) == _ONE_SHORT and before.get("department") is None:
+            raise ValueError(self.rule)
         return read_commune(value, before.get("department"))
 
     def __get_pydantic_core_schema__(
