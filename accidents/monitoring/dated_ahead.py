@@ -18,5 +18,6 @@ def told(count: int, until: datetime) -> tuple[str, ...]:
         return ()
     return (
         f"{count:,} predictions are dated later than {until:%Y-%m-%d %H:%M} UTC and count in no window until "
-        "their time comes: the clock of an API is, or was, ahead. Set it right; look whether this machine's is.",
+        "their time comes: the clock of an API is, or was, ahead. Set it right, and look whether this "
+        "machine's is.",
     )

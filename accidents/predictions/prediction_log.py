@@ -181,8 +181,8 @@ class PredictionLog:
         """Remove them and their labels, some at a time; yield how many were removed with each transaction.
 
         That may be 0: who has no more time, or no right any more, ends it there, too. In PostgreSQL whole
-        months, which go once all of a month is that old; what is not in months, as above. `again`: months that
-        have been looked through of late, too, into which an API whose clock is behind may have written.
+        months, which go once all of a month is that old; what is not in months, as above. `again`: also
+        months that have been looked through of late: an API whose clock is behind may have written into them.
         """
         limits, tables = self._limits(ages, now), [PREDICTIONS.name]
         if self._database.by_month:

@@ -187,8 +187,8 @@ def old_parts(connection: Connection, limits: Limits) -> list[Part]:
 def forget_part(connection: Connection, part: Part, limits: Limits, again: bool = False) -> int:
     """Remove what is old of a month that `old_parts` gave, in one transaction; how many predictions it were.
 
-    `again`: also of a month that has been read of late. Nobody waits while what stays is copied and what was said is removed; then, for as long as tables change
-    places, everybody does.
+    Nobody waits while what stays is copied and what was said is removed; then, for as long as tables change
+    places, everybody does. `again`: also of a month that has been looked through of late.
     """
     if part not in parts_of(connection, PREDICTIONS.name):
         return 0  # somebody else has removed it meanwhile

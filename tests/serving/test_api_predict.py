@@ -181,6 +181,8 @@ def test_times_that_may_not_be(client: TestClient, time: object) -> None:
         ({"department": 96}, "is not a department"),
         ({"department": "dayligth"}, "is not a department"),
         ({"commune": "593500"}, "'593500' is not a commune code; send the INSEE code of five"),
+        ({"commune": "5935"}, "'5935' is not a commune code"),
+        ({"commune": "abc"}, "'abc' is not a commune code"),
         ({"commune": "96123"}, "no département"),
         ({"commune": "59350", "department": "13"}, "lies in department 59, not 13"),
         ({"latitude": "48.1", "longitude": 2.0}, "valid number"),

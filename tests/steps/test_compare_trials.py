@@ -61,11 +61,12 @@ def test_each_version_on_trial_has_a_page_which_the_look_keeps_beside_its_own(
     versions = SimpleNamespace(version=lambda name, number: number, bundle_of=lambda number: object())
     monkeypatch.setattr(module, "deployed_endpoint", lambda name: endpoint)
     monkeypatch.setattr(module, "champion_and_versions", versions)
-    monkeypatch.setattr(module, "_scored", lambda *_: None)
+    monkeypatch.setattr(module, "_scored", lambda *_: SimpleNamespace(notes=("20 are dated later.",)))
     monkeypatch.setattr(module, "compare_scored", lambda *_: None)  # it has scored nothing yet
     trials = module.compare_trials.entrypoint(Folder(tmp_path), champion, MonitorSettings(), 7)
     told = json.loads((trials / "trial_shadow.json").read_text(encoding="utf-8"))
     assert (told["version"], told["champion"], told["comparison"]) == ("4", "3", None)
+    assert "20 are dated later." in (trials / "trial_shadow.html").read_text(encoding="utf-8")
 
     history = SimpleNamespace(reports=lambda stage: [])
     monkeypatch.setattr(looked, "opened_store", lambda: nullcontext(SimpleNamespace(history=history)))

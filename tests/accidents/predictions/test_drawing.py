@@ -265,6 +265,19 @@ def test_what_is_looked_through_beside_a_flood_is_bounded(log: PredictionLog) ->
     assert drawn.total() - drawn["flood"] > 2 * drawn["flood"]
 
 
+def test_beside_a_flood_no_outcome_of_another_caller_is_taken_for_drawn(log: PredictionLog) -> None:
+    """Whose bound would lie above what is looked through at all is drawn by that bound, as all others."""
+    ids = random.Random(5)
+    for caller, count in {"flood": 20_000, "b": 300, "c": 160}.items():
+        rows = asked_by(caller, count, ids)
+        log.write(rows)
+        if caller != "flood":
+            log.add_labels([Label(k % 2 == 0, request_id=row.request_id) for k, row in enumerate(rows)])
+    drawing = log.draw(SINCE, None, 300, per_caller=0.2, enough=30)
+    assert drawing.bound is not None
+    assert all(bound < drawing.bound for bound in drawing.of_callers.values())
+
+
 def test_callers_who_keep_to_their_share_are_drawn_evenly() -> None:
     rooms = dict.fromkeys("abcde", 1_000.0)
     assert allot(rooms, 500, 0.2, 30) == (0.1, {})
