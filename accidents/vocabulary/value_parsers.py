@@ -28,7 +28,10 @@ def read_whole(given: object, low: int, high: int, missing: Collection[str] = NO
     given : a number, or a text as programs write one: 50, 50.0, "50", " 050", "50,0".
     missing : texts in normal form that say that it is not known, beside those of every column.
 
-    Raises ValueError, whose text is the rule that it breaks.
+    Raises
+    ------
+    ValueError
+        Its text is the rule that the value breaks.
     """
     number = _number(given, missing)
     if number is not None and not low <= number <= high:
