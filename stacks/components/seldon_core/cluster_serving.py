@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -19,8 +18,8 @@ from stacks.cluster.lease import leased
 from stacks.cluster.namespace import Namespace, find_namespace, is_pod
 from stacks.cluster.objects import MANAGED_BY, MANAGER, Manifest, annotation
 from stacks.cluster.pod_troubles import is_ending, is_ready
-from stacks.components.mlserver.client import probabilities_of, require_golden
 from stacks.components.seldon_core.applied_objects import AppliedObjects, added_by, differs, named
+from stacks.components.seldon_core.champion_routes import ChampionRoutes
 from stacks.components.seldon_core.description import (
     CANDIDATE,
     OBJECTS,
@@ -32,20 +31,15 @@ from stacks.components.seldon_core.description import (
 )
 from stacks.components.seldon_core.labels import selector_of
 from stacks.components.seldon_core.microservice import MicroserviceServing
+from stacks.components.seldon_core.model_requests import ModelRequests
 from stacks.components.seldon_core.readiness import Readiness
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.renderings.manifest import manifest
 from stacks.components.seldon_core.renderings.rendering import Rendering
 from stacks.components.seldon_core.serving_protocol import ServedModels
 from stacks.components.seldon_core.settings import MICROSERVICE, SeldonCoreSettings
-from stacks.components.trials import CHAMPION, route
+from stacks.components.trials import CHAMPION
 from stacks.errors import StackError
-
-_EVERY = 1.0  # seconds between two looks
-_TOLD_WITHIN = 90.0  # the kubelet brings a record that has changed to its pods in about a minute
-_LED_WITHIN = 180.0  # longer: what it is judged by begins then, and some take a minute and a half
-_ASKED_A_POD = 5  # times, for the service chooses the pod
-_NO_ROUTES = "[]"
 
 
 class ClusterServing:
@@ -58,6 +52,8 @@ class ClusterServing:
         self._rendering = RENDERINGS[settings.runtime]
         self._objects = AppliedObjects(namespace, self._rendering)
         self._readiness = Readiness(namespace, self._rendering, settings)
+        self._requests = ModelRequests(namespace, self._rendering)
+        self._routes = ChampionRoutes(namespace, self._requests)
 
     @property
     def no_trials(self) -> str:
@@ -138,8 +134,8 @@ class ClusterServing:
             was = self._applied(before)
             self._prove(before, bundle, golden)
             now = self._change(before, before.trying(bundle))
-            if not self._comes_to_lead(now, bundle):
-                error = self._not_led(name, bundle)
+            if not self._routes.come_to_lead(now, bundle):
+                error = self._routes.not_led(now, bundle)
                 with _telling(error):
                     self._take_back(before, now, was)
                 raise error
@@ -170,7 +166,7 @@ class ClusterServing:
 
     def fault(self, served: Served, bundle: ServedBundle) -> str:
         """Return why a version does not serve, as it is now; empty if it does."""
-        wrong = self._answers_wrong(served, bundle)
+        wrong = self._requests.wrong_answer(served, bundle)
         return wrong and (
             self._readiness.not_ready(served, bundle).reason or wrong
         )  # pods may come and go meanwhile
@@ -208,16 +204,15 @@ class ClusterServing:
 
     def metadata(self, served: Served, bundle: ServedBundle) -> dict[str, Any]:
         """Return what the model server says of a version."""
-        return dict(self._ask(served, bundle, "GET", "") or {})
+        return self._requests.metadata(served, bundle)
 
     def predict(self, served: Served, bundle: ServedBundle, request: dict[str, Any]) -> list[float]:
         """Return the output p_severe of a V2 request."""
-        return probabilities_of(self._ask(served, bundle, "POST", "/infer", request))
+        return self._requests.predict(served, bundle, request)
 
     def url(self, served: Served, bundle: ServedBundle) -> str:
         """Return where a version is asked within the cluster, without /v2."""
-        service, port = self._rendering.address(served, bundle)
-        return f"http://{service}.{self._namespace.name}.svc:{port}"
+        return self._requests.url(served, bundle)
 
     def prediction_url(self, served: Served, bundle: ServedBundle) -> str:
         """Return where V2 requests go: to the address that is set, else within the cluster."""
@@ -267,7 +262,7 @@ class ClusterServing:
             self._record(kept, was)  # nobody is led to what is about to go
         try:
             if before is not None and kept is not None:
-                self._wait_until_told(before, kept)
+                self._routes.wait_until_told(before, kept)
             self._objects.put(now, wanted)
             for bundle in now:
                 self._readiness.wait(now, bundle)
@@ -285,7 +280,7 @@ class ClusterServing:
             return before
         now, was = before.sharing(()), self._applied(before)
         self._record(now, was)
-        self._wait_until_told(before, now)
+        self._routes.wait_until_told(before, now)
         wanted = [kept for kept in map(self._rendering.without_trials, was) if kept]
         self._objects.apply(wanted)
         self._record(now, wanted)
@@ -346,7 +341,7 @@ class ClusterServing:
         try:
             self._objects.apply(aside)
             self._readiness.wait(tried, candidate)
-            self._require_golden(tried, candidate, golden)
+            self._requests.require_golden(tried, candidate, golden)
         except BaseException as cause:
             with _telling(cause):
                 self._objects.prune(served, there)
@@ -366,95 +361,15 @@ class ClusterServing:
         kept = now.kept_in(before)
         if kept != now:
             self._record(kept, self._applied(now))
-            self._wait_until_told(now, kept)
+            self._routes.wait_until_told(now, kept)
         self._undo(before, now, was)
 
     def _record(self, served: Served, objects: list[Manifest]) -> None:
         data = {
-            RECORD: served.to_json(), ROUTES: self._routes(served), RUNTIME: self.settings.runtime,
+            RECORD: served.to_json(), ROUTES: self._routes.of(served), RUNTIME: self.settings.runtime,
             OBJECTS: json.dumps(objects, sort_keys=True),
         }  # fmt: skip
         self._namespace.apply(manifest("ConfigMap", served.name, served, self.settings, {"data": data}))
-
-    def _routes(self, served: Served) -> str:
-        """Return the versions beside the champion as its pods tell them."""
-        routes = [
-            route(served.model(each), each.version, each.digest, each.role, each.share)
-            | {"server": self.url(served, each)}
-            for each in served.beside
-        ]
-        return json.dumps(routes)
-
-    def _wait_until_told(self, before: Served, kept: Served) -> None:
-        """Wait, not for ever, until no pod of the champion leads to a version that is about to go.
-
-        One that does not answer goes at once: the champion answers for it.
-        """
-        going = [bundle for bundle in before.beside if bundle not in kept.beside]
-        if all(self._answers_wrong(before, bundle) for bundle in going):
-            return
-        versions = " and ".join(bundle.version for bundle in going)
-        print(f"  until nobody is led to version {versions} any more ...", file=sys.stderr, flush=True)
-        end = time.monotonic() + _TOLD_WITHIN
-        while self._leads_aside(kept) and time.monotonic() < end:
-            time.sleep(_EVERY)
-
-    def _comes_to_lead(self, now: Served, bundle: ServedBundle) -> bool:
-        """Wait, not for ever, until each pod of the champion leads to a version: until then others answer."""
-        print(f"  until the API is led to version {bundle.version} ...", file=sys.stderr, flush=True)
-        end = time.monotonic() + _LED_WITHIN
-        while not self._tells(now):
-            if time.monotonic() >= end:
-                return False
-            time.sleep(_EVERY)
-        return True
-
-    def _not_led(self, name: str, bundle: ServedBundle) -> ClusterError:
-        at = f"kubectl --namespace {self._namespace.name} get pods --output wide"
-        return ClusterError(
-            f"After {_LED_WITHIN:g} s not every pod of the champion leads to version {bundle.version} as "
-            f"{bundle.role}. Each node's kubelet brings ConfigMap {name} to its pods, in about a minute. See "
-            f"whether nodes or pods are overloaded ({at}), and run the command again."
-        )
-
-    def _leads_aside(self, served: Served) -> bool:
-        """Whether a pod of the champion tells other routes than these; none does where none answers."""
-        try:
-            return any(routes != self._routes(served) for routes in self._routes_of_pods(served))
-        except ClusterError:
-            return False
-
-    def _tells(self, served: Served) -> bool:
-        """Whether the pods of the champion tell the routes as they are written down."""
-        try:
-            return all(routes == self._routes(served) for routes in self._routes_of_pods(served))
-        except ClusterError:
-            return False
-
-    def _routes_of_pods(self, served: Served) -> Iterator[str]:
-        """Yield what the champion's pods tell, as the API asks them. Raises ClusterError if one is silent."""
-        pods = self._namespace.list("Pod", selector_of(served, served.champion))
-        for _ in range(_ASKED_A_POD * len(pods)):
-            metadata = self.metadata(served, served.champion)
-            yield metadata.get("parameters", {}).get("routes", _NO_ROUTES)
-
-    def _answers_wrong(self, served: Served, bundle: ServedBundle) -> str:
-        try:
-            metadata = self.metadata(served, bundle)
-        except ClusterError as error:
-            return str(error)
-        versions, digest = metadata.get("versions"), metadata.get("parameters", {}).get("digest")
-        if (versions, digest) != ([bundle.version], bundle.digest):
-            return f"the model server answers as version {versions}: deploy again"
-        return ""
-
-    def _require_golden(self, served: Served, bundle: ServedBundle, golden: dict[str, Any]) -> None:
-        answer = self._ask(served, bundle, "POST", "/infer", golden["request"])
-        require_golden(served.model(bundle), answer, golden, bundle.version, bundle.digest)
-
-    def _ask(self, served: Served, bundle: ServedBundle, method: str, path: str, body: Any = None) -> Any:
-        service, port = self._rendering.address(served, bundle)
-        return self._namespace.ask(service, port, method, f"/v2/models/{served.model(bundle)}{path}", body)
 
 
 def namespace_of(settings: SeldonCoreSettings) -> Namespace:

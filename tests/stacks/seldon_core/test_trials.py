@@ -13,7 +13,7 @@ from accidents.params import load_params
 from commands.probation import may_try
 from stacks.cluster.answers import ClusterError
 from stacks.cluster.objects import KINDS
-from stacks.components.seldon_core import cluster_serving
+from stacks.components.seldon_core import champion_routes
 from stacks.components.seldon_core.cluster_serving import ClusterServing
 from stacks.components.seldon_core.description import Served, ServedBundle
 from stacks.components.seldon_core.renderings import RENDERINGS
@@ -101,8 +101,8 @@ def test_a_share_may_grow_and_a_shadow_stand_beside(fake: FakeKubernetes, servin
 def test_a_trial_goes_when_no_pod_of_the_champion_leads_to_it_any_more_or_in_a_while(
     ends: str, stale: int, fake: FakeKubernetes, serving: ClusterServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_serving, "_EVERY", 0.01)
-    monkeypatch.setattr(cluster_serving, "_TOLD_WITHIN", 10.0 if stale < 10 else 0.1)
+    monkeypatch.setattr(champion_routes, "_EVERY", 0.01)
+    monkeypatch.setattr(champion_routes, "_TOLD_WITHIN", 10.0 if stale < 10 else 0.1)
     serving.switch(NAME, FIRST, GOLDEN)
     serving.try_out(NAME, replace(SECOND, role="challenger", share=50), GOLDEN)
     kubelets, handled, left = iter(range(stale)), fake.handle, list[int]()
@@ -134,11 +134,11 @@ def test_a_trial_begins_when_each_pod_of_the_champion_leads_to_it_with_its_share
     share: int, stale: int, fake: FakeKubernetes, serving: ClusterServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until then the champion answers its accidents, which the loop would count as its failures."""
-    monkeypatch.setattr(cluster_serving, "_EVERY", 0.01)
+    monkeypatch.setattr(champion_routes, "_EVERY", 0.01)
     before = serving.switch(NAME, FIRST, GOLDEN)
     if share:
         before = serving.try_out(NAME, replace(SECOND, role="challenger", share=share), GOLDEN)
-    monkeypatch.setattr(cluster_serving, "_LED_WITHIN", 10.0 if stale < 10 else 0.1)
+    monkeypatch.setattr(champion_routes, "_LED_WITHIN", 10.0 if stale < 10 else 0.1)
     pods = running(fake)
     kubelets, known = iter(range(stale)), json.dumps(routes(fake))
 
@@ -209,7 +209,9 @@ def test_a_challenger_that_does_not_answer_goes_at_once(
     fake.answer = lambda service, *asked: (
         (404, "gone") if service.endswith("-challenger") else answer(fake, service, *asked)
     )
-    monkeypatch.setattr(serving, "_leads_aside", lambda served: pytest.fail("nobody is to be waited for"))
+    monkeypatch.setattr(
+        serving._routes, "_leads_aside", lambda served: pytest.fail("nobody is to be waited for")
+    )
     serving.end_trials(NAME)
     assert running(fake) == {NAME: "1"}
 
