@@ -1,4 +1,4 @@
-"""kubernetes/: every overlay is valid, locked down, and made of the sources that observability/ has."""
+"""Every overlay is valid, locked down, and made of the sources that observability/ has."""
 
 from __future__ import annotations
 
@@ -15,63 +15,34 @@ import yaml
 
 from accidents.__about__ import __version__
 from engine.kubernetes_cluster import RIGHTS as DASK_RIGHTS
-from engine.shared_bags import PORTS
 from observability.dashboards import dashboards
 from observability.kubernetes import FOLDER, objects
 from observability.metric_names import MODEL_SERVER, OWN, PUSHED, SUPERVISOR
 from serving.api.operations.keys import TOO_OPEN
 from stacks.cluster.objects import KINDS
 from stacks.components.image_layout import STATE, WRITTEN
-from stacks.components.kubernetes_image.config import locked_down
 from stacks.components.kubernetes_image.orchestrator import RIGHTS, TOKEN_RIGHTS
 from stacks.components.seldon_core.cluster_serving import rights
 from stacks.components.seldon_core.description import (
-    HTTP_PORT,
-    METRICS_PORT,
     Served,
     ServedBundle,
 )
 from stacks.components.seldon_core.model_pod import pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.settings import SeldonCoreSettings
-from stacks.placeholders import fill
 from tests.conftest import ROOT
+from tests.kubernetes.documents import (
+    deployed,
+    kustomize,
+    of_kind,
+    pods,
+    with_component,
+)
 from tests.observability.test_rules import RULES, named_in, of_the_api
 
-OVERLAYS = ("dev", "prod", "kind", "dask")
-NAME = "app.kubernetes.io/name"
 COMPONENTS = sorted(each.name for each in (ROOT / "kubernetes" / "components").iterdir())
 # Kinds of the Prometheus operator and of External Secrets: no schema of Kubernetes' own.
 CUSTOM = ("monitoring.coreos.com/v1", "external-secrets.io/v1")
-KUBECTL = str(Path(sys.executable).with_name("kubectl"))
-
-
-def kustomize(overlay: str) -> str:
-    command = [KUBECTL, "kustomize", str(ROOT / "kubernetes" / "overlays" / overlay)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-@pytest.fixture(scope="module", params=OVERLAYS)
-def documents(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
-    text = kustomize(request.param)
-    assert text == kustomize(request.param)  # a diff of it is part of a pull request
-    return list(yaml.safe_load_all(text))
-
-
-def of_kind(documents: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [each for each in documents if each["kind"] == kind]
-
-
-def deployed(documents: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """Return the pod of a Deployment."""
-    (found,) = [each for each in of_kind(documents, "Deployment") if each["metadata"]["name"] == name]
-    return dict(found["spec"]["template"]["spec"])
-
-
-def pods(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    deployments = [each["spec"]["template"]["spec"] for each in of_kind(documents, "Deployment")]
-    jobs = [each["spec"]["jobTemplate"]["spec"]["template"]["spec"] for each in of_kind(documents, "CronJob")]
-    return [*deployments, *jobs]
 
 
 def test_it_is_valid_and_an_unknown_field_is_not(documents: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -85,17 +56,9 @@ def test_it_is_valid_and_an_unknown_field_is_not(documents: list[dict[str, Any]]
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_each_component_is_valid_beside_an_overlay(component: str, tmp_path: Path) -> None:
     """But its custom kinds, which a cluster that knows them checks: tests/cluster/test_manifests.py."""
-    known = [each for each in _with_component("dev", component, tmp_path) if each["apiVersion"] not in CUSTOM]
+    known = [each for each in with_component("dev", component, tmp_path) if each["apiVersion"] not in CUSTOM]
     done = validated(known, tmp_path)
     assert done.returncode == 0, done.stdout
-
-
-def _with_component(overlay: str, component: str, folder: Path) -> list[dict[str, Any]]:
-    (folder / "base").symlink_to(ROOT / "kubernetes")
-    (folder / "kustomization.yaml").write_text(
-        f"resources: [base/overlays/{overlay}]\ncomponents: [base/components/{component}]\n", encoding="utf-8"
-    )
-    return list(yaml.safe_load_all(_built(folder)))
 
 
 def validated(documents: list[dict[str, Any]], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -260,88 +223,6 @@ def test_prometheus_finds_the_model_servers_of_each_runtime() -> None:
     assert endpoint["port"] in [port["name"] for port in pod["containers"][0]["ports"]]
 
 
-def test_the_api_asks_where_the_monitors_stack_serves(documents: list[dict[str, Any]]) -> None:
-    assert _stack_whose_champion_is_asked(documents) == "kubernetes-plain"
-
-
-def test_with_seldon_core_the_api_asks_its_service_and_the_monitor_runs_on_its_stack(tmp_path: Path) -> None:
-    """By the example of an overlay, of which nothing is passed over."""
-    documents = _by_the_example(tmp_path, "seldon")
-    assert _stack_whose_champion_is_asked(documents) == "kubernetes"
-    images = {container["image"] for pod in pods(documents) for container in pod["containers"]}
-    assert images == {f"registry.test/{name}:{__version__}" for name in ("api", "pipelines")}
-    accounts = of_kind(documents, "ServiceAccount")
-    assert all(each["imagePullSecrets"] == [{"name": "registry"}] for each in accounts)
-    (ingress,) = of_kind(documents, "Ingress")
-    assert (
-        ingress["spec"]["rules"][0]["host"]
-        == ingress["spec"]["tls"][0]["hosts"][0]
-        != "accidents.example.org"
-    )
-
-
-@pytest.mark.parametrize("runtime", [None, "deployment", "kserve"])
-@pytest.mark.parametrize("cloud", ["aws", "gcp", "azure"])
-def test_on_a_cloud_the_monitor_runs_on_its_stack_and_the_api_asks_what_its_runtime_makes(
-    cloud: str, runtime: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the example's line for it, and the component that the page names for the runtime."""
-    monkeypatch.setenv("ZENML_CUSTOM_SOURCE_ROOT", str(tmp_path))  # nobody's .env
-    monkeypatch.delenv("SELDON_RUNTIME", raising=False)
-    if runtime is not None:
-        monkeypatch.setenv("SELDON_RUNTIME", runtime)
-    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
-    rows = re.findall(
-        r"^\| `(\w+)`.* \| (?:none|`components/(\w+)`) \| `(http://\S+)` \|$", page, re.MULTILINE
-    )
-    told = {named: (component or None, asked) for named, component, asked in rows}
-    component, asked = told[runtime or "seldon"]
-    documents = _by_the_example(tmp_path, component, cloud)
-    assert _stack_whose_champion_is_asked(documents) == cloud
-    (api,) = deployed(documents, "accidents-api")["containers"]
-    assert {"name": "ACCIDENTS_MODEL_SERVER", "value": asked} in api["env"]
-
-
-def _by_the_example(
-    folder: Path, component: str | None = None, stack: str | None = None
-) -> list[dict[str, Any]]:
-    """Return what overlays/example.yaml makes, once a person has edited it."""
-    text = (ROOT / "kubernetes" / "overlays" / "example.yaml").read_text(encoding="utf-8")
-    text = text.replace("REGISTRY", "registry.test")
-    if component is not None:
-        text = text.replace("components: []", f"components: [../../components/{component}]")
-    if stack is not None:
-        text = re.sub("^  # (?=- target: {kind: CronJob|  )", "  ", text, flags=re.MULTILINE)
-        text = text.replace("STACK", stack)
-    overlay = folder / "overlays" / "ours"
-    overlay.mkdir(parents=True)
-    for part in ("base", "components"):
-        (folder / part).symlink_to(ROOT / "kubernetes" / part)
-    (folder / "overlays" / "dev").symlink_to(ROOT / "kubernetes" / "overlays" / "dev")
-    (overlay / "kustomization.yaml").write_text(text, encoding="utf-8")
-    return list(yaml.safe_load_all(_built(overlay)))
-
-
-def _stack_whose_champion_is_asked(documents: list[dict[str, Any]]) -> str:
-    """Return the stack of the monitor, once the API asks where that one serves."""
-    (monitor,) = of_kind(documents, "CronJob")
-    (container,) = monitor["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    stack = str(container["command"][container["command"].index("--stack") + 1])
-    content = yaml.safe_load((ROOT / "stacks" / f"{stack}.yaml").read_text(encoding="utf-8"))
-    runtime = fill(content["components"]["model_deployer"]["config"]["runtime"], f"Stack {stack}")
-    (api,) = deployed(documents, "accidents-api")["containers"]
-    told = {each["name"]: each.get("value") for each in api["env"]}
-    champion = ServedBundle("1", "d", "s3://bucket/1")
-    service, port = RENDERINGS[runtime].address(Served(told["ACCIDENTS_MODEL_NAME"], champion), champion)
-    assert told["ACCIDENTS_MODEL_SERVER"] == f"http://{service}:{port}"
-    return stack
-
-
-def _built(folder: Path) -> str:
-    command = [KUBECTL, "kustomize", "--load-restrictor=LoadRestrictionsNone", str(folder)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
 def test_a_probation_asks_the_api_of_the_cluster(documents: list[dict[str, Any]]) -> None:
     (monitor,) = of_kind(documents, "CronJob")
     (container,) = monitor["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
@@ -355,7 +236,7 @@ def test_a_probation_asks_the_api_of_the_cluster(documents: list[dict[str, Any]]
 
 def test_a_clouds_identity_reaches_the_init_container_only_where_that_is_asked_for(tmp_path: Path) -> None:
     """What answers with it is no pod: without the component the model server's policy keeps it away."""
-    documents = _with_component("prod", "workload-identity", tmp_path)
+    documents = with_component("prod", "workload-identity", tmp_path)
     policies = {each["metadata"]["name"]: each for each in of_kind(documents, "NetworkPolicy")}
     assert policies["workload-identity"]["metadata"]["namespace"] == "accidents"
     rules = policies["workload-identity"]["spec"]["egress"]
@@ -367,7 +248,7 @@ def test_a_clouds_identity_reaches_the_init_container_only_where_that_is_asked_f
 
 def test_external_secrets_bring_every_secret_that_is_asked_for(tmp_path: Path) -> None:
     """But for the ingress's certificate, which others renew."""
-    brought = of_kind(_with_component("prod", "external-secrets", tmp_path), "ExternalSecret")
+    brought = of_kind(with_component("prod", "external-secrets", tmp_path), "ExternalSecret")
     stack = yaml.safe_load((ROOT / "stacks" / "kubernetes.yaml").read_text(encoding="utf-8"))["components"]
     asked = set(secrets_in(list(yaml.safe_load_all(kustomize("prod")))))
     asked |= {stack["model_deployer"]["config"]["bucket_secret"]}
@@ -388,59 +269,6 @@ def secrets_in(part: Any) -> Iterator[str]:
         yield from secrets_in(each)
 
 
-def test_what_must_flow_to_a_model_server_is_let_through(documents: list[dict[str, Any]]) -> None:
-    policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(documents, "NetworkPolicy")}
-    asked = {rule["ports"][0]["port"]: rule.get("from") for rule in policies["model-server"]["ingress"]}
-    reading = {"namespaceSelector": {}, "podSelector": {"matchLabels": {NAME: "prometheus"}}}
-    assert asked == {HTTP_PORT: None, METRICS_PORT: [reading]}
-    champion = ServedBundle("1", "d", "s3://bucket/1")
-    labels = pod_metadata(Served("model", champion), champion, SeldonCoreSettings())["labels"]
-    (selected,) = [rule for rule in policies["api"]["egress"] if "to" in rule]
-    assert selected["to"][0]["podSelector"]["matchLabels"].items() <= labels.items()
-    assert selected["ports"] == [{"port": HTTP_PORT, "protocol": "TCP"}]
-    (dns,) = policies["dns"]["egress"]
-    assert {(each["port"], each["protocol"]) for each in dns["ports"]} == {(53, "UDP"), (53, "TCP")}
-
-
-def test_only_named_rules_are_open_to_everybody(documents: list[dict[str, Any]]) -> None:
-    policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(documents, "NetworkPolicy")}
-    opened = {
-        (name, way, *sorted(each["port"] for each in rule.get("ports", ())))
-        for name, spec in policies.items()
-        for way, whom in (("ingress", "from"), ("egress", "to"))
-        for rule in spec.get(way, ())
-        if whom not in rule
-    }
-    assert opened == {
-        ("dns", "egress", 53, 53),
-        ("api", "ingress", 8000), ("api", "egress", 5432),
-        ("model-server", "ingress", HTTP_PORT), ("model-server", "egress", 443, 7070),
-        ("pipelines", "egress"), ("dask-worker", "egress", 443, 7070),
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("labels", "more"),
-    [({}, set()), (locked_down().labels, {"pipelines"}), ({NAME: "monitor"}, {"pipelines"})],
-    ids=["of somebody else", "a step's", "the monitor's"],
-)
-def test_a_pod_that_nobody_has_named_reaches_dns_alone(
-    labels: dict[str, str], more: set[str], documents: list[dict[str, Any]]
-) -> None:
-    policies = of_kind(documents, "NetworkPolicy")
-    chosen = {each["metadata"]["name"] for each in policies if selects(each["spec"]["podSelector"], labels)}
-    assert chosen == {"deny-all", "dns"} | more
-
-
-def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    """Whether Kubernetes has a selector choose a pod: `NotIn` chooses one without the label, too."""
-    wanted = selector.get("matchExpressions", ())
-    inside = ((labels.get(each["key"]) in each["values"], each["operator"]) for each in wanted)
-    return selector.get("matchLabels", {}).items() <= labels.items() and all(
-        found is (operator == "In") for found, operator in inside
-    )
-
-
 def test_the_monitor_may_write_where_its_image_does(documents: list[dict[str, Any]]) -> None:
     (monitor,) = [each for each in documents if each["kind"] == "CronJob"]
     (container,) = monitor["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
@@ -453,65 +281,3 @@ def test_the_keys_are_readable_by_the_apis_group_alone(documents: list[dict[str,
     volumes = deployed(documents, "accidents-api")["volumes"]
     (keys,) = [each for each in volumes if each["name"] == "keys"]
     assert keys["secret"]["defaultMode"] & TOO_OPEN == 0
-
-
-def test_dask_is_reached_by_who_works_on_it_and_by_nobody_else() -> None:
-    documents = list(yaml.safe_load_all(kustomize("dask")))
-    named = {(each["kind"], each["metadata"]["name"]): each for each in documents}
-    scheduler = named["Deployment", "accidents-dask-scheduler"]["spec"]["template"]
-    worker = named["Deployment", "accidents-dask-worker"]["spec"]["template"]
-    (service,) = [name for kind, name in named if kind == "Service" and "dask" in name]
-    (started,) = worker["spec"]["containers"]
-    assert f"tcp://{service}:8786" in started["command"]
-    assert named["Service", service]["spec"]["selector"] == scheduler["metadata"]["labels"]
-    told = dict(word.removeprefix("--").split("=") for word in started["command"] if "=" in word)
-    assert bytes_of(told["memory-limit"]) < bytes_of(started["resources"]["limits"]["memory"])
-    ports = {int(told["worker-port"]), int(told["nanny-port"])}
-    assert {each["containerPort"] for each in started["ports"]} == ports
-    policies = {name: each["spec"] for (kind, name), each in named.items() if kind == "NetworkPolicy"}
-    of_lightgbm = {"port": PORTS[0], "endPort": PORTS[-1], "protocol": "TCP"}
-    others: dict[str, dict[str, Any]] = {
-        "dask-scheduler": {"port": 8787, "protocol": "TCP"},
-        "dask-worker": of_lightgbm,
-    }
-    for name, reached in (("dask-scheduler", {8786}), ("dask-worker", ports)):
-        rule, other = policies[name]["ingress"]
-        assert {each["port"] for each in rule["ports"]} == reached
-        assert other["ports"] == [others[name]]
-    among = {"podSelector": {"matchLabels": {NAME: "dask-worker"}}}
-    assert policies["dask-worker"]["ingress"][1]["from"] == [among]
-    (out,) = [each for each in policies["dask-worker"]["egress"] if each.get("to") == [among]]
-    assert of_lightgbm in out["ports"]
-    (asked,) = policies["dask-scheduler"]["ingress"][0]["from"][0]["podSelector"]["matchExpressions"]
-    assert (asked["operator"], asked["values"]) == ("In", ["step", "monitor", "dask-worker"])
-
-
-def test_the_quota_has_room_for_the_workers_that_the_page_asks_for() -> None:
-    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
-    (workers,) = re.findall(r"accidents-dask-worker --replicas (\d+)", page)
-    documents = list(yaml.safe_load_all(kustomize("dask")))
-    of = {each["metadata"]["name"]: each["spec"]["template"] for each in of_kind(documents, "Deployment")}
-    worker, scheduler = (
-        of[f"accidents-dask-{name}"]["spec"]["containers"][0]["resources"] for name in ("worker", "scheduler")
-    )
-    (before,), (now,) = (
-        of_kind(list(yaml.safe_load_all(kustomize(name))), "ResourceQuota") for name in ("dev", "dask")
-    )
-    for name in ("requests.cpu", "requests.memory", "limits.memory"):
-        kind, _, what = name.partition(".")
-        taken = int(workers) * amount(worker[kind][what]) + amount(scheduler[kind][what])
-        room = amount(now["spec"]["hard"][name]) - amount(before["spec"]["hard"][name])
-        assert room >= taken, name
-
-
-def amount(text: str) -> float:
-    """Of processors or bytes."""
-    if text.endswith("i"):
-        return bytes_of(text)
-    return int(text.removesuffix("m")) / 1000 if text.endswith("m") else int(text)
-
-
-def bytes_of(text: str) -> int:
-    """Of Kubernetes' 4Gi, or Dask's 4GiB."""
-    size = text.removesuffix("B")
-    return int(size[:-2]) * {"Mi": 1 << 20, "Gi": 1 << 30}[size[-2:]]
