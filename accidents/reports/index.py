@@ -91,7 +91,7 @@ def _training(folder: Path, run: Facts) -> dict[str, Any] | None:
         "synthetic": summary["synthetic"],
         "rows": {
             "Version": summary["model_version"],
-            "Champion": summary["champion_version"] or "nobody yet",
+            "Champion after it": summary["champion_version"] or "nobody yet",
             "Decision": f"{'promoted' if decision['promote'] else 'not promoted'}: {decision['reason']}",
             "Learnt from": f"{summary['source']}, {', '.join(map(str, summary['years']))}",
             "Split": summary["split"]["description"],

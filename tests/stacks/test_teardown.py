@@ -83,15 +83,20 @@ def test_what_somebody_else_has_made_and_added_stays(zenml_store: Path, stack_fi
     assert {"of_somebody"} == components() & {"of_somebody", "joined_local"}
 
 
+def applied_with_a_store(name: str, stack_file: StackWriter, artifacts: Path) -> Path:
+    """Return the folder of the file of a stack that has an artifact store of its own there."""
+    folder = stack_file(name, artifact_store={"flavor": "local", "config": {"path": str(artifacts)}})
+    apply_stack(name, folder=folder)
+    return folder
+
+
 def test_an_artifact_store_that_something_lies_in_stays_and_so_does_what_lies_there(
     zenml_store: Path, stack_file: StackWriter, tmp_path: Path
 ) -> None:
     from zenml import save_artifact
     from zenml.client import Client
 
-    store = {"flavor": "local", "config": {"path": str(tmp_path / "artifacts")}}
-    folder = stack_file("kept", artifact_store=store)
-    apply_stack("kept", folder=folder)
+    folder = applied_with_a_store("kept", stack_file, tmp_path / "artifacts")
     saved = save_artifact([1, 2, 3], "some-numbers")
     told = teardown_stack("kept", sure=True, folder=folder)
     assert "kept artifact_store kept_local: 1 artifacts lie in it" in told
@@ -129,9 +134,7 @@ def test_so_does_one_that_something_of_another_project_lies_in(
     from zenml import save_artifact
     from zenml.client import Client
 
-    store = {"flavor": "local", "config": {"path": str(tmp_path / "artifacts")}}
-    folder = stack_file("common", artifact_store=store)
-    apply_stack("common", folder=folder)
+    folder = applied_with_a_store("common", stack_file, tmp_path / "artifacts")
     with active(another_project):
         saved = save_artifact([1, 2, 3], "their-numbers")
     told = teardown_stack("common", sure=True, folder=folder)
