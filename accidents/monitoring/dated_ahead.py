@@ -12,7 +12,7 @@ def latest(now: datetime) -> datetime:
     return now + AHEAD
 
 
-def told(count: int, until: datetime) -> tuple[str, ...]:
+def notes_on(count: int, until: datetime) -> tuple[str, ...]:
     """Say how many are left out for it."""
     if not count:
         return ()

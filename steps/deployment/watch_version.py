@@ -18,7 +18,7 @@ from accidents.bundle import Bundle
 from accidents.bundle.golden import Golden, make_golden
 from accidents.errors import AccidentsError
 from accidents.monitoring.callers import NO_KEY
-from accidents.monitoring.dated_ahead import latest, told
+from accidents.monitoring.dated_ahead import latest, notes_on
 from accidents.monitoring.monitor_settings import KNOWN_AFTER, MonitorSettings
 from accidents.monitoring.probation import Answer, Compared, Probe, TrafficSeen, Verdict, judge_probation
 from accidents.predictions.prediction_log import PredictionLogError
@@ -170,7 +170,7 @@ def _answers(
 def _dated_ahead(watched: Bundle) -> tuple[str, ...]:
     until = latest(datetime.now(UTC))
     with suppress(PredictionLogError), opened_store() as store:  # the verdict stands without it
-        return told(store.log.count_from(until, watched.stage), until)
+        return notes_on(store.log.count_from(until, watched.stage), until)
     return ()
 
 

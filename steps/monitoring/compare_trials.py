@@ -8,7 +8,7 @@ from typing import Annotated
 from zenml import step
 
 from accidents.bundle import Bundle
-from accidents.monitoring.dated_ahead import latest, told
+from accidents.monitoring.dated_ahead import latest, notes_on
 from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.scored_accidents import Scored, compare_scored, scored_by
 from accidents.reports.trial import write_trial
@@ -55,5 +55,5 @@ def _scored(trial: Bundle, champion: Bundle, policy: MonitorSettings, seed: int)
     with opened_store() as store:
         rows = store.log.read(since, until, last, shadow=trial.digest, stage=champion.stage)
         scored = scored_by(trial, champion, rows, policy, seed)
-        ahead = told(store.log.count_from(until, champion.stage), until)
+        ahead = notes_on(store.log.count_from(until, champion.stage), until)
     return replace(scored, notes=(*scored.notes, *ahead))

@@ -7,7 +7,7 @@ from typing import Annotated
 from zenml import step
 
 from accidents.bundle import load_bundle
-from accidents.monitoring.dated_ahead import latest, told
+from accidents.monitoring.dated_ahead import latest, notes_on
 from accidents.monitoring.monitor_settings import MonitorSettings
 from accidents.monitoring.window import capped, log_window, of_a_wrong_clock
 from steps.folder import Folder
@@ -47,7 +47,7 @@ def read_log_window(
             else store.log.read_drawn(drawing)
         )
         window = log_window(rows, model, since, until, drawing.drawn_of, drawing.of_callers)
-        ahead = () if between is not None else told(store.log.count_from(end, model.stage), end)
+        ahead = () if between is not None else notes_on(store.log.count_from(end, model.stage), end)
     window = replace(window, notes=(*window.notes, *ahead, *of_a_wrong_clock(model, until)))
     capped(window, policy, seed).save(folder.path)
     return folder

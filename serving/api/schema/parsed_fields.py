@@ -28,7 +28,7 @@ _ONE_SHORT = 4  # digits of a commune's five
 _NONE: Mapping[str, Any] = {}
 
 
-class _Said(ABC):
+class _ParsedField(ABC):
     """Annotates a field with how it is read; `null`, an empty text and -1 become None."""
 
     rule: str  # that a list breaks, too
@@ -77,7 +77,7 @@ class _Said(ABC):
         return {"anyOf": [*self.forms(), {"type": "null"}], "description": self._description}
 
 
-class Whole(_Said):
+class Whole(_ParsedField):
     """A whole number between two bounds."""
 
     rule = "not a whole number"
@@ -104,7 +104,7 @@ class Whole(_Said):
         ]
 
 
-class YesOrNo(_Said):
+class YesOrNo(_ParsedField):
     """True or false."""
 
     rule, remedy = "not 1 or 0", "send true or false"
@@ -128,7 +128,7 @@ class YesOrNo(_Said):
         ]
 
 
-class Commune(_Said):
+class Commune(_ParsedField):
     """INSEE code of a commune; up to three digits are put behind `department`, a field before it."""
 
     rule = "not a commune code"
