@@ -15,7 +15,7 @@ from stacks.components.seldon_core.description import (
 )
 from stacks.components.seldon_core.model_pod import pod_metadata
 from stacks.components.seldon_core.settings import SeldonCoreSettings
-from tests.kubernetes.documents import (
+from tests.manifests.documents import (
     NAME,
     of_kind,
 )

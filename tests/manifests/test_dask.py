@@ -9,7 +9,7 @@ import yaml
 
 from engine.shared_bags import PORTS
 from tests.conftest import ROOT
-from tests.kubernetes.documents import (
+from tests.manifests.documents import (
     NAME,
     kustomize,
     of_kind,

@@ -31,7 +31,7 @@ from stacks.components.seldon_core.model_pod import pod_metadata, pod_spec
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.components.seldon_core.settings import SeldonCoreSettings
 from tests.conftest import ROOT
-from tests.kubernetes.documents import (
+from tests.manifests.documents import (
     deployed,
     kustomize,
     of_kind,

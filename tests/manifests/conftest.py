@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.kubernetes.documents import OVERLAYS, kustomize
+from tests.manifests.documents import OVERLAYS, kustomize
 
 
 @pytest.fixture(scope="module", params=OVERLAYS)

@@ -1,4 +1,7 @@
-"""What kustomize makes of kubernetes/, and what is in it."""
+"""What kustomize makes of kubernetes/, and what is in it.
+
+No folder of tests may have that name: what has tests/ on its path would import it for the library.
+"""
 
 from __future__ import annotations
 

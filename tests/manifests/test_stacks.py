@@ -17,7 +17,7 @@ from stacks.components.seldon_core.description import (
 from stacks.components.seldon_core.renderings import RENDERINGS
 from stacks.placeholders import fill
 from tests.conftest import ROOT
-from tests.kubernetes.documents import (
+from tests.manifests.documents import (
     built,
     deployed,
     of_kind,
