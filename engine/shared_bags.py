@@ -6,6 +6,7 @@ each grows all of the same trees. Why not by LightGBM's own module for Dask: doc
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 from collections.abc import Sequence
@@ -82,12 +83,11 @@ class _Bag:
     scale: float
     sampled: float
 
-    def params(self, threads: int) -> dict[str, Any]:
-        """Return LightGBM's parameters on a worker of so many threads."""
+    def params(self, threads: int, memory: float = 0) -> dict[str, Any]:
+        """Return LightGBM's parameters on a worker of so many threads: for the memory, one goes by column."""
         at_random = self.settings.draws_thresholds(self.number)
         settings = self.settings.model_copy(update={"n_jobs": threads})
-        # By all rows, not a worker's: of so many each goes by column, for the memory that this is about.
-        return params_of(settings, self.stage, self.seed, at_random, self.rows)
+        return params_of(settings, self.stage, self.seed, at_random, self.rows, memory)
 
 
 def grow(
@@ -176,7 +176,7 @@ def _grown(
         grown = team.do(
             f"{name}: growing trees", _train, [(rows, params, bag.settings.n_estimators) for rows in ready]
         )
-        return _as_told(grown[0].result(), bag.params(bag.settings.n_jobs)), tuple(held_by)
+        return _as_told(grown[0].result(), bag.params(bag.settings.n_jobs, math.inf)), tuple(held_by)
     except (ClusterError, LostError) as error:
         # Trap: LightGBM may read on from a connection that was closed, without end and without a pause, and
         # waits for a machine that is gone; what it runs in hears of no cancel.

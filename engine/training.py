@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -24,6 +25,9 @@ from engine.shared_bags import grow
 from engine.tasks import each, reduced
 
 T = TypeVar("T")
+
+MOST_OF_LIMIT = 0.9  # beyond 0.95 Dask starts a worker anew
+BESIDE_ROWS = 0.4 * 2**30  # bytes: Python and its libraries
 
 
 def train(
@@ -105,7 +109,8 @@ def _count_one(piece: Piece) -> PlaceCounts:
 
 def _boost_one(pieces: tuple[Piece, ...], settings: ModelSettings, stage: str, seed: int, bag: int) -> str:
     rows = labelled_rows(pieces, stage)
-    booster = boost(rows, np.arange(len(rows)), _one_thread(settings), stage, seed, bag)
+    every = np.arange(len(rows))
+    booster = boost(rows, every, _one_thread(settings), stage, seed, bag, memory=memory_for_rows())
     return _as_told(booster.text, settings)
 
 
@@ -114,7 +119,7 @@ def _refit_one(
 ) -> tuple[str, Any]:
     held = _held_back(pieces, settings, seed, bag)
     rows = labelled_rows(pieces, stage)
-    booster, scores = refit_bag(rows, held, _one_thread(settings), stage, seed, bag)
+    booster, scores = refit_bag(rows, held, _one_thread(settings), stage, seed, bag, memory_for_rows())
     return _as_told(booster.text, settings), scores
 
 
@@ -138,10 +143,21 @@ def _one_thread(settings: ModelSettings) -> ModelSettings:
     return settings.model_copy(update={"n_jobs": 1})
 
 
+def memory_for_rows() -> float:
+    """Bytes that this worker has for the rows of a bag."""
+    from distributed import get_worker
+    from distributed.system import MEMORY_LIMIT
+
+    worker = get_worker()
+    # Dask asks for no limit of data and of addresses (`ulimit -d`, `-v`).
+    limits = [worker.memory_manager.memory_limit or MEMORY_LIMIT]
+    limits += [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
+    least: float = min(limit for limit in limits if limit != resource.RLIM_INFINITY)
+    return (MOST_OF_LIMIT * least - BESIDE_ROWS) / int(worker.state.nthreads)
+
+
 def _as_told(trees: str, settings: ModelSettings) -> str:
     """Return the trees with the threads they were to be grown with: they are the same with any."""
-    if settings.n_jobs == 1:
-        return trees
     for single, several in (("num_threads: 1", f"num_threads: {settings.n_jobs}"), *_WISE):
         trees = trees.replace(f"[{single}]", f"[{several}]", 1)
     return trees

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,9 @@ from accidents.training.tree_inputs import LabelledRows, Positions, TreeInputs, 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Beyond, one thread goes column by column: the same trees, a quarter slower, in a third of the memory.
-ROWS_BY_ROW = 2_000_000
+# What a row takes where one thread goes row by row, all columns at a time; one column at a time it is 130
+# bytes, the same trees, and with 16 million rows twice the time.
+BYTES_BY_ROW = 190
 
 
 def train(
@@ -64,24 +66,27 @@ def boost(
     seed: int,
     bag: int,
     scale: float = 1.0,
+    memory: float = math.inf,
 ) -> Booster:
     """One bag: trees grown on the rows chosen, which stand for `scale` times as many.
 
-    `chosen` are positions among `rows`, rising.
+    `chosen` are positions among `rows`, rising. One thread takes no more than `memory` bytes, if it can.
     """
     import lightgbm
 
     seed += bag
     inputs = TreeInputs(rows, chosen, settings.masked, seed, scale)
-    params = params_of(settings, stage, seed, settings.draws_thresholds(bag), len(inputs))
+    params = params_of(settings, stage, seed, settings.draws_thresholds(bag), len(inputs), memory)
     bins = dataset_of(inputs, params)
     del inputs, chosen  # which the bins stand for
     return Booster(lightgbm.train(params, bins, settings.n_estimators).model_to_string())
 
 
-def params_of(settings: ModelSettings, stage: str, seed: int, at_random: bool, rows: int) -> dict[str, Any]:
-    """Return LightGBM's parameters of a bag that learns from so many rows."""
-    by_column = settings.n_jobs == 1 and rows > ROWS_BY_ROW
+def params_of(
+    settings: ModelSettings, stage: str, seed: int, at_random: bool, rows: int, memory: float
+) -> dict[str, Any]:
+    """Return LightGBM's parameters of a bag that learns from so many rows in so many bytes."""
+    by_column = settings.n_jobs == 1 and rows * BYTES_BY_ROW > memory
     rises = {feature.name: feature.rises for feature in features_of(stage)}
     columns = tree_columns(feature_names(stage))
     return {

@@ -8,6 +8,7 @@ others; these set its alert threshold, and are what drift is compared with.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,10 +77,11 @@ def refit_bag(
     stage: str,
     seed: int,
     bag: int,
+    memory: float = math.inf,
 ) -> tuple[Booster, Doubles]:
-    """Return one bag, and its raw scores of the rows that it was held back from."""
+    """Return one bag, grown in `memory` bytes, and its raw scores of the rows that it was held back from."""
     scale = len(rows) / (~held).sum()  # densities as all rows give them
-    booster = boost(rows, np.flatnonzero(~held), settings, stage, seed, bag, scale)
+    booster = boost(rows, np.flatnonzero(~held), settings, stage, seed, bag, scale, memory)
     return booster, booster.score(unseen_inputs(rows, held, scale))
 
 

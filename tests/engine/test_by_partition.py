@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import time
 from dataclasses import replace
 from itertools import pairwise
@@ -43,6 +44,7 @@ from accidents.training.split import SplitSettings, split
 from accidents.training.trained_model import Layout, matrix_of
 from accidents.training.tree_inputs import LabelledRows
 from engine import evaluation, preparation, reading, training
+from engine.cluster import client_of
 from engine.partitions import PartitionedRows, labelled_rows
 from engine.scoring import score_tables
 from engine.settings import DaskSettings
@@ -158,6 +160,23 @@ def test_a_bag_reads_partitions_in_stretches_and_grows_the_same_trees(
     some = np.flatnonzero(np.arange(len(rows)) % 5 > 0)
     grown = [boost(each, some, settings, "dispatch", seed=1, bag=1).text for each in (read, rows)]
     assert grown[0] == grown[1]
+
+
+def test_a_worker_knows_what_memory_it_has_for_the_rows_of_a_bag(dask: DaskSettings) -> None:
+    """Of 2 GiB and one thread; less where the system gives less."""
+    client = client_of(dask)
+    gib = client.submit(training.memory_for_rows, pure=False).result() / 2**30
+    assert gib == pytest.approx(0.9 * 2 - 0.4)
+    assert client.submit(_memory_within, 2**30, pure=False).result() / 2**30 == pytest.approx(0.9 - 0.4)
+
+
+def _memory_within(data: int) -> float:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (data, before[1]))
+    try:
+        return training.memory_for_rows()
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def test_bags_of_the_slow_kind_are_begun_first(dask: DaskSettings, monkeypatch: pytest.MonkeyPatch) -> None:

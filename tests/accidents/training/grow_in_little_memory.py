@@ -51,5 +51,5 @@ if __name__ == "__main__":
     size = int(ROWS * (1 + SETTINGS.masked) * len(tree_columns(NAMES)) * 4)
     allowed = size * 98 // 100
     resource.setrlimit(resource.RLIMIT_DATA, (taken() + allowed,) * 2)
-    boost(LabelledRows(NAMES, place, y, read), np.arange(ROWS), SETTINGS, "dispatch", seed=1, bag=0)
+    boost(LabelledRows(NAMES, place, y, read), np.arange(ROWS), SETTINGS, "dispatch", 1, 0, memory=0)
     print(size, allowed)

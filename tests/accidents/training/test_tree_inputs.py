@@ -103,14 +103,13 @@ def test_one_thread_and_two_grow_the_same_trees() -> None:
     assert one == two
 
 
-def test_column_by_column_one_thread_grows_the_same_trees(monkeypatch: pytest.MonkeyPatch) -> None:
-    every, text = np.arange(len(Y)), {}
-    for most in (2_000_000, 1_000):
-        monkeypatch.setattr(fit_bags, "ROWS_BY_ROW", most)
-        text[most] = boost(ROWS, every, SMALL, "dispatch", seed=1, bag=1).text
-    assert "[force_row_wise: 1]" in text[2_000_000]
-    assert "[force_col_wise: 1]" in text[1_000]
-    by_row, by_column = (told.partition("\nparameters:")[0] for told in text.values())
+def test_in_little_memory_one_thread_goes_column_by_column_and_grows_the_same_trees() -> None:
+    every = np.arange(len(Y))
+    needed = fit_bags.BYTES_BY_ROW * len(TreeInputs(ROWS, every, SMALL.masked, 2, 1.0))
+    grown = [boost(ROWS, every, SMALL, "dispatch", 1, 1, memory=m).text for m in (needed, needed - 1)]
+    assert "[force_row_wise: 1]" in grown[0]
+    assert "[force_col_wise: 1]" in grown[1]
+    by_row, by_column = (text.partition("\nparameters:")[0] for text in grown)
     assert by_row == by_column
 
 
