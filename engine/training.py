@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from accidents.lightgbm.booster import Booster
 from accidents.progress import track
@@ -26,8 +27,8 @@ from engine.tasks import each, reduced
 
 T = TypeVar("T")
 
-MOST_OF_LIMIT = 0.9  # beyond 0.95 Dask starts a worker anew
-BESIDE_ROWS = 0.4 * 2**30  # bytes: Python and its libraries
+MOST_OF_LIMIT = 0.85  # beyond 0.95 Dask starts a worker anew
+BESIDE_ROWS = 0.3 * 2**30  # bytes: Python and its libraries
 
 
 def train(
@@ -144,16 +145,19 @@ def _one_thread(settings: ModelSettings) -> ModelSettings:
 
 
 def memory_for_rows() -> float:
-    """Bytes that this worker has for the rows of a bag."""
+    """Bytes that this worker has for the rows of a bag, by Dask's limit and by those of the system."""
     from distributed import get_worker
     from distributed.system import MEMORY_LIMIT
 
-    worker = get_worker()
-    # Dask asks for no limit of data and of addresses (`ulimit -d`, `-v`).
-    limits = [worker.memory_manager.memory_limit or MEMORY_LIMIT]
-    limits += [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
-    least: float = min(limit for limit in limits if limit != resource.RLIM_INFINITY)
-    return (MOST_OF_LIMIT * least - BESIDE_ROWS) / int(worker.state.nthreads)
+    worker, now = get_worker(), psutil.Process().memory_info()
+    limits = (
+        # Not what it has now: much of that was freed, and is taken again.
+        (worker.memory_manager.memory_limit or MEMORY_LIMIT, BESIDE_ROWS),
+        (resource.getrlimit(resource.RLIMIT_DATA)[0], getattr(now, "data", BESIDE_ROWS)),  # `ulimit -d`
+        (resource.getrlimit(resource.RLIMIT_AS)[0], now.vms),  # `ulimit -v`
+    )
+    left = (MOST_OF_LIMIT * limit - beside for limit, beside in limits if limit != resource.RLIM_INFINITY)
+    return min(left) / int(worker.state.nthreads)
 
 
 def _as_told(trees: str, settings: ModelSettings) -> str:

@@ -21,9 +21,12 @@ def start_scheduler(port: int, logs: Path) -> Started:
     return _start("dask_scheduler", "--host", "127.0.0.1", "--port", str(port), folder=ROOT, logs=logs)
 
 
-def start_worker(address: str, logs: Path, folder: Path = ROOT, more: Sequence[str] = ()) -> Started:
+def start_worker(
+    address: str, logs: Path, folder: Path = ROOT, more: Sequence[str] = (), nanny: bool = False
+) -> Started:
     """`folder` is where our code is; `more` are options of Dask's."""
-    words = (address, "--nthreads", "1", "--no-nanny", "--local-directory", str(logs), *more)
+    nannies = "--nanny" if nanny else "--no-nanny"
+    words = (address, "--nthreads", "1", nannies, "--local-directory", str(logs), *more)
     return _start("dask_worker", *words, folder=folder, logs=logs)
 
 
@@ -40,12 +43,12 @@ def running(*processes: Started) -> Iterator[list[Started]]:
 
 
 @contextmanager
-def running_cluster(logs: Path, workers: int = 1) -> Iterator[tuple[str, list[Started]]]:
+def running_cluster(logs: Path, workers: int = 1, nanny: bool = False) -> Iterator[tuple[str, list[Started]]]:
     """A scheduler and workers of our code: its address, and the processes, the scheduler first."""
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     with running(
-        start_scheduler(port, logs), *(start_worker(address, logs) for _ in range(workers))
+        start_scheduler(port, logs), *(start_worker(address, logs, nanny=nanny) for _ in range(workers))
     ) as every:
         yield address, every
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from engine.shared_bags import grow
 from engine.splitting import split_rows
 from engine.tasks import LostError
 from engine.together import Team
+from tests.dask_processes import kill, running_cluster, start_scheduler, start_worker
 from tests.engine.conftest import ON_DASK
 
 pytestmark = [*ON_DASK, pytest.mark.timeout(900)]
@@ -71,22 +73,28 @@ def pid_of(client: Any, worker: str) -> int:
     return int(client.run(os.getpid, workers=[worker])[worker])
 
 
+def until_two_grow(dask: DaskSettings) -> list[str]:
+    """Wait until two workers grow trees together; none, if they never do."""
+    client, end = client_of(dask), time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        busy = [who for who, keys in client.processing().items() if "growing" in str(keys)]
+        if len(busy) == 2:
+            time.sleep(2)  # they have found each other
+            return busy
+        time.sleep(0.1)
+    return []
+
+
 def kill_one_that_grows(dask: DaskSettings, killed: list[str]) -> threading.Thread:
     """Kill one of the workers that grow trees, once they do."""
     client = client_of(dask)
 
-    def kill() -> None:
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            busy = [who for who, keys in client.processing().items() if "growing" in str(keys)]
-            if len(busy) == 2:
-                time.sleep(2)  # they have found each other
-                os.kill(pid_of(client, busy[0]), signal.SIGKILL)
-                killed.append(busy[0])
-                return
-            time.sleep(0.1)
+    def kill_it() -> None:
+        for busy in until_two_grow(dask)[:1]:
+            os.kill(pid_of(client, busy), signal.SIGKILL)
+            killed.append(busy)
 
-    thread = threading.Thread(target=kill)
+    thread = threading.Thread(target=kill_it)
     thread.start()
     return thread
 
@@ -131,6 +139,29 @@ def test_half_of_the_rows_are_on_each_and_a_worker_that_is_killed_changes_no_tre
     again = grow(rows, LONG, "dispatch", 7, 0)
     killer.join()
     assert killed
+    assert again.trees == whole.trees
+
+
+def test_a_scheduler_that_is_started_anew_begins_the_bag_again(rows: PartitionedRows, tmp_path: Path) -> None:
+    whole = grow(rows, LONG, "dispatch", 7, 0)
+    with running_cluster(tmp_path, workers=2, nanny=True) as (address, processes):
+        there = rows.dask.model_copy(update={"scheduler": address, "local": None, "wait_seconds": PATIENCE})
+        client_of(there)
+        begun: list[str] = []
+
+        def restart() -> None:
+            until_two_grow(there)
+            for process in processes:
+                kill(process)
+            begun.append("anew")
+            processes[:] = [start_scheduler(int(address.rpartition(":")[2]), tmp_path)]
+            processes.extend(start_worker(address, tmp_path, nanny=True) for _ in range(2))
+
+        restarter = threading.Thread(target=restart)
+        restarter.start()
+        again = grow(rows.model_copy(update={"dask": there}), LONG, "dispatch", 7, 0)
+        restarter.join()
+    assert begun
     assert again.trees == whole.trees
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from accidents import progress
 from accidents.errors import DataError, SettingsError
 from engine import cluster, cluster_check, report, tasks
 from engine.cluster import client_of, disconnect_all
@@ -102,6 +103,14 @@ def test_where_no_worker_is_left_others_are_started(tmp_path: Path) -> None:
         assert each(settings, fail, [("after", (1,))], "After") == [1]
     finally:
         disconnect_all()
+
+
+def test_how_far_it_has_come_is_shown(
+    dask: DaskSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
+    each(dask, divmod, [("a", (7, 2)), ("b", (9, 2))], "Dividing")
+    assert capsys.readouterr().err.splitlines() == ["Dividing: 1/2", "Dividing: 2/2"]
 
 
 def test_following_costs_no_processor(dask: DaskSettings) -> None:
