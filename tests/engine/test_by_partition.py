@@ -181,6 +181,21 @@ def _memory_within(limit: int, kind: str, more: int) -> float:
         resource.setrlimit(limit, (soft, hard))
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_bag_that_went_by_column_is_told_as_that_of_one_process(raw_folder: Path, threads: int) -> None:
+    """A worker's memory makes no other version."""
+    names = feature_names("dispatch")
+    rows = LabelledRows.of(
+        *labelled(build_features(read_years(find_years(raw_folder))[0], "dispatch"), names), names
+    )
+    settings, every = ModelSettings(n_estimators=5, n_jobs=threads), np.arange(len(rows))
+    here = boost(rows, every, settings, "dispatch", seed=1, bag=1).text
+    alone = training._one_thread(settings)
+    by_column = boost(rows, every, alone, "dispatch", seed=1, bag=1, memory=0).text
+    assert "[force_col_wise: 1]" in by_column
+    assert training._as_told(by_column, settings) == here
+
+
 def test_bags_of_the_slow_kind_are_begun_first(dask: DaskSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     named: list[str] = []
 
