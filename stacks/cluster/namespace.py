@@ -373,7 +373,9 @@ def find_namespace(namespace: str, context: str = "", timeout: float = 30, adopt
         if is_pod():
             config.load_incluster_config(client_configuration=configuration)
         else:
-            config.load_kube_config(context=context or None, client_configuration=configuration)
+            # Its own default is the environment's when the client was imported, not as it is now.
+            file = os.environ.get("KUBECONFIG") or None
+            config.load_kube_config(file, context=context or None, client_configuration=configuration)
     except ConfigException as error:
         if context:
             raise ClusterError(

@@ -67,9 +67,7 @@ def workers(cluster: TestNamespace, bucket: Path) -> Iterator[KubernetesWorkers]
     account = f"--serviceaccount={cluster.name}:accidents-pipelines"
     cluster.admin("create", "rolebinding", "forward", "--role=forward", account)
     with pytest.MonkeyPatch.context() as patched:
-        # Its library has read the variable when it was imported.
-        location = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
-        patched.setattr(location, str(cluster.kubeconfig))
+        patched.setenv("KUBECONFIG", str(cluster.kubeconfig))
         yield KubernetesWorkers(
             namespace=cluster.name, image=os.environ["DASK_IMAGE"], workers=2, cpu="100m", memory="1Gi",
             bucket_secret="accidents-bucket", ready_timeout=400,

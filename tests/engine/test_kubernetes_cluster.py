@@ -42,9 +42,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKubern
             "current-context": "x",
         }
         (tmp_path / "kubeconfig").write_text(json.dumps(config), encoding="utf-8")
-        # Its library has read the variable when it was imported.
-        location = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
-        monkeypatch.setattr(location, str(tmp_path / "kubeconfig"))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
         yield fake
 
 

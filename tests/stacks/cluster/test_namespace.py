@@ -222,7 +222,7 @@ def test_what_the_api_was_too_slow_for_is_asked_again(fake: FakeKubernetes) -> N
 def test_a_context_that_is_not_there_and_no_kubeconfig_at_all_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with pytest.raises(ClusterError, match=r"There is no context elsewhere in the kubeconfig"):
         find_namespace("accidents", "elsewhere")
     with pytest.raises(ClusterError, match=r"No cluster is known here: .*Set KUBECONFIG"):
@@ -242,5 +242,4 @@ def test_in_a_pod_a_kubeconfig_that_is_named_says_which_cluster_is_meant(
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(json.dumps({**kinds, "current-context": "meant"}), encoding="utf-8")
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
     assert find_namespace("accidents").version() == "v0-fake"
