@@ -36,7 +36,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 }
 # Keys that its parts share: made once, and kept in a file of this user's.
 _SECRETS = ("AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET")
-_PASSWORDS = "simple_auth_manager_passwords.json.generated"
+PASSWORDS = "simple_auth_manager_passwords.json.generated"
 _TICK = 1.0  # seconds between looks at what runs
 _READY_WITHIN = 180.0
 
@@ -163,7 +163,7 @@ def _require_running(running: Mapping[str, subprocess.Popen[bytes]]) -> None:
 
 
 def _say(address: str) -> None:
-    passwords = json.loads((HOME / _PASSWORDS).read_text(encoding="utf-8"))
+    passwords = json.loads((HOME / PASSWORDS).read_text(encoding="utf-8"))
     logins = ", ".join(f"{name} / {password}" for name, password in passwords.items())
     lines = [
         f"Airflow        {address}",

@@ -1,25 +1,30 @@
 """`make pictures`: the pictures of pages in docs/, of what `make demo` leaves running and written.
 
-That of ZenML's dashboard needs `make dashboard` beside it. Names take only these: `python -m
-documentation.screenshots zenml.png`. Each is shown on a page. Not Prometheus' alerts: its page names folders.
+That of ZenML's dashboard needs `make dashboard` beside it, that of Airflow `make airflow` with
+accidents_daily switched on and run. Names take only these: `python -m documentation.screenshots zenml.png`.
+Each is shown on a page. Not Prometheus' alerts: its page names folders.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 from PIL import Image
 
+from commands.airflow import HOME, PASSWORDS
 from documentation.browser import CHROMIUM, Page, browser, new_page
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 API = "http://127.0.0.1:8000/"
 ZENML = "http://127.0.0.1:8237/"
+AIRFLOW = "http://127.0.0.1:8080/"
 PATIENCE = 60  # seconds in which a page shows what is waited for
 _ANSWERED = "document.getElementById('result').dataset.state === 'ready'"
 _LOADED = "document.readyState === 'complete' && document.body && document.body.innerText.length > 200"
@@ -73,10 +78,34 @@ def dashboard(address: str, text: str) -> Callable[[Page, int], None]:
     return take
 
 
+def airflow_run(page: Page, width: int) -> None:
+    """Show the newest run of `accidents_daily`, logged in with what `make airflow` has made."""
+    passwords = json.loads((HOME / PASSWORDS).read_text(encoding="utf-8"))
+    login = dict(zip(("username", "password"), next(iter(passwords.items())), strict=True))
+    with httpx.Client(base_url=AIRFLOW, trust_env=False) as client:
+        token = client.post("auth/token", json=login).json()["access_token"]
+        newest = client.get(
+            "api/v2/dags/accidents_daily/dagRuns",
+            params={"order_by": "-run_after", "limit": 1},
+            headers={"Authorization": f"Bearer {token}"},
+        ).json()["dag_runs"]
+    if not newest:
+        raise FileNotFoundError("accidents_daily has not run yet.")
+    page.open(AIRFLOW, width=width, height=640, built="document.body")
+    page.call("Network.setCookie", name="_token", value=token, url=AIRFLOW)
+    panels = json.dumps({"details-panel,main-panel": {"expandToSizes": {}, "layout": [62, 38]}})
+    for key, value in {"default_dag_view": '"graph"', "react-resizable-panels:graph-ltr": panels}.items():
+        page.run(f"localStorage.setItem({key!r}, {value!r})")
+    page.call("Page.navigate", url=f"{AIRFLOW}dags/accidents_daily/runs/{newest[0]['dag_run_id']}")
+    page.until("document.querySelectorAll('.react-flow__node').length >= 6", PATIENCE)
+    page.until("document.body.innerText.includes('Task Instances')", PATIENCE)
+
+
 PICTURES = (
     Picture("page.png", 1280, control_room),
     Picture("reports.png", 1000, report("reports/index.html")),
     Picture("zenml.png", 1280, dashboard(f"{ZENML}projects/default/pipelines", "train"), "make dashboard"),
+    Picture("airflow.png", 1280, airflow_run, "make airflow"),
 )
 
 
@@ -97,7 +126,7 @@ def main(names: Sequence[str] = ()) -> int:
                 page.call("Emulation.setScrollbarsHidden", hidden=True)  # they take of the width
                 try:
                     picture.take(page, picture.width)
-                except (AssertionError, OSError) as error:
+                except (AssertionError, OSError, httpx.HTTPError) as error:
                     missed += 1
                     print(f"{picture.name}: {error} Does `{picture.needs}` run?", file=sys.stderr)
                     continue
