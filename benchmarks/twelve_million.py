@@ -17,7 +17,7 @@ MOST_OVER_LOCAL = 1.2  # times SCALE
 
 
 def run(options: Options) -> Outcome:
-    """Measure once: over an hour, and 2 GB of disk."""
+    """Measure once: half an hour, and 2 GB of disk."""
     from accidents.data.sample_partitions import write_partitions
 
     if not has_dask():

@@ -79,16 +79,21 @@ def dashboard(address: str, text: str) -> Callable[[Page, int], None]:
 
 
 def airflow_run(page: Page, width: int) -> None:
-    """Show the newest run of `accidents_daily`, logged in with what `make airflow` has made."""
+    """Show the newest run of `accidents_daily` that succeeded, logged in as `make airflow` has it."""
     passwords = json.loads((HOME / PASSWORDS).read_text(encoding="utf-8"))
     login = dict(zip(("username", "password"), next(iter(passwords.items())), strict=True))
     with httpx.Client(base_url=AIRFLOW, trust_env=False) as client:
-        token = client.post("auth/token", json=login).json()["access_token"]
-        newest = client.get(
-            "api/v2/dags/accidents_daily/dagRuns",
-            params={"order_by": "-run_after", "limit": 1},
-            headers={"Authorization": f"Bearer {token}"},
-        ).json()["dag_runs"]
+        answer = client.post("auth/token", json=login).raise_for_status()
+        token = answer.json()["access_token"]
+        newest = (
+            client.get(
+                "api/v2/dags/accidents_daily/dagRuns",
+                params={"order_by": "-run_after", "limit": 1, "state": "success"},
+                headers={"Authorization": f"Bearer {token}"},
+            )
+            .raise_for_status()
+            .json()["dag_runs"]
+        )
     if not newest:
         raise FileNotFoundError("accidents_daily has not run yet.")
     page.open(AIRFLOW, width=width, height=640, built="document.body")
@@ -126,7 +131,7 @@ def main(names: Sequence[str] = ()) -> int:
                 page.call("Emulation.setScrollbarsHidden", hidden=True)  # they take of the width
                 try:
                     picture.take(page, picture.width)
-                except (AssertionError, OSError, httpx.HTTPError) as error:
+                except (AssertionError, OSError, ValueError, httpx.HTTPError) as error:
                     missed += 1
                     print(f"{picture.name}: {error} Does `{picture.needs}` run?", file=sys.stderr)
                     continue

@@ -146,18 +146,21 @@ def _one_thread(settings: ModelSettings) -> ModelSettings:
 
 def memory_for_rows() -> float:
     """Bytes that this worker has for the rows of a bag, by Dask's limit and by those of the system."""
+    from dask.system import CPU_COUNT
     from distributed import get_worker
     from distributed.system import MEMORY_LIMIT
 
     worker, now = get_worker(), psutil.Process().memory_info()
+    threads = int(worker.state.nthreads)
+    share = MEMORY_LIMIT * min(1, threads / CPU_COUNT)  # of a worker without a limit: as Dask's own `auto`
     limits = (
         # Not what it has now: much of that was freed, and is taken again.
-        (worker.memory_manager.memory_limit or MEMORY_LIMIT, BESIDE_ROWS),
+        (worker.memory_manager.memory_limit or share, BESIDE_ROWS),
         (resource.getrlimit(resource.RLIMIT_DATA)[0], getattr(now, "data", BESIDE_ROWS)),  # `ulimit -d`
         (resource.getrlimit(resource.RLIMIT_AS)[0], now.vms),  # `ulimit -v`
     )
     left = (MOST_OF_LIMIT * limit - beside for limit, beside in limits if limit != resource.RLIM_INFINITY)
-    return min(left) / int(worker.state.nthreads)
+    return min(left) / threads
 
 
 def _as_told(trees: str, settings: ModelSettings) -> str:

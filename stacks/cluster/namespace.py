@@ -374,7 +374,7 @@ def find_namespace(namespace: str, context: str = "", timeout: float = 30, adopt
             config.load_incluster_config(client_configuration=configuration)
         else:
             # Its own default is the environment's when the client was imported, not as it is now.
-            file = os.environ.get("KUBECONFIG") or None
+            file = os.environ.get("KUBECONFIG") or "~/.kube/config"
             config.load_kube_config(file, context=context or None, client_configuration=configuration)
     except ConfigException as error:
         if context:

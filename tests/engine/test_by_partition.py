@@ -167,8 +167,22 @@ def test_a_worker_knows_what_memory_it_has_for_a_bag(dask: DaskSettings) -> None
     """Most of its 2 GiB; less where the system gives less."""
     client, gib = client_of(dask), 2**30
     assert 1.3 * gib < client.submit(training.memory_for_rows, pure=False).result() < 1.5 * gib
+    assert client.submit(_memory_without_limit, pure=False).result() < psutil.virtual_memory().total
     for limit, kind in ((resource.RLIMIT_DATA, "data"), (resource.RLIMIT_AS, "vms")):
         assert client.submit(_memory_within, limit, kind, gib // 2, pure=False).result() < 0.5 * gib
+
+
+def _memory_without_limit() -> float:
+    """Return what all the machine's workers without a limit have, one a core."""
+    from dask.system import CPU_COUNT
+    from distributed import get_worker
+
+    manager = get_worker().memory_manager
+    limit, manager.memory_limit = manager.memory_limit, None
+    try:
+        return training.memory_for_rows() * CPU_COUNT
+    finally:
+        manager.memory_limit = limit
 
 
 def _memory_within(limit: int, kind: str, more: int) -> float:

@@ -142,26 +142,36 @@ def test_half_of_the_rows_are_on_each_and_a_worker_that_is_killed_changes_no_tre
     assert again.trees == whole.trees
 
 
-def test_a_scheduler_that_is_started_anew_begins_the_bag_again(rows: PartitionedRows, tmp_path: Path) -> None:
+def test_a_scheduler_that_is_started_anew_begins_the_bag_again(
+    rows: PartitionedRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = grow(rows, LONG, "dispatch", 7, 0)
     with running_cluster(tmp_path, workers=2, nanny=True) as (address, processes):
         there = rows.dask.model_copy(update={"scheduler": address, "local": None, "wait_seconds": PATIENCE})
         client_of(there)
         begun: list[str] = []
+        grown = shared_bags._grown
+
+        def counted(*arguments: Any) -> Any:
+            begun.append("a bag")
+            return grown(*arguments)
 
         def restart() -> None:
-            until_two_grow(there)
+            if not until_two_grow(there):
+                return
             for process in processes:
                 kill(process)
-            begun.append("anew")
             processes[:] = [start_scheduler(int(address.rpartition(":")[2]), tmp_path)]
             processes.extend(start_worker(address, tmp_path, nanny=True) for _ in range(2))
 
         restarter = threading.Thread(target=restart)
+        monkeypatch.setattr(shared_bags, "_grown", counted)
         restarter.start()
-        again = grow(rows.model_copy(update={"dask": there}), LONG, "dispatch", 7, 0)
-        restarter.join()
-    assert begun
+        try:
+            again = grow(rows.model_copy(update={"dask": there}), LONG, "dispatch", 7, 0)
+        finally:
+            restarter.join()
+    assert len(begun) > 1, "the scheduler was lost while the trees grew"
     assert again.trees == whole.trees
 
 

@@ -109,6 +109,7 @@ def test_how_far_it_has_come_is_shown(
     dask: DaskSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)  # with it there would be a bar
     each(dask, divmod, [("a", (7, 2)), ("b", (9, 2))], "Dividing")
     assert capsys.readouterr().err.splitlines() == ["Dividing: 1/2", "Dividing: 2/2"]
 

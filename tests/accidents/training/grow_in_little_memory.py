@@ -58,5 +58,7 @@ if __name__ == "__main__":
     allowed = size * 98 // 100 if WAY == "by-column" else by_row + BESIDE
     resource.setrlimit(resource.RLIMIT_DATA, (taken() + allowed,) * 2)
     memory = 0 if WAY == "by-column" else by_row * 1.01
-    boost(LabelledRows(NAMES, place, y, read), np.arange(ROWS), SETTINGS, STAGE, 1, 0, memory=memory)
+    rows = LabelledRows(NAMES, place, y, read)
+    grown = boost(rows, np.arange(ROWS), SETTINGS, STAGE, 1, 0, memory=memory)
+    assert f"[force_row_wise: {int(WAY == 'by-row')}]" in grown.text
     print(size, allowed)
