@@ -336,7 +336,7 @@ def test_the_monitors_job_looks_at_the_log_in_a_pod(
     assert status.get("succeeded"), said
     with opened_store(installed.predictions) as store:
         newest = store.history.reports("dispatch", 1)[0].measurements
-        logged = len(store.log.read())
+        logged = store.log.count()
     assert newest.window.from_log
     assert newest.window.rows + newest.window.set_aside > 0, newest.window
     print({"looked at": newest.window.rows, "logged": logged, "champion": newest.champion.version})
