@@ -12,9 +12,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -166,7 +168,20 @@ def install_api(cluster: TestNamespace, *components: str) -> str:
     node = json.loads(kubectl("get", "nodes", "--output", "json"))["items"][0]
     (address,) = [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"]
     port = cluster.admin("get", "service", "accidents-api", "--output", "jsonpath={.spec.ports[0].nodePort}")
+    _wait_until_led_to(address, int(port))
     return f"http://{address}:{port}"
+
+
+def _wait_until_led_to(address: str, port: int, seconds: float = 60) -> None:
+    """Wait until the node leads its port to the pods, which it hears of a moment after they are ready."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=5).close()
+            return
+        except OSError:
+            assert time.monotonic() < end, f"nothing listens on {address}:{port} after {seconds} s"
+            time.sleep(0.5)
 
 
 def _overlay(components: Iterable[str]) -> list[dict[str, Any]]:
