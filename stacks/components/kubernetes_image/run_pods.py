@@ -23,6 +23,12 @@ _NOISE = (
     "Failed to resolve installed pip version",
     "Failed to disable MLflow autologging",
 )
+# How a stack trace begins, and what stands between two of them.
+_TRACE = (
+    "Traceback (most recent call last)",
+    "During handling of the above exception",
+    "The above exception was the direct cause",
+)
 _RUN, _STEP = "run_id", "step_name"  # ZenML's labels
 _JOB = "job-name"  # Kubernetes' label of a job's pods
 _WELL = ("Running", "Succeeded")  # phases of a pod
@@ -41,6 +47,7 @@ class RunPods:
         self._refused_since: dict[str, float] = {}
         self._last_pod: dict[str, str] = {}  # when it was made, by job
         self._read: set[str] = set()  # pods that have ended, and say no more
+        self._in_trace: set[str] = set()  # pods whose last line was of a stack trace
         self._said: dict[str, str] = {}  # when what was shown last was said, by pod
 
     @contextmanager
@@ -100,11 +107,26 @@ class RunPods:
             container = pod["spec"]["containers"][0]["name"]
             for moment, line in self._namespace.logged_since(name, container, self._said.get(name, "")):
                 self._said[name] = moment
-                last = line.strip().rpartition("\r")[2]  # of a progress bar, what a terminal would show
-                words = _COLOURS.sub("", last).strip()
+                plain = _COLOURS.sub("", line)
+                if self._is_of_trace(name, plain):
+                    continue
+                words = (
+                    plain.strip().rpartition("\r")[2].strip()
+                )  # of a progress bar, what a terminal would show
                 title = step.replace("_", " ")
                 if words and words != f"{title} ..." and not any(part in words for part in _NOISE):
                     print(f"  {title}: {words}", file=sys.stderr, flush=True)
+
+    def _is_of_trace(self, pod: str, line: str) -> bool:
+        """Tell whether a line is of a stack trace, which ZenML keeps: a person is told in words in the end."""
+        if line.startswith(_TRACE):
+            self._in_trace.add(pod)
+            return True
+        if pod not in self._in_trace:
+            return False
+        if line.strip() and not line[0].isspace():  # the exception, which ends it
+            self._in_trace.discard(pod)
+        return True
 
     def _tell(self, trouble: Trouble, pods: Iterable[Manifest]) -> None:
         before, self._trouble = self._trouble, trouble

@@ -121,6 +121,28 @@ def test_what_a_step_logs_is_shown_once_as_it_comes_and_to_its_end(
     assert shown == ["train model: 20 rounds", "train model: 40 rounds", "train model: done"]
 
 
+def test_stack_traces_of_steps_are_not_shown(
+    fake: FakeKubernetes, pods: RunPods, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """They are in the step's log; what a person needs of them is told when the run has ended."""
+    give_pod(fake, {**RUN, "step_name": "train_model"})
+    moment = "2026-11-28T02:00:00.100000000Z"
+    lines = [
+        "Failed to run step train_model: No such file.", "\x1b[31mTraceback (most recent call last):",
+        '  File "a.py", line 1, in <module>', "    open(name)", "    ^^^^^^^^^^", "FileNotFoundError: No such file",
+        "", "During handling of the above exception, another exception occurred:", "",
+        "Traceback (most recent call last):", '  File "b.py", line 2, in f', "DataError: No such file.", "ended",
+    ]  # fmt: skip
+    fake.logs = {"stand-in-0": [(moment, line) for line in lines]}
+    said = ""
+    with pods.looked_at():
+        while "ended" not in said:
+            time.sleep(0.05)
+            said += capfd.readouterr().err
+    shown = [line.strip() for line in said.splitlines() if ":" in line]
+    assert shown == ["train model: Failed to run step train_model: No such file.", "train model: ended"]
+
+
 def test_what_a_step_logs_is_shown_on_after_a_progress_bar(
     fake: FakeKubernetes, pods: RunPods, capfd: pytest.CaptureFixture[str]
 ) -> None:
