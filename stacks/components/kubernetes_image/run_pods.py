@@ -118,7 +118,7 @@ class RunPods:
                     print(f"  {title}: {words}", file=sys.stderr, flush=True)
 
     def _is_of_trace(self, pod: str, line: str) -> bool:
-        """Tell whether a line is of a stack trace, which ZenML keeps: a person is told in words in the end."""
+        """Tell whether a line is of a stack trace, which ZenML keeps: a person is told in words."""
         if line.startswith(_TRACE):
             self._in_trace.add(pod)
             return True

@@ -127,12 +127,15 @@ def test_stack_traces_of_steps_are_not_shown(
     """They are in the step's log; what a person needs of them is told when the run has ended."""
     give_pod(fake, {**RUN, "step_name": "train_model"})
     moment = "2026-11-28T02:00:00.100000000Z"
-    lines = [
-        "Failed to run step train_model: No such file.", "\x1b[31mTraceback (most recent call last):",
-        '  File "a.py", line 1, in <module>', "    open(name)", "    ^^^^^^^^^^", "FileNotFoundError: No such file",
-        "", "During handling of the above exception, another exception occurred:", "",
-        "Traceback (most recent call last):", '  File "b.py", line 2, in f', "DataError: No such file.", "ended",
-    ]  # fmt: skip
+    trace = [
+        "Traceback (most recent call last):",
+        '  File "a.py", line 1, in f',
+        "    open(name)",
+        "    ^^^^",
+    ]
+    between = ["", "During handling of the above exception, another exception occurred:", ""]
+    first = ["Failed to run step train_model: No such file.", f"\x1b[31m{trace[0]}", *trace[1:]]
+    lines = [*first, "FileNotFoundError: No such file", *between, *trace, "DataError: No such file.", "ended"]
     fake.logs = {"stand-in-0": [(moment, line) for line in lines]}
     said = ""
     with pods.looked_at():
