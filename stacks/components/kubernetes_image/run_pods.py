@@ -110,9 +110,8 @@ class RunPods:
                 plain = _COLOURS.sub("", line)
                 if self._is_of_trace(name, plain):
                     continue
-                words = (
-                    plain.strip().rpartition("\r")[2].strip()
-                )  # of a progress bar, what a terminal would show
+                # Of a progress bar, what a terminal would show.
+                words = plain.strip().rpartition("\r")[2].strip()
                 title = step.replace("_", " ")
                 if words and words != f"{title} ..." and not any(part in words for part in _NOISE):
                     print(f"  {title}: {words}", file=sys.stderr, flush=True)
