@@ -85,15 +85,12 @@ def airflow_run(page: Page, width: int) -> None:
     with httpx.Client(base_url=AIRFLOW, trust_env=False) as client:
         answer = client.post("auth/token", json=login).raise_for_status()
         token = answer.json()["access_token"]
-        newest = (
-            client.get(
-                "api/v2/dags/accidents_daily/dagRuns",
-                params={"order_by": "-run_after", "limit": 1, "state": "success"},
-                headers={"Authorization": f"Bearer {token}"},
-            )
-            .raise_for_status()
-            .json()["dag_runs"]
-        )
+        runs = client.get(
+            "api/v2/dags/accidents_daily/dagRuns",
+            params={"order_by": "-run_after", "limit": 1, "state": "success"},
+            headers={"Authorization": f"Bearer {token}"},
+        ).raise_for_status()
+    newest = runs.json()["dag_runs"]
     if not newest:
         raise FileNotFoundError("accidents_daily has not run yet.")
     page.open(AIRFLOW, width=width, height=640, built="document.body")
